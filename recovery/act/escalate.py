@@ -1,0 +1,60 @@
+"""escalate: a person is needed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+
+from recovery.act.notify import judge, policy_of
+from recovery.act.order import Action, Doors, Order
+from recovery.decide.telling import EVERYWHERE, escalated
+from recovery.model.action import Skip, Traits
+from recovery.model.decision import Outcome, Result
+from recovery.model.policy import Severity, Step
+from recovery.model.recovery import Recovery
+from recovery.model.situation import Situation
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be written under ``parameters``."""
+
+    after_attempts: Annotated[int, Meta(ge=1)] = 1
+    """From this attempt on."""
+    channels: tuple[str, ...] = ()
+    severity: Severity = Severity.critical
+
+
+def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
+    """Once a recovery, and not before its time."""
+    after = step.parameters.after_attempts
+    if recovery.escalated:
+        return Skip("EscalatedAlready", "people were called once for this recovery")
+    return Skip("TooEarly", f"attempt {recovery.attempt}, and it speaks from attempt {after} on") if recovery.attempt < after else None
+
+
+async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)
+    """The message with the evidence."""
+    policy, recovery, parameters = policy_of(order), order.recovery, order.step.parameters
+    if recovery is None:
+        return Outcome(Result.Failed, "NoRecovery", "there is no recovery to speak of")
+    channels = parameters.channels or (policy.channels if policy else ())
+    note = escalated(order.situation, recovery, severity=parameters.severity.value, channels=channels)
+    told = channels or (EVERYWHERE,)
+    return Outcome(Result.Done, "Told", f"called {', '.join(channels) or 'the default channels'}", notes=(note,), told=told, escalated=True)
+
+
+ESCALATE = Action(
+    Traits(
+        name="escalate",
+        parameters=Parameters,
+        settle=timedelta(minutes=1),
+        judge=judge,
+        fits=fits,
+        speaks=True,
+        applies_to=frozenset({"application", "repository", "cluster"}),
+    ),
+    start,
+)

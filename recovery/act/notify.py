@@ -1,0 +1,78 @@
+"""notify: tell people how it stands."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum
+
+from msgspec import Struct
+
+from recovery.act.order import Action, Doors, Order
+from recovery.decide.telling import EVERYWHERE, noted
+from recovery.model.action import Judgement, Progress, Skip, Traits
+from recovery.model.decision import Outcome, Result
+from recovery.model.policy import Policy, Severity, Step
+from recovery.model.recovery import Recovery, StepRecord
+from recovery.model.situation import Situation
+
+
+class When(Enum):
+    """Which ends of an attempt it speaks of."""
+
+    always = "always"
+    failure = "failure"
+    success = "success"
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be written under ``parameters``."""
+
+    channels: tuple[str, ...] = ()
+    """Keys of the Secret with the channels; none given: the policy's, or defaults.channels."""
+    severity: Severity | None = None
+    """Default: the policy's."""
+    message: str = ""
+    """Put before the facts."""
+    when: When = When.always
+
+
+def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
+    """While it is still unwell, a report of success has nothing to say."""
+    return Skip("NotCured", "it speaks of a cure only") if step.parameters.when is When.success else None
+
+
+def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+    """Nothing to wait for; unsaid after a crash, it is said again."""
+    return Judgement(Progress.Succeeded, "Told") if record.sent else Judgement(Progress.Again)
+
+
+def policy_of(order: Order) -> Policy | None:
+    """The policy this order came from."""
+    name = order.recovery.policy if order.recovery else ""
+    return next((p for p in order.situation.policies.policies if p.name == name), None)
+
+
+async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)
+    """The message; sending is notify/'s."""
+    policy, recovery, parameters = policy_of(order), order.recovery, order.step.parameters
+    if policy is None or recovery is None:
+        return Outcome(Result.Failed, "PolicyRemoved", "its policy is no longer in force")
+    channels = parameters.channels or policy.channels
+    severity = (parameters.severity or policy.severity).value
+    note = noted(order.situation, policy, recovery, severity=severity, channels=channels, words=parameters.message)
+    return Outcome(Result.Done, "Told", f"told {', '.join(channels) or 'the default channels'}", notes=(note,), told=channels or (EVERYWHERE,))
+
+
+NOTIFY = Action(
+    Traits(
+        name="notify",
+        parameters=Parameters,
+        settle=timedelta(minutes=1),
+        judge=judge,
+        fits=fits,
+        speaks=True,
+        reports=True,
+        applies_to=frozenset({"application", "repository", "cluster"}),
+    ),
+    start,
+)

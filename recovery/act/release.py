@@ -1,0 +1,26 @@
+"""release: give back what a hold took. Not for policies; the judgement asks for it."""
+
+from __future__ import annotations
+
+from recovery.act.order import CHANGED, Action, Doors, Order, read
+from recovery.decide.holds import RELEASE, restored
+from recovery.decide.telling import gave_back
+from recovery.kube.client import APPLICATIONS
+from recovery.model.application import short
+from recovery.model.decision import Outcome, Result
+from recovery.model.names import HOLD
+
+
+async def start(order: Order, doors: Doors) -> Outcome:
+    """One patch restores auto-sync as it was and removes the annotation; where a person switched it on, only the latter."""
+    fresh = await read(order, doors)
+    if fresh is None or order.app.hold is None:
+        return CHANGED
+    if HOLD not in (fresh["metadata"].get("annotations") or {}):
+        return Outcome(Result.Done, "Released", "it is released already")
+    await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, restored(fresh, order.app.hold))
+    words = "auto-sync was switched on by somebody; the hold is over" if order.app.auto_sync else f"auto-sync is as it was, at {short(order.app.revisions)}"
+    return Outcome(Result.Done, "Released", words, notes=(gave_back(order.app, words),))
+
+
+RELEASE_ACTION = Action(RELEASE, start)

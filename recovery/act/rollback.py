@@ -1,0 +1,229 @@
+"""rollback: go back to the newest revision that was seen to work, and see to it that it stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from recovery.act.operation import withdraw, withdrawing, write
+from recovery.act.order import CHANGED, Action, Doors, Order, read, unchanged
+from recovery.act.restart import NO_TOKEN
+from recovery.decide.guards import inherited
+from recovery.decide.operations import effect
+from recovery.decide.telling import acted
+from recovery.kube.client import APPLICATIONS
+from recovery.model.action import Judgement, Progress, Skip, Traits
+from recovery.model.application import Application, Health, Hold, Sync, named, short
+from recovery.model.decision import Outcome, Result
+from recovery.model.duration import Duration, default, spell
+from recovery.model.names import HOLD, REFRESH
+from recovery.model.policy import Step
+from recovery.model.recovery import Recovery, StepOutcome, StepRecord
+from recovery.model.situation import Good, Situation
+
+APPLY = "apply"
+PROVEN = timedelta(seconds=10)
+"""How long auto-sync must stay suspended before we believe it: an ApplicationSet reverts within 1 s, a parent's
+self-heal within its 5 s (seen on 3.2)."""
+STICKY_WITHIN = timedelta(hours=24)
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be written under ``parameters``."""
+
+    if_restart_fails: bool = False
+    """Only after a restart in the same attempt did not help."""
+    prune: bool = False
+    """Also remove what the bad revision added."""
+    hooks: bool = False
+    """Run the old revision's hooks; Argo CD's own rollback does not."""
+    within: Duration = default(hours=1)
+    """Only if the illness began within this time of the current deploy."""
+
+
+def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
+    """Everything that must be so before going back is a cure and not a second accident."""
+    app, parameters = situation.subject, step.parameters
+    for why in (
+        _forbidden(situation, recovery),
+        _not_yet(parameters, recovery),
+        _not_the_deploy(parameters, app, recovery),
+        _owned(situation),
+    ):
+        if why:
+            return why
+    if target(situation) is None:
+        kept = ", ".join(f"{short(good.revisions)} (deploy {good.history_id})" for good in situation.sight.ledger) or "empty"
+        return Skip("NoGoodRevision", f"no other revision was seen Synced and Healthy for {spell(situation.policies.ledger.soak)}; ledger: {kept}")
+    return None
+
+
+def target(situation: Situation) -> Good | None:
+    """The newest revision of the ledger that is still in the history, and neither deployed now nor named bad."""
+    app = situation.subject
+    bad = {named(app.deployed), *(app.hold.bad if app.hold else ())}
+    usable = (g for g in reversed(situation.sight.ledger) if g.history_id in app.history and named(g.revisions) not in bad)
+    return next(usable, None)
+
+
+def _forbidden(situation: Situation, recovery: Recovery) -> Skip | None:
+    app, project = situation.subject, situation.project
+    if any(s.action == "rollback" and s.outcome is not StepOutcome.Skipped and s.outcome for s in recovery.steps):
+        return Skip("OnceARecovery", "it was tried in this recovery already")
+    if app.hold:
+        return Skip("Held", f"it is held back from {app.hold.bad[0][:7]} already")
+    if app.mark("no-rollback") or (project and project.mark("no-rollback")):
+        return Skip("NoRollback", "annotated recovery.gitops.dev/no-rollback")
+    if inherited(situation):
+        return Skip("Inherited", "it was unwell before this controller came; no rollback until it has once been well")
+    if app.health is Health.Healthy:
+        return Skip("Healthy", "what runs is Healthy: nothing to go back from")
+    return None
+
+
+def _not_yet(parameters: Parameters, recovery: Recovery) -> Skip | None:
+    if not parameters.if_restart_fails:
+        return None
+    restarts = [s for s in recovery.in_attempt() if s.action == "restart"]
+    if not restarts:
+        return Skip("NoRestart", "if_restart_fails is set and no restart stands before it")
+    last = restarts[-1]
+    if last.outcome is StepOutcome.Skipped and last.reason in (NO_TOKEN, "Superseded"):
+        return Skip("RestartNotTried", f"the restart was not tried: {last.message}")
+    return None
+
+
+def _not_the_deploy(parameters: Parameters, app: Application, recovery: Recovery) -> Skip | None:
+    at, ill = app.deployed_at, recovery.ill_since
+    if at is None or ill is None:
+        return Skip("NoDeploy", "its history does not say when it was deployed")
+    if ill - at > parameters.within:
+        return Skip("NotTheDeploy", f"it fell ill {spell(ill - at)} after its deploy; within {spell(parameters.within)} would point to it")
+    newer = app.sync is Sync.OutOfSync and app.auto_sync and app.revisions != app.deployed
+    if newer:
+        return Skip("NewerRevision", f"{short(app.revisions)} is newer than what runs, and auto-sync will deploy it")
+    return None
+
+
+def _owned(situation: Situation) -> Skip | None:
+    app = situation.subject
+    owner, parent = situation.application_set, situation.parent
+    if app.application_set and (owner is None or not owner.leaves_sync_policy):
+        hint = "add ignoreApplicationDifferences: [{jsonPointers: [/spec/syncPolicy]}] to it"
+        return Skip("OwnerWouldRevert", f"ApplicationSet {app.application_set} would switch auto-sync on again; {hint}")
+    if app.parent and (parent is None or (parent.auto_sync and parent.self_heal)):
+        hint = "let it ignore /spec/syncPolicy of its children (ignoreDifferences and RespectIgnoreDifferences=true)"
+        return Skip("OwnerWouldRevert", f"its parent application {app.parent} would switch auto-sync on again; {hint}")
+    return None
+
+
+def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+    """First auto-sync is suspended and has to stay so; then the operation is written."""
+    app = situation.subject
+    if record.stage:
+        if app.hold is None and record.sent:
+            return Judgement(Progress.Failed, "HoldReleased", "the hold was released while it was going back")
+        return effect(record, situation)
+    ours = app.hold is not None and situation.recovery is not None and app.hold.recovery == situation.recovery.name
+    if not ours and not record.sent:
+        return Judgement(Progress.Again)
+    stayed = situation.now - record.started_at
+    if stayed >= PROVEN and (not ours or app.auto_sync):
+        return Judgement(Progress.Failed, "OwnerReverted", "auto-sync did not stay suspended: somebody switches it on again")
+    if stayed < PROVEN:
+        return Judgement(Progress.Running, message="auto-sync is suspended; does it stay so?", soon=PROVEN - stayed)
+    if app.operating:
+        return Judgement(Progress.Running, message="waiting for the running operation to end", soon=timedelta(seconds=10))
+    return Judgement(Progress.Next, stage=APPLY)
+
+
+async def start(order: Order, doors: Doors) -> Outcome:
+    """Suspend in the first stage, go back in the second."""
+    fresh = await read(order, doors)
+    if fresh is None:
+        return CHANGED
+    if withdrawing(order):
+        return await withdraw(order, doors, fresh)
+    return await (_go_back if order.record.stage == APPLY else _suspend)(order, doors, fresh)
+
+
+async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome:
+    """One patch names the revision bad and switches auto-sync off; what it was stands in the annotation."""
+    app = order.app
+    annotations = fresh["metadata"].get("annotations") or {}
+    if HOLD in annotations and order.token.startswith(msgspec.json.decode(annotations[HOLD]).get("recovery", "\0") + "/"):
+        return Outcome(Result.Sent, "Adopted", "found already suspended")
+    if not unchanged(order, fresh):
+        return CHANGED
+    automated = (fresh["spec"].get("syncPolicy") or {}).get("automated")
+    suspends = automated is not None and automated.get("enabled", True) is not False
+    hold = Hold(
+        recovery=order.recovery.name if order.recovery else "",
+        uid=app.uid,
+        bad=(named(app.deployed),) if app.revisions == app.deployed else (named(app.deployed), named(app.revisions)),
+        suspended=suspends,
+        had_enabled=automated.get("enabled") if automated else None,
+        sticky=_gone_back_before(order.situation),
+        since=order.situation.now,
+    )
+    body: dict[str, Any] = {
+        "metadata": {
+            "resourceVersion": order.record.claim.resource_version,
+            "annotations": {HOLD: msgspec.json.encode(hold).decode(), REFRESH: "normal"},
+        }
+    }
+    if suspends:
+        body["spec"] = {"syncPolicy": {"automated": {"enabled": False}}}
+    await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body)
+    good = target(order.situation)
+    # Told together with going back, a moment later: one message, not two.
+    return Outcome(Result.Sent, "Suspended", "auto-sync suspended", targets=(f"to {short(good.revisions)}",) if good else ())
+
+
+def _gone_back_before(situation: Situation) -> bool:
+    """Given back once already within a day: then only a person ends the next hold."""
+    for past in situation.past:
+        recent = past.resolved_at is not None and situation.now - past.resolved_at < STICKY_WITHIN
+        if recent and any(s.action == "rollback" and s.outcome is StepOutcome.Succeeded for s in past.steps):
+            return True
+    return False
+
+
+async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome:
+    """The operation Argo CD's API would write (server/application/application.go:Rollback), from the history entry."""
+    good = target(order.situation)
+    entries = {entry.get("id"): entry for entry in (fresh.get("status") or {}).get("history") or ()}
+    if good is None or good.history_id not in entries:
+        return Outcome(Result.Failed, "NoGoodRevision", "the deploy to go back to is no longer in the history")
+    entry = entries[good.history_id]
+    parameters: Parameters = order.step.parameters
+    policy = fresh["spec"].get("syncPolicy") or {}
+    sync: dict[str, Any] = {"prune": parameters.prune, "syncStrategy": {"hook": {}} if parameters.hooks else {"apply": {}}}
+    for field in ("revision", "revisions", "source", "sources"):
+        if entry.get(field):
+            sync[field] = entry[field]
+    if policy.get("syncOptions"):
+        sync["syncOptions"] = policy["syncOptions"]
+    outcome = await write(order, doors, fresh, sync, None)
+    if outcome.result is not Result.Sent:
+        return outcome
+    words = f"rolled back {short(order.app.deployed)} to {short(good.revisions)}"
+    note = acted(order.situation, order.recovery, words) if order.recovery else None
+    return Outcome(Result.Sent, outcome.reason, words, targets=(f"to {short(good.revisions)}",), notes=(note,) if note else (), told=("default",))
+
+
+ROLLBACK = Action(
+    Traits(
+        name="rollback",
+        parameters=Parameters,
+        settle=timedelta(minutes=10),
+        judge=judge,
+        fits=fits,
+        destructive=True,
+        exempt=frozenset({"owner intent"}),
+    ),
+    start,
+)

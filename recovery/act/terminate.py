@@ -1,0 +1,81 @@
+"""terminate: end an operation that hangs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from msgspec import Struct
+
+from recovery.act.order import CHANGED, Action, Doors, Order, read
+from recovery.kube.client import APPLICATIONS
+from recovery.model.action import Judgement, Progress, Skip, Traits
+from recovery.model.application import Phase
+from recovery.model.decision import Outcome, Result
+from recovery.model.duration import Duration, default, spell
+from recovery.model.policy import Step
+from recovery.model.recovery import Recovery, StepRecord
+from recovery.model.situation import Situation
+
+# Waiting for a person or a policy is not hanging (gitops-engine pkg/sync/sync_context.go:Sync).
+_WAITING = ("blocked by sync window", "waiting for pruning confirmation", "waiting for deletion of")
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be written under ``parameters``."""
+
+    after: Duration = default(minutes=15)
+    """How long an operation may run before it counts as hung."""
+
+
+def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
+    """Only a Running operation that is neither in its retry pause nor waiting for a person, and for long enough."""
+    operation = situation.subject.operation
+    if operation is None or operation.phase is not Phase.Running or operation.started_at is None:
+        return Skip("NothingRuns", "no operation is running")
+    if operation.retrying:
+        return Skip("RetryPending", f"it waits for its own retry: {operation.message[:160]}")
+    if any(words in operation.message for words in _WAITING):
+        return Skip("WaitsForPeople", f"it waits on purpose: {operation.message[:160]}")
+    runs = situation.now - operation.started_at
+    if runs < step.parameters.after:
+        return Skip("NotHung", f"it has been running for {spell(runs)}, and counts as hung after {spell(step.parameters.after)}")
+    return None
+
+
+def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+    """Asynchronous: over when the operation it was meant for is, and ``.operation`` is gone."""
+    app, operation = situation.subject, situation.subject.operation
+    if operation is None or operation.started_at != record.claim.operation_started_at:
+        return Judgement(Progress.Succeeded, "Terminated", "the operation it was meant for is gone")
+    if operation.phase.over and app.requested is None:
+        return Judgement(Progress.Succeeded, "Terminated", operation.message[:200])
+    if not record.sent and operation.phase is Phase.Running:
+        return Judgement(Progress.Again)
+    return Judgement(Progress.Running, message=f"{operation.phase.value}: {operation.message[:160]}")
+
+
+async def start(order: Order, doors: Doors) -> Outcome:
+    """As Argo CD's API does it: the phase becomes Terminating (server/application/application.go:TerminateOperation),
+    and only for the very operation that was judged."""
+    fresh = await read(order, doors)
+    state = ((fresh or {}).get("status") or {}).get("operationState") or {}
+    began = order.record.claim.operation_started_at
+    same = bool(state.get("startedAt")) and began is not None and state["startedAt"] == began.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if fresh is None or not same or state.get("phase") != "Running":
+        return CHANGED
+    body = {"metadata": {"resourceVersion": fresh["metadata"]["resourceVersion"]}, "status": {"operationState": {"phase": "Terminating"}}}
+    await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, body)
+    return Outcome(Result.Sent)
+
+
+TERMINATE = Action(
+    Traits(
+        name="terminate",
+        parameters=Parameters,
+        settle=timedelta(minutes=2),
+        judge=judge,
+        fits=fits,
+        exempt=frozenset({"owner busy", "owner intent"}),
+    ),
+    start,
+)

@@ -1,0 +1,304 @@
+"""Wiring for a real cluster: build, start, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from recovery.act.all_actions import ALL_ACTIONS, KINDS
+from recovery.act.executor import Executor
+from recovery.act.order import ArgoCD, Doors
+from recovery.clock import Clock, SystemClock
+from recovery.controller import RECOVERY, SOON, Controller
+from recovery.decide.telling import adoption_digest
+from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
+from recovery.kube.errors import KubeError
+from recovery.model.names import Key
+from recovery.model.policy import Policies
+from recovery.model.recovery import Note
+from recovery.model.situation import Freshness
+from recovery.notify.channels import Channels
+from recovery.notify.outbox import Outbox, Send
+from recovery.observe import policy_source, wire
+from recovery.observe.policy_source import ConfigMap, PolicySource
+from recovery.observe.reflector import Reflector
+from recovery.observe.store import Shelf, Store
+from recovery.policies import Defaults
+from recovery.record.checkpoint import EVERY, Checkpoint
+from recovery.record.codec import decode
+from recovery.record.events import Events
+from recovery.record.journal import Journal
+from recovery.record.metrics import Metrics
+from recovery.record.recoveries import ClaimLost, Recoveries
+from recovery.scene import Scene
+from recovery.serve.http import Server
+from recovery.settings import Settings
+from recovery.views import LiveViews
+from recovery.workqueue import WorkQueue
+
+log = structlog.get_logger(__name__)
+
+WORKERS = 8
+GRACE = 4.0
+"""Seconds that a write in hand is given when we are told to stop."""
+TROUBLED = timedelta(minutes=1)
+
+
+class Connected(Client, Protocol):
+    """A client that counts its calls."""
+
+    calls: dict[tuple[str, str], int]
+
+
+class App:
+    """One controller over one connection. ``run`` until ``stop`` is called."""
+
+    def __init__(self, settings: Settings, client: Connected, clock: Clock, send: Send, argocd: ArgoCD | None = None) -> None:
+        self.settings = settings
+        self._client = client
+        self._clock = clock
+        self.queue = WorkQueue(clock)
+        self._stopping = asyncio.Event()
+        self._busy = 0
+        self.metrics = Metrics()
+        self.events = Events(client, clock)
+        self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add)
+        globs = (settings.argocd_namespace, *settings.application_namespaces)
+        self.store = Store(clock, self.queue.add, self.recoveries.follows, globs)
+        self.shelf = Shelf()
+        self.source = PolicySource(KINDS, Defaults(settings.attempts, settings.interval), self._use, self._policies_refused)
+        self.journal = Journal(self.metrics, self.events, settings.namespace, settings.enabled)
+        self.checkpoint = Checkpoint(client, settings.namespace, clock)
+        self.outbox = Outbox(send, Channels(client, settings.namespace, settings.channels, clock), clock, self._delivered, self._unheard)
+        self._ours = (
+            self._stream(CONFIG_MAPS, settings.namespace, policy_source.decode, self.source, fieldSelector=f"metadata.name={settings.policies}"),
+            self._stream(RECOVERIES, settings.namespace, decode, self.recoveries),
+        )
+        self._theirs = (
+            *(self._stream(APPLICATIONS, ns, wire.application, self.store) for ns in settings.namespaces),
+            self._stream(PROJECTS, settings.argocd_namespace, wire.project, self.shelf),
+            *(self._stream(APPLICATION_SETS, ns, wire.application_set, self.shelf, optional=True) for ns in settings.namespaces),
+        )
+        scene = Scene(
+            self.store, self.shelf, self.recoveries, self.source, clock, self.freshness, enabled=settings.enabled, has_token=argocd is not None
+        )
+        executor = Executor(ALL_ACTIONS, Doors(client, argocd))
+        self.controller = Controller(scene, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock)
+        streams = (*self._ours, *self._theirs)
+        self.views = LiveViews(
+            self.store, self.recoveries, self.source, self.journal, self.metrics, streams, lambda: client.calls, self.queue.__len__, settings.enabled
+        )
+
+    def _stream(self, what: Any, namespace: str, decoder: Any, sink: Any, *, optional: bool = False, **query: str) -> Reflector[Any]:
+        return Reflector(self._client, what, namespace, decoder, sink, self._clock, optional=optional, **query)
+
+    def freshness(self) -> Freshness:
+        """May what we see be acted upon? Both the fleet and our own records have to be heard from."""
+        for stream in (*self._ours, *self._theirs):
+            if not stream.fresh:
+                message = f"{stream.name}: last heard of {stream.age:.0f}s ago" if stream.listed else f"{stream.name}: not listed yet"
+                return Freshness(fresh=False, message=message)
+        return Freshness(fresh=True)
+
+    def stop(self) -> None:
+        """Finish the writes in hand, then end ``run``."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Observe, judge and act until stopped. Faults of the API server are waited out."""
+        async with _tasks() as start:
+            for stream in self._ours:
+                start(stream.run())
+            start(self.events.run())
+            ready = asyncio.ensure_future(self._begin(start))
+            stop = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if ready.done():
+                ready.result()
+            else:
+                ready.cancel()
+            await stop
+            await self._wind_down()
+
+    async def _begin(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+        self.store.sights.update(await self._persist("checkpoint", self.checkpoint.load))
+        self.store.inheriting = not self.checkpoint.found
+        await self._until(lambda: self.source.policies is not None and all(s.listed for s in self._ours))
+        self.store.fresh_from = self._clock.now()
+        for stream in self._theirs:
+            start(stream.run())
+        await self._until(lambda: all(s.listed for s in self._theirs))
+        self.store.inheriting = False
+        log.info("ready", applications=len(self.store.applications), inherited_unwell=len(self.store.inherited), enabled=self.settings.enabled)
+        self._announce_inheritance()
+        for recovery in self.recoveries.all():
+            self.outbox.tell(recovery)
+            self.queue.add(Key("application", recovery.subject.namespace, recovery.subject.name))
+        if self.settings.enabled:
+            start(self.outbox.run())
+        for _ in range(WORKERS):
+            start(self._work())
+        start(self._keep_checkpoint())
+        start(self._housekeeping())
+
+    async def _work(self) -> None:
+        while not self._stopping.is_set():
+            key = await self.queue.get()
+            self._busy += 1
+            try:
+                await self.controller.reconcile(key)
+                self.metrics.passes.labels("done").inc()
+            except ClaimLost as error:
+                log.info("claim lost, judged again", subject=str(key), why=str(error))
+                self.metrics.passes.labels("claim lost").inc()
+                self.queue.add(key, self._clock.now() + SOON)
+            except Exception:  # noqa: BLE001 (the loop's edge: one subject must not take the others down)
+                log.exception("pass failed", subject=str(key))
+                self.metrics.passes.labels("failed").inc()
+                self.queue.add(key, self._clock.now() + TROUBLED)
+            finally:
+                self._busy -= 1
+                self.queue.done(key)
+
+    async def _keep_checkpoint(self) -> None:
+        while True:
+            await self._clock.sleep(EVERY)
+            await self._save()
+
+    async def _save(self) -> None:
+        dirty, self.store.dirty = self.store.dirty, set()
+        ticking = any(sight.clocks for sight in self.store.sights.values()) if not dirty else True
+        try:
+            await self.checkpoint.save(self.store.sights, dirty, ticking=ticking)
+        except KubeError as error:
+            self.store.dirty |= dirty
+            log.warning("checkpoint not written", why=str(error))
+
+    async def _housekeeping(self) -> None:
+        """The resync: what is pending or open is looked at even if nobody says that it changed."""
+        while True:
+            await self.recoveries.retire()
+            for app, _ in list(self.store.pending()):
+                self.queue.add(app.key)
+            await self._clock.sleep(self.settings.interval.total_seconds())
+
+    async def _wind_down(self) -> None:
+        began = self._clock.monotonic()
+        while self._busy and self._clock.monotonic() - began < GRACE:
+            await self._clock.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.8):
+                if self.source.policies is not None and all(s.listed for s in self._theirs):
+                    await self._save()
+        log.info("stopped", unfinished=self._busy)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            await self._clock.sleep(0.1)
+
+    async def _persist(self, what: str, read: Callable[[], Awaitable[Any]]) -> Any:
+        pause = 0.5
+        while True:
+            try:
+                return await read()
+            except KubeError as error:
+                log.warning("cannot be read, will try again", what=what, why=str(error))
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, 30)
+
+    def _use(self, policies: Policies) -> None:
+        self.outbox.default_channels = policies.channels
+        self.store.use(policies)
+        for recovery in self.recoveries.all():
+            if not recovery.phase.over:
+                self.queue.add(Key("application", recovery.subject.namespace, recovery.subject.name))
+
+    def _policies_refused(self, item: ConfigMap, message: str) -> None:
+        meta = item.metadata
+        about = {"apiVersion": "v1", "kind": "ConfigMap", "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
+        self.events.emit(about, "PoliciesRefused", message, warning=True)
+        self.outbox.say(Note(f"policies/{meta.resource_version}", "recovery policies refused", message))
+
+    def _announce_inheritance(self) -> None:
+        unwell = [app for app in self.store.applications.values() if app.uid in self.store.inherited]
+        if note := adoption_digest(unwell):
+            log.warning("inherited", title=note.title, body=note.body)
+            self.outbox.say(note)
+
+    def _delivered(self, recovery: str) -> None:
+        self.queue.add(Key(RECOVERY, "", recovery))
+
+    def _unheard(self, note: Note, recovery: str) -> None:
+        log.warning("nobody to tell", title=note.title, body=note.body, recovery=recovery, channels=list(note.channels))
+        held = self.recoveries.get(recovery)
+        if held is not None:
+            about = {"apiVersion": "recovery.gitops.dev/v1alpha1", "kind": "Recovery", "namespace": self.settings.namespace, "name": recovery}
+            self.events.emit(about, "Message", f"{note.title}: {note.body}", warning=not note.resolves)
+
+
+@contextlib.asynccontextmanager
+async def _tasks() -> Any:  # an async generator of a starter
+    """Background tasks that end with the block; one that fails ends the block."""
+
+    class Over(Exception):
+        """Ends a group that would otherwise wait for tasks that never end."""
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group.create_task
+            raise Over
+    except* Over:
+        pass
+
+
+async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None = None) -> None:
+    """Run in this process until SIGTERM or SIGINT; the HTTP faces first, everything slow afterwards."""
+    server = Server(*settings.listen)
+    await server.start()
+    log.info("serving", port=server.port)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    clock = clock or SystemClock()
+    try:
+        await _controlled(settings, env, clock, server, stopped)
+    finally:
+        await server.stop()
+
+
+async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, server: Server, stopped: asyncio.Event) -> None:
+    from recovery.kube.asyncio_client import connect
+    from recovery.notify.apprise_channel import send
+
+    client = await connect(env.get("KUBECONFIG", ""))
+    argocd = None
+    if settings.has_token:
+        from recovery.argocd.api import ArgoCDAPI
+
+        argocd = ArgoCDAPI(
+            settings.argocd_server,
+            token=settings.argocd_token,
+            token_file=settings.argocd_token_file,
+            ca_file=settings.argocd_ca_file,
+            insecure=settings.argocd_insecure,
+        )
+        if settings.argocd_insecure:
+            log.warning("ARGOCD_INSECURE: Argo CD's certificate is not verified")
+    app = App(settings, client, clock, send, argocd)
+    server.views = app.views
+    ending = asyncio.ensure_future(stopped.wait())
+    ending.add_done_callback(lambda _: app.stop())
+    try:
+        await app.run()
+    finally:
+        ending.cancel()
+        await client.close()
+        if argocd is not None:
+            await argocd.close()

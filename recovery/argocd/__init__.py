@@ -1,0 +1,1 @@
+"""The only door to Argo CD's own API."""

@@ -1,0 +1,51 @@
+"""The ``recovery`` command: parser and dispatch, and one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from recovery.commands.adopt import adopt
+from recovery.commands.check import check
+from recovery.commands.demo import demo
+from recovery.commands.failing import USAGE, Refused
+from recovery.commands.plan import plan
+from recovery.commands.release import release
+from recovery.commands.run import run
+from recovery.commands.schema import schema
+from recovery.commands.status import status
+
+app = typer.Typer(
+    name="recovery",
+    help="Notices when Argo CD has stopped delivering, applies the one cure that fits, proves it, and tells people.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, demo, check, schema, plan, status, adopt, release):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    """Recovers Argo CD applications."""
+    if show:
+        from recovery import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Exit codes: 0 well, 1 found something wrong, 2 bad usage or input, 3 cannot reach the cluster."""
+    try:
+        app()
+    except Refused as error:
+        typer.echo(f"recovery: {error}", err=True)
+        sys.exit(error.code)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as error:
+        typer.echo(f"recovery: {error.strerror or error}{': ' + str(error.filename) if error.filename else ''}", err=True)
+        sys.exit(USAGE)

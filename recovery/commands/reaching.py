@@ -1,0 +1,34 @@
+"""How commands reach the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from recovery.commands.failing import UNREACHABLE, Refused
+from recovery.kube.asyncio_client import AsyncioClient, connect
+from recovery.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
+
+T = TypeVar("T")
+
+
+def reach(ask: Callable[[AsyncioClient], Awaitable[T]]) -> T:
+    """Connect as kubectl does, ask, close. Refused with exit code 3 when the cluster does not answer as it should."""
+    try:
+        return asyncio.run(_reach(ask))
+    except (Unauthorized, Forbidden) as error:
+        raise Refused(f"{error}\nTry: kubectl auth whoami", UNREACHABLE) from error
+    except NotFound as error:
+        raise Refused(f"{error}\nIs the controller installed? Try: kubectl apply -k manifests/base", UNREACHABLE) from error
+    except KubeError as error:
+        raise Refused(f"{error}\nTry: kubectl cluster-info", UNREACHABLE) from error
+
+
+async def _reach(ask: Callable[[AsyncioClient], Awaitable[T]]) -> T:
+    client = await connect(os.environ.get("KUBECONFIG", ""))
+    try:
+        return await ask(client)
+    finally:
+        await client.close()

@@ -1,0 +1,54 @@
+"""recovery release: end the hold on an application, giving back what was taken."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from recovery.commands.failing import USAGE, Refused
+from recovery.commands.reaching import reach
+from recovery.commands.run import settings_from_environment
+from recovery.decide.holds import restored
+from recovery.kube.asyncio_client import AsyncioClient
+from recovery.kube.client import APPLICATIONS
+from recovery.model.names import HOLD
+from recovery.observe import wire
+from recovery.settings import Settings
+
+Target = Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="The application; without a namespace, Argo CD's own.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every application that is held; before uninstalling.")]
+
+
+def release(application: Target = "", every: Everything = False) -> None:
+    """End the hold that a rollback left: auto-sync becomes what it was before."""
+    if bool(application) == every:
+        raise Refused("name one application, or say --all", USAGE)
+    settings = settings_from_environment()
+    for line in reach(lambda client: _release(client, settings, application)):
+        typer.echo(line)
+
+
+async def _release(client: AsyncioClient, settings: Settings, wanted: str) -> list[str]:
+    if wanted:
+        namespace, _, name = wanted.rpartition("/")
+        return [await _one(client, namespace or settings.argocd_namespace, name)]
+    lines = []
+    for place in settings.namespaces:
+        for item in wire.listed(await client.list(APPLICATIONS, place)).items:
+            app = wire.application(item)
+            if app.hold or app.unreadable:
+                lines.append(await _one(client, app.namespace, app.name))
+    return lines or ["nothing is held"]
+
+
+async def _one(client: AsyncioClient, namespace: str, name: str) -> str:
+    raw = await client.get(APPLICATIONS, namespace, name)
+    app = wire.application(raw)
+    fresh: dict[str, Any] = msgspec.json.decode(raw, type=dict)
+    if HOLD not in (fresh["metadata"].get("annotations") or {}):
+        return f"{namespace}/{name}: not held"
+    await client.patch(APPLICATIONS, namespace, name, restored(fresh, app.hold))
+    state = "auto-sync is as it was" if app.hold and app.hold.suspended else "auto-sync was not touched"
+    return f"{namespace}/{name}: released; {state}"

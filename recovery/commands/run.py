@@ -1,0 +1,36 @@
+"""recovery run: the controller."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from recovery import logs
+from recovery.commands.failing import UNREACHABLE, USAGE, Refused
+from recovery.settings import InvalidSettings, Settings, read_settings
+
+
+def settings_from_environment() -> Settings:
+    """The environment's settings; Refused names every variable that cannot be used."""
+    try:
+        return read_settings(os.environ)
+    except InvalidSettings as error:
+        raise Refused(f"the environment is not usable:\n{error}", USAGE) from error
+
+
+def run() -> None:
+    """Run the controller, in the cluster or from a kubeconfig, until it is told to stop."""
+    settings = settings_from_environment()
+    logs.configure(settings.log_level, settings.log_format)
+    from recovery.app import serve
+    from recovery.kube.errors import Unavailable
+    from recovery.record.checkpoint import NewerCheckpoint
+
+    try:
+        asyncio.run(serve(settings, os.environ))
+    except Unavailable as error:
+        raise Refused(str(error), UNREACHABLE) from error
+    except NewerCheckpoint as error:
+        raise Refused(f"{error}; run the newer controller, or delete the ConfigMaps recovery-checkpoint-* to start anew", USAGE) from error
+    except OSError as error:
+        raise Refused(f"cannot listen on {settings.listen[0]}:{settings.listen[1]}: {error.strerror}", USAGE) from error

@@ -1,0 +1,16 @@
+"""recovery schema: the JSON Schema of policy files."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from recovery.act.all_actions import KINDS
+
+
+def schema() -> None:
+    """Print the JSON Schema of a policy file, for editors and pipelines."""
+    from recovery.policies import schema as described
+
+    typer.echo(json.dumps(described.schema(KINDS), indent=2, ensure_ascii=False))

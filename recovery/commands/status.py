@@ -1,0 +1,96 @@
+"""recovery status: what is wrong, and what is being done about it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from recovery.commands.reaching import reach
+from recovery.commands.run import settings_from_environment
+from recovery.kube.asyncio_client import AsyncioClient
+from recovery.kube.client import RECOVERIES
+from recovery.kube.errors import KubeError
+from recovery.observe import wire
+from recovery.settings import Settings
+
+Output = Annotated[str, typer.Option("-o", "--output", help="table or json")]
+ShowAll = Annotated[bool, typer.Option("--all", help="Also recoveries that are over.")]
+
+
+def status(output: Output = "table", show_all: ShowAll = False) -> None:
+    """List recoveries and pending conditions, with reasons."""
+    settings = settings_from_environment()
+    body = reach(lambda client: _ask(client, settings))
+    if output == "json":
+        typer.echo(json.dumps(body, indent=2))
+        return
+    _print(body, show_all)
+
+
+async def _ask(client: AsyncioClient, settings: Settings) -> dict[str, Any]:
+    """From the controller, through the API server's service proxy; from its objects when it does not answer."""
+    service = f"/api/v1/namespaces/{settings.namespace}/services/http:gitops-recovery-controller:8080/proxy/api/v1/recoveries"
+    try:
+        live: dict[str, Any] = msgspec.json.decode(await client.raw(service), type=dict)
+        return {"source": "controller", **live}
+    except (KubeError, msgspec.DecodeError) as error:
+        return await _from_objects(client, settings, str(error))
+
+
+async def _from_objects(client: AsyncioClient, settings: Settings, why: str) -> dict[str, Any]:
+    from recovery.clock import SystemClock
+    from recovery.decide.telling import done
+    from recovery.record.checkpoint import Checkpoint
+    from recovery.record.codec import decode
+
+    rows, broken = [], []
+    for item in wire.listed(await client.list(RECOVERIES, settings.namespace)).items:
+        try:
+            recovery = decode(item)
+        except wire.Unreadable as error:
+            broken.append(f"{wire.identity(item).metadata.name}: {error}")
+            continue
+        row = msgspec.to_builtins(recovery)
+        keys = ("name", "policy", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")
+        rows.append({**{k: row.get(k) for k in keys}, "subject": str(recovery.subject), "tried": done(recovery)})
+    sights = await Checkpoint(client, settings.namespace, SystemClock()).load()
+    ticking = [{"subject": uid, "kind": "Wait", "policy": "", "reason": "Pending", "by": "", "message": f"{symptom} since {since:%Y-%m-%dT%H:%M:%SZ}"}
+               for uid, sight in sights.items() for symptom, since in sight.clocks.items()]  # fmt: skip
+    rows.sort(key=lambda r: str(r["openedAt"]), reverse=True)
+    reasons = [f"the controller does not answer ({why[:160]}); this is what its objects say"]
+    return {"source": "objects", "ready": None, "reasons": reasons, "recoveries": rows, "pending": ticking[:500], "unreadable": broken}
+
+
+def _print(body: dict[str, Any], show_all: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    for reason in body.get("reasons") or ():
+        console.print(Text(f"! {reason}"), style="yellow")
+    if body.get("policies_error"):
+        console.print(Text(f"! policies: {body['policies_error']}"), style="red")
+    over = ("Resolved", "Superseded")
+    rows = [r for r in body["recoveries"] if show_all or r["phase"] not in over]
+    table = Table(box=None, pad_edge=False, header_style="bold", title="Recoveries", title_justify="left")
+    for column in ("NAME", "SUBJECT", "POLICY", "PHASE", "ATTEMPT", "SINCE", "MESSAGE"):
+        table.add_column(column, overflow="fold")
+    for r in rows:
+        attempt = f"{r.get('attempt') or 0}/{r.get('limit') or 0}"
+        table.add_row(*(Text(str(v or "")) for v in (r["name"], r["subject"], r["policy"], r["phase"], attempt, r["openedAt"], r["message"])))
+    console.print(table if rows else "No recovery is open." if not show_all else "There are no recoveries.")
+    pending = body.get("pending") or []
+    if pending:
+        waiting = Table(box=None, pad_edge=False, header_style="bold", title="Pending and held back", title_justify="left")
+        for column in ("SUBJECT", "POLICY", "STATE", "MESSAGE"):
+            waiting.add_column(column, overflow="fold")
+        for p in pending:
+            state = f"suppressed by {p['by']}" if p["by"] else p["reason"].lower()
+            waiting.add_row(*(Text(str(v or "")) for v in (p["subject"], p["policy"], state, p["message"])))
+        console.print()
+        console.print(waiting)

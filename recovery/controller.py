@@ -1,0 +1,132 @@
+"""The straight line for one subject: see, judge, claim, act, record, tell, look again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from recovery.clock import Clock
+from recovery.decide.engine import bereft, decide
+from recovery.model.application import Application
+from recovery.model.decision import Decision, Kind, Outcome, Result
+from recovery.model.names import Key
+from recovery.model.recovery import Note, Recovery
+from recovery.model.situation import Situation
+
+log = structlog.get_logger(__name__)
+
+SOON = timedelta(seconds=1)
+IN_DOUBT = timedelta(seconds=5)
+RECOVERY = "recovery"
+"""Kind of the keys that stand for a recovery itself (its messages were delivered)."""
+
+
+class Scene(Protocol):
+    """Puts together what bears on a subject."""
+
+    def situation(self, key: Key) -> Situation | None:
+        """Everything about it, now; None when it is not there."""
+
+
+class Claims(Protocol):
+    """Keeps intents and outcomes."""
+
+    async def claim(self, decision: Decision) -> Recovery | None:
+        """Save the intent; raises when somebody was faster."""
+
+    async def record(self, decision: Decision, claimed: Recovery | None, outcome: Outcome, repositories: tuple[str, ...]) -> Recovery | None:
+        """Save the outcome."""
+
+    async def strike(self, name: str, delivered: frozenset[str]) -> None:
+        """Drop messages that were delivered."""
+
+    def open_at(self, key: Key) -> tuple[Recovery, ...]:
+        """Open recoveries of whatever was called this."""
+
+    def get(self, name: str) -> Recovery | None:
+        """One by name."""
+
+
+class Actions(Protocol):
+    """Starts effects."""
+
+    async def carry_out(self, situation: Situation, decision: Decision, recovery: Recovery | None) -> Outcome:
+        """Start the decision's step."""
+
+
+class Records(Protocol):
+    """Writes down what happened."""
+
+    def note(self, key: Key, decisions: tuple[Decision, ...]) -> None:
+        """The decisions of one pass."""
+
+    def effect(self, key: Key, decision: Decision, outcome: Outcome, recovery: Recovery | None) -> None:
+        """One effect."""
+
+    def transition(self, app: Application | None, before: Recovery | None, after: Recovery | None) -> None:
+        """A change of a recovery."""
+
+
+class Messages(Protocol):
+    """Takes messages on."""
+
+    def tell(self, recovery: Recovery | None) -> None:
+        """What this recovery has to say."""
+
+    def say(self, note: Note, recovery: str = "") -> None:
+        """One message without a recovery."""
+
+    def done(self, recovery: str) -> frozenset[str]:
+        """Keys of its messages that were delivered."""
+
+
+class Controller:
+    """Everything it needs is handed in; it owns nothing but the order of things."""
+
+    def __init__(
+        self, scene: Scene, claims: Claims, actions: Actions, records: Records, messages: Messages, again: Callable[[Key, datetime | None], None], clock: Clock
+    ) -> None:
+        self._scene = scene
+        self._claims = claims
+        self._actions = actions
+        self._records = records
+        self._messages = messages
+        self._again = again
+        self._clock = clock
+
+    async def reconcile(self, key: Key) -> None:
+        """One pass. A lost claim ends it with an exception; the caller queues the key again."""
+        if key.kind == RECOVERY:
+            await self._claims.strike(key.name, self._messages.done(key.name))
+            return
+        situation = self._scene.situation(key)
+        decisions = decide(situation) if situation else tuple(bereft(r, self._clock.now()) for r in self._claims.open_at(key))
+        self._records.note(key, decisions)
+        for decision in decisions:
+            await self._carry(key, situation, decision)
+
+    async def _carry(self, key: Key, situation: Situation | None, decision: Decision) -> None:
+        before = self._claims.get(decision.recovery.name) if decision.recovery else None
+        claimed = await self._claims.claim(decision)
+        after, again = claimed, decision.again_at
+        if situation is not None and decision.kind is Kind.Remediate:
+            outcome = await self._actions.carry_out(situation, decision, claimed)
+            self._records.effect(key, decision, outcome, claimed)
+            after = await self._claims.record(decision, claimed, outcome, situation.subject.repositories)
+            unclaimed = claimed is None and outcome.result not in (Result.Conflict, Result.InDoubt)
+            again = decision.again_at if unclaimed else self._next_look(outcome)
+            if claimed is None:
+                for note in outcome.notes:
+                    self._messages.say(note)
+        self._records.transition(situation.subject if situation else None, before, after)
+        self._messages.tell(after)
+        if again is not None:
+            self._again(key, again)
+
+    def _next_look(self, outcome: Outcome) -> datetime:
+        now = self._clock.now()
+        # After a conflict the watch brings the newer object; in doubt, the API server is given a moment.
+        return now + {Result.Conflict: SOON, Result.InDoubt: IN_DOUBT}.get(outcome.result, timedelta())

@@ -1,0 +1,1 @@
+"""The judgement: pure functions from a situation to decisions. No clock, no I/O, no logging."""

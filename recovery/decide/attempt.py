@@ -1,0 +1,185 @@
+"""One pass over a policy's actions, and what comes after the last of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import structs
+
+from recovery.decide import telling
+from recovery.decide.fingerprint import fingerprint
+from recovery.decide.guards import Asked, Refusal, refusal
+from recovery.decide.operations import claim_on
+from recovery.model.application import Application
+from recovery.model.decision import Decision, Kind
+from recovery.model.duration import spell
+from recovery.model.policy import Policy, Severity, Step
+from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject
+from recovery.model.situation import Situation
+
+TELL_AFTER = timedelta(minutes=30)
+"""Held back this long, people are told once."""
+REOPEN_AFTER = timedelta(hours=1)
+"""A stalled recovery reopens for a new failure at most this often."""
+CHRONIC = 3
+"""Stalls within CHRONIC_WITHIN that make a subject chronic: it is left to people."""
+CHRONIC_WITHIN = timedelta(days=7)
+
+
+def ended(record: StepRecord, outcome: StepOutcome, reason: str, message: str, now: datetime) -> StepRecord:
+    """The step with its outcome."""
+    return structs.replace(record, ended_at=now, outcome=outcome, reason=reason, message=message[:500])
+
+
+def begin(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
+    """Start the next attempt with the policy's actions as they are now."""
+    recovery = structs.replace(
+        recovery,
+        attempt=recovery.attempt + 1,
+        actions=tuple(step.written for step in policy.actions),
+        policy_hash=policy.hash,
+        next_at=None,
+    )
+    return advance(situation, policy, recovery, policy.actions)
+
+
+def advance(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:
+    """Go to the next action that fits; skip with a reason what does not; stop where a guard says no."""
+    for index in range(len(recovery.in_attempt()), len(actions)):
+        step = actions[index]
+        record = StepRecord(recovery.attempt, index, step.traits.name, situation.now, claim_on(situation.subject))
+        if skip := step.traits.fits(step, situation, recovery):
+            recovery = recovery.with_step(ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now))
+            continue
+        if no := refusal(Asked(situation, policy, step, recovery)):
+            return suppress(situation, policy, recovery, no)
+        return remediate(situation, policy, recovery.with_step(record), step)
+    return _attempt_over(situation, policy, recovery)
+
+
+def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: Step) -> Decision:
+    """Do the step that the recovery's newest record claims."""
+    app = situation.subject
+    if not recovery.evidence:
+        recovery = structs.replace(recovery, evidence=telling.evidence(app), resources_seen=app.resources)
+    message = f"{step}: {policy.sentence} (attempt {recovery.attempt} of {recovery.limit})"
+    recovery = structs.replace(
+        recovery, phase=RecoveryPhase.Remediating, reason="StepStarted", message=message, suppressed_since=None, suppression_told=False
+    )
+    return Decision(Kind.Remediate, policy.name, "StepStarted", message, situation.now + step.settle, recovery=recovery, step=step)
+
+
+def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refusal) -> Decision:
+    """A guard said no; ask again later, and tell people once if it takes long."""
+    now = situation.now
+    since = recovery.suppressed_since or now
+    again = now + no.again
+    recovery = structs.replace(
+        recovery,
+        phase=RecoveryPhase.Suppressed,
+        reason=no.by.title().replace(" ", ""),
+        message=f"suppressed by {no.by}: {no.message}",
+        suppressed_since=since,
+    )
+    if no.tells and not recovery.suppression_told:
+        if now - since >= TELL_AFTER:
+            note = telling.held_back(situation, recovery, no.by, no.message, policy.channels)
+            recovery = structs.replace(recovery.with_notes(note), suppression_told=True, told=_also(recovery, policy.channels))
+        else:
+            again = min(again, since + TELL_AFTER)
+    kept = recovery if no.keeps or recovery.version else None
+    return Decision(Kind.Suppress, policy.name, "Suppressed", no.message, again, by=no.by, recovery=kept)
+
+
+def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
+    if recovery.attempt >= recovery.limit:
+        return _stall(situation, policy, recovery)
+    pause = policy.backoff.pause(recovery.attempt)
+    next_at = situation.now + pause
+    message = f"attempt {recovery.attempt} of {recovery.limit} failed ({telling.done(recovery)}); the next one in {spell(pause)}"
+    recovery = structs.replace(recovery, phase=RecoveryPhase.BackingOff, reason="AttemptFailed", message=message, next_at=next_at)
+    return Decision(Kind.Wait, policy.name, "AttemptFailed", message, next_at, recovery=recovery)
+
+
+def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
+    message = f"out of remedies after {recovery.attempt} attempts ({telling.done(recovery)}); a person is needed"
+    if not recovery.escalated:
+        channels = policy.channels
+        note = telling.escalated(situation, recovery, severity=Severity.critical.value, channels=channels)
+        recovery = structs.replace(recovery.with_notes(note), escalated=True, told=_also(recovery, channels))
+    recovery = structs.replace(
+        recovery,
+        phase=RecoveryPhase.Stalled,
+        reason="RetriesExceeded",
+        message=message,
+        stalls=(*recovery.stalls, situation.now)[-10:],
+        fingerprint=fingerprint(situation.subject),
+    )
+    return Decision(Kind.Stall, policy.name, "RetriesExceeded", message, recovery=recovery)
+
+
+def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
+    """Stay with a person, unless the failure has become another one."""
+    now, last = situation.now, recovery.stalls[-1] if recovery.stalls else recovery.opened_at
+    if fingerprint(situation.subject) == recovery.fingerprint:
+        return Decision(Kind.Stall, policy.name, recovery.reason, recovery.message, recovery=recovery)
+    times = _stalls(situation, recovery)
+    if times >= CHRONIC:
+        message = f"stalled {times} times in 7 days: chronic, left to people"
+        return Decision(Kind.Stall, policy.name, "Chronic", message, recovery=structs.replace(recovery, reason="Chronic", message=message))
+    if now < last + REOPEN_AFTER:
+        again = last + REOPEN_AFTER
+        message = f"the failure has changed; looked at again at {again:%H:%M:%S} UTC, at most once an hour"
+        return Decision(Kind.Stall, policy.name, recovery.reason, message, again, recovery=recovery)
+    fresh = structs.replace(recovery, limit=recovery.attempt + policy.attempts, evidence=telling.evidence(situation.subject))
+    return begin(situation, policy, fresh)
+
+
+def _stalls(situation: Situation, recovery: Recovery) -> int:
+    recent = [at for r in (*situation.past, recovery) for at in r.stalls if situation.now - at <= CHRONIC_WITHIN]
+    return len(recent)
+
+
+def resolve(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:
+    """Cured for long enough: skip the remaining remedies, run the reports, tell whoever was told."""
+    now = situation.now
+    reported: tuple[str, ...] = ()
+    for index in range(len(recovery.in_attempt()), len(actions)):
+        step = actions[index]
+        if step.traits.reports and getattr(step.parameters, "when", "always") != "failure" and _may_speak(situation, policy, step, recovery):
+            reported += tuple(step.parameters.channels) or policy.channels or (telling.EVERYWHERE,)
+            record = StepRecord(recovery.attempt, index, step.traits.name, now, sent=True)
+            recovery = recovery.with_step(ended(record, StepOutcome.Succeeded, "Told", "told of the cure", now))
+    channels = tuple(dict.fromkeys((*reported, *recovery.told)))
+    if channels:
+        recovery = recovery.with_notes(telling.resolved(situation, recovery, channels))
+    took = spell(now - (recovery.ill_since or recovery.opened_at))
+    message = f"{telling.state(situation.subject)} for {spell(policy.healthy_delay)}; it was ill for {took}"
+    recovery = structs.replace(recovery, phase=RecoveryPhase.Resolved, reason="Cured", message=message, resolved_at=now, next_at=None)
+    return Decision(Kind.Resolve, policy.name, "Cured", message, recovery=recovery)
+
+
+def supersede(recovery: Recovery, reason: str, message: str, now: datetime) -> Decision:
+    """Overtaken by events: close it without a word to the pager."""
+    record = recovery.running
+    if record is not None:
+        recovery = recovery.with_last(ended(record, StepOutcome.Skipped, reason, message, now))
+    recovery = structs.replace(recovery, phase=RecoveryPhase.Superseded, reason=reason, message=message, resolved_at=now)
+    return Decision(Kind.Resolve, recovery.policy, reason, message, recovery=recovery)
+
+
+def _may_speak(situation: Situation, policy: Policy, step: Step, recovery: Recovery) -> bool:
+    return refusal(Asked(situation, policy, step, recovery)) is None
+
+
+def _also(recovery: Recovery, channels: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*recovery.told, *(channels or (telling.EVERYWHERE,)))))
+
+
+def opened(situation: Situation, policy: Policy, name: str, since: datetime) -> Recovery:
+    """A new recovery, before its first attempt."""
+    app: Application = situation.subject
+    subject = Subject("Application", app.namespace, app.name, app.uid, app.project, app.destination.cluster)
+    return Recovery(
+        name, policy.name, policy.hash, subject, situation.now, RecoveryPhase.Remediating, ill_since=since, limit=policy.attempts
+    )

@@ -1,0 +1,31 @@
+"""Is the subject cured? Being ill in another way is not."""
+
+from __future__ import annotations
+
+from recovery.model.application import Application, Health, Sync
+from recovery.model.policy import Condition
+from recovery.model.recovery import Recovery
+
+
+def ailment(condition: Condition, app: Application, recovery: Recovery) -> str:
+    """What still speaks against a cure, in words; empty when it is cured.
+
+    Only Healthy answers a health condition and only Synced a sync condition: Progressing, Unknown, Missing and
+    Suspended do not, nor does a resource list that has become empty (an unreachable cluster looks Healthy that way:
+    argo-cd controller/state.go:CompareAppState, seen on 3.2).
+    """
+    if recovery.resources_seen and not app.resources:
+        return f"its resource list is empty, and had {recovery.resources_seen} entries when it fell ill"
+    operation = app.operation
+    if app.operating and operation and operation.recovery.startswith(recovery.name + "/"):
+        return "our own operation is still running"
+    # Gone back on purpose, it is OutOfSync with a revision known to be bad: then health is what counts.
+    if condition.status and app.sync is not Sync.Synced and not app.expected_out_of_sync:
+        return f"it is {app.sync.value}"
+    if (condition.health or app.expected_out_of_sync) and app.health is not Health.Healthy:
+        return f"it is {app.health.value}"
+    if condition.operation and not condition.status and not condition.health:
+        in_order = operation is not None and operation.phase.over and operation.phase not in condition.operation
+        if not in_order:
+            return f"its operation is {operation.phase.value}" if operation else "it has had no operation since"
+    return ""

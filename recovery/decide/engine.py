@@ -1,0 +1,194 @@
+"""The judgement: one situation in, one decision for each policy out.
+
+Read ``decide`` first: it is the whole rule of precedence. An open recovery is continued; else the first policy in file
+order whose condition has lasted opens one; the others wait behind it. ``_go_on`` is the life of a recovery::
+
+    Remediating -> Verifying -> Resolved          a step, its effect, the cure lasting
+        |  ^          |
+        |  '----------'  relapse: the next step
+        |--> BackingOff -> Remediating            an attempt failed: pause, next attempt
+        |--> Suppressed -> Remediating            a guard said no: ask again
+        '--> Stalled                              out of attempts: a person is needed
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import assert_never
+
+from msgspec import structs
+
+from recovery.decide.attempt import advance, begin, ended, opened, remediate, resolve, stalled, supersede, suppress
+from recovery.decide.cure import ailment
+from recovery.decide.guards import Asked, refusal
+from recovery.decide.holds import settle_hold
+from recovery.decide.operations import claim_on
+from recovery.decide.symptoms import in_force
+from recovery.model.action import Judgement, Progress
+from recovery.model.decision import Decision, Kind
+from recovery.model.duration import spell
+from recovery.model.policy import Policy, Step
+from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
+from recovery.model.situation import Situation
+
+
+def decide(situation: Situation) -> tuple[Decision, ...]:
+    """Judge one application. Pure: no clock, no I/O; at most one of the decisions is Remediate.
+
+    Policies that are not for this application, or whose condition does not hold, are left out; no decision at all
+    means rest. The order is the file's, a decision on a hold or on a recovery without a policy first.
+    """
+    open_one = situation.recovery
+    policies = tuple(p for p in situation.policies.policies if in_force(p))
+    decisions: list[Decision] = []
+    if released := settle_hold(situation):
+        decisions.append(released)
+    if open_one and (orphan := _orphaned(situation, policies, open_one)):
+        return (*decisions, orphan)
+    first = open_one.policy if open_one else ""
+    for policy in policies:
+        if open_one and policy.name == open_one.policy:
+            answer: Decision | None = _go_on(situation, policy, open_one)
+        else:
+            answer = _consider(situation, policy, first)
+            if answer and answer.kind in (Kind.Remediate, Kind.Suppress) and not first:
+                first = policy.name
+        if answer and answer.kind is Kind.Remediate and any(d.kind is Kind.Remediate for d in decisions):
+            # One write to a subject at a time; the other comes with the next look.
+            answer = Decision(Kind.Wait, policy.name, "OneAtATime", "after the hold is given back", situation.now)
+        if answer:
+            decisions.append(answer)
+    return tuple(decisions)
+
+
+def _orphaned(situation: Situation, policies: tuple[Policy, ...], recovery: Recovery) -> Decision | None:
+    policy = next((p for p in policies if p.name == recovery.policy), None)
+    if recovery.subject.uid != situation.subject.uid:
+        return supersede(recovery, "SubjectReplaced", "the application was deleted and made again", situation.now)
+    if policy is None:
+        return supersede(recovery, "PolicyRemoved", f"policy {recovery.policy} is no longer in force", situation.now)
+    if not policy.selector.selects(situation.subject):
+        return supersede(recovery, "NotSelected", f"policy {policy.name} no longer selects it", situation.now)
+    return None
+
+
+def _consider(situation: Situation, policy: Policy, first: str) -> Decision | None:
+    """A policy without a recovery: pending, due, or second."""
+    since = situation.sight.clocks.get(policy.condition.symptom)
+    if since is None or not policy.selector.selects(situation.subject):
+        return None
+    due = since + policy.condition.duration
+    if situation.now < due:
+        lasted = spell(situation.now - since)
+        message = f"{policy.condition} for {lasted}, not yet for {spell(policy.condition.duration)}"
+        return Decision(Kind.Wait, policy.name, "Pending", message, due)
+    if first:
+        message = f"policy {first} is at work on it"
+        return Decision(Kind.Suppress, policy.name, "AnotherPolicy", message, by=first)
+    relapsed = _relapse(situation, policy, since)
+    if relapsed is None:
+        return begin(situation, policy, opened(situation, policy, name_of(situation, since), since))
+    again = structs.replace(relapsed, phase=RecoveryPhase.Remediating, resolved_at=None, well_since=None, ill_since=since)
+    if again.attempt >= again.limit:
+        again = structs.replace(again, attempt=again.limit)
+        return advance(situation, policy, again, ())  # nothing left to try: it stalls
+    return begin(situation, policy, again)
+
+
+def _relapse(situation: Situation, policy: Policy, since: datetime) -> Recovery | None:
+    for past in reversed(situation.past):
+        if past.policy == policy.name and past.phase is RecoveryPhase.Resolved and past.resolved_at:
+            return past if since - past.resolved_at <= policy.reset_after else None
+    return None
+
+
+def name_of(situation: Situation, since: datetime) -> str:
+    """The same incident has the same name, whoever opens it: a second creation is refused by the API server."""
+    app = situation.subject
+    told = f"{app.key.kind}/{app.uid}/{since.isoformat()}"
+    stem = app.name[:40].strip("-.").lower()
+    return f"{stem}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+
+
+def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
+    actions = situation.pinned if situation.pinned is not None else policy.actions
+    record = recovery.running
+    still = ailment(policy.condition, situation.subject, recovery)
+    if not still:
+        return _verify(situation, policy, recovery, actions)
+    recovery = structs.replace(recovery, well_since=None)
+    if record is not None:
+        return _running(situation, policy, recovery, record, actions)
+    match recovery.phase:
+        case RecoveryPhase.Stalled:
+            return stalled(situation, policy, recovery)
+        case RecoveryPhase.BackingOff if recovery.next_at and situation.now < recovery.next_at:
+            return Decision(Kind.Wait, policy.name, recovery.reason, recovery.message, recovery.next_at, recovery=recovery)
+        case RecoveryPhase.BackingOff:
+            return begin(situation, policy, recovery)
+        case _:
+            return advance(situation, policy, recovery, actions)
+
+
+def _verify(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:
+    now, record = situation.now, recovery.running
+    if record is not None:
+        recovery = recovery.with_last(ended(record, StepOutcome.Succeeded, "Cured", f"{policy.condition} no longer", now))
+    since = recovery.well_since or now
+    if now - since >= policy.healthy_delay and not record:
+        return resolve(situation, policy, recovery, actions)
+    until = since + policy.healthy_delay
+    message = f"no longer {policy.condition} since {since:%H:%M:%S} UTC; it has to last {spell(policy.healthy_delay)}"
+    recovery = structs.replace(recovery, phase=RecoveryPhase.Verifying, reason="Verifying", message=message, well_since=since)
+    return Decision(Kind.Wait, policy.name, "Verifying", message, until, recovery=recovery)
+
+
+def _running(situation: Situation, policy: Policy, recovery: Recovery, record: StepRecord, actions: tuple[Step, ...]) -> Decision:
+    """A step has been started: what became of it?"""
+    now = situation.now
+    if record.index >= len(actions):
+        return supersede(recovery, "ActionsLost", "the actions this attempt began with can no longer be read", situation.now)
+    step = actions[record.index]
+    judged = step.traits.judge(record, step, situation)
+    match judged.progress:
+        case Progress.Running:
+            deadline = record.deadline or record.started_at + step.settle
+            if now < deadline:
+                return _settling(situation, policy, recovery, judged, deadline)
+            message = f"no effect within {spell(deadline - record.started_at)}" + (f": {judged.message}" if judged.message else "")
+            over = ended(record, StepOutcome.TimedOut, "TimedOut", message, now)
+        case Progress.Next | Progress.Again:
+            return _again(situation, policy, recovery, record, step, judged)
+        case Progress.Succeeded:
+            over = ended(record, StepOutcome.Succeeded, judged.reason, judged.message, now)
+        case Progress.Failed:
+            over = ended(record, StepOutcome.Failed, judged.reason, judged.message, now)
+        case Progress.Superseded:
+            over = ended(record, StepOutcome.Skipped, judged.reason, judged.message, now)
+        case _ as never:
+            assert_never(never)
+    return advance(situation, policy, recovery.with_last(over), actions)
+
+
+def _settling(situation: Situation, policy: Policy, recovery: Recovery, judged: Judgement, deadline: datetime) -> Decision:
+    again = min(deadline, situation.now + judged.soon) if judged.soon else deadline
+    message = recovery.message + (f"; {judged.message}" if judged.message else "")
+    recovery = structs.replace(recovery, phase=RecoveryPhase.Remediating)
+    return Decision(Kind.Wait, policy.name, "Settling", message, again, recovery=recovery)
+
+
+def _again(situation: Situation, policy: Policy, recovery: Recovery, record: StepRecord, step: Step, judged: Judgement) -> Decision:
+    """The step's next write, or the same one over because nobody knows whether it went out."""
+    stage = judged.stage if judged.progress is Progress.Next else record.stage
+    if no := refusal(Asked(situation, policy, step, recovery)):
+        return suppress(situation, policy, recovery, no)
+    claim = structs.replace(record.claim, resource_version=situation.subject.resource_version)
+    if judged.progress is Progress.Next:
+        claim = claim_on(situation.subject)
+    return remediate(situation, policy, recovery.with_last(structs.replace(record, claim=claim, stage=stage, sent=False)), step)
+
+
+def bereft(recovery: Recovery, now: datetime) -> Decision:
+    """The decision on an open recovery whose subject is no longer there."""
+    return supersede(recovery, "SubjectDeleted", "the application is gone", now)

@@ -1,0 +1,36 @@
+"""Is it still the same failure?"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from recovery.model.application import Application
+
+# What varies from one occurrence of a failure to the next: times, ports, counters, hashes, temporary paths.
+_VARYING = (
+    (re.compile(r"/(?:tmp|dev/shm|var/folders)/[^\s\"',)]+"), "PATH"),
+    (re.compile(r"\b[0-9a-f]{7,64}\b"), "HASH"),
+    (re.compile(r"\s*\(retried \d+ times\)|Retrying attempt #.*"), ""),
+    (re.compile(r"\d+"), "N"),
+)
+
+
+def normalised(message: str) -> str:
+    """The message without what varies between two occurrences of the same failure."""
+    for pattern, stand_in in _VARYING:
+        message = pattern.sub(stand_in, message)
+    return " ".join(message.split())
+
+
+def fingerprint(app: Application) -> str:
+    """Twelve hexadecimal digits that stay the same while the failure does.
+
+    Health is left out: it flaps while the cause stands. So are revisions: a new commit alone is not a new failure.
+    """
+    signs = {f"{c.type}: {normalised(c.message)}" for c in app.conditions if c.type.endswith("Error")}
+    if app.operation and app.operation.failures:
+        signs |= {normalised(failure) for failure in app.operation.failures}
+    elif app.operation and app.operation.phase.over:
+        signs.add(normalised(app.operation.message))
+    return hashlib.sha256("\n".join(sorted(signs)).encode()).hexdigest()[:12]

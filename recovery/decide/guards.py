@@ -1,0 +1,228 @@
+"""Reasons not to act now. Each guard is one function and one line in GUARDS; the first refusal is the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from recovery.model.application import Phase, Sync, short
+from recovery.model.duration import spell
+from recovery.model.policy import Mode, Policy, Step
+from recovery.model.recovery import Recovery
+from recovery.model.situation import Situation
+
+MANY_INHERITED = 5
+"""More unwell subjects than this at a first install, and nothing is touched until a person says so."""
+REFRESH_EVERY = timedelta(seconds=10)
+"""One of our refreshes for each repository in this time."""
+
+
+class Refusal(Struct, frozen=True):
+    """Who said no, why, and when to ask again."""
+
+    by: str
+    message: str
+    again: timedelta
+    keeps: bool
+    tells: bool
+
+
+class Asked(Struct, frozen=True):
+    """What a guard is asked about: this step of this policy, in this situation."""
+
+    situation: Situation
+    policy: Policy
+    step: Step
+    recovery: Recovery | None
+
+
+class Guard(Struct, frozen=True):
+    """One reason not to act."""
+
+    name: str
+    ask: Callable[[Asked], str]
+    """Why not, with the numbers; empty for no objection."""
+    again: timedelta = timedelta(minutes=5)
+    """Ask again after this time even if nothing is seen to change."""
+    keeps: bool = True
+    """Its refusal is worth a Recovery object."""
+    tells: bool = True
+    """After half an hour of it, people are told, once."""
+
+
+def stale(a: Asked) -> str:
+    """What we see may be old."""
+    return "" if a.situation.freshness.fresh else a.situation.freshness.message
+
+
+def deleting(a: Asked) -> str:
+    """It is on its way out."""
+    return "it is being deleted" if a.situation.subject.deleting else ""
+
+
+def paused(a: Asked) -> str:
+    """A person said: not now (annotation ``paused`` on the application or its project: true, or why, or until when)."""
+    app, project = a.situation.subject, a.situation.project
+    said = (f"application {app.key}", app.mark("paused")), (f"project {app.project}", project.mark("paused") if project else "")
+    for where, value in said:
+        if value.strip().lower() in ("", "false", "no"):
+            continue
+        until = _time(value)
+        if until is not None and a.situation.now >= until:
+            continue
+        return f"{where} is annotated recovery.gitops.dev/paused: {value[:100]}"
+    return ""
+
+
+def never_ours(a: Asked) -> str:
+    """What we would saw off the branch with, and what lives for a pull request only."""
+    if a.situation.subject.control_plane:
+        return "it deploys Argo CD or this controller"
+    made_by = a.situation.application_set
+    return f"it is a preview made from a pull request by ApplicationSet {made_by.name}" if made_by and made_by.pull_requests else ""
+
+
+def adoption(a: Asked) -> str:
+    """Many were unwell when we first came: that is how this fleet lives, until a person says otherwise."""
+    count = a.situation.fleet.inherited_unwell
+    if not inherited(a.situation) or count <= MANY_INHERITED:
+        return ""
+    return f"it was unwell before this controller came, and so are {count} in all (more than {MANY_INHERITED}); `recovery adopt` takes them on"
+
+
+def hold(a: Asked) -> str:
+    """It was rolled back from this revision on purpose."""
+    app = a.situation.subject
+    if app.unreadable:
+        return f"its annotation recovery.gitops.dev/hold cannot be read ({app.unreadable}); `recovery release {app.key}` removes it"
+    if app.hold and a.step.traits.syncs and app.expected_out_of_sync:
+        return f"{short(app.revisions)} is known to be bad (KnownBadRevision); `recovery release {app.key}` ends the hold"
+    return ""
+
+
+def owner_intent(a: Asked) -> str:
+    """Syncing is up to the owner: a manual policy is a release gate, and so is drift with selfHeal off."""
+    app = a.situation.subject
+    if not (a.step.traits.syncs or a.policy.condition.status) or app.mark("sync") == "allowed":
+        return ""
+    if any(getattr(step.parameters, "manual_apps", False) for step in a.policy.actions):
+        return ""
+    operation = app.operation
+    same = operation is not None and operation.revisions == app.revisions
+    if not app.auto_sync:
+        if operation and same and operation.phase in (Phase.Failed, Phase.Error):
+            return ""  # somebody asked for this revision and did not get it
+        ways = "`manual_apps: true` on the sync action, or the annotation recovery.gitops.dev/sync: allowed, lets it be synced"
+        return f"auto-sync is off and nobody asked for {short(app.revisions)}: a manual sync policy is a release gate; {ways}"
+    if operation and same and operation.phase is Phase.Succeeded and not app.self_heal and app.sync is Sync.OutOfSync:
+        return f"{short(app.revisions)} was synced and has drifted since, and selfHeal is off: the owner keeps drift"
+    return ""
+
+
+def owner_busy(a: Asked) -> str:
+    """Somebody else is at work on it."""
+    app, operation = a.situation.subject, a.situation.subject.operation
+    mine = f"{a.recovery.name}/" if a.recovery else "\0"
+    if app.requested and not app.requested.recovery.startswith(mine):
+        return f"an operation by {_who(app.requested.username, app.requested.automated)} is asked for"
+    if operation and not operation.phase.over and not operation.recovery.startswith(mine):
+        what = "waits for its retry" if operation.retrying else f"is {operation.phase.value}"
+        since = f" since {operation.started_at:%H:%M:%S}" if operation.started_at else ""
+        return f"an operation by {_who(operation.username, operation.automated)} {what}{since}: {operation.message[:160]}"
+    rolling = a.situation.application_set
+    if rolling and rolling.rolling and (a.step.traits.syncs or a.step.traits.destructive):
+        return f"ApplicationSet {rolling.name} syncs its applications itself, step by step (RollingSync)"
+    return ""
+
+
+def approval(a: Asked) -> str:
+    """A person wants to be asked first."""
+    return f"mode is approve: would {a.step}" if mode_of(a) is Mode.approve else ""
+
+
+def pace(a: Asked) -> str:
+    """Repositories are asked politely."""
+    last = a.situation.fleet.refreshed_at
+    if not a.step.traits.paced or last is None or a.situation.now - last >= REFRESH_EVERY:
+        return ""
+    return f"its repository was refreshed {spell(a.situation.now - last)} ago; one refresh every {spell(REFRESH_EVERY)}"
+
+
+def budget(a: Asked) -> str:
+    """Not too many at once."""
+    fleet, limits, app = a.situation.fleet, a.situation.policies.budget, a.situation.subject
+    counts = (
+        ("", fleet.in_flight, limits.in_flight),
+        (f" on cluster {app.destination.cluster}", fleet.in_flight_cluster, limits.per_cluster),
+        (f" in project {app.project}", fleet.in_flight_project, limits.per_project),
+    )
+    for where, count, limit in counts:
+        if count >= limit:
+            return f"{count} recoveries are at work{where}, and {limit} may be"
+    return ""
+
+
+def disabled(a: Asked) -> str:
+    """We are to look, not to touch. Asked last, so that the answer reads as what would be done."""
+    if not a.situation.enabled:
+        return f"RECOVERY_ENABLED is false: would {a.step}"
+    return f"mode is observe: would {a.step}" if mode_of(a) is Mode.observe else ""
+
+
+_SOON = timedelta(seconds=15)
+
+GUARDS = (
+    Guard("stale", stale, again=timedelta(seconds=5), keeps=False),
+    Guard("deleting", deleting, keeps=False, tells=False),
+    Guard("paused", paused),
+    Guard("never ours", never_ours, keeps=False, tells=False),
+    Guard("adoption", adoption, keeps=False, tells=False),
+    Guard("hold", hold),
+    Guard("owner intent", owner_intent),
+    Guard("owner busy", owner_busy, again=timedelta(seconds=30)),
+    Guard("approval", approval),
+    Guard("pace", pace, again=REFRESH_EVERY, keeps=False),
+    Guard("budget", budget, again=_SOON),
+    Guard("disabled", disabled, tells=False),
+)
+
+
+def refusal(asked: Asked) -> Refusal | None:
+    """The first guard that says no to this step, or None."""
+    traits = asked.step.traits
+    for guard in GUARDS:
+        if guard.name != "disabled" and (traits.speaks or guard.name in traits.exempt):
+            continue
+        if message := guard.ask(asked):
+            return Refusal(guard.name, message, guard.again, guard.keeps, guard.tells)
+    return None
+
+
+def mode_of(a: Asked) -> Mode:
+    """The narrowest of policy, action, project and application; an unreadable annotation narrows to observe."""
+    mode = a.policy.mode.narrowed(a.step.mode)
+    project = a.situation.project
+    for said in (a.situation.subject.mark("mode"), project.mark("mode") if project else ""):
+        if said:
+            mode = mode.narrowed(Mode(said) if said in Mode.__members__ else Mode.observe)
+    return mode
+
+
+def inherited(situation: Situation) -> bool:
+    """Was it unwell before we came, and has nobody taken it on since?"""
+    sight, adopted = situation.sight, situation.adopted_at
+    return sight.inherited and not (adopted is not None and sight.first_seen <= adopted)
+
+
+def _who(username: str, automated: bool) -> str:
+    return "Argo CD's auto-sync" if automated else username or "somebody"
+
+
+def _time(value: str) -> datetime | None:
+    try:
+        until = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return until if until.tzinfo else None

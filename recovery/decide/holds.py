@@ -1,0 +1,82 @@
+"""When is what we owe an application given back?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from recovery.decide.guards import Asked, refusal
+from recovery.model.action import Judgement, Progress, Traits
+from recovery.model.application import Application, Hold, Sync, named, short
+from recovery.model.decision import Decision, Kind
+from recovery.model.names import HOLD, REFRESH
+from recovery.model.policy import Condition, Policy, Step, SubjectType, Written
+from recovery.model.recovery import StepRecord
+from recovery.model.situation import Situation
+
+LEDGER = "(hold)"
+"""Stands in the place of a policy's name: a hold is nobody's policy, it is what we owe."""
+
+
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+def _gone(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge; the annotation is the whole truth)
+    return Judgement(Progress.Running if situation.subject.hold else Progress.Succeeded)
+
+
+RELEASE = Traits(
+    name="release",
+    parameters=Nothing,
+    settle=timedelta(minutes=1),
+    judge=_gone,
+    exempt=frozenset({"paused", "never ours", "adoption", "hold", "owner intent", "approval", "pace", "budget"}),
+)
+
+
+def settle_hold(situation: Situation) -> Decision | None:
+    """The decision on this application's hold: give it back, keep it, or None when there is none to decide on.
+
+    A hold ends when Git has moved past the bad revision, or when a person switched auto-sync on again. It is not touched
+    while a rollback is under way: then its own step watches it.
+    """
+    app = situation.subject
+    if app.hold is None or (situation.recovery is not None and situation.recovery.running is not None):
+        return None
+    why = _over(app)
+    if not why:
+        return None
+    step = Step(RELEASE, Nothing(), Written("release"))
+    policy = Policy(LEDGER, Condition(SubjectType.application, timedelta()), (step,))
+    if no := refusal(Asked(situation, policy, step, situation.recovery)):
+        return Decision(Kind.Suppress, LEDGER, "Suppressed", no.message, situation.now + no.again, by=no.by)
+    return Decision(Kind.Remediate, LEDGER, "HoldOver", why, situation.now + timedelta(seconds=30), step=step)
+
+
+def _over(app: Application) -> str:
+    hold = app.hold
+    assert hold is not None  # noqa: S101 (asked for a held application only)
+    if hold.uid != app.uid:
+        return "the hold belongs to an application of this name that is gone"
+    if hold.suspended and app.auto_sync:
+        return "auto-sync was switched on again by somebody: respected"
+    unsure = app.sync is Sync.Unknown or not app.revisions or any(c.type.endswith("Error") for c in app.conditions)
+    if unsure or hold.sticky or named(app.revisions) in hold.bad:
+        return ""
+    return f"Git has moved past {hold.bad[0][:7]} to {short(app.revisions)}"
+
+
+def restored(fresh: dict[str, Any], hold: Hold | None) -> dict[str, Any]:
+    """The merge patch that ends a hold, fenced by the resourceVersion of the object it was made from.
+
+    Auto-sync becomes what it was, unless somebody has already switched it on.
+    """
+    version = fresh["metadata"]["resourceVersion"]
+    body: dict[str, Any] = {"metadata": {"resourceVersion": version, "annotations": {HOLD: None, REFRESH: "normal"}}}
+    automated = (fresh["spec"].get("syncPolicy") or {}).get("automated")
+    if hold and hold.suspended and automated is not None and automated.get("enabled") is False:
+        body["spec"] = {"syncPolicy": {"automated": {"enabled": hold.had_enabled}}}
+    return body

@@ -1,0 +1,100 @@
+"""What became of an operation that we wrote."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from recovery.model.action import Judgement, Progress
+from recovery.model.application import Application, Health, Operation, Phase, Sync
+from recovery.model.recovery import Claim, StepRecord
+from recovery.model.situation import Situation
+
+PICKED_UP_WITHIN = timedelta(seconds=60)
+"""An Argo CD that works takes up an operation within seconds (seen on 3.2: one)."""
+WITHDRAW = "withdraw"
+"""The stage in which an operation that was not taken up is taken back."""
+
+
+def claim_on(app: Application) -> Claim:
+    """The fence around a write that is decided on this look."""
+    operation = app.operation
+    return Claim(app.resource_version, operation.started_at if operation else None, app.deploy.id if app.deploy else -1)
+
+
+def overtaken(claim: Claim, app: Application) -> str:
+    """Who acted since the claim, in words; empty when nobody did."""
+    operation = app.operation
+    if app.requested is not None:
+        return f"an operation by {app.requested.username or 'Argo CD'} is asked for"
+    started = operation.started_at if operation else None
+    if operation and started and started != claim.operation_started_at:
+        return f"an operation by {operation.username or 'Argo CD'} began at {started:%H:%M:%S}"
+    if app.deploy and app.deploy.id > claim.history_id:
+        return f"deploy {app.deploy.id} is newer than {claim.history_id}, the newest when this was decided"
+    return ""
+
+
+def ours(record: StepRecord, situation: Situation) -> Operation | None:
+    """The operation that this step wrote, if Argo CD has taken it up."""
+    operation, recovery = situation.subject.operation, situation.recovery
+    if operation and recovery and operation.recovery == recovery.token(record):
+        return operation
+    return None
+
+
+def progress(record: StepRecord, situation: Situation) -> Judgement:
+    """How far the operation of this step has come; Succeeded speaks of the operation, not of the subject."""
+    app, recovery = situation.subject, situation.recovery
+    token = recovery.token(record) if recovery else ""
+    requested = app.requested is not None and app.requested.recovery == token
+    if record.stage == WITHDRAW and not requested and not ours(record, situation):
+        return Judgement(Progress.Failed, "NotStarted", "Argo CD did not take up the operation; it was withdrawn")
+    if operation := ours(record, situation):
+        return _judged(operation, requested)
+    if requested:
+        waited = situation.now - record.started_at
+        if record.stage == WITHDRAW:
+            return Judgement(Progress.Running if record.sent else Progress.Again, soon=timedelta(seconds=5))
+        if waited < PICKED_UP_WITHIN:
+            return Judgement(Progress.Running, soon=PICKED_UP_WITHIN - waited)
+        return Judgement(Progress.Next, "NotStarted", f"not taken up for {waited.seconds}s", stage=WITHDRAW)
+    if by := overtaken(record.claim, app):
+        return Judgement(Progress.Superseded, "Superseded", f"{by}; it is not repeated")
+    if not record.sent:
+        return Judgement(Progress.Again, "InDoubt", "no trace of it; it is written again")
+    return Judgement(Progress.Running, soon=timedelta(seconds=5))
+
+
+def _judged(operation: Operation, requested: bool) -> Judgement:
+    if not operation.phase.over:
+        return Judgement(Progress.Running, message=operation.message)
+    if requested:
+        return Judgement(Progress.Running)  # finished, but Argo CD has not yet cleared .operation
+    if operation.phase is Phase.Succeeded:
+        return Judgement(Progress.Succeeded, "OperationSucceeded", operation.message)
+    detail = "; ".join(operation.failures) or operation.message
+    return Judgement(Progress.Failed, f"Operation{operation.phase.value}", detail[:500])
+
+
+def effect(record: StepRecord, situation: Situation) -> Judgement:
+    """The same, and then whether the subject answered to it.
+
+    A sync that went through but left the application OutOfSync after a newer comparison has failed; otherwise the
+    answer is waited for until the step's settle time is over. A cure is seen elsewhere, before this is asked.
+    """
+    judged = progress(record, situation)
+    if judged.progress is not Progress.Succeeded:
+        return judged
+    app, operation = situation.subject, ours(record, situation)
+    done = operation.finished_at if operation else None
+    compared = done is not None and app.reconciled_at is not None and app.reconciled_at > done
+    if compared and app.sync is Sync.OutOfSync and not app.expected_out_of_sync:
+        return Judgement(Progress.Failed, "StillOutOfSync", "the operation succeeded and the next comparison is still OutOfSync")
+    if fell_ill_again(app, done):
+        return Judgement(Progress.Failed, "DegradedAgain", "it became Degraded again after the operation")
+    return Judgement(Progress.Running, message=f"the operation succeeded; it is {app.sync.value} and {app.health.value}")
+
+
+def fell_ill_again(app: Application, since: datetime | None) -> bool:
+    """It left Degraded and came back to it: Argo CD stamps a change of health only (controller:persistAppStatus)."""
+    return app.health is Health.Degraded and since is not None and app.health_since is not None and app.health_since > since

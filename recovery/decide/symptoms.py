@@ -1,0 +1,80 @@
+"""Does a condition hold, since when, and what do we remember of it?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import structs
+
+from recovery.model.application import Application, Health, Sync
+from recovery.model.policy import Condition, Policies, Policy, SubjectType
+from recovery.model.situation import Good, Sight
+
+KEPT = 5
+"""Healthy revisions remembered for each application."""
+
+
+def in_force(policy: Policy) -> bool:
+    """Is this a policy that is judged for applications at all?"""
+    return policy.condition.type is SubjectType.application and not policy.not_evaluated
+
+
+def holds(condition: Condition, app: Application) -> bool:
+    """Does all of the condition but its duration hold?"""
+    if condition.status and (app.sync not in condition.status or app.expected_out_of_sync):
+        return False
+    if condition.health and app.health not in condition.health:
+        return False
+    if condition.operation:
+        operation = app.operation
+        return operation is not None and operation.phase in condition.operation and app.requested is None
+    return bool(condition.status or condition.health)
+
+
+def began(condition: Condition, app: Application, now: datetime) -> datetime:
+    """Argo CD's own word on when this began; now where it keeps none (sync status has no timestamp)."""
+    stamps = [now] if condition.status else []
+    if condition.health and app.health_since:
+        stamps.append(app.health_since)
+    if condition.operation and app.operation and app.operation.finished_at:
+        stamps.append(app.operation.finished_at)
+    return max(stamps, default=now)
+
+
+def track(old: Sight | None, app: Application, policies: Policies, now: datetime, fresh_from: datetime, first_install: bool) -> Sight:
+    """Bring what we remember up to a new look.
+
+    ``fresh_from`` is when this process first saw the fleet: nothing is held to have lasted longer than we know of it,
+    save what the checkpoint says. On a first install, what is already unwell is inherited.
+    """
+    known = old is not None and old.uid == app.uid
+    sight = old if known and old is not None else Sight(uid=app.uid, first_seen=now)
+    clocks: dict[str, datetime] = {}
+    unwell = False
+    for policy in policies.policies:
+        if not in_force(policy) or not holds(policy.condition, app):
+            continue
+        symptom = policy.condition.symptom
+        unwell = unwell or policy.selector.selects(app)
+        since = sight.clocks.get(symptom)
+        if since is None:
+            # Clocks differ between machines: a stamp from the future counts as now.
+            since = min(now, max(began(policy.condition, app, now), sight.first_seen, fresh_from))
+        clocks[symptom] = since
+    inherited = (unwell and first_install) if not known else sight.inherited and not (app.health is Health.Healthy and not unwell)
+    soaking, ledger = _ledger(sight, app, policies, now)
+    return structs.replace(sight, clocks=clocks, inherited=inherited, soaking=soaking, ledger=ledger)
+
+
+def _ledger(sight: Sight, app: Application, policies: Policies, now: datetime) -> tuple[Good | None, tuple[Good, ...]]:
+    well = app.sync is Sync.Synced and app.health is Health.Healthy and app.resources > 0 and not app.operating
+    if not well or app.deploy is None:
+        return None, sight.ledger
+    if any(good.history_id == app.deploy.id for good in sight.ledger):
+        return None, sight.ledger
+    soaking = sight.soaking
+    if soaking is None or soaking.history_id != app.deploy.id:
+        return Good(app.deploy.id, app.deploy.revisions, now), sight.ledger
+    if now - soaking.seen < policies.ledger.soak:
+        return soaking, sight.ledger
+    return None, (*sight.ledger, soaking)[-KEPT:]

@@ -1,0 +1,29 @@
+"""Logs: JSON lines for machines, coloured ones on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+
+def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
+    """Set up structlog once; ``fmt`` is json, console, or empty to choose by the stream."""
+    out = stream or sys.stdout
+    console = fmt == "console" or (not fmt and out.isatty())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer = structlog.dev.ConsoleRenderer(colors=out.isatty()) if console else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=out, format='{"level": "%(levelname)s", "logger": "%(name)s", "event": "%(message)s"}')

@@ -1,0 +1,88 @@
+"""What a kind of action tells the judgement about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from recovery.model.policy import Step
+    from recovery.model.recovery import Recovery, StepRecord
+    from recovery.model.situation import Situation
+
+
+class Skip(Struct, frozen=True):
+    """This step does not fit here, and why."""
+
+    reason: str
+    message: str
+
+
+class Progress(Enum):
+    """What became of a step that was started."""
+
+    Running = "Running"
+    """No verdict yet; look again."""
+    Next = "Next"
+    """Its next write is due (a step of several writes)."""
+    Again = "Again"
+    """Nobody knows whether its effect went out; it is safe to ask again."""
+    Succeeded = "Succeeded"
+    """Its effect is there; whether the subject is cured is another question."""
+    Failed = "Failed"
+    """Its effect is known to have failed."""
+    Superseded = "Superseded"
+    """Somebody else acted in between; it is not repeated."""
+
+
+class Judgement(Struct, frozen=True):
+    """A step's progress, with the numbers that decided it."""
+
+    progress: Progress
+    reason: str = ""
+    message: str = ""
+    stage: str = ""
+    """With Next: the stage to go to."""
+    soon: timedelta | None = None
+    """With Running: look again after this time even if nothing is seen to change."""
+
+
+Fits = Callable[["Step", "Situation", "Recovery"], "Skip | None"]
+Judge = Callable[["StepRecord", "Step", "Situation"], Judgement]
+
+
+def always(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits that never says no)
+    """Fits everywhere."""
+    return None
+
+
+class Traits(Struct, frozen=True):
+    """One kind of action: the judgement knows it by this alone."""
+
+    name: str
+    parameters: type[Any]
+    """A frozen Struct: what may be written under ``parameters``."""
+    settle: timedelta
+    """How long its effect may take to show."""
+    judge: Judge
+    fits: Fits = always
+    destructive: bool = False
+    """It changes what runs; people are told whatever the policy says."""
+    syncs: bool = False
+    """It applies what Git wants."""
+    paced: bool = False
+    """It makes Argo CD fetch from a repository, which is asked politely."""
+    speaks: bool = False
+    """It tells people and touches nothing."""
+    reports: bool = False
+    """It also tells of a cure."""
+    exempt: frozenset[str] = frozenset()
+    """Guards that do not bind it, by name."""
+    applies_to: frozenset[str] = frozenset({"application"})
+    """Types of subject it makes sense for."""
+    built: bool = True
+    """False: policies may name it, and are reported as not evaluated until it exists."""

@@ -1,0 +1,248 @@
+"""What we keep of an Argo CD Application: about 1 KB of its 20 to 50."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+from msgspec import Struct
+
+from recovery.model.names import Key
+
+
+def named(revisions: tuple[str, ...]) -> str:
+    """One name for what was deployed: the revision, or all of a multi-source application's."""
+    return ",".join(revisions)
+
+
+def short(revisions: tuple[str, ...]) -> str:
+    """The same for people: commit hashes cut to seven characters."""
+    return ",".join(r[:7] if len(r) == 40 else r for r in revisions) or "an unknown revision"
+
+
+class Lenient(Enum):
+    """An enum of Argo CD's words in which a word we do not know reads as ``Unknown``."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Lenient:
+        return cls["Unknown"]
+
+
+class Sync(Lenient):
+    """``status.sync.status``: is the live state the desired one?"""
+
+    Synced = "Synced"
+    OutOfSync = "OutOfSync"
+    Unknown = "Unknown"
+
+
+class Health(Lenient):
+    """``status.health.status``."""
+
+    Healthy = "Healthy"
+    Progressing = "Progressing"
+    Degraded = "Degraded"
+    Suspended = "Suspended"
+    Missing = "Missing"
+    Unknown = "Unknown"
+
+
+class Phase(Lenient):
+    """``status.operationState.phase``."""
+
+    Running = "Running"
+    Terminating = "Terminating"
+    Failed = "Failed"
+    Error = "Error"
+    Succeeded = "Succeeded"
+    Unknown = "Unknown"
+
+    @property
+    def over(self) -> bool:
+        """Argo CD will not touch this operation again (gitops-engine pkg/sync/common/types.go:Completed)."""
+        return self in (Phase.Succeeded, Phase.Failed, Phase.Error)
+
+
+class Condition(Struct, frozen=True, gc=False):
+    """One of ``status.conditions``; the message is cut at 500 characters and free of credentials."""
+
+    type: str
+    message: str
+    since: datetime | None = None
+
+
+class Operation(Struct, frozen=True):
+    """The last operation's state, and whose it was."""
+
+    phase: Phase
+    message: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    revisions: tuple[str, ...] = ()
+    """What it synced to: one, or one for each source."""
+    automated: bool = False
+    username: str = ""
+    recovery: str = ""
+    """The recovery that wrote it (``operation.info``), empty when it is not ours."""
+    failures: tuple[str, ...] = ()
+    """Messages of the resources that failed, at most 5, each cut at 300 characters."""
+
+    @property
+    def retrying(self) -> bool:
+        """Running with finishedAt set means that Argo CD waits for its own retry (controller/appcontroller.go)."""
+        return self.phase is Phase.Running and self.finished_at is not None
+
+
+class Requested(Struct, frozen=True, gc=False):
+    """``.operation``: asked for, not yet taken up or not yet cleared."""
+
+    recovery: str = ""
+    username: str = ""
+    automated: bool = False
+
+
+class Deploy(Struct, frozen=True):
+    """The newest entry of ``status.history``."""
+
+    id: int
+    revisions: tuple[str, ...]
+    at: datetime | None = None
+
+
+class Destination(Struct, frozen=True, gc=False):
+    """Where the application runs; name and server are mutually exclusive in the spec."""
+
+    server: str = ""
+    name: str = ""
+    namespace: str = ""
+
+    @property
+    def cluster(self) -> str:
+        """The word people know the cluster by."""
+        return self.name or self.server
+
+    @property
+    def in_cluster(self) -> bool:
+        """The cluster Argo CD itself runs in (argo-cd common.KubernetesInternalAPIServerAddr)."""
+        return self.name == "in-cluster" or self.server == "https://kubernetes.default.svc"
+
+
+class Hold(Struct, frozen=True, rename="camel"):
+    """What we owe an application back, as kept in its annotation ``recovery.gitops.dev/hold``."""
+
+    recovery: str
+    uid: str
+    bad: tuple[str, ...]
+    """Revisions named bad: OutOfSync at one of them is expected."""
+    suspended: bool = False
+    """We switched auto-sync off and owe it back."""
+    had_enabled: bool | None = None
+    """The previous ``automated.enabled``; None when the field was absent."""
+    sticky: bool = False
+    """Given back once already and the next revision was bad too: only a person ends this one."""
+    since: datetime | None = None
+
+
+class Application(Struct, frozen=True):
+    """One Application as last seen. Times are UTC; absent or absurd fields read as None, empty or Unknown."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    project: str = ""
+    labels: dict[str, str] | None = None
+    marks: dict[str, str] | None = None
+    """Annotations under recovery.gitops.dev/ and the few of Argo CD's that bind us, with their full keys."""
+    deleting: bool = False
+    application_set: str = ""
+    """The ApplicationSet that owns it, if any."""
+    parent: str = ""
+    """The app-of-apps parent by tracking id, as ``namespace/name``."""
+    destination: Destination = Destination()
+    repositories: tuple[str, ...] = ()
+    auto_sync: bool = False
+    auto_prune: bool = False
+    self_heal: bool = False
+    sync: Sync = Sync.Unknown
+    revisions: tuple[str, ...] = ()
+    """``status.sync``: what Git wants now, one revision for each source."""
+    health: Health = Health.Unknown
+    health_since: datetime | None = None
+    conditions: tuple[Condition, ...] = ()
+    requested: Requested | None = None
+    operation: Operation | None = None
+    deploy: Deploy | None = None
+    history: tuple[int, ...] = ()
+    """The ids that are still in ``status.history``, oldest first."""
+    resources: int = 0
+    control_plane: bool = False
+    """It deploys Argo CD or this controller."""
+    reconciled_at: datetime | None = None
+    hold: Hold | None = None
+    unreadable: str = ""
+    """Why its hold annotation could not be read; it is then treated as held by a person."""
+
+    @property
+    def key(self) -> Key:
+        """What the queue, the store and people call it."""
+        return Key("application", self.namespace, self.name)
+
+    @property
+    def operating(self) -> bool:
+        """An operation is asked for or under way; auto-sync and everyone else has to wait."""
+        return self.requested is not None or (self.operation is not None and not self.operation.phase.over)
+
+    @property
+    def deployed(self) -> tuple[str, ...]:
+        """What is (at least partly) in the cluster: the last operation's revisions if it came after the last deploy."""
+        if self._failed_after_deploy() and self.operation:
+            return self.operation.revisions
+        return self.deploy.revisions if self.deploy else ()
+
+    @property
+    def deployed_at(self) -> datetime | None:
+        """When what is in the cluster began to be applied or was recorded as applied."""
+        if self._failed_after_deploy() and self.operation:
+            return self.operation.started_at
+        return self.deploy.at if self.deploy else None
+
+    def _failed_after_deploy(self) -> bool:
+        # A sync that did not succeed is not in the history, yet may have changed the cluster.
+        operation, deploy = self.operation, self.deploy
+        if operation is None or operation.phase is Phase.Succeeded or not operation.revisions:
+            return False
+        return deploy is None or operation.revisions != deploy.revisions
+
+    @property
+    def expected_out_of_sync(self) -> bool:
+        """It was rolled back on purpose: OutOfSync at the revision named bad is what we want."""
+        return self.hold is not None and self.sync is Sync.OutOfSync and named(self.revisions) in self.hold.bad
+
+    def mark(self, name: str) -> str:
+        """The annotation ``recovery.gitops.dev/<name>``, or empty."""
+        return (self.marks or {}).get(f"recovery.gitops.dev/{name}", "")
+
+
+class Project(Struct, frozen=True):
+    """An AppProject, as far as it narrows what we may do."""
+
+    name: str
+    marks: dict[str, str] | None = None
+
+    def mark(self, name: str) -> str:
+        """The annotation ``recovery.gitops.dev/<name>``, or empty."""
+        return (self.marks or {}).get(f"recovery.gitops.dev/{name}", "")
+
+
+class ApplicationSet(Struct, frozen=True):
+    """An ApplicationSet, as far as it decides who owns the fields we write."""
+
+    namespace: str
+    name: str
+    pull_requests: bool = False
+    """It makes preview applications from pull requests."""
+    rolling: bool = False
+    """It syncs its applications itself, step by step (RollingSync)."""
+    leaves_sync_policy: bool = False
+    """It does not revert spec.syncPolicy (ignoreApplicationDifferences, create-only or create-delete)."""

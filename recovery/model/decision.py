@@ -1,0 +1,83 @@
+"""What the judgement answers, and what came of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import Enum
+
+from msgspec import Struct
+
+from recovery.model.policy import Step
+from recovery.model.recovery import Note, Recovery
+
+
+class Kind(Enum):
+    """The six answers."""
+
+    Rest = "Rest"
+    """Nothing wrong, or nothing that this policy is for."""
+    Wait = "Wait"
+    """Pending, settling, verifying or backing off; look again at a known time."""
+    Suppress = "Suppress"
+    """A guard said no."""
+    Remediate = "Remediate"
+    """Do this step now."""
+    Stall = "Stall"
+    """Out of remedies; a person is needed."""
+    Resolve = "Resolve"
+    """Cured, or no longer ours."""
+
+
+class Decision(Struct, frozen=True):
+    """One policy's answer for one subject, with the numbers that decided it."""
+
+    kind: Kind
+    policy: str
+    reason: str
+    """CamelCase code."""
+    message: str
+    again_at: datetime | None = None
+    """Look again then, whatever happens."""
+    by: str = ""
+    """With Suppress: the guard, or the policy that was first."""
+    recovery: Recovery | None = None
+    """As it has to be kept; None when nothing is kept."""
+    step: Step | None = None
+    """With Remediate."""
+
+    def __str__(self) -> str:
+        if self.kind is Kind.Suppress:
+            return f"suppressed by {self.by}: {self.message}"
+        return f"{self.kind.value.lower()}: {self.message}"
+
+
+class Result(Enum):
+    """What a door said to an effect."""
+
+    Sent = "Sent"
+    """It went out (or was found to be out already)."""
+    Done = "Done"
+    """It went out and there is nothing to wait for."""
+    Failed = "Failed"
+    """It was refused for good."""
+    Skipped = "Skipped"
+    """On a closer look it does not fit."""
+    Conflict = "Conflict"
+    """The subject changed since we judged it; judge again."""
+    InDoubt = "InDoubt"
+    """No answer came; it may have gone out."""
+
+
+class Outcome(Struct, frozen=True):
+    """What came of carrying out one step."""
+
+    result: Result
+    reason: str = ""
+    message: str = ""
+    targets: tuple[str, ...] = ()
+    settle: timedelta | None = None
+    """Wait this long for the effect, where that is longer than the kind of action says."""
+    notes: tuple[Note, ...] = ()
+    told: tuple[str, ...] = ()
+    """Channels that now know of the incident."""
+    escalated: bool = False

@@ -1,0 +1,42 @@
+"""Durations as Go writes them: ``90s``, ``10m``, ``1h30m``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import durationpy
+import msgspec
+
+
+class Duration(dt.timedelta):
+    """A length of time that is read and written in Go's notation."""
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """Read ``1h30m``; ValueError says what is allowed. Days, weeks and negatives are not Go durations."""
+        allowed = "a Go duration such as 90s, 10m or 1h30m"
+        if not text or text[0] in "+-" or not text[-1].isascii() or any(unit in text for unit in ("d", "w", "y", "mm")):
+            raise ValueError(f"{text!r} is not {allowed}")
+        try:
+            delta = durationpy.from_str(text)
+            return cls(seconds=delta.total_seconds())
+        except (durationpy.DurationError, ValueError, OverflowError, TypeError) as error:
+            raise ValueError(f"{text!r} is not {allowed}") from error
+
+    def __str__(self) -> str:
+        return spell(self)
+
+
+def spell(delta: dt.timedelta) -> str:
+    """Write a duration for people: ``90s`` becomes ``1m30s``; whole units only, seconds at the finest."""
+    seconds = max(0, round(delta.total_seconds()))
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    words = f"{hours}h" * bool(hours) + f"{minutes}m" * bool(minutes) + f"{seconds}s" * bool(seconds)
+    return words or "0s"
+
+
+def default(**units: float) -> Any:  # a field default may stand for a field of any type, as in msgspec.field itself
+    """A Struct field that defaults to this duration (a factory: a default value would not go into the JSON Schema)."""
+    return msgspec.field(default_factory=lambda: Duration(**units))

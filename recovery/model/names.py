@@ -1,0 +1,28 @@
+"""Names that more than one stage has to spell the same way."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PREFIX = "recovery.gitops.dev/"
+HOLD = PREFIX + "hold"
+"""Annotation: what we owe an application back (a Hold as JSON)."""
+REFRESH = "argocd.argoproj.io/refresh"
+"""Annotation: Argo CD re-reads Git and the cluster, then removes it (util/argo/argo.go:RefreshApp)."""
+SKIP_RECONCILE = "argocd.argoproj.io/skip-reconcile"
+TRACKING = "argocd.argoproj.io/tracking-id"
+USERNAME = "gitops-recovery-controller"
+"""initiatedBy.username of our operations, field manager of our writes, source of our Events."""
+INFO = "recovery.gitops.dev/recovery"
+"""Name of the entry in operation.info that carries the recovery's name."""
+
+
+class Key(NamedTuple):
+    """A subject: what a policy looks at, what the queue holds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"

@@ -1,0 +1,244 @@
+"""A policy as it is in force: everything written resolved against its defaults."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from recovery.model.action import Traits
+from recovery.model.application import Application, Health, Phase, Sync
+from recovery.model.duration import Duration, default, spell
+
+
+class SubjectType(Enum):
+    """What a policy looks at."""
+
+    application = "application"
+    repository = "repository"
+    cluster = "cluster"
+
+
+class Mode(Enum):
+    """How far a policy or an action may go; the later narrows the earlier."""
+
+    act = "act"
+    approve = "approve"
+    observe = "observe"
+
+    def narrowed(self, other: Mode) -> Mode:
+        """The narrower of the two."""
+        order = list(Mode)
+        return order[max(order.index(self), order.index(other))]
+
+
+class Severity(Enum):
+    """How loudly people are told."""
+
+    critical = "critical"
+    high = "high"
+    warning = "warning"
+    info = "info"
+
+
+class Connection(Enum):
+    """``connection_state`` of a repository or a cluster."""
+
+    Failed = "Failed"
+    Unknown = "Unknown"
+    Successful = "Successful"
+
+
+class Condition(Struct, frozen=True):
+    """What must hold, all of it, and for how long. An empty tuple means that it was not given."""
+
+    type: SubjectType
+    duration: timedelta
+    status: tuple[Sync, ...] = ()
+    health: tuple[Health, ...] = ()
+    operation: tuple[Phase, ...] = ()
+    cause: tuple[str, ...] = ()
+    connection_state: tuple[Connection, ...] = ()
+
+    @property
+    def symptom(self) -> str:
+        """The condition without its duration: what its pending clock is filed under, so that an edit of the duration keeps it."""
+        parts = [*(f"status={v.value}" for v in self.status), *(f"health={v.value}" for v in self.health)]
+        parts += [*(f"operation={v.value}" for v in self.operation), *(f"cause={v}" for v in self.cause)]
+        return " ".join(parts)
+
+    def __str__(self) -> str:
+        words = [" or ".join(v.value for v in values) for values in (self.health, self.status) if values]
+        words += ["operation " + " or ".join(v.value for v in self.operation)] if self.operation else []
+        words += ["cause " + " or ".join(self.cause)] if self.cause else []
+        return " and ".join(words)
+
+
+class LabelRequirement(Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of ``matchExpressions``, as Kubernetes writes it."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def holds(self, labels: dict[str, str]) -> bool:
+        """As metav1.LabelSelectorRequirement: NotIn also holds where the label is absent."""
+        value = labels.get(self.key)
+        match self.operator:
+            case "In":
+                return value in self.values
+            case "NotIn":
+                return value not in self.values
+            case "Exists":
+                return value is not None
+            case _:
+                return value is None
+
+
+class Labels(Struct, frozen=True, forbid_unknown_fields=True, rename={"match_labels": "matchLabels", "match_expressions": "matchExpressions"}):
+    """A label selector."""
+
+    match_labels: dict[str, str] = {}
+    match_expressions: tuple[LabelRequirement, ...] = ()
+
+
+class Selector(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which subjects a policy is for: all that is given must match; globs, any of a list."""
+
+    projects: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    labels: Labels = Labels()
+
+    def selects(self, app: Application) -> bool:
+        """Is this application meant?"""
+        where = app.destination
+        asked = (
+            (self.projects, (app.project,)),
+            (self.namespaces, (app.namespace,)),
+            (self.names, (app.name,)),
+            (self.repositories, app.repositories),
+            (self.clusters, tuple(filter(None, (where.name, where.server)))),
+        )
+        if not all(not globs or any(fnmatchcase(v, glob) for v in values for glob in globs) for globs, values in asked):
+            return False
+        labels = app.labels or {}
+        if any(labels.get(key) != value for key, value in self.labels.match_labels.items()):
+            return False
+        return all(requirement.holds(labels) for requirement in self.labels.match_expressions)
+
+
+class Backoff(Struct, frozen=True):
+    """The pause between attempts: duration * factor^(attempt-1), at most maxDuration."""
+
+    duration: timedelta
+    factor: float = 1
+    maximum: timedelta = timedelta(hours=1)
+
+    def pause(self, attempt: int) -> timedelta:
+        """How long to wait after this attempt (counted from 1)."""
+        longest = max(self.maximum, timedelta())
+        factor = max(self.factor, 0.0)
+        # 64 doublings are beyond any maximum; stop before floats overflow.
+        seconds = self.duration.total_seconds() * factor ** min(attempt - 1, 64)
+        return min(timedelta(seconds=min(seconds, longest.total_seconds())), longest)
+
+
+class Written(Struct, frozen=True, omit_defaults=True):
+    """An action as it stands in the file: how a running attempt keeps what it began with."""
+
+    type: str
+    parameters: dict[str, Any] = {}
+    timeout: str = ""
+    mode: str = ""
+
+
+class Step(Struct, frozen=True):
+    """One action of a policy, with what its kind brings along."""
+
+    traits: Traits
+    parameters: Any  # the Struct that traits.parameters names
+    written: Written
+    timeout: timedelta | None = None
+    mode: Mode = Mode.act
+
+    @property
+    def settle(self) -> timedelta:
+        """How long it has to show its effect; a timeout in the policy stands."""
+        return self.timeout if self.timeout is not None else self.traits.settle
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{k}: {_plain(v)}" for k, v in self.written.parameters.items())
+        return f"{self.traits.name} ({said})" if said else self.traits.name
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value)
+
+
+class Policy(Struct, frozen=True):
+    """What to look for, and what to do about it, in this order."""
+
+    name: str
+    condition: Condition
+    actions: tuple[Step, ...]
+    selector: Selector = Selector()
+    mode: Mode = Mode.act
+    severity: Severity = Severity.high
+    attempts: int = 3
+    backoff: Backoff = Backoff(timedelta(minutes=5))
+    healthy_delay: timedelta = timedelta(seconds=30)
+    reset_after: timedelta = timedelta(minutes=10)
+    channels: tuple[str, ...] = ()
+    not_evaluated: str = ""
+    """Why this policy is parsed but not acted on yet; empty when it is in force."""
+
+    @property
+    def hash(self) -> str:
+        """Changes when anything that decides changes."""
+        told = msgspec.json.encode([self.name, repr(self.condition), [msgspec.to_builtins(a.written) for a in self.actions]])
+        rest = repr((self.selector, self.mode, self.attempts, self.backoff, self.healthy_delay, self.reset_after))
+        return hashlib.sha256(told + rest.encode()).hexdigest()[:12]
+
+    @property
+    def sentence(self) -> str:
+        """``Degraded for 5m``."""
+        return f"{self.condition} for {spell(self.condition.duration)}"
+
+
+class Budget(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many recoveries may be at work at one moment."""
+
+    in_flight: int = 10
+    per_cluster: int = 3
+    per_project: int = 3
+    destructive_per_hour: dict[str, int] = {}
+    """Read and checked, not judged yet; `recovery check` says so."""
+
+
+class Ledger(Struct, frozen=True):
+    """When a revision counts as one to go back to."""
+
+    soak: Duration = default(minutes=2)
+
+
+class Policies(Struct, frozen=True):
+    """A whole file, in force."""
+
+    policies: tuple[Policy, ...]
+    budget: Budget = Budget()
+    ledger: Ledger = Ledger()
+    channels: tuple[str, ...] = ()
+    """defaults.channels: where what nobody routed goes."""
+    warnings: tuple[str, ...] = ()
+    hash: str = ""
+    """Of the text."""

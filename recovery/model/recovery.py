@@ -1,0 +1,166 @@
+"""The record of one incident: one policy on one subject, from the day's first doubt to its end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+from msgspec import Struct, structs
+
+from recovery.model.policy import Written
+
+
+class RecoveryPhase(Enum):
+    """Where a recovery stands."""
+
+    Remediating = "Remediating"
+    """A step is running."""
+    Verifying = "Verifying"
+    """The cure is seen and has to last."""
+    BackingOff = "BackingOff"
+    """An attempt failed; the next one waits."""
+    Suppressed = "Suppressed"
+    """A guard said no; looked at again."""
+    Stalled = "Stalled"
+    """Out of remedies; a person is needed."""
+    Resolved = "Resolved"
+    """Cured, for long enough."""
+    Superseded = "Superseded"
+    """Overtaken: the subject, the policy or the need for it is gone."""
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will be done for it."""
+        return self in (RecoveryPhase.Resolved, RecoveryPhase.Superseded)
+
+
+class StepOutcome(Enum):
+    """How a step ended."""
+
+    Succeeded = "Succeeded"
+    Failed = "Failed"
+    TimedOut = "TimedOut"
+    Skipped = "Skipped"
+
+
+class Claim(Struct, frozen=True, rename="camel"):
+    """What the subject looked like when we decided to act: the fence around the effect."""
+
+    resource_version: str = ""
+    operation_started_at: datetime | None = None
+    history_id: int = -1
+    """The newest history id; -1 when there was none."""
+
+
+class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One action in one attempt. Without an outcome it is running."""
+
+    attempt: int
+    index: int
+    """Its place among the policy's actions, from 0."""
+    action: str
+    started_at: datetime
+    claim: Claim = Claim()
+    stage: str = ""
+    """How far a step of several writes has come."""
+    sent: bool = False
+    """Its effect went out; False after a crash means that nobody knows."""
+    deadline: datetime | None = None
+    """Until when its effect is waited for, where that is longer than its settle time."""
+    ended_at: datetime | None = None
+    outcome: StepOutcome | None = None
+    reason: str = ""
+    message: str = ""
+    targets: tuple[str, ...] = ()
+    """What it touches: workloads, or the revision gone back to."""
+
+
+class Note(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A message to people, kept with its recovery until it is delivered (at least once)."""
+
+    key: str
+    """The same key means the same message: a receiver that can, drops the second one."""
+    title: str
+    body: str
+    severity: str = "high"
+    channels: tuple[str, ...] = ()
+    """Empty: wherever nobody asked for a special place (defaults.channels)."""
+    resolves: bool = False
+
+
+class Subject(Struct, frozen=True):
+    """Whom the incident is about."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    project: str = ""
+    cluster: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One incident. Times are UTC. Steps are bounded to 50, notes to 20, evidence to 16 KiB."""
+
+    name: str
+    policy: str
+    policy_hash: str
+    subject: Subject
+    opened_at: datetime
+    phase: RecoveryPhase
+    cause: str = ""
+    ill_since: datetime | None = None
+    """When its condition began to hold."""
+    reason: str = ""
+    message: str = ""
+    attempt: int = 0
+    limit: int = 0
+    steps: tuple[StepRecord, ...] = ()
+    actions: tuple[Written, ...] = ()
+    """The actions the running attempt began with; an edit of the policy does not change them."""
+    next_at: datetime | None = None
+    well_since: datetime | None = None
+    suppressed_since: datetime | None = None
+    suppression_told: bool = False
+    resolved_at: datetime | None = None
+    stalls: tuple[datetime, ...] = ()
+    fingerprint: str = ""
+    """Of the failure, when it stalled: a different failure reopens it."""
+    escalated: bool = False
+    told: tuple[str, ...] = ()
+    """Channels that heard of it and are owed the resolve; ``default`` stands for defaults.channels."""
+    resources_seen: int = 0
+    """How many resources the subject had when it fell ill: fewer than one afterwards is no cure."""
+    evidence: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    version: str = ""
+    """resourceVersion of the object that holds it; empty before it is saved."""
+
+    @property
+    def running(self) -> StepRecord | None:
+        """The step that has no outcome yet."""
+        return self.steps[-1] if self.steps and self.steps[-1].outcome is None else None
+
+    def in_attempt(self, number: int | None = None) -> tuple[StepRecord, ...]:
+        """The steps of one attempt, by default the current one."""
+        wanted = self.attempt if number is None else number
+        return tuple(step for step in self.steps if step.attempt == wanted)
+
+    def token(self, step: StepRecord) -> str:
+        """What an operation written for this step carries in its info, so that it is found again after a crash."""
+        return f"{self.name}/{step.attempt}.{step.index}"
+
+    def with_last(self, step: StepRecord) -> Recovery:
+        """The same with its newest step replaced."""
+        return structs.replace(self, steps=(*self.steps[:-1], step))
+
+    def with_step(self, step: StepRecord) -> Recovery:
+        """The same with one more step; the oldest beyond 50 are let go."""
+        return structs.replace(self, steps=(*self.steps, step)[-50:])
+
+    def with_notes(self, *notes: Note) -> Recovery:
+        """The same with more to tell; the oldest beyond 20 are let go."""
+        return structs.replace(self, notes=(*self.notes, *notes)[-20:]) if notes else self

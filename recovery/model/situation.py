@@ -1,0 +1,79 @@
+"""Everything the judgement may look at, in one value."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from recovery.model.application import Application, ApplicationSet, Project
+from recovery.model.policy import Policies, Step
+from recovery.model.recovery import Recovery
+
+
+class Good(Struct, frozen=True):
+    """A deploy that was seen Synced and Healthy for the soak time: a place to go back to."""
+
+    history_id: int
+    revisions: tuple[str, ...]
+    seen: datetime
+
+
+class Sight(Struct, frozen=True, omit_defaults=True):
+    """What we remember of a subject between two looks; kept in the checkpoint."""
+
+    uid: str
+    first_seen: datetime
+    clocks: dict[str, datetime] = {}
+    """Since when each symptom holds without a break."""
+    inherited: bool = False
+    """It was unwell when we first came; until it has once been well we are careful with it."""
+    soaking: Good | None = None
+    """Synced and Healthy now; becomes good when the soak time has passed."""
+    ledger: tuple[Good, ...] = ()
+    """Newest last, at most 5."""
+
+
+class Freshness(Struct, frozen=True):
+    """May what we see be acted upon?"""
+
+    fresh: bool
+    message: str = ""
+
+
+class Fleet(Struct, frozen=True):
+    """The counts over all subjects that guards need."""
+
+    applications: int = 0
+    inherited_unwell: int = 0
+    in_flight: int = 0
+    in_flight_cluster: int = 0
+    in_flight_project: int = 0
+    refreshed_at: datetime | None = None
+    """When one of our refreshes last went to this subject's repository."""
+
+
+class Situation(Struct, frozen=True):
+    """One subject, all that bears on it, and the time."""
+
+    now: datetime
+    subject: Application
+    sight: Sight
+    policies: Policies
+    recovery: Recovery | None = None
+    """The open one."""
+    past: tuple[Recovery, ...] = ()
+    """Ended ones of the same subject (same UID), newest last."""
+    pinned: tuple[Step, ...] | None = None
+    """The actions the open recovery's attempt began with."""
+    project: Project | None = None
+    application_set: ApplicationSet | None = None
+    parent: Application | None = None
+    fleet: Fleet = Fleet()
+    freshness: Freshness = Freshness(fresh=True)
+    enabled: bool = True
+    """RECOVERY_ENABLED."""
+    adopted_at: datetime | None = None
+    """`recovery adopt`: what was first seen before this is no longer inherited."""
+    has_token: bool = False
+    """Argo CD's API can be asked."""

@@ -1,0 +1,189 @@
+"""List, then watch, for ever: one kind of object in one namespace, mirrored into a store."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from enum import Enum
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+import structlog
+
+from recovery.clock import Clock
+from recovery.kube.client import Client, Resource
+from recovery.kube.errors import Busy, Gone, KubeError, NotFound, Unavailable
+from recovery.observe import wire
+
+log = structlog.get_logger(__name__)
+
+PAGE = 100
+"""Objects a list page: 10,000 of 26 KB would be 260 MB in one."""
+SILENCE = 120.0
+"""Seconds without a line after which a watch counts as dead; the API server sends a bookmark each minute or so."""
+STALE = 150.0
+"""Seconds without a sign of life after which what we hold may not be acted upon."""
+
+T = TypeVar("T")
+In = TypeVar("In", contravariant=True)
+
+
+class State(Enum):
+    """Where the stream stands."""
+
+    Listing = "Listing"
+    Watching = "Watching"
+    Broken = "Broken"
+    Absent = "Absent"
+    """The kind is not installed; that is final knowledge too."""
+
+
+class Sink(Protocol[In]):
+    """What a reflector fills. All of it is synchronous."""
+
+    def put(self, item: In) -> None:
+        """It is new, or newer."""
+
+    def drop(self, namespace: str, name: str) -> None:
+        """It is gone."""
+
+    def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
+        """After a whole list: what is not named here is gone. ``scope`` is the namespace listed, empty for all."""
+
+
+class Reflector(Generic[T]):
+    """One stream. ``fresh`` says whether what it filled may be acted upon."""
+
+    def __init__(
+        self, client: Client, what: Resource, namespace: str, decode: Callable[[msgspec.Raw], T], sink: Sink[T], clock: Clock, *, optional: bool = False, **query: str
+    ) -> None:
+        self._client = client
+        self._what = what
+        self._namespace = namespace
+        self._decode = decode
+        self._sink = sink
+        self._clock = clock
+        self._optional = optional
+        self._query = query
+        self._version = ""
+        self._heard = clock.monotonic()
+        self.state = State.Listing
+        self.listed = False
+        """One whole list has been taken in."""
+        self.error = ""
+        self.unreadable: dict[str, str] = {}
+        """Objects that could not be decoded, and why; at most 100 are named."""
+        self.restarts = 0
+
+    @property
+    def name(self) -> str:
+        """``applications in argocd``."""
+        return f"{self._what.plural} in {self._namespace or 'all namespaces'}"
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last sign of life."""
+        return self._clock.monotonic() - self._heard
+
+    @property
+    def fresh(self) -> bool:
+        """Listed once, and heard from lately."""
+        return self.state is State.Absent or (self.listed and self.age < STALE and self.state is not State.Broken)
+
+    async def run(self) -> None:
+        """Until cancelled. Every failure is logged once, waited for with a growing pause, and survived."""
+        failures = 0
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+                failures = 0
+                await self._clock.sleep(0.1)  # a server that ends every watch at once is not asked in a hot loop
+            except Gone as error:
+                self._version = ""
+                self.restarts += 1
+                log.info("listing again", stream=self.name, why=str(error))
+            except Unavailable as error:
+                failures = await self._pause(error, failures)
+            except KubeError as error:
+                self._version = ""
+                failures = await self._pause(error, failures)
+
+    async def _list(self) -> None:
+        self.state = State.Listing if not self.listed else self.state
+        seen: set[tuple[str, str]] = set()
+        more, version = "", ""
+        while True:
+            query = {"limit": str(PAGE), **self._query, **({"continue": more} if more else {})}
+            page = wire.listed(await self._client.list(self._what, self._namespace, **query))
+            self._alive()
+            version = version or page.metadata.resource_version
+            for item in page.items:
+                seen.add(self._take(item))
+            more = page.metadata.more
+            if not more:
+                break
+        self._sink.keep_only(self._namespace, seen)
+        self._version = page.metadata.resource_version or version
+        self.listed = True
+        log.info("listed", stream=self.name, objects=len(seen), unreadable=len(self.unreadable))
+
+    async def _watch(self) -> None:
+        async with self._client.watch(self._what, self._namespace, self._version, silence=SILENCE, **self._query) as lines:
+            self._alive()
+            self.state = State.Watching
+            self.error = ""
+            async for line in lines:
+                self._alive()
+                self._event(line)
+
+    def _event(self, line: bytes) -> None:
+        try:
+            event = wire.event(line)
+        except wire.Unreadable as error:
+            raise Unavailable(f"a broken watch event: {error}") from error
+        if event.type == "ERROR":
+            status = wire.identity(event.object)
+            raise (Gone if status.code == 410 else Unavailable)(status.message, status.code)
+        meta = wire.identity(event.object).metadata
+        if event.type == "DELETED":
+            self.unreadable.pop(f"{meta.namespace}/{meta.name}", None)
+            self._sink.drop(meta.namespace, meta.name)
+        elif event.type in ("ADDED", "MODIFIED"):
+            self._take(event.object)
+        self._version = meta.resource_version or self._version
+
+    def _take(self, raw: msgspec.Raw) -> tuple[str, str]:
+        meta = wire.identity(raw).metadata
+        key = (meta.namespace, meta.name)
+        try:
+            item = self._decode(raw)
+        except wire.Unreadable as error:
+            if len(self.unreadable) < 100:
+                self.unreadable[f"{meta.namespace}/{meta.name}"] = str(error)
+            log.warning("cannot be read, and is left alone", stream=self.name, object=f"{meta.namespace}/{meta.name}", why=str(error))
+            self._sink.drop(*key)
+            return key
+        self.unreadable.pop(f"{meta.namespace}/{meta.name}", None)
+        self._sink.put(item)
+        return key
+
+    def _alive(self) -> None:
+        self._heard = self._clock.monotonic()
+
+    async def _pause(self, error: KubeError, failures: int) -> int:
+        if isinstance(error, NotFound) and self._optional:
+            self.state, self.listed = State.Absent, True
+            await self._clock.sleep(60)
+            return 0
+        quiet = "" if self.error else str(error)
+        self.state, self.error = State.Broken, str(error)
+        self.restarts += 1
+        if quiet:
+            log.warning("stream broken, will try again", stream=self.name, why=quiet)
+        wait = error.retry_after if isinstance(error, Busy) and error.retry_after else min(30.0, 0.5 * 2 ** min(failures, 6))
+        await self._clock.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, guards nothing)
+        return failures + 1
+
+

@@ -1,0 +1,141 @@
+"""The fleet as last seen, in memory, with what we remember of each subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+
+from msgspec import structs
+
+from recovery.clock import Clock
+from recovery.decide.symptoms import holds, in_force, track
+from recovery.model.application import Application, ApplicationSet, Project
+from recovery.model.names import Key
+from recovery.model.policy import Policies
+from recovery.model.situation import Sight
+
+Name = tuple[str, str]
+
+
+class Store:
+    """Applications by namespace and name, and their sights. Filled by a reflector, read by the controller."""
+
+    def __init__(
+        self, clock: Clock, changed: Callable[[Key], None], follows: Callable[[Key], bool], namespaces: Iterable[str] = ("*",)
+    ) -> None:
+        """``changed`` hears of every change that could matter, and of every one where ``follows`` says so."""
+        self._clock = clock
+        self._changed = changed
+        self._follows = follows
+        self._globs = tuple(namespaces)
+        self.applications: dict[Name, Application] = {}
+        self.sights: dict[str, Sight] = {}
+        """By UID."""
+        self.dirty: set[str] = set()
+        """UIDs whose sight changed since the checkpoint was written."""
+        self.inherited: set[str] = set()
+        """UIDs that are inherited and not yet well."""
+        self.policies: Policies | None = None
+        self.fresh_from = clock.now()
+        self.inheriting = False
+        """A first install that has not yet seen the whole fleet: what is unwell is inherited."""
+
+    def put(self, item: Application) -> None:
+        """It is new, or newer; the controller hears of it if anything changed that could matter."""
+        if not any(fnmatchcase(item.namespace, glob) for glob in self._globs):
+            return
+        name = (item.namespace, item.name)
+        old = self.applications.get(name)
+        self.applications[name] = item
+        if old is not None and old.uid != item.uid:
+            self._forget(old.uid)
+        self._track(item)
+        # Argo CD touches every application each few minutes; that alone is no news.
+        same = old is not None and structs.replace(old, resource_version=item.resource_version, reconciled_at=item.reconciled_at) == item
+        if not same or self._follows(item.key):
+            self._changed(item.key)
+
+    def drop(self, namespace: str, name: str) -> None:
+        """It is gone."""
+        gone = self.applications.pop((namespace, name), None)
+        if gone is not None:
+            self._forget(gone.uid)
+            self._changed(gone.key)
+
+    def keep_only(self, scope: str, names: set[Name]) -> None:
+        """After a whole list of one namespace (or of all): what is not named is gone."""
+        for name in [n for n in self.applications if (not scope or n[0] == scope) and n not in names]:
+            self.drop(*name)
+
+    def use(self, policies: Policies) -> None:
+        """New policies: every subject is judged anew (the one full scan there is)."""
+        self.policies = policies
+        for app in self.applications.values():
+            self._track(app)
+            self._changed(app.key)
+
+    def look(self, app: Application) -> Sight:
+        """What we remember of it, up to now."""
+        self._track(app)
+        return self.sights.get(app.uid) or Sight(app.uid, self._clock.now())
+
+    def pending(self) -> Iterable[tuple[Application, Sight]]:
+        """Subjects on which a clock runs."""
+        for app in self.applications.values():
+            sight = self.sights.get(app.uid)
+            if sight is not None and sight.clocks:
+                yield app, sight
+
+    def unwell(self, app: Application) -> bool:
+        """Does any policy's condition hold for it now?"""
+        policies = self.policies.policies if self.policies else ()
+        return any(in_force(p) and p.selector.selects(app) and holds(p.condition, app) for p in policies)
+
+    def _track(self, app: Application) -> None:
+        if self.policies is None:
+            return
+        old = self.sights.get(app.uid)
+        new = track(old, app, self.policies, self._clock.now(), self.fresh_from, self.inheriting)
+        if new != old:
+            self.sights[app.uid] = new
+            self.dirty.add(app.uid)
+        (self.inherited.add if new.inherited else self.inherited.discard)(app.uid)
+
+    def _forget(self, uid: str) -> None:
+        if self.sights.pop(uid, None) is not None:
+            self.dirty.add(uid)
+        self.inherited.discard(uid)
+
+
+class Shelf:
+    """AppProjects or ApplicationSets by namespace and name."""
+
+    def __init__(self) -> None:
+        self._items: dict[Name, Project | ApplicationSet] = {}
+
+    def put(self, item: Project | ApplicationSet) -> None:
+        """It is new, or newer."""
+        self._items[getattr(item, "namespace", ""), item.name] = item
+
+    def drop(self, namespace: str, name: str) -> None:
+        """It is gone."""
+        self._items.pop((namespace, name), None)
+        self._items.pop(("", name), None)
+
+    def keep_only(self, scope: str, names: set[Name]) -> None:
+        """After a whole list: what is not named is gone."""
+        kept = names | {("", name) for _, name in names}
+        for name in [n for n in self._items if n not in kept and (not scope or n[0] in ("", scope))]:
+            del self._items[name]
+
+    def project(self, name: str) -> Project | None:
+        """The AppProject of this name (they all live in Argo CD's namespace)."""
+        item = self._items.get(("", name))
+        return item if isinstance(item, Project) else None
+
+    def application_set(self, namespace: str, name: str) -> ApplicationSet | None:
+        """The ApplicationSet of this name."""
+        item = self._items.get((namespace, name))
+        return item if isinstance(item, ApplicationSet) else None
+
+

@@ -1,0 +1,379 @@
+"""Argo CD's objects as they come over the wire, decoded to no more than we keep.
+
+An Application is 20 to 50 KB of JSON; decoded straight from the bytes into these types, what is not named here is
+skipped without becoming an object.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from sys import intern
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from recovery.model import application as model
+from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, TRACKING
+from recovery.observe.redact import redact
+
+
+class _Owner(Struct, gc=False):
+    kind: str = ""
+    name: str = ""
+    controller: bool | None = None
+
+
+class _Meta(Struct, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+    owner_references: list[_Owner] | None = None
+
+
+class _Source(Struct, rename={"repo_url": "repoURL"}, gc=False):
+    repo_url: str = ""
+
+
+class _Destination(Struct, gc=False):
+    server: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+
+
+class _Automated(Struct, rename="camel", gc=False):
+    prune: bool | None = None
+    self_heal: bool | None = None
+    enabled: bool | None = None
+
+
+class _SyncPolicy(Struct):
+    automated: _Automated | None = None
+
+
+class _Spec(Struct, rename="camel"):
+    project: str = ""
+    source: _Source | None = None
+    sources: list[_Source] | None = None
+    destination: _Destination = field(default_factory=_Destination)
+    sync_policy: _SyncPolicy | None = None
+
+
+class _SyncStatus(Struct):
+    status: str = ""
+    revision: str | None = None
+    revisions: list[str] | None = None
+
+
+class _HealthStatus(Struct, rename="camel", gc=False):
+    status: str = ""
+    last_transition_time: str | None = None
+
+
+class _Condition(Struct, rename="camel", gc=False):
+    type: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+
+
+class _Info(Struct, gc=False):
+    name: str = ""
+    value: str = ""
+
+
+class _InitiatedBy(Struct, gc=False):
+    username: str | None = None
+    automated: bool | None = None
+
+
+class _Operation(Struct, rename="camel"):
+    info: list[_Info] | None = None
+    initiated_by: _InitiatedBy | None = None
+
+
+class _ResultResource(Struct, rename="camel", gc=False):
+    kind: str = ""
+    name: str = ""
+    status: str = ""
+    hook_phase: str = ""
+    message: str = ""
+
+
+class _SyncResult(Struct):
+    revision: str | None = None
+    revisions: list[str] | None = None
+    resources: list[_ResultResource] | None = None
+
+
+class _OperationState(Struct, rename="camel"):
+    operation: _Operation | None = None
+    phase: str = ""
+    message: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    sync_result: _SyncResult | None = None
+
+
+class _History(Struct, rename="camel"):
+    id: int = 0
+    revision: str | None = None
+    revisions: list[str] | None = None
+    deployed_at: str | None = None
+
+
+class _Resource(Struct, gc=False):
+    kind: str = ""
+    name: str = ""
+
+
+class _Status(Struct, rename="camel"):
+    sync: _SyncStatus | None = None
+    health: _HealthStatus | None = None
+    conditions: list[_Condition] | None = None
+    operation_state: _OperationState | None = None
+    history: list[_History] | None = None
+    resources: list[_Resource] | None = None
+    reconciled_at: str | None = None
+
+
+class _Application(Struct):
+    metadata: _Meta
+    spec: _Spec = field(default_factory=_Spec)
+    status: _Status | None = None
+    operation: _Operation | None = None
+
+
+class _Project(Struct):
+    metadata: _Meta
+
+
+class _Ignore(Struct, rename="camel"):
+    json_pointers: list[str] | None = None
+    jq_path_expressions: list[str] | None = None
+    name: str = ""
+
+
+class _Strategy(Struct):
+    type: str = ""
+
+
+class _SetPolicy(Struct, rename="camel"):
+    applications_sync: str = ""
+
+
+class _SetSpec(Struct, rename="camel"):
+    generators: msgspec.Raw = msgspec.Raw(b"null")
+    strategy: _Strategy | None = None
+    sync_policy: _SetPolicy | None = None
+    ignore_application_differences: list[_Ignore] | None = None
+
+
+class _ApplicationSet(Struct):
+    metadata: _Meta
+    spec: _SetSpec = field(default_factory=_SetSpec)
+
+
+_application = msgspec.json.Decoder(_Application)
+_project = msgspec.json.Decoder(_Project)
+_application_set = msgspec.json.Decoder(_ApplicationSet)
+_hold = msgspec.json.Decoder(model.Hold)
+
+_ARGOCD = ("argocd-application-controller", "argocd-server", "argocd-repo-server", "gitops-recovery-controller")
+_CRDS = ("applications.argoproj.io", "recoveries.recovery.gitops.dev")
+_KEPT_ANNOTATIONS = (REFRESH, SKIP_RECONCILE)
+
+
+def application(raw: bytes | msgspec.Raw) -> model.Application:
+    """One Application; DecodeError or ValidationError when it cannot be read at all."""
+    wire = _application.decode(raw)
+    meta, spec, status = wire.metadata, wire.spec, wire.status or _Status()
+    annotations = meta.annotations or {}
+    sources = spec.sources or ([spec.source] if spec.source else [])
+    automated = spec.sync_policy.automated if spec.sync_policy else None
+    health, sync, history = status.health or _HealthStatus(), status.sync or _SyncStatus(), status.history or []
+    resources = status.resources or []
+    hold, unreadable = _held(annotations.get(HOLD))
+    well = sync.status == "Synced" and health.status == "Healthy"
+    return model.Application(
+        namespace=intern(meta.namespace),
+        name=meta.name,
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+        project=intern(spec.project),
+        labels={intern(k): intern(v) for k, v in meta.labels.items()} if meta.labels else None,
+        marks={k: v for k, v in annotations.items() if (k.startswith(PREFIX) and k != HOLD) or k in _KEPT_ANNOTATIONS} or None,
+        deleting=meta.deletion_timestamp is not None,
+        application_set=intern(next((o.name for o in meta.owner_references or () if o.kind == "ApplicationSet"), "")),
+        parent=_parent(annotations.get(TRACKING, ""), meta),
+        destination=model.Destination(
+            intern(spec.destination.server or ""), intern(spec.destination.name or ""), intern(spec.destination.namespace or "")
+        ),
+        repositories=tuple(intern(redact(s.repo_url, 300)) for s in sources),
+        auto_sync=automated is not None and automated.enabled is not False,
+        auto_prune=bool(automated and automated.prune),
+        self_heal=bool(automated and automated.self_heal),
+        sync=model.Sync(sync.status or "Unknown"),
+        revisions=_revisions(sync.revision, sync.revisions),
+        health=model.Health(health.status or "Unknown"),
+        health_since=_time(health.last_transition_time),
+        conditions=tuple(model.Condition(intern(c.type), redact(c.message, 500), _time(c.last_transition_time)) for c in status.conditions or ()),
+        requested=_requested(wire.operation),
+        operation=_operation(status.operation_state, brief=well),
+        deploy=_deploy(history[-1]) if history else None,
+        history=tuple(h.id for h in history),
+        resources=len(resources),
+        control_plane=any(
+            (r.name in _ARGOCD and r.kind in ("Deployment", "StatefulSet")) or (r.name in _CRDS and r.kind == "CustomResourceDefinition")
+            for r in resources
+        ),
+        reconciled_at=_time(status.reconciled_at),
+        hold=hold,
+        unreadable=unreadable,
+    )
+
+
+def project(raw: bytes | msgspec.Raw) -> model.Project:
+    """One AppProject."""
+    meta = _project.decode(raw).metadata
+    return model.Project(meta.name, {k: v for k, v in (meta.annotations or {}).items() if k.startswith(PREFIX)} or None)
+
+
+def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
+    """One ApplicationSet."""
+    wire = _application_set.decode(raw)
+    spec = wire.spec
+    pointers = [p for d in spec.ignore_application_differences or () if not d.name for p in d.json_pointers or ()]
+    queries = [q for d in spec.ignore_application_differences or () if not d.name for q in d.jq_path_expressions or ()]
+    mode = spec.sync_policy.applications_sync if spec.sync_policy else ""
+    return model.ApplicationSet(
+        namespace=wire.metadata.namespace,
+        name=wire.metadata.name,
+        pull_requests=b'"pullRequest"' in bytes(spec.generators),
+        rolling=spec.strategy is not None and spec.strategy.type == "RollingSync",
+        leaves_sync_policy=mode in ("create-only", "create-delete")
+        or any(p in ("/spec", "/spec/syncPolicy", "/spec/syncPolicy/automated") for p in pointers)
+        or any(q.strip() in (".spec.syncPolicy", ".spec.syncPolicy.automated") for q in queries),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        stamp = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return stamp.astimezone(UTC) if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+
+
+def _revisions(one: str | None, many: list[str] | None) -> tuple[str, ...]:
+    return tuple(many) if many else (one,) if one else ()
+
+
+def _requested(operation: _Operation | None) -> model.Requested | None:
+    if operation is None:
+        return None
+    by = operation.initiated_by or _InitiatedBy()
+    return model.Requested(_ours(operation), by.username or "", bool(by.automated))
+
+
+def _ours(operation: _Operation | None) -> str:
+    return next((i.value for i in (operation.info if operation else None) or () if i.name == INFO), "")
+
+
+def _operation(state: _OperationState | None, *, brief: bool) -> model.Operation | None:
+    if state is None:
+        return None
+    by = (state.operation.initiated_by if state.operation else None) or _InitiatedBy()
+    result = state.sync_result or _SyncResult()
+    failed = [r for r in result.resources or () if r.status == "SyncFailed" or r.hook_phase in ("Failed", "Error")]
+    return model.Operation(
+        phase=model.Phase(state.phase or "Unknown"),
+        # What went well needs no words; this is most of the fleet, and most of its memory.
+        message="" if brief else redact(state.message, 1000),
+        started_at=_time(state.started_at),
+        finished_at=_time(state.finished_at),
+        revisions=_revisions(result.revision, result.revisions),
+        automated=bool(by.automated),
+        username=intern(by.username or ""),
+        recovery=_ours(state.operation),
+        failures=tuple(f"{r.kind}/{r.name}: {redact(r.message, 300)}" for r in failed[:5]),
+    )
+
+
+def _deploy(entry: _History) -> model.Deploy:
+    return model.Deploy(entry.id, _revisions(entry.revision, entry.revisions), _time(entry.deployed_at))
+
+
+def _parent(tracking: str, meta: _Meta) -> str:
+    """``parent:argoproj.io/Application:ns/child`` names the app-of-apps (util/argo/resource_tracking.go)."""
+    instance, _, rest = tracking.partition(":")
+    if not rest.startswith("argoproj.io/Application:"):
+        return ""
+    namespace, _, name = instance.rpartition("_")
+    return f"{namespace or meta.namespace}/{name}"
+
+
+def _held(text: str | None) -> tuple[model.Hold | None, str]:
+    if text is None:
+        return None, ""
+    try:
+        hold = _hold.decode(text.encode())
+    except msgspec.DecodeError as error:
+        return None, str(error)[:200]
+    return (hold, "") if hold.bad else (None, "it names no bad revision")
+
+
+def listed(raw: bytes) -> Page:
+    """A page of a list, its items still raw: one bad item must not cost the others."""
+    return _page.decode(raw)
+
+
+class _ListMeta(Struct, rename={"resource_version": "resourceVersion", "more": "continue"}):
+    resource_version: str = ""
+    more: str = ""
+
+
+class Page(Struct):
+    """``metadata.continue`` names the next page."""
+
+    metadata: _ListMeta = field(default_factory=_ListMeta)
+    items: list[msgspec.Raw] = []
+
+
+class WatchEvent(Struct):
+    """One line of a watch: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class Identity(Struct):
+    """What every object has; enough for a bookmark, an error and a deletion."""
+
+    metadata: _Meta = field(default_factory=_Meta)
+    code: int = 0
+    message: str = ""
+
+
+_page = msgspec.json.Decoder(Page)
+_event = msgspec.json.Decoder(WatchEvent)
+_identity = msgspec.json.Decoder(Identity)
+
+
+def event(raw: bytes) -> WatchEvent:
+    """One line of a watch."""
+    return _event.decode(raw)
+
+
+def identity(raw: bytes | msgspec.Raw) -> Identity:
+    """Name, resourceVersion, or an error's code."""
+    return _identity.decode(raw)
+
+
+Unreadable: Any = (msgspec.DecodeError, ValueError)
+"""What decoding can raise."""

@@ -1,0 +1,6 @@
+"""Policy text to policies: every error at once, each with its place and what would be right."""
+
+from recovery.policies.parse import Defaults, InvalidPolicies, parse, steps_from
+from recovery.policies.reading import Problem
+
+__all__ = ["Defaults", "InvalidPolicies", "Problem", "parse", "steps_from"]

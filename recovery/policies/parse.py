@@ -1,0 +1,262 @@
+"""A policy file, or a ConfigMap that holds one, to the policies in force."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import Struct, inspect
+
+from recovery.model.action import Traits
+from recovery.model.duration import Duration, spell
+from recovery.model.policy import Backoff, Condition, Mode, Policies, Policy, Severity, Step, SubjectType, Written
+from recovery.policies.grammar import ActionText, BackoffText, ConditionText, DefaultsText, Document, PolicyText
+from recovery.policies.nodes import compose
+from recovery.policies.reading import MISSING, Problem, Reader, did_you_mean
+
+KEY = "policies.yaml"
+
+
+class Defaults(Struct, frozen=True):
+    """What the environment says where neither policy nor ``defaults`` does."""
+
+    attempts: int = 3
+    """MAX_RECOVERY_ATTEMPTS."""
+    backoff: timedelta = timedelta(seconds=300)
+    """RECOVERY_INTERVAL."""
+
+
+class InvalidPolicies(Exception):
+    """The file is not usable; ``problems`` holds all that is wrong with it, in the file's order."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("; ".join(str(p) for p in self.problems[:5]) + (f" and {len(problems) - 5} more" if len(problems) > 5 else ""))
+
+
+def parse(raw: bytes | str, actions: Mapping[str, Traits], defaults: Defaults | None = None) -> Policies:
+    """Read a policy file or a ConfigMap manifest; InvalidPolicies with every problem when it is not usable."""
+    nodes, problems = compose(raw)
+    if problems:
+        raise InvalidPolicies(problems)
+    held = next((block for node in nodes if (block := _in_config_map(node))), None)
+    if held is not None:
+        return _within(held, raw if isinstance(raw, str) else raw.decode(), actions, defaults)
+    if len(nodes) != 1:
+        message = "the file is empty: write `recovery_policies:` and a list" if not nodes else "more than one document: a policy file has one"
+        raise InvalidPolicies([Problem(1, 1, "", message)])
+    reader = Reader()
+    document = reader.read(nodes[0], inspect.type_info(Document), "")
+    resolver = _Resolver(reader, actions, defaults or Defaults())
+    policies = resolver.resolve(document) if document is not MISSING else None
+    if document is MISSING:
+        resolver.look_anyway(nodes[0])
+    if reader.problems or policies is None:
+        raise InvalidPolicies(reader.problems)
+    text = raw if isinstance(raw, bytes) else raw.encode()
+    return msgspec.structs.replace(policies, hash=hashlib.sha256(text).hexdigest()[:12])
+
+
+def steps_from(written: tuple[Written, ...], actions: Mapping[str, Traits]) -> tuple[Step, ...] | None:
+    """The steps a running attempt began with, from what the Recovery kept; None when they cannot be read any more."""
+    try:
+        steps = []
+        for one in written:
+            traits = actions[one.type]
+            parameters = msgspec.convert(one.parameters, traits.parameters, dec_hook=_duration)
+            timeout = Duration.parse(one.timeout) if one.timeout else None
+            steps.append(Step(traits, parameters, one, timeout, Mode(one.mode) if one.mode else Mode.act))
+        return tuple(steps)
+    except (KeyError, ValueError, msgspec.ValidationError):
+        return None
+
+
+def _duration(kind: type, value: Any) -> Any:
+    if kind is Duration:
+        return Duration.parse(value)
+    raise NotImplementedError
+
+
+def _in_config_map(node: yaml.Node) -> yaml.ScalarNode | None:
+    """The block scalar of data[policies.yaml], when this document is a ConfigMap."""
+    top = _children(node)
+    kind, data = top.get("kind"), top.get("data")
+    if kind is None or kind.value != "ConfigMap" or data is None:
+        return None
+    block = _children(data).get(KEY)
+    if not isinstance(block, yaml.ScalarNode):
+        mark = data.start_mark
+        raise InvalidPolicies([Problem(mark.line + 1, mark.column + 1, "data", f"the ConfigMap has no key {KEY}")])
+    return block
+
+
+def _children(node: yaml.Node) -> dict[str, yaml.Node]:
+    return {str(k.value): v for k, v in node.value} if isinstance(node, yaml.MappingNode) else {}
+
+
+def _within(block: yaml.ScalarNode, outer: str, actions: Mapping[str, Traits], defaults: Defaults | None) -> Policies:
+    """Parse the text inside the ConfigMap, giving the outer file's lines."""
+    try:
+        return parse(str(block.value), actions, defaults)
+    except InvalidPolicies as error:
+        if block.style != "|":
+            raise
+        first = block.start_mark.line + 1  # the text begins in the line after the bar
+        indent = _indent(outer.split("\n")[first:], str(block.value))
+        moved = [Problem(p.line + first, p.column + indent, p.path, p.message) if p.line else p for p in error.problems]
+        raise InvalidPolicies(moved) from error
+
+
+def _indent(outer: list[str], text: str) -> int:
+    """How many columns YAML took off every line of the block."""
+    for line, inner in zip(outer, text.split("\n"), strict=False):
+        if inner.strip():
+            return len(line.rstrip("\r")) - len(inner.rstrip("\r"))
+    return 0
+
+
+class _Resolver:
+    """Written policies to policies in force; problems go to the reader."""
+
+    def __init__(self, reader: Reader, actions: Mapping[str, Traits], defaults: Defaults) -> None:
+        self._reader = reader
+        self._actions = actions
+        self._environment = defaults
+        self._warnings: list[str] = []
+
+    def resolve(self, document: Document) -> Policies:
+        """All policies; those with problems are left out (and the problems make the whole file unusable)."""
+        names: dict[str, int] = {}
+        policies = []
+        for index, text in enumerate(document.recovery_policies):
+            path = f"recovery_policies[{index}]"
+            if text.name in names:
+                self._reader.wrong(None, f"{path}.name", f"{text.name!r} is the name of recovery_policies[{names[text.name]}] already")
+            names.setdefault(text.name, index)
+            policies.append(self._policy(text, path, document.defaults))
+        self._warn(document, policies)
+        return Policies(
+            tuple(policies), document.guards.budget, document.ledger, document.defaults.channels or (), tuple(self._warnings)
+        )
+
+    def look_anyway(self, root: yaml.Node) -> None:
+        """When the file cannot be read as a whole, still report what is wrong with the actions in it."""
+        policies = _children(root).get("recovery_policies")
+        for i, policy in enumerate(policies.value if isinstance(policies, yaml.SequenceNode) else ()):
+            actions = _children(policy).get("actions")
+            for j, action in enumerate(actions.value if isinstance(actions, yaml.SequenceNode) else ()):
+                fields = _children(action)
+                kind = fields.get("type")
+                if isinstance(kind, yaml.ScalarNode):
+                    self._parameters(str(kind.value), f"recovery_policies[{i}].actions[{j}]", fields.get("parameters"))
+
+    def _policy(self, text: PolicyText, path: str, defaults: DefaultsText) -> Policy:
+        condition = self._condition(text.condition, f"{path}.condition")
+        steps = tuple(self._step(action, f"{path}.actions[{i}]", condition.type) for i, action in enumerate(text.actions))
+        attempts = text.attempts or defaults.attempts or self._environment.attempts
+        return Policy(
+            name=text.name,
+            condition=condition,
+            actions=tuple(step for step in steps if step is not None),
+            selector=text.selector,
+            mode=text.mode or defaults.mode or Mode.act,
+            severity=text.severity or defaults.severity or Severity.high,
+            attempts=attempts,
+            backoff=self._backoff(text.backoff or defaults.backoff or BackoffText()),
+            healthy_delay=_first(text.healthy_delay, defaults.healthy_delay, timedelta(seconds=30)),
+            reset_after=_first(text.reset_after, defaults.reset_after, timedelta(minutes=10)),
+            channels=text.channels or defaults.channels or (),
+            not_evaluated=_not_evaluated(condition, steps),
+        )
+
+    def _condition(self, text: ConditionText, path: str) -> Condition:
+        condition = Condition(
+            text.type,
+            text.duration,
+            status=_many(text.status),
+            health=_many(text.health),
+            operation=_many(text.operation),
+            cause=_many(text.cause),
+            connection_state=_many(text.connection_state),
+        )
+        of_app = ("status", "health", "operation", "cause")
+        given = [name for name in (*of_app, "connection_state") if getattr(condition, name)]
+        application = text.type is SubjectType.application
+        for name in given:
+            if (name == "connection_state") is application and name != "cause":
+                right = "status, health, operation or cause" if application else "connection_state"
+                self._reader.wrong(None, f"{path}.{name}", f"says nothing about {_a(text.type)}; use {right}")
+        if not given:
+            needed = "one of status, health, operation, cause" if application else "connection_state"
+            self._reader.wrong(None, path, f"a condition on {_a(text.type)} needs {needed}")
+        return condition
+
+    def _step(self, text: ActionText, path: str, subject: SubjectType) -> Step | None:
+        parameters = self._parameters(text.type, path, self._reader.places.get(f"{path}.parameters"))
+        traits = self._actions.get(text.type)
+        if traits is None or parameters is MISSING:
+            return None
+        if subject.value not in traits.applies_to:
+            what = f"works on {' and '.join(sorted(traits.applies_to))}, not on {subject.value}"
+            self._reader.wrong(None, f"{path}.type", f"{text.type!r} {what}")
+        if text.timeout is not None and not text.timeout:
+            self._reader.wrong(None, f"{path}.timeout", "a step needs some time to show its effect")
+        mode = text.mode.value if text.mode is not Mode.act else ""
+        written = Written(text.type, text.parameters, str(text.timeout) if text.timeout else "", mode)
+        return Step(traits, parameters, written, text.timeout, text.mode)
+
+    def _parameters(self, name: str, path: str, node: yaml.Node | None) -> Any:
+        traits = self._actions.get(name)
+        if traits is None:
+            return self._reader.wrong(None, f"{path}.type", f"unknown action {name!r}{did_you_mean(name, self._actions)}")
+        kind = inspect.type_info(traits.parameters)
+        if node is None or node.tag.endswith(":null"):
+            return traits.parameters()
+        return self._reader.read(node, kind, f"{path}.parameters")
+
+    def _backoff(self, text: BackoffText) -> Backoff:
+        return Backoff(_first(text.duration, None, self._environment.backoff), text.factor, text.max_duration)
+
+    def _warn(self, document: Document, policies: list[Policy]) -> None:
+        say = self._warnings.append
+        for policy in policies:
+            if policy.not_evaluated:
+                say(f"policy {policy.name}: not evaluated: {policy.not_evaluated}")
+            named = sorted({c for step in policy.actions for c in getattr(step.parameters, "channels", ())} | set(policy.channels))
+            if named:
+                say(f"policy {policy.name}: channels {', '.join(named)} have to be keys of the Secret recovery-channels; else a log line and an Event are all")
+            elif any(step.traits.speaks for step in policy.actions):
+                say(f"policy {policy.name}: it tells people, but no channel is named here or in defaults.channels: a log line and an Event are all")
+            if policy.mode is Mode.approve or any(step.mode is Mode.approve for step in policy.actions):
+                say(f"policy {policy.name}: mode approve: `recovery approve` is not built yet, so it holds back like observe")
+            if policy.condition.duration < timedelta(seconds=30):
+                say(f"policy {policy.name}: acts after {spell(policy.condition.duration)}; every ordinary sync is OutOfSync or Progressing for longer")
+        if document.guards.storm or document.guards.windows or document.guards.budget.destructive_per_hour:
+            say("guards: storm, windows and destructive_per_hour are read and not judged yet")
+        if not policies:
+            say("there are no policies: nothing will ever be done")
+
+
+def _not_evaluated(condition: Condition, steps: tuple[Step | None, ...]) -> str:
+    if condition.type is not SubjectType.application:
+        return f"{condition.type.value} conditions are not built yet"
+    if condition.cause:
+        return "cause needs the diagnosis, which is not built yet"
+    unbuilt = [step.traits.name for step in steps if step and not step.traits.built]
+    return f"{', '.join(unbuilt)} is not built yet" if unbuilt else ""
+
+
+def _a(kind: SubjectType) -> str:
+    return f"{'an' if kind is SubjectType.application else 'a'} {kind.value}"
+
+
+def _many(value: Any) -> Any:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _first(written: timedelta | None, default: timedelta | None, last: timedelta) -> timedelta:
+    return written if written is not None else default if default is not None else last

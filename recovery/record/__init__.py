@@ -1,0 +1,1 @@
+"""What we keep: recoveries, the checkpoint, Events, audit lines, metrics."""

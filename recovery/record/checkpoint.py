@@ -1,0 +1,166 @@
+"""What we remember of subjects, kept in ConfigMaps: clocks, first sights, healthy revisions."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct, structs
+
+from recovery.clock import Clock
+from recovery.kube.client import CONFIG_MAPS, Client
+from recovery.kube.errors import NotFound
+from recovery.model.situation import Sight
+from recovery.record.codec import stamp
+
+log = structlog.get_logger(__name__)
+
+EVERY = 15.0
+"""Seconds between two writes, at least; what a crash can lose."""
+PER_BUCKET = 1000
+LABEL = "recovery.gitops.dev/checkpoint"
+FORMAT = 1
+
+
+class _Meta(Struct, rename="camel"):
+    name: str = ""
+    resource_version: str = ""
+    annotations: dict[str, str] | None = None
+
+
+class _ConfigMap(Struct, rename="camel"):
+    metadata: _Meta
+    binary_data: dict[str, str] | None = None
+
+
+class _List(Struct):
+    items: list[_ConfigMap] = []
+
+
+class _Content(Struct):
+    format: int
+    saved_at: datetime
+    sights: dict[str, Sight]
+
+
+class NewerCheckpoint(Exception):
+    """Written by a newer controller: refused, not guessed at."""
+
+
+class Checkpoint:
+    """Sights by UID, spread over buckets of about a thousand; only changed buckets are written."""
+
+    def __init__(self, client: Client, namespace: str, clock: Clock) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._clock = clock
+        self._versions: dict[int, str] = {}
+        self._buckets = 1
+        self.found = False
+        """There was one: this is not the first install."""
+        self.saved_at: datetime | None = None
+
+    async def load(self) -> dict[str, Sight]:
+        """What was kept, its clocks moved on by the time we were not there. KubeError when it cannot be read."""
+        raw = await self._client.list(CONFIG_MAPS, self._namespace, labelSelector=LABEL)
+        maps = msgspec.json.decode(raw, type=_List).items
+        contents = [(item, content) for item in maps if (content := _content(item)) is not None]
+        alive = [c.saved_at for _, c in contents]
+        alive += [at for item in maps if (at := _heartbeat(item)) is not None]
+        away = self._clock.now() - max(alive) if alive else timedelta()
+        sights: dict[str, Sight] = {}
+        for item, content in contents:
+            self._versions[_number(item.metadata.name)] = item.metadata.resource_version
+            sights.update({uid: _moved(sight, away) for uid, sight in content.sights.items()})
+        self.found = bool(contents)
+        self._buckets = max((n + 1 for n in self._versions), default=1)
+        log.info("checkpoint read", subjects=len(sights), away_seconds=round(away.total_seconds()), first_install=not self.found)
+        return sights
+
+    async def save(self, sights: Mapping[str, Sight], dirty: Iterable[str], *, ticking: bool) -> None:
+        """Write what changed; while a clock is ticking, at least a sign of life. KubeError when it cannot be written."""
+        wanted = max(1, -(-len(sights) // PER_BUCKET))
+        if wanted > self._buckets or not self.found:
+            self._buckets = max(wanted, self._buckets)
+            changed = set(range(self._buckets))
+        else:
+            changed = {self._bucket(uid) for uid in dirty}
+        if changed:
+            parts: dict[int, dict[str, Sight]] = {number: {} for number in changed}
+            for uid, sight in sights.items():
+                if (number := self._bucket(uid)) in parts:
+                    parts[number][uid] = sight
+            for number, part in parts.items():
+                await self._write(number, part)
+            self.found = True
+        elif ticking:
+            body = {"metadata": {"annotations": {LABEL: stamp(self._clock.now())}}}
+            await self._client.patch(CONFIG_MAPS, self._namespace, _name(0), body)
+        self.saved_at = self._clock.now()
+
+    async def _write(self, number: int, part: dict[str, Sight]) -> None:
+        now = self._clock.now()
+        content = zlib.compress(msgspec.json.encode(_Content(FORMAT, now, part)), 6)
+        body: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": _name(number),
+                "namespace": self._namespace,
+                "labels": {LABEL: "true", "app.kubernetes.io/part-of": "gitops-recovery-controller"},
+                "annotations": {LABEL: stamp(now)},
+            },
+            "binaryData": {"sights": base64.b64encode(content).decode()},
+        }
+        try:
+            raw = await self._client.update(CONFIG_MAPS, self._namespace, _name(number), body)
+        except NotFound:
+            raw = await self._client.create(CONFIG_MAPS, self._namespace, body)
+        self._versions[number] = msgspec.json.decode(raw, type=_ConfigMap).metadata.resource_version
+
+    def _bucket(self, uid: str) -> int:
+        return zlib.crc32(uid.encode()) % self._buckets
+
+
+def _name(number: int) -> str:
+    return f"recovery-checkpoint-{number}"
+
+
+def _number(name: str) -> int:
+    tail = name.rpartition("-")[2]
+    return int(tail) if tail.isdecimal() else 0
+
+
+def _content(item: _ConfigMap) -> _Content | None:
+    encoded = (item.binary_data or {}).get("sights")
+    if not encoded:
+        return None
+    try:
+        plain = zlib.decompressobj().decompress(base64.b64decode(encoded), 64 * 1024 * 1024)
+        version = msgspec.json.decode(plain, type=dict[str, Any]).get("format", 0)
+        if version > FORMAT:
+            raise NewerCheckpoint(f"{item.metadata.name} has format {version}; this controller reads up to {FORMAT}")
+        return msgspec.json.decode(plain, type=_Content)
+    except (ValueError, zlib.error, msgspec.DecodeError, TypeError) as error:
+        log.error("checkpoint part cannot be read: its subjects start anew", part=item.metadata.name, why=str(error))
+        return None
+
+
+def _heartbeat(item: _ConfigMap) -> datetime | None:
+    try:
+        return datetime.fromisoformat((item.metadata.annotations or {})[LABEL])
+    except (KeyError, ValueError):
+        return None
+
+
+def _moved(sight: Sight, away: timedelta) -> Sight:
+    """Time in which nobody watched does not count; a soak that was not watched starts again."""
+    later = {symptom: since + away for symptom, since in sight.clocks.items()} if away > timedelta() else sight.clocks
+    return structs.replace(sight, clocks=later, soaking=None)
+
+

@@ -1,0 +1,61 @@
+"""A Recovery as a Kubernetes object, and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from recovery.model.recovery import Recovery
+
+API_VERSION = "recovery.gitops.dev/v1alpha1"
+FORMAT = 1
+"""Of what is in the object; a newer one is refused, not guessed at."""
+_SPEC = ("policy", "policyHash", "subject", "cause", "openedAt")
+
+
+def encode(recovery: Recovery, namespace: str) -> dict[str, Any]:
+    """The whole object, fenced by the resourceVersion it was read with (none: it is to be created)."""
+    fields: dict[str, Any] = msgspec.to_builtins(recovery)
+    name, version = fields.pop("name"), fields.pop("version", "")
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": namespace,
+        "labels": {"recovery.gitops.dev/policy": recovery.policy, "recovery.gitops.dev/phase": recovery.phase.value},
+    }
+    if version:
+        metadata["resourceVersion"] = version
+    spec = {key: fields.pop(key) for key in _SPEC if key in fields}
+    return {"apiVersion": API_VERSION, "kind": "Recovery", "metadata": metadata, "spec": spec, "status": {"format": FORMAT, **fields}}
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str
+    resource_version: str = ""
+
+
+class _Object(msgspec.Struct):
+    metadata: _Meta
+    spec: dict[str, Any] = {}
+    status: dict[str, Any] = {}
+
+
+_object = msgspec.json.Decoder(_Object)
+
+
+def decode(raw: bytes | msgspec.Raw) -> Recovery:
+    """The recovery in an object; ValidationError names what in it is nonsense."""
+    wire = _object.decode(raw)
+    status = dict(wire.status)
+    version = status.pop("format", 1)
+    if not isinstance(version, int) or version > FORMAT:
+        raise msgspec.ValidationError(f"status.format is {version}; this controller reads up to {FORMAT}: it was written by a newer one")
+    recovery = msgspec.convert({**wire.spec, **status, "name": wire.metadata.name}, Recovery)
+    return structs.replace(recovery, version=wire.metadata.resource_version)
+
+
+def stamp(at: datetime) -> str:
+    """UTC, as Kubernetes writes it: whole seconds and Z."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,38 @@
+"""What Prometheus is told. No application's name is ever a label: the numbers stay bounded."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+
+
+class Metrics:
+    """All of them, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        at = self.registry
+        self.pending = Gauge("recovery_pending_conditions", "Conditions that hold, but not yet for their duration", ["policy"], registry=at)
+        self.active = Gauge("recovery_recoveries", "Recoveries by phase", ["phase"], registry=at)
+        self.suppressed = Gauge("recovery_suppressed", "Subjects held back now, by guard", ["guard"], registry=at)
+        self.decisions = Counter("recovery_decisions_total", "Changes of a decision", ["policy", "decision", "reason"], registry=at)
+        self.steps = Counter("recovery_steps_total", "Steps that ended", ["policy", "action", "result", "reason"], registry=at)
+        self.writes = Counter("recovery_writes_total", "Effects that went to a door", ["action", "result"], registry=at)
+        self.recovered = Histogram(
+            "recovery_time_to_recover_seconds", "From the first sight of the illness to the proven cure", ["policy"], buckets=_SECONDS, registry=at
+        )
+        self.api = Gauge("recovery_api_requests", "Answers of the API server since the start", ["verb", "status"], registry=at)
+        self.watch_age = Gauge("recovery_watch_age_seconds", "Since the last sign of life of a stream", ["stream"], registry=at)
+        self.watch_restarts = Gauge("recovery_watch_restarts", "Times a stream had to begin anew", ["stream"], registry=at)
+        self.unreadable = Gauge("recovery_unreadable_objects", "Objects that could not be decoded", ["stream"], registry=at)
+        self.applications = Gauge("recovery_applications", "Applications watched", registry=at)
+        self.policy_errors = Gauge("recovery_policy_errors", "Policy texts refused since the start", registry=at)
+        self.policies_good = Gauge("recovery_policies_up_to_date", "1: the newest policy text is in force", registry=at)
+        self.messages = Counter("recovery_messages_total", "Messages to people", ["channel", "result"], registry=at)
+        self.queue = Gauge("recovery_queue_length", "Subjects to be looked at", registry=at)
+        self.passes = Counter("recovery_reconciles_total", "Passes over a subject", ["result"], registry=at)
+
+    def render(self) -> bytes:
+        """The exposition text."""
+        return generate_latest(self.registry)

@@ -1,0 +1,235 @@
+"""The recoveries: a mirror of the Recovery objects, and the only one that writes them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+from msgspec import structs
+
+from recovery.clock import Clock
+from recovery.decide.outcomes import concluded
+from recovery.kube.client import RECOVERIES, Client
+from recovery.kube.errors import Conflict, KubeError, NotFound
+from recovery.model.decision import Decision, Kind, Outcome, Result
+from recovery.model.names import Key
+from recovery.model.recovery import Recovery, RecoveryPhase
+from recovery.model.situation import Fleet
+from recovery.record.codec import decode, encode
+
+log = structlog.get_logger(__name__)
+
+KEPT_FOR = timedelta(days=7)
+KEPT_AT_MOST = 1000
+
+
+class ClaimLost(Exception):
+    """The intent could not be saved as judged: judge again. Nothing outside was touched."""
+
+
+class Recoveries:
+    """All Recovery objects of our namespace. Filled by a reflector; written with resourceVersion only."""
+
+    def __init__(self, client: Client, namespace: str, clock: Clock, changed: Callable[[Key], None]) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._clock = clock
+        self._changed = changed
+        self._all: dict[str, Recovery] = {}
+        self._by_uid: defaultdict[str, set[str]] = defaultdict(set)
+        self._in_flight: set[str] = set()
+        self._open: defaultdict[Key, set[str]] = defaultdict(set)
+        self._refreshed: dict[str, datetime] = {}
+
+    # Filled by a reflector
+
+    def put(self, item: Recovery) -> None:
+        """As the API server has it; older than what we wrote ourselves is ignored."""
+        held = self._all.get(item.name)
+        if held is not None and not _newer(item.version, held.version):
+            return
+        self._index(item)
+        self._changed(key_of(item))
+
+    def drop(self, namespace: str, name: str) -> None:  # noqa: ARG002 (a Sink)
+        """Deleted by hand, or by our own retention."""
+        gone = self._all.pop(name, None)
+        if gone is not None:
+            self._by_uid[gone.subject.uid].discard(name)
+            self._in_flight.discard(name)
+            self._open[key_of(gone)].discard(name)
+            self._changed(key_of(gone))
+
+    def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
+        """After a whole list: what is not named is gone."""
+        present = {name for _, name in names}
+        for name in [n for n in self._all if n not in present]:
+            self.drop(scope, name)
+
+    # Read by the controller
+
+    def all(self) -> list[Recovery]:
+        """Every one we know, newest first."""
+        return sorted(self._all.values(), key=lambda r: r.opened_at, reverse=True)
+
+    def get(self, name: str) -> Recovery | None:
+        """By name."""
+        return self._all.get(name)
+
+    def of(self, uid: str) -> tuple[Recovery | None, tuple[Recovery, ...]]:
+        """The open one of a subject, and its ended ones, newest last."""
+        mine = sorted((self._all[n] for n in self._by_uid.get(uid, ())), key=lambda r: r.opened_at)
+        opened = [r for r in mine if not r.phase.over]
+        return (opened[0] if opened else None), tuple(r for r in mine if r.phase.over)
+
+    def open_at(self, key: Key) -> tuple[Recovery, ...]:
+        """The open ones at a place, whatever the UID there."""
+        return tuple(self._all[name] for name in sorted(self._open.get(key, ())))
+
+    def follows(self, key: Key) -> bool:
+        """Is one open there?"""
+        return bool(self._open.get(key))
+
+    def fleet(self, cluster: str, project: str, repositories: tuple[str, ...], without: str) -> Fleet:
+        """The counts that the budget and the pace need, leaving out one recovery (the one that asks)."""
+        busy = [self._all[name] for name in self._in_flight if name != without]
+        refreshed = [self._refreshed[url] for url in repositories if url in self._refreshed]
+        return Fleet(
+            in_flight=len(busy),
+            in_flight_cluster=sum(r.subject.cluster == cluster for r in busy),
+            in_flight_project=sum(r.subject.project == project for r in busy),
+            refreshed_at=max(refreshed, default=None),
+        )
+
+    # Written by the controller
+
+    async def claim(self, decision: Decision) -> Recovery | None:
+        """Save what the decision keeps, before anything outside is touched; ClaimLost when somebody was faster.
+
+        The recovery counts as in flight from this call on, before the first answer: two subjects judged at the same
+        moment cannot both take the last place of a budget.
+        """
+        wanted = decision.recovery
+        if wanted is None:
+            return None
+        held = self._all.get(wanted.name)
+        if held is not None and _same(held, wanted):
+            return held
+        if (held.version if held else "") != wanted.version:
+            raise ClaimLost(f"{wanted.name} changed since it was judged")
+        self._index(wanted)
+        try:
+            return await self._save(wanted)
+        except ClaimLost:
+            raise
+        except KubeError as error:
+            self._restore(wanted.name, held)
+            raise ClaimLost(str(error)) from error
+
+    async def record(self, decision: Decision, claimed: Recovery | None, outcome: Outcome, repositories: tuple[str, ...]) -> Recovery | None:
+        """Write what came of a step into its recovery; where that fails, the unsent claim stands and is judged again."""
+        if claimed is None or decision.kind is not Kind.Remediate:
+            return claimed
+        now = self._clock.now()
+        if decision.step is not None and decision.step.traits.paced and outcome.result is Result.Sent:
+            self._refreshed.update(dict.fromkeys(repositories, now))
+        after = concluded(claimed, outcome, now)
+        if outcome.result is Result.Conflict:
+            # Nothing was written outside; the next claim saves this along.
+            self._index(after)
+            return after
+        self._index(after)
+        try:
+            return await self._save(after)
+        except ClaimLost:
+            return None
+        except KubeError as error:
+            self._restore(after.name, claimed)
+            log.warning("outcome not recorded, will be judged from the claim", recovery=after.name, why=str(error))
+            return None
+
+    async def strike(self, name: str, delivered: frozenset[str]) -> None:
+        """Messages that reached people need not be kept; ClaimLost when it has to be tried again."""
+        held = self._all.get(name)
+        if held is None or not any(note.key in delivered for note in held.notes):
+            return
+        left = structs.replace(held, notes=tuple(n for n in held.notes if n.key not in delivered))
+        self._index(left)
+        try:
+            await self._save(left)
+        except KubeError as error:
+            self._restore(name, held)
+            raise ClaimLost(str(error)) from error
+
+    async def retire(self) -> int:
+        """Delete what ended long ago and owes nothing; how many."""
+        now, gone = self._clock.now(), 0
+        ended = [r for r in self.all() if r.phase.over and not r.notes]
+        for index, recovery in enumerate(ended):
+            at = recovery.resolved_at or recovery.opened_at
+            if index < KEPT_AT_MOST and now - at < KEPT_FOR:
+                continue
+            try:
+                await self._client.delete(RECOVERIES, self._namespace, recovery.name)
+            except NotFound:
+                pass
+            except KubeError as error:
+                log.warning("recovery not deleted", recovery=recovery.name, why=str(error))
+                continue
+            self.drop(self._namespace, recovery.name)
+            gone += 1
+        return gone
+
+    async def _save(self, wanted: Recovery) -> Recovery:
+        body = encode(wanted, self._namespace)
+        try:
+            if wanted.version:
+                raw = await self._client.update(RECOVERIES, self._namespace, wanted.name, body)
+            else:
+                raw = await self._client.create(RECOVERIES, self._namespace, body)
+        except Conflict as error:
+            await self._reload(wanted.name)
+            raise ClaimLost(str(error)) from error
+        except NotFound as error:
+            self.drop(self._namespace, wanted.name)
+            raise ClaimLost(f"{wanted.name} was deleted, or the CRD recoveries.recovery.gitops.dev is missing: {error}") from error
+        saved = decode(raw)
+        self._index(saved)
+        return saved
+
+    async def _reload(self, name: str) -> None:
+        try:
+            self._index(decode(await self._client.get(RECOVERIES, self._namespace, name)))
+        except KubeError:
+            self.drop(self._namespace, name)
+
+    def _restore(self, name: str, held: Recovery | None) -> None:
+        if held is not None:
+            self._index(held)
+        else:
+            self.drop(self._namespace, name)
+
+    def _index(self, recovery: Recovery) -> None:
+        self._all[recovery.name] = recovery
+        self._by_uid[recovery.subject.uid].add(recovery.name)
+        (self._open[key_of(recovery)].discard if recovery.phase.over else self._open[key_of(recovery)].add)(recovery.name)
+        working = recovery.phase is RecoveryPhase.Remediating
+        (self._in_flight.add if working else self._in_flight.discard)(recovery.name)
+
+
+def key_of(recovery: Recovery) -> Key:
+    """The subject's key."""
+    return Key("application", recovery.subject.namespace, recovery.subject.name)
+
+
+def _same(held: Recovery, wanted: Recovery) -> bool:
+    """Nothing worth a write: within one phase and reason, the message's numbers may run on."""
+    return held == wanted or (held.phase, held.reason) == (wanted.phase, wanted.reason) and structs.replace(held, message=wanted.message) == wanted
+
+
+def _newer(version: str, than: str) -> bool:
+    # Kubernetes calls them opaque; every API server there is counts them up, and equality alone would let an echo of
+    # our own older write undo a newer one.
+    return not (version.isdecimal() and than.isdecimal()) or int(version) > int(than)

@@ -1,0 +1,1 @@
+"""Look, don't touch: health, metrics and the read-only API."""

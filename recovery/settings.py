@@ -1,0 +1,145 @@
+"""The environment, read once: every variable of the README's table, with its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from msgspec import Struct
+
+from recovery.model.duration import Duration
+
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class InvalidSettings(Exception):
+    """Variables that cannot be used; each line names one, and what would be right."""
+
+
+class Settings(Struct, frozen=True):
+    """What the environment says."""
+
+    argocd_namespace: str = "argocd"
+    application_namespaces: tuple[str, ...] = ()
+    """ARGOCD_APPLICATION_NAMESPACES: further namespaces with Applications (globs)."""
+    argocd_server: str = ""
+    argocd_token: str = ""
+    argocd_token_file: str = ""
+    argocd_ca_file: str = ""
+    argocd_insecure: bool = False
+    enabled: bool = True
+    attempts: int = 3
+    interval: timedelta = timedelta(seconds=300)
+    """RECOVERY_INTERVAL: the pause between attempts, and the resync."""
+    namespace: str = "gitops-system"
+    """RECOVERY_NAMESPACE: where our own objects live."""
+    policies: str = "recovery-policies"
+    channels: str = "recovery-channels"
+    listen: tuple[str, int] = ("0.0.0.0", 8080)  # noqa: S104 (a Pod's probes come from outside)
+    log_level: str = "info"
+    log_format: str = ""
+    """json or console; empty: console on a terminal."""
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Where Applications are watched; one empty name stands for all namespaces, filtered by globs."""
+        if any(set("*?[") & set(glob) for glob in self.application_namespaces):
+            return ("",)
+        return tuple(dict.fromkeys((self.argocd_namespace, *self.application_namespaces)))
+
+    @property
+    def has_token(self) -> bool:
+        """Can Argo CD's API be asked?"""
+        return bool(self.argocd_token or (self.argocd_token_file and Path(self.argocd_token_file).is_file()))
+
+
+def read_settings(env: Mapping[str, str]) -> Settings:
+    """Settings from the environment; InvalidSettings names every variable that cannot be used."""
+    wrong: list[str] = []
+    namespace = env.get("ARGOCD_NAMESPACE") or "argocd"
+    globs = tuple(g.strip() for g in env.get("ARGOCD_APPLICATION_NAMESPACES", "").split(",") if g.strip())
+    settings = Settings(
+        argocd_namespace=namespace,
+        application_namespaces=globs,
+        argocd_server=(env.get("ARGOCD_SERVER") or f"https://argocd-server.{namespace}.svc").rstrip("/"),
+        argocd_token=env.get("ARGOCD_TOKEN", "").strip(),
+        argocd_token_file=env.get("ARGOCD_TOKEN_FILE", ""),
+        argocd_ca_file=env.get("ARGOCD_CA_FILE", ""),
+        argocd_insecure=_flag(env, "ARGOCD_INSECURE", False, wrong),
+        enabled=_flag(env, "RECOVERY_ENABLED", True, wrong),
+        attempts=_count(env, "MAX_RECOVERY_ATTEMPTS", 3, wrong),
+        interval=_duration(env, "RECOVERY_INTERVAL", timedelta(seconds=300), wrong),
+        namespace=env.get("RECOVERY_NAMESPACE") or _own_namespace() or "gitops-system",
+        policies=env.get("RECOVERY_POLICIES") or "recovery-policies",
+        channels=env.get("RECOVERY_CHANNELS") or "recovery-channels",
+        listen=_listen(env, wrong),
+        log_level=_one_of(env, "RECOVERY_LOG_LEVEL", ("info", "debug", "warning", "error"), wrong),
+        log_format=_one_of(env, "RECOVERY_LOG_FORMAT", ("", "json", "console"), wrong),
+    )
+    if not settings.argocd_server.startswith(("http://", "https://")):
+        wrong.append(f"ARGOCD_SERVER: {settings.argocd_server!r} is not a URL; write https://HOST or http://HOST")
+    shards = env.get("RECOVERY_SHARDS", "1")
+    if shards not in ("", "1"):
+        wrong.append(f"RECOVERY_SHARDS: {shards!r}; only 1 is built")
+    if wrong:
+        raise InvalidSettings("\n".join(wrong))
+    return settings
+
+
+def _own_namespace() -> str:
+    try:
+        return _POD_NAMESPACE.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _flag(env: Mapping[str, str], name: str, default: bool, wrong: list[str]) -> bool:
+    value = env.get(name, "").strip().lower()
+    if value in ("true", "1", "yes", "on"):
+        return True
+    if value in ("false", "0", "no", "off"):
+        return False
+    if value:
+        wrong.append(f"{name}: {value!r} is neither true nor false")
+    return default
+
+
+def _count(env: Mapping[str, str], name: str, default: int, wrong: list[str]) -> int:
+    value = env.get(name, "").strip()
+    if not value:
+        return default
+    if value.isdecimal() and 1 <= int(value) <= 1000:
+        return int(value)
+    wrong.append(f"{name}: {value!r} is not a whole number from 1 to 1000")
+    return default
+
+
+def _duration(env: Mapping[str, str], name: str, default: timedelta, wrong: list[str]) -> timedelta:
+    value = env.get(name, "").strip()
+    if not value:
+        return default
+    try:
+        parsed = Duration.parse(value)
+    except ValueError as error:
+        wrong.append(f"{name}: {error}")
+        return default
+    if parsed < timedelta(seconds=1):
+        wrong.append(f"{name}: {value} is shorter than 1s")
+    return parsed
+
+
+def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...], wrong: list[str]) -> str:
+    value = env.get(name, "").strip().lower() or allowed[0]
+    if value not in allowed:
+        wrong.append(f"{name}: {value!r} is not one of {', '.join(filter(None, allowed))}")
+    return value
+
+
+def _listen(env: Mapping[str, str], wrong: list[str]) -> tuple[str, int]:
+    value = env.get("RECOVERY_LISTEN") or "0.0.0.0:8080"
+    host, _, port = value.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        wrong.append(f"RECOVERY_LISTEN: {value!r} is not HOST:PORT")
+        return "0.0.0.0", 8080  # noqa: S104 (not used: the settings are refused)
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 (a Pod's probes come from outside)

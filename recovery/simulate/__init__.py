@@ -1,0 +1,1 @@
+"""An embedded cluster with Argo CD's reactions, a virtual clock, and the demo."""

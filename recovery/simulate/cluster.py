@@ -1,0 +1,265 @@
+"""A Kubernetes API in memory: lists in pages, watches with bookmarks, 404, 409, 410, merge patch."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from recovery.clock import Clock
+from recovery.kube.client import Body, Resource
+from recovery.kube.errors import Conflict, Gone, Invalid, NotFound
+from recovery.record.codec import stamp
+
+Object = dict[str, Any]
+Heard = Callable[[Resource, str, Object], None]
+KINDS: dict[str, str] = {
+    "applications": "Application",
+    "appprojects": "AppProject",
+    "applicationsets": "ApplicationSet",
+    "recoveries": "Recovery",
+    "configmaps": "ConfigMap",
+    "secrets": "Secret",
+    "events": "Event",
+    "deployments": "Deployment",
+    "statefulsets": "StatefulSet",
+    "daemonsets": "DaemonSet",
+}
+BOOKMARK_EVERY = 50.0
+REMEMBERED = 20_000
+"""Events a watch can still go back to; older resourceVersions are Gone, as after etcd's compaction."""
+
+
+class Cluster:
+    """All objects by kind, namespace and name. Itself a Client, so that tests need no HTTP."""
+
+    def __init__(self, clock: Clock, absent: tuple[str, ...] = ()) -> None:
+        self._clock = clock
+        self._version = 100
+        self._objects: dict[Resource, dict[tuple[str, str], Object]] = {}
+        self._log: dict[Resource, deque[tuple[int, str, Object]]] = {}
+        self._compacted = 0
+        self._watchers: dict[Resource, set[asyncio.Queue[tuple[str, Object] | None]]] = {}
+        self._listeners: list[Heard] = []
+        self._absent = set(absent)
+        self.calls: dict[tuple[str, str], int] = {}
+        self.writes: list[tuple[str, Resource, str, str, Mapping[str, Any]]] = []
+        """Every write that was accepted: verb, resource, namespace, name, body."""
+
+    # What a test or the simulated Argo CD asks
+
+    def listen(self, heard: Heard) -> None:
+        """Call this with every change: resource, ADDED, MODIFIED or DELETED, object."""
+        self._listeners.append(heard)
+
+    def install(self, plural: str) -> None:
+        """Install a kind that was absent."""
+        self._absent.discard(plural)
+
+    def installed(self, plural: str) -> bool:
+        """Is this kind known?"""
+        return plural not in self._absent
+
+    def find(self, what: Resource, namespace: str, name: str) -> Object | None:
+        """The object itself; do not change it."""
+        return self._objects.get(what, {}).get((namespace, name))
+
+    def every(self, what: Resource) -> list[Object]:
+        """All objects of a kind."""
+        return list(self._objects.get(what, {}).values())
+
+    def compact(self) -> None:
+        """Forget the past: whoever watches from an older version gets 410, running watches are ended with it."""
+        self._compacted = self._version
+        for queues in self._watchers.values():
+            for queue in queues:
+                queue.put_nowait(None)
+
+    # The Client Protocol
+
+    async def list(self, what: Resource, namespace: str = "", **query: str) -> bytes:
+        self._known(what)
+        items = [o for (ns, _), o in sorted(self._objects.get(what, {}).items()) if not namespace or ns == namespace]
+        items = [o for o in items if _selected(o, query)]
+        start = int(query.get("continue") or 0)
+        limit = int(query.get("limit") or 0) or len(items)
+        page = items[start : start + limit]
+        more = str(start + limit) if start + limit < len(items) else ""
+        meta = {"resourceVersion": str(self._version), **({"continue": more} if more else {})}
+        self._count("list")
+        return msgspec.json.encode({"kind": KINDS.get(what.plural, "") + "List", "apiVersion": _api(what), "metadata": meta, "items": page})
+
+    @asynccontextmanager
+    async def watch(self, what: Resource, namespace: str, resource_version: str, *, silence: float, **query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        self._known(what)
+        since = int(resource_version or 0)
+        if since < self._compacted:
+            raise Gone(f"too old resource version: {since} ({self._compacted})", 410)
+        queue: asyncio.Queue[tuple[str, Object] | None] = asyncio.Queue()
+        for version, kind, item in self._log.get(what, ()):
+            if version > since:
+                queue.put_nowait((kind, item))
+        self._watchers.setdefault(what, set()).add(queue)
+        self._count("watch")
+        try:
+            yield self._lines(what, namespace, queue, query)
+        finally:
+            self._watchers[what].discard(queue)
+
+    async def _lines(self, what: Resource, namespace: str, queue: asyncio.Queue[tuple[str, Object] | None], query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        bookmark = self._clock.monotonic() + BOOKMARK_EVERY
+        while True:
+            ringing = asyncio.ensure_future(queue.get())
+            timer = asyncio.ensure_future(self._clock.sleep(bookmark - self._clock.monotonic()))
+            try:
+                await asyncio.wait({ringing, timer}, return_when=asyncio.FIRST_COMPLETED)
+                if not ringing.done():
+                    bookmark = self._clock.monotonic() + BOOKMARK_EVERY
+                    mark = {"kind": KINDS.get(what.plural, ""), "metadata": {"resourceVersion": str(self._version)}}
+                    yield msgspec.json.encode({"type": "BOOKMARK", "object": mark})
+                    continue
+                told = ringing.result()
+            finally:
+                timer.cancel()
+                ringing.cancel()
+            if told is None:
+                yield msgspec.json.encode({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old resource version"}})
+                return
+            kind, item = told
+            if (not namespace or item["metadata"].get("namespace", "") == namespace) and _selected(item, query):
+                yield msgspec.json.encode({"type": kind, "object": item})
+
+    async def get(self, what: Resource, namespace: str, name: str) -> bytes:
+        self._count("get")
+        return msgspec.json.encode(self._existing(what, namespace, name))
+
+    async def create(self, what: Resource, namespace: str, body: Body) -> bytes:
+        self._known(what)
+        item = copy.deepcopy(dict(body))
+        meta = item.setdefault("metadata", {})
+        meta["namespace"] = namespace
+        if not meta.get("name"):
+            meta["name"] = meta.get("generateName", "") + uuid.uuid4().hex[:5]
+        if self.find(what, namespace, meta["name"]) is not None:
+            self._count("create", 409)
+            raise Conflict(f'{what.plural} "{meta["name"]}" already exists', 409)
+        meta.setdefault("uid", str(uuid.uuid4()))
+        meta["creationTimestamp"] = stamp(self._clock.now())
+        item.setdefault("apiVersion", _api(what))
+        item.setdefault("kind", KINDS.get(what.plural, ""))
+        return self._store("create", what, item, "ADDED", body)
+
+    async def update(self, what: Resource, namespace: str, name: str, body: Body) -> bytes:
+        old = self._existing(what, namespace, name)
+        item = copy.deepcopy(dict(body))
+        self._fence(what, old, item["metadata"].get("resourceVersion", ""))
+        for kept in ("uid", "creationTimestamp"):
+            item["metadata"][kept] = old["metadata"][kept]
+        item["metadata"].setdefault("namespace", namespace)
+        return self._store("update", what, item, "MODIFIED", body)
+
+    async def patch(self, what: Resource, namespace: str, name: str, body: Body) -> bytes:
+        old = self._existing(what, namespace, name)
+        self._fence(what, old, (body.get("metadata") or {}).get("resourceVersion", ""))
+        uid = (body.get("metadata") or {}).get("uid", "")
+        if uid and uid != old["metadata"]["uid"]:
+            raise Conflict(f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}", 409)
+        return self._store("patch", what, merged(old, body), "MODIFIED", body)
+
+    async def delete(self, what: Resource, namespace: str, name: str) -> None:
+        gone = copy.deepcopy(self._existing(what, namespace, name))
+        del self._objects[what][namespace, name]
+        self._version += 1
+        gone["metadata"]["resourceVersion"] = str(self._version)
+        self.writes.append(("delete", what, namespace, name, {}))
+        self._count("delete")
+        self._tell(what, "DELETED", gone)
+
+    # Inside
+
+    def _store(self, verb: str, what: Resource, item: Object, kind: str, body: Body) -> bytes:
+        meta = item["metadata"]
+        old = self.find(what, meta["namespace"], meta["name"])
+        if old is not None and {**old, "metadata": {**old["metadata"], "resourceVersion": ""}} == {**item, "metadata": {**meta, "resourceVersion": ""}}:
+            self._count(verb)
+            return msgspec.json.encode(old)  # as the real one: a write that changes nothing makes no new version
+        self._version += 1
+        meta["resourceVersion"] = str(self._version)
+        if old is None or old.get("spec") != item.get("spec"):
+            meta["generation"] = int((old or {"metadata": {}})["metadata"].get("generation", 0)) + 1
+        self._objects.setdefault(what, {})[meta["namespace"], meta["name"]] = item
+        self.writes.append((verb, what, meta["namespace"], meta["name"], body))
+        self._count(verb)
+        self._tell(what, kind, item)
+        return msgspec.json.encode(item)
+
+    def _tell(self, what: Resource, kind: str, item: Object) -> None:
+        log = self._log.setdefault(what, deque(maxlen=REMEMBERED))
+        if len(log) == REMEMBERED:
+            self._compacted = max(self._compacted, log[0][0])
+        log.append((self._version, kind, item))
+        for queue in self._watchers.get(what, ()):
+            queue.put_nowait((kind, item))
+        for heard in self._listeners:
+            heard(what, kind, item)
+
+    def _existing(self, what: Resource, namespace: str, name: str) -> Object:
+        self._known(what)
+        item = self.find(what, namespace, name)
+        if item is None:
+            raise NotFound(f'{what.plural} "{name}" not found', 404)
+        return item
+
+    def _known(self, what: Resource) -> None:
+        if what.plural in self._absent:
+            raise NotFound("the server could not find the requested resource", 404)
+
+    def _fence(self, what: Resource, old: Object, version: str) -> None:
+        if version and version != old["metadata"]["resourceVersion"]:
+            self._count("write", 409)
+            name = old["metadata"]["name"]
+            raise Conflict(f'Operation cannot be fulfilled on {what.plural} "{name}": the object has been modified', 409)
+
+    def _count(self, verb: str, status: int = 200) -> None:
+        self.calls[verb, str(status)] = self.calls.get((verb, str(status)), 0) + 1
+
+
+def merged(old: Any, patch: Any) -> Any:
+    """RFC 7386: null removes, mappings merge, all else replaces. The old value is not changed."""
+    if not isinstance(patch, Mapping):
+        return copy.deepcopy(patch)
+    result = dict(old) if isinstance(old, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+def _selected(item: Object, query: Mapping[str, str]) -> bool:
+    meta = item["metadata"]
+    for term in filter(None, query.get("fieldSelector", "").split(",")):
+        field, _, value = term.partition("=")
+        if field != "metadata.name":
+            raise Invalid(f"field label not supported: {field}", 400)
+        if meta["name"] != value:
+            return False
+    labels = meta.get("labels") or {}
+    for term in filter(None, query.get("labelSelector", "").split(",")):
+        key, equals, value = term.partition("=")
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return True
+
+
+def _api(what: Resource) -> str:
+    return f"{what.group}/{what.version}" if what.group else what.version
+
+

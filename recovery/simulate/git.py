@@ -1,0 +1,40 @@
+"""Repositories in memory: commits of whole manifests."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from msgspec import Struct
+
+Manifests = tuple[dict[str, Any], ...]
+
+
+class Commit(Struct, frozen=True):
+    """A revision and what it wants."""
+
+    sha: str
+    manifests: Manifests
+
+
+class Git:
+    """Branch heads by repository URL; each repository holds one application's manifests."""
+
+    def __init__(self) -> None:
+        self._commits: dict[str, list[Commit]] = {}
+
+    def commit(self, url: str, manifests: Manifests) -> str:
+        """Add a commit; its hash, 40 hexadecimal digits."""
+        commits = self._commits.setdefault(url, [])
+        sha = hashlib.sha1(f"{url}#{len(commits)}".encode(), usedforsecurity=False).hexdigest()
+        commits.append(Commit(sha, manifests))
+        return sha
+
+    def head(self, url: str) -> Commit | None:
+        """The newest commit."""
+        commits = self._commits.get(url)
+        return commits[-1] if commits else None
+
+    def at(self, url: str, sha: str) -> Commit | None:
+        """The commit of this hash."""
+        return next((c for c in self._commits.get(url, ()) if c.sha == sha), None)

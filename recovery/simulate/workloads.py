@@ -1,0 +1,99 @@
+"""Deployments, StatefulSets and DaemonSets that come to life: pods behave as their image's tag says.
+
+``ready`` is ready after two seconds; ``crash`` and ``missing`` never are; ``crash-until-restart`` is ready only in pods
+that a restart made. A Deployment whose rollout misses its progressDeadlineSeconds is Degraded; the other kinds stay
+Progressing for ever (gitops-engine pkg/health, seen on 3.2).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from recovery.act.workloads import RESTARTED_AT
+from recovery.clock import Clock
+from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Resource
+from recovery.kube.errors import KubeError
+from recovery.model.names import Key
+from recovery.simulate.cluster import Cluster, Object
+from recovery.workqueue import WorkQueue
+
+READY_AFTER = timedelta(seconds=2)
+KINDS = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "DaemonSet": DAEMON_SETS}
+_BY_PLURAL = {resource.plural: kind for kind, resource in KINDS.items()}
+
+
+def runs(template: dict[str, Any]) -> bool:
+    """Do pods of this template ever get ready?"""
+    tags = [c["image"].rpartition(":")[2] for c in template["spec"]["containers"]]
+    restarted = RESTARTED_AT in ((template.get("metadata") or {}).get("annotations") or {})
+    return all(tag.startswith("ready") or (tag == "crash-until-restart" and restarted) for tag in tags)
+
+
+def health(kind: str, item: Object | None) -> str:
+    """As Argo CD judges one workload."""
+    if item is None:
+        return "Missing"
+    status, wanted = item.get("status") or {}, int((item.get("spec") or {}).get("replicas", 1))
+    if kind == "Deployment" and any(c["type"] == "Progressing" and c["status"] == "False" for c in status.get("conditions") or ()):
+        return "Degraded"
+    if status.get("observedGeneration") != item["metadata"].get("generation"):
+        return "Progressing"
+    ready = int(status.get("numberReady", 0)) >= 1 if kind == "DaemonSet" else int(status.get("readyReplicas", 0)) >= wanted
+    return "Healthy" if ready else "Progressing"
+
+
+class Kubelet:
+    """Keeps the status of every workload."""
+
+    def __init__(self, cluster: Cluster, clock: Clock) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._queue = WorkQueue(clock)
+        self._rollouts: dict[Key, tuple[str, datetime]] = {}
+        cluster.listen(self._heard)
+
+    def _heard(self, what: Resource, kind: str, item: Object) -> None:
+        if what.plural in _BY_PLURAL and kind != "DELETED":
+            self._queue.add(Key(what.plural, item["metadata"]["namespace"], item["metadata"]["name"]))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._settle(key)
+            except KubeError:
+                self._queue.add(key, self._clock.now() + timedelta(seconds=1))
+            finally:
+                self._queue.done(key)
+
+    async def _settle(self, key: Key) -> None:
+        what = KINDS[_BY_PLURAL[key.kind]]
+        item = self._cluster.find(what, key.namespace, key.name)
+        if item is None:
+            return
+        spec, now = item["spec"], self._clock.now()
+        template = repr(spec.get("template"))
+        known = self._rollouts.get(key)
+        if known is None or known[0] != template:
+            known = self._rollouts[key] = (template, now)
+        began = known[1]
+        late = began + timedelta(seconds=int(spec.get("progressDeadlineSeconds", 600)))
+        good = runs(spec["template"])
+        ready = good and now >= began + READY_AFTER
+        replicas = int(spec.get("replicas", 1))
+        status: dict[str, Any] = {"observedGeneration": item["metadata"]["generation"], "replicas": replicas, "updatedReplicas": replicas}
+        if key.kind == "daemonsets":
+            status |= {"desiredNumberScheduled": 1, "numberReady": int(ready)}
+        else:
+            status |= {"readyReplicas": replicas if ready else 0}
+        if key.kind == "deployments":
+            failed = not ready and now >= late
+            reason = "ProgressDeadlineExceeded" if failed else "NewReplicaSetAvailable" if ready else "ReplicaSetUpdated"
+            status["conditions"] = [{"type": "Progressing", "status": "False" if failed else "True", "reason": reason}]
+        await self._cluster.patch(what, key.namespace, key.name, {"status": status})
+        if good and not ready:
+            self._queue.add(key, began + READY_AFTER)
+        elif not good and now < late:
+            self._queue.add(key, late)

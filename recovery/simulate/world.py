@@ -1,0 +1,106 @@
+"""An embedded cluster with everything in it: API, Git, Argo CD, workloads. What scenarios and the demo play on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from recovery.clock import Clock
+from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES
+from recovery.model.application import Application
+from recovery.model.recovery import Recovery
+from recovery.observe import wire
+from recovery.record.codec import decode
+from recovery.simulate.argocd import ArgoCD
+from recovery.simulate.cluster import Cluster
+from recovery.simulate.git import Git, Manifests
+from recovery.simulate.workloads import Kubelet
+
+ARGOCD, OURS, RUNS_IN = "argocd", "gitops-system", "shop"
+POLICIES = "recovery-policies"
+
+
+class World:
+    """The verbs of a story. Names are of Applications in the namespace argocd."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.cluster = Cluster(clock)
+        self.git = Git()
+        self.argocd = ArgoCD(self.cluster, self.git, clock)
+        self._kubelet = Kubelet(self.cluster, clock)
+
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[World]:
+        """Argo CD and the workloads react while inside."""
+        await self.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": "default"}, "spec": {}})
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.argocd.run()), group.create_task(self._kubelet.run())]
+            yield self
+            for task in tasks:
+                task.cancel()
+
+    async def policies(self, text: str) -> None:
+        """Write the policies ConfigMap."""
+        body = {"metadata": {"name": POLICIES}, "data": {"policies.yaml": text}}
+        if self.cluster.find(CONFIG_MAPS, OURS, POLICIES) is None:
+            await self.cluster.create(CONFIG_MAPS, OURS, body)
+        else:
+            await self.cluster.patch(CONFIG_MAPS, OURS, POLICIES, body)
+
+    async def application(
+        self, name: str, manifests: Manifests, *, auto_sync: bool = True, self_heal: bool = False, prune: bool = False, project: str = "default", **more: Any
+    ) -> None:
+        """Commit the manifests and create an Application for them; ``more`` goes into its metadata."""
+        self.git.commit(url(name), manifests)
+        automated = {"automated": {"prune": prune, "selfHeal": self_heal}} if auto_sync else {}
+        spec = {
+            "project": project,
+            "source": {"repoURL": url(name), "path": ".", "targetRevision": "HEAD"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": RUNS_IN},
+            "syncPolicy": automated,
+        }
+        await self.cluster.create(APPLICATIONS, ARGOCD, {"metadata": {"name": name, **more}, "spec": spec})
+
+    async def commit(self, name: str, manifests: Manifests) -> str:
+        """A new revision, which Argo CD hears of by webhook; its hash."""
+        sha = self.git.commit(url(name), manifests)
+        await self.annotate(name, {"argocd.argoproj.io/refresh": "normal"})
+        return sha
+
+    async def install(self, kind: str) -> None:
+        """Install the CRD of a custom kind."""
+        self.argocd.installed.add(kind)
+
+    async def annotate(self, name: str, annotations: dict[str, str | None]) -> None:
+        """Set or remove annotations of an Application."""
+        await self.cluster.patch(APPLICATIONS, ARGOCD, name, {"metadata": {"annotations": annotations}})
+
+    async def sync(self, name: str) -> None:
+        """A person asks for a sync."""
+        operation = {"initiatedBy": {"username": "admin"}, "sync": {}}
+        await self.cluster.patch(APPLICATIONS, ARGOCD, name, {"operation": operation, "status": {"operationState": None}})
+
+    def seen(self, name: str) -> Application:
+        """The Application as our own decoder reads it."""
+        item = self.cluster.find(APPLICATIONS, ARGOCD, name)
+        return wire.application(msgspec.json.encode(item))
+
+    def raw(self, name: str) -> dict[str, Any]:
+        """The Application as stored."""
+        item = self.cluster.find(APPLICATIONS, ARGOCD, name)
+        return item or {}
+
+    def recoveries(self) -> list[Recovery]:
+        """All Recovery objects, oldest first."""
+        found = [decode(msgspec.json.encode(item)) for item in self.cluster.every(RECOVERIES)]
+        return sorted(found, key=lambda r: r.opened_at)
+
+
+def url(name: str) -> str:
+    """Where an application's manifests are kept."""
+    return f"https://git.example/{name}.git"

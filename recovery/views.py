@@ -1,0 +1,115 @@
+"""What the controller shows of itself: over HTTP, and to ``recovery status``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from recovery.decide import telling
+from recovery.model.names import Key
+from recovery.observe.policy_source import PolicySource
+from recovery.observe.reflector import Reflector
+from recovery.observe.store import Store
+from recovery.record.journal import Journal
+from recovery.record.metrics import Metrics
+from recovery.record.recoveries import Recoveries
+
+SHOWN = 500
+"""Rows of each list that an answer holds."""
+
+
+class LiveViews:
+    """Reads the stages; counts nothing itself."""
+
+    def __init__(
+        self, store: Store, recoveries: Recoveries, source: PolicySource, journal: Journal, metrics: Metrics,
+        streams: Sequence[Reflector[Any]], calls: Callable[[], Mapping[tuple[str, str], int]], queued: Callable[[], int], enabled: bool,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._recoveries = recoveries
+        self._source = source
+        self._journal = journal
+        self._metrics = metrics
+        self._streams = streams
+        self._calls = calls
+        self._queued = queued
+        self._enabled = enabled
+
+    def ready(self) -> tuple[str, ...]:
+        reasons = [] if self._source.policies else [f"no policies: {self._source.error}"]
+        for stream in self._streams:
+            if not stream.listed:
+                reasons.append(f"{stream.name}: not listed yet{': ' + stream.error if stream.error else ''}")
+            elif not stream.fresh:
+                reasons.append(f"{stream.name}: last heard of {stream.age:.0f}s ago{': ' + stream.error if stream.error else ''}")
+        return tuple(reasons)
+
+    def details(self) -> Mapping[str, Any]:
+        policies = self._source.policies
+        return {
+            "enabled": self._enabled,
+            "applications": len(self._store.applications),
+            "policies": policies.hash if policies else None,
+            "policies_error": self._source.error or None,
+            "not_evaluated": {p.name: p.not_evaluated for p in policies.policies if p.not_evaluated} if policies else {},
+        }
+
+    def metrics(self) -> bytes:
+        m = self._metrics
+        m.applications.set(len(self._store.applications))
+        m.queue.set(self._queued())
+        m.policy_errors.set(self._source.errors)
+        m.policies_good.set(0 if self._source.error else 1)
+        for (verb, status), count in self._calls().items():
+            m.api.labels(verb, status).set(count)
+        for stream in self._streams:
+            m.watch_age.labels(stream.name).set(stream.age)
+            m.watch_restarts.labels(stream.name).set(stream.restarts)
+            m.unreadable.labels(stream.name).set(len(stream.unreadable))
+        latest = [entry for entries in self._journal.latest.values() for entry in entries]
+        for gauge, counts in (
+            (m.active, Counter(r.phase.value for r in self._recoveries.all())),
+            (m.pending, Counter(e.policy for e in latest if e.reason == "Pending")),
+            (m.suppressed, Counter(e.by for e in latest if e.kind == "Suppress")),
+        ):
+            gauge.clear()
+            for label, number in counts.items():
+                gauge.labels(label).set(number)
+        return m.render()
+
+    def recoveries(self) -> Mapping[str, Any]:
+        rows = []
+        for recovery in self._recoveries.all()[:SHOWN]:
+            row = msgspec.to_builtins(recovery)
+            rows.append({k: row.get(k) for k in ("name", "policy", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")})
+            rows[-1]["subject"] = str(recovery.subject)
+            rows[-1]["tried"] = telling.done(recovery)
+        quiet = [
+            {"subject": str(key), "kind": e.kind, "policy": e.policy, "reason": e.reason, "by": e.by, "message": e.message, "again_at": e.again_at}
+            for key, entries in self._journal.latest.items()
+            for e in entries
+            if e.reason == "Pending" or (e.kind == "Suppress" and not e.recovery)
+        ]
+        return {**self.details(), "ready": not self.ready(), "reasons": self.ready(), "recoveries": rows, "pending": quiet[:SHOWN], "pending_total": len(quiet)}
+
+    def explain(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        app = self._store.applications.get((namespace, name))
+        if app is None:
+            return None
+        sight = self._store.sights.get(app.uid)
+        opened, past = self._recoveries.of(app.uid)
+        return {
+            "subject": str(app.key),
+            "state": telling.state(app),
+            "decisions": [msgspec.to_builtins(e) for e in self._journal.latest.get(Key("application", namespace, name), ())],
+            "clocks": msgspec.to_builtins(sight.clocks) if sight else {},
+            "inherited": bool(sight and sight.inherited),
+            "ledger": msgspec.to_builtins(sight.ledger) if sight else [],
+            "hold": msgspec.to_builtins(app.hold) if app.hold else None,
+            "recovery": msgspec.to_builtins(opened) if opened else None,
+            "past": [r.name for r in past],
+            "evidence": telling.evidence(app),
+        }
