@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,7 +43,12 @@ class _Object(msgspec.Struct):
     status: dict[str, Any] = {}
 
 
+class _List(msgspec.Struct):
+    items: list[msgspec.Raw] = []
+
+
 _object = msgspec.json.Decoder(_Object)
+_list = msgspec.json.Decoder(_List)
 
 
 def decode(raw: bytes | msgspec.Raw) -> Recovery:
@@ -54,6 +60,15 @@ def decode(raw: bytes | msgspec.Raw) -> Recovery:
         raise msgspec.ValidationError(f"status.format is {version}; this controller reads up to {FORMAT}: it was written by a newer one")
     recovery = msgspec.convert({**wire.spec, **status, "name": wire.metadata.name}, Recovery)
     return structs.replace(recovery, version=wire.metadata.resource_version)
+
+
+def listed(raw: bytes) -> tuple[Recovery, ...]:
+    """The recoveries in a list that can be read."""
+    found = []
+    for item in _list.decode(raw).items:
+        with suppress(msgspec.DecodeError, ValueError):
+            found.append(decode(item))
+    return tuple(found)
 
 
 def stamp(at: datetime) -> str:

@@ -17,7 +17,7 @@ from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.model.situation import Fleet
-from recovery.record.codec import decode, encode
+from recovery.record.codec import decode, encode, listed
 
 log = structlog.get_logger(__name__)
 
@@ -200,9 +200,14 @@ class Recoveries:
         return saved
 
     async def _reload(self, name: str) -> None:
+        """Take in the object as it is; by a list of one, which needs no right that watching does not need."""
         try:
-            self._index(decode(await self._client.get(RECOVERIES, self._namespace, name)))
+            items = listed(await self._client.list(RECOVERIES, self._namespace, fieldSelector=f"metadata.name={name}"))
         except KubeError:
+            return  # the watch will bring it
+        for item in items:
+            self._index(item)
+        if not items:
             self.drop(self._namespace, name)
 
     def _restore(self, name: str, held: Recovery | None) -> None:

@@ -53,11 +53,14 @@ class World:
             await self.cluster.patch(CONFIG_MAPS, OURS, POLICIES, body)
 
     async def application(
-        self, name: str, manifests: Manifests, *, auto_sync: bool = True, self_heal: bool = False, prune: bool = False, project: str = "default", **more: Any
-    ) -> None:
+        self, name: str, manifests: Manifests, *, auto_sync: bool = True, self_heal: bool = False, prune: bool = False, retry: int | None = None,
+        project: str = "default", **more: Any,
+    ) -> None:  # fmt: skip
         """Commit the manifests and create an Application for them; ``more`` goes into its metadata."""
         self.git.commit(url(name), manifests)
-        automated = {"automated": {"prune": prune, "selfHeal": self_heal}} if auto_sync else {}
+        automated: dict[str, Any] = {"automated": {"prune": prune, "selfHeal": self_heal}} if auto_sync else {}
+        if retry is not None:
+            automated["retry"] = {"limit": retry}
         spec = {
             "project": project,
             "source": {"repoURL": url(name), "path": ".", "targetRevision": "HEAD"},

@@ -1,0 +1,202 @@
+"""A real Kubernetes and a real Argo CD, as plain processes on loopback."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.testbed import binaries
+from tests.testbed.binaries import say
+from tests.testbed.processes import Process, free_port, listening, wait_for
+
+ADMIN = "admin-of-the-test-bed"
+SECRET_KEY = "a key that only signs tokens of the test bed"
+
+
+class Bed:
+    """Starts everything in ``start``; ``stop`` ends it. ``kubeconfig`` is the admin's."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="recovery-bed-")
+        self.folder = Path(self._folder.name)
+        self.bin = binaries.ready()
+        self.port = free_port()
+        self.argocd_port = free_port()
+        self._processes: list[Process] = []
+        self.kubeconfig = self.folder / "admin.kubeconfig"
+        self.audit_log = self.folder / "audit.log"
+
+    # Life
+
+    def start(self) -> Bed:
+        """Everything up: about 30 s."""
+        began = time.monotonic()
+        say("starting etcd, kube-apiserver, kube-controller-manager ...")
+        self._control_plane()
+        say("starting Argo CD ...")
+        self._argocd()
+        say(f"up in {time.monotonic() - began:.0f}s: KUBECONFIG={self.kubeconfig}")
+        return self
+
+    def stop(self) -> None:
+        """Everything down, the files gone."""
+        for process in reversed(self._processes):
+            process.stop(2)
+        self._folder.cleanup()
+
+    def _run(self, name: str, command: list[str], env: dict[str, str] | None = None) -> Process:
+        process = Process(name, command, self.folder / f"{name}.log", env).start()
+        self._processes.append(process)
+        return process
+
+    def process(self, name: str) -> Process:
+        """One of the bed's processes."""
+        return next(p for p in self._processes if p.name == name)
+
+    # Kubernetes
+
+    def _control_plane(self) -> None:
+        etcd = free_port()
+        url = f"http://127.0.0.1:{etcd}"
+        peers = f"http://127.0.0.1:{free_port()}"
+        command = ["etcd", "--data-dir", str(self.folder / "etcd"), "--listen-client-urls", url, "--advertise-client-urls", url]
+        command += ["--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", f"default={peers}"]
+        command += ["--unsafe-no-fsync", "--quota-backend-bytes", "8000000000", "--log-level", "warn"]
+        wait_for("etcd", lambda: listening(etcd), 20, self._run("etcd", command))
+        certs = self.folder / "certs"
+        certs.mkdir()
+        key = certs / "sa.key"
+        subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+        tokens = self.folder / "tokens.csv"
+        tokens.write_text(f'{ADMIN},admin,admin,"system:masters"\n')
+        policy = self.folder / "audit-policy.yaml"
+        policy.write_text(
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n"
+            '- level: Metadata\n  userGroups: ["system:serviceaccounts"]\n- level: None\n'
+        )
+        command = [str(self.bin / "kube-apiserver"), f"--etcd-servers={url}", f"--secure-port={self.port}", "--bind-address=127.0.0.1"]
+        command += [f"--cert-dir={certs}", f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}"]
+        command += ["--service-account-issuer=https://kubernetes.default.svc", f"--token-auth-file={tokens}", "--authorization-mode=RBAC"]
+        command += ["--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true", "--endpoint-reconciler-type=none"]
+        command += [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
+        apiserver = self._run("kube-apiserver", command)
+        write_kubeconfig(self.kubeconfig, f"https://127.0.0.1:{self.port}", ADMIN, certs / "apiserver.crt")
+        wait_for("kube-apiserver", lambda: listening(self.port) and self.kubectl("get", "--raw", "/readyz", check=False) == "ok", 90, apiserver)
+        command = [str(self.bin / "kube-controller-manager"), f"--kubeconfig={self.kubeconfig}", "--leader-elect=false"]
+        command += ["--use-service-account-credentials=false", f"--secure-port={free_port()}", "--bind-address=127.0.0.1"]
+        command += ["--controllers=deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller,job-controller,"
+                    "garbage-collector-controller,namespace-controller,serviceaccount-controller"]  # fmt: skip
+        self._run("kube-controller-manager", command)
+        for namespace in ("argocd", "shop"):
+            self.kubectl("create", "namespace", namespace)
+
+    def kubectl(self, *words: str, text: str | None = None, check: bool = True) -> str:
+        """Run kubectl as admin; its standard output. RuntimeError with its complaint when it fails."""
+        command = [str(self.bin / "kubectl"), f"--kubeconfig={self.kubeconfig}", *words]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """Apply objects, server side."""
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
+
+    def token_for(self, account: str, namespace: str) -> str:
+        """A token of a ServiceAccount."""
+        return self.kubectl("-n", namespace, "create", "token", account, "--duration=4h").strip()
+
+    def kubeconfig_for(self, account: str, namespace: str, server: str = "") -> Path:
+        """A kubeconfig of a ServiceAccount; ``server`` puts something between it and the API server."""
+        path = self.folder / f"{namespace}-{account}-{free_port()}.kubeconfig"
+        ca = self.folder / "certs" / "apiserver.crt"
+        write_kubeconfig(path, server or f"https://127.0.0.1:{self.port}", self.token_for(account, namespace), ca if not server else None)
+        return path
+
+    # Argo CD
+
+    def _argocd(self) -> None:
+        self.kubectl("create", "-f", str(binaries.crds() / "application-crd.yaml"))
+        self.kubectl("create", "-f", str(binaries.crds() / "applicationset-crd.yaml"))
+        self.kubectl("create", "-f", str(binaries.crds() / "appproject-crd.yaml"))
+        for crd in ("applications", "applicationsets", "appprojects"):
+            self.kubectl("wait", "--for=condition=Established", f"crd/{crd}.argoproj.io", "--timeout=30s")
+        part = {"app.kubernetes.io/part-of": "argocd"}
+        rbac = (
+            "p, role:recovery, applications, get, */*, allow\np, role:recovery, applications, action/apps/*/restart, */*, allow\n"
+            "g, recovery, role:recovery\n"
+        )
+        maps: dict[str, dict[str, str]] = {
+            "argocd-cm": {"accounts.recovery": "apiKey", "resource.exclusions": "", "timeout.reconciliation": "10s"},
+            "argocd-rbac-cm": {"policy.csv": rbac},
+            "argocd-tls-certs-cm": {},
+            "argocd-ssh-known-hosts-cm": {},
+            "argocd-gpg-keys-cm": {},
+        }
+        objects: list[dict[str, Any]] = [
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": n, "namespace": "argocd", "labels": part}, "data": d} for n, d in maps.items()
+        ]
+        issued = {"id": "recovery", "iat": int(time.time()) - 5}
+        data = {"server.secretkey": SECRET_KEY, "admin.passwordMtime": "2020-01-01T00:00:00Z", "admin.password": "*", "accounts.recovery.tokens": json.dumps([issued])}
+        objects.append({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "argocd-secret", "namespace": "argocd", "labels": part}, "stringData": data})
+        anything = {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}
+        objects.append({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default", "namespace": "argocd"}, "spec": anything})
+        self.apply(*objects)
+        self.argocd_token = _jwt(issued)
+        redis, repo = free_port(), free_port()
+        self._run("redis", ["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        for name in ("tls", "ssh", "plugins", "tmp"):
+            (self.folder / name).mkdir()
+        (self.folder / "ssh" / "ssh_known_hosts").touch()
+        env = {
+            "ARGOCD_FAKE_IN_CLUSTER": "true",
+            "KUBECONFIG": str(self.kubeconfig),
+            "ARGOCD_GPG_ENABLED": "false",
+            "ARGOCD_TLS_DATA_PATH": str(self.folder / "tls"),
+            "ARGOCD_SSH_DATA_PATH": str(self.folder / "ssh"),
+            "ARGOCD_PLUGINSOCKFILEPATH": str(self.folder / "plugins"),
+            "ARGOCD_ASK_PASS_SOCK": str(self.folder / "askpass.sock"),
+            "TMPDIR": str(self.folder / "tmp"),
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
+        }
+        ports = lambda: ["--metrics-port", str(free_port())]  # noqa: E731 (a fresh port each)
+        command = [str(self.bin / "argocd-repo-server"), "--disable-tls", "--port", str(repo), *ports(), "--redis", f"127.0.0.1:{redis}", "--revision-cache-expiration", "3s"]
+        wait_for("repo-server", lambda: listening(repo), 60, self._run("argocd-repo-server", command, env))
+        talk = ["--redis", f"127.0.0.1:{redis}", "--repo-server", f"127.0.0.1:{repo}", "--repo-server-plaintext"]
+        command = [str(self.bin / "argocd-server"), "--insecure", "--port", str(self.argocd_port), *ports(), *talk, "--disable-auth=false"]
+        self._run("argocd-server", command, env)
+        command = [str(self.bin / "argocd-application-controller"), *ports(), *talk]
+        command += ["--app-resync", "10", "--app-resync-jitter", "0", "--self-heal-timeout-seconds", "5", "--repo-error-grace-period-seconds", "0"]
+        self._run("argocd-application-controller", command, env)
+        wait_for("argocd-server", lambda: listening(self.argocd_port), 60, self.process("argocd-server"))
+
+
+def write_kubeconfig(path: Path, server: str, token: str, ca: Path | None) -> None:
+    """A kubeconfig for one user of one server."""
+    cluster = {"server": server} | ({"certificate-authority": str(ca)} if ca else {})
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "bed",
+        "clusters": [{"name": "bed", "cluster": cluster}],
+        "users": [{"name": "bed", "user": {"token": token}}],
+        "contexts": [{"name": "bed", "context": {"cluster": "bed", "user": "bed", "namespace": "argocd"}}],
+    }
+    path.write_text(json.dumps(config))
+
+
+def _jwt(issued: dict[str, Any]) -> str:
+    claims = {"iss": "argocd", "sub": "recovery:apiKey", "jti": issued["id"], "iat": issued["iat"], "nbf": issued["iat"]}
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+    signature = hmac.new(SECRET_KEY.encode(), b".".join(parts), hashlib.sha256).digest()
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()

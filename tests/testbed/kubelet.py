@@ -1,0 +1,89 @@
+"""A kubelet without containers: pods do what their image's tag says, as in recovery.simulate.workloads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import msgspec
+
+from recovery.act.workloads import RESTARTED_AT
+from recovery.clock import SystemClock
+from recovery.kube.asyncio_client import AsyncioClient
+from recovery.kube.client import Resource
+from recovery.kube.errors import KubeError
+from recovery.observe.reflector import Reflector
+from recovery.record.codec import stamp
+
+PODS = Resource("", "v1", "pods")
+NODES = Resource("", "v1", "nodes")
+NODE = "node-1"
+
+
+class Kubelet:
+    """Binds every pod to one node and writes its status."""
+
+    def __init__(self, client: AsyncioClient) -> None:
+        self._client = client
+        self._clock = SystemClock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        with contextlib.suppress(KubeError):
+            await self._client.create(NODES, "", {"metadata": {"name": NODE}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+        await Reflector(self._client, PODS, "", lambda raw: msgspec.json.decode(raw), self, self._clock).run()
+
+    def put(self, pod: dict[str, Any]) -> None:
+        """A pod, new or changed."""
+        meta, status = pod["metadata"], pod.get("status") or {}
+        if meta.get("deletionTimestamp"):
+            self._spawn(self._delete(meta))
+        elif not pod["spec"].get("nodeName"):
+            self._spawn(self._bind(meta))
+        elif not status.get("containerStatuses"):
+            self._spawn(self._live(pod))
+
+    def drop(self, namespace: str, name: str) -> None:
+        """Gone."""
+
+    def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
+        """Nothing is remembered."""
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(self._quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _quietly(self, work: Any) -> None:
+        with contextlib.suppress(KubeError):
+            await work
+
+    async def _delete(self, meta: dict[str, Any]) -> None:
+        await self._client._request("DELETE", PODS.path(meta["namespace"], meta["name"]), "delete", {"gracePeriodSeconds": 0})
+
+    async def _bind(self, meta: dict[str, Any]) -> None:
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": meta["name"]}, "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}}
+        await self._client._request("POST", PODS.path(meta["namespace"], meta["name"]) + "/binding", "create", body)
+
+    async def _live(self, pod: dict[str, Any]) -> None:
+        meta, container = pod["metadata"], pod["spec"]["containers"][0]
+        tag = container["image"].rpartition(":")[2]
+        restarted = RESTARTED_AT in (meta.get("annotations") or {})
+        await asyncio.sleep(1)
+        now = stamp(self._clock.now())
+        ready = tag.startswith(("ready", "v")) or (tag == "crash-until-restart" and restarted)
+        waiting = {"reason": "ImagePullBackOff" if tag == "missing" else "CrashLoopBackOff", "message": f"back-off: image {container['image']}"}
+        state = {"running": {"startedAt": now}} if ready else {"waiting": waiting}
+        condition = {"status": "True" if ready else "False", "lastTransitionTime": now}
+        status = {
+            "phase": "Running" if ready else "Pending",
+            "startTime": now,
+            "conditions": [{"type": kind, **condition} for kind in ("Ready", "ContainersReady")],
+            "containerStatuses": [
+                {"name": container["name"], "image": container["image"], "imageID": "", "ready": ready, "restartCount": 0 if ready else 3, "state": state}
+            ],
+        }
+        path = PODS.path(meta["namespace"], meta["name"]) + "/status"
+        await self._client._request("PATCH", path, "patch", {"status": status}, kind="application/merge-patch+json")
