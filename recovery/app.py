@@ -136,7 +136,8 @@ class App:
         await self._until(lambda: all(s.listed for s in self._theirs))
         self.store.inheriting = False
         log.info("ready", applications=len(self.store.applications), inherited_unwell=len(self.store.inherited), enabled=self.settings.enabled)
-        self._announce_inheritance()
+        if not self.checkpoint.found:
+            self._announce_inheritance()
         for recovery in self.recoveries.all():
             self.outbox.tell(recovery)
             self.queue.add(Key("application", recovery.subject.namespace, recovery.subject.name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -22,20 +22,18 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real one, or one that runs ``speed`` times as fast (the demo's)."""
+    """The real one; or, for the demo, one that has run ``speed`` times as fast since a moment all its users share."""
 
-    def __init__(self, speed: float = 1.0) -> None:
+    def __init__(self, speed: float = 1.0, since: datetime | None = None) -> None:
         self._speed = speed
-        self._origin = datetime.now(UTC)
-        self._zero = time.monotonic()
+        self._since = since or datetime.now(UTC)
 
     def now(self) -> datetime:
-        if self._speed == 1.0:
-            return datetime.now(UTC)
-        return self._origin + timedelta(seconds=self.monotonic())
+        real = datetime.now(UTC)
+        return real if self._speed == 1.0 else self._since + (real - self._since) * self._speed
 
     def monotonic(self) -> float:
-        return (time.monotonic() - self._zero) * self._speed
+        return time.monotonic() * self._speed
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self._speed)

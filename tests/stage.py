@@ -73,6 +73,6 @@ recovery_policies:
   - {{type: restart, parameters: {{resources: {kinds}}}, timeout: 60s}}
   - {{type: rollback, parameters: {{if_restart_fails: true}}, timeout: 90s}}
   - {{type: escalate, parameters: {{after_attempts: 2}}}}
-defaults: {{attempts: {attempts}, backoff: {{duration: 5s}}, healthy_delay: 3s, channels: [receiver]}}
+defaults: {{attempts: {attempts}, backoff: {{duration: 15s}}, healthy_delay: 3s, channels: [receiver]}}
 ledger: {{soak: 10s}}
 """

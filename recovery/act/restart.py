@@ -19,7 +19,7 @@ from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.situation import Situation
 
 NO_TOKEN = "NoToken"  # noqa: S105 (a reason code)
-_FOUND = "restart"
+_FOUND = "replace"
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):

@@ -90,7 +90,8 @@ def _applications(name: str) -> tuple[list[Application], dict[str, str]]:
         items = wire.listed(raw).items or [msgspec.Raw(raw)]
     except wire.Unreadable as error:
         raise Refused(f"{name}: not a JSON list of Applications: {error}") from error
-    apps, broken = [], {}
+    apps: list[Application] = []
+    broken: dict[str, str] = {}
     for item in items:
         try:
             app = wire.application(item)

@@ -42,7 +42,8 @@ def targets(step: StepRecord) -> str:
 def noted(situation: Situation, policy: Policy, recovery: Recovery, *, severity: str, channels: tuple[str, ...], words: str = "") -> Note:
     """A ``notify`` step's message, at its place in an attempt that has not cured it."""
     app = situation.subject
-    tail = f"; attempt {recovery.attempt} of {recovery.limit} goes on" if recovery.in_attempt() else ""
+    last = recovery.attempt >= recovery.limit
+    tail = f"; attempt {recovery.attempt} of {recovery.limit}" + (", the last one" if last else ", another follows")
     body = f"{words}\n" if words else ""
     body += f"{state(app)} since {_clock(recovery)}. Tried: {done(recovery)}{tail}. {_why(app)}{_held(app)}{_stop(recovery)}"
     key = f"{recovery.name}/{recovery.attempt}/{len(recovery.in_attempt())}"

@@ -119,7 +119,7 @@ class Destination(Struct, frozen=True, gc=False):
     @property
     def cluster(self) -> str:
         """The word people know the cluster by."""
-        return self.name or self.server
+        return "in-cluster" if self.in_cluster else self.name or self.server
 
     @property
     def in_cluster(self) -> bool:

@@ -53,7 +53,7 @@ class ArgoCD:
 
     def _spec_changed(self, item: Object) -> bool:
         seen = ((item.get("status") or {}).get("seenGeneration"), item["metadata"].get("generation"))
-        return seen[0] != seen[1]
+        return bool(seen[0] != seen[1])
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -206,7 +206,7 @@ class ArgoCD:
 
     def _health(self, app: Object, rows: list[dict[str, Any]]) -> str:
         states = [row["health"] for row in rows] or ["Healthy"]
-        return max(states, key=_ORDER.index)
+        return str(max(states, key=_ORDER.index))
 
     def _auto_sync(self, app: Object, sync: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any] | None:
         """controller/appcontroller.go:autoSync and alreadyAttemptedSync."""

@@ -1,0 +1,319 @@
+"""The demo's play: the real controller as a process of its own, an embedded cluster, and six things that go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from recovery.clock import SystemClock
+from recovery.kube.client import APPLICATIONS, Resource
+from recovery.model.application import Application, Health, Sync
+from recovery.model.duration import spell
+from recovery.model.names import INFO
+from recovery.model.recovery import Recovery, RecoveryPhase
+from recovery.simulate.cluster import Object
+from recovery.simulate.http import Face
+from recovery.simulate.manifests import custom, deployment
+from recovery.simulate.world import OURS, World
+
+SPEED = 22.0
+LEGACY = 200
+LONGEST = timedelta(minutes=34)
+"""Of the play's own time: what has not come to its end by then has failed."""
+
+Say = Callable[[str, str, str], None]
+"""Tell the audience: who, what kind of thing (sees, decides, does ...), words."""
+
+
+class Scene(Struct, frozen=True):
+    """What happened to one application, as the last table tells it."""
+
+    name: str
+    story: str
+    cause: str
+    done: str
+    took: str
+    well: bool
+
+
+class Process:
+    """``recovery run`` on the play's clock, its log read line by line."""
+
+    def __init__(self, kubeconfig: Path, since: datetime, heard: Callable[[dict[str, Any]], None]) -> None:
+        self._heard = heard
+        self._env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("RECOVERY_", "ARGOCD_"))},
+            "KUBECONFIG": str(kubeconfig),
+            "RECOVERY_NAMESPACE": OURS,
+            "RECOVERY_LISTEN": "127.0.0.1:0",
+        }
+        self._start = f"from recovery.simulate.demo import controller; controller({SPEED}, {since.timestamp()})"
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self.ready = asyncio.Event()
+        self.port = 0
+
+    async def start(self) -> None:
+        """Start it and begin to read."""
+        self.ready.clear()
+        self._process = await asyncio.create_subprocess_exec(sys.executable, "-c", self._start, env=self._env, stdout=asyncio.subprocess.PIPE)
+        self._reading = asyncio.create_task(self._read(self._process))
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None  # noqa: S101 (it was asked for)
+        async for line in process.stdout:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if entry.get("event") == "ready":
+                self.ready.set()
+            if entry.get("event") == "serving":
+                self.port = int(entry["port"])
+            self._heard(entry)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGKILL)
+
+    async def gone(self) -> None:
+        """Until it has ended."""
+        if self._process is not None:
+            await self._process.wait()
+
+    async def stop(self) -> None:
+        """SIGTERM, then kill."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), 6)
+        except TimeoutError:
+            self.kill()
+            await self._process.wait()
+
+
+def controller(speed: float, since: float) -> None:
+    """What the demo's child process runs: the shipped controller on the play's clock."""
+    from recovery import logs
+    from recovery.app import serve
+    from recovery.settings import read_settings
+
+    logs.configure("info", "json")
+    asyncio.run(serve(read_settings(os.environ), os.environ, SystemClock(speed, datetime.fromtimestamp(since, UTC))))
+
+
+class Demo:
+    """Plays the six scenes; ``say`` hears what is seen, decided and done."""
+
+    def __init__(self, policies: str, say: Say) -> None:
+        self._policies = policies
+        self._say = say
+        self._since = datetime.now(UTC)
+        self.clock = SystemClock(SPEED, self._since)
+        self.world = World(self.clock)
+        self._states: dict[str, str] = {}
+        self._operations: dict[str, set[str]] = {}
+        self._killed = False
+        self._process: Process | None = None
+        self.folder = tempfile.TemporaryDirectory(prefix="recovery-demo-")
+
+    @property
+    def url(self) -> str:
+        """Where the controller serves."""
+        return f"http://127.0.0.1:{self._process.port}" if self._process else ""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """For kubectl and ``recovery status``."""
+        return Path(self.folder.name) / "kubeconfig"
+
+    @asynccontextmanager
+    async def stage(self) -> AsyncIterator[Process]:
+        """The embedded cluster over HTTP, and the controller, while inside."""
+        face = Face(self.world.cluster)
+        async with self.world.living():
+            await face.start()
+            self.kubeconfig.write_text(json.dumps(face.kubeconfig()))
+            self.world.cluster.listen(self._watch)
+            process = self._process = Process(self.kubeconfig, self._since, self._log)
+            try:
+                yield process
+            finally:
+                await process.stop()
+                await face.stop()
+                self.folder.cleanup()
+
+    async def play(self, process: Process) -> list[Scene]:
+        """All scenes, at once; then what became of each."""
+        await self.world.policies(self._policies)
+        self._say("demo", "sets up", f"{LEGACY} applications that are broken already, as a fleet may be when a controller is installed")
+        for number in range(LEGACY):
+            name = f"legacy-{number:03}"
+            await self.world.application(name, (deployment(name, "crash", 30),), project="legacy")
+        await self._until(lambda: all(self._app(f"legacy-{n:03}").health is Health.Degraded for n in range(LEGACY)), timedelta(minutes=5))
+        self._say("demo", "sets up", f"the controller starts; its clock runs {SPEED:.0f} times as fast as yours")
+        await process.start()
+        await process.ready.wait()
+        async with asyncio.TaskGroup() as group:
+            scenes = [group.create_task(scene(process)) for scene in (self._cart, self._api, self._web, self._lost, self._pay)]
+        return [task.result() for task in scenes] + [self._legacy()]
+
+    # The scenes
+
+    async def _cart(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
+        await self.world.application("cart", (deployment("cart"), custom("Widget", "cart")))
+        await self._until(lambda: self._app("cart").operation is not None and self._app("cart").sync is Sync.OutOfSync, timedelta(minutes=1))
+        await self.clock.sleep(60)
+        await self.world.install("Widget")
+        self._say("demo", "mends", "the CRD that cart was missing is installed now; Argo CD gave up and will not try again")
+        return await self._ends("cart", "a sync that failed and was given up", "missing CRD, since installed", RecoveryPhase.Resolved, self._well)
+
+    async def _api(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
+        await self.world.application("api", (deployment("api", "crash-until-restart"), deployment("api-cache")))
+        return await self._ends("api", "a crash that new pods cure", "crash loop", RecoveryPhase.Resolved, self._well)
+
+    async def _web(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
+        await self.world.application("web", (deployment("web"),), self_heal=True)
+        await self.clock.sleep(180)
+        self._say("demo", "breaks", "a commit to web names an image that does not exist; auto-sync and self-heal are on")
+        await self.world.commit("web", (deployment("web", "missing"),))
+
+        def sticks(app: Application) -> bool:
+            return app.health is Health.Healthy and app.hold is not None and not app.auto_sync
+
+        scene = await self._ends("web", "a bad revision", "image not found, new commit", RecoveryPhase.Resolved, sticks)
+        await self.clock.sleep(120)
+        stayed = sticks(self._app("web"))
+        self._say("demo", "mends", "two minutes later the rollback still stands; now a good commit comes")
+        await self.world.commit("web", (deployment("web", "ready-2"),))
+        given_back = await self._until(lambda: self._app("web").auto_sync and self._well(self._app("web")), timedelta(minutes=5))
+        return Scene(scene.name, scene.story, scene.cause, f"{scene.done}; held until the next good commit", scene.took, scene.well and stayed and given_back)
+
+    async def _lost(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
+        await self.world.application("lost", (deployment("lost"), custom("Unobtainium", "lost")))
+
+        def left_alone(app: Application) -> bool:
+            return app.sync is Sync.OutOfSync
+
+        return await self._ends("lost", "a fault that nothing cures", "missing CRD, for good", RecoveryPhase.Stalled, left_alone)
+
+    async def _pay(self, process: Process) -> Scene:
+        await self.clock.sleep(30)
+        await self.world.application("pay", (deployment("pay"), custom("Ledger", "pay")))
+        await self.clock.sleep(60)
+        await self.world.install("Ledger")
+        await self._until(lambda: self._killed, timedelta(minutes=15))
+        await process.gone()
+        self._say("demo", "breaks", "kill -9 of the controller, at the moment its sync of pay was written; it starts again")
+        await process.start()
+
+        def once(app: Application) -> bool:
+            return self._well(app) and len(self._operations.get("pay", ())) == 1
+
+        return await self._ends("pay", "kill -9 in the middle of a sync", "missing CRD, since installed", RecoveryPhase.Resolved, once)
+
+    def _legacy(self) -> Scene:
+        touched = [w for w in self.world.cluster.writes if w[1] == APPLICATIONS and w[3].startswith("legacy-") and _ours(w[4])]
+        acted = [r for r in self.world.recoveries() if r.subject.name.startswith("legacy-")]
+        return Scene(f"legacy-* ({LEGACY})", "broken before the controller came", "unknown", "left alone, one digest", "-", not touched and not acted)
+
+    # How a scene ends
+
+    async def _ends(self, name: str, story: str, cause: str, phase: RecoveryPhase, holds: Callable[[Application], bool]) -> Scene:
+        found = await self._until(lambda: self._phase(name) is phase, LONGEST)
+        recovery = self._newest(name)
+        done = ", ".join(_tried(recovery)) if recovery else "nothing"
+        ended = (recovery.resolved_at or self.clock.now()) if recovery else self.clock.now()
+        began = (recovery.ill_since or recovery.opened_at) if recovery else self._since
+        took = spell(ended - began)
+        if phase is RecoveryPhase.Stalled:
+            done, took = f"{done}; a person was called", f"gave up after {took}"
+        return Scene(name, story, cause, done, took, found and holds(self._app(name)))
+
+    async def _until(self, holds: Callable[[], bool], longest: timedelta) -> bool:
+        end = self.clock.now() + longest
+        while not holds():
+            if self.clock.now() > end:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    def _app(self, name: str) -> Application:
+        return self.world.seen(name)
+
+    def _well(self, app: Application) -> bool:
+        return app.sync is Sync.Synced and app.health is Health.Healthy
+
+    def _newest(self, name: str) -> Recovery | None:
+        return next((r for r in reversed(self.world.recoveries()) if r.subject.name == name), None)
+
+    def _phase(self, name: str) -> RecoveryPhase | None:
+        recovery = self._newest(name)
+        return recovery.phase if recovery else None
+
+    # What the audience hears
+
+    def _watch(self, what: Resource, kind: str, item: Object) -> None:
+        if what != APPLICATIONS or kind == "DELETED" or item["metadata"]["name"].startswith("legacy-"):
+            return
+        name, status = item["metadata"]["name"], item.get("status") or {}
+        state = f"{(status.get('sync') or {}).get('status', '')} {(status.get('health') or {}).get('status', '')}".strip()
+        if state and self._states.get(name) != state:
+            self._states[name] = state
+            self._say(name, "is", state.replace(" ", " and "))
+        for entry in (item.get("operation") or {}).get("info") or ():
+            if entry.get("name") == INFO:
+                self._operations.setdefault(name, set()).add(item["metadata"]["resourceVersion"] if _fresh(item) else "")
+                self._operations[name].discard("")
+                if name == "pay" and not self._killed and self._process is not None:
+                    self._killed = True
+                    self._process.kill()
+
+    def _log(self, entry: dict[str, Any]) -> None:
+        name = str(entry.get("subject", "")).partition("/")[2]
+        if name.startswith("legacy-"):
+            return
+        match entry.get("event"):
+            case "decision" if entry.get("decision") not in ("Rest", "Remediate"):
+                words = f"suppressed by {entry['by']}: {entry['message']}" if entry.get("decision") == "Suppress" else entry["message"]
+                self._say(name, "decides", words)
+            case "effect":
+                words = f"{entry['step']}" + (f", {entry['stage']}" if entry.get("stage") else "") + (f": {entry['message']}" if entry.get("message") else "")
+                self._say(name, "does", f"{words} [{entry['result']}]")
+            case "nobody to tell" | "told":
+                self._say(name or "people", "tells", str(entry.get("title", "")))
+            case "inherited":
+                self._say("fleet", "sees", f"{entry['title']}: left alone")
+
+
+def _fresh(item: Object) -> bool:
+    """Just written, not yet taken up."""
+    return (item.get("status") or {}).get("operationState") is None
+
+
+def _ours(body: Any) -> bool:
+    text = json.dumps(body)
+    return INFO in text or "recovery.gitops.dev" in text or '"hard"' in text
+
+
+def _tried(recovery: Recovery) -> list[str]:
+    words = [f"{s.action} {s.outcome.value.lower()}" for s in recovery.steps if s.outcome and s.reason != "Told" and s.outcome.value != "Skipped"]
+    seen: dict[str, int] = {}
+    for word in words:
+        seen[word] = seen.get(word, 0) + 1
+    return [f"{word} x{count}" if count > 1 else word for word, count in seen.items()]
+
+

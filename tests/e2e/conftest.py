@@ -1,0 +1,100 @@
+"""One bed for all, all stories on it side by side, each test looking at its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from recovery.kube.asyncio_client import connect
+from tests.e2e.real_stage import RealStage
+from tests.stories import STORIES
+from tests.testbed.bed import Bed
+from tests.testbed.binaries import say
+from tests.testbed.installation import BASE
+from tests.testbed.kubelet import Kubelet
+from tests.testbed.repositories import Repositories
+
+AT_ONCE = 5
+"""Stories at the same time on two cores."""
+
+
+class Played(Struct, frozen=True):
+    """How a story went."""
+
+    transcripts: dict[str, list[str]]
+    stage: Any
+
+
+class Show:
+    """A thread with an event loop in which the bed's kubelet and all stories run."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self.results: dict[str, Future[Played]] = {}
+        self.client: Any = None
+
+    def call(self, work: Awaitable[Any]) -> Any:
+        """Run a coroutine there and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()  # type: ignore[arg-type]
+
+    def begin(self, wanted: set[str]) -> None:
+        """Start the kubelet and the wanted stories."""
+        self.client = self.call(connect(str(self.bed.kubeconfig)))
+        self._kubelet = asyncio.run_coroutine_threadsafe(Kubelet(self.client).run(), self._loop)
+        (self.bed.folder / "git").mkdir()
+        repositories = Repositories(self.bed.folder / "git")
+        for index, story in enumerate(s for s in STORIES if s.__name__ in wanted):
+            namespace = BASE if index == 0 else f"{BASE}-{index}"
+            stage = RealStage(self.bed, self.client, repositories, f"s{index}", namespace)
+            self.results[story.__name__] = asyncio.run_coroutine_threadsafe(self._play(story, stage), self._loop)
+
+    async def _play(self, story: Callable[[Any], Awaitable[list[str]]], stage: RealStage) -> Played:
+        async with self._places:
+            say(f"story {story.__name__} begins")
+            async with stage.set_up():
+                names = await story(stage)
+                await asyncio.sleep(1)
+            say(f"story {story.__name__} is over")
+            return Played({name: stage.transcript(name) for name in names}, stage)
+
+    def end(self) -> None:
+        """Stop the loop; what is still playing is cancelled."""
+
+        async def cancel() -> None:
+            tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self.client is not None:
+                await self.client.close()
+
+        self.call(cancel())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+
+@pytest.fixture(scope="session")
+def show(request: pytest.FixtureRequest) -> Iterator[Show]:
+    """The bed, with every story that this run asks for already playing on it."""
+    bed = Bed()
+    try:
+        playing = Show(bed.start())
+        try:
+            asked = {item.callspec.params["story"].__name__ for item in request.session.items if hasattr(item, "callspec") and "story" in item.callspec.params}
+            playing.begin(asked)
+            yield playing
+        finally:
+            playing.end()
+    finally:
+        bed.stop()

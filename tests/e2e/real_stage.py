@@ -1,0 +1,197 @@
+"""The stage on the real bed: real API server, real Argo CD, the controller as its own process under the shipped RBAC."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from recovery.act.workloads import restarted_at
+from recovery.clock import SystemClock
+from recovery.decide.narrative import changes
+from recovery.kube.asyncio_client import AsyncioClient
+from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, EVENTS, RECOVERIES, SECRETS, STATEFUL_SETS, Resource
+from recovery.kube.errors import Conflict
+from recovery.model.application import Application
+from recovery.model.names import REFRESH
+from recovery.model.recovery import Recovery
+from recovery.observe import wire
+from recovery.observe.reflector import Reflector
+from recovery.record.codec import decode, encode
+from tests.builders import a_recovery
+from tests.testbed.bed import Bed
+from tests.testbed.installation import ACCOUNT, Controller, install
+from tests.testbed.killer import Killer
+from tests.testbed.receiver import Receiver
+from tests.testbed.repositories import Repositories
+
+CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+BY_PLURAL = {"deployments": DEPLOYMENTS, "statefulsets": STATEFUL_SETS, "daemonsets": DAEMON_SETS}
+
+
+class RealStage:
+    """One story with a namespace, a controller and a receiver of its own, on the bed that all share."""
+
+    def __init__(self, bed: Bed, client: AsyncioClient, repositories: Repositories, prefix: str, namespace: str) -> None:
+        self.prefix = prefix
+        self.namespace = namespace
+        self._bed = bed
+        self._client = client
+        self._repositories = repositories
+        self._receiver = Receiver()
+        self.received = self._receiver.received
+        self._all: dict[str, Recovery] = {}
+        self._lines: dict[str, list[str]] = {}
+        self._controller: Controller | None = None
+        self.exit_codes: list[int] = []
+
+    @contextlib.asynccontextmanager
+    async def set_up(self) -> AsyncIterator[RealStage]:
+        """Installed, watched, and with somewhere to send messages to."""
+        await asyncio.to_thread(install, self._bed, self.namespace)
+        await self._receiver.start()
+        url = f"json://127.0.0.1:{self._receiver.port}/"
+        await self._client.create(SECRETS, self.namespace, {"metadata": {"name": "recovery-channels"}, "stringData": {"receiver": url}})
+        stream = Reflector(self._client, RECOVERIES, self.namespace, decode, self, SystemClock())
+        watching = asyncio.create_task(stream.run())
+        try:
+            yield self
+        finally:
+            watching.cancel()
+            await self._receiver.stop()
+
+    # The reflector's sink
+
+    def put(self, item: Recovery) -> None:
+        lines = changes(self._all.get(item.name), item)
+        self._lines.setdefault(item.subject.name, []).extend(lines)
+        self._all[item.name] = item
+
+    def drop(self, namespace: str, name: str) -> None:
+        self._all.pop(name, None)
+
+    def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
+        pass
+
+    # The verbs
+
+    async def policies(self, text: str) -> None:
+        await self._client.patch(CONFIG_MAPS, self.namespace, "recovery-policies", {"data": {"policies.yaml": text}})
+
+    async def application(
+        self, name: str, manifests: tuple[dict[str, Any], ...], *, auto_sync: bool = True, self_heal: bool = False, retry: int | None = None
+    ) -> None:
+        await asyncio.to_thread(self._repositories.commit, name, manifests)
+        policy: dict[str, Any] = {"automated": {"prune": False, "selfHeal": self_heal}} if auto_sync else {}
+        if retry is not None:
+            policy["retry"] = {"limit": retry}
+        spec = {
+            "project": "default",
+            "source": {"repoURL": self._repositories.url(name), "path": ".", "targetRevision": "HEAD"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
+            "syncPolicy": policy,
+        }
+        body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name}, "spec": spec}
+        await self._client.create(APPLICATIONS, "argocd", body)
+
+    async def commit(self, name: str, manifests: tuple[dict[str, Any], ...]) -> str:
+        sha = await asyncio.to_thread(self._repositories.commit, name, manifests)
+        await self._client.patch(APPLICATIONS, "argocd", name, {"metadata": {"annotations": {REFRESH: "normal"}}})
+        return sha
+
+    async def install(self, kind: str) -> None:
+        plural = kind.lower() + "s"
+        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        body = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.shop.example"},
+            "spec": {
+                "group": "shop.example",
+                "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": kind + "List"},
+                "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+            },
+        }
+        with contextlib.suppress(Conflict):
+            await self._client.create(CRDS, "", body)
+
+    async def seen(self, name: str) -> Application:
+        return wire.application(await self._client.get(APPLICATIONS, "argocd", name))
+
+    async def raw(self, name: str) -> dict[str, Any]:
+        return dict(json.loads(await self._client.get(APPLICATIONS, "argocd", name)))
+
+    async def restarted(self, plural: str, name: str) -> bool:
+        return restarted_at(json.loads(await self._client.get(BY_PLURAL[plural], "shop", name))) is not None
+
+    async def recoveries(self, name: str) -> list[Recovery]:
+        items = wire.listed(await self._client.list(RECOVERIES, self.namespace)).items
+        found = [r for r in map(decode, items) if r.subject.name == name]
+        return sorted(found, key=lambda r: r.opened_at)
+
+    async def old_recovery(self, name: str) -> None:
+        old = a_recovery(name, datetime.now(UTC) - timedelta(days=30))
+        await self._client.create(RECOVERIES, self.namespace, encode(old, self.namespace))
+
+    async def until(self, what: str, holds: Callable[[], Awaitable[bool]], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        # The bed is shared by all stories at once, on two cores: patience is not what is tested.
+        until = loop.time() + seconds * 3
+        while not await holds():
+            if loop.time() > until:
+                log = self._controller.process.tail(25) if self._controller else ""
+                raise AssertionError(f"{self.prefix}: {what}: not within {seconds * 3}s\n{self._lines}\n{log}")
+            await asyncio.sleep(0.5)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def transcript(self, name: str) -> list[str]:
+        return self._lines.get(name, [])
+
+    @contextlib.asynccontextmanager
+    async def controller(self, *, enabled: bool = True, killed_at: str = "") -> AsyncIterator[Callable[[], bool]]:
+        killer: Killer | None = None
+        if killed_at:
+            ca = str(self._bed.folder / "certs" / "apiserver.crt")
+            killer = Killer(f"https://127.0.0.1:{self._bed.port}", ca, killed_at, lambda: self._controller.kill() if self._controller else None)
+            await killer.start()
+        server = killer.url if killer else ""
+        env = {"RECOVERY_ENABLED": str(enabled).lower()}
+        self._controller = await asyncio.to_thread(lambda: Controller(self._bed, self.namespace, server=server, **env))
+        await asyncio.to_thread(self._controller.start)
+        try:
+            yield lambda: bool(killer and killer.fired)
+        finally:
+            self.exit_codes.append(await asyncio.to_thread(self._controller.stop))
+            if killer:
+                await killer.stop()
+
+    async def ready_details(self) -> dict[str, Any]:
+        assert self._controller is not None
+        return dict(json.loads((await asyncio.to_thread(self._controller.get, "/ready"))[1]))
+
+    async def writes(self, name: str) -> int:
+        user = f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
+        return sum(
+            e["user"]["username"] == user and e["verb"] not in ("get", "list", "watch")
+            for e in self.audit()
+            if e["objectRef"].get("resource") == "applications" and e["objectRef"].get("name") == name
+        )
+
+    def audit(self) -> list[dict[str, Any]]:
+        """What ServiceAccounts asked of the API server so far."""
+        lines = self._bed.audit_log.read_text().splitlines()
+        return [e for e in map(json.loads, lines) if "objectRef" in e]
+
+    async def events(self, reason: str) -> int:
+        items = msgspec.json.decode(await self._client.list(EVENTS, self.namespace))["items"]
+        return sum(e["reason"] == reason for e in items)
+
+

@@ -1,0 +1,59 @@
+"""Every story on the real bed, under the shipped RBAC; its transcript is that of the embedded cluster."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Show
+from tests.stage import Stage
+from tests.stories import STORIES
+from tests.test_stories import play
+from tests.testbed.installation import ACCOUNT
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda s: s.__name__)
+def test_story(show: Show, story: Callable[[Stage], Awaitable[list[str]]]) -> None:
+    played = show.results[story.__name__].result()
+
+    embedded = play(story, played.stage.prefix)
+    assert played.transcripts == embedded
+    assert all(code == 0 for code in played.stage.exit_codes if "killed" not in story.__name__)
+
+
+def _asked(show: Show) -> Counter[tuple[str, str, str, bool]]:
+    """What our ServiceAccounts asked for: verb, group, resource, and whether it was denied."""
+    found: Counter[tuple[str, str, str, bool]] = Counter()
+    for result in show.results.values():
+        events: list[dict[str, Any]] = result.result().stage.audit()
+        break
+    else:
+        return found
+    for event in events:
+        if re.fullmatch(rf"system:serviceaccount:gitops-system[-\d]*:{ACCOUNT}", event["user"]["username"]):
+            ref = event["objectRef"]
+            denied = event.get("responseStatus", {}).get("code") == 403
+            found[event["verb"], ref.get("apiGroup", ""), ref["resource"], denied] += 1
+    return found
+
+
+def test_no_verb_is_denied_and_none_is_granted_in_vain(show: Show) -> None:
+    import yaml
+
+    from tests.testbed.installation import ROOT
+
+    asked = _asked(show)
+    denied = [key for key in asked if key[3]]
+    assert denied == []
+    granted = set()
+    for document in yaml.safe_load_all((ROOT / "manifests/base/rbac.yaml").read_text()):
+        for rule in document.get("rules", ()):
+            granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
+    used = {key[:3] for key in asked}
+    assert granted - used == set()
