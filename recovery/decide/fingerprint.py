@@ -11,7 +11,7 @@ from recovery.model.application import Application
 _VARYING = (
     (re.compile(r"/(?:tmp|dev/shm|var/folders)/[^\s\"',)]+"), "PATH"),
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "HASH"),
-    (re.compile(r"\s*\(retried \d+ times\)|Retrying attempt #.*"), ""),
+    (re.compile(r"\s*\(retried \d+ times\)\.?|Retrying attempt #.*"), ""),
     (re.compile(r"\d+"), "N"),
 )
 

@@ -77,6 +77,7 @@ class Show:
             await asyncio.gather(*tasks, return_exceptions=True)
             if self.client is not None:
                 await self.client.close()
+            await asyncio.sleep(0.5)  # TLS connections take a moment to close
 
         self.call(cancel())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -110,6 +110,11 @@ class Bed:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
 
+    def established(self, crd: str) -> None:
+        """Wait until a CRD is served (kubectl wait fails where there are no conditions yet)."""
+        asked = ("get", "crd", crd, "-o", 'jsonpath={.status.conditions[?(@.type=="Established")].status}')
+        wait_for(f"CRD {crd}", lambda: self.kubectl(*asked, check=False) == "True", 30)
+
     def token_for(self, account: str, namespace: str) -> str:
         """A token of a ServiceAccount."""
         return self.kubectl("-n", namespace, "create", "token", account, "--duration=4h").strip()
@@ -128,7 +133,7 @@ class Bed:
         self.kubectl("create", "-f", str(binaries.crds() / "applicationset-crd.yaml"))
         self.kubectl("create", "-f", str(binaries.crds() / "appproject-crd.yaml"))
         for crd in ("applications", "applicationsets", "appprojects"):
-            self.kubectl("wait", "--for=condition=Established", f"crd/{crd}.argoproj.io", "--timeout=30s")
+            self.established(f"{crd}.argoproj.io")
         part = {"app.kubernetes.io/part-of": "argocd"}
         rbac = (
             "p, role:recovery, applications, get, */*, allow\np, role:recovery, applications, action/apps/*/restart, */*, allow\n"

@@ -35,7 +35,7 @@ def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
             part.replace(f"kind: ServiceAccount\n  name: {ACCOUNT}-{namespace}\n", f"kind: ServiceAccount\n  name: {ACCOUNT}\n") for part in parts
         ]
         bed.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text="\n---\n".join(parts))
-    bed.kubectl("wait", "--for=condition=Established", "crd/recoveries.recovery.gitops.dev", "--timeout=30s")
+    bed.established("recoveries.recovery.gitops.dev")
 
 
 class Controller:

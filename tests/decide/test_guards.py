@@ -1,0 +1,153 @@
+"""Every guard: a refusal with its numbers, and no objection beside it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from recovery.decide.guards import GUARDS, Asked, refusal
+from recovery.model.application import ApplicationSet, Hold, Operation, Phase, Project, Requested
+from recovery.model.policy import Budget, Mode
+from recovery.model.situation import Fleet, Freshness, Sight, Situation
+from tests.builders import BAD, NOW, a_situation, an_application, gave_up, the_policies
+
+POLICY = the_policies().policies[0]
+REFRESH, SYNC, NOTIFY = POLICY.actions
+HELD = Hold(recovery="other", uid="uid-cart", bad=(BAD,), suspended=True)
+MINE = "cart-0123456789"
+
+
+def asked(situation: Situation, step: Any = SYNC, **policy: Any) -> Asked:
+    return Asked(situation, structs.replace(POLICY, **policy), step, None)
+
+
+def inherited(count: int, **changes: Any) -> Situation:
+    sight = Sight("uid-cart", NOW, {"status=OutOfSync": NOW - timedelta(hours=1)}, inherited=True)
+    return a_situation(gave_up(), sight=sight, fleet=Fleet(inherited_unwell=count), **changes)
+
+
+def marked(**marks: str) -> dict[str, str]:
+    return {f"recovery.gitops.dev/{key.replace('_', '-')}": value for key, value in marks.items()}
+
+
+def running(**changes: Any) -> Any:
+    operation = Operation(Phase.Running, "waiting", started_at=NOW - timedelta(minutes=1), revisions=(BAD,), username="ada")
+    return gave_up(operation=structs.replace(operation, **changes))
+
+
+REFUSALS = [
+    pytest.param(a_situation(gave_up(), freshness=Freshness(fresh=False, message="last heard of 300s ago")), "stale", "300s ago", id="stale"),
+    pytest.param(a_situation(gave_up(deleting=True)), "deleting", "being deleted", id="deleting"),
+    pytest.param(a_situation(gave_up(marks=marked(paused="true"))), "paused", "argocd/cart", id="paused application"),
+    pytest.param(a_situation(gave_up(), project=Project("shop", marked(paused="migration"))), "paused", "migration", id="paused project, with why"),
+    pytest.param(a_situation(gave_up(marks=marked(paused="2026-03-02T13:00:00Z"))), "paused", "13:00", id="paused until later"),
+    pytest.param(a_situation(gave_up(control_plane=True)), "never ours", "Argo CD", id="holds Argo CD"),
+    pytest.param(
+        a_situation(gave_up(application_set="pr"), application_set=ApplicationSet("argocd", "pr", pull_requests=True)), "never ours", "pull request", id="preview"
+    ),
+    pytest.param(inherited(6), "adoption", "6 in all (more than 5)", id="six inherited"),
+    pytest.param(a_situation(gave_up(hold=HELD)), "hold", "KnownBadRevision", id="known bad revision"),
+    pytest.param(a_situation(gave_up(unreadable="broken JSON")), "hold", "broken JSON", id="unreadable hold"),
+    pytest.param(a_situation(gave_up(auto_sync=False, operation=None)), "owner intent", "release gate", id="manual sync policy"),
+    pytest.param(
+        a_situation(gave_up(self_heal=False, operation=Operation(Phase.Succeeded, revisions=(BAD,)))), "owner intent", "selfHeal is off", id="drift kept on purpose"
+    ),
+    pytest.param(a_situation(running()), "owner busy", "by ada is Running since 11:59:00", id="a person's operation"),
+    pytest.param(a_situation(running(automated=True)), "owner busy", "auto-sync", id="Argo CD's operation"),
+    pytest.param(a_situation(running(finished_at=NOW)), "owner busy", "waits for its retry", id="Argo CD's retry pause"),
+    pytest.param(a_situation(gave_up(requested=Requested("", "ada"))), "owner busy", "by ada is asked for", id="requested by a person"),
+    pytest.param(
+        a_situation(gave_up(application_set="all"), application_set=ApplicationSet("argocd", "all", rolling=True)), "owner busy", "RollingSync", id="progressive sync"
+    ),
+    pytest.param(a_situation(gave_up(), fleet=Fleet(in_flight=10)), "budget", "10 recoveries are at work, and 10 may be", id="budget in all"),
+    pytest.param(a_situation(gave_up(), fleet=Fleet(in_flight_cluster=3)), "budget", "on cluster in-cluster, and 3 may be", id="budget of a cluster"),
+    pytest.param(a_situation(gave_up(), fleet=Fleet(in_flight_project=3)), "budget", "in project shop, and 3 may be", id="budget of a project"),
+    pytest.param(a_situation(gave_up(), enabled=False), "disabled", "would sync (prune: true, force: false)", id="disabled"),
+    pytest.param(a_situation(gave_up(marks=marked(mode="observe"))), "disabled", "mode is observe", id="narrowed by annotation"),
+    pytest.param(a_situation(gave_up(marks=marked(mode="nonsense"))), "disabled", "mode is observe", id="an unreadable mode narrows"),
+    pytest.param(a_situation(gave_up(marks=marked(mode="approve"))), "approval", "mode is approve", id="approve holds back"),
+]
+
+
+@pytest.mark.parametrize(("situation", "by", "words"), REFUSALS)
+def test_a_guard_refuses_with_its_numbers(situation: Situation, by: str, words: str) -> None:
+    no = refusal(asked(situation))
+
+    assert no is not None
+    assert (no.by, words in no.message) == (by, True), no.message
+
+
+def test_every_guard_is_in_the_table() -> None:
+    shown = {str(case.values[1]) for case in REFUSALS} | {"pace"}
+
+    assert shown == {guard.name for guard in GUARDS}
+
+
+@pytest.mark.parametrize(
+    "situation",
+    [
+        pytest.param(a_situation(gave_up()), id="an ordinary case"),
+        pytest.param(a_situation(gave_up(marks=marked(paused="false"))), id="paused: false"),
+        pytest.param(a_situation(gave_up(marks=marked(paused="2026-03-02T11:00:00Z"))), id="a pause that is over"),
+        pytest.param(inherited(5), id="five inherited"),
+        pytest.param(inherited(6, adopted_at=NOW), id="adopted"),
+        pytest.param(a_situation(gave_up(auto_sync=False)), id="manual, but this very revision was asked for and failed"),
+        pytest.param(a_situation(gave_up(auto_sync=False, operation=None, marks=marked(sync="allowed"))), id="manual, allowed by annotation"),
+        pytest.param(a_situation(gave_up(operation=Operation(Phase.Succeeded, revisions=(BAD,)))), id="drift with selfHeal on"),
+        pytest.param(a_situation(gave_up(), fleet=Fleet(in_flight=9, in_flight_cluster=2, in_flight_project=2)), id="one place left"),
+    ],
+)
+def test_no_guard_objects(situation: Situation) -> None:
+    assert refusal(asked(situation)) is None
+
+
+def test_manual_apps_lets_a_manual_application_be_synced() -> None:
+    text = "recovery_policies: [{name: a, condition: {type: application, status: OutOfSync}, actions: [{type: sync, parameters: {manual_apps: true}}]}]"
+    policy = the_policies(text).policies[0]
+
+    assert refusal(Asked(a_situation(gave_up(auto_sync=False, operation=None)), policy, policy.actions[0], None)) is None
+
+
+@pytest.mark.parametrize(("ago", "refused"), [(0, True), (9, True), (10, False)])
+def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: bool) -> None:
+    situation = a_situation(gave_up(), fleet=Fleet(refreshed_at=NOW - timedelta(seconds=ago)))
+
+    no = refusal(asked(situation, REFRESH))
+
+    assert (no is not None and no.by == "pace") is refused
+    assert refusal(asked(situation, SYNC)) is None
+
+
+@pytest.mark.parametrize(
+    "situation", [pytest.param(case.values[0], id=case.id) for case in REFUSALS if case.values[1] not in ("disabled", "approval")]
+)
+def test_telling_people_is_bound_by_nothing_but_the_off_switch(situation: Situation) -> None:
+    assert refusal(asked(situation, NOTIFY)) is None
+
+
+def test_observe_mode_does_not_even_speak() -> None:
+    no = refusal(asked(a_situation(gave_up()), NOTIFY, mode=Mode.observe))
+
+    assert no is not None
+    assert no.by == "disabled"
+
+
+def test_an_own_operation_is_not_somebody_elses() -> None:
+    from tests.builders import a_recovery
+
+    mine = a_recovery(MINE, NOW)
+    situation = a_situation(running(username="gitops-recovery-controller", recovery=f"{MINE}/1.1"))
+
+    assert refusal(Asked(situation, POLICY, SYNC, mine)) is None
+
+
+def test_a_budget_of_zero_allows_nothing() -> None:
+    policies = structs.replace(the_policies(), budget=Budget(in_flight=0))
+
+    no = refusal(asked(a_situation(an_application(), policies=policies), REFRESH))
+
+    assert no is not None
+    assert no.by == "budget"
