@@ -30,7 +30,8 @@ def compose(raw: bytes | str) -> tuple[list[yaml.Node], list[Problem]]:
         return list(yaml.compose_all(text, Loader=yaml.CSafeLoader)), []
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        hint = "; YAML indents with spaces, never tabs" if "\\t" in str(error.problem) else ""
+        written = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
+        hint = "; there is a tab, and YAML indents with spaces only" if "\t" in written else ""
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         return [], [Problem(line, column, "", f"not YAML: {error.problem or error.context}{hint}")]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
