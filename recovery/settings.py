@@ -138,8 +138,8 @@ def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...], wrong: 
 
 def _listen(env: Mapping[str, str], wrong: list[str]) -> tuple[str, int]:
     value = env.get("RECOVERY_LISTEN") or "0.0.0.0:8080"
-    host, _, port = value.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
         wrong.append(f"RECOVERY_LISTEN: {value!r} is not HOST:PORT")
         return "0.0.0.0", 8080  # noqa: S104 (not used: the settings are refused)
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 (a Pod's probes come from outside)

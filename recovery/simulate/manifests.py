@@ -13,8 +13,10 @@ def deployment(name: str, tag: str = "ready", deadline: int = 60) -> dict[str, A
 
 
 def stateful_set(name: str, tag: str = "ready") -> dict[str, Any]:
-    """A StatefulSet of one replica."""
+    """A StatefulSet of one replica whose pods are replaced even while they are not ready (the default policy,
+    OrderedReady, waits for a broken pod to get ready before it replaces it; seen on Kubernetes 1.34)."""
     manifest = _workload("StatefulSet", name, tag)
+    manifest["spec"]["podManagementPolicy"] = "Parallel"
     manifest["spec"]["serviceName"] = name
     return manifest
 

@@ -30,11 +30,9 @@ def test_story(show: Show, story: Callable[[Stage], Awaitable[list[str]]]) -> No
 def _asked(show: Show) -> Counter[tuple[str, str, str, bool]]:
     """What our ServiceAccounts asked for: verb, group, resource, and whether it was denied."""
     found: Counter[tuple[str, str, str, bool]] = Counter()
+    events: list[dict[str, Any]] = []
     for result in show.results.values():
-        events: list[dict[str, Any]] = result.result().stage.audit()
-        break
-    else:
-        return found
+        events = result.result().stage.audit()  # the bed's whole log, when the last story is over
     for event in events:
         if re.fullmatch(rf"system:serviceaccount:gitops-system[-\d]*:{ACCOUNT}", event["user"]["username"]):
             ref = event["objectRef"]

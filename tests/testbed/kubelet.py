@@ -33,6 +33,8 @@ class Kubelet:
         """Until cancelled."""
         with contextlib.suppress(KubeError):
             await self._client.create(NODES, "", {"metadata": {"name": NODE}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+        # Admission taints every new node as not ready, and no node controller runs here that would take it off.
+        await self._client.patch(NODES, "", NODE, {"spec": {"taints": None}})
         await Reflector(self._client, PODS, "", lambda raw: msgspec.json.decode(raw), self, self._clock).run()
 
     def put(self, pod: dict[str, Any]) -> None:

@@ -1,0 +1,122 @@
+"""What is remembered across a restart, and what our own absence does to it."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from recovery.kube.client import CONFIG_MAPS
+from recovery.model.situation import Good, Sight
+from recovery.record.checkpoint import FORMAT, PER_BUCKET, Checkpoint, NewerCheckpoint
+from recovery.simulate import virtual
+from recovery.simulate.cluster import Cluster
+from tests.builders import GOOD, NOW
+
+
+def sights(clock: virtual.VirtualClock, count: int = 1) -> dict[str, Sight]:
+    since = clock.now() - timedelta(minutes=4)
+    return {
+        f"uid-{n}": Sight(f"uid-{n}", since, {"health=Degraded": since}, soaking=Good(1, (GOOD,), since), ledger=(Good(0, (GOOD,), NOW),)) for n in range(count)
+    }
+
+
+def test_clocks_do_not_count_the_time_in_which_nobody_watched() -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster = Cluster(clock)
+        written = sights(clock)
+        await Checkpoint(cluster, "ours", clock).save(written, {"uid-0"}, ticking=True)
+        await clock.sleep(3600)
+        read = await Checkpoint(cluster, "ours", clock).load()
+        lasted = clock.now() - read["uid-0"].clocks["health=Degraded"]
+        assert abs(lasted - timedelta(minutes=4)) <= timedelta(seconds=1)
+        assert read["uid-0"].soaking is None, "a soak that was not watched starts again"
+        assert read["uid-0"].ledger == written["uid-0"].ledger
+
+    virtual.run(inside())
+
+
+def test_a_sign_of_life_keeps_running_clocks_within_fifteen_seconds_of_truth() -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster = Cluster(clock)
+        checkpoint, written = Checkpoint(cluster, "ours", clock), sights(clock)
+        await checkpoint.save(written, {"uid-0"}, ticking=True)
+        for _ in range(40):
+            await clock.sleep(15)
+            await checkpoint.save(written, set(), ticking=True)
+        read = await Checkpoint(cluster, "ours", clock).load()
+        lasted = clock.now() - read["uid-0"].clocks["health=Degraded"]
+        assert abs(lasted - timedelta(minutes=14)) <= timedelta(seconds=15)
+
+    virtual.run(inside())
+
+
+def test_nothing_is_written_when_nothing_changed_and_nothing_ticks() -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster = Cluster(clock)
+        checkpoint, written = Checkpoint(cluster, "ours", clock), sights(clock)
+        await checkpoint.save(written, {"uid-0"}, ticking=False)
+        before = len(cluster.writes)
+        await clock.sleep(100)
+        await checkpoint.save(written, set(), ticking=False)
+        assert len(cluster.writes) == before
+
+    virtual.run(inside())
+
+
+def test_a_large_fleet_is_spread_and_only_changed_parts_are_written() -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster = Cluster(clock)
+        checkpoint, written = Checkpoint(cluster, "ours", clock), sights(clock, 4 * PER_BUCKET)
+        await checkpoint.save(written, set(written), ticking=True)
+        assert len(cluster.every(CONFIG_MAPS)) == 4
+        largest = max(len(base64.b64decode(m["binaryData"]["sights"])) for m in cluster.every(CONFIG_MAPS))
+        assert largest < 200_000, "far below the megabyte a ConfigMap may have"
+        before = len(cluster.writes)
+        await checkpoint.save(written, {"uid-7"}, ticking=True)
+        assert len(cluster.writes) - before == 1
+        assert (await Checkpoint(cluster, "ours", clock).load()).keys() == written.keys()
+
+    virtual.run(inside())
+
+
+def test_without_one_it_is_a_first_install() -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        checkpoint = Checkpoint(Cluster(clock), "ours", clock)
+        assert await checkpoint.load() == {}
+        assert not checkpoint.found
+
+    virtual.run(inside())
+
+
+@pytest.mark.parametrize("content", [b"not zlib", zlib.compress(b"not json"), zlib.compress(b'{"format": 1}')])
+def test_a_broken_part_costs_its_subjects_their_clocks_and_nothing_more(content: bytes) -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster = Cluster(clock)
+        await Checkpoint(cluster, "ours", clock).save(sights(clock), {"uid-0"}, ticking=True)
+        await cluster.patch(CONFIG_MAPS, "ours", "recovery-checkpoint-0", {"binaryData": {"sights": base64.b64encode(content).decode()}})
+        assert await Checkpoint(cluster, "ours", clock).load() == {}
+
+    virtual.run(inside())
+
+
+def test_one_of_a_newer_controller_is_refused() -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster = Cluster(clock)
+        await Checkpoint(cluster, "ours", clock).save(sights(clock), {"uid-0"}, ticking=True)
+        newer = zlib.compress(msgspec.json.encode({"format": FORMAT + 1, "something": "else"}))
+        await cluster.patch(CONFIG_MAPS, "ours", "recovery-checkpoint-0", {"binaryData": {"sights": base64.b64encode(newer).decode()}})
+        with pytest.raises(NewerCheckpoint, match=f"format {FORMAT + 1}"):
+            await Checkpoint(cluster, "ours", clock).load()
+
+    virtual.run(inside())
