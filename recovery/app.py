@@ -77,7 +77,13 @@ class App:
         self.checkpoint = Checkpoint(client, settings.namespace, clock)
         self.outbox = Outbox(send, Channels(client, settings.namespace, settings.channels, clock), clock, self._delivered, self._unheard)
         self._ours = (
-            self._stream(CONFIG_MAPS, settings.namespace, policy_source.decode, self.source, fieldSelector=f"metadata.name={settings.policies}"),
+            self._stream(
+                CONFIG_MAPS,
+                settings.namespace,
+                policy_source.decode,
+                self.source,
+                fieldSelector=f"metadata.name={settings.policies}",
+            ),
             self._stream(RECOVERIES, settings.namespace, decode, self.recoveries),
         )
         self._theirs = (
@@ -86,13 +92,28 @@ class App:
             *(self._stream(APPLICATION_SETS, ns, wire.application_set, self.shelf, optional=True) for ns in settings.namespaces),
         )
         scene = Scene(
-            self.store, self.shelf, self.recoveries, self.source, clock, self.freshness, enabled=settings.enabled, has_token=argocd is not None
+            self.store,
+            self.shelf,
+            self.recoveries,
+            self.source,
+            clock,
+            self.freshness,
+            enabled=settings.enabled,
+            has_token=argocd is not None,
         )
         executor = Executor(ALL_ACTIONS, Doors(client, argocd))
         self.controller = Controller(scene, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock)
         streams = (*self._ours, *self._theirs)
         self.views = LiveViews(
-            self.store, self.recoveries, self.source, self.journal, self.metrics, streams, lambda: client.calls, self.queue.__len__, settings.enabled
+            self.store,
+            self.recoveries,
+            self.source,
+            self.journal,
+            self.metrics,
+            streams,
+            lambda: client.calls,
+            self.queue.__len__,
+            settings.enabled,
         )
 
     def _stream(self, what: Any, namespace: str, decoder: Any, sink: Any, *, optional: bool = False, **query: str) -> Reflector[Any]:
@@ -135,7 +156,12 @@ class App:
             start(stream.run())
         await self._until(lambda: all(s.listed for s in self._theirs))
         self.store.inheriting = False
-        log.info("ready", applications=len(self.store.applications), inherited_unwell=len(self.store.inherited), enabled=self.settings.enabled)
+        log.info(
+            "ready",
+            applications=len(self.store.applications),
+            inherited_unwell=len(self.store.inherited),
+            enabled=self.settings.enabled,
+        )
         if not self.checkpoint.found:
             self._announce_inheritance()
         for recovery in self.recoveries.all():
@@ -159,7 +185,7 @@ class App:
                 log.info("claim lost, judged again", subject=str(key), why=str(error))
                 self.metrics.passes.labels("claim lost").inc()
                 self.queue.add(key, self._clock.now() + SOON)
-            except Exception:  # noqa: BLE001 (the loop's edge: one subject must not take the others down)
+            except Exception:
                 log.exception("pass failed", subject=str(key))
                 self.metrics.passes.labels("failed").inc()
                 self.queue.add(key, self._clock.now() + TROUBLED)
@@ -222,7 +248,13 @@ class App:
 
     def _policies_refused(self, item: ConfigMap, message: str) -> None:
         meta = item.metadata
-        about = {"apiVersion": "v1", "kind": "ConfigMap", "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
+        about = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "namespace": meta.namespace,
+            "name": meta.name,
+            "uid": meta.uid,
+        }
         self.events.emit(about, "PoliciesRefused", message, warning=True)
         self.outbox.say(Note(f"policies/{meta.resource_version}", "recovery policies refused", message))
 
@@ -239,7 +271,12 @@ class App:
         log.warning("nobody to tell", title=note.title, body=note.body, recovery=recovery, channels=list(note.channels))
         held = self.recoveries.get(recovery)
         if held is not None:
-            about = {"apiVersion": "recovery.gitops.dev/v1alpha1", "kind": "Recovery", "namespace": self.settings.namespace, "name": recovery}
+            about = {
+                "apiVersion": "recovery.gitops.dev/v1alpha1",
+                "kind": "Recovery",
+                "namespace": self.settings.namespace,
+                "name": recovery,
+            }
             self.events.emit(about, "Message", f"{note.title}: {note.body}", warning=not note.resolves)
 
 

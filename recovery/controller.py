@@ -37,7 +37,9 @@ class Claims(Protocol):
     async def claim(self, decision: Decision) -> Recovery | None:
         """Save the intent; raises when somebody was faster."""
 
-    async def record(self, decision: Decision, claimed: Recovery | None, outcome: Outcome, repositories: tuple[str, ...]) -> Recovery | None:
+    async def record(
+        self, decision: Decision, claimed: Recovery | None, outcome: Outcome, repositories: tuple[str, ...]
+    ) -> Recovery | None:
         """Save the outcome."""
 
     async def strike(self, name: str, delivered: frozenset[str]) -> None:
@@ -87,7 +89,14 @@ class Controller:
     """Everything it needs is handed in; it owns nothing but the order of things."""
 
     def __init__(
-        self, scene: Scene, claims: Claims, actions: Actions, records: Records, messages: Messages, again: Callable[[Key, datetime | None], None], clock: Clock
+        self,
+        scene: Scene,
+        claims: Claims,
+        actions: Actions,
+        records: Records,
+        messages: Messages,
+        again: Callable[[Key, datetime | None], None],
+        clock: Clock,
     ) -> None:
         self._scene = scene
         self._claims = claims

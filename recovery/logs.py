@@ -26,4 +26,8 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=out, format='{"level": "%(levelname)s", "logger": "%(name)s", "event": "%(message)s"}')
+    logging.basicConfig(
+        level=logging.WARNING,
+        stream=out,
+        format='{"level": "%(levelname)s", "logger": "%(name)s", "event": "%(message)s"}',
+    )

@@ -84,16 +84,47 @@ class LiveViews:
         rows = []
         for recovery in self._recoveries.all()[:SHOWN]:
             row = msgspec.to_builtins(recovery)
-            rows.append({k: row.get(k) for k in ("name", "policy", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")})
+            rows.append(
+                {
+                    k: row.get(k)
+                    for k in (
+                        "name",
+                        "policy",
+                        "phase",
+                        "attempt",
+                        "limit",
+                        "reason",
+                        "message",
+                        "openedAt",
+                        "resolvedAt",
+                        "nextAt",
+                    )
+                }
+            )
             rows[-1]["subject"] = str(recovery.subject)
             rows[-1]["tried"] = telling.done(recovery)
         quiet = [
-            {"subject": str(key), "kind": e.kind, "policy": e.policy, "reason": e.reason, "by": e.by, "message": e.message, "again_at": e.again_at}
+            {
+                "subject": str(key),
+                "kind": e.kind,
+                "policy": e.policy,
+                "reason": e.reason,
+                "by": e.by,
+                "message": e.message,
+                "again_at": e.again_at,
+            }
             for key, entries in self._journal.latest.items()
             for e in entries
             if e.reason == "Pending" or (e.kind == "Suppress" and not e.recovery)
         ]
-        return {**self.details(), "ready": not self.ready(), "reasons": self.ready(), "recoveries": rows, "pending": quiet[:SHOWN], "pending_total": len(quiet)}
+        return {
+            **self.details(),
+            "ready": not self.ready(),
+            "reasons": self.ready(),
+            "recoveries": rows,
+            "pending": quiet[:SHOWN],
+            "pending_total": len(quiet),
+        }
 
     def explain(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         app = self._store.applications.get((namespace, name))

@@ -130,7 +130,9 @@ class EmbeddedStage:
     @contextlib.asynccontextmanager
     async def controller(self, *, enabled: bool = True, killed_at: str = "") -> AsyncIterator[Callable[[], bool]]:
         if self._world.cluster.find(SECRETS, OURS, "recovery-channels") is None:
-            await self._world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
+            await self._world.cluster.create(
+                SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}}
+            )
         task: list[asyncio.Task[None]] = []
         door = Door(self._world.cluster, self._written, killed_at, lambda: task[0].cancel() and None)
         self._app = App(Settings(enabled=enabled, interval=timedelta(seconds=5)), door, self._clock, self._send)  # type: ignore[arg-type]

@@ -21,7 +21,15 @@ class Stage(Protocol):
 
     async def policies(self, text: str) -> None: ...
 
-    async def application(self, name: str, manifests: Manifests, *, auto_sync: bool = True, self_heal: bool = False, retry: int | None = None) -> None: ...
+    async def application(
+        self,
+        name: str,
+        manifests: Manifests,
+        *,
+        auto_sync: bool = True,
+        self_heal: bool = False,
+        retry: int | None = None,
+    ) -> None: ...
 
     async def commit(self, name: str, manifests: Manifests) -> str: ...
 
@@ -55,7 +63,14 @@ class Stage(Protocol):
         """How many Events of this reason are in the controller's own namespace."""
 
 
-def policies(prefix: str, *, duration: str = "15s", manual_apps: bool = False, kinds: str = "[Deployment, StatefulSet]", attempts: int = 3) -> str:
+def policies(
+    prefix: str,
+    *,
+    duration: str = "15s",
+    manual_apps: bool = False,
+    kinds: str = "[Deployment, StatefulSet]",
+    attempts: int = 3,
+) -> str:
     """The shipped application policies with short times, for one story's applications."""
     return f"""
 recovery_policies:

@@ -78,7 +78,10 @@ async def restart_cures(stage: Stage) -> list[str]:
     name = f"{stage.prefix}-api"
     await stage.policies(policies(stage.prefix))
     async with stage.controller():
-        bad, good = deployment(f"{name}-bad", "crash-until-restart", DEADLINE), deployment(f"{name}-good", "ready", DEADLINE)
+        bad, good = (
+            deployment(f"{name}-bad", "crash-until-restart", DEADLINE),
+            deployment(f"{name}-good", "ready", DEADLINE),
+        )
         await stage.application(name, (bad, good))
         await stage.until("recovered", lambda: _phase(stage, name, RecoveryPhase.Resolved), 120)
         assert await _well(stage, name)
@@ -93,7 +96,9 @@ async def restart_of_every_kind(stage: Stage) -> list[str]:
     await stage.policies(policies(stage.prefix, kinds="[Deployment, StatefulSet, DaemonSet]"))
     async with stage.controller():
         tag = "crash-until-restart"
-        await stage.application(name, (deployment(f"{name}-d", tag, DEADLINE), stateful_set(f"{name}-s", tag), daemon_set(f"{name}-n", tag)))
+        await stage.application(
+            name, (deployment(f"{name}-d", tag, DEADLINE), stateful_set(f"{name}-s", tag), daemon_set(f"{name}-n", tag))
+        )
         await stage.until("recovered", lambda: _phase(stage, name, RecoveryPhase.Resolved), 120)
         for plural, suffix in (("deployments", "d"), ("statefulsets", "s"), ("daemonsets", "n")):
             assert await stage.restarted(plural, f"{name}-{suffix}")
@@ -225,7 +230,7 @@ async def _killed(stage: Stage, when: str, kind: str) -> list[str]:
     return [name]
 
 
-def _heard(stage: Stage, words: str):  # noqa: ANN202 (a question for until)
+def _heard(stage: Stage, words: str):
     async def heard() -> bool:
         return any(words in message["title"] for message in stage.received)
 

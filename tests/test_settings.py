@@ -17,13 +17,24 @@ def test_defaults() -> None:
 
     assert settings.argocd_server == "https://argocd-server.argocd.svc"
     assert (settings.enabled, settings.attempts, settings.interval) == (True, 3, timedelta(seconds=300))
-    assert (settings.namespace, settings.policies, settings.channels) == ("gitops-system", "recovery-policies", "recovery-channels")
+    assert (settings.namespace, settings.policies, settings.channels) == (
+        "gitops-system",
+        "recovery-policies",
+        "recovery-channels",
+    )
     assert settings.listen == ("0.0.0.0", 8080)
     assert settings.namespaces == ("argocd",)
 
 
 def test_the_deployments_own_environment() -> None:
-    settings = read_settings({"ARGOCD_NAMESPACE": "argocd", "RECOVERY_ENABLED": "true", "MAX_RECOVERY_ATTEMPTS": "3", "RECOVERY_INTERVAL": "300s"})
+    settings = read_settings(
+        {
+            "ARGOCD_NAMESPACE": "argocd",
+            "RECOVERY_ENABLED": "true",
+            "MAX_RECOVERY_ATTEMPTS": "3",
+            "RECOVERY_INTERVAL": "300s",
+        }
+    )
 
     assert settings == read_settings({})
 

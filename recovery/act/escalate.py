@@ -7,7 +7,6 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-
 from recovery.act.notify import judge, policy_of
 from recovery.act.order import Action, Doors, Order
 from recovery.decide.telling import EVERYWHERE, escalated
@@ -43,7 +42,14 @@ async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start
     channels = parameters.channels or (policy.channels if policy else ())
     note = escalated(order.situation, recovery, severity=parameters.severity.value, channels=channels)
     told = channels or (EVERYWHERE,)
-    return Outcome(Result.Done, "Told", f"called {', '.join(channels) or 'the default channels'}", notes=(note,), told=told, escalated=True)
+    return Outcome(
+        Result.Done,
+        "Told",
+        f"called {', '.join(channels) or 'the default channels'}",
+        notes=(note,),
+        told=told,
+        escalated=True,
+    )
 
 
 ESCALATE = Action(

@@ -60,7 +60,13 @@ async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start
     channels = parameters.channels or policy.channels
     severity = (parameters.severity or policy.severity).value
     note = noted(order.situation, policy, recovery, severity=severity, channels=channels, words=parameters.message)
-    return Outcome(Result.Done, "Told", f"told {', '.join(channels) or 'the default channels'}", notes=(note,), told=channels or (EVERYWHERE,))
+    return Outcome(
+        Result.Done,
+        "Told",
+        f"told {', '.join(channels) or 'the default channels'}",
+        notes=(note,),
+        told=channels or (EVERYWHERE,),
+    )
 
 
 NOTIFY = Action(

@@ -19,7 +19,11 @@ async def start(order: Order, doors: Doors) -> Outcome:
     if HOLD not in (fresh["metadata"].get("annotations") or {}):
         return Outcome(Result.Done, "Released", "it is released already")
     await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, restored(fresh, order.app.hold))
-    words = "auto-sync was switched on by somebody; the hold is over" if order.app.auto_sync else f"auto-sync is as it was, at {short(order.app.revisions)}"
+    words = (
+        "auto-sync was switched on by somebody; the hold is over"
+        if order.app.auto_sync
+        else f"auto-sync is as it was, at {short(order.app.revisions)}"
+    )
     return Outcome(Result.Done, "Released", words, notes=(gave_back(order.app, words),))
 
 

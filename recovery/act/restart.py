@@ -80,7 +80,12 @@ async def _find(order: Order, doors: Doors) -> Outcome:
         found = tuple(unwell)
     if not found:
         return Outcome(Result.Skipped, "NothingDegraded", f"none of its {', '.join(kinds)} is degraded")
-    return Outcome(Result.Sent, "Found", targets=tuple(_spell(w) for w in found), settle=settle if order.step.timeout is None else None)
+    return Outcome(
+        Result.Sent,
+        "Found",
+        targets=tuple(_spell(w) for w in found),
+        settle=settle if order.step.timeout is None else None,
+    )
 
 
 async def _restart(order: Order, doors: Doors) -> Outcome:

@@ -57,7 +57,10 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
             return why
     if target(situation) is None:
         kept = ", ".join(f"{short(good.revisions)} (deploy {good.history_id})" for good in situation.sight.ledger) or "empty"
-        return Skip("NoGoodRevision", f"no other revision was seen Synced and Healthy for {spell(situation.policies.ledger.soak)}; ledger: {kept}")
+        return Skip(
+            "NoGoodRevision",
+            f"no other revision was seen Synced and Healthy for {spell(situation.policies.ledger.soak)}; ledger: {kept}",
+        )
     return None
 
 
@@ -101,7 +104,10 @@ def _not_the_deploy(parameters: Parameters, app: Application, recovery: Recovery
     if at is None or ill is None:
         return Skip("NoDeploy", "its history does not say when it was deployed")
     if ill - at > parameters.within:
-        return Skip("NotTheDeploy", f"it fell ill {spell(ill - at)} after its deploy; within {spell(parameters.within)} would point to it")
+        return Skip(
+            "NotTheDeploy",
+            f"it fell ill {spell(ill - at)} after its deploy; within {spell(parameters.within)} would point to it",
+        )
     newer = app.sync is Sync.OutOfSync and app.auto_sync and app.revisions != app.deployed
     if newer:
         return Skip("NewerRevision", f"{short(app.revisions)} is newer than what runs, and auto-sync will deploy it")
@@ -201,7 +207,10 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     entry = entries[good.history_id]
     parameters: Parameters = order.step.parameters
     policy = fresh["spec"].get("syncPolicy") or {}
-    sync: dict[str, Any] = {"prune": parameters.prune, "syncStrategy": {"hook": {}} if parameters.hooks else {"apply": {}}}
+    sync: dict[str, Any] = {
+        "prune": parameters.prune,
+        "syncStrategy": {"hook": {}} if parameters.hooks else {"apply": {}},
+    }
     for field in ("revision", "revisions", "source", "sources"):
         if entry.get(field):
             sync[field] = entry[field]
@@ -212,7 +221,14 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
         return outcome
     words = f"rolled back {short(order.app.deployed)} to {short(good.revisions)}"
     note = acted(order.situation, order.recovery, words) if order.recovery else None
-    return Outcome(Result.Sent, outcome.reason, words, targets=(f"to {short(good.revisions)}",), notes=(note,) if note else (), told=("default",))
+    return Outcome(
+        Result.Sent,
+        outcome.reason,
+        words,
+        targets=(f"to {short(good.revisions)}",),
+        notes=(note,) if note else (),
+        told=("default",),
+    )
 
 
 ROLLBACK = Action(

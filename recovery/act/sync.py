@@ -62,7 +62,10 @@ async def start(order: Order, doors: Doors) -> Outcome:
     parameters: Parameters = order.step.parameters
     policy = fresh["spec"].get("syncPolicy") or {}
     prune, kept = _prune(order, fresh)
-    sync: dict[str, Any] = {"prune": prune, "syncStrategy": {"hook": {"force": True}} if parameters.force else {"hook": {}}}
+    sync: dict[str, Any] = {
+        "prune": prune,
+        "syncStrategy": {"hook": {"force": True}} if parameters.force else {"hook": {}},
+    }
     if "sources" in fresh["spec"]:
         sync["revisions"] = list(order.app.revisions)
         sync["sources"] = fresh["spec"]["sources"]
@@ -89,7 +92,10 @@ def _prune(order: Order, fresh: dict[str, Any]) -> tuple[bool, str]:
         (not order.app.auto_prune, "the application's own automated.prune is not set"),
         (inherited(order.situation), "it was unwell before this controller came"),
         (len(going) > _PRUNED_AT_MOST, f"{len(going)} would go, and {_PRUNED_AT_MOST} may"),
-        (len(going) > _PRUNED_SHARE * len(resources), f"{len(going)} of {len(resources)} would go, and {_PRUNED_SHARE:.0%} may"),
+        (
+            len(going) > _PRUNED_SHARE * len(resources),
+            f"{len(going)} of {len(resources)} would go, and {_PRUNED_SHARE:.0%} may",
+        ),
         (any(r.get("kind") in _NEVER_PRUNED for r in going), f"none of {', '.join(_NEVER_PRUNED)} is ever pruned"),
         (any(c.type.endswith("Error") for c in order.app.conditions), "its conditions name an error"),
     )

@@ -63,7 +63,10 @@ async def start(order: Order, doors: Doors) -> Outcome:
     same = bool(state.get("startedAt")) and began is not None and state["startedAt"] == began.strftime("%Y-%m-%dT%H:%M:%SZ")
     if fresh is None or not same or state.get("phase") != "Running":
         return CHANGED
-    body = {"metadata": {"resourceVersion": fresh["metadata"]["resourceVersion"]}, "status": {"operationState": {"phase": "Terminating"}}}
+    body = {
+        "metadata": {"resourceVersion": fresh["metadata"]["resourceVersion"]},
+        "status": {"operationState": {"phase": "Terminating"}},
+    }
     await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, body)
     return Outcome(Result.Sent)
 

@@ -54,7 +54,11 @@ class ArgoCDAPI:
 
     async def degraded(self, app: Application, kinds: tuple[str, ...]) -> tuple[Node, ...]:
         """The workloads of these kinds that the resource tree calls Degraded, or Progressing where it is never more."""
-        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/resource-tree", {"appNamespace": app.namespace, "project": app.project})
+        raw = await self._request(
+            "GET",
+            f"/api/v1/applications/{quote(app.name)}/resource-tree",
+            {"appNamespace": app.namespace, "project": app.project},
+        )
         nodes = msgspec.json.decode(raw, type=_Tree).nodes or []
         # StatefulSets and DaemonSets never turn Degraded (gitops-engine pkg/health).
         bad = {"Deployment": ("Degraded",), "Rollout": ("Degraded",)}

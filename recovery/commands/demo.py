@@ -41,15 +41,18 @@ async def _demo(stay: bool) -> bool:
         scenes = await play.play(process)
         well = _table(console, scenes, time.monotonic() - began)
         if stay:
-            console.print(f"\nStill serving: {play.url}/api/v1/recoveries\nKUBECONFIG={play.kubeconfig} RECOVERY_NAMESPACE=gitops-system recovery status\nCtrl-C ends it.")
+            console.print(f"\nStill serving: {play.url}/api/v1/recoveries")
+            console.print(f"KUBECONFIG={play.kubeconfig} RECOVERY_NAMESPACE=gitops-system recovery status")
+            console.print("Ctrl-C ends it.")
             await asyncio.Event().wait()
     return well
 
 
+_STYLE = {"does": "bold green", "decides": "cyan", "is": "dim", "tells": "magenta", "breaks": "bold red", "mends": "bold yellow"}
+
+
 class _Teller:
     """One line an occurrence: when, who, what kind of thing, words."""
-
-    _STYLE = {"does": "bold green", "decides": "cyan", "is": "dim", "tells": "magenta", "breaks": "bold red", "mends": "bold yellow"}
 
     def __init__(self, console: Any) -> None:
         self._console = console
@@ -63,7 +66,7 @@ class _Teller:
         elapsed = int((self.clock.now() - self.since).total_seconds())
         line = Text(f"{elapsed // 60:02}:{elapsed % 60:02}  ", style="dim")
         line.append(f"{who:<7}", style="bold")
-        line.append(f" {kind:<8} ", style=self._STYLE.get(kind, ""))
+        line.append(f" {kind:<8} ", style=_STYLE.get(kind, ""))
         line.append(" ".join(words.split()))
         self._console.print(line, soft_wrap=True)
 
@@ -75,6 +78,13 @@ def _table(console: Any, scenes: list[Any], seconds: float) -> bool:
     for column in ("APPLICATION", "WHAT WENT WRONG", "CAUSE", "WHAT WAS DONE", "TIME TO RECOVER", "AS PROMISED"):
         table.add_column(column, overflow="fold")
     for scene in scenes:
-        table.add_row(scene.name, scene.story, scene.cause, scene.done, scene.took, "[green]yes[/]" if scene.well else "[bold red]NO[/]")
+        table.add_row(
+            scene.name,
+            scene.story,
+            scene.cause,
+            scene.done,
+            scene.took,
+            "[green]yes[/]" if scene.well else "[bold red]NO[/]",
+        )
     console.print(table)
     return all(scene.well for scene in scenes)

@@ -15,9 +15,9 @@ from msgspec import Struct, structs
 from recovery.act.all_actions import KINDS
 from recovery.commands.check import read
 from recovery.commands.failing import Refused
-from recovery.decide.guards import Asked, refusal
-from recovery.decide.engine import name_of
 from recovery.decide.attempt import opened
+from recovery.decide.engine import name_of
+from recovery.decide.guards import Asked, refusal
 from recovery.decide.symptoms import began, holds, in_force, track
 from recovery.model.application import Application, Health, Sync
 from recovery.model.duration import spell
@@ -27,6 +27,7 @@ from recovery.observe import wire
 from recovery.policies import InvalidPolicies, parse
 
 SHIPPED = Path(__file__).resolve().parent.parent / "shipped" / "policies.yaml"
+
 
 class Row(Struct, frozen=True):
     """One policy on one application."""
@@ -39,10 +40,18 @@ class Row(Struct, frozen=True):
     message: str
     steps: tuple[str, ...]
 
-Fleet = Annotated[str, typer.Option("-f", "--fleet", metavar="FILE", help="`kubectl get applications -A -o json`; - is standard input.")]
-PolicyFile = Annotated[str, typer.Option("-p", "--policies", metavar="FILE", help="A policy file or ConfigMap manifest; default: the shipped one.")]
+
+Fleet = Annotated[
+    str,
+    typer.Option("-f", "--fleet", metavar="FILE", help="`kubectl get applications -A -o json`; - is standard input."),
+]
+PolicyFile = Annotated[
+    str,
+    typer.Option("-p", "--policies", metavar="FILE", help="A policy file or ConfigMap manifest; default: the shipped one."),
+]
 Output = Annotated[str, typer.Option("-o", "--output", help="table or json")]
 ShowAll = Annotated[bool, typer.Option("--all", help="Also applications that no policy is for.")]
+
 
 def plan(fleet: Fleet, policies: PolicyFile = "", output: Output = "table", show_all: ShowAll = False) -> None:
     """Show what each policy would do now to each application of an exported fleet, and what it would refuse and why.
@@ -57,7 +66,12 @@ def plan(fleet: Fleet, policies: PolicyFile = "", output: Output = "table", show
     rows = [row for app in apps for row in _rows(app, by_name, rules, now)]
     well = len(apps) - len({row.application for row in rows})
     if output == "json":
-        typer.echo(json.dumps({"rows": msgspec.to_builtins(rows), "applications": len(apps), "well": well, "unreadable": broken}, indent=2))
+        typer.echo(
+            json.dumps(
+                {"rows": msgspec.to_builtins(rows), "applications": len(apps), "well": well, "unreadable": broken},
+                indent=2,
+            )
+        )
         return
     _table(rows, [app for app in apps if show_all], rules)
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("act", "wait", "refuse")}
@@ -68,11 +82,13 @@ def plan(fleet: Fleet, policies: PolicyFile = "", output: Output = "table", show
     for name, why in broken.items():
         typer.echo(f"cannot be read: {name}: {why}", err=True)
 
+
 def _policies(name: str) -> Policies:
     try:
         return parse(read(name) if name else shipped(), KINDS)
     except InvalidPolicies as error:
         raise Refused(f"{name or 'the shipped policies'}: {error}") from error
+
 
 def shipped() -> bytes:
     """The shipped policies: config/policies.yaml of the repository, packaged along."""
@@ -80,6 +96,7 @@ def shipped() -> bytes:
 
     packaged = files("recovery") / "shipped" / "policies.yaml"
     return packaged.read_bytes()
+
 
 def _applications(name: str) -> tuple[list[Application], dict[str, str]]:
     try:
@@ -103,6 +120,7 @@ def _applications(name: str) -> tuple[list[Application], dict[str, str]]:
     if not apps and broken:
         raise Refused(f"{name}: no Application in it: {next(iter(broken.values()))}")
     return apps, broken
+
 
 def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Policies, now: datetime) -> list[Row]:
     long_ago = now - timedelta(days=365)
@@ -128,6 +146,7 @@ def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Po
         rows.append(Row(str(app.key), state, policy.name, verdict, message, tuple(f"{step}: {said}" for step, _, said in steps)))
     return rows
 
+
 def _steps(situation: Situation, policy: Policy, since: datetime) -> list[tuple[str, str, str]]:
     """Each action with what would become of it: would, skipped or refused."""
     recovery = structs.replace(opened(situation, policy, name_of(situation, since), since), attempt=1)
@@ -141,6 +160,7 @@ def _steps(situation: Situation, policy: Policy, since: datetime) -> list[tuple[
             told.append((str(step), "would", "would be done"))
     return told
 
+
 def _verdict(steps: list[tuple[str, str, str]]) -> tuple[str, str]:
     for step, kind, said in steps:
         if kind == "would":
@@ -148,6 +168,7 @@ def _verdict(steps: list[tuple[str, str, str]]) -> tuple[str, str]:
         if kind == "refused":
             return "refuse", said
     return "refuse", "no action fits: " + "; ".join(said for _, _, said in steps)
+
 
 def _table(rows: list[Row], everything: list[Application], rules: Policies) -> None:
     from rich.console import Console
@@ -171,8 +192,10 @@ def _table(rows: list[Row], everything: list[Application], rules: Policies) -> N
         if "not evaluated" in warning:
             console.print(_plain(warning), style="dim")
 
+
 def _why_nothing(app: Application) -> str:
     return "well" if app.sync is Sync.Synced and app.health is Health.Healthy else "no policy has a condition for this state"
+
 
 def _plain(text: str) -> Any:
     from rich.text import Text

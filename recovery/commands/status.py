@@ -12,7 +12,7 @@ import typer
 from recovery.commands.reaching import reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
-from recovery.kube.client import RECOVERIES
+from recovery.kube.client import APPLICATIONS, RECOVERIES
 from recovery.kube.errors import KubeError
 from recovery.observe import wire
 from recovery.settings import Settings
@@ -58,11 +58,32 @@ async def _from_objects(client: AsyncioClient, settings: Settings, why: str) -> 
         keys = ("name", "policy", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")
         rows.append({**{k: row.get(k) for k in keys}, "subject": str(recovery.subject), "tried": done(recovery)})
     sights = await Checkpoint(client, settings.namespace, SystemClock()).load()
-    ticking = [{"subject": uid, "kind": "Wait", "policy": "", "reason": "Pending", "by": "", "message": f"{symptom} since {since:%Y-%m-%dT%H:%M:%SZ}"}
-               for uid, sight in sights.items() for symptom, since in sight.clocks.items()]  # fmt: skip
+    names = await _names(client, settings)
+    ticking = []
+    for uid, sight in sights.items():
+        for symptom, since in sight.clocks.items():
+            message = f"{symptom} since {since:%Y-%m-%dT%H:%M:%SZ}"
+            ticking.append({"subject": names.get(uid, uid), "policy": "", "reason": "Pending", "by": "", "message": message})
     rows.sort(key=lambda r: str(r["openedAt"]), reverse=True)
     reasons = [f"the controller does not answer ({why[:160]}); this is what its objects say"]
-    return {"source": "objects", "ready": None, "reasons": reasons, "recoveries": rows, "pending": ticking[:500], "unreadable": broken}
+    return {
+        "source": "objects",
+        "ready": None,
+        "reasons": reasons,
+        "recoveries": rows,
+        "pending": ticking[:500],
+        "unreadable": broken,
+    }
+
+
+async def _names(client: AsyncioClient, settings: Settings) -> dict[str, str]:
+    """The checkpoint knows applications by UID; people do not."""
+    found = {}
+    for place in settings.namespaces:
+        for item in wire.listed(await client.list(APPLICATIONS, place)).items:
+            meta = wire.identity(item).metadata
+            found[meta.uid] = f"{meta.namespace}/{meta.name}"
+    return found
 
 
 def _print(body: dict[str, Any], show_all: bool) -> None:
@@ -82,7 +103,9 @@ def _print(body: dict[str, Any], show_all: bool) -> None:
         table.add_column(column, overflow="fold")
     for r in rows:
         attempt = f"{r.get('attempt') or 0}/{r.get('limit') or 0}"
-        table.add_row(*(Text(str(v or "")) for v in (r["name"], r["subject"], r["policy"], r["phase"], attempt, r["openedAt"], r["message"])))
+        table.add_row(
+            *(Text(str(v or "")) for v in (r["name"], r["subject"], r["policy"], r["phase"], attempt, r["openedAt"], r["message"]))
+        )
     console.print(table if rows else "No recovery is open." if not show_all else "There are no recoveries.")
     pending = body.get("pending") or []
     if pending:

@@ -64,7 +64,12 @@ def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: St
         recovery = structs.replace(recovery, evidence=telling.evidence(app), resources_seen=app.resources)
     message = f"{step}: {policy.sentence} (attempt {recovery.attempt} of {recovery.limit})"
     recovery = structs.replace(
-        recovery, phase=RecoveryPhase.Remediating, reason="StepStarted", message=message, suppressed_since=None, suppression_told=False
+        recovery,
+        phase=RecoveryPhase.Remediating,
+        reason="StepStarted",
+        message=message,
+        suppressed_since=None,
+        suppression_told=False,
     )
     return Decision(Kind.Remediate, policy.name, "StepStarted", message, situation.now + step.settle, recovery=recovery, step=step)
 
@@ -126,7 +131,13 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
     times = _stalls(situation, recovery)
     if times >= CHRONIC:
         message = f"stalled {times} times in 7 days: chronic, left to people"
-        return Decision(Kind.Stall, policy.name, "Chronic", message, recovery=structs.replace(recovery, reason="Chronic", message=message))
+        return Decision(
+            Kind.Stall,
+            policy.name,
+            "Chronic",
+            message,
+            recovery=structs.replace(recovery, reason="Chronic", message=message),
+        )
     if now < last + REOPEN_AFTER:
         again = last + REOPEN_AFTER
         message = f"the failure has changed; looked at again at {again:%H:%M:%S} UTC, at most once an hour"
@@ -146,7 +157,11 @@ def resolve(situation: Situation, policy: Policy, recovery: Recovery, actions: t
     reported: tuple[str, ...] = ()
     for index in range(len(recovery.in_attempt()), len(actions)):
         step = actions[index]
-        if step.traits.reports and getattr(step.parameters, "when", "always") != "failure" and _may_speak(situation, policy, step, recovery):
+        if (
+            step.traits.reports
+            and getattr(step.parameters, "when", "always") != "failure"
+            and _may_speak(situation, policy, step, recovery)
+        ):
             reported += tuple(step.parameters.channels) or policy.channels or (telling.EVERYWHERE,)
             record = StepRecord(recovery.attempt, index, step.traits.name, now, sent=True)
             recovery = recovery.with_step(ended(record, StepOutcome.Succeeded, "Told", "told of the cure", now))
@@ -181,5 +196,12 @@ def opened(situation: Situation, policy: Policy, name: str, since: datetime) -> 
     app: Application = situation.subject
     subject = Subject("Application", app.namespace, app.name, app.uid, app.project, app.destination.cluster)
     return Recovery(
-        name, policy.name, policy.hash, subject, situation.now, RecoveryPhase.Remediating, ill_since=since, limit=policy.attempts
+        name,
+        policy.name,
+        policy.hash,
+        subject,
+        situation.now,
+        RecoveryPhase.Remediating,
+        ill_since=since,
+        limit=policy.attempts,
     )

@@ -65,7 +65,10 @@ def deleting(a: Asked) -> str:
 def paused(a: Asked) -> str:
     """A person said: not now (annotation ``paused`` on the application or its project: true, or why, or until when)."""
     app, project = a.situation.subject, a.situation.project
-    said = (f"application {app.key}", app.mark("paused")), (f"project {app.project}", project.mark("paused") if project else "")
+    said = (
+        (f"application {app.key}", app.mark("paused")),
+        (f"project {app.project}", project.mark("paused") if project else ""),
+    )
     for where, value in said:
         if value.strip().lower() in ("", "false", "no"):
             continue
@@ -89,7 +92,9 @@ def adoption(a: Asked) -> str:
     count = a.situation.fleet.inherited_unwell
     if not inherited(a.situation) or count <= MANY_INHERITED:
         return ""
-    return f"it was unwell before this controller came, and so are {count} in all (more than {MANY_INHERITED}); `recovery adopt` takes them on"
+    return (
+        f"it was unwell before this controller came, and so are {count} in all (more than {MANY_INHERITED}); `recovery adopt` takes them on"
+    )
 
 
 def hold(a: Asked) -> str:

@@ -27,7 +27,12 @@ def concluded(recovery: Recovery, outcome: Outcome, now: datetime) -> Recovery:
     elif outcome.result is Result.Sent:
         deadline = record.started_at + outcome.settle if outcome.settle is not None else record.deadline
         record = structs.replace(
-            record, sent=True, targets=outcome.targets or record.targets, deadline=deadline, reason=outcome.reason, message=outcome.message
+            record,
+            sent=True,
+            targets=outcome.targets or record.targets,
+            deadline=deadline,
+            reason=outcome.reason,
+            message=outcome.message,
         )
     else:
         record = structs.replace(record, reason=outcome.result.value, message=outcome.message[:300])

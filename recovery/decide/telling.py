@@ -39,7 +39,15 @@ def targets(step: StepRecord) -> str:
     return ", ".join("/".join(t.split("/")[2::2]) if t.count("/") == 4 else t for t in step.targets)
 
 
-def noted(situation: Situation, policy: Policy, recovery: Recovery, *, severity: str, channels: tuple[str, ...], words: str = "") -> Note:
+def noted(
+    situation: Situation,
+    policy: Policy,
+    recovery: Recovery,
+    *,
+    severity: str,
+    channels: tuple[str, ...],
+    words: str = "",
+) -> Note:
     """A ``notify`` step's message, at its place in an attempt that has not cured it."""
     app = situation.subject
     last = recovery.attempt >= recovery.limit
@@ -55,7 +63,13 @@ def escalated(situation: Situation, recovery: Recovery, *, severity: str, channe
     app = situation.subject
     body = f"{state(app)} since {_clock(recovery)}. Attempt {recovery.attempt} of {recovery.limit}. Tried: {done(recovery)}. {_why(app)}"
     body += "\nEvidence:\n" + "\n".join(f"- {line}" for line in recovery.evidence[:12]) if recovery.evidence else ""
-    return Note(f"{recovery.name}/escalate", f"{place(app)} needs a person", body + _held(app) + _stop(recovery), severity, channels)
+    return Note(
+        f"{recovery.name}/escalate",
+        f"{place(app)} needs a person",
+        body + _held(app) + _stop(recovery),
+        severity,
+        channels,
+    )
 
 
 def acted(situation: Situation, recovery: Recovery, words: str) -> Note:
@@ -87,12 +101,19 @@ def held_back(situation: Situation, recovery: Recovery, by: str, message: str, c
 
 def gave_back(app: Application, words: str) -> Note:
     """A hold ended."""
-    return Note(f"{app.uid}/release/{short(app.revisions)}", f"{place(app)}: {words}", f"{state(app)}. {words}.", Severity.info.value)
+    return Note(
+        f"{app.uid}/release/{short(app.revisions)}",
+        f"{place(app)}: {words}",
+        f"{state(app)}. {words}.",
+        Severity.info.value,
+    )
 
 
 def evidence(app: Application) -> tuple[str, ...]:
     """What it looked like before the first step, for starting an operation erases the last one's result."""
-    lines = [f"status: {state(app)}, deployed {short(app.deployed)}" + (f" at {app.deployed_at:%Y-%m-%d %H:%M:%SZ}" if app.deployed_at else "")]
+    lines = [
+        f"status: {state(app)}, deployed {short(app.deployed)}" + (f" at {app.deployed_at:%Y-%m-%d %H:%M:%SZ}" if app.deployed_at else "")
+    ]
     lines += [f"condition {c.type}: {c.message}" for c in app.conditions[:20]]
     if operation := app.operation:
         by = "auto-sync" if operation.automated else operation.username or "unknown"
@@ -141,6 +162,15 @@ def adoption_digest(unwell: list[Application]) -> Note | None:
         group = f"{app.sync.value} and {app.health.value} in project {app.project or '(none)'}"
         groups[group] = groups.get(group, 0) + 1
     lines = [f"{count} {group}" for group, count in sorted(groups.items(), key=lambda g: -g[1])[:20]]
-    careful = "They are left alone; `recovery adopt` takes them on." if len(unwell) > MANY_INHERITED else "They are recovered, but not rolled back or pruned."
+    careful = (
+        "They are left alone; `recovery adopt` takes them on."
+        if len(unwell) > MANY_INHERITED
+        else "They are recovered, but not rolled back or pruned."
+    )
     body = "Unwell before this controller came:\n" + "\n".join(f"- {line}" for line in lines) + f"\n{careful}"
-    return Note(f"adoption/{len(unwell)}/{unwell[0].uid}", f"{len(unwell)} applications were unwell before", body, Severity.info.value)
+    return Note(
+        f"adoption/{len(unwell)}/{unwell[0].uid}",
+        f"{len(unwell)} applications were unwell before",
+        body,
+        Severity.info.value,
+    )

@@ -65,7 +65,14 @@ class AsyncioClient:
         return await self._request("GET", path, "get")
 
     async def _request(
-        self, method: str, path: str, verb: str, body: Body | None = None, *, kind: str = "application/json", query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        verb: str,
+        body: Body | None = None,
+        *,
+        kind: str = "application/json",
+        query: Mapping[str, str] | None = None,
     ) -> bytes:
         if method != "GET":
             query = {**(query or {}), "fieldManager": USERNAME} if method != "DELETE" else query
@@ -85,7 +92,13 @@ class AsyncioClient:
     async def watch(
         self, what: Resource, namespace: str, resource_version: str, *, silence: float, **query: str
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        asked = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": resource_version, "timeoutSeconds": "300", **query}
+        asked = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": "300",
+            **query,
+        }
         timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_connect=5, sock_read=silence)
         path = what.path(namespace)
         try:
@@ -100,7 +113,13 @@ class AsyncioClient:
             raise Unavailable(f"watch {path}: {_why(error)}") from error
 
     async def _open(
-        self, method: str, path: str, query: Mapping[str, str] | None, timeout: aiohttp.ClientTimeout, body: Body | None = None, kind: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        patience: aiohttp.ClientTimeout,
+        body: Body | None = None,
+        kind: str = "application/json",
     ) -> aiohttp.ClientResponse:
         opened: aiohttp.ClientResponse = await self._api.call_api(
             path,
@@ -110,7 +129,7 @@ class AsyncioClient:
             body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,
-            _request_timeout=timeout,
+            _request_timeout=patience,
         )
         return opened
 
@@ -145,6 +164,10 @@ def _why(error: BaseException) -> str:
     return "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
 
 
+def _in_a_pod() -> bool:
+    return Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists()
+
+
 async def connect(kubeconfig: str = "") -> AsyncioClient:
     """Connect as a Pod does, or as kubectl does from ``kubeconfig``, KUBECONFIG or ~/.kube/config.
 
@@ -156,7 +179,7 @@ async def connect(kubeconfig: str = "") -> AsyncioClient:
     logging.getLogger("kubernetes_asyncio").setLevel(logging.WARNING)
     configuration = client.Configuration()
     try:
-        if not kubeconfig and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists():
+        if not kubeconfig and _in_a_pod():
             config.load_incluster_config(client_configuration=configuration)
         else:
             await config.load_kube_config(config_file=kubeconfig or None, client_configuration=configuration)

@@ -24,7 +24,7 @@ class Lenient(Enum):
     """An enum of Argo CD's words in which a word we do not know reads as ``Unknown``."""
 
     @classmethod
-    def _missing_(cls, value: object) -> Lenient:
+    def _missing_(cls, value: object) -> Lenient:  # noqa: ARG003 (the enum protocol)
         return cls["Unknown"]
 
 

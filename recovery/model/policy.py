@@ -100,7 +100,12 @@ class LabelRequirement(Struct, frozen=True, forbid_unknown_fields=True):
                 return value is None
 
 
-class Labels(Struct, frozen=True, forbid_unknown_fields=True, rename={"match_labels": "matchLabels", "match_expressions": "matchExpressions"}):
+class Labels(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename={"match_labels": "matchLabels", "match_expressions": "matchExpressions"},
+):
     """A label selector."""
 
     match_labels: dict[str, str] = {}

@@ -18,7 +18,11 @@ async def send(url: str, note: Note) -> None:
     import apprise
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs URLs
-    kinds = {"critical": apprise.NotifyType.FAILURE, "high": apprise.NotifyType.FAILURE, "warning": apprise.NotifyType.WARNING}
+    kinds = {
+        "critical": apprise.NotifyType.FAILURE,
+        "high": apprise.NotifyType.FAILURE,
+        "warning": apprise.NotifyType.WARNING,
+    }
     kind = apprise.NotifyType.SUCCESS if note.resolves else kinds.get(note.severity, apprise.NotifyType.INFO)
     # Apprise sends in a thread that cannot be cancelled; only its own timeouts end it.
     channel = apprise.Apprise()

@@ -32,7 +32,14 @@ class Addresses(Protocol):
 class Outbox:
     """One message, its channels in turn; four at a time. What is not delivered stays with its recovery."""
 
-    def __init__(self, send: Send, addresses: Addresses, clock: Clock, delivered: Callable[[str], None], unheard: Callable[[Note, str], None]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        addresses: Addresses,
+        clock: Clock,
+        delivered: Callable[[str], None],
+        unheard: Callable[[Note, str], None],
+    ) -> None:
         self._send = send
         self._addresses = addresses
         self._clock = clock
@@ -72,7 +79,11 @@ class Outbox:
     async def _work(self) -> None:
         while True:
             recovery, note = await self._queue.get()
-            channels = tuple(dict.fromkeys(c for name in note.channels or (EVERYWHERE,) for c in (self.default_channels if name == EVERYWHERE else (name,))))
+            channels = tuple(
+                dict.fromkeys(
+                    c for name in note.channels or (EVERYWHERE,) for c in (self.default_channels if name == EVERYWHERE else (name,))
+                )
+            )
             reached = [await self._deliver(channel, note, recovery) for channel in channels]
             if not any(reached):
                 self._unheard(note, recovery)
@@ -99,7 +110,14 @@ class Outbox:
         except RetryError as error:
             result = "failed"
             last = error.last_attempt.exception()
-            log.error("message not delivered", channel=channel, title=note.title, tries=TRIES, why=str(last), recovery=recovery)
+            log.error(
+                "message not delivered",
+                channel=channel,
+                title=note.title,
+                tries=TRIES,
+                why=str(last),
+                recovery=recovery,
+            )
         self.results[channel, result] = self.results.get((channel, result), 0) + 1
         if result == "delivered":
             log.info("told", channel=channel, title=note.title, recovery=recovery)

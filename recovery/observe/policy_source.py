@@ -42,7 +42,13 @@ decode = msgspec.json.Decoder(ConfigMap).decode
 class PolicySource:
     """The last good policies, and what is wrong with the newest text if it is not good."""
 
-    def __init__(self, actions: Mapping[str, Traits], defaults: Defaults, changed: Callable[[Policies], None], refused: Callable[[ConfigMap, str], None]) -> None:
+    def __init__(
+        self,
+        actions: Mapping[str, Traits],
+        defaults: Defaults,
+        changed: Callable[[Policies], None],
+        refused: Callable[[ConfigMap, str], None],
+    ) -> None:
         self.actions = actions
         self._defaults = defaults
         self._changed = changed

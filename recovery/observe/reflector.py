@@ -55,7 +55,16 @@ class Reflector(Generic[T]):
     """One stream. ``fresh`` says whether what it filled may be acted upon."""
 
     def __init__(
-        self, client: Client, what: Resource, namespace: str, decode: Callable[[msgspec.Raw], T], sink: Sink[T], clock: Clock, *, optional: bool = False, **query: str
+        self,
+        client: Client,
+        what: Resource,
+        namespace: str,
+        decode: Callable[[msgspec.Raw], T],
+        sink: Sink[T],
+        clock: Clock,
+        *,
+        optional: bool = False,
+        **query: str,
     ) -> None:
         self._client = client
         self._what = what
@@ -162,7 +171,12 @@ class Reflector(Generic[T]):
         except wire.Unreadable as error:
             if len(self.unreadable) < 100:
                 self.unreadable[f"{meta.namespace}/{meta.name}"] = str(error)
-            log.warning("cannot be read, and is left alone", stream=self.name, object=f"{meta.namespace}/{meta.name}", why=str(error))
+            log.warning(
+                "cannot be read, and is left alone",
+                stream=self.name,
+                object=f"{meta.namespace}/{meta.name}",
+                why=str(error),
+            )
             self._sink.drop(*key)
             return key
         self.unreadable.pop(f"{meta.namespace}/{meta.name}", None)
@@ -185,5 +199,3 @@ class Reflector(Generic[T]):
         wait = error.retry_after if isinstance(error, Busy) and error.retry_after else min(30.0, 0.5 * 2 ** min(failures, 6))
         await self._clock.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, guards nothing)
         return failures + 1
-
-

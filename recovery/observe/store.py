@@ -21,7 +21,11 @@ class Store:
     """Applications by namespace and name, and their sights. Filled by a reflector, read by the controller."""
 
     def __init__(
-        self, clock: Clock, changed: Callable[[Key], None], follows: Callable[[Key], bool], namespaces: Iterable[str] = ("*",)
+        self,
+        clock: Clock,
+        changed: Callable[[Key], None],
+        follows: Callable[[Key], bool],
+        namespaces: Iterable[str] = ("*",),
     ) -> None:
         """``changed`` hears of every change that could matter, and of every one where ``follows`` says so."""
         self._clock = clock
@@ -137,5 +141,3 @@ class Shelf:
         """The ApplicationSet of this name."""
         item = self._items.get((namespace, name))
         return item if isinstance(item, ApplicationSet) else None
-
-

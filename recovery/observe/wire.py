@@ -210,7 +210,9 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         application_set=intern(next((o.name for o in meta.owner_references or () if o.kind == "ApplicationSet"), "")),
         parent=_parent(annotations.get(TRACKING, ""), meta),
         destination=model.Destination(
-            intern(spec.destination.server or ""), intern(spec.destination.name or ""), intern(spec.destination.namespace or "")
+            intern(spec.destination.server or ""),
+            intern(spec.destination.name or ""),
+            intern(spec.destination.namespace or ""),
         ),
         repositories=tuple(intern(redact(s.repo_url, 300)) for s in sources),
         auto_sync=automated is not None and automated.enabled is not False,
@@ -220,7 +222,9 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         revisions=_revisions(sync.revision, sync.revisions),
         health=model.Health(health.status or "Unknown"),
         health_since=_time(health.last_transition_time),
-        conditions=tuple(model.Condition(intern(c.type), redact(c.message, 500), _time(c.last_transition_time)) for c in status.conditions or ()),
+        conditions=tuple(
+            model.Condition(intern(c.type), redact(c.message, 500), _time(c.last_transition_time)) for c in status.conditions or ()
+        ),
         requested=_requested(wire.operation),
         operation=_operation(status.operation_state, brief=well),
         deploy=_deploy(history[-1]) if history else None,

@@ -12,8 +12,9 @@ import yaml
 from msgspec import Struct, inspect
 
 from recovery.model.action import Traits
-from recovery.model.duration import Duration, spell
+from recovery.model.duration import Duration
 from recovery.model.policy import Backoff, Condition, Mode, Policies, Policy, Severity, Step, SubjectType, Written
+from recovery.policies.advice import advice
 from recovery.policies.grammar import ActionText, BackoffText, ConditionText, DefaultsText, Document, PolicyText
 from recovery.policies.nodes import compose
 from recovery.policies.reading import MISSING, Problem, Reader, did_you_mean
@@ -47,7 +48,9 @@ def parse(raw: bytes | str, actions: Mapping[str, Traits], defaults: Defaults | 
     if held is not None:
         return _within(held, raw if isinstance(raw, str) else raw.decode(), actions, defaults)
     if len(nodes) != 1:
-        message = "the file is empty: write `recovery_policies:` and a list" if not nodes else "more than one document: a policy file has one"
+        message = (
+            "the file is empty: write `recovery_policies:` and a list" if not nodes else "more than one document: a policy file has one"
+        )
         raise InvalidPolicies([Problem(1, 1, "", message)])
     reader = Reader()
     document = reader.read(nodes[0], inspect.type_info(Document), "")
@@ -126,7 +129,6 @@ class _Resolver:
         self._reader = reader
         self._actions = actions
         self._environment = defaults
-        self._warnings: list[str] = []
 
     def resolve(self, document: Document) -> Policies:
         """All policies; those with problems are left out (and the problems make the whole file unusable)."""
@@ -138,9 +140,12 @@ class _Resolver:
                 self._reader.wrong(None, f"{path}.name", f"{text.name!r} is the name of recovery_policies[{names[text.name]}] already")
             names.setdefault(text.name, index)
             policies.append(self._policy(text, path, document.defaults))
-        self._warn(document, policies)
         return Policies(
-            tuple(policies), document.guards.budget, document.ledger, document.defaults.channels or (), tuple(self._warnings)
+            tuple(policies),
+            document.guards.budget,
+            document.ledger,
+            document.defaults.channels or (),
+            advice(document, policies),
         )
 
     def look_anyway(self, root: yaml.Node) -> None:
@@ -220,25 +225,6 @@ class _Resolver:
 
     def _backoff(self, text: BackoffText) -> Backoff:
         return Backoff(_first(text.duration, None, self._environment.backoff), text.factor, text.max_duration)
-
-    def _warn(self, document: Document, policies: list[Policy]) -> None:
-        say = self._warnings.append
-        for policy in policies:
-            if policy.not_evaluated:
-                say(f"policy {policy.name}: not evaluated: {policy.not_evaluated}")
-            named = sorted({c for step in policy.actions for c in getattr(step.parameters, "channels", ())} | set(policy.channels))
-            if named:
-                say(f"policy {policy.name}: channels {', '.join(named)} have to be keys of the Secret recovery-channels; else a log line and an Event are all")
-            elif any(step.traits.speaks for step in policy.actions):
-                say(f"policy {policy.name}: it tells people, but no channel is named here or in defaults.channels: a log line and an Event are all")
-            if policy.mode is Mode.approve or any(step.mode is Mode.approve for step in policy.actions):
-                say(f"policy {policy.name}: mode approve: `recovery approve` is not built yet, so it holds back like observe")
-            if policy.condition.duration < timedelta(seconds=30):
-                say(f"policy {policy.name}: acts after {spell(policy.condition.duration)}; every ordinary sync is OutOfSync or Progressing for longer")
-        if document.guards.storm or document.guards.windows or document.guards.budget.destructive_per_hour:
-            say("guards: storm, windows and destructive_per_hour are read and not judged yet")
-        if not policies:
-            say("there are no policies: nothing will ever be done")
 
 
 def _not_evaluated(condition: Condition, steps: tuple[Step | None, ...]) -> str:

@@ -32,7 +32,15 @@ class Missing:
 
 MISSING = Missing()
 _TAG = "tag:yaml.org,2002:"
-_PLAIN = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "null": "nothing", "map": "a mapping", "seq": "a list"}
+_PLAIN = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+    "map": "a mapping",
+    "seq": "a list",
+}
 
 
 def kind_of(node: yaml.Node) -> str:
@@ -190,7 +198,7 @@ class Reader:
                 return self._expected(node, path, _words(kind))
 
     def _bounded(self, node: yaml.Node, kind: inspect.IntType | inspect.FloatType, path: str, value: float) -> Any:
-        if kind.ge is not None and value < kind.ge or kind.le is not None and value > kind.le:
+        if (kind.ge is not None and value < kind.ge) or (kind.le is not None and value > kind.le):
             upper = f" to {kind.le}" if kind.le is not None else " or more"
             return self.wrong(node, path, f"{value} is out of range: {kind.ge if kind.ge is not None else 0}{upper}")
         return value

@@ -19,7 +19,9 @@ def schema(actions: Mapping[str, Traits]) -> dict[str, Any]:
     action = definitions["ActionText"]
     kinds = []
     for name, traits in actions.items():
-        (reference,), parts = msgspec.json.schema_components([traits.parameters], schema_hook=_hook, ref_template=f"#/$defs/{name}.{{name}}")
+        (reference,), parts = msgspec.json.schema_components(
+            [traits.parameters], schema_hook=_hook, ref_template=f"#/$defs/{name}.{{name}}"
+        )
         definitions.update({f"{name}.{part}": _closed(body) for part, body in parts.items()})
         kinds.append({"properties": {"type": {"const": name}, "parameters": reference}, "required": ["type"]})
     action["properties"]["type"] = {"enum": sorted(actions)}
@@ -34,7 +36,11 @@ def schema(actions: Mapping[str, Traits]) -> dict[str, Any]:
 
 def _hook(kind: type) -> dict[str, Any]:
     if kind is Duration:
-        return {"type": "string", "description": "a Go duration such as 90s, 10m or 1h30m", "pattern": r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$"}
+        return {
+            "type": "string",
+            "description": "a Go duration such as 90s, 10m or 1h30m",
+            "pattern": r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$",
+        }
     raise NotImplementedError
 
 

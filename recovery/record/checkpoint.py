@@ -79,7 +79,12 @@ class Checkpoint:
             sights.update({uid: _moved(sight, away) for uid, sight in content.sights.items()})
         self.found = bool(contents)
         self._buckets = max((n + 1 for n in self._versions), default=1)
-        log.info("checkpoint read", subjects=len(sights), away_seconds=round(away.total_seconds()), first_install=not self.found)
+        log.info(
+            "checkpoint read",
+            subjects=len(sights),
+            away_seconds=round(away.total_seconds()),
+            first_install=not self.found,
+        )
         return sights
 
     async def save(self, sights: Mapping[str, Sight], dirty: Iterable[str], *, ticking: bool) -> None:
@@ -162,5 +167,3 @@ def _moved(sight: Sight, away: timedelta) -> Sight:
     """Time in which nobody watched does not count; a soak that was not watched starts again."""
     later = {symptom: since + away for symptom, since in sight.clocks.items()} if away > timedelta() else sight.clocks
     return structs.replace(sight, clocks=later, soaking=None)
-
-

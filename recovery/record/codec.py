@@ -29,7 +29,13 @@ def encode(recovery: Recovery, namespace: str) -> dict[str, Any]:
     if version:
         metadata["resourceVersion"] = version
     spec = {key: fields.pop(key) for key in _SPEC if key in fields}
-    return {"apiVersion": API_VERSION, "kind": "Recovery", "metadata": metadata, "spec": spec, "status": {"format": FORMAT, **fields}}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Recovery",
+        "metadata": metadata,
+        "spec": spec,
+        "status": {"format": FORMAT, **fields},
+    }
 
 
 class _Meta(msgspec.Struct, rename="camel"):

@@ -32,7 +32,10 @@ class Events:
         body = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{about['name'][:40].rstrip('-.')}-recovery-", "namespace": about["namespace"]},
+            "metadata": {
+                "generateName": f"{about['name'][:40].rstrip('-.')}-recovery-",
+                "namespace": about["namespace"],
+            },
             "involvedObject": about,
             "reason": reason,
             "message": message[:1000],

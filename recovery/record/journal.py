@@ -54,22 +54,22 @@ class Journal:
                 continue
             hashed = decision.recovery.policy_hash if decision.recovery else ""
             self._metrics.decisions.labels(entry.policy, entry.kind, entry.reason).inc()
-            log.info(
-                "decision", audit=VERSION, subject=str(key), policy=entry.policy, policy_hash=hashed, decision=entry.kind, reason=entry.reason,
-                by=entry.by, message=entry.message, recovery=entry.recovery, again_at=entry.again_at,
-            )  # fmt: skip
+            told = {"policy": entry.policy, "policy_hash": hashed, "decision": entry.kind, "reason": entry.reason, "by": entry.by}
+            told |= {"message": entry.message, "recovery": entry.recovery, "again_at": entry.again_at}
+            log.info("decision", audit=VERSION, subject=str(key), **told)
         if before and not entries:
-            log.info("decision", audit=VERSION, subject=str(key), decision=Kind.Rest.value, reason="Well", message="no condition holds any more")
+            told = {"decision": Kind.Rest.value, "reason": "Well", "message": "no condition holds any more"}
+            log.info("decision", audit=VERSION, subject=str(key), **told)
 
     def effect(self, key: Key, decision: Decision, outcome: Outcome, recovery: Recovery | None) -> None:
         """One effect that went to a door, and what the door said."""
         action = decision.step.traits.name if decision.step else ""
         self._metrics.writes.labels(action, outcome.result.value).inc()
-        log.info(
-            "effect", audit=VERSION, subject=str(key), policy=decision.policy, action=action, step=str(decision.step), result=outcome.result.value,
-            reason=outcome.reason, message=outcome.message, targets=list(outcome.targets), recovery=recovery.name if recovery else "",
-            stage=recovery.running.stage if recovery and recovery.running else "", why=decision.message,
-        )  # fmt: skip
+        stage = recovery.running.stage if recovery and recovery.running else ""
+        told = {"policy": decision.policy, "action": action, "step": str(decision.step), "stage": stage, "why": decision.message}
+        told |= {"result": outcome.result.value, "reason": outcome.reason, "message": outcome.message}
+        name = recovery.name if recovery else ""
+        log.info("effect", audit=VERSION, subject=str(key), recovery=name, targets=list(outcome.targets), **told)
 
     def transition(self, app: Application | None, before: Recovery | None, after: Recovery | None) -> None:
         """Events and metrics of what changed in a recovery."""
@@ -80,8 +80,18 @@ class Journal:
             if step.outcome is not None and old.get((step.attempt, step.index)) is None:
                 self._metrics.steps.labels(after.policy, step.action, step.outcome.value, step.reason).inc()
                 words = f"{step.action}: {step.outcome.value} ({step.reason}) {step.message}".strip()
-                self._emit(app, after, f"Step{step.outcome.value}", words, warning=step.outcome in (StepOutcome.Failed, StepOutcome.TimedOut))
-        moved = before is None or (before.phase, before.reason, before.attempt) != (after.phase, after.reason, after.attempt)
+                self._emit(
+                    app,
+                    after,
+                    f"Step{step.outcome.value}",
+                    words,
+                    warning=step.outcome in (StepOutcome.Failed, StepOutcome.TimedOut),
+                )
+        moved = before is None or (before.phase, before.reason, before.attempt) != (
+            after.phase,
+            after.reason,
+            after.attempt,
+        )
         stepped = before is not None and len(before.steps) != len(after.steps) and after.running is not None
         if moved or stepped:
             warning = after.phase in (RecoveryPhase.Stalled, RecoveryPhase.Suppressed, RecoveryPhase.BackingOff)
@@ -96,7 +106,13 @@ class Journal:
         self._events.emit(mine, reason, message, warning=warning)
         # Switched off, nothing outside our own namespace is written.
         if app is not None and self._enabled:
-            theirs = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "namespace": app.namespace, "name": app.name, "uid": app.uid}
+            theirs = {
+                "apiVersion": "argoproj.io/v1alpha1",
+                "kind": "Application",
+                "namespace": app.namespace,
+                "name": app.name,
+                "uid": app.uid,
+            }
             self._events.emit(theirs, reason, f"[{recovery.name}] {message}", warning=warning)
 
 

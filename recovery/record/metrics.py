@@ -13,14 +13,23 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         at = self.registry
-        self.pending = Gauge("recovery_pending_conditions", "Conditions that hold, but not yet for their duration", ["policy"], registry=at)
+        self.pending = Gauge(
+            "recovery_pending_conditions",
+            "Conditions that hold, but not yet for their duration",
+            ["policy"],
+            registry=at,
+        )
         self.active = Gauge("recovery_recoveries", "Recoveries by phase", ["phase"], registry=at)
         self.suppressed = Gauge("recovery_suppressed", "Subjects held back now, by guard", ["guard"], registry=at)
         self.decisions = Counter("recovery_decisions_total", "Changes of a decision", ["policy", "decision", "reason"], registry=at)
         self.steps = Counter("recovery_steps_total", "Steps that ended", ["policy", "action", "result", "reason"], registry=at)
         self.writes = Counter("recovery_writes_total", "Effects that went to a door", ["action", "result"], registry=at)
         self.recovered = Histogram(
-            "recovery_time_to_recover_seconds", "From the first sight of the illness to the proven cure", ["policy"], buckets=_SECONDS, registry=at
+            "recovery_time_to_recover_seconds",
+            "From the first sight of the illness to the proven cure",
+            ["policy"],
+            buckets=_SECONDS,
+            registry=at,
         )
         self.api = Gauge("recovery_api_requests", "Answers of the API server since the start", ["verb", "status"], registry=at)
         self.watch_age = Gauge("recovery_watch_age_seconds", "Since the last sign of life of a stream", ["stream"], registry=at)

@@ -128,7 +128,9 @@ class Recoveries:
             self._restore(wanted.name, held)
             raise ClaimLost(str(error)) from error
 
-    async def record(self, decision: Decision, claimed: Recovery | None, outcome: Outcome, repositories: tuple[str, ...]) -> Recovery | None:
+    async def record(
+        self, decision: Decision, claimed: Recovery | None, outcome: Outcome, repositories: tuple[str, ...]
+    ) -> Recovery | None:
         """Write what came of a step into its recovery; where that fails, the unsent claim stands and is judged again."""
         if claimed is None or decision.kind is not Kind.Remediate:
             return claimed
@@ -231,7 +233,9 @@ def key_of(recovery: Recovery) -> Key:
 
 def _same(held: Recovery, wanted: Recovery) -> bool:
     """Nothing worth a write: within one phase and reason, the message's numbers may run on."""
-    return held == wanted or (held.phase, held.reason) == (wanted.phase, wanted.reason) and structs.replace(held, message=wanted.message) == wanted
+    return held == wanted or (
+        (held.phase, held.reason) == (wanted.phase, wanted.reason) and structs.replace(held, message=wanted.message) == wanted
+    )
 
 
 def _newer(version: str, than: str) -> bool:

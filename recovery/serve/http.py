@@ -105,7 +105,10 @@ class Server:
 
     async def _explain(self, request: web.Request) -> web.Response:
         found = self.views.explain(request.match_info["namespace"], request.match_info["name"])
-        return _json(found if found is not None else {"error": "no such application is watched"}, 200 if found is not None else 404)
+        return _json(
+            found if found is not None else {"error": "no such application is watched"},
+            200 if found is not None else 404,
+        )
 
 
 def _json(body: Mapping[str, Any], status: int = 200) -> web.Response:

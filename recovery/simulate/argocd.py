@@ -90,7 +90,12 @@ class ArgoCD:
         now = self._clock.now()
         state = (app.get("status") or {}).get("operationState")
         if state is None or state["phase"] in ("Succeeded", "Failed", "Error"):
-            state = {"operation": app["operation"], "phase": "Running", "startedAt": stamp(now), "message": "waiting to start"}
+            state = {
+                "operation": app["operation"],
+                "phase": "Running",
+                "startedAt": stamp(now),
+                "message": "waiting to start",
+            }
             await self._write(key, {"status": {"operationState": None}})
             await self._write(key, {"status": {"operationState": state}})
             self._queue.add(key, now + OPERATION_TAKES)
@@ -115,7 +120,13 @@ class ArgoCD:
         results, failed = [], False
         for manifest in commit.manifests:
             group = manifest["apiVersion"].rpartition("/")[0]
-            row = {"group": group, "kind": manifest["kind"], "name": manifest["metadata"]["name"], "namespace": _namespace(app), "status": "Synced"}
+            row = {
+                "group": group,
+                "kind": manifest["kind"],
+                "name": manifest["metadata"]["name"],
+                "namespace": _namespace(app),
+                "status": "Synced",
+            }
             if self._absent(manifest):
                 failed = True
                 row["status"] = "SyncFailed"
@@ -136,11 +147,22 @@ class ArgoCD:
         state = status["operationState"]
         sync = state["operation"].get("sync") or {}
         source = sync.get("source") or app["spec"]["source"]
-        done = {"phase": phase, "message": message, "finishedAt": now, "syncResult": {"revision": sha, "source": source, "resources": results}}
+        done = {
+            "phase": phase,
+            "message": message,
+            "finishedAt": now,
+            "syncResult": {"revision": sha, "source": source, "resources": results},
+        }
         patch: dict[str, Any] = {"operation": None, "status": {"operationState": done}}
         if phase == "Succeeded" and not sync.get("resources"):
             history = status.get("history") or []
-            entry = {"id": history[-1]["id"] + 1 if history else 0, "revision": sha, "source": source, "deployStartedAt": state["startedAt"], "deployedAt": now}
+            entry = {
+                "id": history[-1]["id"] + 1 if history else 0,
+                "revision": sha,
+                "source": source,
+                "deployStartedAt": state["startedAt"],
+                "deployedAt": now,
+            }
             patch["status"]["history"] = [*history, entry][-10:]
         await self._write(key, patch)
 
@@ -173,7 +195,7 @@ class ArgoCD:
             rows = [self._row(app, manifest) for manifest in commit.manifests]
             synced = all(row["status"] == "Synced" for row in rows)
             sync = {"status": "Synced" if synced else "OutOfSync", "revision": commit.sha}
-        worst = self._health(app, rows)
+        worst = _worst(rows)
         old = status.get("health") or {}
         since = old.get("lastTransitionTime") if old.get("status") == worst else stamp(now)
         conditions = self._auto_sync_conditions(app, sync, now)
@@ -202,18 +224,21 @@ class ArgoCD:
             there = (manifest["apiVersion"], kind, name) in self._live.get((app["metadata"]["namespace"], app["metadata"]["name"]), ())
             return {**row, "status": "Synced" if there else "OutOfSync", "health": "Healthy"}
         item = self._cluster.find(what, _namespace(app), name)
-        return {**row, "status": "Synced" if item is not None and _equal(manifest, item) else "OutOfSync", "health": health(kind, item)}
-
-    def _health(self, app: Object, rows: list[dict[str, Any]]) -> str:
-        states = [row["health"] for row in rows] or ["Healthy"]
-        return str(max(states, key=_ORDER.index))
+        return {
+            **row,
+            "status": "Synced" if item is not None and _equal(manifest, item) else "OutOfSync",
+            "health": health(kind, item),
+        }
 
     def _auto_sync(self, app: Object, sync: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any] | None:
         """controller/appcontroller.go:autoSync and alreadyAttemptedSync."""
         automated = (app["spec"].get("syncPolicy") or {}).get("automated")
         if automated is None or automated.get("enabled") is False or sync["status"] != "OutOfSync" or app.get("operation") is not None:
             return None
-        operation: dict[str, Any] = {"initiatedBy": {"automated": True}, "sync": {"revision": sync["revision"], "prune": bool(automated.get("prune"))}}
+        operation: dict[str, Any] = {
+            "initiatedBy": {"automated": True},
+            "sync": {"revision": sync["revision"], "prune": bool(automated.get("prune"))},
+        }
         state = (app.get("status") or {}).get("operationState")
         if state is None or (state.get("syncResult") or {}).get("revision") != sync["revision"]:
             return operation
@@ -225,12 +250,20 @@ class ArgoCD:
     def _auto_sync_conditions(self, app: Object, sync: dict[str, Any], now: datetime) -> list[dict[str, str]]:
         automated = (app["spec"].get("syncPolicy") or {}).get("automated")
         state = (app.get("status") or {}).get("operationState") or {}
-        gave_up = automated is not None and automated.get("enabled") is not False and sync["status"] == "OutOfSync" and app.get("operation") is None
+        gave_up = (
+            automated is not None
+            and automated.get("enabled") is not False
+            and sync["status"] == "OutOfSync"
+            and app.get("operation") is None
+        )
         attempted = (state.get("syncResult") or {}).get("revision") == sync.get("revision")
         if not (gave_up and attempted and state.get("phase") in ("Failed", "Error")):
             return []
         message = f"Failed last sync attempt to [{sync['revision']}]: {state.get('message', '')}"
-        old = next((c for c in (app.get("status") or {}).get("conditions") or () if c["type"] == "SyncError" and c["message"] == message), None)
+        old = next(
+            (c for c in (app.get("status") or {}).get("conditions") or () if c["type"] == "SyncError" and c["message"] == message),
+            None,
+        )
         return [old or {"type": "SyncError", "message": message, "lastTransitionTime": stamp(now)}]
 
     def _absent(self, manifest: dict[str, Any]) -> bool:
@@ -248,11 +281,14 @@ def _equal(manifest: dict[str, Any], item: Object) -> bool:
     return images[0] == images[1] and wanted.get("replicas", 1) == live.get("replicas", 1)
 
 
+def _worst(rows: list[dict[str, Any]]) -> str:
+    states = [row["health"] for row in rows] or ["Healthy"]
+    return str(max(states, key=_ORDER.index))
+
+
 def _namespace(app: Object) -> str:
     return str(app["spec"]["destination"].get("namespace", ""))
 
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-

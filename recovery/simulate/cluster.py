@@ -96,7 +96,15 @@ class Cluster:
         return msgspec.json.encode({"kind": KINDS.get(what.plural, "") + "List", "apiVersion": _api(what), "metadata": meta, "items": page})
 
     @asynccontextmanager
-    async def watch(self, what: Resource, namespace: str, resource_version: str, *, silence: float, **query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def watch(
+        self,
+        what: Resource,
+        namespace: str,
+        resource_version: str,
+        *,
+        silence: float,  # noqa: ARG002 (a Client; this one is never silent)
+        **query: str,
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         self._known(what)
         since = int(resource_version or 0)
         if since < self._compacted:
@@ -112,7 +120,9 @@ class Cluster:
         finally:
             self._watchers[what].discard(queue)
 
-    async def _lines(self, what: Resource, namespace: str, queue: asyncio.Queue[tuple[str, Object] | None], query: Mapping[str, str]) -> AsyncIterator[bytes]:
+    async def _lines(
+        self, what: Resource, namespace: str, queue: asyncio.Queue[tuple[str, Object] | None], query: Mapping[str, str]
+    ) -> AsyncIterator[bytes]:
         bookmark = self._clock.monotonic() + BOOKMARK_EVERY
         while True:
             ringing = asyncio.ensure_future(queue.get())
@@ -129,7 +139,9 @@ class Cluster:
                 timer.cancel()
                 ringing.cancel()
             if told is None:
-                yield msgspec.json.encode({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old resource version"}})
+                yield msgspec.json.encode(
+                    {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old resource version"}}
+                )
                 return
             kind, item = told
             if (not namespace or item["metadata"].get("namespace", "") == namespace) and _selected(item, query):
@@ -186,7 +198,10 @@ class Cluster:
     def _store(self, verb: str, what: Resource, item: Object, kind: str, body: Body) -> bytes:
         meta = item["metadata"]
         old = self.find(what, meta["namespace"], meta["name"])
-        if old is not None and {**old, "metadata": {**old["metadata"], "resourceVersion": ""}} == {**item, "metadata": {**meta, "resourceVersion": ""}}:
+        if old is not None and {**old, "metadata": {**old["metadata"], "resourceVersion": ""}} == {
+            **item,
+            "metadata": {**meta, "resourceVersion": ""},
+        }:
             self._count(verb)
             return msgspec.json.encode(old)  # as the real one: a write that changes nothing makes no new version
         self._version += 1
@@ -261,5 +276,3 @@ def _selected(item: Object, query: Mapping[str, str]) -> bool:
 
 def _api(what: Resource) -> str:
     return f"{what.group}/{what.version}" if what.group else what.version
-
-

@@ -67,7 +67,9 @@ class Process:
     async def start(self) -> None:
         """Start it and begin to read."""
         self.ready.clear()
-        self._process = await asyncio.create_subprocess_exec(sys.executable, "-c", self._start, env=self._env, stdout=asyncio.subprocess.PIPE)
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", self._start, env=self._env, stdout=asyncio.subprocess.PIPE
+        )
         self._reading = asyncio.create_task(self._read(self._process))
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
@@ -159,11 +161,18 @@ class Demo:
     async def play(self, process: Process) -> list[Scene]:
         """All scenes, at once; then what became of each."""
         await self.world.policies(self._policies)
-        self._say("demo", "sets up", f"{LEGACY} applications that are broken already, as a fleet may be when a controller is installed")
+        self._say(
+            "demo",
+            "sets up",
+            f"{LEGACY} applications that are broken already, as a fleet may be when a controller is installed",
+        )
         for number in range(LEGACY):
             name = f"legacy-{number:03}"
             await self.world.application(name, (deployment(name, "crash", 30),), project="legacy")
-        await self._until(lambda: all(self._app(f"legacy-{n:03}").health is Health.Degraded for n in range(LEGACY)), timedelta(minutes=5))
+        await self._until(
+            lambda: all(self._app(f"legacy-{n:03}").health is Health.Degraded for n in range(LEGACY)),
+            timedelta(minutes=5),
+        )
         self._say("demo", "sets up", f"the controller starts; its clock runs {SPEED:.0f} times as fast as yours")
         await process.start()
         await process.ready.wait()
@@ -175,11 +184,20 @@ class Demo:
 
     async def _cart(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
         await self.world.application("cart", (deployment("cart"), custom("Widget", "cart")))
-        await self._until(lambda: self._app("cart").operation is not None and self._app("cart").sync is Sync.OutOfSync, timedelta(minutes=1))
+        await self._until(
+            lambda: self._app("cart").operation is not None and self._app("cart").sync is Sync.OutOfSync,
+            timedelta(minutes=1),
+        )
         await self.clock.sleep(60)
         await self.world.install("Widget")
         self._say("demo", "mends", "the CRD that cart was missing is installed now; Argo CD gave up and will not try again")
-        return await self._ends("cart", "a sync that failed and was given up", "missing CRD, since installed", RecoveryPhase.Resolved, self._well)
+        return await self._ends(
+            "cart",
+            "a sync that failed and was given up",
+            "missing CRD, since installed",
+            RecoveryPhase.Resolved,
+            self._well,
+        )
 
     async def _api(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
         await self.world.application("api", (deployment("api", "crash-until-restart"), deployment("api-cache")))
@@ -200,7 +218,14 @@ class Demo:
         self._say("demo", "mends", "two minutes later the rollback still stands; now a good commit comes")
         await self.world.commit("web", (deployment("web", "ready-2"),))
         given_back = await self._until(lambda: self._app("web").auto_sync and self._well(self._app("web")), timedelta(minutes=5))
-        return Scene(scene.name, scene.story, scene.cause, f"{scene.done}; held until the next good commit", scene.took, scene.well and stayed and given_back)
+        return Scene(
+            scene.name,
+            scene.story,
+            scene.cause,
+            f"{scene.done}; held until the next good commit",
+            scene.took,
+            scene.well and stayed and given_back,
+        )
 
     async def _lost(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
         await self.world.application("lost", (deployment("lost"), custom("Unobtainium", "lost")))
@@ -228,7 +253,14 @@ class Demo:
     def _legacy(self) -> Scene:
         touched = [w for w in self.world.cluster.writes if w[1] == APPLICATIONS and w[3].startswith("legacy-") and _ours(w[4])]
         acted = [r for r in self.world.recoveries() if r.subject.name.startswith("legacy-")]
-        return Scene(f"legacy-* ({LEGACY})", "broken before the controller came", "unknown", "left alone, one digest", "-", not touched and not acted)
+        return Scene(
+            f"legacy-* ({LEGACY})",
+            "broken before the controller came",
+            "unknown",
+            "left alone, one digest",
+            "-",
+            not touched and not acted,
+        )
 
     # How a scene ends
 
@@ -291,7 +323,11 @@ class Demo:
                 words = f"suppressed by {entry['by']}: {entry['message']}" if entry.get("decision") == "Suppress" else entry["message"]
                 self._say(name, "decides", words)
             case "effect":
-                words = f"{entry['step']}" + (f", {entry['stage']}" if entry.get("stage") else "") + (f": {entry['message']}" if entry.get("message") else "")
+                words = (
+                    f"{entry['step']}"
+                    + (f", {entry['stage']}" if entry.get("stage") else "")
+                    + (f": {entry['message']}" if entry.get("message") else "")
+                )
                 self._say(name, "does", f"{words} [{entry['result']}]")
             case "nobody to tell" | "told":
                 self._say(name or "people", "tells", str(entry.get("title", "")))
@@ -310,10 +346,10 @@ def _ours(body: Any) -> bool:
 
 
 def _tried(recovery: Recovery) -> list[str]:
-    words = [f"{s.action} {s.outcome.value.lower()}" for s in recovery.steps if s.outcome and s.reason != "Told" and s.outcome.value != "Skipped"]
+    words = [
+        f"{s.action} {s.outcome.value.lower()}" for s in recovery.steps if s.outcome and s.reason != "Told" and s.outcome.value != "Skipped"
+    ]
     seen: dict[str, int] = {}
     for word in words:
         seen[word] = seen.get(word, 0) + 1
     return [f"{word} x{count}" if count > 1 else word for word, count in seen.items()]
-
-

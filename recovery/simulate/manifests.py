@@ -9,7 +9,9 @@ REGISTRY = "registry.example/shop"
 
 def deployment(name: str, tag: str = "ready", deadline: int = 60) -> dict[str, Any]:
     """A Deployment of one replica; ``deadline`` is its progressDeadlineSeconds."""
-    return _workload("Deployment", name, tag) | {"spec": {**_workload("Deployment", name, tag)["spec"], "progressDeadlineSeconds": deadline}}
+    return _workload("Deployment", name, tag) | {
+        "spec": {**_workload("Deployment", name, tag)["spec"], "progressDeadlineSeconds": deadline}
+    }
 
 
 def stateful_set(name: str, tag: str = "ready") -> dict[str, Any]:
@@ -42,6 +44,9 @@ def _workload(kind: str, name: str, tag: str) -> dict[str, Any]:
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": f"{REGISTRY}:{tag}"}]}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "main", "image": f"{REGISTRY}:{tag}"}]},
+            },
         },
     }

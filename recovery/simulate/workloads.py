@@ -83,7 +83,11 @@ class Kubelet:
         good = runs(spec["template"])
         ready = good and now >= began + READY_AFTER
         replicas = int(spec.get("replicas", 1))
-        status: dict[str, Any] = {"observedGeneration": item["metadata"]["generation"], "replicas": replicas, "updatedReplicas": replicas}
+        status: dict[str, Any] = {
+            "observedGeneration": item["metadata"]["generation"],
+            "replicas": replicas,
+            "updatedReplicas": replicas,
+        }
         if key.kind == "daemonsets":
             status |= {"desiredNumberScheduled": 1, "numberReady": int(ready)}
         else:

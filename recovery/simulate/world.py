@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -53,9 +53,17 @@ class World:
             await self.cluster.patch(CONFIG_MAPS, OURS, POLICIES, body)
 
     async def application(
-        self, name: str, manifests: Manifests, *, auto_sync: bool = True, self_heal: bool = False, prune: bool = False, retry: int | None = None,
-        project: str = "default", **more: Any,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        manifests: Manifests,
+        *,
+        auto_sync: bool = True,
+        self_heal: bool = False,
+        prune: bool = False,
+        retry: int | None = None,
+        project: str = "default",
+        **more: Any,
+    ) -> None:
         """Commit the manifests and create an Application for them; ``more`` goes into its metadata."""
         self.git.commit(url(name), manifests)
         automated: dict[str, Any] = {"automated": {"prune": prune, "selfHeal": self_heal}} if auto_sync else {}

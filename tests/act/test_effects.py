@@ -24,7 +24,7 @@ from recovery.observe import wire
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.manifests import deployment
-from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, degraded, gave_up, the_policies
+from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, degraded, the_policies
 
 SPEC: dict[str, Any] = {
     "project": "shop",
@@ -35,7 +35,12 @@ SPEC: dict[str, Any] = {
 STATUS: dict[str, Any] = {
     "sync": {"status": "OutOfSync", "revision": BAD},
     "health": {"status": "Healthy"},
-    "operationState": {"phase": "Failed", "startedAt": "2026-03-02T11:00:00Z", "finishedAt": "2026-03-02T11:00:01Z", "syncResult": {"revision": BAD}},
+    "operationState": {
+        "phase": "Failed",
+        "startedAt": "2026-03-02T11:00:00Z",
+        "finishedAt": "2026-03-02T11:00:01Z",
+        "syncResult": {"revision": BAD},
+    },
     "history": [{"id": 3, "revision": GOOD, "source": {"repoURL": "https://git.example/cart.git", "path": "old"}}],
     "resources": [{"kind": "Deployment", "group": "apps", "version": "v1", "name": "cart", "namespace": "shop"}],
 }
@@ -64,7 +69,11 @@ def carry(
 
     async def inside() -> tuple[Outcome, dict[str, Any], Kube]:
         kube = Kube(virtual.VirtualClock())
-        body = {"metadata": {"name": "cart", "annotations": annotations or {}}, "spec": {**SPEC, **(spec or {})}, "status": {**STATUS, **(status or {})}}
+        body = {
+            "metadata": {"name": "cart", "annotations": annotations or {}},
+            "spec": {**SPEC, **(spec or {})},
+            "status": {**STATUS, **(status or {})},
+        }
         if operation:
             body["operation"] = operation
         app = wire.application(await kube.create(APPLICATIONS, "argocd", body))
@@ -108,7 +117,13 @@ def test_sync_pins_the_judged_revision_and_copies_what_argo_cds_api_would() -> N
     assert app["operation"] == {
         "initiatedBy": {"username": "gitops-recovery-controller"},
         "info": [{"name": "recovery.gitops.dev/recovery", "value": "cart-1/1.0"}],
-        "sync": {"prune": False, "syncStrategy": {"hook": {}}, "revision": BAD, "source": SPEC["source"], "syncOptions": ["CreateNamespace=true"]},
+        "sync": {
+            "prune": False,
+            "syncStrategy": {"hook": {}},
+            "revision": BAD,
+            "source": SPEC["source"],
+            "syncOptions": ["CreateNamespace=true"],
+        },
         "retry": {"limit": 2},
     }
     assert "operationState" not in app["status"]
@@ -116,7 +131,11 @@ def test_sync_pins_the_judged_revision_and_copies_what_argo_cds_api_would() -> N
 
 def test_sync_of_two_sources_pins_both_revisions() -> None:
     sources = [{"repoURL": "a"}, {"repoURL": "b"}]
-    _, app, _ = carry("sync", spec={"source": None, "sources": sources}, status={"sync": {"status": "OutOfSync", "revisions": ["1", "2"]}})
+    _, app, _ = carry(
+        "sync",
+        spec={"source": None, "sources": sources},
+        status={"sync": {"status": "OutOfSync", "revisions": ["1", "2"]}},
+    )
 
     assert app["operation"]["sync"]["revisions"] == ["1", "2"]
     assert app["operation"]["sync"]["sources"] == sources
@@ -184,8 +203,20 @@ PRUNES = {"syncPolicy": {"automated": {"prune": True}}}
         pytest.param(GOING[:2] + STAYING, {}, False, "automated.prune is not set", id="the application does not prune"),
         pytest.param(GOING + STAYING, PRUNES, False, "6 would go, and 5 may", id="too many"),
         pytest.param(GOING[:2] + STAYING[:5], PRUNES, False, "2 of 7 would go, and 10% may", id="too large a share"),
-        pytest.param([{"kind": "Namespace", "name": "n", "requiresPruning": True}, *STAYING], PRUNES, False, "none of Namespace", id="a Namespace"),
-        pytest.param([{"kind": "PersistentVolumeClaim", "name": "p", "requiresPruning": True}, *STAYING], PRUNES, False, "is ever pruned", id="a volume claim"),
+        pytest.param(
+            [{"kind": "Namespace", "name": "n", "requiresPruning": True}, *STAYING],
+            PRUNES,
+            False,
+            "none of Namespace",
+            id="a Namespace",
+        ),
+        pytest.param(
+            [{"kind": "PersistentVolumeClaim", "name": "p", "requiresPruning": True}, *STAYING],
+            PRUNES,
+            False,
+            "is ever pruned",
+            id="a volume claim",
+        ),
         pytest.param(STAYING, PRUNES, False, "", id="nothing to prune"),
     ],
 )
@@ -208,7 +239,10 @@ def test_terminate_ends_just_the_operation_it_was_meant_for() -> None:
     assert app["status"]["operationState"]["phase"] == "Running"
 
 
-BROKEN = {**deployment("cart", "crash"), "status": {"readyReplicas": 0, "conditions": [{"type": "Progressing", "status": "False"}]}}
+BROKEN = {
+    **deployment("cart", "crash"),
+    "status": {"readyReplicas": 0, "conditions": [{"type": "Progressing", "status": "False"}]},
+}
 
 
 def test_restart_first_finds_and_claims_then_restarts() -> None:
@@ -218,7 +252,14 @@ def test_restart_first_finds_and_claims_then_restarts() -> None:
     assert found.settle == timedelta(minutes=10)
     assert [w for w in kube.writes if w[1] == DEPLOYMENTS and w[0] != "create"] == []
 
-    done, _, kube = carry("restart", stage="replace", targets=found.targets, live=BROKEN, status={"health": {"status": "Degraded"}}, times=2)
+    done, _, kube = carry(
+        "restart",
+        stage="replace",
+        targets=found.targets,
+        live=BROKEN,
+        status={"health": {"status": "Degraded"}},
+        times=2,
+    )
     item = kube.find(DEPLOYMENTS, "shop", "cart")
 
     assert done.message == "restarted Deployment/cart"
@@ -252,7 +293,13 @@ def test_rollback_suspends_with_a_hold_in_the_same_patch() -> None:
     hold = msgspec.json.decode(app["metadata"]["annotations"]["recovery.gitops.dev/hold"], type=Hold)
     assert (outcome.result, outcome.reason) == (Result.Sent, "Suspended")
     assert app["spec"]["syncPolicy"]["automated"] == {"selfHeal": True, "enabled": False}
-    assert (hold.bad, hold.suspended, hold.had_enabled, hold.sticky, hold.recovery) == ((BAD,), True, None, False, "cart-1")
+    assert (hold.bad, hold.suspended, hold.had_enabled, hold.sticky, hold.recovery) == (
+        (BAD,),
+        True,
+        None,
+        False,
+        "cart-1",
+    )
 
 
 def test_rollback_then_writes_the_history_entry_as_argo_cds_api_would() -> None:
@@ -289,15 +336,45 @@ def skipped(app: Application, **changes: Any) -> str:
         pytest.param(degraded(), {}, "Remediate", id="all is as it should be"),
         pytest.param(degraded(marks={"recovery.gitops.dev/no-rollback": "true"}), {}, "NoRollback", id="annotated"),
         pytest.param(degraded(history=(4,)), {}, "NoGoodRevision", id="the good one is no longer in the history"),
-        pytest.param(degraded(deploy=structs.replace(degraded().deploy, at=NOW - timedelta(hours=3))), {}, "NotTheDeploy", id="ill long after its deploy"),  # type: ignore[type-var]
+        pytest.param(
+            degraded(deploy=structs.replace(degraded().deploy, at=NOW - timedelta(hours=3))),
+            {},
+            "NotTheDeploy",
+            id="ill long after its deploy",
+        ),  # type: ignore[type-var]
         pytest.param(degraded(deploy=None), {}, "NoDeploy", id="no history"),
-        pytest.param(degraded(sync=Sync.OutOfSync, revisions=("c" * 40,)), {}, "NewerRevision", id="a newer revision waits for auto-sync"),
+        pytest.param(
+            degraded(sync=Sync.OutOfSync, revisions=("c" * 40,)),
+            {},
+            "NewerRevision",
+            id="a newer revision waits for auto-sync",
+        ),
         pytest.param(degraded(hold=Hold("r", "uid-cart", (BAD,))), {}, "Held", id="held already"),
-        pytest.param(degraded(application_set="all"), {"application_set": ApplicationSet("argocd", "all")}, "OwnerWouldRevert", id="ApplicationSet"),
-        pytest.param(degraded(application_set="all"), {"application_set": ApplicationSet("argocd", "all", leaves_sync_policy=True)}, "Remediate", id="ApplicationSet that leaves it"),
+        pytest.param(
+            degraded(application_set="all"),
+            {"application_set": ApplicationSet("argocd", "all")},
+            "OwnerWouldRevert",
+            id="ApplicationSet",
+        ),
+        pytest.param(
+            degraded(application_set="all"),
+            {"application_set": ApplicationSet("argocd", "all", leaves_sync_policy=True)},
+            "Remediate",
+            id="ApplicationSet that leaves it",
+        ),
         pytest.param(degraded(application_set="all"), {}, "OwnerWouldRevert", id="an ApplicationSet we cannot see"),
-        pytest.param(degraded(parent="argocd/root"), {"parent": degraded(name="root")}, "OwnerWouldRevert", id="parent with selfHeal"),
-        pytest.param(degraded(parent="argocd/root"), {"parent": degraded(name="root", self_heal=False)}, "Remediate", id="parent without selfHeal"),
+        pytest.param(
+            degraded(parent="argocd/root"),
+            {"parent": degraded(name="root")},
+            "OwnerWouldRevert",
+            id="parent with selfHeal",
+        ),
+        pytest.param(
+            degraded(parent="argocd/root"),
+            {"parent": degraded(name="root", self_heal=False)},
+            "Remediate",
+            id="parent without selfHeal",
+        ),
     ],
 )
 def test_rollback_fits_only_where_it_is_a_cure(app: Application, changes: dict[str, Any], reason: str) -> None:
@@ -324,7 +401,16 @@ def test_rollback_after_a_restart_that_did_not_help(outcome: StepOutcome, reason
     policies = AFTER_RESTART
     restart = StepRecord(1, 0, "restart", NOW, outcome=outcome, reason=reason, ended_at=NOW)
     recovery = a_recovery(
-        "cart-1", NOW, policy="p", phase=RecoveryPhase.Remediating, resolved_at=None, attempt=1, limit=1, steps=(restart,), ill_since=NOW - timedelta(minutes=9), version="1"
+        "cart-1",
+        NOW,
+        policy="p",
+        phase=RecoveryPhase.Remediating,
+        resolved_at=None,
+        attempt=1,
+        limit=1,
+        steps=(restart,),
+        ill_since=NOW - timedelta(minutes=9),
+        version="1",
     )
     recovery = structs.replace(recovery, subject=structs.replace(recovery.subject, uid="uid-cart"))
 

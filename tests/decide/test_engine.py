@@ -47,7 +47,11 @@ class Case:
                 told = chosen.step is not None and chosen.step.traits.speaks
                 kept = concluded(kept, Outcome(Result.Done, "Told") if told else outcome, self.now)
             over = kept.phase.over
-            self.situation = structs.replace(self.situation, recovery=None if over else kept, past=(*self.situation.past, kept) if over else self.situation.past)
+            self.situation = structs.replace(
+                self.situation,
+                recovery=None if over else kept,
+                past=(*self.situation.past, kept) if over else self.situation.past,
+            )
         return chosen
 
 
@@ -61,7 +65,15 @@ def operated(app: Application, case: Case, phase: Phase, **changes: Any) -> Appl
     step = case.recovery.running
     assert step is not None
     finished = case.now if phase.over else None
-    operation = Operation(phase, "said", case.now, finished, app.revisions, username="gitops-recovery-controller", recovery=case.recovery.token(step))
+    operation = Operation(
+        phase,
+        "said",
+        case.now,
+        finished,
+        app.revisions,
+        username="gitops-recovery-controller",
+        recovery=case.recovery.token(step),
+    )
     return structs.replace(app, operation=operation, **changes)
 
 
@@ -212,7 +224,10 @@ def stalled() -> Case:
 
 def test_a_stalled_recovery_reopens_for_another_failure_at_most_hourly() -> None:
     case = stalled()
-    other = structs.replace(case.situation.subject, operation=structs.replace(case.situation.subject.operation, message="admission webhook denied the request"))
+    other = structs.replace(
+        case.situation.subject,
+        operation=structs.replace(case.situation.subject.operation, message="admission webhook denied the request"),
+    )
 
     early = case.look(timedelta(minutes=10), other)
     later = case.look(timedelta(hours=1), other)
@@ -256,7 +271,9 @@ def test_a_relapse_soon_after_is_the_same_incident_with_its_attempts() -> None:
     relapsed = NOW + timedelta(minutes=5)
     sight = Sight("uid-cart", NOW - timedelta(days=1), {"health=Degraded": relapsed})
 
-    case.situation = structs.replace(case.situation, sight=sight, subject=degraded(), now=relapsed + timedelta(minutes=5), past=case.situation.past)
+    case.situation = structs.replace(
+        case.situation, sight=sight, subject=degraded(), now=relapsed + timedelta(minutes=5), past=case.situation.past
+    )
     case.look()
 
     assert (case.recovery.name, case.recovery.attempt) == (name, 2)
@@ -392,7 +409,10 @@ def test_a_sync_in_doubt_without_a_trace_is_written_again_under_the_same_token()
     "elsewhere",
     [
         pytest.param({"requested": Requested("", "ada")}, id="asked for by a person"),
-        pytest.param({"operation": Operation(Phase.Succeeded, started_at=NOW + timedelta(seconds=9), revisions=(GOOD,), username="ada")}, id="a newer operation"),
+        pytest.param(
+            {"operation": Operation(Phase.Succeeded, started_at=NOW + timedelta(seconds=9), revisions=(GOOD,), username="ada")},
+            id="a newer operation",
+        ),
         pytest.param({"deploy": structs.replace(an_application().deploy, id=4)}, id="a newer deploy"),  # type: ignore[type-var]
     ],
 )
@@ -442,10 +462,22 @@ HELD = Hold(recovery="cart-1", uid="uid-cart", bad=(BAD,), suspended=True)
     ("app", "released"),
     [
         pytest.param(degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync), False, id="still at the bad revision"),
-        pytest.param(degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,)), True, id="Git has moved on"),
-        pytest.param(degraded(hold=HELD, auto_sync=False, sync=Sync.Unknown, revisions=("c" * 40,)), False, id="Argo CD does not know"),
+        pytest.param(
+            degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,)),
+            True,
+            id="Git has moved on",
+        ),
+        pytest.param(
+            degraded(hold=HELD, auto_sync=False, sync=Sync.Unknown, revisions=("c" * 40,)),
+            False,
+            id="Argo CD does not know",
+        ),
         pytest.param(degraded(hold=HELD, auto_sync=True), True, id="a person switched auto-sync on"),
-        pytest.param(degraded(hold=structs.replace(HELD, sticky=True), auto_sync=False, revisions=("c" * 40,)), False, id="sticky: a person ends it"),
+        pytest.param(
+            degraded(hold=structs.replace(HELD, sticky=True), auto_sync=False, revisions=("c" * 40,)),
+            False,
+            id="sticky: a person ends it",
+        ),
         pytest.param(degraded(hold=structs.replace(HELD, uid="old"), auto_sync=False), True, id="of an application that is gone"),
     ],
 )

@@ -39,35 +39,79 @@ def running(**changes: Any) -> Any:
 
 
 REFUSALS = [
-    pytest.param(a_situation(gave_up(), freshness=Freshness(fresh=False, message="last heard of 300s ago")), "stale", "300s ago", id="stale"),
+    pytest.param(
+        a_situation(gave_up(), freshness=Freshness(fresh=False, message="last heard of 300s ago")),
+        "stale",
+        "300s ago",
+        id="stale",
+    ),
     pytest.param(a_situation(gave_up(deleting=True)), "deleting", "being deleted", id="deleting"),
     pytest.param(a_situation(gave_up(marks=marked(paused="true"))), "paused", "argocd/cart", id="paused application"),
-    pytest.param(a_situation(gave_up(), project=Project("shop", marked(paused="migration"))), "paused", "migration", id="paused project, with why"),
+    pytest.param(
+        a_situation(gave_up(), project=Project("shop", marked(paused="migration"))),
+        "paused",
+        "migration",
+        id="paused project, with why",
+    ),
     pytest.param(a_situation(gave_up(marks=marked(paused="2026-03-02T13:00:00Z"))), "paused", "13:00", id="paused until later"),
     pytest.param(a_situation(gave_up(control_plane=True)), "never ours", "Argo CD", id="holds Argo CD"),
     pytest.param(
-        a_situation(gave_up(application_set="pr"), application_set=ApplicationSet("argocd", "pr", pull_requests=True)), "never ours", "pull request", id="preview"
+        a_situation(gave_up(application_set="pr"), application_set=ApplicationSet("argocd", "pr", pull_requests=True)),
+        "never ours",
+        "pull request",
+        id="preview",
     ),
     pytest.param(inherited(6), "adoption", "6 in all (more than 5)", id="six inherited"),
     pytest.param(a_situation(gave_up(hold=HELD)), "hold", "KnownBadRevision", id="known bad revision"),
     pytest.param(a_situation(gave_up(unreadable="broken JSON")), "hold", "broken JSON", id="unreadable hold"),
     pytest.param(a_situation(gave_up(auto_sync=False, operation=None)), "owner intent", "release gate", id="manual sync policy"),
     pytest.param(
-        a_situation(gave_up(self_heal=False, operation=Operation(Phase.Succeeded, revisions=(BAD,)))), "owner intent", "selfHeal is off", id="drift kept on purpose"
+        a_situation(gave_up(self_heal=False, operation=Operation(Phase.Succeeded, revisions=(BAD,)))),
+        "owner intent",
+        "selfHeal is off",
+        id="drift kept on purpose",
     ),
     pytest.param(a_situation(running()), "owner busy", "by ada is Running since 11:59:00", id="a person's operation"),
     pytest.param(a_situation(running(automated=True)), "owner busy", "auto-sync", id="Argo CD's operation"),
     pytest.param(a_situation(running(finished_at=NOW)), "owner busy", "waits for its retry", id="Argo CD's retry pause"),
-    pytest.param(a_situation(gave_up(requested=Requested("", "ada"))), "owner busy", "by ada is asked for", id="requested by a person"),
     pytest.param(
-        a_situation(gave_up(application_set="all"), application_set=ApplicationSet("argocd", "all", rolling=True)), "owner busy", "RollingSync", id="progressive sync"
+        a_situation(gave_up(requested=Requested("", "ada"))),
+        "owner busy",
+        "by ada is asked for",
+        id="requested by a person",
     ),
-    pytest.param(a_situation(gave_up(), fleet=Fleet(in_flight=10)), "budget", "10 recoveries are at work, and 10 may be", id="budget in all"),
-    pytest.param(a_situation(gave_up(), fleet=Fleet(in_flight_cluster=3)), "budget", "on cluster in-cluster, and 3 may be", id="budget of a cluster"),
-    pytest.param(a_situation(gave_up(), fleet=Fleet(in_flight_project=3)), "budget", "in project shop, and 3 may be", id="budget of a project"),
+    pytest.param(
+        a_situation(gave_up(application_set="all"), application_set=ApplicationSet("argocd", "all", rolling=True)),
+        "owner busy",
+        "RollingSync",
+        id="progressive sync",
+    ),
+    pytest.param(
+        a_situation(gave_up(), fleet=Fleet(in_flight=10)),
+        "budget",
+        "10 recoveries are at work, and 10 may be",
+        id="budget in all",
+    ),
+    pytest.param(
+        a_situation(gave_up(), fleet=Fleet(in_flight_cluster=3)),
+        "budget",
+        "on cluster in-cluster, and 3 may be",
+        id="budget of a cluster",
+    ),
+    pytest.param(
+        a_situation(gave_up(), fleet=Fleet(in_flight_project=3)),
+        "budget",
+        "in project shop, and 3 may be",
+        id="budget of a project",
+    ),
     pytest.param(a_situation(gave_up(), enabled=False), "disabled", "would sync (prune: true, force: false)", id="disabled"),
     pytest.param(a_situation(gave_up(marks=marked(mode="observe"))), "disabled", "mode is observe", id="narrowed by annotation"),
-    pytest.param(a_situation(gave_up(marks=marked(mode="nonsense"))), "disabled", "mode is observe", id="an unreadable mode narrows"),
+    pytest.param(
+        a_situation(gave_up(marks=marked(mode="nonsense"))),
+        "disabled",
+        "mode is observe",
+        id="an unreadable mode narrows",
+    ),
     pytest.param(a_situation(gave_up(marks=marked(mode="approve"))), "approval", "mode is approve", id="approve holds back"),
 ]
 
@@ -95,9 +139,15 @@ def test_every_guard_is_in_the_table() -> None:
         pytest.param(inherited(5), id="five inherited"),
         pytest.param(inherited(6, adopted_at=NOW), id="adopted"),
         pytest.param(a_situation(gave_up(auto_sync=False)), id="manual, but this very revision was asked for and failed"),
-        pytest.param(a_situation(gave_up(auto_sync=False, operation=None, marks=marked(sync="allowed"))), id="manual, allowed by annotation"),
+        pytest.param(
+            a_situation(gave_up(auto_sync=False, operation=None, marks=marked(sync="allowed"))),
+            id="manual, allowed by annotation",
+        ),
         pytest.param(a_situation(gave_up(operation=Operation(Phase.Succeeded, revisions=(BAD,)))), id="drift with selfHeal on"),
-        pytest.param(a_situation(gave_up(), fleet=Fleet(in_flight=9, in_flight_cluster=2, in_flight_project=2)), id="one place left"),
+        pytest.param(
+            a_situation(gave_up(), fleet=Fleet(in_flight=9, in_flight_cluster=2, in_flight_project=2)),
+            id="one place left",
+        ),
     ],
 )
 def test_no_guard_objects(situation: Situation) -> None:
@@ -122,7 +172,8 @@ def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: 
 
 
 @pytest.mark.parametrize(
-    "situation", [pytest.param(case.values[0], id=case.id) for case in REFUSALS if case.values[1] not in ("disabled", "approval")]
+    "situation",
+    [pytest.param(case.values[0], id=case.id) for case in REFUSALS if case.values[1] not in ("disabled", "approval")],
 )
 def test_telling_people_is_bound_by_nothing_but_the_off_switch(situation: Situation) -> None:
     assert refusal(asked(situation, NOTIFY)) is None

@@ -29,8 +29,18 @@ HELD = Hold(recovery="r", uid="uid-cart", bad=(BAD,), suspended=True)
     [
         pytest.param({"status": (Sync.OutOfSync,)}, gave_up(), True, id="OutOfSync"),
         pytest.param({"status": (Sync.OutOfSync,)}, an_application(), False, id="Synced"),
-        pytest.param({"status": (Sync.OutOfSync,)}, gave_up(hold=HELD), False, id="OutOfSync at a revision held as bad is expected"),
-        pytest.param({"status": (Sync.OutOfSync,)}, gave_up(hold=HELD, revisions=("c" * 40,)), True, id="OutOfSync past the held revision"),
+        pytest.param(
+            {"status": (Sync.OutOfSync,)},
+            gave_up(hold=HELD),
+            False,
+            id="OutOfSync at a revision held as bad is expected",
+        ),
+        pytest.param(
+            {"status": (Sync.OutOfSync,)},
+            gave_up(hold=HELD, revisions=("c" * 40,)),
+            True,
+            id="OutOfSync past the held revision",
+        ),
         pytest.param({"status": (Sync.OutOfSync, Sync.Unknown)}, an_application(sync=Sync.Unknown), True, id="any of a list"),
         pytest.param({"status": (Sync.OutOfSync,), "health": (Health.Degraded,)}, gave_up(), False, id="both given means both"),
         pytest.param({"health": (Health.Degraded,)}, degraded(), True, id="Degraded"),
@@ -42,13 +52,27 @@ def test_a_condition_holds(what: dict[str, Any], app: Application, expected: boo
 
 
 def test_health_counts_from_argo_cds_own_timestamp() -> None:
-    sight = track(Sight("uid-cart", NOW - timedelta(days=1)), degraded(), POLICIES, NOW, NOW - timedelta(days=1), first_install=False)
+    sight = track(
+        Sight("uid-cart", NOW - timedelta(days=1)),
+        degraded(),
+        POLICIES,
+        NOW,
+        NOW - timedelta(days=1),
+        first_install=False,
+    )
 
     assert sight.clocks == {SICK: degraded().health_since}
 
 
 def test_sync_status_has_no_timestamp_and_counts_from_the_first_sight() -> None:
-    sight = track(Sight("uid-cart", NOW - timedelta(days=1)), gave_up(), POLICIES, NOW, NOW - timedelta(days=1), first_install=False)
+    sight = track(
+        Sight("uid-cart", NOW - timedelta(days=1)),
+        gave_up(),
+        POLICIES,
+        NOW,
+        NOW - timedelta(days=1),
+        first_install=False,
+    )
 
     assert sight.clocks == {OUT: NOW}
 
@@ -65,7 +89,14 @@ def test_a_clock_never_starts_before_we_know(stamp: int, first_seen: int, fresh_
     def at(minutes: int) -> Any:
         return NOW + timedelta(minutes=minutes)
 
-    sight = track(Sight("uid-cart", at(first_seen)), degraded(health_since=at(stamp)), POLICIES, NOW, at(fresh_from), first_install=False)
+    sight = track(
+        Sight("uid-cart", at(first_seen)),
+        degraded(health_since=at(stamp)),
+        POLICIES,
+        NOW,
+        at(fresh_from),
+        first_install=False,
+    )
 
     assert sight.clocks == {SICK: at(since)}
 

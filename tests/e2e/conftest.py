@@ -92,7 +92,11 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
     try:
         playing = Show(bed.start())
         try:
-            asked = {item.callspec.params["story"].__name__ for item in request.session.items if hasattr(item, "callspec") and "story" in item.callspec.params}
+            asked = {
+                item.callspec.params["story"].__name__
+                for item in request.session.items
+                if hasattr(item, "callspec") and "story" in item.callspec.params
+            }
             playing.begin(asked)
             yield playing
         finally:

@@ -15,7 +15,17 @@ from recovery.act.workloads import restarted_at
 from recovery.clock import SystemClock
 from recovery.decide.narrative import changes
 from recovery.kube.asyncio_client import AsyncioClient
-from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, EVENTS, RECOVERIES, SECRETS, STATEFUL_SETS, Resource
+from recovery.kube.client import (
+    APPLICATIONS,
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    EVENTS,
+    RECOVERIES,
+    SECRETS,
+    STATEFUL_SETS,
+    Resource,
+)
 from recovery.kube.errors import Conflict
 from recovery.model.application import Application
 from recovery.model.names import REFRESH
@@ -84,7 +94,13 @@ class RealStage:
         await self._client.patch(CONFIG_MAPS, self.namespace, "recovery-policies", {"data": {"policies.yaml": text}})
 
     async def application(
-        self, name: str, manifests: tuple[dict[str, Any], ...], *, auto_sync: bool = True, self_heal: bool = False, retry: int | None = None
+        self,
+        name: str,
+        manifests: tuple[dict[str, Any], ...],
+        *,
+        auto_sync: bool = True,
+        self_heal: bool = False,
+        retry: int | None = None,
     ) -> None:
         await asyncio.to_thread(self._repositories.commit, name, manifests)
         policy: dict[str, Any] = {"automated": {"prune": False, "selfHeal": self_heal}} if auto_sync else {}
@@ -160,7 +176,12 @@ class RealStage:
         killer: Killer | None = None
         if killed_at:
             ca = str(self._bed.folder / "certs" / "apiserver.crt")
-            killer = Killer(f"https://127.0.0.1:{self._bed.port}", ca, killed_at, lambda: self._controller.kill() if self._controller else None)
+            killer = Killer(
+                f"https://127.0.0.1:{self._bed.port}",
+                ca,
+                killed_at,
+                lambda: self._controller.kill() if self._controller else None,
+            )
             await killer.start()
         server = killer.url if killer else ""
         env = {"RECOVERY_ENABLED": str(enabled).lower()}
@@ -193,5 +214,3 @@ class RealStage:
     async def events(self, reason: str) -> int:
         items = msgspec.json.decode(await self._client.list(EVENTS, self.namespace))["items"]
         return sum(e["reason"] == reason for e in items)
-
-

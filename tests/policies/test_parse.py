@@ -31,8 +31,14 @@ def test_the_shipped_policies_are_the_requirements_own_and_parse() -> None:
     assert told == {
         "application-sync-failure": (["refresh", "sync", "notify"], ""),
         "application-health-degraded": (["restart", "rollback", "escalate"], ""),
-        "repository-connection-failure": (["refresh_credentials", "test_connection", "notify"], "repository conditions are not built yet"),
-        "cluster-connection-failure": (["refresh_cluster_config", "test_cluster_connectivity", "failover"], "cluster conditions are not built yet"),
+        "repository-connection-failure": (
+            ["refresh_credentials", "test_connection", "notify"],
+            "repository conditions are not built yet",
+        ),
+        "cluster-connection-failure": (
+            ["refresh_cluster_config", "test_cluster_connectivity", "failover"],
+            "cluster conditions are not built yet",
+        ),
     }
 
 
@@ -45,26 +51,86 @@ def test_every_file_in_config_parses(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        pytest.param(("health: Degraded", "health: Degarded"), "line 3, column 42: recovery_policies[0].condition.health: unknown word 'Degarded', did you mean 'Degraded'?", id="word"),
-        pytest.param(("restart", "restrat"), "line 4, column 20: recovery_policies[0].actions[0].type: unknown action 'restrat', did you mean 'restart'?", id="action"),
-        pytest.param(("name: web", "name: Web_1"), "line 2, column 9: recovery_policies[0].name: 'Web_1' does not have the form ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", id="name"),
-        pytest.param(("name: web", "name: no"), "line 2, column 9: recovery_policies[0].name: expected text, found true or false 'no'; put it in quotes to make it text", id="no is a boolean"),
-        pytest.param(("Degraded}", "Degraded, duration: -5m}"), "line 3, column 62: recovery_policies[0].condition.duration: '-5m' is not a Go duration such as 90s, 10m or 1h30m", id="negative"),
-        pytest.param(("Degraded}", "Degraded, duration: 1d}"), "line 3, column 62: recovery_policies[0].condition.duration: '1d' is not a Go duration such as 90s, 10m or 1h30m", id="days"),
-        pytest.param(("Degraded}", "Degraded, duration: 300}"), "line 3, column 62: recovery_policies[0].condition.duration: expected a Go duration such as 90s, 10m or 1h30m, found a whole number '300'", id="number"),
-        pytest.param(("{type: restart}", "{type: restart, paramters: {}}"), "line 4, column 29: recovery_policies[0].actions[0].paramters: unknown key 'paramters', did you mean 'parameters'?", id="key"),
+        pytest.param(
+            ("health: Degraded", "health: Degarded"),
+            "line 3, column 42: recovery_policies[0].condition.health: unknown word 'Degarded', did you mean 'Degraded'?",
+            id="word",
+        ),
+        pytest.param(
+            ("restart", "restrat"),
+            "line 4, column 20: recovery_policies[0].actions[0].type: unknown action 'restrat', did you mean 'restart'?",
+            id="action",
+        ),
+        pytest.param(
+            ("name: web", "name: Web_1"),
+            "line 2, column 9: recovery_policies[0].name: 'Web_1' does not have the form ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+            id="name",
+        ),
+        pytest.param(
+            ("name: web", "name: no"),
+            "line 2, column 9: recovery_policies[0].name: expected text, found true or false 'no'; put it in quotes to make it text",
+            id="no is a boolean",
+        ),
+        pytest.param(
+            ("Degraded}", "Degraded, duration: -5m}"),
+            "line 3, column 62: recovery_policies[0].condition.duration: '-5m' is not a Go duration such as 90s, 10m or 1h30m",
+            id="negative",
+        ),
+        pytest.param(
+            ("Degraded}", "Degraded, duration: 1d}"),
+            "line 3, column 62: recovery_policies[0].condition.duration: '1d' is not a Go duration such as 90s, 10m or 1h30m",
+            id="days",
+        ),
+        pytest.param(
+            ("Degraded}", "Degraded, duration: 300}"),
+            "line 3, column 62: recovery_policies[0].condition.duration: expected a Go duration such as 90s, 10m or 1h30m, found a whole number '300'",
+            id="number",
+        ),
+        pytest.param(
+            ("{type: restart}", "{type: restart, paramters: {}}"),
+            "line 4, column 29: recovery_policies[0].actions[0].paramters: unknown key 'paramters', did you mean 'parameters'?",
+            id="key",
+        ),
         pytest.param(
             ("{type: restart}", "{type: restart, parameters: {resources: [Pod]}}"),
             "line 4, column 41: recovery_policies[0].actions[0].parameters: 'Pod' cannot be restarted; one of Deployment, StatefulSet, DaemonSet, Rollout",
             id="parameter",
         ),
-        pytest.param(("{type: restart}", "{type: failover}"), "line 4, column 20: recovery_policies[0].actions[0].type: 'failover' works on cluster, not on application", id="subject"),
-        pytest.param((", health: Degraded", ""), "line 3, column 14: recovery_policies[0].condition: a condition on an application needs one of status, health, operation, cause", id="empty condition"),
-        pytest.param(("  actions:", "  name: web2\n  actions:"), "line 4, column 3: recovery_policies[0].name: 'name' stands here twice, first in line 2", id="duplicate key"),
-        pytest.param(("  actions:", "  attempts: 0\n  actions:"), "line 4, column 13: recovery_policies[0].attempts: 0 is out of range: 1 to 1000", id="attempts"),
-        pytest.param(("  actions:", "  attempts: three\n  actions:"), "line 4, column 13: recovery_policies[0].attempts: expected a whole number, found text 'three'", id="wrong type"),
-        pytest.param(("[{type: restart}]", "[]"), "line 4, column 12: recovery_policies[0].actions: at least 1 is needed", id="no actions"),
-        pytest.param(("{type: restart}", "{type: release}"), "line 4, column 20: recovery_policies[0].actions[0].type: unknown action 'release'; known are ", id="an internal action"),
+        pytest.param(
+            ("{type: restart}", "{type: failover}"),
+            "line 4, column 20: recovery_policies[0].actions[0].type: 'failover' works on cluster, not on application",
+            id="subject",
+        ),
+        pytest.param(
+            (", health: Degraded", ""),
+            "line 3, column 14: recovery_policies[0].condition: a condition on an application needs one of status, health, operation, cause",
+            id="empty condition",
+        ),
+        pytest.param(
+            ("  actions:", "  name: web2\n  actions:"),
+            "line 4, column 3: recovery_policies[0].name: 'name' stands here twice, first in line 2",
+            id="duplicate key",
+        ),
+        pytest.param(
+            ("  actions:", "  attempts: 0\n  actions:"),
+            "line 4, column 13: recovery_policies[0].attempts: 0 is out of range: 1 to 1000",
+            id="attempts",
+        ),
+        pytest.param(
+            ("  actions:", "  attempts: three\n  actions:"),
+            "line 4, column 13: recovery_policies[0].attempts: expected a whole number, found text 'three'",
+            id="wrong type",
+        ),
+        pytest.param(
+            ("[{type: restart}]", "[]"),
+            "line 4, column 12: recovery_policies[0].actions: at least 1 is needed",
+            id="no actions",
+        ),
+        pytest.param(
+            ("{type: restart}", "{type: release}"),
+            "line 4, column 20: recovery_policies[0].actions[0].type: unknown action 'release'; known are ",
+            id="an internal action",
+        ),
     ],
 )
 def test_one_mistake(change: tuple[str, str], expected: str) -> None:
@@ -112,7 +178,11 @@ def test_names_are_unique() -> None:
         pytest.param("recovery_policies: []\n---\nrecovery_policies: []", "more than one document", id="two documents"),
         pytest.param("{}", "'recovery_policies' is missing", id="nothing in it"),
         pytest.param("? [a]\n: 1", "a key has to be a word", id="a strange key"),
-        pytest.param("kind: ConfigMap\ndata: {other: x}", "the ConfigMap has no key policies.yaml", id="ConfigMap without the key"),
+        pytest.param(
+            "kind: ConfigMap\ndata: {other: x}",
+            "the ConfigMap has no key policies.yaml",
+            id="ConfigMap without the key",
+        ),
     ],
 )
 def test_no_file_is_a_crash(text: str | bytes, expected: str) -> None:
@@ -198,7 +268,7 @@ def test_nothing_that_is_written_crashes_the_parser(text: str | bytes) -> None:
     try:
         parse(text, KINDS)
     except InvalidPolicies as error:
-        assert error.problems
+        assert error.problems  # noqa: PT017 (either way is right)
 
 
 @given(st.data())
@@ -211,7 +281,7 @@ def test_no_small_damage_to_a_good_file_crashes_the_parser(data: st.DataObject) 
     try:
         parse(damaged, KINDS)
     except InvalidPolicies as error:
-        assert all(p.message for p in error.problems)
+        assert all(p.message for p in error.problems)  # noqa: PT017 (either way is right)
 
 
 def test_the_limit_is_far_above_any_real_file() -> None:

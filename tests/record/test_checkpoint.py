@@ -20,7 +20,14 @@ from tests.builders import GOOD, NOW
 def sights(clock: virtual.VirtualClock, count: int = 1) -> dict[str, Sight]:
     since = clock.now() - timedelta(minutes=4)
     return {
-        f"uid-{n}": Sight(f"uid-{n}", since, {"health=Degraded": since}, soaking=Good(1, (GOOD,), since), ledger=(Good(0, (GOOD,), NOW),)) for n in range(count)
+        f"uid-{n}": Sight(
+            f"uid-{n}",
+            since,
+            {"health=Degraded": since},
+            soaking=Good(1, (GOOD,), since),
+            ledger=(Good(0, (GOOD,), NOW),),
+        )
+        for n in range(count)
     }
 
 

@@ -21,7 +21,15 @@ from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 from tests.builders import NOW, a_recovery, the_policies
 
-OPEN = a_recovery("cart", NOW, phase=RecoveryPhase.Remediating, resolved_at=None, attempt=1, limit=3, steps=(StepRecord(1, 0, "refresh", NOW),))
+OPEN = a_recovery(
+    "cart",
+    NOW,
+    phase=RecoveryPhase.Remediating,
+    resolved_at=None,
+    attempt=1,
+    limit=3,
+    steps=(StepRecord(1, 0, "refresh", NOW),),
+)
 Play = Callable[[Cluster, Recoveries, virtual.VirtualClock], Awaitable[None]]
 
 
@@ -35,12 +43,25 @@ def play(script: Play) -> None:
 
 
 def intent(recovery: Recovery) -> Decision:
-    return Decision(Kind.Remediate, recovery.policy, "StepStarted", "", recovery=recovery, step=the_policies().policies[0].actions[0])
+    return Decision(
+        Kind.Remediate,
+        recovery.policy,
+        "StepStarted",
+        "",
+        recovery=recovery,
+        step=the_policies().policies[0].actions[0],
+    )
 
 
 def test_an_object_reads_back_as_it_was_written() -> None:
     step = StepRecord(1, 0, "sync", NOW, targets=("abc",), ended_at=NOW, stage="x")
-    recovery = structs.replace(OPEN, steps=(step,), evidence=("status: bad",), told=("slack",), actions=(the_policies().policies[0].actions[0].written,))
+    recovery = structs.replace(
+        OPEN,
+        steps=(step,),
+        evidence=("status: bad",),
+        told=("slack",),
+        actions=(the_policies().policies[0].actions[0].written,),
+    )
 
     body = encode(recovery, "ours")
     assert decode(msgspec.json.encode(body)) == recovery
@@ -183,7 +204,11 @@ def test_old_ones_are_deleted_but_never_one_that_is_open_or_owes_a_message() -> 
 
     async def script(cluster: Cluster, recoveries: Recoveries, clock: virtual.VirtualClock) -> None:
         old = clock.now() - timedelta(days=30)
-        kept = [a_recovery("fresh", clock.now()), structs.replace(OPEN, name="open", opened_at=old), a_recovery("owes", old, notes=(Note("k", "t", "b"),))]
+        kept = [
+            a_recovery("fresh", clock.now()),
+            structs.replace(OPEN, name="open", opened_at=old),
+            a_recovery("owes", old, notes=(Note("k", "t", "b"),)),
+        ]
         for recovery in (a_recovery("old", old), *kept):
             recoveries.put(decode(await cluster.create(RECOVERIES, "ours", encode(recovery, "ours"))))
         assert await recoveries.retire() == 1
@@ -227,5 +252,3 @@ def test_open_ones_are_found_by_their_place() -> None:
         assert not recoveries.follows(Key("application", "argocd", "other"))
 
     play(script)
-
-

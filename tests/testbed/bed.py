@@ -66,8 +66,23 @@ class Bed:
         etcd = free_port()
         url = f"http://127.0.0.1:{etcd}"
         peers = f"http://127.0.0.1:{free_port()}"
-        command = ["etcd", "--data-dir", str(self.folder / "etcd"), "--listen-client-urls", url, "--advertise-client-urls", url]
-        command += ["--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", f"default={peers}"]
+        command = [
+            "etcd",
+            "--data-dir",
+            str(self.folder / "etcd"),
+            "--listen-client-urls",
+            url,
+            "--advertise-client-urls",
+            url,
+        ]
+        command += [
+            "--listen-peer-urls",
+            peers,
+            "--initial-advertise-peer-urls",
+            peers,
+            "--initial-cluster",
+            f"default={peers}",
+        ]
         command += ["--unsafe-no-fsync", "--quota-backend-bytes", "8000000000", "--log-level", "warn"]
         wait_for("etcd", lambda: listening(etcd), 20, self._run("etcd", command))
         certs = self.folder / "certs"
@@ -81,18 +96,44 @@ class Bed:
             "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n"
             '- level: Metadata\n  userGroups: ["system:serviceaccounts"]\n- level: None\n'
         )
-        command = [str(self.bin / "kube-apiserver"), f"--etcd-servers={url}", f"--secure-port={self.port}", "--bind-address=127.0.0.1"]
-        command += [f"--cert-dir={certs}", f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}"]
-        command += ["--service-account-issuer=https://kubernetes.default.svc", f"--token-auth-file={tokens}", "--authorization-mode=RBAC"]
-        command += ["--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true", "--endpoint-reconciler-type=none"]
+        command = [
+            str(self.bin / "kube-apiserver"),
+            f"--etcd-servers={url}",
+            f"--secure-port={self.port}",
+            "--bind-address=127.0.0.1",
+        ]
+        command += [
+            f"--cert-dir={certs}",
+            f"--service-account-key-file={key}",
+            f"--service-account-signing-key-file={key}",
+        ]
+        command += [
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--token-auth-file={tokens}",
+            "--authorization-mode=RBAC",
+        ]
+        command += [
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--allow-privileged=true",
+            "--endpoint-reconciler-type=none",
+        ]
         command += [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
         apiserver = self._run("kube-apiserver", command)
         write_kubeconfig(self.kubeconfig, f"https://127.0.0.1:{self.port}", ADMIN, certs / "apiserver.crt")
-        wait_for("kube-apiserver", lambda: listening(self.port) and self.kubectl("get", "--raw", "/readyz", check=False) == "ok", 90, apiserver)
+        wait_for(
+            "kube-apiserver",
+            lambda: listening(self.port) and self.kubectl("get", "--raw", "/readyz", check=False) == "ok",
+            90,
+            apiserver,
+        )
         command = [str(self.bin / "kube-controller-manager"), f"--kubeconfig={self.kubeconfig}", "--leader-elect=false"]
-        command += ["--use-service-account-credentials=false", f"--secure-port={free_port()}", "--bind-address=127.0.0.1"]
-        command += ["--controllers=deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller,job-controller,"
-                    "garbage-collector-controller,namespace-controller,serviceaccount-controller"]  # fmt: skip
+        command += [
+            "--use-service-account-credentials=false",
+            f"--secure-port={free_port()}",
+            "--bind-address=127.0.0.1",
+        ]
+        running = ("deployment", "replicaset", "statefulset", "daemonset", "job", "garbage-collector", "namespace", "serviceaccount")
+        command += ["--controllers=" + ",".join(f"{name}-controller" for name in running)]
         self._run("kube-controller-manager", command)
         for namespace in ("argocd", "shop"):
             self.kubectl("create", "namespace", namespace)
@@ -123,7 +164,12 @@ class Bed:
         """A kubeconfig of a ServiceAccount; ``server`` puts something between it and the API server."""
         path = self.folder / f"{namespace}-{account}-{free_port()}.kubeconfig"
         ca = self.folder / "certs" / "apiserver.crt"
-        write_kubeconfig(path, server or f"https://127.0.0.1:{self.port}", self.token_for(account, namespace), ca if not server else None)
+        write_kubeconfig(
+            path,
+            server or f"https://127.0.0.1:{self.port}",
+            self.token_for(account, namespace),
+            ca if not server else None,
+        )
         return path
 
     # Argo CD
@@ -147,13 +193,42 @@ class Bed:
             "argocd-gpg-keys-cm": {},
         }
         objects: list[dict[str, Any]] = [
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": n, "namespace": "argocd", "labels": part}, "data": d} for n, d in maps.items()
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": n, "namespace": "argocd", "labels": part},
+                "data": d,
+            }
+            for n, d in maps.items()
         ]
         issued = {"id": "recovery", "iat": int(time.time()) - 5}
-        data = {"server.secretkey": SECRET_KEY, "admin.passwordMtime": "2020-01-01T00:00:00Z", "admin.password": "*", "accounts.recovery.tokens": json.dumps([issued])}
-        objects.append({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "argocd-secret", "namespace": "argocd", "labels": part}, "stringData": data})
-        anything = {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}
-        objects.append({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default", "namespace": "argocd"}, "spec": anything})
+        data = {
+            "server.secretkey": SECRET_KEY,
+            "admin.passwordMtime": "2020-01-01T00:00:00Z",
+            "admin.password": "*",
+            "accounts.recovery.tokens": json.dumps([issued]),
+        }
+        objects.append(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "argocd-secret", "namespace": "argocd", "labels": part},
+                "stringData": data,
+            }
+        )
+        anything = {
+            "sourceRepos": ["*"],
+            "destinations": [{"server": "*", "namespace": "*"}],
+            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+        }
+        objects.append(
+            {
+                "apiVersion": "argoproj.io/v1alpha1",
+                "kind": "AppProject",
+                "metadata": {"name": "default", "namespace": "argocd"},
+                "spec": anything,
+            }
+        )
         self.apply(*objects)
         self.argocd_token = _jwt(issued)
         redis, repo = free_port(), free_port()
@@ -175,13 +250,40 @@ class Bed:
             "GIT_CONFIG_VALUE_0": "*",
         }
         ports = lambda: ["--metrics-port", str(free_port())]  # noqa: E731 (a fresh port each)
-        command = [str(self.bin / "argocd-repo-server"), "--disable-tls", "--port", str(repo), *ports(), "--redis", f"127.0.0.1:{redis}", "--revision-cache-expiration", "3s"]
+        command = [
+            str(self.bin / "argocd-repo-server"),
+            "--disable-tls",
+            "--port",
+            str(repo),
+            *ports(),
+            "--redis",
+            f"127.0.0.1:{redis}",
+            "--revision-cache-expiration",
+            "3s",
+        ]
         wait_for("repo-server", lambda: listening(repo), 60, self._run("argocd-repo-server", command, env))
         talk = ["--redis", f"127.0.0.1:{redis}", "--repo-server", f"127.0.0.1:{repo}", "--repo-server-plaintext"]
-        command = [str(self.bin / "argocd-server"), "--insecure", "--port", str(self.argocd_port), *ports(), *talk, "--disable-auth=false"]
+        command = [
+            str(self.bin / "argocd-server"),
+            "--insecure",
+            "--port",
+            str(self.argocd_port),
+            *ports(),
+            *talk,
+            "--disable-auth=false",
+        ]
         self._run("argocd-server", command, env)
         command = [str(self.bin / "argocd-application-controller"), *ports(), *talk]
-        command += ["--app-resync", "10", "--app-resync-jitter", "0", "--self-heal-timeout-seconds", "5", "--repo-error-grace-period-seconds", "0"]
+        command += [
+            "--app-resync",
+            "10",
+            "--app-resync-jitter",
+            "0",
+            "--self-heal-timeout-seconds",
+            "5",
+            "--repo-error-grace-period-seconds",
+            "0",
+        ]
         self._run("argocd-application-controller", command, env)
         wait_for("argocd-server", lambda: listening(self.argocd_port), 60, self.process("argocd-server"))
 
@@ -201,7 +303,13 @@ def write_kubeconfig(path: Path, server: str, token: str, ca: Path | None) -> No
 
 
 def _jwt(issued: dict[str, Any]) -> str:
-    claims = {"iss": "argocd", "sub": "recovery:apiKey", "jti": issued["id"], "iat": issued["iat"], "nbf": issued["iat"]}
+    claims = {
+        "iss": "argocd",
+        "sub": "recovery:apiKey",
+        "jti": issued["id"],
+        "iat": issued["iat"],
+        "nbf": issued["iat"],
+    }
     parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
     signature = hmac.new(SECRET_KEY.encode(), b".".join(parts), hashlib.sha256).digest()
     return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()

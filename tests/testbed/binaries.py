@@ -59,7 +59,11 @@ def ready() -> Path:
 def crds() -> Path:
     """Argo CD's CRDs, from its module."""
     where = subprocess.run(
-        ["go", "list", "-m", "-f", "{{.Dir}}", "github.com/argoproj/argo-cd/v3"], cwd=SOURCE, check=True, capture_output=True, text=True
+        ["go", "list", "-m", "-f", "{{.Dir}}", "github.com/argoproj/argo-cd/v3"],
+        cwd=SOURCE,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return Path(where.stdout.strip()) / "manifests" / "crds"
 
@@ -68,6 +72,10 @@ def _debian() -> None:
     missing = sorted({package for program, package in DEBIAN.items() if shutil.which(program) is None})
     if missing:
         say(f"installing {', '.join(missing)} ...")
-        quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "check": True, "stdout": subprocess.DEVNULL}
+        quiet = {
+            "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            "check": True,
+            "stdout": subprocess.DEVNULL,
+        }
         subprocess.run(["apt-get", "update", "-qq"], **quiet)
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], **quiet)

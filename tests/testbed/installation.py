@@ -28,11 +28,14 @@ def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
         text = text.replace(f"{ACCOUNT}-workloads", f"{ACCOUNT}-workloads-{namespace}")
         # Roles in argocd would overwrite each other.
         parts = [
-            part.replace(f"name: {ACCOUNT}\n", f"name: {ACCOUNT}-{namespace}\n") if "namespace: argocd\n" in part and "kind: Role" in part else part
+            part.replace(f"name: {ACCOUNT}\n", f"name: {ACCOUNT}-{namespace}\n")
+            if "namespace: argocd\n" in part and "kind: Role" in part
+            else part
             for part in text.split("\n---\n")
         ]
         parts = [
-            part.replace(f"kind: ServiceAccount\n  name: {ACCOUNT}-{namespace}\n", f"kind: ServiceAccount\n  name: {ACCOUNT}\n") for part in parts
+            part.replace(f"kind: ServiceAccount\n  name: {ACCOUNT}-{namespace}\n", f"kind: ServiceAccount\n  name: {ACCOUNT}\n")
+            for part in parts
         ]
         bed.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text="\n---\n".join(parts))
     bed.established("recoveries.recovery.gitops.dev")
@@ -55,7 +58,11 @@ class Controller:
         log = bed.folder / f"controller-{namespace}-{self.port}.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("RECOVERY_", "ARGOCD_", "KUBE"))}
         command = [str(Path(sys.executable).parent / "recovery"), "run"]
-        self.process = Process(f"controller in {namespace}", ["env", "-i", *(f"{k}={v}" for k, v in {**clean, **settings}.items()), *command], log)
+        self.process = Process(
+            f"controller in {namespace}",
+            ["env", "-i", *(f"{k}={v}" for k, v in {**clean, **settings}.items()), *command],
+            log,
+        )
 
     def start(self, *, ready: bool = True) -> Controller:
         """Start it, and wait until it is ready."""

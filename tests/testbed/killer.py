@@ -49,16 +49,22 @@ class Killer:
             self._fire()
             raise web.HTTPServiceUnavailable
         syncs = request.method == "PATCH" and "/applications/" in request.path and b'"operation"' in body
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length", "transfer-encoding", "accept-encoding")}
+        headers = {
+            k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length", "transfer-encoding", "accept-encoding")
+        }
         timeout = aiohttp.ClientTimeout(total=None)
-        async with self._session.request(request.method, self._upstream + request.path_qs, data=body or None, headers=headers, timeout=timeout) as answer:
+        async with self._session.request(
+            request.method, self._upstream + request.path_qs, data=body or None, headers=headers, timeout=timeout
+        ) as answer:
             if syncs and self._when == "before":
                 await answer.read()
                 self._fire()
                 raise web.HTTPServiceUnavailable
             if syncs:
                 self._armed = True
-            response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.headers.get("Content-Type", "application/json")})
+            response = web.StreamResponse(
+                status=answer.status, headers={"Content-Type": answer.headers.get("Content-Type", "application/json")}
+            )
             await response.prepare(request)
             try:
                 async for chunk in answer.content.iter_any():

@@ -32,10 +32,12 @@ class Kubelet:
     async def run(self) -> None:
         """Until cancelled."""
         with contextlib.suppress(KubeError):
-            await self._client.create(NODES, "", {"metadata": {"name": NODE}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+            await self._client.create(
+                NODES, "", {"metadata": {"name": NODE}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+            )
         # Admission taints every new node as not ready, and no node controller runs here that would take it off.
         await self._client.patch(NODES, "", NODE, {"spec": {"taints": None}})
-        await Reflector(self._client, PODS, "", lambda raw: msgspec.json.decode(raw), self, self._clock).run()
+        await Reflector(self._client, PODS, "", msgspec.json.decode, self, self._clock).run()
 
     def put(self, pod: dict[str, Any]) -> None:
         """A pod, new or changed."""
@@ -66,7 +68,12 @@ class Kubelet:
         await self._client._request("DELETE", PODS.path(meta["namespace"], meta["name"]), "delete", {"gracePeriodSeconds": 0})
 
     async def _bind(self, meta: dict[str, Any]) -> None:
-        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": meta["name"]}, "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": meta["name"]},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": NODE},
+        }
         await self._client._request("POST", PODS.path(meta["namespace"], meta["name"]) + "/binding", "create", body)
 
     async def _live(self, pod: dict[str, Any]) -> None:
@@ -76,7 +83,10 @@ class Kubelet:
         await asyncio.sleep(1)
         now = stamp(self._clock.now())
         ready = tag.startswith(("ready", "v")) or (tag == "crash-until-restart" and restarted)
-        waiting = {"reason": "ImagePullBackOff" if tag == "missing" else "CrashLoopBackOff", "message": f"back-off: image {container['image']}"}
+        waiting = {
+            "reason": "ImagePullBackOff" if tag == "missing" else "CrashLoopBackOff",
+            "message": f"back-off: image {container['image']}",
+        }
         state = {"running": {"startedAt": now}} if ready else {"waiting": waiting}
         condition = {"status": "True" if ready else "False", "lastTransitionTime": now}
         status = {
@@ -84,7 +94,14 @@ class Kubelet:
             "startTime": now,
             "conditions": [{"type": kind, **condition} for kind in ("Ready", "ContainersReady")],
             "containerStatuses": [
-                {"name": container["name"], "image": container["image"], "imageID": "", "ready": ready, "restartCount": 0 if ready else 3, "state": state}
+                {
+                    "name": container["name"],
+                    "image": container["image"],
+                    "imageID": "",
+                    "ready": ready,
+                    "restartCount": 0 if ready else 3,
+                    "state": state,
+                }
             ],
         }
         path = PODS.path(meta["namespace"], meta["name"]) + "/status"

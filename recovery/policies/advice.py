@@ -1,0 +1,38 @@
+"""What is no error in a policy file, and still worth knowing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from recovery.model.duration import spell
+from recovery.model.policy import Mode, Policy
+from recovery.policies.grammar import Document
+
+_ALL = "a log line and an Event are all"
+_SHORT = timedelta(seconds=30)
+
+
+def advice(document: Document, policies: list[Policy]) -> tuple[str, ...]:
+    """One sentence a thing, the policies' in the file's order."""
+    told = [f"policy {policy.name}: {words}" for policy in policies for words in _on(policy)]
+    if document.guards.storm or document.guards.windows or document.guards.budget.destructive_per_hour:
+        told.append("guards: storm, windows and destructive_per_hour are read and not judged yet")
+    if not policies:
+        told.append("there are no policies: nothing will ever be done")
+    return tuple(told)
+
+
+def _on(policy: Policy) -> list[str]:
+    told = []
+    if policy.not_evaluated:
+        told.append(f"not evaluated: {policy.not_evaluated}")
+    named = sorted({c for step in policy.actions for c in getattr(step.parameters, "channels", ())} | set(policy.channels))
+    if named:
+        told.append(f"channels {', '.join(named)} have to be keys of the Secret recovery-channels; else {_ALL}")
+    elif any(step.traits.speaks for step in policy.actions):
+        told.append(f"it tells people, but no channel is named here or in defaults.channels: {_ALL}")
+    if Mode.approve in (policy.mode, *(step.mode for step in policy.actions)):
+        told.append("mode approve: `recovery approve` is not built yet, so it holds back like observe")
+    if policy.condition.duration < _SHORT:
+        told.append(f"acts after {spell(policy.condition.duration)}; every ordinary sync is OutOfSync or Progressing for longer")
+    return told
