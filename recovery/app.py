@@ -196,6 +196,7 @@ class App:
     async def _keep_checkpoint(self) -> None:
         while True:
             await self._clock.sleep(EVERY)
+            self.store.ripen()
             await self._save()
 
     async def _save(self) -> None:

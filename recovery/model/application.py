@@ -71,7 +71,7 @@ class Condition(Struct, frozen=True, gc=False):
     since: datetime | None = None
 
 
-class Operation(Struct, frozen=True):
+class Operation(Struct, frozen=True, gc=False):
     """The last operation's state, and whose it was."""
 
     phase: Phase
@@ -101,7 +101,7 @@ class Requested(Struct, frozen=True, gc=False):
     automated: bool = False
 
 
-class Deploy(Struct, frozen=True):
+class Deploy(Struct, frozen=True, gc=False):
     """The newest entry of ``status.history``."""
 
     id: int
@@ -143,7 +143,7 @@ class Hold(Struct, frozen=True, rename="camel"):
     since: datetime | None = None
 
 
-class Application(Struct, frozen=True):
+class Application(Struct, frozen=True, gc=False):
     """One Application as last seen. Times are UTC; absent or absurd fields read as None, empty or Unknown."""
 
     namespace: str

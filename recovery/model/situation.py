@@ -11,7 +11,7 @@ from recovery.model.policy import Policies, Step
 from recovery.model.recovery import Recovery
 
 
-class Good(Struct, frozen=True):
+class Good(Struct, frozen=True, gc=False):
     """A deploy that was seen Synced and Healthy for the soak time: a place to go back to."""
 
     history_id: int
@@ -19,7 +19,7 @@ class Good(Struct, frozen=True):
     seen: datetime
 
 
-class Sight(Struct, frozen=True, omit_defaults=True):
+class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     """What we remember of a subject between two looks; kept in the checkpoint."""
 
     uid: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from fnmatch import fnmatchcase
 
 from msgspec import structs
@@ -15,6 +16,8 @@ from recovery.model.policy import Policies
 from recovery.model.situation import Sight
 
 Name = tuple[str, str]
+_NONE: dict[str, datetime] = {}
+"""One empty mapping for all that are well: most of a fleet, and a good part of its memory."""
 
 
 class Store:
@@ -39,6 +42,8 @@ class Store:
         """UIDs whose sight changed since the checkpoint was written."""
         self.inherited: set[str] = set()
         """UIDs that are inherited and not yet well."""
+        self.soaking: dict[str, Name] = {}
+        """UIDs whose revision is on its way into the ledger, and where they are."""
         self.policies: Policies | None = None
         self.fresh_from = clock.now()
         self.inheriting = False
@@ -90,6 +95,15 @@ class Store:
             if sight is not None and sight.clocks:
                 yield app, sight
 
+    def ripen(self) -> None:
+        """Take into the ledger what has been well for long enough, also where no change told of it."""
+        for uid, name in list(self.soaking.items()):
+            app = self.applications.get(name)
+            if app is None or app.uid != uid:
+                del self.soaking[uid]
+            else:
+                self._track(app)
+
     def unwell(self, app: Application) -> bool:
         """Does any policy's condition hold for it now?"""
         policies = self.policies.policies if self.policies else ()
@@ -101,9 +115,15 @@ class Store:
         old = self.sights.get(app.uid)
         new = track(old, app, self.policies, self._clock.now(), self.fresh_from, self.inheriting)
         if new != old:
+            if not new.clocks:
+                new = structs.replace(new, clocks=_NONE)
             self.sights[app.uid] = new
             self.dirty.add(app.uid)
         (self.inherited.add if new.inherited else self.inherited.discard)(app.uid)
+        if new.soaking is None:
+            self.soaking.pop(app.uid, None)
+        else:
+            self.soaking[app.uid] = (app.namespace, app.name)
 
     def _forget(self, uid: str) -> None:
         if self.sights.pop(uid, None) is not None:

@@ -197,6 +197,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
     health, sync, history = status.health or _HealthStatus(), status.sync or _SyncStatus(), status.history or []
     resources = status.resources or []
     hold, unreadable = _held(annotations.get(HOLD))
+    revisions = _revisions(sync.revision, sync.revisions)
     well = sync.status == "Synced" and health.status == "Healthy"
     return model.Application(
         namespace=intern(meta.namespace),
@@ -219,15 +220,15 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         auto_prune=bool(automated and automated.prune),
         self_heal=bool(automated and automated.self_heal),
         sync=model.Sync(sync.status or "Unknown"),
-        revisions=_revisions(sync.revision, sync.revisions),
+        revisions=revisions,
         health=model.Health(health.status or "Unknown"),
         health_since=_time(health.last_transition_time),
         conditions=tuple(
             model.Condition(intern(c.type), redact(c.message, 500), _time(c.last_transition_time)) for c in status.conditions or ()
         ),
         requested=_requested(wire.operation),
-        operation=_operation(status.operation_state, brief=well),
-        deploy=_deploy(history[-1]) if history else None,
+        operation=_operation(status.operation_state, revisions, brief=well),
+        deploy=_deploy(history[-1], revisions) if history else None,
         history=tuple(h.id for h in history),
         resources=len(resources),
         control_plane=any(
@@ -289,7 +290,7 @@ def _ours(operation: _Operation | None) -> str:
     return next((i.value for i in (operation.info if operation else None) or () if i.name == INFO), "")
 
 
-def _operation(state: _OperationState | None, *, brief: bool) -> model.Operation | None:
+def _operation(state: _OperationState | None, wanted: tuple[str, ...], *, brief: bool) -> model.Operation | None:
     if state is None:
         return None
     by = (state.operation.initiated_by if state.operation else None) or _InitiatedBy()
@@ -301,7 +302,7 @@ def _operation(state: _OperationState | None, *, brief: bool) -> model.Operation
         message="" if brief else redact(state.message, 1000),
         started_at=_time(state.started_at),
         finished_at=_time(state.finished_at),
-        revisions=_revisions(result.revision, result.revisions),
+        revisions=_shared(_revisions(result.revision, result.revisions), wanted),
         automated=bool(by.automated),
         username=intern(by.username or ""),
         recovery=_ours(state.operation),
@@ -309,8 +310,13 @@ def _operation(state: _OperationState | None, *, brief: bool) -> model.Operation
     )
 
 
-def _deploy(entry: _History) -> model.Deploy:
-    return model.Deploy(entry.id, _revisions(entry.revision, entry.revisions), _time(entry.deployed_at))
+def _deploy(entry: _History, wanted: tuple[str, ...]) -> model.Deploy:
+    return model.Deploy(entry.id, _shared(_revisions(entry.revision, entry.revisions), wanted), _time(entry.deployed_at))
+
+
+def _shared(revisions: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """In most of a fleet all three are equal: kept once."""
+    return wanted if revisions == wanted else revisions
 
 
 def _parent(tracking: str, meta: _Meta) -> str:
