@@ -19,6 +19,8 @@ from recovery.model.situation import Situation
 
 TELL_AFTER = timedelta(minutes=30)
 """Held back this long, people are told once."""
+SETTLES_WITHIN = timedelta(minutes=5)
+"""Argo CD goes on writing about a failure for a while (retries, conditions): until then its picture is only taken."""
 REOPEN_AFTER = timedelta(hours=1)
 """A stalled recovery reopens for a new failure at most this often."""
 CHRONIC = 3
@@ -128,6 +130,9 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
     now, last = situation.now, recovery.stalls[-1] if recovery.stalls else recovery.opened_at
     if fingerprint(situation.subject) == recovery.fingerprint:
         return Decision(Kind.Stall, policy.name, recovery.reason, recovery.message, recovery=recovery)
+    if now < last + SETTLES_WITHIN:
+        kept = structs.replace(recovery, fingerprint=fingerprint(situation.subject))
+        return Decision(Kind.Stall, policy.name, recovery.reason, recovery.message, last + SETTLES_WITHIN, recovery=kept)
     times = _stalls(situation, recovery)
     if times >= CHRONIC:
         message = f"stalled {times} times in 7 days: chronic, left to people"

@@ -80,8 +80,7 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
         return None
     due = since + policy.condition.duration
     if situation.now < due:
-        lasted = spell(situation.now - since)
-        message = f"{policy.condition} for {lasted}, not yet for {spell(policy.condition.duration)}"
+        message = f"{policy.condition} since {since:%H:%M:%S} UTC; acts at {due:%H:%M:%S} if it lasts {spell(policy.condition.duration)}"
         return Decision(Kind.Wait, policy.name, "Pending", message, due)
     if first:
         message = f"policy {first} is at work on it"
@@ -99,7 +98,11 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
 def _relapse(situation: Situation, policy: Policy, since: datetime) -> Recovery | None:
     for past in reversed(situation.past):
         if past.policy == policy.name and past.phase is RecoveryPhase.Resolved and past.resolved_at:
-            return past if since - past.resolved_at <= policy.reset_after else None
+            # Rolled back, given back, and ill again: that is the next deploy's doing, and a new incident.
+            redeployed = situation.subject.hold is None and any(
+                s.action == "rollback" and s.outcome is StepOutcome.Succeeded for s in past.steps
+            )
+            return past if since - past.resolved_at <= policy.reset_after and not redeployed else None
     return None
 
 

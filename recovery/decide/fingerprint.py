@@ -28,7 +28,9 @@ def fingerprint(app: Application) -> str:
 
     Health is left out: it flaps while the cause stands. So are revisions: a new commit alone is not a new failure.
     """
-    signs = {f"{c.type}: {normalised(c.message)}" for c in app.conditions if c.type.endswith("Error")}
+    errors = (c for c in app.conditions if c.type.endswith("Error"))
+    # Auto-sync's own report of a failed operation comes and goes with it, and says nothing that the operation does not.
+    signs = {f"{c.type}: {normalised(c.message)}" for c in errors if not c.message.startswith("Failed last sync attempt")}
     if app.operation and app.operation.failures:
         signs |= {normalised(failure) for failure in app.operation.failures}
     elif app.operation and app.operation.phase.over:

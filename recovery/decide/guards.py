@@ -15,6 +15,8 @@ from recovery.model.situation import Situation
 
 MANY_INHERITED = 5
 """More unwell subjects than this at a first install, and nothing is touched until a person says so."""
+UNCOMPARED_WITHIN = timedelta(seconds=30)
+"""An operation that has just ended shows in the sync status only after the next comparison, seconds later."""
 REFRESH_EVERY = timedelta(seconds=10)
 """One of our refreshes for each repository in this time."""
 
@@ -121,7 +123,8 @@ def owner_intent(a: Asked) -> str:
             return ""  # somebody asked for this revision and did not get it
         ways = "`manual_apps: true` on the sync action, or the annotation recovery.gitops.dev/sync: allowed, lets it be synced"
         return f"auto-sync is off and nobody asked for {short(app.revisions)}: a manual sync policy is a release gate; {ways}"
-    if operation and same and operation.phase is Phase.Succeeded and not app.self_heal and app.sync is Sync.OutOfSync:
+    compared = operation and operation.finished_at and app.reconciled_at and app.reconciled_at > operation.finished_at
+    if operation and same and operation.phase is Phase.Succeeded and compared and not app.self_heal and app.sync is Sync.OutOfSync:
         return f"{short(app.revisions)} was synced and has drifted since, and selfHeal is off: the owner keeps drift"
     return ""
 
@@ -136,6 +139,11 @@ def owner_busy(a: Asked) -> str:
         what = "waits for its retry" if operation.retrying else f"is {operation.phase.value}"
         since = f" since {operation.started_at:%H:%M:%S}" if operation.started_at else ""
         return f"an operation by {_who(operation.username, operation.automated)} {what}{since}: {operation.message[:160]}"
+    if operation and operation.finished_at and not operation.recovery.startswith(mine) and app.sync is not Sync.Synced:
+        ago = a.situation.now - operation.finished_at
+        uncompared = app.reconciled_at is None or app.reconciled_at < operation.finished_at
+        if uncompared and ago < UNCOMPARED_WITHIN:
+            return f"an operation ended {spell(ago)} ago and Argo CD has not compared since"
     rolling = a.situation.application_set
     if rolling and rolling.rolling and (a.step.traits.syncs or a.step.traits.destructive):
         return f"ApplicationSet {rolling.name} syncs its applications itself, step by step (RollingSync)"

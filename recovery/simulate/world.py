@@ -38,11 +38,16 @@ class World:
     async def living(self) -> AsyncIterator[World]:
         """Argo CD and the workloads react while inside."""
         await self.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": "default"}, "spec": {}})
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.argocd.run()), group.create_task(self._kubelet.run())]
+        tasks = [asyncio.create_task(self.argocd.run()), asyncio.create_task(self._kubelet.run())]
+        try:
             yield self
+        finally:
             for task in tasks:
                 task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
     async def policies(self, text: str) -> None:
         """Write the policies ConfigMap."""

@@ -88,7 +88,7 @@ def test_a_condition_is_pending_until_its_duration_has_passed() -> None:
 
     assert (decision.kind, decision.reason) == (Kind.Wait, "Pending")
     assert decision.again_at == NOW + timedelta(minutes=6)
-    assert decision.message == "OutOfSync for 4m, not yet for 10m"
+    assert decision.message == "OutOfSync since 11:56:00 UTC; acts at 12:06:00 if it lasts 10m"
     assert decision.recovery is None
 
 
@@ -230,6 +230,7 @@ def test_a_stalled_recovery_reopens_for_another_failure_at_most_hourly() -> None
     )
 
     early = case.look(timedelta(minutes=10), other)
+    assert case.recovery.limit == 3
     later = case.look(timedelta(hours=1), other)
 
     assert early.kind is Kind.Stall

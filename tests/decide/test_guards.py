@@ -66,7 +66,7 @@ REFUSALS = [
     pytest.param(a_situation(gave_up(unreadable="broken JSON")), "hold", "broken JSON", id="unreadable hold"),
     pytest.param(a_situation(gave_up(auto_sync=False, operation=None)), "owner intent", "release gate", id="manual sync policy"),
     pytest.param(
-        a_situation(gave_up(self_heal=False, operation=Operation(Phase.Succeeded, revisions=(BAD,)))),
+        a_situation(gave_up(self_heal=False, operation=Operation(Phase.Succeeded, finished_at=NOW - timedelta(minutes=5), revisions=(BAD,)))),
         "owner intent",
         "selfHeal is off",
         id="drift kept on purpose",
@@ -79,6 +79,12 @@ REFUSALS = [
         "owner busy",
         "by ada is asked for",
         id="requested by a person",
+    ),
+    pytest.param(
+        a_situation(running(phase=Phase.Succeeded, finished_at=NOW - timedelta(seconds=9), recovery="other/1.1")),
+        "owner busy",
+        "ended 9s ago and Argo CD has not compared since",
+        id="just ended, not compared",
     ),
     pytest.param(
         a_situation(gave_up(application_set="all"), application_set=ApplicationSet("argocd", "all", rolling=True)),

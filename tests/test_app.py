@@ -1,0 +1,365 @@
+"""The whole controller in virtual time: adoption, budgets, faults of the API server, its own start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from recovery.app import App
+from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, EVENTS, RECOVERIES, Body, Resource
+from recovery.kube.errors import Conflict, KubeError, Unavailable
+from recovery.model.application import Health
+from recovery.model.recovery import Note, RecoveryPhase
+from recovery.settings import Settings
+from recovery.simulate import virtual
+from recovery.simulate.manifests import custom, deployment
+from recovery.simulate.world import ARGOCD, OURS, World
+from tests.stage import policies as short_policies
+
+MINUTE = 60.0
+
+
+class Play:
+    """A world, a controller over a client that can fail, and what it told."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.clock = virtual.VirtualClock()
+        self.told: list[Note] = []
+        self.faults: list[Callable[[str, Resource], KubeError | None]] = []
+        self.calls = world.cluster.calls
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.world.cluster, name)
+        if name not in ("list", "get", "create", "update", "patch", "delete"):
+            return method
+
+        async def call(what: Resource, *args: Any, **query: Any) -> Any:
+            for fault in self.faults:
+                if error := fault(name, what):
+                    raise error
+            return await method(what, *args, **query)
+
+        return call
+
+    async def send(self, url: str, note: Note) -> None:
+        self.told.append(note)
+
+    @contextlib.asynccontextmanager
+    async def controller(self, **settings: Any) -> AsyncIterator[App]:
+        app = App(Settings(**settings), self, self.clock, self.send)  # type: ignore[arg-type]
+        task = asyncio.create_task(app.run())
+        await self.clock.sleep(1)
+        try:
+            yield app
+        finally:
+            app.stop()
+            await task
+
+    def touched(self, prefix: str) -> list[Body]:
+        """What the controller wrote to applications of this prefix."""
+        ours = ("recovery.gitops.dev", '"hard"', "gitops-recovery-controller")
+        return [w[4] for w in self.world.cluster.writes if w[1] == APPLICATIONS and w[3].startswith(prefix) and any(word in str(w[4]) for word in ours)]
+
+    def phases(self) -> list[str]:
+        return [r.phase.value for r in self.world.recoveries()]
+
+
+def play(script: Callable[[Play], Awaitable[None]]) -> None:
+    async def inside() -> None:
+        async with World(virtual.VirtualClock()).living() as world:
+            await script(Play(world))
+
+    virtual.run(inside())
+
+
+async def broken(world: World, count: int, prefix: str = "old") -> None:
+    """Applications that are Degraded and stay so."""
+    for number in range(count):
+        await world.application(f"{prefix}-{number}", (deployment(f"{prefix}-{number}", "crash", 5),), project=f"p{number}")
+    await virtual.VirtualClock().sleep(30)
+    assert all(world.seen(f"{prefix}-{n}").health is Health.Degraded for n in range(count))
+
+
+def test_a_messy_fleet_is_left_alone_and_told_of_once() -> None:
+    async def script(p: Play) -> None:
+        await broken(p.world, 40)
+        await p.world.policies(short_policies("old"))
+        async with p.controller():
+            await p.clock.sleep(60 * MINUTE)
+            assert p.phases() == []
+            assert p.touched("old") == []
+        async with p.controller():
+            await p.clock.sleep(10 * MINUTE)
+            assert p.touched("old") == [], "a restart is no second installation"
+
+    play(script)
+
+
+def test_adopt_takes_on_what_was_inherited() -> None:
+    async def script(p: Play) -> None:
+        await broken(p.world, 8)
+        await p.world.policies(short_policies("old", attempts=1))
+        async with p.controller():
+            await p.clock.sleep(5 * MINUTE)
+            assert p.touched("old") == []
+            body = {"metadata": {"annotations": {"recovery.gitops.dev/adopted-at": p.clock.now().isoformat()}}}
+            await p.world.cluster.patch(CONFIG_MAPS, OURS, "recovery-policies", body)
+            await p.clock.sleep(30 * MINUTE)
+            assert len(p.phases()) == 8
+
+    play(script)
+
+
+def test_a_few_inherited_ones_are_recovered_but_never_rolled_back() -> None:
+    async def script(p: Play) -> None:
+        await broken(p.world, 2)
+        await p.world.policies(short_policies("old", attempts=1))
+        async with p.controller():
+            await p.clock.sleep(20 * MINUTE)
+            reasons = {s.reason for r in p.world.recoveries() for s in r.steps if s.action == "rollback"}
+            assert reasons == {"Inherited"}
+            assert set(p.phases()) == {"Stalled"}
+
+    play(script)
+
+
+def test_no_more_recoveries_at_once_than_the_budget_allows() -> None:
+    async def script(p: Play) -> None:
+        text = short_policies("web", attempts=1) + "guards: {budget: {in_flight: 4, per_cluster: 4, per_project: 1}}\n"
+        await p.world.policies(text)
+        most = 0
+
+        def count(what: Resource, kind: str, item: dict[str, Any]) -> None:
+            nonlocal most
+            if what == RECOVERIES:
+                most = max(most, p.phases().count("Remediating"))
+
+        async with p.controller():
+            p.world.cluster.listen(count)
+            for number in range(30):
+                await p.world.application(f"web-{number}", (deployment(f"web-{number}", "crash-until-restart", 5),), project=f"p{number}")
+            await p.clock.sleep(60 * MINUTE)
+        assert most == 4
+        assert p.phases() == ["Resolved"] * 30
+
+    play(script)
+
+
+def test_two_policies_never_work_on_one_application_at_once() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web", attempts=1))
+        async with p.controller():
+            await p.world.application("web-1", (deployment("web-1", "crash", 5), custom("Widget", "w")))
+            for _ in range(200):
+                await p.clock.sleep(5)
+                assert sum(not r.phase.over for r in p.world.recoveries()) <= 1
+
+    play(script)
+
+
+FAULTS = [
+    pytest.param(Unavailable("503", 503), id="503"),
+    pytest.param(Unavailable("no answer"), id="no answer"),
+    pytest.param(Conflict("changed", 409), id="409"),
+]
+
+
+@pytest.mark.parametrize("error", FAULTS)
+def test_an_api_server_that_refuses_every_third_call_delays_and_doubles_nothing(error: KubeError) -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web"))
+        count = 0
+
+        def every_third(verb: str, what: Resource) -> KubeError | None:
+            nonlocal count
+            count += 1
+            return error if count % 3 == 0 and verb in ("create", "update", "patch") else None
+
+        async with p.controller():
+            await p.clock.sleep(5)
+            p.faults.append(every_third)
+            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.clock.sleep(10)
+            await p.world.install("Widget")
+            await p.clock.sleep(10 * MINUTE)
+        assert p.phases() == ["Resolved"]
+        assert len(p.world.raw("web-1")["status"]["history"]) == 1
+
+    play(script)
+
+
+def test_nothing_is_done_while_the_fleet_is_not_heard_of() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web"))
+        async with p.controller() as app:
+            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.clock.sleep(5)
+            await p.world.install("Widget")
+            p.faults.append(lambda verb, what: Unavailable("no answer"))
+            p.world.cluster.compact()
+            await p.clock.sleep(5 * MINUTE)
+            assert p.touched("web") == []
+            assert app.views.ready() != ()
+            p.faults.clear()
+            await p.clock.sleep(5 * MINUTE)
+            assert app.views.ready() == ()
+        assert p.phases() == ["Resolved"]
+
+    play(script)
+
+
+def test_without_policies_it_is_not_ready_and_says_why() -> None:
+    async def script(p: Play) -> None:
+        async with p.controller() as app:
+            await p.clock.sleep(30)
+            assert app.views.ready()[0] == "no policies: the ConfigMap is not there; create it in gitops-system with a key policies.yaml"
+            await p.world.policies("recovery_policies: [{}]")
+            await p.clock.sleep(1)
+            assert "'actions' is missing" in app.views.ready()[0]
+            assert [e["reason"] for e in p.world.cluster.every(EVENTS)] == ["PoliciesRefused"]
+            await p.world.policies(short_policies("web"))
+            await p.clock.sleep(5)
+            assert app.views.ready() == ()
+
+    play(script)
+
+
+def test_a_missing_crd_is_waited_for() -> None:
+    async def script(p: Play) -> None:
+        p.world.cluster._absent.add("recoveries")
+        await p.world.policies(short_policies("web"))
+        async with p.controller() as app:
+            await p.clock.sleep(30)
+            assert any(reason.startswith("recoveries in gitops-system: not listed yet") for reason in app.views.ready())
+            p.world.cluster.install("recoveries")
+            await p.clock.sleep(60)
+            assert app.views.ready() == ()
+
+    play(script)
+
+
+def test_an_application_that_cannot_be_read_is_named_and_the_others_are_not_harmed() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web"))
+        await p.world.cluster.create(APPLICATIONS, ARGOCD, {"metadata": {"name": "absurd"}, "spec": {"project": 3, "source": {"repoURL": "x"}, "destination": {}}})
+        async with p.controller() as app:
+            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.clock.sleep(5)
+            await p.world.install("Widget")
+            await p.clock.sleep(5 * MINUTE)
+            assert b'recovery_unreadable_objects{stream="applications in argocd"} 1.0' in app.views.metrics()
+        assert p.phases() == ["Resolved"]
+
+    play(script)
+
+
+def test_names_of_253_characters() -> None:
+    async def script(p: Play) -> None:
+        name = "web-" + "x" * 249
+        await p.world.policies(short_policies("web"))
+        async with p.controller():
+            await p.world.application(name, (deployment("web"), custom("Widget", "w")))
+            await p.clock.sleep(5)
+            await p.world.install("Widget")
+            await p.clock.sleep(5 * MINUTE)
+        (recovery,) = p.world.recoveries()
+        assert recovery.phase is RecoveryPhase.Resolved
+        assert len(recovery.name) == 51
+
+    play(script)
+
+
+def test_a_deleted_application_closes_its_recovery() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web"))
+        async with p.controller():
+            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.clock.sleep(60)
+            await p.world.cluster.delete(APPLICATIONS, ARGOCD, "web-1")
+            await p.clock.sleep(60)
+        assert p.phases() == ["Superseded"]
+
+    play(script)
+
+
+def test_a_recovery_deleted_by_hand_is_not_resurrected_by_the_running_one() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web", attempts=1))
+        async with p.controller():
+            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.clock.sleep(5 * MINUTE)
+            (stalled,) = p.world.recoveries()
+            assert stalled.phase is RecoveryPhase.Stalled
+            await p.world.cluster.delete(RECOVERIES, OURS, stalled.name)
+            await p.clock.sleep(5 * MINUTE)
+            # The illness lasts: the same incident may be opened once more under its own name, and stalls again.
+            assert [(r.name, r.phase) for r in p.world.recoveries()] == [(stalled.name, RecoveryPhase.Stalled)]
+
+    play(script)
+
+
+def test_what_is_seen_in_metrics_and_answers() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web"))
+        async with p.controller() as app:
+            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.clock.sleep(8)
+            pending = app.views.recoveries()["pending"]
+            assert [(row["subject"], row["reason"]) for row in pending] == [("argocd/web-1", "Pending")]
+            assert b'recovery_pending_conditions{policy="application-sync-failure"} 1.0' in app.views.metrics()
+            await p.world.install("Widget")
+            await p.clock.sleep(5 * MINUTE)
+            text = app.views.metrics().decode()
+            assert 'recovery_recoveries{phase="Resolved"} 1.0' in text
+            assert 'recovery_steps_total{action="sync",policy="application-sync-failure",reason="Cured",result="Succeeded"} 1.0' in text
+            assert 'recovery_time_to_recover_seconds_count{policy="application-sync-failure"} 1.0' in text
+            assert "web-1" not in text, "no application's name is a label"
+            assert app.views.explain("argocd", "web-1")["state"].startswith("Synced and Healthy")  # type: ignore[index]
+            assert app.views.explain("argocd", "nobody") is None
+
+    play(script)
+
+
+def test_the_next_revision_that_is_bad_too_leaves_a_hold_that_only_a_person_ends() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web"))
+        async with p.controller():
+            await p.world.application("web-1", (deployment("web-1", "ready", 8),))
+            await p.clock.sleep(5 * MINUTE)
+            for tag in ("missing", "crash"):
+                await p.world.commit("web-1", (deployment("web-1", tag, 8),))
+                await p.clock.sleep(5 * MINUTE)
+                app = p.world.seen("web-1")
+                assert app.hold is not None, tag
+                assert app.health is Health.Healthy
+            assert app.hold.sticky
+            await p.world.commit("web-1", (deployment("web-1", "ready-3", 8),))
+            await p.clock.sleep(10 * MINUTE)
+            assert p.world.seen("web-1").hold == app.hold
+            assert not p.world.seen("web-1").auto_sync
+
+    play(script)
+
+
+def test_a_person_who_switches_auto_sync_on_is_respected() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web"))
+        async with p.controller():
+            await p.world.application("web-1", (deployment("web-1", "ready", 8),))
+            await p.clock.sleep(5 * MINUTE)
+            await p.world.commit("web-1", (deployment("web-1", "missing", 8),))
+            await p.clock.sleep(5 * MINUTE)
+            assert p.world.seen("web-1").hold is not None
+            await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web-1", {"spec": {"syncPolicy": {"automated": {"enabled": True}}}})
+            await p.clock.sleep(10)
+            assert p.world.seen("web-1").hold is None
+            assert p.world.seen("web-1").auto_sync
+
+    play(script)
+
+
