@@ -63,7 +63,11 @@ class Play:
     def touched(self, prefix: str) -> list[Body]:
         """What the controller wrote to applications of this prefix."""
         ours = ("recovery.gitops.dev", '"hard"', "gitops-recovery-controller")
-        return [w[4] for w in self.world.cluster.writes if w[1] == APPLICATIONS and w[3].startswith(prefix) and any(word in str(w[4]) for word in ours)]
+        return [
+            w[4]
+            for w in self.world.cluster.writes
+            if w[1] == APPLICATIONS and w[3].startswith(prefix) and any(word in str(w[4]) for word in ours)
+        ]
 
     def phases(self) -> list[str]:
         return [r.phase.value for r in self.world.recoveries()]
@@ -246,7 +250,9 @@ def test_a_missing_crd_is_waited_for() -> None:
 def test_an_application_that_cannot_be_read_is_named_and_the_others_are_not_harmed() -> None:
     async def script(p: Play) -> None:
         await p.world.policies(short_policies("web"))
-        await p.world.cluster.create(APPLICATIONS, ARGOCD, {"metadata": {"name": "absurd"}, "spec": {"project": 3, "source": {"repoURL": "x"}, "destination": {}}})
+        await p.world.cluster.create(
+            APPLICATIONS, ARGOCD, {"metadata": {"name": "absurd"}, "spec": {"project": 3, "source": {"repoURL": "x"}, "destination": {}}}
+        )
         async with p.controller() as app:
             await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
             await p.clock.sleep(5)
@@ -361,5 +367,3 @@ def test_a_person_who_switches_auto_sync_on_is_respected() -> None:
             assert p.world.seen("web-1").auto_sync
 
     play(script)
-
-

@@ -24,5 +24,5 @@ def test_scenario(path: Path, pytestconfig: pytest.Config) -> None:
 
 @pytest.mark.parametrize("line", ["fly to the moon", "run", "run for-ever", "commit"])
 def test_a_line_that_is_no_command_is_named(line: str) -> None:
-    with pytest.raises(BadScenario, match=line.split()[0]):
+    with pytest.raises(BadScenario, match=line.split(maxsplit=1)[0]):
         replay(line, ROOT)

@@ -104,7 +104,9 @@ def _applications(name: str) -> tuple[list[Application], dict[str, str]]:
     except OSError as error:
         raise Refused(f"{name}: {error.strerror}") from error
     try:
-        items = wire.listed(raw).items or [msgspec.Raw(raw)]
+        items = wire.listed(raw).items
+        if not items and b'"items"' not in raw:
+            items = [msgspec.Raw(raw)]  # one Application, not a list
     except wire.Unreadable as error:
         raise Refused(f"{name}: not a JSON list of Applications: {error}") from error
     apps: list[Application] = []

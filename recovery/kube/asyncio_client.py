@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -168,6 +169,15 @@ def _in_a_pod() -> bool:
     return Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists()
 
 
+def _file(kubeconfig: str) -> str:
+    """The first of the files that kubectl would read (KUBECONFIG may list several)."""
+    wanted = kubeconfig or str(Path.home() / ".kube" / "config")
+    for name in wanted.split(os.pathsep):
+        if name and Path(name).is_file():
+            return name
+    raise Unavailable(f"no kubeconfig at {wanted}, and this is not a Pod")
+
+
 async def connect(kubeconfig: str = "") -> AsyncioClient:
     """Connect as a Pod does, or as kubectl does from ``kubeconfig``, KUBECONFIG or ~/.kube/config.
 
@@ -182,7 +192,7 @@ async def connect(kubeconfig: str = "") -> AsyncioClient:
         if not kubeconfig and _in_a_pod():
             config.load_incluster_config(client_configuration=configuration)
         else:
-            await config.load_kube_config(config_file=kubeconfig or None, client_configuration=configuration)
+            await config.load_kube_config(config_file=_file(kubeconfig), client_configuration=configuration)
         api = client.ApiClient(configuration)
     except (config.ConfigException, OSError, ssl.SSLError, ValueError, TypeError, KeyError) as error:
         raise Unavailable(f"no usable Kubernetes configuration: {error}") from error

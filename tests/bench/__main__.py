@@ -41,7 +41,9 @@ def main() -> int:
     print(f"{'CPU a change, ms':<26}" + "".join(f"{r.cpu_change_ms:>12.2f}" for r in runs))
     print(f"{'reaction p50, s':<26}" + "".join(f"{_at(r.reactions, 0.5):>12.2f}" for r in runs))
     print(f"{'reaction p99, s':<26}" + "".join(f"{_at(r.reactions, 0.99):>12.2f}" for r in runs))
-    print(f"a further application: {further:.2f} KiB; a change at 10,000 costs {large.cpu_change_ms / small.cpu_change_ms:.2f} of one at 100")
+    print(
+        f"a further application: {further:.2f} KiB; a change at 10,000 costs {large.cpu_change_ms / small.cpu_change_ms:.2f} of one at 100"
+    )
     if large.peak_mib > LIMIT_MIB or further > 4:
         print(f"FAILED: at most {LIMIT_MIB} MiB in all and 4 KiB a further application", file=sys.stderr)
         return 1
@@ -60,7 +62,12 @@ def measure(count: int) -> Run:
         clusters, users = [{"name": "b", "cluster": {"server": url}}], [{"name": "b", "user": {}}]
         config.write_text(json.dumps({"current-context": "b", "contexts": [context], "clusters": clusters, "users": users}))
         listen = free_port()
-        env = {"KUBECONFIG": str(config), "RECOVERY_LISTEN": f"127.0.0.1:{listen}", "RECOVERY_NAMESPACE": "gitops-system", "RECOVERY_LOG_FORMAT": "json"}
+        env = {
+            "KUBECONFIG": str(config),
+            "RECOVERY_LISTEN": f"127.0.0.1:{listen}",
+            "RECOVERY_NAMESPACE": "gitops-system",
+            "RECOVERY_LOG_FORMAT": "json",
+        }
         controller = Process("controller", [str(BIN / "recovery"), "run"], Path(folder) / "log", env).start()
         try:
             wait_for("ready", lambda: _ready(listen), 120, controller)

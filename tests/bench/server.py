@@ -34,10 +34,16 @@ guards: {budget: {in_flight: 100000, per_cluster: 100000, per_project: 100000}}
 def application(number: int, version: int, health: str) -> bytes:
     """About 26 KB, most of it what a controller does not need."""
     resources = [
-        {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": f"ns-{number}", "name": f"workload-{i}", "status": "Synced"} for i in range(60)
+        {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": f"ns-{number}", "name": f"workload-{i}", "status": "Synced"}
+        for i in range(60)
     ]
     history = [
-        {"id": i, "revision": f"{number:020x}{i:020x}", "deployedAt": "2026-03-01T10:00:00Z", "source": {"repoURL": f"https://git.example/{number}.git"}}
+        {
+            "id": i,
+            "revision": f"{number:020x}{i:020x}",
+            "deployedAt": "2026-03-01T10:00:00Z",
+            "source": {"repoURL": f"https://git.example/{number}.git"},
+        }
         for i in range(10)
     ]
     source = {"repoURL": f"https://git.example/{number}.git", "path": "deploy", "targetRevision": "HEAD"}
@@ -101,7 +107,9 @@ class Bench(Face):
         more = str(start + limit) if start + limit < len(self.items) else ""
         meta = json.dumps({"resourceVersion": str(self.version), "continue": more})
         page = b",".join(self.items[start : start + limit])
-        return web.Response(body=b'{"kind":"ApplicationList","metadata":' + meta.encode() + b',"items":[' + page + b"]}", content_type="application/json")
+        return web.Response(
+            body=b'{"kind":"ApplicationList","metadata":' + meta.encode() + b',"items":[' + page + b"]}", content_type="application/json"
+        )
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})

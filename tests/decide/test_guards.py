@@ -66,7 +66,9 @@ REFUSALS = [
     pytest.param(a_situation(gave_up(unreadable="broken JSON")), "hold", "broken JSON", id="unreadable hold"),
     pytest.param(a_situation(gave_up(auto_sync=False, operation=None)), "owner intent", "release gate", id="manual sync policy"),
     pytest.param(
-        a_situation(gave_up(self_heal=False, operation=Operation(Phase.Succeeded, finished_at=NOW - timedelta(minutes=5), revisions=(BAD,)))),
+        a_situation(
+            gave_up(self_heal=False, operation=Operation(Phase.Succeeded, finished_at=NOW - timedelta(minutes=5), revisions=(BAD,)))
+        ),
         "owner intent",
         "selfHeal is off",
         id="drift kept on purpose",

@@ -1,0 +1,164 @@
+"""The commands as a person runs them: what they print, their exit codes, and no traceback ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+RECOVERY = str(Path(sys.executable).parent / "recovery")
+
+
+def recovery(*words: str, text: str | bytes = "", **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("RECOVERY_", "ARGOCD_", "KUBE"))}
+    raw = text if isinstance(text, bytes) else text.encode()
+    done = subprocess.run([RECOVERY, *words], input=raw, capture_output=True, env={**clean, **env}, timeout=60, cwd=ROOT)
+    result = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    assert "Traceback" not in result.stderr + result.stdout
+    return result
+
+
+def test_check_praises_the_shipped_policies() -> None:
+    done = recovery("check", "config/policies.yaml")
+
+    assert done.returncode == 0
+    assert "application-health-degraded: Degraded for 5m: restart (resources: [Deployment, StatefulSet]), then rollback" in done.stdout
+    assert "warning: policy cluster-connection-failure: not evaluated: cluster conditions are not built yet" in done.stdout
+
+
+def test_check_tells_all_that_is_wrong_with_place_and_mend(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("recovery_policies:\n- name: a\n  condition: {type: application, status: OutOfSnyc}\n  actions: [{type: restrat}]\n")
+
+    done = recovery("check", str(bad), "config/policies.yaml")
+
+    assert done.returncode == 1
+    assert f"{bad}:3:42: error: recovery_policies[0].condition.status: unknown word 'OutOfSnyc', did you mean 'OutOfSync'?" in done.stdout
+    assert f"{bad}:4:20: error: recovery_policies[0].actions[0].type: unknown action 'restrat', did you mean 'restart'?" in done.stdout
+
+
+def test_check_speaks_json() -> None:
+    done = recovery("check", "-o", "json", "-", text="recovery_policies: 3")
+
+    assert json.loads(done.stdout) == {
+        "file": "-", "line": 1, "column": 20, "path": "recovery_policies", "level": "error", "message": "expected a list, found a whole number '3'",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "code", "says"),
+    [
+        pytest.param(("check", "/no/such/file"), "", 2, "/no/such/file: No such file or directory", id="no file"),
+        pytest.param(("check", "/tmp"), "", 2, "Is a directory", id="a directory"),
+        pytest.param(("check", "-"), b"\x00\xff" * 100, 1, "not a text file", id="binary"),
+        pytest.param(("check", "-"), "x" * 20_000_000, 1, "a policy file has at most 262,144", id="20 MB"),
+        pytest.param(("plan", "-f", "-"), "", 2, "not a JSON list of Applications", id="an empty fleet file"),
+        pytest.param(("plan", "-f", "-"), "[1, 2]", 2, "not a JSON list of Applications", id="not a fleet"),
+        pytest.param(("plan", "-f", "-"), '{"items": [{"kind": "Pod", "metadata": {"name": "a"}}]}', 2, "no Application in it", id="pods"),
+        pytest.param(("plan", "-f", "-", "-p", "/no/such"), '{"items": []}', 2, "/no/such: No such file", id="no policies"),
+        pytest.param(("release",), "", 2, "name one application, or say --all", id="release what?"),
+        pytest.param(("fly",), "", 2, "No such command", id="no such command"),
+    ],
+)
+def test_bad_input(words: tuple[str, ...], text: str | bytes, code: int, says: str) -> None:
+    done = recovery(*words, text=text)
+
+    assert done.returncode == code
+    assert says in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", [("status",), ("adopt",), ("release", "cart")])
+def test_an_unreachable_cluster_is_exit_code_three(words: tuple[str, ...], tmp_path: Path) -> None:
+    config = {
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "users": [{"name": "x", "user": {}}],
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+
+    for kubeconfig in (str(path), str(tmp_path / "missing")):
+        done = recovery(*words, KUBECONFIG=kubeconfig, HOME=str(tmp_path))
+        assert done.returncode == 3, done.stderr
+        assert done.stderr.startswith("recovery: ")
+
+
+def test_an_environment_that_cannot_be_used_is_named() -> None:
+    done = recovery("run", RECOVERY_INTERVAL="soon", MAX_RECOVERY_ATTEMPTS="many")
+
+    assert done.returncode == 2
+    assert "RECOVERY_INTERVAL: 'soon' is not a Go duration" in done.stderr
+    assert "MAX_RECOVERY_ATTEMPTS: 'many' is not a whole number" in done.stderr
+
+
+def test_the_schema_is_one_that_accepts_the_shipped_policies() -> None:
+    schema = json.loads(recovery("schema").stdout)
+
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    action = schema["$defs"]["ActionText"]
+    assert "restart" in action["properties"]["type"]["enum"]
+    assert schema["$defs"]["PolicyText"]["additionalProperties"] is False
+    assert schema["$defs"]["ConditionText"]["properties"]["duration"]["pattern"]
+
+
+def fleet(*apps: dict[str, Any]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": apps})
+
+
+def exported(name: str, **status: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": name, "namespace": "argocd", "uid": f"uid-{name}", "resourceVersion": "1"},
+        "spec": {
+            "project": "shop",
+            "source": {"repoURL": "https://git.example/x.git"},
+            "destination": {"server": "https://kubernetes.default.svc"},
+            "syncPolicy": {"automated": {}},
+        },
+        "status": {
+            "sync": {"status": "Synced", "revision": "abc"},
+            "health": {"status": "Healthy"},
+            "resources": [{"kind": "Deployment", "name": name}],
+            **status,
+        },
+    }
+
+
+def test_plan_shows_what_would_be_done_and_what_refused() -> None:
+    failed = {"phase": "Failed", "finishedAt": "2026-03-01T00:00:00Z", "syncResult": {"revision": "def"}}
+    gave_up = exported("cart", sync={"status": "OutOfSync", "revision": "def"}, operationState=failed)
+    manual = exported("gate", sync={"status": "OutOfSync", "revision": "def"})
+    manual["spec"]["syncPolicy"] = {}
+    sick = exported("api", health={"status": "Degraded", "lastTransitionTime": "2026-03-01T00:00:00Z"})
+
+    done = recovery("plan", "-f", "-", "-o", "json", text=fleet(gave_up, manual, sick, exported("well")))
+
+    rows = {row["application"]: row for row in json.loads(done.stdout)["rows"]}
+    assert done.returncode == 0
+    assert rows["argocd/cart"]["message"] == "would refresh (hard: true)"
+    assert rows["argocd/gate"]["verdict"] == "refuse"
+    assert "release gate" in rows["argocd/gate"]["message"]
+    assert rows["argocd/api"]["message"] == "would restart (resources: [Deployment, StatefulSet])"
+    assert "argocd/well" not in rows
+    assert json.loads(done.stdout)["well"] == 1
+
+
+def test_plan_is_a_table_for_people() -> None:
+    sick = exported("api", health={"status": "Degraded", "lastTransitionTime": "2026-03-01T00:00:00Z"})
+
+    done = recovery("plan", "-f", "-", text=fleet(sick, exported("well")))
+
+    assert "argocd/api" in done.stdout
+    assert "2 applications: 1 would be acted on, 0 are pending, 0 refused, 1 without a matching condition" in done.stdout
+
+
+def test_version() -> None:
+    assert recovery("--version").stdout.strip() == "0.1.0"

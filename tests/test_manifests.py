@@ -1,0 +1,129 @@
+"""What is installed is what the requirement names, and no more than what is used."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+BASE = ROOT / "manifests" / "base"
+
+
+def objects(path: Path) -> list[dict[str, Any]]:
+    return [d for d in yaml.safe_load_all(path.read_text()) if d]
+
+
+def test_the_deployment_is_the_requirements() -> None:
+    deployment = next(o for o in objects(BASE / "deployment.yaml") if o["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+
+    assert (deployment["metadata"]["name"], deployment["metadata"]["namespace"]) == ("gitops-recovery-controller", "gitops-system")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["selector"]["matchLabels"] == {"app": "gitops-recovery-controller"}
+    assert deployment["spec"]["template"]["spec"]["serviceAccount"] == "gitops-recovery-controller"
+    assert (container["name"], container["image"]) == ("controller", "gitops-recovery-controller:v1.0.0")
+    assert container["env"] == [
+        {"name": "ARGOCD_NAMESPACE", "value": "argocd"},
+        {"name": "RECOVERY_ENABLED", "value": "true"},
+        {"name": "MAX_RECOVERY_ATTEMPTS", "value": "3"},
+        {"name": "RECOVERY_INTERVAL", "value": "300s"},
+    ]
+    assert container["resources"] == {"requests": {"memory": "128Mi", "cpu": "100m"}, "limits": {"memory": "256Mi", "cpu": "200m"}}
+    assert container["livenessProbe"] == {"httpGet": {"path": "/healthz", "port": 8080}, "initialDelaySeconds": 30, "periodSeconds": 10}
+    assert container["readinessProbe"] == {"httpGet": {"path": "/ready", "port": 8080}, "initialDelaySeconds": 5, "periodSeconds": 5}
+
+
+def test_the_pod_is_restricted() -> None:
+    spec = next(o for o in objects(BASE / "deployment.yaml") if o["kind"] == "Deployment")["spec"]["template"]["spec"]
+    security = spec["containers"][0]["securityContext"]
+
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert security == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+def test_the_manifests_of_every_kind_are_there() -> None:
+    kinds = {o["kind"] for path in [*BASE.glob("*.yaml"), *(ROOT / "manifests/crds").glob("*.yaml")] for o in objects(path)}
+
+    assert {"Namespace", "CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} <= kinds
+    assert {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"} <= kinds
+
+
+def test_the_rights_are_narrow() -> None:
+    rules = [rule for o in objects(BASE / "rbac.yaml") for rule in o.get("rules", ())]
+
+    for rule in rules:
+        assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
+        if "secrets" in rule["resources"]:
+            assert rule["resourceNames"] == ["recovery-channels"]
+            assert rule["verbs"] == ["get"]
+
+
+def test_no_base_class_of_namespaces_moves_the_roles_of_argo_cd() -> None:
+    for path in [*BASE.glob("kustomization.yaml"), *(ROOT / "manifests/overlays").glob("*/kustomization.yaml")]:
+        assert "namespace" not in objects(path)[0]
+
+
+def test_the_crd_knows_every_phase_and_outcome() -> None:
+    from recovery.model.recovery import RecoveryPhase, StepOutcome
+
+    (crd,) = objects(ROOT / "manifests/crds/recoveries.yaml")
+    status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    assert status["phase"]["enum"] == [p.value for p in RecoveryPhase]
+    assert status["steps"]["items"]["properties"]["outcome"]["enum"] == [o.value for o in StepOutcome]
+    assert crd["spec"]["names"]["shortNames"] == ["rcv"]
+
+
+def test_the_readme_names_every_variable_of_the_environment_and_every_metric() -> None:
+    readme = (ROOT / "README.md").read_text()
+    settings = (ROOT / "recovery/settings.py").read_text()
+    metrics = (ROOT / "recovery/record/metrics.py").read_text()
+
+    for name in set(re.findall(r'"((?:ARGOCD|RECOVERY|MAX)_[A-Z_]+)"', settings)):
+        assert name in readme, name
+    for name in set(re.findall(r'"(recovery_[a-z_]+)"', metrics)):
+        assert name in readme, name
+
+
+def test_the_readme_names_every_action_and_every_command() -> None:
+    from recovery.act.all_actions import KINDS
+    from recovery.cli import app
+
+    readme = (ROOT / "README.md").read_text()
+    for name, traits in KINDS.items():
+        assert not traits.built or f"| `{name}` |" in readme, name
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert command.callback.__name__ in readme
+
+
+def test_the_wheel_runs_in_an_empty_environment(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "recovery/shipped/policies.yaml" in zipfile.ZipFile(wheel).namelist()
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True)
+    python = tmp_path / "env" / "bin" / "python"
+    # Only the project is installed here; its pinned dependencies come from the environment that runs this test.
+    subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True)
+    libraries = next(p for p in sys.path if p.endswith("site-packages"))
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": libraries, "HOME": str(tmp_path)}
+    for program in ("recovery", "kubectl-recovery"):
+        done = subprocess.run([str(tmp_path / "env/bin" / program), "--version"], env=env, cwd=tmp_path, capture_output=True, text=True)
+        assert done.stdout.strip() == "0.1.0", done.stderr
+    planned = subprocess.run(
+        [str(tmp_path / "env/bin/recovery"), "plan", "-f", "-"],
+        env=env,
+        cwd=tmp_path,
+        input='{"items": []}',
+        capture_output=True,
+        text=True,
+    )
+    assert "0 applications" in planned.stdout, planned.stderr
