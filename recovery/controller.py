@@ -84,6 +84,9 @@ class Messages(Protocol):
     def done(self, recovery: str) -> frozenset[str]:
         """Keys of its messages that were delivered."""
 
+    def forget(self, recovery: str, keys: frozenset[str]) -> None:
+        """They need not be remembered any more."""
+
 
 class Controller:
     """Everything it needs is handed in; it owns nothing but the order of things."""
@@ -109,7 +112,9 @@ class Controller:
     async def reconcile(self, key: Key) -> None:
         """One pass. A lost claim ends it with an exception; the caller queues the key again."""
         if key.kind == RECOVERY:
-            await self._claims.strike(key.name, self._messages.done(key.name))
+            delivered = self._messages.done(key.name)
+            await self._claims.strike(key.name, delivered)
+            self._messages.forget(key.name, delivered)
             return
         situation = self._scene.situation(key)
         decisions = decide(situation) if situation else tuple(bereft(r, self._clock.now()) for r in self._claims.open_at(key))

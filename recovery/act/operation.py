@@ -51,6 +51,9 @@ async def write(order: Order, doors: Doors, fresh: dict[str, Any], sync: dict[st
 
 async def withdraw(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome:
     """Take an operation of ours back that Argo CD has not taken up."""
+    state = (fresh.get("status") or {}).get("operationState") or {}
+    if token_of(state.get("operation")) == order.token:
+        return Outcome(Result.Sent, "TakenUp", "Argo CD has taken it up after all")
     if token_of(fresh.get("operation")) != order.token:
         return Outcome(Result.Sent, "Withdrawn", "it is gone already")
     version = fresh["metadata"]["resourceVersion"]

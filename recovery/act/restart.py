@@ -10,7 +10,7 @@ from recovery.act import workloads
 from recovery.act.order import CHANGED, Action, Doors, Order, Workload, read
 from recovery.decide.operations import fell_ill_again
 from recovery.decide.telling import acted
-from recovery.kube.errors import Conflict
+from recovery.kube.errors import Conflict, Unavailable
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.application import Health
 from recovery.model.decision import Outcome, Result
@@ -78,6 +78,13 @@ async def _find(order: Order, doors: Doors) -> Outcome:
                 unwell.append(workload)
                 settle = max(settle, workloads.deadline(state))
         found = tuple(unwell)
+    beyond = tuple(kind for kind in kinds if kind not in workloads.RESOURCES)
+    if not found and doors.argocd is None and (there := workloads.of(fresh, beyond)):
+        return Outcome(
+            Result.Skipped,
+            NO_TOKEN,
+            f"{', '.join(map(str, there))} can be restarted through Argo CD's API only, and no token is configured",
+        )
     if not found:
         return Outcome(Result.Skipped, "NothingDegraded", f"none of its {', '.join(kinds)} is degraded")
     return Outcome(
@@ -104,7 +111,10 @@ async def _restart(order: Order, doors: Doors) -> Outcome:
 async def _restart_here(order: Order, doors: Doors, workload: Workload) -> None:
     claimed = order.record.started_at.replace(microsecond=0)
     for _ in range(5):
-        state = await workloads.read(doors.kube, workload)
+        try:
+            state = await workloads.read(doors.kube, workload)
+        except Unavailable as error:
+            raise Conflict(f"{workload} could not be read, so nothing was done: {error}", 409) from error
         if state is None:
             return
         last = workloads.restarted_at(state)

@@ -12,7 +12,8 @@ from recovery.act.operation import withdraw, withdrawing, write
 from recovery.act.order import CHANGED, Action, Doors, Order, read, unchanged
 from recovery.act.restart import NO_TOKEN
 from recovery.decide.guards import inherited
-from recovery.decide.operations import effect
+from recovery.decide.holds import GOING_BACK
+from recovery.decide.operations import effect, overtaken
 from recovery.decide.telling import acted
 from recovery.kube.client import APPLICATIONS
 from recovery.model.action import Judgement, Progress, Skip, Traits
@@ -24,10 +25,12 @@ from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepOutcome, StepRecord
 from recovery.model.situation import Good, Situation
 
-APPLY = "apply"
+APPLY = GOING_BACK
 PROVEN = timedelta(seconds=10)
 """How long auto-sync must stay suspended before we believe it: an ApplicationSet reverts within 1 s, a parent's
 self-heal within its 5 s (seen on 3.2)."""
+SLACK = timedelta(minutes=1)
+"""A new commit shows as OutOfSync a little before its sync starts."""
 STICKY_WITHIN = timedelta(hours=24)
 
 
@@ -94,7 +97,7 @@ def _not_yet(parameters: Parameters, recovery: Recovery) -> Skip | None:
     if not restarts:
         return Skip("NoRestart", "if_restart_fails is set and no restart stands before it")
     last = restarts[-1]
-    if last.outcome is StepOutcome.Skipped and last.reason in (NO_TOKEN, "Superseded"):
+    if last.reason in (NO_TOKEN, "Superseded", "Forbidden", "Unauthorized", "NotCarriedOut"):
         return Skip("RestartNotTried", f"the restart was not tried: {last.message}")
     return None
 
@@ -103,6 +106,8 @@ def _not_the_deploy(parameters: Parameters, app: Application, recovery: Recovery
     at, ill = app.deployed_at, recovery.ill_since
     if at is None or ill is None:
         return Skip("NoDeploy", "its history does not say when it was deployed")
+    if ill < at - SLACK:
+        return Skip("NotTheDeploy", f"it was ill {spell(at - ill)} before what runs now was deployed")
     if ill - at > parameters.within:
         return Skip(
             "NotTheDeploy",
@@ -135,6 +140,8 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
         return effect(record, situation)
     ours = app.hold is not None and situation.recovery is not None and app.hold.recovery == situation.recovery.name
     if not ours and not record.sent:
+        if by := overtaken(record.claim, app):
+            return Judgement(Progress.Superseded, "Superseded", f"{by}; it is not repeated")
         return Judgement(Progress.Again)
     stayed = situation.now - record.started_at
     if stayed >= PROVEN and (not ours or app.auto_sync):
@@ -169,7 +176,8 @@ async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     hold = Hold(
         recovery=order.recovery.name if order.recovery else "",
         uid=app.uid,
-        bad=(named(app.deployed),) if app.revisions == app.deployed else (named(app.deployed), named(app.revisions)),
+        # What Git wants besides is bad only if auto-sync would have deployed it; a manual application's is untried.
+        bad=tuple(dict.fromkeys((named(app.deployed), named(app.revisions)))) if app.auto_sync else (named(app.deployed),),
         suspended=suspends,
         had_enabled=automated.get("enabled") if automated else None,
         sticky=_gone_back_before(order.situation),

@@ -20,6 +20,7 @@ from recovery.model.situation import Situation
 
 _NEVER_PRUNED = ("Namespace", "CustomResourceDefinition", "PersistentVolumeClaim", "StatefulSet", "Application")
 _PRUNED_AT_MOST = 5
+_UNSURE = ("ComparisonError", "InvalidSpecError", "UnknownError")
 _PRUNED_SHARE = 0.1
 
 
@@ -59,6 +60,8 @@ async def start(order: Order, doors: Doors) -> Outcome:
         return CHANGED
     if withdrawing(order):
         return await withdraw(order, doors, fresh)
+    if not order.app.revisions:
+        return Outcome(Result.Skipped, "RevisionUnknown", "Argo CD does not know what Git wants")
     parameters: Parameters = order.step.parameters
     policy = fresh["spec"].get("syncPolicy") or {}
     prune, kept = _prune(order, fresh)
@@ -97,7 +100,7 @@ def _prune(order: Order, fresh: dict[str, Any]) -> tuple[bool, str]:
             f"{len(going)} of {len(resources)} would go, and {_PRUNED_SHARE:.0%} may",
         ),
         (any(r.get("kind") in _NEVER_PRUNED for r in going), f"none of {', '.join(_NEVER_PRUNED)} is ever pruned"),
-        (any(c.type.endswith("Error") for c in order.app.conditions), "its conditions name an error"),
+        (any(c.type in _UNSURE for c in order.app.conditions), "Argo CD could not compare it"),
     )
     why = next((words for refused, words in reasons if refused), "")
     return (False, f"kept {names}: {why}") if why else (True, "")

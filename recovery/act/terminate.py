@@ -24,7 +24,7 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """What may be written under ``parameters``."""
 
     after: Duration = default(minutes=15)
-    """How long an operation may run before it counts as hung."""
+    """How long an operation may go without progress before it counts as hung."""
 
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
@@ -36,9 +36,10 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
         return Skip("RetryPending", f"it waits for its own retry: {operation.message[:160]}")
     if any(words in operation.message for words in _WAITING):
         return Skip("WaitsForPeople", f"it waits on purpose: {operation.message[:160]}")
-    runs = situation.now - operation.started_at
-    if runs < step.parameters.after:
-        return Skip("NotHung", f"it has been running for {spell(runs)}, and counts as hung after {spell(step.parameters.after)}")
+    moved = situation.sight.moved
+    still = situation.now - (moved[1] if moved else situation.now)
+    if still < step.parameters.after:
+        return Skip("NotHung", f"it made progress {spell(still)} ago, and counts as hung after {spell(step.parameters.after)} without any")
     return None
 
 

@@ -151,7 +151,7 @@ def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Po
 
 def _steps(situation: Situation, policy: Policy, since: datetime) -> list[tuple[str, str, str]]:
     """Each action with what would become of it: would, skipped or refused."""
-    recovery = structs.replace(opened(situation, policy, name_of(situation, since), since), attempt=1)
+    recovery = structs.replace(opened(situation, policy, name_of(situation, policy, since), since), attempt=1)
     told = []
     for step in policy.actions:
         if skip := step.traits.fits(step, situation, recovery):

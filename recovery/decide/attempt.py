@@ -8,7 +8,7 @@ from msgspec import structs
 
 from recovery.decide import telling
 from recovery.decide.fingerprint import fingerprint
-from recovery.decide.guards import Asked, Refusal, refusal
+from recovery.decide.guards import Asked, Refusal, barred, refusal, silenced
 from recovery.decide.operations import claim_on
 from recovery.model.application import Application
 from recovery.model.decision import Decision, Kind
@@ -49,7 +49,10 @@ def advance(situation: Situation, policy: Policy, recovery: Recovery, actions: t
     """Go to the next action that fits; skip with a reason what does not; stop where a guard says no."""
     for index in range(len(recovery.in_attempt()), len(actions)):
         step = actions[index]
-        record = StepRecord(recovery.attempt, index, step.traits.name, situation.now, claim_on(situation.subject))
+        if no := barred(Asked(situation, policy, step, recovery)):
+            return suppress(situation, policy, recovery, no)
+        claim = claim_on(situation.subject)
+        record = StepRecord(recovery.attempt, index, step.traits.name, situation.now, claim, claimed_at=situation.now)
         if skip := step.traits.fits(step, situation, recovery):
             recovery = recovery.with_step(ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now))
             continue
@@ -100,6 +103,9 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
 
 def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     if recovery.attempt >= recovery.limit:
+        last = Asked(situation, policy, policy.actions[-1], recovery)
+        if no := barred(last) or silenced(last):
+            return suppress(situation, policy, recovery, no)
         return _stall(situation, policy, recovery)
     pause = policy.backoff.pause(recovery.attempt)
     next_at = situation.now + pause
@@ -128,7 +134,8 @@ def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
 def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     """Stay with a person, unless the failure has become another one."""
     now, last = situation.now, recovery.stalls[-1] if recovery.stalls else recovery.opened_at
-    if fingerprint(situation.subject) == recovery.fingerprint:
+    # While an operation runs, Argo CD's words on the last one are gone: nothing can be said about the failure.
+    if situation.subject.operating or fingerprint(situation.subject) == recovery.fingerprint:
         return Decision(Kind.Stall, policy.name, recovery.reason, recovery.message, recovery=recovery)
     if now < last + SETTLES_WITHIN:
         kept = structs.replace(recovery, fingerprint=fingerprint(situation.subject))

@@ -14,7 +14,7 @@ order whose condition has lasted opens one; the others wait behind it. ``_go_on`
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from msgspec import structs
@@ -25,12 +25,16 @@ from recovery.decide.guards import Asked, refusal
 from recovery.decide.holds import settle_hold
 from recovery.decide.operations import claim_on
 from recovery.decide.symptoms import in_force
+from recovery.decide.telling import EVERYWHERE
 from recovery.model.action import Judgement, Progress
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.policy import Policy, Step
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Situation
+
+PATIENCE = timedelta(minutes=2)
+"""A step that cannot even be written is tried for this long at least, however short its settle time."""
 
 
 def decide(situation: Situation) -> tuple[Decision, ...]:
@@ -46,20 +50,51 @@ def decide(situation: Situation) -> tuple[Decision, ...]:
         decisions.append(released)
     if open_one and (orphan := _orphaned(situation, policies, open_one)):
         return (*decisions, orphan)
+    if open_one and (yielded := _yields(situation, policies, open_one)):
+        return (*decisions, yielded)
     first = open_one.policy if open_one else ""
     for policy in policies:
         if open_one and policy.name == open_one.policy:
             answer: Decision | None = _go_on(situation, policy, open_one)
         else:
             answer = _consider(situation, policy, first)
-            if answer and answer.kind in (Kind.Remediate, Kind.Suppress) and not first:
+            if answer and not first and (answer.kind is Kind.Remediate or (answer.kind is Kind.Suppress and not _may_yield(answer.by))):
                 first = policy.name
         if answer and answer.kind is Kind.Remediate and any(d.kind is Kind.Remediate for d in decisions):
             # One write to a subject at a time; the other comes with the next look.
             answer = Decision(Kind.Wait, policy.name, "OneAtATime", "after the hold is given back", situation.now)
         if answer:
             decisions.append(answer)
-    return tuple(decisions)
+    return _one_record(tuple(decisions)) if not open_one else tuple(decisions)
+
+
+YIELDING = ("owner intent", "approval", "disabled")
+"""Guards behind which a recovery that has done nothing yet gives way to another policy that may act."""
+
+
+def _may_yield(by: str) -> bool:
+    return by in YIELDING
+
+
+def _yields(situation: Situation, policies: tuple[Policy, ...], recovery: Recovery) -> Decision | None:
+    """Held back for as long as the owner wants, it must not keep a second illness from being cured."""
+    waiting = recovery.phase is RecoveryPhase.Suppressed and recovery.reason in [by.title().replace(" ", "") for by in YIELDING]
+    if not waiting or any(step.sent for step in recovery.steps):
+        return None
+    for policy in policies:
+        if policy.name != recovery.policy:
+            answer = _consider(situation, policy, "")
+            if answer and answer.kind is Kind.Remediate:
+                message = f"held back without a step done, it gives way to policy {policy.name}"
+                return structs.replace(supersede(recovery, "GaveWay", message, situation.now), again_at=situation.now)
+    return None
+
+
+def _one_record(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+    """A subject has at most one open recovery: that of the policy that acts, else the first that was held back."""
+    keeper = next((d for d in decisions if d.kind is Kind.Remediate and d.recovery), None)
+    keeper = keeper or next((d for d in decisions if d.recovery), None)
+    return tuple(d if d is keeper or not d.recovery else structs.replace(d, recovery=None) for d in decisions)
 
 
 def _orphaned(situation: Situation, policies: tuple[Policy, ...], recovery: Recovery) -> Decision | None:
@@ -87,8 +122,11 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
         return Decision(Kind.Suppress, policy.name, "AnotherPolicy", message, by=first)
     relapsed = _relapse(situation, policy, since)
     if relapsed is None:
-        return begin(situation, policy, opened(situation, policy, name_of(situation, since), since))
+        return begin(situation, policy, opened(situation, policy, name_of(situation, policy, since), since))
     again = structs.replace(relapsed, phase=RecoveryPhase.Remediating, resolved_at=None, well_since=None, ill_since=since)
+    if not any(step.sent for step in again.in_attempt()):
+        # Nothing was tried in its last attempt (held back, healed by itself): that one does not count.
+        again = structs.replace(again, attempt=again.attempt - 1, steps=tuple(s for s in again.steps if s.attempt != again.attempt))
     if again.attempt >= again.limit:
         again = structs.replace(again, attempt=again.limit)
         return advance(situation, policy, again, ())  # nothing left to try: it stalls
@@ -106,10 +144,11 @@ def _relapse(situation: Situation, policy: Policy, since: datetime) -> Recovery 
     return None
 
 
-def name_of(situation: Situation, since: datetime) -> str:
+def name_of(situation: Situation, policy: Policy, since: datetime) -> str:
     """The same incident has the same name, whoever opens it: a second creation is refused by the API server."""
     app = situation.subject
-    told = f"{app.key.kind}/{app.uid}/{since.isoformat()}"
+    before = sum(1 for past in situation.past if past.policy == policy.name and past.ill_since == since)
+    told = f"{app.key.kind}/{app.uid}/{policy.name}/{since.isoformat()}/{before}"
     stem = app.name[:40].strip("-.").lower()
     return f"{stem}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
 
@@ -154,13 +193,23 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
         return supersede(recovery, "ActionsLost", "the actions this attempt began with can no longer be read", situation.now)
     step = actions[record.index]
     judged = step.traits.judge(record, step, situation)
+    if not record.sent and judged.progress in (Progress.Running, Progress.Succeeded, Progress.Failed):
+        # Found after a crash: it did go out. Whoever is owed word of it hears at the end.
+        record = structs.replace(record, sent=True)
+        told = tuple(dict.fromkeys((*recovery.told, EVERYWHERE))) if step.traits.destructive else recovery.told
+        recovery = structs.replace(recovery.with_last(record), told=told)
     match judged.progress:
         case Progress.Running:
-            deadline = record.deadline or record.started_at + step.settle
+            deadline = record.deadline or (record.claimed_at or record.started_at) + step.settle
             if now < deadline:
                 return _settling(situation, policy, recovery, judged, deadline)
             message = f"no effect within {spell(deadline - record.started_at)}" + (f": {judged.message}" if judged.message else "")
             over = ended(record, StepOutcome.TimedOut, "TimedOut", message, now)
+        case Progress.Again if now >= (record.deadline or record.started_at + max(step.settle, PATIENCE)):
+            message = f"could not be carried out within {spell(now - record.started_at)}: {record.message or 'no trace of it'}"
+            over = ended(record, StepOutcome.TimedOut, "NotCarriedOut", message, now)
+        case Progress.Again if not record.stage and (skip := step.traits.fits(step, situation, recovery)):
+            over = ended(record, StepOutcome.Skipped, skip.reason, skip.message, now)
         case Progress.Next | Progress.Again:
             return _again(situation, policy, recovery, record, step, judged)
         case Progress.Succeeded:
@@ -189,7 +238,9 @@ def _again(situation: Situation, policy: Policy, recovery: Recovery, record: Ste
     claim = structs.replace(record.claim, resource_version=situation.subject.resource_version)
     if judged.progress is Progress.Next:
         claim = claim_on(situation.subject)
-    return remediate(situation, policy, recovery.with_last(structs.replace(record, claim=claim, stage=stage, sent=False)), step)
+    return remediate(
+        situation, policy, recovery.with_last(structs.replace(record, claim=claim, stage=stage, sent=False, claimed_at=situation.now)), step
+    )
 
 
 def bereft(recovery: Recovery, now: datetime) -> Decision:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from recovery.model.application import Application
+from recovery.model.application import Application, Phase
 
 # What varies from one occurrence of a failure to the next: times, ports, counters, hashes, temporary paths.
 _VARYING = (
@@ -33,6 +33,6 @@ def fingerprint(app: Application) -> str:
     signs = {f"{c.type}: {normalised(c.message)}" for c in errors if not c.message.startswith("Failed last sync attempt")}
     if app.operation and app.operation.failures:
         signs |= {normalised(failure) for failure in app.operation.failures}
-    elif app.operation and app.operation.phase.over:
+    elif app.operation and app.operation.phase in (Phase.Failed, Phase.Error):
         signs.add(normalised(app.operation.message))
     return hashlib.sha256("\n".join(sorted(signs)).encode()).hexdigest()[:12]

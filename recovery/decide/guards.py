@@ -52,6 +52,8 @@ class Guard(Struct, frozen=True):
     """Its refusal is worth a Recovery object."""
     tells: bool = True
     """After half an hour of it, people are told, once."""
+    subject: bool = False
+    """It is about the subject, not about a step: it binds every step, also one that only speaks."""
 
 
 def stale(a: Asked) -> str:
@@ -187,11 +189,11 @@ def disabled(a: Asked) -> str:
 _SOON = timedelta(seconds=15)
 
 GUARDS = (
-    Guard("stale", stale, again=timedelta(seconds=5), keeps=False),
-    Guard("deleting", deleting, keeps=False, tells=False),
-    Guard("paused", paused),
-    Guard("never ours", never_ours, keeps=False, tells=False),
-    Guard("adoption", adoption, keeps=False, tells=False),
+    Guard("stale", stale, again=timedelta(seconds=5), keeps=False, subject=True),
+    Guard("deleting", deleting, keeps=False, tells=False, subject=True),
+    Guard("paused", paused, subject=True),
+    Guard("never ours", never_ours, keeps=False, tells=False, subject=True),
+    Guard("adoption", adoption, keeps=False, tells=False, subject=True),
     Guard("hold", hold),
     Guard("owner intent", owner_intent),
     Guard("owner busy", owner_busy, again=timedelta(seconds=30)),
@@ -206,16 +208,34 @@ def refusal(asked: Asked) -> Refusal | None:
     """The first guard that says no to this step, or None."""
     traits = asked.step.traits
     for guard in GUARDS:
-        if guard.name != "disabled" and (traits.speaks or guard.name in traits.exempt):
+        bound = guard.name not in traits.exempt and (guard.subject or not traits.speaks)
+        if not bound and guard.name != "disabled":
             continue
         if message := guard.ask(asked):
             return Refusal(guard.name, message, guard.again, guard.keeps, guard.tells)
     return None
 
 
+def barred(asked: Asked) -> Refusal | None:
+    """The first guard that is about the subject as a whole, or None: asked before it is asked which step fits."""
+    for guard in GUARDS:
+        if guard.subject and (message := guard.ask(asked)):
+            return Refusal(guard.name, message, guard.again, guard.keeps, guard.tells)
+    return None
+
+
+def silenced(asked: Asked) -> Refusal | None:
+    """The off switch alone, for what is no step: a call for a person when all attempts are used up."""
+    message = disabled(asked)
+    return Refusal("disabled", message, timedelta(minutes=5), keeps=True, tells=False) if message else None
+
+
 def mode_of(a: Asked) -> Mode:
     """The narrowest of policy, action, project and application; an unreadable annotation narrows to observe."""
     mode = a.policy.mode.narrowed(a.step.mode)
+    for step in a.policy.actions:
+        # A running attempt keeps its actions, but an edit that narrows one of this kind binds at once.
+        mode = mode.narrowed(step.mode) if step.traits.name == a.step.traits.name else mode
     project = a.situation.project
     for said in (a.situation.subject.mark("mode"), project.mark("mode") if project else ""):
         if said:

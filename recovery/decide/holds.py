@@ -16,6 +16,8 @@ from recovery.model.policy import Condition, Policy, Step, SubjectType, Written
 from recovery.model.recovery import StepRecord
 from recovery.model.situation import Situation
 
+GOING_BACK = "apply"
+"""The stage of a rollback in which its operation is written."""
 LEDGER = "(hold)"
 """Stands in the place of a policy's name: a hold is nobody's policy, it is what we owe."""
 
@@ -46,7 +48,7 @@ def settle_hold(situation: Situation) -> Decision | None:
     app = situation.subject
     if app.hold is None or (situation.recovery is not None and situation.recovery.running is not None):
         return None
-    why = _over(app)
+    why = _over(app) or _for_nothing(situation)
     if not why:
         return None
     step = Step(RELEASE, Nothing(), Written("release"))
@@ -67,6 +69,18 @@ def _over(app: Application) -> str:
     if unsure or hold.sticky or named(app.revisions) in hold.bad:
         return ""
     return f"Git has moved past {hold.bad[0][:7]} to {short(app.revisions)}"
+
+
+def _for_nothing(situation: Situation) -> str:
+    """Suspended, and then not rolled back after all: it healed meanwhile, or the step ended before its second write."""
+    hold = situation.subject.hold
+    records = [r for r in (situation.recovery, *situation.past) if r is not None and hold is not None and r.name == hold.recovery]
+    operation = situation.subject.operation
+    ours = operation is not None and hold is not None and operation.recovery.startswith(hold.recovery + "/")
+    if not records or ours:
+        return ""
+    gone_back = any(s.action == "rollback" and s.stage == GOING_BACK and s.sent for r in records for s in r.steps)
+    return "" if gone_back else "auto-sync was suspended for a rollback that did not take place"
 
 
 def restored(fresh: dict[str, Any], hold: Hold | None) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def progress(record: StepRecord, situation: Situation) -> Judgement:
     if operation := ours(record, situation):
         return _judged(operation, requested)
     if requested:
-        waited = situation.now - record.started_at
+        waited = situation.now - (record.claimed_at or record.started_at)
         if record.stage == WITHDRAW:
             return Judgement(Progress.Running if record.sent else Progress.Again, soon=timedelta(seconds=5))
         if waited < PICKED_UP_WITHIN:

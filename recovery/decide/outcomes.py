@@ -23,7 +23,7 @@ def concluded(recovery: Recovery, outcome: Outcome, now: datetime) -> Recovery:
         return recovery
     if outcome.result in _ENDS:
         record = ended(record, _ENDS[outcome.result], outcome.reason, outcome.message, now)
-        record = structs.replace(record, sent=True, targets=outcome.targets or record.targets)
+        record = structs.replace(record, sent=outcome.result is Result.Done, targets=outcome.targets or record.targets)
     elif outcome.result is Result.Sent:
         deadline = record.started_at + outcome.settle if outcome.settle is not None else record.deadline
         record = structs.replace(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import structs
 
-from recovery.model.application import Application, Health, Sync
+from recovery.model.application import Application, Health, Sync, named
 from recovery.model.policy import Condition, Policies, Policy, SubjectType
 from recovery.model.situation import Good, Sight
 
@@ -63,10 +63,23 @@ def track(old: Sight | None, app: Application, policies: Policies, now: datetime
         clocks[symptom] = since
     inherited = (unwell and first_install) if not known else sight.inherited and not (app.health is Health.Healthy and not unwell)
     soaking, ledger = _ledger(sight, app, policies, now)
+    sight = structs.replace(sight, moved=_moved(sight, app, now))
     return structs.replace(sight, clocks=clocks, inherited=inherited, soaking=soaking, ledger=ledger)
 
 
+def _moved(sight: Sight, app: Application, now: datetime) -> tuple[str, datetime] | None:
+    """A clock that any progress of the running operation sets back."""
+    operation = app.operation
+    if operation is None or operation.phase.over:
+        return None
+    shows = f"{operation.started_at} {operation.phase.value} {operation.message} {operation.progress}"
+    return sight.moved if sight.moved and sight.moved[0] == shows else (shows, now)
+
+
 def _ledger(sight: Sight, app: Application, policies: Policies, now: datetime) -> tuple[Good | None, tuple[Good, ...]]:
+    if app.hold is not None and any(named(good.revisions) in app.hold.bad for good in sight.ledger):
+        # Named bad by a rollback: never again a place to go back to, also when the hold is over.
+        sight = structs.replace(sight, ledger=tuple(good for good in sight.ledger if named(good.revisions) not in app.hold.bad))
     well = app.sync is Sync.Synced and app.health is Health.Healthy and app.resources > 0 and not app.operating
     if not well or app.deploy is None:
         return None, sight.ledger

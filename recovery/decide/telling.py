@@ -89,14 +89,20 @@ def resolved(situation: Situation, recovery: Recovery, channels: tuple[str, ...]
     title = f"{place(app)} recovered {by}"
     body = f"{state(app)}; it was ill for {took}. Tried: {done(recovery)}."
     body += _held(app)
-    return Note(f"{recovery.name}/resolve/{recovery.attempt}", title, body, Severity.info.value, channels, resolves=True)
+    return Note(f"{recovery.name}/resolve/{situation.now:%Y%m%dT%H%M%S}", title, body, Severity.info.value, channels, resolves=True)
 
 
 def held_back(situation: Situation, recovery: Recovery, by: str, message: str, channels: tuple[str, ...]) -> Note:
     """Held back by a guard for half an hour."""
     title = f"{place(situation.subject)} is not being recovered"
     body = f"{state(situation.subject)} since {_clock(recovery)}; suppressed by {by}: {message}{_stop(recovery)}"
-    return Note(f"{recovery.name}/suppressed", title, body, Severity.warning.value, channels)
+    return Note(
+        f"{recovery.name}/suppressed/{recovery.suppressed_since or situation.now:%Y%m%dT%H%M%S}",
+        title,
+        body,
+        Severity.warning.value,
+        channels,
+    )
 
 
 def gave_back(app: Application, words: str) -> Note:

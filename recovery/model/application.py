@@ -84,6 +84,8 @@ class Operation(Struct, frozen=True, gc=False):
     username: str = ""
     recovery: str = ""
     """The recovery that wrote it (``operation.info``), empty when it is not ours."""
+    progress: int = 0
+    """Changes whenever a resource's result does; means nothing else."""
     failures: tuple[str, ...] = ()
     """Messages of the resources that failed, at most 5, each cut at 300 characters."""
 
@@ -107,6 +109,8 @@ class Deploy(Struct, frozen=True, gc=False):
     id: int
     revisions: tuple[str, ...]
     at: datetime | None = None
+    began: datetime | None = None
+    """When its sync started; it may fall ill before that is over."""
 
 
 class Destination(Struct, frozen=True, gc=False):
@@ -202,10 +206,10 @@ class Application(Struct, frozen=True, gc=False):
 
     @property
     def deployed_at(self) -> datetime | None:
-        """When what is in the cluster began to be applied or was recorded as applied."""
+        """When what is in the cluster began to be applied."""
         if self._failed_after_deploy() and self.operation:
             return self.operation.started_at
-        return self.deploy.at if self.deploy else None
+        return (self.deploy.began or self.deploy.at) if self.deploy else None
 
     def _failed_after_deploy(self) -> bool:
         # A sync that did not succeed is not in the history, yet may have changed the cluster.

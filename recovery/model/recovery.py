@@ -61,6 +61,8 @@ class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     action: str
     started_at: datetime
     claim: Claim = Claim()
+    claimed_at: datetime | None = None
+    """When its newest write was claimed; a step of several writes, or one in doubt, is claimed more than once."""
     stage: str = ""
     """How far a step of several writes has come."""
     sent: bool = False

@@ -26,6 +26,8 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     first_seen: datetime
     clocks: dict[str, datetime] = {}
     """Since when each symptom holds without a break."""
+    moved: tuple[str, datetime] | None = None
+    """What its running operation last showed, and since when it has shown nothing else."""
     inherited: bool = False
     """It was unwell when we first came; until it has once been well we are careful with it."""
     soaking: Good | None = None

@@ -67,8 +67,16 @@ class Outbox:
         self._queue.put_nowait((recovery, note))
 
     def done(self, recovery: str) -> frozenset[str]:
-        """Keys of this recovery's messages that have reached somebody; forgotten by asking."""
-        return frozenset(self._done.pop(recovery, ()))
+        """Keys of this recovery's messages that are dealt with."""
+        return frozenset(self._done.get(recovery, ()))
+
+    def forget(self, recovery: str, keys: frozenset[str]) -> None:
+        """These are struck off its record: nothing more to remember."""
+        left = self._done.get(recovery, set()) - keys
+        if left:
+            self._done[recovery] = left
+        else:
+            self._done.pop(recovery, None)
 
     async def run(self) -> None:
         """Until cancelled."""

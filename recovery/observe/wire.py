@@ -6,6 +6,7 @@ skipped without becoming an object.
 
 from __future__ import annotations
 
+import zlib
 from datetime import UTC, datetime
 from sys import intern
 from typing import Any
@@ -123,6 +124,7 @@ class _History(Struct, rename="camel"):
     revision: str | None = None
     revisions: list[str] | None = None
     deployed_at: str | None = None
+    deploy_started_at: str | None = None
 
 
 class _Resource(Struct, gc=False):
@@ -306,12 +308,19 @@ def _operation(state: _OperationState | None, wanted: tuple[str, ...], *, brief:
         automated=bool(by.automated),
         username=intern(by.username or ""),
         recovery=_ours(state.operation),
+        progress=0 if state.finished_at else _progress(result.resources),
         failures=tuple(f"{r.kind}/{r.name}: {redact(r.message, 300)}" for r in failed[:5]),
     )
 
 
+def _progress(resources: list[_ResultResource] | None) -> int:
+    return zlib.crc32("".join(f"{r.kind}/{r.name}{r.status}{r.hook_phase}{r.message}" for r in resources or ()).encode())
+
+
 def _deploy(entry: _History, wanted: tuple[str, ...]) -> model.Deploy:
-    return model.Deploy(entry.id, _shared(_revisions(entry.revision, entry.revisions), wanted), _time(entry.deployed_at))
+    return model.Deploy(
+        entry.id, _shared(_revisions(entry.revision, entry.revisions), wanted), _time(entry.deployed_at), _time(entry.deploy_started_at)
+    )
 
 
 def _shared(revisions: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:

@@ -166,4 +166,5 @@ def _heartbeat(item: _ConfigMap) -> datetime | None:
 def _moved(sight: Sight, away: timedelta) -> Sight:
     """Time in which nobody watched does not count; a soak that was not watched starts again."""
     later = {symptom: since + away for symptom, since in sight.clocks.items()} if away > timedelta() else sight.clocks
-    return structs.replace(sight, clocks=later, soaking=None)
+    moved = (sight.moved[0], sight.moved[1] + away) if sight.moved else None
+    return structs.replace(sight, clocks=later, soaking=None, moved=moved)

@@ -142,15 +142,21 @@ class Recoveries:
             # Nothing was written outside; the next claim saves this along.
             self._index(after)
             return after
-        self._index(after)
-        try:
-            return await self._save(after)
-        except ClaimLost:
-            return None
-        except KubeError as error:
-            self._restore(after.name, claimed)
-            log.warning("outcome not recorded, will be judged from the claim", recovery=after.name, why=str(error))
-            return None
+        for _ in range(3):
+            self._index(after)
+            try:
+                return await self._save(after)
+            except ClaimLost:
+                # A message was struck off meanwhile: the outcome belongs to the same claim all the same.
+                held = self._all.get(after.name)
+                if held is None or held.running != claimed.running:
+                    return None
+                after = concluded(held, outcome, now)
+            except KubeError as error:
+                self._restore(after.name, claimed)
+                log.warning("outcome not recorded, will be judged from the claim", recovery=after.name, why=str(error))
+                return None
+        return None
 
     async def strike(self, name: str, delivered: frozenset[str]) -> None:
         """Messages that reached people need not be kept; ClaimLost when it has to be tried again."""

@@ -179,12 +179,16 @@ def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: 
     assert refusal(asked(situation, SYNC)) is None
 
 
+ABOUT_THE_SUBJECT = {guard.name for guard in GUARDS if guard.subject}
+
+
 @pytest.mark.parametrize(
-    "situation",
-    [pytest.param(case.values[0], id=case.id) for case in REFUSALS if case.values[1] not in ("disabled", "approval")],
+    ("situation", "by"), [pytest.param(*case.values[:2], id=case.id) for case in REFUSALS if case.values[1] not in ("disabled", "approval")]
 )
-def test_telling_people_is_bound_by_nothing_but_the_off_switch(situation: Situation) -> None:
-    assert refusal(asked(situation, NOTIFY)) is None
+def test_telling_people_is_bound_by_what_is_about_the_subject_and_by_the_off_switch(situation: Situation, by: str) -> None:
+    no = refusal(asked(situation, NOTIFY))
+
+    assert (no.by if no else "") == (by if by in ABOUT_THE_SUBJECT else "")
 
 
 def test_observe_mode_does_not_even_speak() -> None:
