@@ -45,7 +45,7 @@ from recovery.workqueue import WorkQueue
 log = structlog.get_logger(__name__)
 
 WORKERS = 8
-GRACE = 4.0
+GRACE = 3.0
 """Seconds that a write in hand is given when we are told to stop."""
 TROUBLED = timedelta(minutes=1)
 
@@ -71,11 +71,13 @@ class App:
         self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add)
         globs = (settings.argocd_namespace, *settings.application_namespaces)
         self.store = Store(clock, self.queue.add, self.recoveries.follows, globs)
-        self.shelf = Shelf()
+        self.projects, self.application_sets = Shelf(), Shelf()
         self.source = PolicySource(KINDS, Defaults(settings.attempts, settings.interval), self._use, self._policies_refused)
         self.journal = Journal(self.metrics, self.events, settings.namespace, settings.enabled)
         self.checkpoint = Checkpoint(client, settings.namespace, clock)
-        self.outbox = Outbox(send, Channels(client, settings.namespace, settings.channels, clock), clock, self._delivered, self._unheard)
+        self.outbox = Outbox(
+            send, Channels(client, settings.namespace, settings.channels, clock), clock, self._delivered, self._unheard, self._told
+        )
         self._ours = (
             self._stream(
                 CONFIG_MAPS,
@@ -88,16 +90,18 @@ class App:
         )
         self._theirs = (
             *(self._stream(APPLICATIONS, ns, wire.application, self.store) for ns in settings.namespaces),
-            self._stream(PROJECTS, settings.argocd_namespace, wire.project, self.shelf),
-            *(self._stream(APPLICATION_SETS, ns, wire.application_set, self.shelf, optional=True) for ns in settings.namespaces),
+            self._stream(PROJECTS, settings.argocd_namespace, wire.project, self.projects),
+            *(self._stream(APPLICATION_SETS, ns, wire.application_set, self.application_sets, optional=True) for ns in settings.namespaces),
         )
         scene = Scene(
             self.store,
-            self.shelf,
+            self.projects,
+            self.application_sets,
             self.recoveries,
             self.source,
             clock,
             self.freshness,
+            home=settings.argocd_namespace,
             enabled=settings.enabled,
             has_token=argocd is not None,
         )
@@ -113,6 +117,7 @@ class App:
             streams,
             lambda: client.calls,
             self.queue.__len__,
+            lambda: self.events.dropped,
             settings.enabled,
         )
 
@@ -156,6 +161,7 @@ class App:
             start(stream.run())
         await self._until(lambda: all(s.listed for s in self._theirs))
         self.store.inheriting = False
+        self.store.forget_absent()
         log.info(
             "ready",
             applications=len(self.store.applications),
@@ -177,6 +183,9 @@ class App:
     async def _work(self) -> None:
         while not self._stopping.is_set():
             key = await self.queue.get()
+            if self._stopping.is_set():
+                self.queue.done(key)  # nothing new is begun
+                return
             self._busy += 1
             try:
                 await self.controller.reconcile(key)
@@ -268,6 +277,9 @@ class App:
     def _delivered(self, recovery: str) -> None:
         self.queue.add(Key(RECOVERY, "", recovery))
 
+    def _told(self, channel: str, result: str) -> None:
+        self.metrics.messages.labels(channel, result).inc()
+
     def _unheard(self, note: Note, recovery: str) -> None:
         log.warning("nobody to tell", title=note.title, body=note.body, recovery=recovery, channels=list(note.channels))
         held = self.recoveries.get(recovery)
@@ -296,10 +308,17 @@ async def _tasks() -> Any:  # an async generator of a starter
         pass
 
 
+class CannotListen(Exception):
+    """The address of health and metrics is taken, or not ours."""
+
+
 async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None = None) -> None:
     """Run in this process until SIGTERM or SIGINT; the HTTP faces first, everything slow afterwards."""
     server = Server(*settings.listen)
-    await server.start()
+    try:
+        await server.start()
+    except OSError as error:
+        raise CannotListen(error.strerror or str(error)) from error
     log.info("serving", port=server.port)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -316,7 +335,14 @@ async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, 
     from recovery.kube.asyncio_client import connect
     from recovery.notify.apprise_channel import send
 
-    client = await connect(env.get("KUBECONFIG", ""))
+    connecting = asyncio.ensure_future(connect(env.get("KUBECONFIG", "")))
+    stop = asyncio.ensure_future(stopped.wait())
+    await asyncio.wait({connecting, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not connecting.done():
+        connecting.cancel()  # an exec plugin may hang
+        return
+    client = connecting.result()
     argocd = None
     if settings.has_token:
         from recovery.argocd.api import ArgoCDAPI

@@ -132,6 +132,8 @@ class Controller:
             after = await self._claims.record(decision, claimed, outcome, situation.subject.repositories)
             unclaimed = claimed is None and outcome.result not in (Result.Conflict, Result.InDoubt)
             again = decision.again_at if unclaimed else self._next_look(outcome)
+            if claimed is not None and after is None:
+                again = self._clock.now() + IN_DOUBT  # not recorded: the API server is given a moment
             if claimed is None:
                 for note in outcome.notes:
                     self._messages.say(note)

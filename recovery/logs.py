@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import TextIO
@@ -26,8 +27,16 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=logging.WARNING,
-        stream=out,
-        format='{"level": "%(levelname)s", "logger": "%(name)s", "event": "%(message)s"}',
-    )
+    stray = logging.StreamHandler(out)
+    stray.setFormatter(_Line())
+    logging.basicConfig(level=logging.WARNING, handlers=[stray], force=True)
+
+
+class _Line(logging.Formatter):
+    """What libraries log, as one JSON line like all the others."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told)

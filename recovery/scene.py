@@ -21,11 +21,24 @@ class Scene:
     """Makes the Situation that the judgement sees."""
 
     def __init__(
-        self, store: Store, shelf: Shelf, recoveries: Recoveries, source: PolicySource, clock: Clock,
-        freshness: Callable[[], Freshness], *, enabled: bool, has_token: bool,
-    ) -> None:  # fmt: skip
+        self,
+        store: Store,
+        projects: Shelf,
+        application_sets: Shelf,
+        recoveries: Recoveries,
+        source: PolicySource,
+        clock: Clock,
+        freshness: Callable[[], Freshness],
+        *,
+        home: str,
+        enabled: bool,
+        has_token: bool,
+    ) -> None:
+        """``home`` is Argo CD's namespace, where the AppProjects are."""
         self._store = store
-        self._shelf = shelf
+        self._projects = projects
+        self._application_sets = application_sets
+        self._home = home
         self._recoveries = recoveries
         self._source = source
         self._clock = clock
@@ -52,8 +65,8 @@ class Scene:
             recovery=opened,
             past=past,
             pinned=steps_from(opened.actions, self._source.actions) if opened else None,
-            project=self._shelf.project(app.project),
-            application_set=self._shelf.application_set(app.namespace, app.application_set) if app.application_set else None,
+            project=self._projects.project(self._home, app.project),
+            application_set=self._application_sets.application_set(app.namespace, app.application_set) if app.application_set else None,
             parent=self._parent(app),
             fleet=structs.replace(fleet, applications=len(self._store.applications), inherited_unwell=self._inherited_unwell(adopted)),
             freshness=self._freshness(),

@@ -51,7 +51,7 @@ class Settings(Struct, frozen=True):
     @property
     def has_token(self) -> bool:
         """Can Argo CD's API be asked?"""
-        return bool(self.argocd_token or (self.argocd_token_file and Path(self.argocd_token_file).is_file()))
+        return bool(self.argocd_token or self.argocd_token_file)
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:

@@ -25,9 +25,18 @@ class LiveViews:
     """Reads the stages; counts nothing itself."""
 
     def __init__(
-        self, store: Store, recoveries: Recoveries, source: PolicySource, journal: Journal, metrics: Metrics,
-        streams: Sequence[Reflector[Any]], calls: Callable[[], Mapping[tuple[str, str], int]], queued: Callable[[], int], enabled: bool,
-    ) -> None:  # fmt: skip
+        self,
+        store: Store,
+        recoveries: Recoveries,
+        source: PolicySource,
+        journal: Journal,
+        metrics: Metrics,
+        streams: Sequence[Reflector[Any]],
+        calls: Callable[[], Mapping[tuple[str, str], int]],
+        queued: Callable[[], int],
+        dropped: Callable[[], int],
+        enabled: bool,
+    ) -> None:
         self._store = store
         self._recoveries = recoveries
         self._source = source
@@ -36,6 +45,7 @@ class LiveViews:
         self._streams = streams
         self._calls = calls
         self._queued = queued
+        self._dropped = dropped
         self._enabled = enabled
 
     def ready(self) -> tuple[str, ...]:
@@ -61,6 +71,7 @@ class LiveViews:
         m = self._metrics
         m.applications.set(len(self._store.applications))
         m.queue.set(self._queued())
+        m.events_dropped.set(self._dropped())
         m.policy_errors.set(self._source.errors)
         m.policies_good.set(0 if self._source.error else 1)
         for (verb, status), count in self._calls().items():

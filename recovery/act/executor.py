@@ -8,6 +8,7 @@ from recovery.act.order import Action, Doors, Order
 from recovery.kube.errors import Busy, Conflict, KubeError
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.recovery import Recovery
+from recovery.model.redact import redact
 from recovery.model.situation import Situation
 
 NOTHING = Outcome(Result.Done)
@@ -29,7 +30,7 @@ class Executor:
             return await self._actions[decision.step.traits.name].start(order, self._doors)
         except (Conflict, Busy) as error:
             # Nothing was written. Busy waits like a change does; both are judged anew.
-            return Outcome(Result.Conflict, type(error).__name__, str(error))
+            return Outcome(Result.Conflict, type(error).__name__, redact(str(error), 500))
         except KubeError as error:
             result = Result.InDoubt if error.in_doubt else Result.Failed
-            return Outcome(result, type(error).__name__, str(error))
+            return Outcome(result, type(error).__name__, redact(str(error), 500))

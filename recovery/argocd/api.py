@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from recovery.kube.errors import KubeError, Unavailable, error_for
 from recovery.model.application import Application
+from recovery.model.redact import redact
 
 _TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
 _JSON = {"Content-Type": "application/json"}
@@ -106,11 +107,14 @@ def _error(status: int, answer: bytes, asked: str) -> KubeError:
         message = msgspec.json.decode(answer, type=_Error).message
     except msgspec.DecodeError:
         message = "no JSON answer"
-    return error_for(status, f"{asked}: {status} {message[:300]}")
+    return error_for(status, f"{asked}: {status} {redact(message, 300)}")
 
 
 def _tls(ca_file: str, insecure: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file or None)
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:
+        raise Unavailable(f"ARGOCD_CA_FILE: {ca_file} is not a usable certificate file: {error.strerror or error}") from error
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -9,17 +9,17 @@ from typing import Annotated
 import typer
 
 from recovery.act.all_actions import KINDS
-from recovery.commands.failing import WRONG, Refused
+from recovery.commands.failing import WRONG, Refused, Shape
 from recovery.model.duration import spell
 from recovery.model.policy import Policies
 from recovery.policies import InvalidPolicies, parse
 from recovery.policies.nodes import LARGEST
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Policy files or ConfigMap manifests; - is standard input.")]
-Output = Annotated[str, typer.Option("-o", "--output", help="text or json")]
+Output = Annotated[Shape, typer.Option("-o", "--output", help="For people or for scripts.")]
 
 
-def check(files: Files, output: Output = "text") -> None:
+def check(files: Files, output: Output = Shape.table) -> None:
     """Tell all that is wrong with policy files, with line, column, path and what would be right."""
     found = 0
     for name in files:
@@ -33,7 +33,7 @@ def check(files: Files, output: Output = "text") -> None:
             continue
         for warning in policies.warnings:
             _say(output, name, 0, 0, "", "warning", warning)
-        if output != "json":
+        if output is not Shape.json:
             _praise(name, policies)
     if found:
         raise typer.Exit(WRONG)
@@ -50,8 +50,8 @@ def read(name: str) -> bytes:
         raise Refused(f"{name}: {error.strerror}") from error
 
 
-def _say(output: str, name: str, line: int, column: int, path: str, level: str, message: str) -> None:
-    if output == "json":
+def _say(output: Shape, name: str, line: int, column: int, path: str, level: str, message: str) -> None:
+    if output is Shape.json:
         import json
 
         typer.echo(json.dumps({"file": name, "line": line, "column": column, "path": path, "level": level, "message": message}))

@@ -1,6 +1,16 @@
-"""How a command says that it cannot."""
+"""How a command says what it found, and that it cannot."""
 
 from __future__ import annotations
+
+from enum import Enum
+
+
+class Shape(Enum):
+    """How a command prints what it found."""
+
+    table = "table"
+    json = "json"
+
 
 WRONG, USAGE, UNREACHABLE = 1, 2, 3
 

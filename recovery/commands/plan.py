@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from recovery.act.all_actions import KINDS
 from recovery.commands.check import read
-from recovery.commands.failing import Refused
+from recovery.commands.failing import Refused, Shape
 from recovery.decide.attempt import opened
 from recovery.decide.engine import name_of
 from recovery.decide.guards import Asked, refusal
@@ -49,11 +49,11 @@ PolicyFile = Annotated[
     str,
     typer.Option("-p", "--policies", metavar="FILE", help="A policy file or ConfigMap manifest; default: the shipped one."),
 ]
-Output = Annotated[str, typer.Option("-o", "--output", help="table or json")]
+Output = Annotated[Shape, typer.Option("-o", "--output", help="For people or for scripts.")]
 ShowAll = Annotated[bool, typer.Option("--all", help="Also applications that no policy is for.")]
 
 
-def plan(fleet: Fleet, policies: PolicyFile = "", output: Output = "table", show_all: ShowAll = False) -> None:
+def plan(fleet: Fleet, policies: PolicyFile = "", output: Output = Shape.table, show_all: ShowAll = False) -> None:
     """Show what each policy would do now to each application of an exported fleet, and what it would refuse and why.
 
     An export has no clocks: where Argo CD keeps a timestamp it is used, and where it keeps none (sync status) the
@@ -65,7 +65,7 @@ def plan(fleet: Fleet, policies: PolicyFile = "", output: Output = "table", show
     by_name = {(app.namespace, app.name): app for app in apps}
     rows = [row for app in apps for row in _rows(app, by_name, rules, now)]
     well = len(apps) - len({row.application for row in rows})
-    if output == "json":
+    if output is Shape.json:
         typer.echo(
             json.dumps(
                 {"rows": msgspec.to_builtins(rows), "applications": len(apps), "well": well, "unreadable": broken},
@@ -134,7 +134,7 @@ def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Po
     for policy in rules.policies:
         if not in_force(policy) or not policy.selector.selects(app) or not holds(policy.condition, app):
             continue
-        since = began(policy.condition, app, long_ago)
+        since = min(now, began(policy.condition, app, long_ago))  # clocks differ between machines
         due = since + policy.condition.duration
         steps = _steps(situation, policy, since)
         state = f"{app.sync.value}, {app.health.value}"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
+
+import msgspec
 
 from recovery.commands.failing import UNREACHABLE, Refused
 from recovery.kube.asyncio_client import AsyncioClient, connect
+from recovery.kube.client import Resource
 from recovery.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
+from recovery.observe import wire
 
 T = TypeVar("T")
 
@@ -24,6 +28,18 @@ def reach(ask: Callable[[AsyncioClient], Awaitable[T]]) -> T:
         raise Refused(f"{error}\nIs the controller installed? Try: kubectl apply -k manifests/base", UNREACHABLE) from error
     except KubeError as error:
         raise Refused(f"{error}\nTry: kubectl cluster-info", UNREACHABLE) from error
+
+
+async def every(client: AsyncioClient, what: Resource, namespace: str) -> AsyncIterator[msgspec.Raw]:
+    """All objects of a kind, page by page."""
+    more = ""
+    while True:
+        page = wire.listed(await client.list(what, namespace, limit="200", **({"continue": more} if more else {})))
+        for item in page.items:
+            yield item
+        more = page.metadata.more
+        if not more:
+            return
 
 
 async def _reach(ask: Callable[[AsyncioClient], Awaitable[T]]) -> T:

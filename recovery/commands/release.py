@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from recovery.commands.failing import USAGE, Refused
-from recovery.commands.reaching import reach
+from recovery.commands.failing import USAGE, WRONG, Refused
+from recovery.commands.reaching import every, reach
 from recovery.commands.run import settings_from_environment
 from recovery.decide.holds import restored
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS
+from recovery.kube.errors import NotFound
 from recovery.model.names import HOLD
 from recovery.observe import wire
 from recovery.settings import Settings
@@ -21,9 +22,9 @@ Target = Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="The app
 Everything = Annotated[bool, typer.Option("--all", help="Every application that is held; before uninstalling.")]
 
 
-def release(application: Target = "", every: Everything = False) -> None:
+def release(application: Target = "", everything: Everything = False) -> None:
     """End the hold that a rollback left: auto-sync becomes what it was before."""
-    if bool(application) == every:
+    if bool(application) == everything:
         raise Refused("name one application, or say --all", USAGE)
     settings = settings_from_environment()
     for line in reach(lambda client: _release(client, settings, application)):
@@ -36,15 +37,22 @@ async def _release(client: AsyncioClient, settings: Settings, wanted: str) -> li
         return [await _one(client, namespace or settings.argocd_namespace, name)]
     lines = []
     for place in settings.namespaces:
-        for item in wire.listed(await client.list(APPLICATIONS, place)).items:
-            app = wire.application(item)
+        async for item in every(client, APPLICATIONS, place):
+            try:
+                app = wire.application(item)
+            except wire.Unreadable as error:
+                lines.append(f"{wire.identity(item).metadata.name}: cannot be read, left alone: {error}")
+                continue
             if app.hold or app.unreadable:
                 lines.append(await _one(client, app.namespace, app.name))
     return lines or ["nothing is held"]
 
 
 async def _one(client: AsyncioClient, namespace: str, name: str) -> str:
-    raw = await client.get(APPLICATIONS, namespace, name)
+    try:
+        raw = await client.get(APPLICATIONS, namespace, name)
+    except NotFound as error:
+        raise Refused(f"there is no application {namespace}/{name}", WRONG) from error
     app = wire.application(raw)
     fresh: dict[str, Any] = msgspec.json.decode(raw, type=dict)
     if HOLD not in (fresh["metadata"].get("annotations") or {}):

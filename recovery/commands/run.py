@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 
 from recovery import logs
 from recovery.commands.failing import UNREACHABLE, USAGE, Refused
@@ -22,15 +23,25 @@ def run() -> None:
     """Run the controller, in the cluster or from a kubeconfig, until it is told to stop."""
     settings = settings_from_environment()
     logs.configure(settings.log_level, settings.log_format)
-    from recovery.app import serve
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    from recovery.app import CannotListen, serve
     from recovery.kube.errors import Unavailable
     from recovery.record.checkpoint import NewerCheckpoint
 
     try:
-        asyncio.run(serve(settings, os.environ))
-    except Unavailable as error:
-        raise Refused(str(error), UNREACHABLE) from error
-    except NewerCheckpoint as error:
-        raise Refused(f"{error}; run the newer controller, or delete the ConfigMaps recovery-checkpoint-* to start anew", USAGE) from error
-    except OSError as error:
-        raise Refused(f"cannot listen on {settings.listen[0]}:{settings.listen[1]}: {error.strerror}", USAGE) from error
+        try:
+            await serve(settings, os.environ)
+        except CannotListen as error:
+            raise Refused(f"cannot listen on {settings.listen[0]}:{settings.listen[1]}: {error}", USAGE) from error
+        except Unavailable as error:
+            raise Refused(str(error), UNREACHABLE) from error
+    except* NewerCheckpoint as group:
+        found = group.exceptions[0]
+        raise Refused(f"{found}; run the newer controller, or delete the ConfigMaps recovery-checkpoint-* to start anew", USAGE) from None
+    # Apprise sends in threads that nobody can cancel; waiting for one at the end would outlast the grace of a Pod.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from recovery.commands.reaching import reach
+from recovery.commands.failing import Refused, Shape
+from recovery.commands.reaching import every, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES
@@ -17,15 +18,15 @@ from recovery.kube.errors import KubeError
 from recovery.observe import wire
 from recovery.settings import Settings
 
-Output = Annotated[str, typer.Option("-o", "--output", help="table or json")]
+Output = Annotated[Shape, typer.Option("-o", "--output", help="For people or for scripts.")]
 ShowAll = Annotated[bool, typer.Option("--all", help="Also recoveries that are over.")]
 
 
-def status(output: Output = "table", show_all: ShowAll = False) -> None:
+def status(output: Output = Shape.table, show_all: ShowAll = False) -> None:
     """List recoveries and pending conditions, with reasons."""
     settings = settings_from_environment()
     body = reach(lambda client: _ask(client, settings))
-    if output == "json":
+    if output is Shape.json:
         typer.echo(json.dumps(body, indent=2))
         return
     _print(body, show_all)
@@ -44,7 +45,7 @@ async def _ask(client: AsyncioClient, settings: Settings) -> dict[str, Any]:
 async def _from_objects(client: AsyncioClient, settings: Settings, why: str) -> dict[str, Any]:
     from recovery.clock import SystemClock
     from recovery.decide.telling import done
-    from recovery.record.checkpoint import Checkpoint
+    from recovery.record.checkpoint import Checkpoint, NewerCheckpoint
     from recovery.record.codec import decode
 
     rows, broken = [], []
@@ -57,7 +58,10 @@ async def _from_objects(client: AsyncioClient, settings: Settings, why: str) -> 
         row = msgspec.to_builtins(recovery)
         keys = ("name", "policy", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")
         rows.append({**{k: row.get(k) for k in keys}, "subject": str(recovery.subject), "tried": done(recovery)})
-    sights = await Checkpoint(client, settings.namespace, SystemClock()).load()
+    try:
+        sights = await Checkpoint(client, settings.namespace, SystemClock()).load()
+    except NewerCheckpoint as error:
+        raise Refused(f"{error}; use the newer `recovery`") from error
     names = await _names(client, settings)
     ticking = []
     for uid, sight in sights.items():
@@ -80,7 +84,7 @@ async def _names(client: AsyncioClient, settings: Settings) -> dict[str, str]:
     """The checkpoint knows applications by UID; people do not."""
     found = {}
     for place in settings.namespaces:
-        for item in wire.listed(await client.list(APPLICATIONS, place)).items:
+        async for item in every(client, APPLICATIONS, place):
             meta = wire.identity(item).metadata
             found[meta.uid] = f"{meta.namespace}/{meta.name}"
     return found

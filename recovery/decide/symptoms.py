@@ -60,6 +60,9 @@ def track(old: Sight | None, app: Application, policies: Policies, now: datetime
         if since is None:
             # Clocks differ between machines: a stamp from the future counts as now.
             since = min(now, max(began(policy.condition, app, now), sight.first_seen, fresh_from))
+        elif not policy.condition.status:
+            # It may have been well while nobody watched: Argo CD's own stamp of a later beginning stands.
+            since = max(since, min(now, began(policy.condition, app, since)))
         clocks[symptom] = since
     inherited = (unwell and first_install) if not known else sight.inherited and not (app.health is Health.Healthy and not unwell)
     soaking, ledger = _ledger(sight, app, policies, now)

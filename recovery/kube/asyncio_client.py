@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,10 @@ class _Status(msgspec.Struct):
 class AsyncioClient:
     """One API server. ``calls`` counts answers by verb and status for the metrics."""
 
-    def __init__(self, api: Any) -> None:  # kubernetes_asyncio has no types
+    def __init__(self, api: Any, renew: Callable[[], Awaitable[None]] | None = None) -> None:  # kubernetes_asyncio has no types
         self._api = api
+        self._renewing = renew
+        self._renewed_at = float("-inf")
         self.calls: dict[tuple[str, str], int] = {}
 
     async def close(self) -> None:
@@ -81,12 +82,15 @@ class AsyncioClient:
             response = await self._open(method, path, query, _TIMEOUT, body, kind)
             async with response:
                 answer: bytes = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as error:
             self._count(verb, "no answer")
             raise Unavailable(f"{verb} {path}: {_why(error)}") from error
         self._count(verb, str(response.status))
         if response.status >= 400:
+            await self._renew(response.status)
             raise _error(response, answer, f"{verb} {path}")
+        if not answer.lstrip().startswith(b"{"):
+            raise Unavailable(f"{verb} {path}: the answer is not JSON; is this an API server?", response.status)
         return answer
 
     @asynccontextmanager
@@ -107,11 +111,21 @@ class AsyncioClient:
             async with response:
                 self._count("watch", str(response.status))
                 if response.status >= 400:
+                    await self._renew(response.status)
                     raise _error(response, await response.read(), f"watch {path}")
                 yield _lines(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             self._count("watch", "broken")
             raise Unavailable(f"watch {path}: {_why(error)}") from error
+
+    async def _renew(self, status: int) -> None:
+        """After a 401, read the credentials of the kubeconfig again (exec plugins, token files); once a minute."""
+        now = asyncio.get_running_loop().time()
+        if status != 401 or self._renewing is None or now - self._renewed_at < 60:
+            return
+        self._renewed_at = now
+        async with asyncio.timeout(20):
+            await self._renewing()
 
     async def _open(
         self,
@@ -170,31 +184,43 @@ def _in_a_pod() -> bool:
 
 
 def _file(kubeconfig: str) -> str:
-    """The first of the files that kubectl would read (KUBECONFIG may list several)."""
+    """The files that kubectl would read (KUBECONFIG may list several, which are merged)."""
     wanted = kubeconfig or str(Path.home() / ".kube" / "config")
-    for name in wanted.split(os.pathsep):
-        if name and Path(name).is_file():
-            return name
+    found = [name for name in wanted.split(os.pathsep) if name and Path(name).is_file()]
+    if found:
+        return os.pathsep.join(found)
     raise Unavailable(f"no kubeconfig at {wanted}, and this is not a Pod")
 
 
 async def connect(kubeconfig: str = "") -> AsyncioClient:
     """Connect as a Pod does, or as kubectl does from ``kubeconfig``, KUBECONFIG or ~/.kube/config.
 
-    Raises Unavailable when there is no usable configuration. Credentials are re-read while it runs.
+    Raises Unavailable when there is no usable configuration. A Pod's token is read again each minute by the library, a
+    kubeconfig's credentials when the API server no longer takes them.
     """
     from kubernetes_asyncio import client, config
 
     # Its debug lines print whole bodies, Secrets too.
     logging.getLogger("kubernetes_asyncio").setLevel(logging.WARNING)
     configuration = client.Configuration()
+    configuration.connection_pool_maxsize = 0  # no limit: every namespace holds two watches
+
+    async def load() -> None:
+        await config.load_kube_config(config_file=_file(kubeconfig), client_configuration=configuration)
+        for name, secret in configuration.api_key.items():
+            configuration.api_key[name] = secret.strip()  # a token file may end in a newline
+
+    renew = None
     try:
         if not kubeconfig and _in_a_pod():
             config.load_incluster_config(client_configuration=configuration)
         else:
-            await config.load_kube_config(config_file=_file(kubeconfig), client_configuration=configuration)
+            await load()
+            renew = load
         api = client.ApiClient(configuration)
-    except (config.ConfigException, OSError, ssl.SSLError, ValueError, TypeError, KeyError) as error:
-        raise Unavailable(f"no usable Kubernetes configuration: {error}") from error
+    except Unavailable:
+        raise
+    except Exception as error:
+        raise Unavailable(f"no usable Kubernetes configuration: {error or type(error).__name__}") from error
     api.user_agent = USERNAME
-    return AsyncioClient(api)
+    return AsyncioClient(api, renew)

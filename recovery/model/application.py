@@ -233,6 +233,7 @@ class Project(Struct, frozen=True):
 
     name: str
     marks: dict[str, str] | None = None
+    namespace: str = ""
 
     def mark(self, name: str) -> str:
         """The annotation ``recovery.gitops.dev/<name>``, or empty."""

@@ -8,6 +8,9 @@ from typing import Any
 import durationpy
 import msgspec
 
+LONGEST = dt.timedelta(days=366)
+"""Nothing here is waited for any longer; more would overflow dates."""
+
 
 class Duration(dt.timedelta):
     """A length of time that is read and written in Go's notation."""
@@ -20,8 +23,10 @@ class Duration(dt.timedelta):
             raise ValueError(f"{text!r} is not {allowed}")
         try:
             delta = durationpy.from_str(text)
+            if delta > LONGEST:
+                raise ValueError(f"{text!r} is longer than a year")
             return cls(seconds=delta.total_seconds())
-        except (durationpy.DurationError, ValueError, OverflowError, TypeError) as error:
+        except (durationpy.DurationError, OverflowError, TypeError) as error:
             raise ValueError(f"{text!r} is not {allowed}") from error
 
     def __str__(self) -> str:

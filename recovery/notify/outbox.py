@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
-from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from recovery.clock import Clock
 from recovery.decide.telling import EVERYWHERE
@@ -16,7 +16,9 @@ from recovery.model.recovery import Note, Recovery
 from recovery.notify.apprise_channel import Undelivered
 
 log = structlog.get_logger(__name__)
-TRIES = 10
+TRIES = 300
+"""Five minutes apart from the tenth on: about a day."""
+AT_ONCE = 4
 REMEMBERED = 10_000
 
 Send = Callable[[str, Note], Awaitable[None]]
@@ -30,7 +32,7 @@ class Addresses(Protocol):
 
 
 class Outbox:
-    """One message, its channels in turn; four at a time. What is not delivered stays with its recovery."""
+    """What is not delivered stays with its recovery, and is sent after a restart, too."""
 
     def __init__(
         self,
@@ -39,18 +41,19 @@ class Outbox:
         clock: Clock,
         delivered: Callable[[str], None],
         unheard: Callable[[Note, str], None],
+        counted: Callable[[str, str], None],
     ) -> None:
         self._send = send
         self._addresses = addresses
         self._clock = clock
         self._delivered = delivered
         self._unheard = unheard
+        self._counted = counted
         self._queue: asyncio.Queue[tuple[str, Note]] = asyncio.Queue()
         self._known: dict[str, None] = {}
         self._done: dict[str, set[str]] = {}
         self.default_channels: tuple[str, ...] = ()
-        self.results: dict[tuple[str, str], int] = {}
-        """Deliveries by channel and result, for the metrics."""
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     def tell(self, recovery: Recovery | None) -> None:
         """Take on what this recovery has to say and has not said yet."""
@@ -79,54 +82,52 @@ class Outbox:
             self._done.pop(recovery, None)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Each message and each of its channels goes its own way; a dead one holds up nothing else."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(4):
-                group.create_task(self._work())
+            while True:
+                recovery, note = await self._queue.get()
+                group.create_task(self._handle(recovery, note))
 
-    async def _work(self) -> None:
-        while True:
-            recovery, note = await self._queue.get()
-            channels = tuple(
-                dict.fromkeys(
-                    c for name in note.channels or (EVERYWHERE,) for c in (self.default_channels if name == EVERYWHERE else (name,))
-                )
-            )
-            reached = [await self._deliver(channel, note, recovery) for channel in channels]
-            if not any(reached):
-                self._unheard(note, recovery)
-            if recovery:
-                self._done.setdefault(recovery, set()).add(note.key)
-                self._delivered(recovery)
+    async def _handle(self, recovery: str, note: Note) -> None:
+        named = note.channels or (EVERYWHERE,)
+        channels = dict.fromkeys(c for name in named for c in (self.default_channels if name == EVERYWHERE else (name,)))
+        reached = await asyncio.gather(*(self._deliver(channel, note, recovery) for channel in channels))
+        if not any(reached):
+            self._unheard(note, recovery)
+        if recovery:
+            self._done.setdefault(recovery, set()).add(note.key)
+            self._delivered(recovery)
 
     async def _deliver(self, channel: str, note: Note, recovery: str) -> bool:
-        """Did it reach this channel?"""
+        """Did it reach this channel? False: it is not configured, or nobody answered there for a day."""
         result = "delivered"
+
+        async def troubled(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if state.attempt_number in (1, 5) or state.attempt_number % 50 == 0:
+                log.warning("message not taken yet", channel=channel, title=note.title, tries=state.attempt_number, why=str(error))
+            self._counted(channel, "tried again")
+
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type((Undelivered, KubeError)),
                 wait=wait_exponential_jitter(1, 300),
                 stop=stop_after_attempt(TRIES),
                 sleep=self._clock.sleep,
+                before_sleep=troubled,
             ):
                 with attempt:
                     url = await self._addresses.url(channel)
                     if url:
-                        await self._send(url, note)
+                        async with self._places:
+                            await self._send(url, note)
                     else:
                         result = "not configured"
         except RetryError as error:
             result = "failed"
-            last = error.last_attempt.exception()
-            log.error(
-                "message not delivered",
-                channel=channel,
-                title=note.title,
-                tries=TRIES,
-                why=str(last),
-                recovery=recovery,
-            )
-        self.results[channel, result] = self.results.get((channel, result), 0) + 1
+            why = str(error.last_attempt.exception())
+            log.error("message not delivered", channel=channel, title=note.title, tries=TRIES, why=why, recovery=recovery)
+        self._counted(channel, result)
         if result == "delivered":
             log.info("told", channel=channel, title=note.title, recovery=recovery)
         return result == "delivered"

@@ -83,6 +83,7 @@ class Reflector(Generic[T]):
         self.unreadable: dict[str, str] = {}
         """Objects that could not be decoded, and why; at most 100 are named."""
         self.restarts = 0
+        self._failures = 0
 
     @property
     def name(self) -> str:
@@ -101,42 +102,52 @@ class Reflector(Generic[T]):
 
     async def run(self) -> None:
         """Until cancelled. Every failure is logged once, waited for with a growing pause, and survived."""
-        failures = 0
         while True:
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
-                failures = 0
                 await self._clock.sleep(0.1)  # a server that ends every watch at once is not asked in a hot loop
             except Gone as error:
                 self._version = ""
                 self.restarts += 1
                 log.info("listing again", stream=self.name, why=str(error))
-            except Unavailable as error:
-                failures = await self._pause(error, failures)
+                await self._clock.sleep(min(30.0, 0.1 * 2 ** min(self._failures, 9)))
+                self._failures += 1
+            except (Unavailable, Busy) as error:
+                await self._pause(error)
             except KubeError as error:
                 self._version = ""
-                failures = await self._pause(error, failures)
+                await self._pause(error)
 
     async def _list(self) -> None:
         self.state = State.Listing if not self.listed else self.state
         seen: set[tuple[str, str]] = set()
         more, version = "", ""
         while True:
-            query = {"limit": str(PAGE), **self._query, **({"continue": more} if more else {})}
-            page = wire.listed(await self._client.list(self._what, self._namespace, **query))
+            page = await self._page(more)
             self._alive()
-            version = version or page.metadata.resource_version
+            version = page.metadata.resource_version or version
             for item in page.items:
                 seen.add(self._take(item))
             more = page.metadata.more
             if not more:
                 break
         self._sink.keep_only(self._namespace, seen)
-        self._version = page.metadata.resource_version or version
+        self._version = version
         self.listed = True
         log.info("listed", stream=self.name, objects=len(seen), unreadable=len(self.unreadable))
+
+    async def _page(self, more: str) -> wire.Page:
+        """One page, asked for again where the API server is busy or away: the pages before it need not be."""
+        query = {"limit": str(PAGE), **self._query, **({"continue": more} if more else {})}
+        while True:
+            try:
+                return wire.listed(await self._client.list(self._what, self._namespace, **query))
+            except (Busy, Unavailable) as error:
+                await self._pause(error)
+            except wire.Unreadable as error:
+                await self._pause(Unavailable(f"a page that cannot be read: {error}"))
 
     async def _watch(self) -> None:
         async with self._client.watch(self._what, self._namespace, self._version, silence=SILENCE, **self._query) as lines:
@@ -146,16 +157,17 @@ class Reflector(Generic[T]):
             async for line in lines:
                 self._alive()
                 self._event(line)
+                self._failures = 0
 
     def _event(self, line: bytes) -> None:
         try:
             event = wire.event(line)
+            told = wire.identity(event.object)
         except wire.Unreadable as error:
             raise Unavailable(f"a broken watch event: {error}") from error
         if event.type == "ERROR":
-            status = wire.identity(event.object)
-            raise (Gone if status.code == 410 else Unavailable)(status.message, status.code)
-        meta = wire.identity(event.object).metadata
+            raise (Gone if told.code == 410 else Unavailable)(told.message, told.code)
+        meta = told.metadata
         if event.type == "DELETED":
             self.unreadable.pop(f"{meta.namespace}/{meta.name}", None)
             self._sink.drop(meta.namespace, meta.name)
@@ -164,7 +176,11 @@ class Reflector(Generic[T]):
         self._version = meta.resource_version or self._version
 
     def _take(self, raw: msgspec.Raw) -> tuple[str, str]:
-        meta = wire.identity(raw).metadata
+        try:
+            meta = wire.identity(raw).metadata
+        except wire.Unreadable as error:
+            log.warning("an object without a name", stream=self.name, why=str(error))
+            return ("", "")
         key = (meta.namespace, meta.name)
         try:
             item = self._decode(raw)
@@ -186,16 +202,16 @@ class Reflector(Generic[T]):
     def _alive(self) -> None:
         self._heard = self._clock.monotonic()
 
-    async def _pause(self, error: KubeError, failures: int) -> int:
+    async def _pause(self, error: KubeError) -> None:
         if isinstance(error, NotFound) and self._optional:
             self.state, self.listed = State.Absent, True
             await self._clock.sleep(60)
-            return 0
+            return
         quiet = "" if self.error else str(error)
         self.state, self.error = State.Broken, str(error)
         self.restarts += 1
         if quiet:
             log.warning("stream broken, will try again", stream=self.name, why=quiet)
-        wait = error.retry_after if isinstance(error, Busy) and error.retry_after else min(30.0, 0.5 * 2 ** min(failures, 6))
+        wait = error.retry_after if isinstance(error, Busy) and error.retry_after else min(30.0, 0.5 * 2 ** min(self._failures, 6))
+        self._failures += 1
         await self._clock.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, guards nothing)
-        return failures + 1

@@ -104,6 +104,12 @@ class Store:
             else:
                 self._track(app)
 
+    def forget_absent(self) -> None:
+        """After the first whole list: what the checkpoint remembers and is no longer there is let go."""
+        present = {app.uid for app in self.applications.values()}
+        for uid in [uid for uid in self.sights if uid not in present]:
+            self._forget(uid)
+
     def unwell(self, app: Application) -> bool:
         """Does any policy's condition hold for it now?"""
         policies = self.policies.policies if self.policies else ()
@@ -132,29 +138,27 @@ class Store:
 
 
 class Shelf:
-    """AppProjects or ApplicationSets by namespace and name."""
+    """AppProjects, or ApplicationSets: small things by namespace and name, one shelf a kind."""
 
     def __init__(self) -> None:
         self._items: dict[Name, Project | ApplicationSet] = {}
 
     def put(self, item: Project | ApplicationSet) -> None:
         """It is new, or newer."""
-        self._items[getattr(item, "namespace", ""), item.name] = item
+        self._items[item.namespace, item.name] = item
 
     def drop(self, namespace: str, name: str) -> None:
         """It is gone."""
         self._items.pop((namespace, name), None)
-        self._items.pop(("", name), None)
 
     def keep_only(self, scope: str, names: set[Name]) -> None:
-        """After a whole list: what is not named is gone."""
-        kept = names | {("", name) for _, name in names}
-        for name in [n for n in self._items if n not in kept and (not scope or n[0] in ("", scope))]:
+        """After a whole list of one namespace (or of all): what is not named is gone."""
+        for name in [n for n in self._items if n not in names and (not scope or n[0] == scope)]:
             del self._items[name]
 
-    def project(self, name: str) -> Project | None:
-        """The AppProject of this name (they all live in Argo CD's namespace)."""
-        item = self._items.get(("", name))
+    def project(self, namespace: str, name: str) -> Project | None:
+        """The AppProject of this name; they all live in Argo CD's namespace."""
+        item = self._items.get((namespace, name))
         return item if isinstance(item, Project) else None
 
     def application_set(self, namespace: str, name: str) -> ApplicationSet | None:

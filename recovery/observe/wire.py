@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from recovery.model import application as model
 from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, TRACKING
-from recovery.observe.redact import redact
+from recovery.model.redact import redact
 
 
 class _Owner(Struct, gc=False):
@@ -246,7 +246,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
 def project(raw: bytes | msgspec.Raw) -> model.Project:
     """One AppProject."""
     meta = _project.decode(raw).metadata
-    return model.Project(meta.name, {k: v for k, v in (meta.annotations or {}).items() if k.startswith(PREFIX)} or None)
+    return model.Project(meta.name, {k: v for k, v in (meta.annotations or {}).items() if k.startswith(PREFIX)} or None, meta.namespace)
 
 
 def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
@@ -272,9 +272,9 @@ def _time(text: str | None) -> datetime | None:
         return None
     try:
         stamp = datetime.fromisoformat(text)
-    except ValueError:
+        return stamp.astimezone(UTC) if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return stamp.astimezone(UTC) if stamp.tzinfo else stamp.replace(tzinfo=UTC)
 
 
 def _revisions(one: str | None, many: list[str] | None) -> tuple[str, ...]:
@@ -394,5 +394,5 @@ def identity(raw: bytes | msgspec.Raw) -> Identity:
     return _identity.decode(raw)
 
 
-Unreadable: Any = (msgspec.DecodeError, ValueError)
+Unreadable: Any = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 """What decoding can raise."""

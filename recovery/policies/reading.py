@@ -167,10 +167,14 @@ class Reader:
             return {key: self._any(value, f"{path}.{key}") for key, _, value in self._entries(node, path)}
         if isinstance(node, yaml.SequenceNode):
             return [self._any(item, f"{path}[{i}]") for i, item in enumerate(node.value)]
+        return self._construct(node, path)
+
+    def _construct(self, node: yaml.Node, path: str) -> Any:
+        """The plain value of a scalar; PyYAML's constructors raise all sorts of things on odd ones."""
         try:
             return yaml.CSafeLoader("").construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            return self.wrong(node, path, f"cannot be read: {error}")
+        except (yaml.YAMLError, ValueError, IndexError, KeyError, AttributeError, OverflowError, TypeError) as error:
+            return self.wrong(node, path, f"{str(node.value)[:80]!r} cannot be read: {type(error).__name__}")
 
     def _scalar(self, node: yaml.Node, kind: inspect.Type, path: str) -> Any:
         if not isinstance(node, yaml.ScalarNode):
@@ -180,9 +184,9 @@ class Reader:
             case inspect.BoolType() if found == "bool":
                 return text.lower() in ("yes", "true", "on")
             case inspect.IntType() if found == "int":
-                return self._bounded(node, kind, path, int(yaml.CSafeLoader("").construct_object(node)))
+                return self._bounded(node, kind, path, self._construct(node, path))
             case inspect.FloatType() if found in ("int", "float"):
-                return self._bounded(node, kind, path, float(yaml.CSafeLoader("").construct_object(node)))
+                return self._bounded(node, kind, path, self._construct(node, path))
             case inspect.StrType() if found == "str":
                 if kind.pattern and not re.search(kind.pattern, text):
                     return self.wrong(node, path, f"{text[:80]!r} does not have the form {kind.pattern}")
@@ -197,7 +201,9 @@ class Reader:
             case _:
                 return self._expected(node, path, _words(kind))
 
-    def _bounded(self, node: yaml.Node, kind: inspect.IntType | inspect.FloatType, path: str, value: float) -> Any:
+    def _bounded(self, node: yaml.Node, kind: inspect.IntType | inspect.FloatType, path: str, value: Any) -> Any:
+        if value is MISSING:
+            return MISSING
         if (kind.ge is not None and value < kind.ge) or (kind.le is not None and value > kind.le):
             upper = f" to {kind.le}" if kind.le is not None else " or more"
             return self.wrong(node, path, f"{value} is out of range: {kind.ge if kind.ge is not None else 0}{upper}")

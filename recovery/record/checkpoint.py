@@ -77,7 +77,7 @@ class Checkpoint:
         for item, content in contents:
             self._versions[_number(item.metadata.name)] = item.metadata.resource_version
             sights.update({uid: _moved(sight, away) for uid, sight in content.sights.items()})
-        self.found = bool(contents)
+        self.found = 0 in self._versions
         self._buckets = max((n + 1 for n in self._versions), default=1)
         log.info(
             "checkpoint read",
@@ -89,20 +89,18 @@ class Checkpoint:
 
     async def save(self, sights: Mapping[str, Sight], dirty: Iterable[str], *, ticking: bool) -> None:
         """Write what changed; while a clock is ticking, at least a sign of life. KubeError when it cannot be written."""
-        wanted = max(1, -(-len(sights) // PER_BUCKET))
-        if wanted > self._buckets or not self.found:
-            self._buckets = max(wanted, self._buckets)
-            changed = set(range(self._buckets))
-        else:
-            changed = {self._bucket(uid) for uid in dirty}
+        wanted = max(self._buckets, -(-len(sights) // PER_BUCKET), 1)
+        growing = wanted > self._buckets or not self.found
+        # From the last to the first: a growth that is cut short has lost nobody, and a first one has not happened.
+        changed = sorted(range(wanted) if growing else {self._bucket(uid, wanted) for uid in dirty}, reverse=True)
         if changed:
             parts: dict[int, dict[str, Sight]] = {number: {} for number in changed}
             for uid, sight in sights.items():
-                if (number := self._bucket(uid)) in parts:
+                if (number := self._bucket(uid, wanted)) in parts:
                     parts[number][uid] = sight
             for number, part in parts.items():
                 await self._write(number, part)
-            self.found = True
+            self._buckets, self.found = wanted, True
         elif ticking:
             body = {"metadata": {"annotations": {LABEL: stamp(self._clock.now())}}}
             await self._client.patch(CONFIG_MAPS, self._namespace, _name(0), body)
@@ -128,8 +126,8 @@ class Checkpoint:
             raw = await self._client.create(CONFIG_MAPS, self._namespace, body)
         self._versions[number] = msgspec.json.decode(raw, type=_ConfigMap).metadata.resource_version
 
-    def _bucket(self, uid: str) -> int:
-        return zlib.crc32(uid.encode()) % self._buckets
+    def _bucket(self, uid: str, buckets: int) -> int:
+        return zlib.crc32(uid.encode()) % buckets
 
 
 def _name(number: int) -> str:

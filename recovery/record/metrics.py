@@ -39,6 +39,7 @@ class Metrics:
         self.policy_errors = Gauge("recovery_policy_errors", "Policy texts refused since the start", registry=at)
         self.policies_good = Gauge("recovery_policies_up_to_date", "1: the newest policy text is in force", registry=at)
         self.messages = Counter("recovery_messages_total", "Messages to people", ["channel", "result"], registry=at)
+        self.events_dropped = Gauge("recovery_events_dropped", "Kubernetes Events that found no place in the queue", registry=at)
         self.queue = Gauge("recovery_queue_length", "Subjects to be looked at", registry=at)
         self.passes = Counter("recovery_reconciles_total", "Passes over a subject", ["result"], registry=at)
 

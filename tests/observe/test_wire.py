@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recovery.model.application import Health, Hold, Phase, Sync
+from recovery.model.redact import redact
 from recovery.observe import wire
-from recovery.observe.redact import redact
 from recovery.simulate.cluster import merged
 
 BARE: dict[str, Any] = {"metadata": {"name": "cart", "namespace": "argocd", "uid": "u", "resourceVersion": "7"}}
