@@ -152,8 +152,12 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
         return tuple(step for step in self.steps if step.attempt == wanted)
 
     def token(self, step: StepRecord) -> str:
-        """What an operation written for this step carries in its info, so that it is found again after a crash."""
-        return f"{self.name}/{step.attempt}.{step.index}"
+        """What an operation written for this step carries in its info, so that it is found again after a crash.
+
+        With the time of opening: a recovery that was deleted by hand and is opened again has the same name, and must
+        not take the old one's operation for its own.
+        """
+        return f"{self.name}/{step.attempt}.{step.index}/{int(self.opened_at.timestamp())}"
 
     def with_last(self, step: StepRecord) -> Recovery:
         """The same with its newest step replaced."""

@@ -55,12 +55,18 @@ class Recoveries:
 
     def drop(self, namespace: str, name: str) -> None:  # noqa: ARG002 (a Sink)
         """Deleted by hand, or by our own retention."""
+        gone = self._forget(name)
+        if gone is not None:
+            self._changed(key_of(gone))
+
+    def _forget(self, name: str) -> Recovery | None:
+        """Take it out of the mirror, without waking anybody: who asked for it looks again in his own time."""
         gone = self._all.pop(name, None)
         if gone is not None:
             self._by_uid[gone.subject.uid].discard(name)
             self._in_flight.discard(name)
             self._open[key_of(gone)].discard(name)
-            self._changed(key_of(gone))
+        return gone
 
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
         """After a whole list: what is not named is gone."""
@@ -201,7 +207,7 @@ class Recoveries:
             await self._reload(wanted.name)
             raise ClaimLost(str(error)) from error
         except NotFound as error:
-            self.drop(self._namespace, wanted.name)
+            self._forget(wanted.name)
             raise ClaimLost(f"{wanted.name} was deleted, or the CRD recoveries.recovery.gitops.dev is missing: {error}") from error
         saved = decode(raw)
         self._index(saved)
@@ -216,13 +222,13 @@ class Recoveries:
         for item in items:
             self._index(item)
         if not items:
-            self.drop(self._namespace, name)
+            self._forget(name)
 
     def _restore(self, name: str, held: Recovery | None) -> None:
         if held is not None:
             self._index(held)
         else:
-            self.drop(self._namespace, name)
+            self._forget(name)
 
     def _index(self, recovery: Recovery) -> None:
         self._all[recovery.name] = recovery

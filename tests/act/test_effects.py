@@ -116,7 +116,7 @@ def test_sync_pins_the_judged_revision_and_copies_what_argo_cds_api_would() -> N
     assert outcome.result is Result.Sent
     assert app["operation"] == {
         "initiatedBy": {"username": "gitops-recovery-controller"},
-        "info": [{"name": "recovery.gitops.dev/recovery", "value": "cart-1/1.0"}],
+        "info": [{"name": "recovery.gitops.dev/recovery", "value": f"cart-1/1.0/{int(NOW.timestamp())}"}],
         "sync": {
             "prune": False,
             "syncStrategy": {"hook": {}},
