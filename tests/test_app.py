@@ -202,6 +202,24 @@ def test_an_application_that_cannot_be_read_is_named_and_the_others_are_not_harm
     play(script)
 
 
+def test_a_projects_word_holds_beside_application_sets() -> None:
+    async def script(p: Play) -> None:
+        from recovery.kube.client import APPLICATION_SETS, PROJECTS
+
+        marks = {"recovery.gitops.dev/paused": "true"}
+        await p.world.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": "gate", "annotations": marks}})
+        await p.world.cluster.create(APPLICATION_SETS, ARGOCD, {"metadata": {"name": "gate"}, "spec": {}})
+        await p.world.policies(short_policies("web"))
+        async with p.controller() as app:
+            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")), project="gate")
+            await p.clock.sleep(5 * MINUTE)
+            assert p.touched("web") == []
+            assert app.views.explain(ARGOCD, "web-1")["decisions"][0]["by"] == "paused"  # type: ignore[index]
+            assert app.application_sets.application_set(ARGOCD, "gate") is not None
+
+    play(script)
+
+
 def test_names_of_253_characters() -> None:
     async def script(p: Play) -> None:
         name = "web-" + "x" * 249

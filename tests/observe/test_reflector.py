@@ -213,6 +213,57 @@ def test_429_is_obeyed() -> None:
     play(script)
 
 
+def test_a_page_that_is_refused_is_asked_for_again_and_not_the_whole_list() -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster, seen = Cluster(clock), Seen()
+        for number in range(950):
+            await cluster.create(CONFIG_MAPS, "x", {"metadata": {"name": f"m{number:03}"}})
+        asked: list[str] = []
+
+        class Refusing(Flaky):
+            async def list(self, *args: Any, **query: str) -> bytes:
+                asked.append(query.get("continue", ""))
+                if len(asked) % 3 == 0:
+                    raise (Busy("slow down", 429) if len(asked) % 2 else Unavailable("503", 503))
+                return await cluster.list(*args, **query)
+
+        reflector: Reflector[Item] = Reflector(Refusing(cluster), CONFIG_MAPS, "x", decode, seen, clock)  # type: ignore[arg-type]
+        running = asyncio.create_task(reflector.run())
+        await clock.sleep(300)
+        running.cancel()
+        assert len(seen.items) == 950
+        assert asked.count("") == 1
+        assert len(asked) <= 16
+
+    virtual.run(inside())
+
+
+def test_connections_that_are_reset_every_minute_leave_it_fresh() -> None:
+    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+        class Resetting(Flaky):
+            @asynccontextmanager
+            async def watch(self, *args: Any, silence: float, **query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+                async def minute(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+                    yield await anext(lines)
+                    await asyncio.sleep(10)
+                    raise Unavailable("reset")
+
+                async with cluster.watch(*args, silence=silence, **query) as lines:
+                    yield minute(lines)
+
+        other: Reflector[Item] = Reflector(Resetting(cluster), CONFIG_MAPS, "x", decode, seen, clock)  # type: ignore[arg-type]
+        running = asyncio.create_task(other.run())
+        stale = 0
+        for _ in range(3600):
+            await clock.sleep(1)
+            stale += not other.fresh
+        running.cancel()
+        assert stale < 120
+
+    play(script)
+
+
 def test_a_kind_that_need_not_be_installed() -> None:
     async def inside() -> None:
         clock = virtual.VirtualClock()

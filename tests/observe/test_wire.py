@@ -125,6 +125,7 @@ def test_auto_sync(automated: Any, on: bool) -> None:
     [
         pytest.param({"sync": {"status": "Sideways"}, "health": {"status": "Purple"}}, id="unknown words"),
         pytest.param({"health": {"status": "Healthy", "lastTransitionTime": "yesterday"}}, id="an absurd time"),
+        pytest.param({"health": {"status": "Healthy", "lastTransitionTime": "0001-01-01T00:00:00+14:00"}}, id="a time before all time"),
         pytest.param(
             {"operationState": {"phase": "Levitating", "startedAt": "", "finishedAt": "never"}},
             id="an absurd operation",
@@ -196,6 +197,13 @@ def test_what_an_application_set_leaves_alone(spec: dict[str, Any], leaves: bool
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----",
         "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+        "github_pat_11ABCabcdef0123456789_abcdefhunter2",
+        "https://ada:hun@hunter2@git.example/x.git",
+        "AWS_SECRET_ACCESS_KEY=abcdefhunter2",
+        "secretKey: abcdefhunter2",
+        "--password hunter2abcdef",
+        "Authorization: token abcdefhunter2",
+        "https://hooks.slack.com/services/T0/B0/abcdefhunter2",
     ],
 )
 def test_credentials_go_no_further(secret: str) -> None:

@@ -161,6 +161,16 @@ def test_names_are_unique() -> None:
     assert told == "line 5, column 9: recovery_policies[1].name: 'web' is the name of recovery_policies[0] already"
 
 
+@pytest.mark.parametrize("written", ["0x_", "0b_", "!!int foo", "!!int ''", "9" * 5000, "!!bool x", "!!timestamp x", "20000000000h"])
+def test_odd_scalars_are_named_wherever_they_stand(written: str) -> None:
+    for change in (
+        ("  actions:", f"  attempts: {written}\n  actions:"),
+        ("Degraded}", f"Degraded, duration: {written}}}"),
+        ("{type: restart}", f"{{type: notify, parameters: {{message: {written}, x: {written}}}}}"),
+    ):
+        assert problems(ONE.replace(*change))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -1,0 +1,234 @@
+"""Cases that a close reading found: each was wrong once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from recovery.decide.engine import decide
+from recovery.decide.fingerprint import fingerprint
+from recovery.decide.holds import settle_hold
+from recovery.decide.symptoms import track
+from recovery.model.application import Health, Hold, Operation, Phase, Project
+from recovery.model.decision import Kind
+from recovery.model.recovery import RecoveryPhase, StepOutcome, StepRecord
+from recovery.model.situation import Fleet, Good, Sight
+from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, an_application, degraded, gave_up, the_policies
+
+PAUSED = Project("shop", {"recovery.gitops.dev/paused": "true"})
+
+
+def opened(name: str, **changes: Any) -> Any:
+    base = {
+        "phase": RecoveryPhase.Remediating,
+        "resolved_at": None,
+        "attempt": 1,
+        "limit": 3,
+        "version": "1",
+        "ill_since": NOW - timedelta(hours=1),
+    }
+    recovery = a_recovery(name, NOW - timedelta(minutes=1), **{**base, **changes})
+    return structs.replace(recovery, subject=structs.replace(recovery.subject, uid="uid-cart"))
+
+
+def test_two_policies_whose_clocks_began_together_open_two_different_incidents() -> None:
+    app = gave_up(health=Health.Degraded, health_since=NOW - timedelta(hours=1))
+    first = decide(a_situation(app))[0].recovery
+    past = structs.replace(first, phase=RecoveryPhase.Resolved, resolved_at=NOW, version="1")
+
+    later = decide(a_situation(app, past=(past,), policies=structs.replace(the_policies(), policies=the_policies().policies[1:])))[
+        0
+    ].recovery
+
+    assert first is not None
+    assert later is not None
+    assert first.name != later.name
+
+
+def test_the_same_incident_is_not_opened_twice_under_one_name_after_it_was_overtaken() -> None:
+    first = decide(a_situation(gave_up()))[0].recovery
+    past = structs.replace(first, phase=RecoveryPhase.Superseded, resolved_at=NOW, version="1")
+
+    again = decide(a_situation(gave_up(), past=(past,)))[0].recovery
+
+    assert first is not None
+    assert again is not None
+    assert first.name != again.name
+
+
+@pytest.mark.parametrize(
+    ("changes", "by"),
+    [
+        pytest.param({"project": PAUSED}, "paused", id="paused"),
+        pytest.param(
+            {
+                "sight": Sight("uid-cart", NOW, {"health=Degraded": NOW - timedelta(hours=1)}, inherited=True),
+                "fleet": Fleet(inherited_unwell=200),
+            },
+            "adoption",
+            id="inherited",
+        ),
+    ],
+)
+def test_a_subject_that_is_left_alone_is_not_paged_for_because_its_steps_do_not_fit(changes: dict[str, Any], by: str) -> None:
+    far = degraded(destination=structs.replace(degraded().destination, server="https://far.example"))
+    attempt = opened("r", policy="application-health-degraded", attempt=2, steps=())
+
+    (decision,) = decide(a_situation(far, recovery=attempt, **changes))
+
+    assert (decision.kind, decision.by) == (Kind.Suppress, by)
+    assert decision.recovery is None or decision.recovery.notes == ()
+
+
+def test_observe_mode_never_calls_a_person() -> None:
+    text = "recovery_policies: [{name: p, mode: observe, attempts: 1, condition: {type: application, health: Degraded}, actions: [{type: restart}]}]"
+    far = degraded(destination=structs.replace(degraded().destination, server="https://far.example"))
+
+    (decision,) = decide(a_situation(far, policies=the_policies(text)))
+
+    assert decision.by == "disabled"
+    assert decision.recovery is not None
+    assert decision.recovery.notes == ()
+
+
+def test_an_operation_that_was_written_late_is_given_its_time() -> None:
+    step = StepRecord(1, 0, "sync", NOW - timedelta(minutes=8), claimed_at=NOW - timedelta(seconds=1), sent=True)
+    text = "recovery_policies: [{name: p, condition: {type: application, status: OutOfSync}, actions: [{type: sync}]}]"
+    recovery = opened("r", policy="p", steps=(step,))
+    from recovery.model.application import Requested
+
+    app = gave_up(requested=Requested(recovery.token(step), "gitops-recovery-controller"))
+
+    (decision,) = decide(a_situation(app, policies=the_policies(text), recovery=recovery))
+
+    assert (decision.kind, decision.reason) == (Kind.Wait, "Settling")
+
+
+def test_a_step_that_can_never_be_carried_out_ends() -> None:
+    step = StepRecord(1, 0, "restart", NOW - timedelta(minutes=11), claimed_at=NOW, message="no answer")
+    recovery = opened("r", policy="application-health-degraded", steps=(step,))
+
+    (decision,) = decide(a_situation(degraded(), recovery=recovery))
+
+    assert decision.recovery is not None
+    assert decision.recovery.steps[0].reason == "NotCarriedOut"
+
+
+def test_a_revision_that_was_rolled_back_from_is_never_a_place_to_go_back_to() -> None:
+    sight = Sight("uid-cart", NOW, ledger=(Good(1, (GOOD,), NOW), Good(2, (BAD,), NOW)))
+    held = degraded(hold=Hold("r", "uid-cart", (BAD,), suspended=True), auto_sync=False)
+
+    after = track(sight, held, the_policies(), NOW, NOW, first_install=False)
+
+    assert [g.revisions for g in after.ledger] == [(GOOD,)]
+
+
+def test_a_fix_that_was_deployed_after_it_fell_ill_is_not_rolled_back() -> None:
+    fixed = degraded(deploy=structs.replace(degraded().deploy, at=NOW - timedelta(minutes=1)), health_since=NOW - timedelta(minutes=40))
+    policies = the_policies("recovery_policies: [{name: p, condition: {type: application, health: Degraded}, actions: [{type: rollback}]}]")
+
+    (decision,) = decide(a_situation(fixed, policies=policies, ill_for=timedelta(minutes=40)))
+
+    assert decision.recovery is not None
+    assert decision.recovery.steps[0].reason == "NotTheDeploy"
+
+
+def test_a_release_gate_does_not_keep_a_crash_from_being_cured() -> None:
+    gate = opened("gate", phase=RecoveryPhase.Suppressed, reason="OwnerIntent", steps=())
+    app = gave_up(auto_sync=False, operation=None, health=Health.Degraded, health_since=NOW - timedelta(hours=1))
+
+    (gave_way,) = decide(a_situation(app, recovery=gate))
+    assert gave_way.recovery is not None
+    assert (gave_way.reason, gave_way.recovery.phase, gave_way.again_at) == ("GaveWay", RecoveryPhase.Superseded, NOW)
+
+    first, second = decide(a_situation(app, past=(gave_way.recovery,)))
+    assert (first.kind, first.by, first.recovery) == (Kind.Suppress, "owner intent", None)
+    assert (second.kind, second.policy) == (Kind.Remediate, "application-health-degraded")
+
+
+def test_a_hold_without_a_rollback_is_given_back() -> None:
+    suspended = StepRecord(1, 1, "rollback", NOW, sent=True, outcome=StepOutcome.Succeeded, reason="Cured")
+    past = opened("r", phase=RecoveryPhase.Resolved, resolved_at=NOW, steps=(suspended,))
+    app = an_application(hold=Hold("r", "uid-cart", (GOOD,), suspended=True), auto_sync=False)
+
+    decision = settle_hold(a_situation(app, past=(past,)))
+
+    assert decision is not None
+    assert decision.kind is Kind.Remediate
+    assert "did not take place" in decision.message
+
+
+def test_a_new_operation_is_no_new_failure() -> None:
+    failed = gave_up()
+    running = gave_up(operation=Operation(Phase.Running, "running"))
+    stalled = opened("r", phase=RecoveryPhase.Stalled, attempt=3, stalls=(NOW - timedelta(hours=2),), fingerprint=fingerprint(failed))
+
+    (decision,) = decide(a_situation(running, recovery=stalled))
+
+    assert decision.kind is Kind.Stall
+    assert fingerprint(degraded()) == fingerprint(an_application())
+
+
+def test_an_attempt_in_which_nothing_was_tried_does_not_count() -> None:
+    past = opened("r", phase=RecoveryPhase.Resolved, resolved_at=NOW - timedelta(minutes=7), attempt=3, steps=())
+    sight = Sight("uid-cart", NOW - timedelta(days=1), {"status=OutOfSync": NOW - timedelta(minutes=12)})
+    past = structs.replace(past, resolved_at=NOW - timedelta(minutes=13))
+
+    decision = decide(a_situation(gave_up(), sight=sight, past=(past,)))[0]
+
+    assert decision.kind is Kind.Remediate
+    assert decision.recovery is not None
+    assert decision.recovery.attempt == 3
+
+
+def test_an_edit_that_narrows_an_action_binds_a_running_attempt() -> None:
+    pinned = the_policies().policies[1].actions
+    text = "recovery_policies: [{name: application-health-degraded, condition: {type: application, health: Degraded}, actions: [{type: restart, mode: observe}]}]"
+    recovery = opened("r", policy="application-health-degraded", steps=())
+
+    (decision,) = decide(a_situation(degraded(), policies=the_policies(text), recovery=recovery, pinned=pinned))
+
+    assert decision.by == "disabled"
+
+
+@pytest.mark.parametrize(("ago", "fits"), [(5, False), (20, True)])
+def test_an_operation_is_hung_when_it_makes_no_progress_not_when_it_is_long(ago: int, fits: bool) -> None:
+    policies = the_policies(
+        "recovery_policies: [{name: p, condition: {type: application, operation: Running}, actions: [{type: terminate}]}]"
+    )
+    app = gave_up(operation=Operation(Phase.Running, "waiting for healthy state", started_at=NOW - timedelta(hours=2)))
+    sight = Sight(
+        "uid-cart", NOW - timedelta(days=1), {"operation=Running": NOW - timedelta(hours=1)}, moved=("x", NOW - timedelta(minutes=ago))
+    )
+
+    (decision,) = decide(a_situation(app, policies=policies, sight=sight))
+
+    assert (decision.kind is Kind.Remediate) is fits
+
+
+def test_progress_sets_the_clock_of_a_running_operation_back() -> None:
+    app = gave_up(operation=Operation(Phase.Running, "wave 1", started_at=NOW))
+    first = track(None, app, the_policies(), NOW, NOW, first_install=False)
+    same = track(first, app, the_policies(), NOW + timedelta(minutes=5), NOW, first_install=False)
+    moved = track(
+        same,
+        gave_up(operation=Operation(Phase.Running, "wave 2", started_at=NOW)),
+        the_policies(),
+        NOW + timedelta(minutes=9),
+        NOW,
+        first_install=False,
+    )
+
+    assert [s.moved[1] - NOW for s in (first, same, moved) if s.moved] == [timedelta(), timedelta(), timedelta(minutes=9)]
+
+
+def test_a_beginning_that_argo_cd_stamps_later_than_the_checkpoint_stands() -> None:
+    old = Sight("uid-cart", NOW - timedelta(days=1), {"health=Degraded": NOW - timedelta(minutes=5)})
+    app = degraded(health_since=NOW - timedelta(seconds=10))
+
+    assert track(old, app, the_policies(), NOW, NOW - timedelta(days=1), first_install=False).clocks == {
+        "health=Degraded": NOW - timedelta(seconds=10)
+    }
