@@ -16,7 +16,7 @@ from recovery.act.executor import Executor
 from recovery.act.order import ArgoCD, Doors
 from recovery.clock import Clock, SystemClock
 from recovery.controller import RECOVERY, SOON, Controller
-from recovery.decide.telling import adoption_digest
+from recovery.decide.telling import adoption_digest, still_held
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
 from recovery.kube.errors import KubeError
 from recovery.model.names import Key
@@ -220,7 +220,11 @@ class App:
     async def _housekeeping(self) -> None:
         """The resync: what is pending or open is looked at even if nobody says that it changed."""
         while True:
-            await self.recoveries.retire()
+            held = [app for name in self.store.held if (app := self.store.applications.get(name))]
+            await self.recoveries.retire(frozenset(app.hold.recovery for app in held if app.hold))
+            for app in held:
+                if note := still_held(app, self._clock.now()):
+                    self.outbox.say(note)
             for app, _ in list(self.store.pending()):
                 self.queue.add(app.key)
             await self._clock.sleep(self.settings.interval.total_seconds())

@@ -308,6 +308,24 @@ def test_the_next_revision_that_is_bad_too_leaves_a_hold_that_only_a_person_ends
     play(script)
 
 
+def test_an_open_hold_is_told_of_every_day() -> None:
+    async def script(p: Play) -> None:
+        from recovery.kube.client import SECRETS
+
+        await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
+        await p.world.policies(short_policies("web"))
+        async with p.controller():
+            await p.world.application("web-1", (deployment("web-1", "ready", 8),))
+            await p.clock.sleep(5 * MINUTE)
+            await p.world.commit("web-1", (deployment("web-1", "missing", 8),))
+            await p.clock.sleep(3.5 * 24 * 60 * MINUTE)
+            reminders = [n.title for n in p.told if "has been held back" in n.title]
+            assert reminders == [f"argocd/web-1 (in-cluster) has been held back for {days} days" for days in (1, 2, 3)]
+            assert all("recovery release argocd/web-1" in n.body for n in p.told if "has been held back" in n.title)
+
+    play(script)
+
+
 def test_a_person_who_switches_auto_sync_on_is_respected() -> None:
     async def script(p: Play) -> None:
         await p.world.policies(short_policies("web"))

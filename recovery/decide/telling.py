@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from recovery.decide.guards import MANY_INHERITED
 from recovery.model.application import Application, short
 from recovery.model.duration import spell
@@ -9,6 +11,8 @@ from recovery.model.policy import Policy, Severity
 from recovery.model.recovery import Note, Recovery, StepOutcome, StepRecord
 from recovery.model.situation import Situation
 
+EVIDENCE = 15_000
+"""Characters of evidence a Recovery keeps: it has to stay a small object."""
 EVERYWHERE = "default"
 """Stands for defaults.channels among those that were told."""
 
@@ -105,6 +109,16 @@ def held_back(situation: Situation, recovery: Recovery, by: str, message: str, c
     )
 
 
+def still_held(app: Application, now: datetime) -> Note | None:
+    """A day's reminder of an open hold, with the command that ends it; None on its first day."""
+    hold = app.hold
+    days = (now - hold.since).days if hold and hold.since else 0
+    if hold is None or days < 1:
+        return None
+    body = f"{state(app)}.{_held(app)}\nRecord: {hold.recovery}"
+    return Note(f"{app.uid}/held/{hold.recovery}/{days}", f"{place(app)} has been held back for {days} days", body, Severity.warning.value)
+
+
 def gave_back(app: Application, words: str) -> Note:
     """A hold ended."""
     return Note(
@@ -125,7 +139,12 @@ def evidence(app: Application) -> tuple[str, ...]:
         by = "auto-sync" if operation.automated else operation.username or "unknown"
         lines.append(f"operation {operation.phase.value} at {short(operation.revisions)} by {by}: {operation.message[:1000]}")
         lines += [f"resource: {failure}" for failure in operation.failures]
-    return tuple(lines)[:50]
+    kept: list[str] = []
+    for line in lines[:50]:
+        if sum(map(len, kept)) + len(line) > EVIDENCE:
+            return (*kept, "... and more, left out for size")
+        kept.append(line)
+    return tuple(kept)
 
 
 def _did(step: StepRecord) -> str:

@@ -42,6 +42,8 @@ class Store:
         """UIDs whose sight changed since the checkpoint was written."""
         self.inherited: set[str] = set()
         """UIDs that are inherited and not yet well."""
+        self.held: set[Name] = set()
+        """Applications with an open hold."""
         self.soaking: dict[str, Name] = {}
         """UIDs whose revision is on its way into the ledger, and where they are."""
         self.policies: Policies | None = None
@@ -56,6 +58,7 @@ class Store:
         name = (item.namespace, item.name)
         old = self.applications.get(name)
         self.applications[name] = item
+        (self.held.add if item.hold else self.held.discard)(name)
         if old is not None and old.uid != item.uid:
             self._forget(old.uid)
         self._track(item)
@@ -67,6 +70,7 @@ class Store:
     def drop(self, namespace: str, name: str) -> None:
         """It is gone."""
         gone = self.applications.pop((namespace, name), None)
+        self.held.discard((namespace, name))
         if gone is not None:
             self._forget(gone.uid)
             self._changed(gone.key)

@@ -177,10 +177,10 @@ class Recoveries:
             self._restore(name, held)
             raise ClaimLost(str(error)) from error
 
-    async def retire(self) -> int:
-        """Delete what ended long ago and owes nothing; how many."""
+    async def retire(self, owing: frozenset[str]) -> int:
+        """Delete what ended long ago and owes nothing, neither a message nor (``owing``) a hold; how many."""
         now, gone = self._clock.now(), 0
-        ended = [r for r in self.all() if r.phase.over and not r.notes]
+        ended = [r for r in self.all() if r.phase.over and not r.notes and r.name not in owing]
         for index, recovery in enumerate(ended):
             at = recovery.resolved_at or recovery.opened_at
             if index < KEPT_AT_MOST and now - at < KEPT_FOR:

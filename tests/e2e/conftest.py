@@ -12,6 +12,7 @@ import pytest
 from msgspec import Struct
 
 from recovery.kube.asyncio_client import connect
+from tests.e2e.extra_stories import looked_at_only, through_argo_cd
 from tests.e2e.real_stage import RealStage
 from tests.stories import STORIES
 from tests.testbed.bed import Bed
@@ -20,6 +21,8 @@ from tests.testbed.installation import BASE
 from tests.testbed.kubelet import Kubelet
 from tests.testbed.repositories import Repositories
 
+EXTRA = {through_argo_cd: "token", looked_at_only: "observe"}
+"""Stories that only the real bed can play, and the overlay they are installed with."""
 AT_ONCE = 5
 """Stories at the same time on two cores."""
 
@@ -53,10 +56,15 @@ class Show:
         self._kubelet = asyncio.run_coroutine_threadsafe(Kubelet(self.client).run(), self._loop)
         (self.bed.folder / "git").mkdir()
         repositories = Repositories(self.bed.folder / "git")
+        self.repositories = repositories
         for index, story in enumerate(s for s in STORIES if s.__name__ in wanted):
-            namespace = BASE if index == 0 else f"{BASE}-{index}"
-            stage = RealStage(self.bed, self.client, repositories, f"s{index}", namespace)
-            self.results[story.__name__] = asyncio.run_coroutine_threadsafe(self._play(story, stage), self._loop)
+            self.play(story, index)
+
+    def play(self, story: Callable[[Any], Awaitable[list[str]]], number: int, overlay: str = "base", **env: str) -> None:
+        """Begin a story; its number makes its namespace and its applications' prefix."""
+        stage = RealStage(self.bed, self.client, self.repositories, f"s{number}", BASE if number == 0 else f"{BASE}-{number}")
+        stage.overlay, stage.env = overlay, env
+        self.results[story.__name__] = asyncio.run_coroutine_threadsafe(self._play(story, stage), self._loop)
 
     async def _play(self, story: Callable[[Any], Awaitable[list[str]]], stage: RealStage) -> Played:
         async with self._places:
@@ -98,6 +106,9 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
                 if hasattr(item, "callspec") and "story" in item.callspec.params
             }
             playing.begin(asked)
+            for number, (story, overlay) in enumerate(EXTRA.items(), start=50):
+                token = {"ARGOCD_SERVER": f"http://127.0.0.1:{bed.argocd_port}", "ARGOCD_TOKEN": bed.argocd_token}
+                playing.play(story, number, overlay, **(token if overlay == "token" else {}))
             yield playing
         finally:
             playing.end()

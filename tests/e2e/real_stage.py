@@ -59,11 +59,14 @@ class RealStage:
         self._lines: dict[str, list[str]] = {}
         self._controller: Controller | None = None
         self.exit_codes: list[int] = []
+        self.overlay = "base"
+        self.env: dict[str, str] = {}
+        """Further variables of the controller."""
 
     @contextlib.asynccontextmanager
     async def set_up(self) -> AsyncIterator[RealStage]:
         """Installed, watched, and with somewhere to send messages to."""
-        await asyncio.to_thread(install, self._bed, self.namespace)
+        await asyncio.to_thread(install, self._bed, self.namespace, self.overlay)
         await self._receiver.start()
         url = f"json://127.0.0.1:{self._receiver.port}/"
         await self._client.create(SECRETS, self.namespace, {"metadata": {"name": "recovery-channels"}, "stringData": {"receiver": url}})
@@ -184,7 +187,7 @@ class RealStage:
             )
             await killer.start()
         server = killer.url if killer else ""
-        env = {"RECOVERY_ENABLED": str(enabled).lower()}
+        env = {"RECOVERY_ENABLED": str(enabled).lower(), **self.env}
         self._controller = await asyncio.to_thread(lambda: Controller(self._bed, self.namespace, server=server, **env))
         await asyncio.to_thread(self._controller.start)
         try:

@@ -34,7 +34,7 @@ def _asked(show: Show) -> Counter[tuple[str, str, str, bool]]:
     for result in show.results.values():
         events = result.result().stage.audit()  # the bed's whole log, when the last story is over
     for event in events:
-        if re.fullmatch(rf"system:serviceaccount:gitops-system[-\d]*:{ACCOUNT}", event["user"]["username"]):
+        if re.fullmatch(rf"system:serviceaccount:gitops-system(-\d)?:{ACCOUNT}", event["user"]["username"]):
             ref = event["objectRef"]
             denied = event.get("responseStatus", {}).get("code") == 403
             found[event["verb"], ref.get("apiGroup", ""), ref["resource"], denied] += 1

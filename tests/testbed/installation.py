@@ -46,7 +46,7 @@ class Controller:
 
     def __init__(self, bed: Bed, namespace: str, *, server: str = "", **env: str) -> None:
         self.port = free_port()
-        kubeconfig = bed.kubeconfig_for(ACCOUNT, namespace, server)
+        kubeconfig = self.kubeconfig = bed.kubeconfig_for(ACCOUNT, namespace, server)
         settings = {
             "KUBECONFIG": str(kubeconfig),
             "RECOVERY_NAMESPACE": namespace,
