@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from recovery.model.recovery import RecoveryPhase
-from recovery.simulate.manifests import deployment
 from tests.e2e.real_stage import RealStage
 from tests.stage import policies
-from tests.stories import DEADLINE, _gave_up, _phase, _well
+from tests.stories import _gave_up, _phase, restart_cures
 
 
 async def through_argo_cd(stage: RealStage) -> list[str]:
     """With a token, Argo CD's own resource action restarts; there is no right on workloads at all."""
-    name = f"{stage.prefix}-token"
-    await stage.policies(policies(stage.prefix))
-    async with stage.controller():
-        bad, good = deployment(f"{name}-bad", "crash-until-restart", DEADLINE), deployment(f"{name}-good", "ready", DEADLINE)
-        await stage.application(name, (bad, good))
-        await stage.until("recovered", lambda: _phase(stage, name, RecoveryPhase.Resolved), 120)
-        assert await _well(stage, name)
-        assert await stage.restarted("deployments", f"{name}-bad")
-        assert not await stage.restarted("deployments", f"{name}-good")
-    return [name]
+    return await restart_cures(stage)
 
 
 async def looked_at_only(stage: RealStage) -> list[str]:

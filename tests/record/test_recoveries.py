@@ -205,6 +205,7 @@ def test_old_ones_are_deleted_but_never_one_that_is_open_or_owes_a_message() -> 
     async def script(cluster: Cluster, recoveries: Recoveries, clock: virtual.VirtualClock) -> None:
         old = clock.now() - timedelta(days=30)
         kept = [
+            a_recovery("held", old),
             a_recovery("fresh", clock.now()),
             structs.replace(OPEN, name="open", opened_at=old),
             a_recovery("owes", old, notes=(Note("k", "t", "b"),)),
