@@ -17,171 +17,11 @@ from msgspec import Struct, field
 from recovery.model import application as model
 from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, TRACKING
 from recovery.model.redact import redact
+from recovery.observe import shapes
 
-
-class _Owner(Struct, gc=False):
-    kind: str = ""
-    name: str = ""
-    controller: bool | None = None
-
-
-class _Meta(Struct, rename="camel"):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    deletion_timestamp: str | None = None
-    owner_references: list[_Owner] | None = None
-
-
-class _Source(Struct, rename={"repo_url": "repoURL"}, gc=False):
-    repo_url: str = ""
-
-
-class _Destination(Struct, gc=False):
-    server: str | None = None
-    name: str | None = None
-    namespace: str | None = None
-
-
-class _Automated(Struct, rename="camel", gc=False):
-    prune: bool | None = None
-    self_heal: bool | None = None
-    enabled: bool | None = None
-
-
-class _SyncPolicy(Struct):
-    automated: _Automated | None = None
-
-
-class _Spec(Struct, rename="camel"):
-    project: str = ""
-    source: _Source | None = None
-    sources: list[_Source] | None = None
-    destination: _Destination = field(default_factory=_Destination)
-    sync_policy: _SyncPolicy | None = None
-
-
-class _SyncStatus(Struct):
-    status: str = ""
-    revision: str | None = None
-    revisions: list[str] | None = None
-
-
-class _HealthStatus(Struct, rename="camel", gc=False):
-    status: str = ""
-    last_transition_time: str | None = None
-
-
-class _Condition(Struct, rename="camel", gc=False):
-    type: str = ""
-    message: str = ""
-    last_transition_time: str | None = None
-
-
-class _Info(Struct, gc=False):
-    name: str = ""
-    value: str = ""
-
-
-class _InitiatedBy(Struct, gc=False):
-    username: str | None = None
-    automated: bool | None = None
-
-
-class _Operation(Struct, rename="camel"):
-    info: list[_Info] | None = None
-    initiated_by: _InitiatedBy | None = None
-
-
-class _ResultResource(Struct, rename="camel", gc=False):
-    kind: str = ""
-    name: str = ""
-    status: str = ""
-    hook_phase: str = ""
-    message: str = ""
-
-
-class _SyncResult(Struct):
-    revision: str | None = None
-    revisions: list[str] | None = None
-    resources: list[_ResultResource] | None = None
-
-
-class _OperationState(Struct, rename="camel"):
-    operation: _Operation | None = None
-    phase: str = ""
-    message: str = ""
-    started_at: str | None = None
-    finished_at: str | None = None
-    sync_result: _SyncResult | None = None
-
-
-class _History(Struct, rename="camel"):
-    id: int = 0
-    revision: str | None = None
-    revisions: list[str] | None = None
-    deployed_at: str | None = None
-    deploy_started_at: str | None = None
-
-
-class _Resource(Struct, gc=False):
-    kind: str = ""
-    name: str = ""
-
-
-class _Status(Struct, rename="camel"):
-    sync: _SyncStatus | None = None
-    health: _HealthStatus | None = None
-    conditions: list[_Condition] | None = None
-    operation_state: _OperationState | None = None
-    history: list[_History] | None = None
-    resources: list[_Resource] | None = None
-    reconciled_at: str | None = None
-
-
-class _Application(Struct):
-    metadata: _Meta
-    spec: _Spec = field(default_factory=_Spec)
-    status: _Status | None = None
-    operation: _Operation | None = None
-
-
-class _Project(Struct):
-    metadata: _Meta
-
-
-class _Ignore(Struct, rename="camel"):
-    json_pointers: list[str] | None = None
-    jq_path_expressions: list[str] | None = None
-    name: str = ""
-
-
-class _Strategy(Struct):
-    type: str = ""
-
-
-class _SetPolicy(Struct, rename="camel"):
-    applications_sync: str = ""
-
-
-class _SetSpec(Struct, rename="camel"):
-    generators: msgspec.Raw = msgspec.Raw(b"null")
-    strategy: _Strategy | None = None
-    sync_policy: _SetPolicy | None = None
-    ignore_application_differences: list[_Ignore] | None = None
-
-
-class _ApplicationSet(Struct):
-    metadata: _Meta
-    spec: _SetSpec = field(default_factory=_SetSpec)
-
-
-_application = msgspec.json.Decoder(_Application)
-_project = msgspec.json.Decoder(_Project)
-_application_set = msgspec.json.Decoder(_ApplicationSet)
+_application = msgspec.json.Decoder(shapes.Application)
+_project = msgspec.json.Decoder(shapes.Project)
+_application_set = msgspec.json.Decoder(shapes.ApplicationSet)
 _hold = msgspec.json.Decoder(model.Hold)
 
 _ARGOCD = ("argocd-application-controller", "argocd-server", "argocd-repo-server", "gitops-recovery-controller")
@@ -192,11 +32,11 @@ _KEPT_ANNOTATIONS = (REFRESH, SKIP_RECONCILE)
 def application(raw: bytes | msgspec.Raw) -> model.Application:
     """One Application; DecodeError or ValidationError when it cannot be read at all."""
     wire = _application.decode(raw)
-    meta, spec, status = wire.metadata, wire.spec, wire.status or _Status()
+    meta, spec, status = wire.metadata, wire.spec, wire.status or shapes.Status()
     annotations = meta.annotations or {}
     sources = spec.sources or ([spec.source] if spec.source else [])
     automated = spec.sync_policy.automated if spec.sync_policy else None
-    health, sync, history = status.health or _HealthStatus(), status.sync or _SyncStatus(), status.history or []
+    health, sync, history = status.health or shapes.HealthStatus(), status.sync or shapes.SyncStatus(), status.history or []
     resources = status.resources or []
     hold, unreadable = _held(annotations.get(HOLD))
     revisions = _revisions(sync.revision, sync.revisions)
@@ -281,22 +121,22 @@ def _revisions(one: str | None, many: list[str] | None) -> tuple[str, ...]:
     return tuple(many) if many else (one,) if one else ()
 
 
-def _requested(operation: _Operation | None) -> model.Requested | None:
+def _requested(operation: shapes.Operation | None) -> model.Requested | None:
     if operation is None:
         return None
-    by = operation.initiated_by or _InitiatedBy()
+    by = operation.initiated_by or shapes.InitiatedBy()
     return model.Requested(_ours(operation), by.username or "", bool(by.automated))
 
 
-def _ours(operation: _Operation | None) -> str:
+def _ours(operation: shapes.Operation | None) -> str:
     return next((i.value for i in (operation.info if operation else None) or () if i.name == INFO), "")
 
 
-def _operation(state: _OperationState | None, wanted: tuple[str, ...], *, brief: bool) -> model.Operation | None:
+def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, brief: bool) -> model.Operation | None:
     if state is None:
         return None
-    by = (state.operation.initiated_by if state.operation else None) or _InitiatedBy()
-    result = state.sync_result or _SyncResult()
+    by = (state.operation.initiated_by if state.operation else None) or shapes.InitiatedBy()
+    result = state.sync_result or shapes.SyncResult()
     failed = [r for r in result.resources or () if r.status == "SyncFailed" or r.hook_phase in ("Failed", "Error")]
     return model.Operation(
         phase=model.Phase(state.phase or "Unknown"),
@@ -313,11 +153,11 @@ def _operation(state: _OperationState | None, wanted: tuple[str, ...], *, brief:
     )
 
 
-def _progress(resources: list[_ResultResource] | None) -> int:
+def _progress(resources: list[shapes.ResultResource] | None) -> int:
     return zlib.crc32("".join(f"{r.kind}/{r.name}{r.status}{r.hook_phase}{r.message}" for r in resources or ()).encode())
 
 
-def _deploy(entry: _History, wanted: tuple[str, ...]) -> model.Deploy:
+def _deploy(entry: shapes.History, wanted: tuple[str, ...]) -> model.Deploy:
     return model.Deploy(
         entry.id, _shared(_revisions(entry.revision, entry.revisions), wanted), _time(entry.deployed_at), _time(entry.deploy_started_at)
     )
@@ -328,7 +168,7 @@ def _shared(revisions: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, .
     return wanted if revisions == wanted else revisions
 
 
-def _parent(tracking: str, meta: _Meta) -> str:
+def _parent(tracking: str, meta: shapes.Meta) -> str:
     """``parent:argoproj.io/Application:ns/child`` names the app-of-apps (util/argo/resource_tracking.go)."""
     instance, _, rest = tracking.partition(":")
     if not rest.startswith("argoproj.io/Application:"):
@@ -374,7 +214,7 @@ class WatchEvent(Struct):
 class Identity(Struct):
     """What every object has; enough for a bookmark, an error and a deletion."""
 
-    metadata: _Meta = field(default_factory=_Meta)
+    metadata: shapes.Meta = field(default_factory=shapes.Meta)
     code: int = 0
     message: str = ""
 

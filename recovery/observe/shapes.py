@@ -1,0 +1,166 @@
+"""What we read of Argo CD's objects, as the wire has it: what is not named here is skipped without becoming an object."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct, field
+
+
+class Owner(Struct, gc=False):
+    kind: str = ""
+    name: str = ""
+    controller: bool | None = None
+
+
+class Meta(Struct, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+    owner_references: list[Owner] | None = None
+
+
+class Source(Struct, rename={"repo_url": "repoURL"}, gc=False):
+    repo_url: str = ""
+
+
+class Destination(Struct, gc=False):
+    server: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+
+
+class Automated(Struct, rename="camel", gc=False):
+    prune: bool | None = None
+    self_heal: bool | None = None
+    enabled: bool | None = None
+
+
+class SyncPolicy(Struct):
+    automated: Automated | None = None
+
+
+class Spec(Struct, rename="camel"):
+    project: str = ""
+    source: Source | None = None
+    sources: list[Source] | None = None
+    destination: Destination = field(default_factory=Destination)
+    sync_policy: SyncPolicy | None = None
+
+
+class SyncStatus(Struct):
+    status: str = ""
+    revision: str | None = None
+    revisions: list[str] | None = None
+
+
+class HealthStatus(Struct, rename="camel", gc=False):
+    status: str = ""
+    last_transition_time: str | None = None
+
+
+class Condition(Struct, rename="camel", gc=False):
+    type: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+
+
+class Info(Struct, gc=False):
+    name: str = ""
+    value: str = ""
+
+
+class InitiatedBy(Struct, gc=False):
+    username: str | None = None
+    automated: bool | None = None
+
+
+class Operation(Struct, rename="camel"):
+    info: list[Info] | None = None
+    initiated_by: InitiatedBy | None = None
+
+
+class ResultResource(Struct, rename="camel", gc=False):
+    kind: str = ""
+    name: str = ""
+    status: str = ""
+    hook_phase: str = ""
+    message: str = ""
+
+
+class SyncResult(Struct):
+    revision: str | None = None
+    revisions: list[str] | None = None
+    resources: list[ResultResource] | None = None
+
+
+class OperationState(Struct, rename="camel"):
+    operation: Operation | None = None
+    phase: str = ""
+    message: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    sync_result: SyncResult | None = None
+
+
+class History(Struct, rename="camel"):
+    id: int = 0
+    revision: str | None = None
+    revisions: list[str] | None = None
+    deployed_at: str | None = None
+    deploy_started_at: str | None = None
+
+
+class Resource(Struct, gc=False):
+    kind: str = ""
+    name: str = ""
+
+
+class Status(Struct, rename="camel"):
+    sync: SyncStatus | None = None
+    health: HealthStatus | None = None
+    conditions: list[Condition] | None = None
+    operation_state: OperationState | None = None
+    history: list[History] | None = None
+    resources: list[Resource] | None = None
+    reconciled_at: str | None = None
+
+
+class Application(Struct):
+    metadata: Meta
+    spec: Spec = field(default_factory=Spec)
+    status: Status | None = None
+    operation: Operation | None = None
+
+
+class Project(Struct):
+    metadata: Meta
+
+
+class Ignore(Struct, rename="camel"):
+    json_pointers: list[str] | None = None
+    jq_path_expressions: list[str] | None = None
+    name: str = ""
+
+
+class Strategy(Struct):
+    type: str = ""
+
+
+class SetPolicy(Struct, rename="camel"):
+    applications_sync: str = ""
+
+
+class SetSpec(Struct, rename="camel"):
+    generators: msgspec.Raw = msgspec.Raw(b"null")
+    strategy: Strategy | None = None
+    sync_policy: SetPolicy | None = None
+    ignore_application_differences: list[Ignore] | None = None
+
+
+class ApplicationSet(Struct):
+    metadata: Meta
+    spec: SetSpec = field(default_factory=SetSpec)
