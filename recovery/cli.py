@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from recovery import logs
 from recovery.commands.adopt import adopt
 from recovery.commands.check import check
 from recovery.commands.demo import demo
@@ -39,6 +40,7 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
 
 def main() -> None:
     """Exit codes: 0 well, 1 found something wrong, 2 bad usage or input, 3 cannot reach the cluster."""
+    logs.configure("warning", "console", sys.stderr)  # what a command finds out goes to stdout, and nothing else
     try:
         app()
     except Refused as error:
