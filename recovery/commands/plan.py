@@ -15,13 +15,14 @@ from msgspec import Struct, structs
 from recovery.act.all_actions import KINDS
 from recovery.commands.check import read
 from recovery.commands.failing import Refused, Shape
-from recovery.decide.attempt import opened
+from recovery.decide.attempt import ended, opened
 from recovery.decide.engine import name_of
 from recovery.decide.guards import Asked, refusal
 from recovery.decide.symptoms import began, holds, in_force, track
 from recovery.model.application import Application, Health, Sync
 from recovery.model.duration import spell
 from recovery.model.policy import Policies, Policy
+from recovery.model.recovery import StepOutcome, StepRecord
 from recovery.model.situation import Situation
 from recovery.observe import wire
 from recovery.policies import InvalidPolicies, parse
@@ -150,16 +151,21 @@ def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Po
 
 
 def _steps(situation: Situation, policy: Policy, since: datetime) -> list[tuple[str, str, str]]:
-    """Each action with what would become of it: would, skipped or refused."""
+    """Each action with what would become of it, if none before it helped: would, skipped, refused or behind a refusal."""
     recovery = structs.replace(opened(situation, policy, name_of(situation, policy, since), since), attempt=1)
-    told = []
-    for step in policy.actions:
-        if skip := step.traits.fits(step, situation, recovery):
+    told: list[tuple[str, str, str]] = []
+    for index, step in enumerate(policy.actions):
+        record = StepRecord(1, index, step.traits.name, situation.now)
+        if told and told[-1][1] in ("refused", "behind"):
+            told.append((str(step), "behind", "not reached"))
+        elif skip := step.traits.fits(step, situation, recovery):
             told.append((str(step), "skipped", f"skipped ({skip.message})"))
+            recovery = recovery.with_step(ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now))
         elif no := refusal(Asked(situation, policy, step, recovery)):
             told.append((str(step), "refused", f"refused by {no.by}: {no.message}"))
         else:
-            told.append((str(step), "would", "would be done"))
+            told.append((str(step), "would", "would be done" if not told else "would be done if that does not help"))
+            recovery = recovery.with_step(ended(record, StepOutcome.Failed, "Assumed", "", situation.now))
     return told
 
 
@@ -169,7 +175,7 @@ def _verdict(steps: list[tuple[str, str, str]]) -> tuple[str, str]:
             return "act", f"would {step}"
         if kind == "refused":
             return "refuse", said
-    return "refuse", "no action fits: " + "; ".join(said for _, _, said in steps)
+    return "refuse", "no action fits in a first attempt"
 
 
 def _table(rows: list[Row], everything: list[Application], rules: Policies) -> None:
@@ -182,7 +188,8 @@ def _table(rows: list[Row], everything: list[Application], rules: Policies) -> N
         table.add_column(column, overflow="fold")
     colour = {"act": "green", "wait": "yellow", "refuse": "red"}
     for row in rows:
-        detail = "\n".join((row.message, *(f"- {step}" for step in row.steps)))
+        said = [f"- {step}" for step in row.steps if not step.endswith(row.message)]
+        detail = "\n".join((row.message, *said))
         table.add_row(row.application, row.state, row.policy, f"[{colour[row.verdict]}]{row.verdict}[/]", _plain(detail))
     matched = {row.application for row in rows}
     for app in everything:
