@@ -58,11 +58,11 @@ def decide(situation: Situation) -> tuple[Decision, ...]:
             answer: Decision | None = _go_on(situation, policy, open_one)
         else:
             answer = _consider(situation, policy, first)
-            if answer and not first and (answer.kind is Kind.Remediate or (answer.kind is Kind.Suppress and not _may_yield(answer.by))):
+            if answer and not first and _holds_the_subject(answer):
                 first = policy.name
         if answer and answer.kind is Kind.Remediate and any(d.kind is Kind.Remediate for d in decisions):
             # One write to a subject at a time; the other comes with the next look.
-            answer = Decision(Kind.Wait, policy.name, "OneAtATime", "after the hold is given back", situation.now)
+            answer = Decision(Kind.Wait, policy.name, "OneAtATime", "after the hold is given back", situation.now + timedelta(seconds=1))
         if answer:
             decisions.append(answer)
     return _one_record(tuple(decisions)) if not open_one else tuple(decisions)
@@ -72,8 +72,9 @@ YIELDING = ("owner intent", "approval", "disabled")
 """Guards behind which a recovery that has done nothing yet gives way to another policy that may act."""
 
 
-def _may_yield(by: str) -> bool:
-    return by in YIELDING
+def _holds_the_subject(answer: Decision) -> bool:
+    """Do the policies behind this one have to wait for it?"""
+    return answer.kind is Kind.Remediate or (answer.kind is Kind.Suppress and answer.by not in YIELDING)
 
 
 def _yields(situation: Situation, policies: tuple[Policy, ...], recovery: Recovery) -> Decision | None:
