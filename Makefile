@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/*.txt pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test lint unit e2e bench lock clean help
+.PHONY: demo test lint unit e2e bed bench lock clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -34,7 +34,11 @@ unit: $(STAMP)
 	$(BIN)/pytest -q
 
 e2e: $(STAMP)  ## The stories on a real Kubernetes and a real Argo CD (the first time builds them: about 9 minutes).
+	@$(BIN)/python -m tests.testbed.binaries
 	$(BIN)/pytest -q --e2e tests/e2e
+
+bed: $(STAMP)  ## The real Kubernetes and Argo CD, for playing by hand, until Ctrl-C.
+	@$(BIN)/python -m tests.testbed
 
 bench: $(STAMP)  ## Memory, CPU to ready and reaction with 10,000 Applications.
 	$(BIN)/python -m tests.bench

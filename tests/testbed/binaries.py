@@ -79,3 +79,7 @@ def _debian() -> None:
         }
         subprocess.run(["apt-get", "update", "-qq"], **quiet)
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], **quiet)
+
+
+if __name__ == "__main__":
+    say(f"binaries are in {ready()}")
