@@ -10,17 +10,17 @@ from tests.stage import Stage, policies
 DEADLINE = 8
 
 
-async def _phase(stage: Stage, name: str, *phases: RecoveryPhase) -> bool:
+async def in_phase(stage: Stage, name: str, *phases: RecoveryPhase) -> bool:
     found = await stage.recoveries(name)
     return bool(found) and found[-1].phase in phases
 
 
-async def _well(stage: Stage, name: str) -> bool:
+async def is_well(stage: Stage, name: str) -> bool:
     app = await stage.seen(name)
     return app.sync is Sync.Synced and app.health is Health.Healthy
 
 
-async def _gave_up(stage: Stage, name: str, kind: str, *, auto_sync: bool = True) -> None:
+async def gave_up(stage: Stage, name: str, kind: str, *, auto_sync: bool = True) -> None:
     """An application whose automatic sync failed for want of a CRD, and which Argo CD has given up."""
     await stage.application(name, (deployment(name, deadline=DEADLINE), custom(kind, name)), auto_sync=auto_sync, retry=0)
     if auto_sync:
@@ -38,11 +38,11 @@ async def given_up_sync(stage: Stage) -> list[str]:
     await stage.policies(policies(stage.prefix))
     await stage.old_recovery("from-last-month")
     async with stage.controller():
-        await _gave_up(stage, name, kind)
+        await gave_up(stage, name, kind)
         await stage.install(kind)
-        await stage.until("recovered", lambda: _phase(stage, name, RecoveryPhase.Resolved), 90)
-        await stage.until("told", _heard(stage, "recovered after sync"), 30)
-        assert await _well(stage, name)
+        await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 90)
+        await stage.until("told", heard_of(stage, "recovered after sync"), 30)
+        assert await is_well(stage, name)
         history = (await stage.raw(name))["status"]["history"]
         assert len(history) == 1, history
 
@@ -59,7 +59,7 @@ async def manual_sync(stage: Stage) -> list[str]:
     await stage.policies(policies(stage.prefix))
     async with stage.controller():
         await stage.application(gated, (deployment(gated, deadline=DEADLINE),), auto_sync=False)
-        await stage.until("suppressed", lambda: _phase(stage, gated, RecoveryPhase.Suppressed), 60)
+        await stage.until("suppressed", lambda: in_phase(stage, gated, RecoveryPhase.Suppressed), 60)
         held = (await stage.recoveries(gated))[-1]
         assert held.reason == "OwnerIntent"
         assert "release gate" in held.message
@@ -68,8 +68,8 @@ async def manual_sync(stage: Stage) -> list[str]:
         assert await stage.writes(gated) == 0
         assert (await stage.seen(gated)).operation is None
         await stage.policies(policies(stage.prefix, manual_apps=True))
-        await stage.until("synced", lambda: _phase(stage, gated, RecoveryPhase.Resolved), 90)
-        assert await _well(stage, gated)
+        await stage.until("synced", lambda: in_phase(stage, gated, RecoveryPhase.Resolved), 90)
+        assert await is_well(stage, gated)
     return [gated]
 
 
@@ -83,8 +83,8 @@ async def restart_cures(stage: Stage) -> list[str]:
             deployment(f"{name}-good", "ready", DEADLINE),
         )
         await stage.application(name, (bad, good))
-        await stage.until("recovered", lambda: _phase(stage, name, RecoveryPhase.Resolved), 120)
-        assert await _well(stage, name)
+        await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 120)
+        assert await is_well(stage, name)
         assert await stage.restarted("deployments", f"{name}-bad")
         assert not await stage.restarted("deployments", f"{name}-good")
     return [name]
@@ -99,7 +99,7 @@ async def restart_of_every_kind(stage: Stage) -> list[str]:
         await stage.application(
             name, (deployment(f"{name}-d", tag, DEADLINE), stateful_set(f"{name}-s", tag), daemon_set(f"{name}-n", tag))
         )
-        await stage.until("recovered", lambda: _phase(stage, name, RecoveryPhase.Resolved), 120)
+        await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 120)
         for plural, suffix in (("deployments", "d"), ("statefulsets", "s"), ("daemonsets", "n")):
             assert await stage.restarted(plural, f"{name}-{suffix}")
     return [name]
@@ -111,11 +111,11 @@ async def rollback_sticks(stage: Stage) -> list[str]:
     await stage.policies(policies(stage.prefix))
     async with stage.controller():
         await stage.application(name, (deployment(name, "ready", DEADLINE),), self_heal=True)
-        await stage.until("well", lambda: _well(stage, name), 60)
+        await stage.until("well", lambda: is_well(stage, name), 60)
         await stage.sleep(20)
         good = (await stage.seen(name)).revisions
         bad = await stage.commit(name, (deployment(name, "missing", DEADLINE),))
-        await stage.until("recovered", lambda: _phase(stage, name, RecoveryPhase.Resolved), 180)
+        await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 180)
         for _ in range(12):
             await stage.sleep(10)
             app = await stage.seen(name)
@@ -134,10 +134,10 @@ async def rollback_sticks(stage: Stage) -> list[str]:
             return app.deploy is not None and app.deploy.revisions == (better,) and app.auto_sync and app.self_heal and app.hold is None
 
         await stage.until("the next good commit is deployed, auto-sync as before", deployed, 90)
-        await stage.until("well", lambda: _well(stage, name), 60)
+        await stage.until("well", lambda: is_well(stage, name), 60)
         policy = (await stage.raw(name))["spec"]["syncPolicy"]["automated"]
         assert policy == {"prune": False, "selfHeal": True} or policy == {"selfHeal": True}, policy
-        assert await _heard(stage, "rolled back")()
+        assert await heard_of(stage, "rolled back")()
     return [name]
 
 
@@ -146,16 +146,16 @@ async def nothing_cures(stage: Stage) -> list[str]:
     name = f"{stage.prefix}-lost"
     await stage.policies(policies(stage.prefix))
     async with stage.controller():
-        await _gave_up(stage, name, "Gadget")
-        await stage.until("stalled", lambda: _phase(stage, name, RecoveryPhase.Stalled), 180)
-        await stage.until("told", _heard(stage, "needs a person"), 30)
+        await gave_up(stage, name, "Gadget")
+        await stage.until("stalled", lambda: in_phase(stage, name, RecoveryPhase.Stalled), 180)
+        await stage.until("told", heard_of(stage, "needs a person"), 30)
         stalled = (await stage.recoveries(name))[-1]
         assert stalled.attempt == stalled.limit == 3
         assert sum(s.action == "sync" for s in stalled.steps) == 3
         written = await stage.writes(name)
         await stage.sleep(40)
         assert await stage.writes(name) == written
-        assert await _phase(stage, name, RecoveryPhase.Stalled)
+        assert await in_phase(stage, name, RecoveryPhase.Stalled)
         assert sum("needs a person" in m["title"] for m in stage.received) == 1
     return [name]
 
@@ -165,9 +165,9 @@ async def switched_off(stage: Stage) -> list[str]:
     name, kind = f"{stage.prefix}-look", "Sprocket"
     await stage.policies(policies(stage.prefix))
     async with stage.controller(enabled=False):
-        await _gave_up(stage, name, kind)
+        await gave_up(stage, name, kind)
         await stage.install(kind)
-        await stage.until("suppressed", lambda: _phase(stage, name, RecoveryPhase.Suppressed), 60)
+        await stage.until("suppressed", lambda: in_phase(stage, name, RecoveryPhase.Suppressed), 60)
         held = (await stage.recoveries(name))[-1]
         assert held.reason == "Disabled"
         assert "would refresh (hard: true)" in held.message
@@ -182,20 +182,20 @@ async def live_policies(stage: Stage) -> list[str]:
     name, kind = f"{stage.prefix}-edit", "Cog"
     await stage.policies(policies(stage.prefix, duration="1h"))
     async with stage.controller():
-        await _gave_up(stage, name, kind)
+        await gave_up(stage, name, kind)
         await stage.install(kind)
         await stage.sleep(20)
         assert await stage.recoveries(name) == []
         await stage.policies(policies(stage.prefix, duration="15s"))
-        await stage.until("opened", lambda: _phase(stage, name, *RecoveryPhase), 10)
+        await stage.until("opened", lambda: in_phase(stage, name, *RecoveryPhase), 10)
         await stage.policies("recovery_policies: [{name: broken, condition: {type: aplication}}]")
 
         async def reported() -> bool:
             return bool((await stage.ready_details()).get("policies_error")) and await stage.events("PoliciesRefused") == 1
 
         await stage.until("the broken text is reported", reported, 15)
-        await stage.until("recovered", lambda: _phase(stage, name, RecoveryPhase.Resolved), 90)
-        assert await _heard(stage, "policies refused")()
+        await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 90)
+        assert await heard_of(stage, "policies refused")()
     return [name]
 
 
@@ -213,7 +213,7 @@ async def _killed(stage: Stage, when: str, kind: str) -> list[str]:
     name = f"{stage.prefix}-kill"
     await stage.policies(policies(stage.prefix))
     async with stage.controller(killed_at=when) as dead:
-        await _gave_up(stage, name, kind)
+        await gave_up(stage, name, kind)
         await stage.install(kind)
 
         async def killed() -> bool:
@@ -221,16 +221,16 @@ async def _killed(stage: Stage, when: str, kind: str) -> list[str]:
 
         await stage.until("killed", killed, 90)
     async with stage.controller():
-        await stage.until("recovered", lambda: _phase(stage, name, RecoveryPhase.Resolved), 90)
+        await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 90)
         recovery = (await stage.recoveries(name))[-1]
         assert sum(s.action == "sync" for s in recovery.steps) == 1
         history = (await stage.raw(name))["status"]["history"]
         assert len(history) == 1, history
-        assert await _well(stage, name)
+        assert await is_well(stage, name)
     return [name]
 
 
-def _heard(stage: Stage, words: str):
+def heard_of(stage: Stage, words: str):
     async def heard() -> bool:
         return any(words in message["title"] for message in stage.received)
 

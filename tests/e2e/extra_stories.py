@@ -5,7 +5,7 @@ from __future__ import annotations
 from recovery.model.recovery import RecoveryPhase
 from tests.e2e.real_stage import RealStage
 from tests.stage import policies
-from tests.stories import _gave_up, _phase, restart_cures
+from tests.stories import gave_up, in_phase, restart_cures
 
 
 async def through_argo_cd(stage: RealStage) -> list[str]:
@@ -18,9 +18,9 @@ async def looked_at_only(stage: RealStage) -> list[str]:
     name = f"{stage.prefix}-observe"
     await stage.policies(policies(stage.prefix))
     async with stage.controller(enabled=False):
-        await _gave_up(stage, name, "Lever")
+        await gave_up(stage, name, "Lever")
         await stage.install("Lever")
-        await stage.until("suppressed", lambda: _phase(stage, name, RecoveryPhase.Suppressed), 60)
+        await stage.until("suppressed", lambda: in_phase(stage, name, RecoveryPhase.Suppressed), 60)
         await stage.sleep(10)
         assert await stage.writes(name) == 0
         assert (await stage.recoveries(name))[-1].reason == "Disabled"
