@@ -177,7 +177,11 @@ def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
 def _verify(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:
     now, record = situation.now, recovery.running
     if record is not None:
-        recovery = recovery.with_last(ended(record, StepOutcome.Succeeded, "Cured", f"{policy.condition} no longer", now))
+        # After a crash nobody noted that it went out; its operation says so. What a hold is for hangs on this.
+        operation = situation.subject.operation
+        sent = record.sent or (operation is not None and operation.recovery == recovery.token(record))
+        over = ended(structs.replace(record, sent=sent), StepOutcome.Succeeded, "Cured", f"{policy.condition} no longer", now)
+        recovery = recovery.with_last(over)
     since = recovery.well_since or now
     if now - since >= policy.healthy_delay and not record:
         return resolve(situation, policy, recovery, actions)

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from recovery.decide.guards import Asked, refusal
+from recovery.decide.operations import WITHDRAW
 from recovery.model.action import Judgement, Progress, Traits
 from recovery.model.application import Application, Hold, Sync, named, short
 from recovery.model.decision import Decision, Kind
@@ -79,8 +80,13 @@ def _for_nothing(situation: Situation) -> str:
     ours = operation is not None and hold is not None and operation.recovery.startswith(hold.recovery + "/")
     if not records or ours:
         return ""
-    gone_back = any(s.action == "rollback" and s.stage == GOING_BACK and s.sent for r in records for s in r.steps)
+    gone_back = any(s.action == "rollback" and _went(s) for r in records for s in r.steps)
     return "" if gone_back else "auto-sync was suspended for a rollback that did not take place"
+
+
+def _went(step: StepRecord) -> bool:
+    """Did its operation go out, and was it not taken back before Argo CD took it up?"""
+    return (step.stage == GOING_BACK and step.sent) or (step.stage == WITHDRAW and step.reason != "NotStarted")
 
 
 def restored(fresh: dict[str, Any], hold: Hold | None) -> dict[str, Any]:

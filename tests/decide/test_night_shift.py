@@ -161,6 +161,35 @@ def test_a_hold_without_a_rollback_is_given_back() -> None:
     assert "did not take place" in decision.message
 
 
+@pytest.mark.parametrize(
+    ("step", "given_back"),
+    [
+        pytest.param({"stage": "apply", "sent": True, "reason": "Cured"}, False, id="gone back"),
+        pytest.param({"stage": "apply", "sent": False, "reason": "NoGoodRevision"}, True, id="refused at the last moment"),
+        pytest.param({"stage": "withdraw", "sent": True, "reason": "NotStarted"}, True, id="taken back in time"),
+        pytest.param({"stage": "withdraw", "sent": True, "reason": "Cured"}, False, id="taken up after all"),
+    ],
+)
+def test_a_hold_stands_while_the_rollback_it_is_for_does(step: dict[str, Any], given_back: bool) -> None:
+    record = StepRecord(1, 1, "rollback", NOW, outcome=StepOutcome.Succeeded, **step)
+    past = opened("r", phase=RecoveryPhase.Resolved, resolved_at=NOW, steps=(record,))
+    app = an_application(hold=Hold("r", "uid-cart", (GOOD,), suspended=True), auto_sync=False)
+
+    assert (settle_hold(a_situation(app, past=(past,))) is not None) is given_back
+
+
+def test_a_rollback_found_done_after_a_crash_counts_as_gone_out() -> None:
+    record = StepRecord(1, 0, "rollback", NOW, stage="apply")
+    recovery = opened("r", policy="application-health-degraded", steps=(record,))
+    operation = Operation(Phase.Succeeded, finished_at=NOW, started_at=NOW, revisions=(GOOD,), recovery=recovery.token(record))
+    app = an_application(operation=operation, hold=Hold("r", "uid-cart", (BAD,), suspended=True), auto_sync=False, revisions=(BAD,))
+
+    decision = next(d for d in decide(a_situation(app, recovery=recovery)) if d.recovery)
+
+    assert decision.recovery is not None
+    assert decision.recovery.steps[0].sent
+
+
 def test_a_new_operation_is_no_new_failure() -> None:
     failed = gave_up()
     running = gave_up(operation=Operation(Phase.Running, "running"))
