@@ -145,6 +145,7 @@ RESTART = Action(
         judge=judge,
         fits=fits,
         destructive=True,
+        counts_as_sent=True,
         exempt=frozenset({"owner intent"}),
     ),
     start,

@@ -23,7 +23,7 @@ from recovery.decide.attempt import advance, begin, ended, opened, remediate, re
 from recovery.decide.cure import ailment
 from recovery.decide.guards import Asked, refusal
 from recovery.decide.holds import settle_hold
-from recovery.decide.operations import claim_on
+from recovery.decide.operations import WITHDRAW, claim_on
 from recovery.decide.symptoms import in_force
 from recovery.decide.telling import EVERYWHERE
 from recovery.model.action import Judgement, Progress
@@ -177,11 +177,12 @@ def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
 def _verify(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:
     now, record = situation.now, recovery.running
     if record is not None:
-        # After a crash nobody noted that it went out; its operation says so. What a hold is for hangs on this.
-        operation = situation.subject.operation
-        sent = record.sent or (operation is not None and operation.recovery == recovery.token(record))
-        over = ended(structs.replace(record, sent=sent), StepOutcome.Succeeded, "Cured", f"{policy.condition} no longer", now)
-        recovery = recovery.with_last(over)
+        step = actions[record.index] if record.index < len(actions) else None
+        if not record.sent and _went_out(situation, recovery, record, step):
+            record, recovery = _found(recovery, record, step)
+        taken_back = record.stage == WITHDRAW and record.reason == "Withdrawn"
+        reason = "NotStarted" if taken_back else "Cured"
+        recovery = recovery.with_last(ended(record, StepOutcome.Succeeded, reason, f"{policy.condition} no longer", now))
     since = recovery.well_since or now
     if now - since >= policy.healthy_delay and not record:
         return resolve(situation, policy, recovery, actions)
@@ -199,10 +200,7 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
     step = actions[record.index]
     judged = step.traits.judge(record, step, situation)
     if not record.sent and judged.progress in (Progress.Running, Progress.Succeeded, Progress.Failed):
-        # Found after a crash: it did go out. Whoever is owed word of it hears at the end.
-        record = structs.replace(record, sent=True)
-        told = tuple(dict.fromkeys((*recovery.told, EVERYWHERE))) if step.traits.destructive else recovery.told
-        recovery = structs.replace(recovery.with_last(record), told=told)
+        record, recovery = _found(recovery, record, step)
     match judged.progress:
         case Progress.Running:
             deadline = record.deadline or (record.claimed_at or record.started_at) + step.settle
@@ -210,10 +208,10 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
                 return _settling(situation, policy, recovery, judged, deadline)
             message = f"no effect within {spell(deadline - record.started_at)}" + (f": {judged.message}" if judged.message else "")
             over = ended(record, StepOutcome.TimedOut, "TimedOut", message, now)
-        case Progress.Again if now >= (record.deadline or record.started_at + max(step.settle, PATIENCE)):
+        case Progress.Again if situation.freshness.fresh and now >= (record.deadline or record.started_at + max(step.settle, PATIENCE)):
             message = f"could not be carried out within {spell(now - record.started_at)}: {record.message or 'no trace of it'}"
             over = ended(record, StepOutcome.TimedOut, "NotCarriedOut", message, now)
-        case Progress.Again if not record.stage and (skip := step.traits.fits(step, situation, recovery)):
+        case Progress.Again if situation.freshness.fresh and not record.stage and (skip := step.traits.fits(step, situation, recovery)):
             over = ended(record, StepOutcome.Skipped, skip.reason, skip.message, now)
         case Progress.Next | Progress.Again:
             return _again(situation, policy, recovery, record, step, judged)
@@ -226,6 +224,21 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
         case _ as never:
             assert_never(never)
     return advance(situation, policy, recovery.with_last(over), actions)
+
+
+def _found(recovery: Recovery, record: StepRecord, step: Step | None) -> tuple[StepRecord, Recovery]:
+    """After a crash nobody noted that it went out. What a hold is for hangs on it; and whoever is owed word of it hears at the end."""
+    record = structs.replace(record, sent=True)
+    told = tuple(dict.fromkeys((*recovery.told, EVERYWHERE))) if step is None or step.traits.destructive else recovery.told
+    return record, structs.replace(recovery.with_last(record), told=told)
+
+
+def _went_out(situation: Situation, recovery: Recovery, record: StepRecord, step: Step | None) -> bool:
+    """Is there a trace of it: its operation, taken up or still asked for, or a claim that counts as sent?"""
+    app, token = situation.subject, recovery.token(record)
+    written = any(o is not None and o.recovery == token for o in (app.operation, app.requested))
+    counts = step is not None and step.traits.counts_as_sent and bool(record.stage) and record.reason != "Conflict"
+    return written or counts
 
 
 def _settling(situation: Situation, policy: Policy, recovery: Recovery, judged: Judgement, deadline: datetime) -> Decision:

@@ -76,8 +76,8 @@ def _for_nothing(situation: Situation) -> str:
     """Suspended, and then not rolled back after all: it healed meanwhile, or the step ended before its second write."""
     hold = situation.subject.hold
     records = [r for r in (situation.recovery, *situation.past) if r is not None and hold is not None and r.name == hold.recovery]
-    operation = situation.subject.operation
-    ours = operation is not None and hold is not None and operation.recovery.startswith(hold.recovery + "/")
+    app = situation.subject
+    ours = any(o is not None and hold is not None and o.recovery.startswith(hold.recovery + "/") for o in (app.operation, app.requested))
     if not records or ours:
         return ""
     gone_back = any(s.action == "rollback" and _went(s) for r in records for s in r.steps)

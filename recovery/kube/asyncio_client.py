@@ -16,10 +16,13 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import structlog
 
 from recovery.kube.client import Body, Resource
 from recovery.kube.errors import KubeError, Unavailable, error_for
 from recovery.model.names import USERNAME
+
+log = structlog.get_logger(__name__)
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5, sock_connect=5)
 _MERGE = "application/merge-patch+json"
@@ -124,8 +127,11 @@ class AsyncioClient:
         if status != 401 or self._renewing is None or now - self._renewed_at < 60:
             return
         self._renewed_at = now
-        async with asyncio.timeout(20):
-            await self._renewing()
+        try:
+            async with asyncio.timeout(20):
+                await self._renewing()
+        except Exception as error:  # noqa: BLE001 (as in connect; the 401 itself is what the caller hears of)
+            log.warning("credentials could not be read again", why=str(error) or type(error).__name__)
 
     async def _open(
         self,

@@ -72,6 +72,8 @@ class Traits(Struct, frozen=True):
     fits: Fits = always
     destructive: bool = False
     """It changes what runs; people are told whatever the policy says."""
+    counts_as_sent: bool = False
+    """Its claimed write is never repeated: in doubt, it counts as done."""
     syncs: bool = False
     """It applies what Git wants."""
     paced: bool = False

@@ -164,8 +164,11 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
         return structs.replace(self, steps=(*self.steps[:-1], step))
 
     def with_step(self, step: StepRecord) -> Recovery:
-        """The same with one more step; the oldest beyond 50 are let go."""
-        return structs.replace(self, steps=(*self.steps, step)[-50:])
+        """The same with one more step; the oldest beyond 50 are let go, but for rollbacks: a hold hangs on them."""
+        steps = (*self.steps, step)
+        while len(steps) > 50 and (spare := next((i for i, s in enumerate(steps) if s.action != "rollback"), None)) is not None:
+            steps = (*steps[:spare], *steps[spare + 1 :])
+        return structs.replace(self, steps=steps)
 
     def with_notes(self, *notes: Note) -> Recovery:
         """The same with more to tell; the oldest beyond 20 are let go."""

@@ -91,9 +91,17 @@ class Outbox:
     async def _handle(self, recovery: str, note: Note) -> None:
         named = note.channels or (EVERYWHERE,)
         channels = dict.fromkeys(c for name in named for c in (self.default_channels if name == EVERYWHERE else (name,)))
-        reached = await asyncio.gather(*(self._deliver(channel, note, recovery) for channel in channels))
-        if not any(reached):
+        heard = False
+        for delivery in asyncio.as_completed([self._deliver(channel, note, recovery) for channel in channels]):
+            if await delivery and not heard:
+                # Somebody knows: after a restart they are not told a second time, whatever the other channels do.
+                heard = True
+                self._struck(note, recovery)
+        if not heard:
             self._unheard(note, recovery)
+            self._struck(note, recovery)
+
+    def _struck(self, note: Note, recovery: str) -> None:
         if recovery:
             self._done.setdefault(recovery, set()).add(note.key)
             self._delivered(recovery)

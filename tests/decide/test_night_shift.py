@@ -261,3 +261,38 @@ def test_a_beginning_that_argo_cd_stamps_later_than_the_checkpoint_stands() -> N
     assert track(old, app, the_policies(), NOW, NOW - timedelta(days=1), first_install=False).clocks == {
         "health=Degraded": NOW - timedelta(seconds=10)
     }
+
+
+def test_nothing_is_given_up_on_a_stale_picture() -> None:
+    from recovery.model.situation import Freshness
+
+    step = StepRecord(1, 0, "sync", NOW - timedelta(minutes=30), claimed_at=NOW - timedelta(minutes=30))
+    recovery = opened(
+        "r",
+        policy="application-sync-failure",
+        steps=(StepRecord(1, 0, "refresh", NOW, outcome=StepOutcome.Failed), structs.replace(step, index=1)),
+    )
+
+    (decision,) = decide(a_situation(gave_up(), recovery=recovery, freshness=Freshness(fresh=False, message="old")))
+
+    assert (decision.kind, decision.by) == (Kind.Suppress, "stale")
+
+
+def test_a_rollback_is_never_forgotten_among_many_steps() -> None:
+    recovery = opened("r", steps=(StepRecord(1, 0, "rollback", NOW, outcome=StepOutcome.Succeeded, stage="apply", sent=True),))
+    for number in range(80):
+        recovery = recovery.with_step(StepRecord(number, 1, "refresh", NOW, outcome=StepOutcome.Failed))
+
+    assert len(recovery.steps) == 50
+    assert recovery.steps[0].action == "rollback"
+
+
+def test_a_restart_found_claimed_after_a_crash_is_told_of_and_counts() -> None:
+    step = StepRecord(1, 0, "restart", NOW, stage="replace", targets=("apps/v1/Deployment/shop/cart",))
+    recovery = opened("r", policy="application-health-degraded", steps=(step,))
+
+    (decision,) = decide(a_situation(an_application(), recovery=recovery))
+
+    assert decision.recovery is not None
+    assert decision.recovery.steps[0].sent
+    assert decision.recovery.told == ("default",)
