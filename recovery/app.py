@@ -31,7 +31,7 @@ from recovery.observe.reflector import Reflector
 from recovery.observe.store import Shelf, Store
 from recovery.policies import Defaults
 from recovery.record.checkpoint import EVERY, Checkpoint
-from recovery.record.codec import decode
+from recovery.record.codec import API_VERSION, decode
 from recovery.record.events import Events
 from recovery.record.journal import Journal
 from recovery.record.metrics import Metrics
@@ -127,9 +127,8 @@ class App:
     def freshness(self) -> Freshness:
         """May what we see be acted upon? Both the fleet and our own records have to be heard from."""
         for stream in (*self._ours, *self._theirs):
-            if not stream.fresh:
-                message = f"{stream.name}: last heard of {stream.age:.0f}s ago" if stream.listed else f"{stream.name}: not listed yet"
-                return Freshness(fresh=False, message=message)
+            if stale := stream.stale:
+                return Freshness(fresh=False, message=stale)
         return Freshness(fresh=True)
 
     def stop(self) -> None:
@@ -289,7 +288,7 @@ class App:
         held = self.recoveries.get(recovery)
         if held is not None:
             about = {
-                "apiVersion": "recovery.gitops.dev/v1alpha1",
+                "apiVersion": API_VERSION,
                 "kind": "Recovery",
                 "namespace": self.settings.namespace,
                 "name": recovery,

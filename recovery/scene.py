@@ -68,7 +68,7 @@ class Scene:
             project=self._projects.project(self._home, app.project),
             application_set=self._application_sets.application_set(app.namespace, app.application_set) if app.application_set else None,
             parent=self._parent(app),
-            fleet=structs.replace(fleet, applications=len(self._store.applications), inherited_unwell=self._inherited_unwell(adopted)),
+            fleet=structs.replace(fleet, inherited_unwell=self._inherited_unwell(adopted)),
             freshness=self._freshness(),
             enabled=self._enabled,
             adopted_at=adopted,

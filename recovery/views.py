@@ -13,6 +13,7 @@ from recovery.model.names import Key
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.reflector import Reflector
 from recovery.observe.store import Store
+from recovery.record.codec import row
 from recovery.record.journal import Journal
 from recovery.record.metrics import Metrics
 from recovery.record.recoveries import Recoveries
@@ -50,11 +51,7 @@ class LiveViews:
 
     def ready(self) -> tuple[str, ...]:
         reasons = [] if self._source.policies else [f"no policies: {self._source.error}"]
-        for stream in self._streams:
-            if not stream.listed:
-                reasons.append(f"{stream.name}: not listed yet{': ' + stream.error if stream.error else ''}")
-            elif not stream.fresh:
-                reasons.append(f"{stream.name}: last heard of {stream.age:.0f}s ago{': ' + stream.error if stream.error else ''}")
+        reasons += [s.stale + (f": {s.error}" if s.error else "") for s in self._streams if s.stale]
         return tuple(reasons)
 
     def details(self) -> Mapping[str, Any]:
@@ -92,28 +89,7 @@ class LiveViews:
         return m.render()
 
     def recoveries(self) -> Mapping[str, Any]:
-        rows = []
-        for recovery in self._recoveries.all()[:SHOWN]:
-            row = msgspec.to_builtins(recovery)
-            rows.append(
-                {
-                    k: row.get(k)
-                    for k in (
-                        "name",
-                        "policy",
-                        "phase",
-                        "attempt",
-                        "limit",
-                        "reason",
-                        "message",
-                        "openedAt",
-                        "resolvedAt",
-                        "nextAt",
-                    )
-                }
-            )
-            rows[-1]["subject"] = str(recovery.subject)
-            rows[-1]["tried"] = telling.done(recovery)
+        reasons = self.ready()
         quiet = [
             {
                 "subject": str(key),
@@ -130,9 +106,9 @@ class LiveViews:
         ]
         return {
             **self.details(),
-            "ready": not self.ready(),
-            "reasons": self.ready(),
-            "recoveries": rows,
+            "ready": not reasons,
+            "reasons": reasons,
+            "recoveries": [row(recovery) for recovery in self._recoveries.all()[:SHOWN]],
             "pending": quiet[:SHOWN],
             "pending_total": len(quiet),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from recovery.act.order import Workload
 from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Client, Resource
 from recovery.kube.errors import NotFound
+from recovery.model.stamps import utc
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 """The annotation kubectl rollout restart sets on the pod template; Git does not know it, so self-heal leaves it."""
@@ -54,12 +55,7 @@ def deadline(found: dict[str, Any]) -> timedelta:
 def restarted_at(found: dict[str, Any]) -> datetime | None:
     """When it was last restarted by annotation, UTC."""
     template = ((found.get("spec") or {}).get("template") or {}).get("metadata") or {}
-    value = (template.get("annotations") or {}).get(RESTARTED_AT, "")
-    try:
-        stamp = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+    return utc((template.get("annotations") or {}).get(RESTARTED_AT))
 
 
 async def restart(kube: Client, workload: Workload, version: str, at: datetime) -> None:

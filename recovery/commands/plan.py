@@ -27,8 +27,6 @@ from recovery.model.situation import Situation
 from recovery.observe import wire
 from recovery.policies import InvalidPolicies, parse
 
-SHIPPED = Path(__file__).resolve().parent.parent / "shipped" / "policies.yaml"
-
 
 class Row(Struct, frozen=True):
     """One policy on one application."""

@@ -44,9 +44,8 @@ async def _ask(client: AsyncioClient, settings: Settings) -> dict[str, Any]:
 
 async def _from_objects(client: AsyncioClient, settings: Settings, why: str) -> dict[str, Any]:
     from recovery.clock import SystemClock
-    from recovery.decide.telling import done
     from recovery.record.checkpoint import Checkpoint, NewerCheckpoint
-    from recovery.record.codec import decode
+    from recovery.record.codec import decode, row
 
     rows, broken = [], []
     for item in wire.listed(await client.list(RECOVERIES, settings.namespace)).items:
@@ -55,9 +54,7 @@ async def _from_objects(client: AsyncioClient, settings: Settings, why: str) -> 
         except wire.Unreadable as error:
             broken.append(f"{wire.identity(item).metadata.name}: {error}")
             continue
-        row = msgspec.to_builtins(recovery)
-        keys = ("name", "policy", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")
-        rows.append({**{k: row.get(k) for k in keys}, "subject": str(recovery.subject), "tried": done(recovery)})
+        rows.append(row(recovery))
     try:
         sights = await Checkpoint(client, settings.namespace, SystemClock()).load()
     except NewerCheckpoint as error:

@@ -8,13 +8,13 @@ from msgspec import structs
 
 from recovery.decide import telling
 from recovery.decide.fingerprint import fingerprint
-from recovery.decide.guards import Asked, Refusal, barred, refusal, silenced
+from recovery.decide.guards import Asked, Refusal, barred, reason, refusal, silenced
 from recovery.decide.operations import claim_on
 from recovery.model.application import Application
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.policy import Policy, Severity, Step
-from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject
+from recovery.model.recovery import Note, Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject
 from recovery.model.situation import Situation
 
 TELL_AFTER = timedelta(minutes=30)
@@ -49,14 +49,15 @@ def advance(situation: Situation, policy: Policy, recovery: Recovery, actions: t
     """Go to the next action that fits; skip with a reason what does not; stop where a guard says no."""
     for index in range(len(recovery.in_attempt()), len(actions)):
         step = actions[index]
-        if no := barred(Asked(situation, policy, step, recovery)):
+        asked = Asked(situation, policy, step, recovery)
+        if no := barred(asked):
             return suppress(situation, policy, recovery, no)
         claim = claim_on(situation.subject)
         record = StepRecord(recovery.attempt, index, step.traits.name, situation.now, claim, claimed_at=situation.now)
         if skip := step.traits.fits(step, situation, recovery):
             recovery = recovery.with_step(ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now))
             continue
-        if no := refusal(Asked(situation, policy, step, recovery)):
+        if no := refusal(asked):
             return suppress(situation, policy, recovery, no)
         return remediate(situation, policy, recovery.with_step(record), step)
     return _attempt_over(situation, policy, recovery)
@@ -87,14 +88,14 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Suppressed,
-        reason=no.by.title().replace(" ", ""),
+        reason=reason(no.by),
         message=f"suppressed by {no.by}: {no.message}",
         suppressed_since=since,
     )
     if no.tells and not recovery.suppression_told:
         if now - since >= TELL_AFTER:
             note = telling.held_back(situation, recovery, no.by, no.message, policy.channels)
-            recovery = structs.replace(recovery.with_notes(note), suppression_told=True, told=_also(recovery, policy.channels))
+            recovery = structs.replace(_called(recovery, note), suppression_told=True)
         else:
             again = min(again, since + TELL_AFTER)
     kept = recovery if no.keeps or recovery.version else None
@@ -119,7 +120,7 @@ def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
     if not recovery.escalated:
         channels = policy.channels
         note = telling.escalated(situation, recovery, severity=Severity.critical.value, channels=channels)
-        recovery = structs.replace(recovery.with_notes(note), escalated=True, told=_also(recovery, channels))
+        recovery = structs.replace(_called(recovery, note), escalated=True)
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Stalled,
@@ -199,8 +200,9 @@ def _may_speak(situation: Situation, policy: Policy, step: Step, recovery: Recov
     return refusal(Asked(situation, policy, step, recovery)) is None
 
 
-def _also(recovery: Recovery, channels: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*recovery.told, *(channels or (telling.EVERYWHERE,)))))
+def _called(recovery: Recovery, note: Note) -> Recovery:
+    """With this message to send, and its channels owed the resolve."""
+    return recovery.with_notes(note).heard_by(*(note.channels or (telling.EVERYWHERE,)))
 
 
 def opened(situation: Situation, policy: Policy, name: str, since: datetime) -> Recovery:

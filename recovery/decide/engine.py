@@ -21,7 +21,7 @@ from msgspec import structs
 
 from recovery.decide.attempt import advance, begin, ended, opened, remediate, resolve, stalled, supersede, suppress
 from recovery.decide.cure import ailment
-from recovery.decide.guards import Asked, refusal
+from recovery.decide.guards import Asked, reason, refusal
 from recovery.decide.holds import settle_hold
 from recovery.decide.operations import WITHDRAW, claim_on
 from recovery.decide.symptoms import in_force
@@ -79,7 +79,7 @@ def _holds_the_subject(answer: Decision) -> bool:
 
 def _yields(situation: Situation, policies: tuple[Policy, ...], recovery: Recovery) -> Decision | None:
     """Held back for as long as the owner wants, it must not keep a second illness from being cured."""
-    waiting = recovery.phase is RecoveryPhase.Suppressed and recovery.reason in [by.title().replace(" ", "") for by in YIELDING]
+    waiting = recovery.phase is RecoveryPhase.Suppressed and recovery.reason in map(reason, YIELDING)
     if not waiting or any(step.sent for step in recovery.steps):
         return None
     for policy in policies:
@@ -229,8 +229,8 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
 def _found(recovery: Recovery, record: StepRecord, step: Step | None) -> tuple[StepRecord, Recovery]:
     """After a crash nobody noted that it went out. What a hold is for hangs on it; and whoever is owed word of it hears at the end."""
     record = structs.replace(record, sent=True)
-    told = tuple(dict.fromkeys((*recovery.told, EVERYWHERE))) if step is None or step.traits.destructive else recovery.told
-    return record, structs.replace(recovery.with_last(record), told=told)
+    recovery = recovery.with_last(record)
+    return record, recovery.heard_by(EVERYWHERE) if step is None or step.traits.destructive else recovery
 
 
 def _went_out(situation: Situation, recovery: Recovery, record: StepRecord, step: Step | None) -> bool:

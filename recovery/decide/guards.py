@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec import Struct
 
@@ -12,6 +12,7 @@ from recovery.model.duration import spell
 from recovery.model.policy import Mode, Policy, Step
 from recovery.model.recovery import Recovery
 from recovery.model.situation import Situation
+from recovery.model.stamps import aware
 
 MANY_INHERITED = 5
 """More unwell subjects than this at a first install, and nothing is touched until a person says so."""
@@ -29,6 +30,11 @@ class Refusal(Struct, frozen=True):
     again: timedelta
     keeps: bool
     tells: bool
+
+
+def reason(by: str) -> str:
+    """A guard's name as the reason code of a recovery it holds back: ``owner intent`` becomes ``OwnerIntent``."""
+    return by.title().replace(" ", "")
 
 
 class Asked(Struct, frozen=True):
@@ -76,7 +82,7 @@ def paused(a: Asked) -> str:
     for where, value in said:
         if value.strip().lower() in ("", "false", "no"):
             continue
-        until = _time(value)
+        until = aware(value)
         if until is not None and a.situation.now >= until:
             continue
         return f"{where} is annotated recovery.gitops.dev/paused: {value[:100]}"
@@ -207,19 +213,17 @@ GUARDS = (
 def refusal(asked: Asked) -> Refusal | None:
     """The first guard that says no to this step, or None."""
     traits = asked.step.traits
-    for guard in GUARDS:
-        bound = guard.name not in traits.exempt and (guard.subject or not traits.speaks)
-        if not bound and guard.name != "disabled":
-            continue
-        if message := guard.ask(asked):
-            return Refusal(guard.name, message, guard.again, guard.keeps, guard.tells)
-    return None
+    return _first(asked, lambda g: g.name == "disabled" or (g.name not in traits.exempt and (g.subject or not traits.speaks)))
 
 
 def barred(asked: Asked) -> Refusal | None:
     """The first guard that is about the subject as a whole, or None: asked before it is asked which step fits."""
+    return _first(asked, lambda guard: guard.subject)
+
+
+def _first(asked: Asked, binds: Callable[[Guard], bool]) -> Refusal | None:
     for guard in GUARDS:
-        if guard.subject and (message := guard.ask(asked)):
+        if binds(guard) and (message := guard.ask(asked)):
             return Refusal(guard.name, message, guard.again, guard.keeps, guard.tells)
     return None
 
@@ -251,11 +255,3 @@ def inherited(situation: Situation) -> bool:
 
 def _who(username: str, automated: bool) -> str:
     return "Argo CD's auto-sync" if automated else username or "somebody"
-
-
-def _time(value: str) -> datetime | None:
-    try:
-        until = datetime.fromisoformat(value.strip())
-    except ValueError:
-        return None
-    return until if until.tzinfo else None

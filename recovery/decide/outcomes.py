@@ -36,6 +36,5 @@ def concluded(recovery: Recovery, outcome: Outcome, now: datetime) -> Recovery:
         )
     else:
         record = structs.replace(record, reason=outcome.result.value, message=outcome.message[:300])
-    told = tuple(dict.fromkeys((*recovery.told, *outcome.told)))
-    changed = structs.replace(recovery.with_last(record), told=told, escalated=recovery.escalated or outcome.escalated)
-    return changed.with_notes(*outcome.notes)
+    changed = structs.replace(recovery.with_last(record), escalated=recovery.escalated or outcome.escalated)
+    return changed.heard_by(*outcome.told).with_notes(*outcome.notes)

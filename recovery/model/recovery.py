@@ -170,6 +170,10 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
             steps = (*steps[:spare], *steps[spare + 1 :])
         return structs.replace(self, steps=steps)
 
+    def heard_by(self, *channels: str) -> Recovery:
+        """The same with more channels that are owed the resolve."""
+        return structs.replace(self, told=tuple(dict.fromkeys((*self.told, *channels))))
+
     def with_notes(self, *notes: Note) -> Recovery:
         """The same with more to tell; the oldest beyond 20 are let go."""
         return structs.replace(self, notes=(*self.notes, *notes)[-20:]) if notes else self

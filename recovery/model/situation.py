@@ -46,7 +46,6 @@ class Freshness(Struct, frozen=True):
 class Fleet(Struct, frozen=True):
     """The counts over all subjects that guards need."""
 
-    applications: int = 0
     inherited_unwell: int = 0
     in_flight: int = 0
     in_flight_cluster: int = 0

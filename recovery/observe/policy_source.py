@@ -12,26 +12,19 @@ from msgspec import Struct
 from recovery.model.action import Traits
 from recovery.model.names import PREFIX
 from recovery.model.policy import Policies
-from recovery.policies import Defaults, InvalidPolicies, Problem, parse
+from recovery.model.stamps import aware
+from recovery.observe import shapes
+from recovery.policies import KEY, Defaults, InvalidPolicies, Problem, parse
 
 log = structlog.get_logger(__name__)
-KEY = "policies.yaml"
 ADOPTED_AT = PREFIX + "adopted-at"
 """Annotation on the ConfigMap: `recovery adopt` says when."""
-
-
-class _Meta(Struct, rename="camel"):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    annotations: dict[str, str] | None = None
 
 
 class ConfigMap(Struct, rename="camel"):
     """A ConfigMap, as far as policies need it."""
 
-    metadata: _Meta
+    metadata: shapes.Meta
     data: dict[str, str] | None = None
     binary_data: dict[str, str] | None = None
 
@@ -62,7 +55,7 @@ class PolicySource:
 
     def put(self, item: ConfigMap) -> None:
         """The ConfigMap as it is now."""
-        self.adopted_at = _time((item.metadata.annotations or {}).get(ADOPTED_AT))
+        self.adopted_at = aware((item.metadata.annotations or {}).get(ADOPTED_AT))
         text = (item.data or {}).get(KEY)
         if text is not None and text == self._text:
             return
@@ -84,7 +77,7 @@ class PolicySource:
     def drop(self, namespace: str, name: str) -> None:
         """It was deleted: the last good policies stay."""
         self._text = None
-        self._refuse(ConfigMap(_Meta(name, namespace)), f"the ConfigMap {namespace}/{name} is gone")
+        self._refuse(ConfigMap(shapes.Meta(name, namespace)), f"the ConfigMap {namespace}/{name} is gone")
 
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
         """After a whole list: is it there at all?"""
@@ -101,11 +94,3 @@ class PolicySource:
         log.error("policies refused", error=message, kept=kept)
         if item is not None:
             self._refused(item, f"{message}; {kept}")
-
-
-def _time(text: str | None) -> datetime | None:
-    try:
-        stamp = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-    return stamp if stamp and stamp.tzinfo else None

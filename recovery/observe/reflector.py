@@ -100,6 +100,13 @@ class Reflector(Generic[T]):
         """Listed once, and heard from lately."""
         return self.state is State.Absent or (self.listed and self.age < STALE and self.state is not State.Broken)
 
+    @property
+    def stale(self) -> str:
+        """Why what it filled may not be acted upon; empty when it may."""
+        if self.fresh:
+            return ""
+        return f"{self.name}: last heard of {self.age:.0f}s ago" if self.listed else f"{self.name}: not listed yet"
+
     async def run(self) -> None:
         """Until cancelled. Every failure is logged once, waited for with a growing pause, and survived."""
         while True:

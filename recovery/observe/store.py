@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from msgspec import structs
 
 from recovery.clock import Clock
-from recovery.decide.symptoms import holds, in_force, track
+from recovery.decide.symptoms import track
 from recovery.model.application import Application, ApplicationSet, Project
 from recovery.model.names import Key
 from recovery.model.policy import Policies
@@ -113,11 +113,6 @@ class Store:
         present = {app.uid for app in self.applications.values()}
         for uid in [uid for uid in self.sights if uid not in present]:
             self._forget(uid)
-
-    def unwell(self, app: Application) -> bool:
-        """Does any policy's condition hold for it now?"""
-        policies = self.policies.policies if self.policies else ()
-        return any(in_force(p) and p.selector.selects(app) and holds(p.condition, app) for p in policies)
 
     def _track(self, app: Application) -> None:
         if self.policies is None:

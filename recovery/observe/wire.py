@@ -7,7 +7,6 @@ skipped without becoming an object.
 from __future__ import annotations
 
 import zlib
-from datetime import UTC, datetime
 from sys import intern
 from typing import Any
 
@@ -17,6 +16,7 @@ from msgspec import Struct, field
 from recovery.model import application as model
 from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, TRACKING
 from recovery.model.redact import redact
+from recovery.model.stamps import utc
 from recovery.observe import shapes
 
 _application = msgspec.json.Decoder(shapes.Application)
@@ -64,9 +64,9 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         sync=model.Sync(sync.status or "Unknown"),
         revisions=revisions,
         health=model.Health(health.status or "Unknown"),
-        health_since=_time(health.last_transition_time),
+        health_since=utc(health.last_transition_time),
         conditions=tuple(
-            model.Condition(intern(c.type), redact(c.message, 500), _time(c.last_transition_time)) for c in status.conditions or ()
+            model.Condition(intern(c.type), redact(c.message, 500), utc(c.last_transition_time)) for c in status.conditions or ()
         ),
         requested=_requested(wire.operation),
         operation=_operation(status.operation_state, revisions, brief=well),
@@ -77,7 +77,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
             (r.name in _ARGOCD and r.kind in ("Deployment", "StatefulSet")) or (r.name in _CRDS and r.kind == "CustomResourceDefinition")
             for r in resources
         ),
-        reconciled_at=_time(status.reconciled_at),
+        reconciled_at=utc(status.reconciled_at),
         hold=hold,
         unreadable=unreadable,
     )
@@ -107,16 +107,6 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
     )
 
 
-def _time(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    try:
-        stamp = datetime.fromisoformat(text)
-        return stamp.astimezone(UTC) if stamp.tzinfo else stamp.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
 def _revisions(one: str | None, many: list[str] | None) -> tuple[str, ...]:
     return tuple(many) if many else (one,) if one else ()
 
@@ -142,8 +132,8 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
         phase=model.Phase(state.phase or "Unknown"),
         # What went well needs no words; this is most of the fleet, and most of its memory.
         message="" if brief else redact(state.message, 1000),
-        started_at=_time(state.started_at),
-        finished_at=_time(state.finished_at),
+        started_at=utc(state.started_at),
+        finished_at=utc(state.finished_at),
         revisions=_shared(_revisions(result.revision, result.revisions), wanted),
         automated=bool(by.automated),
         username=intern(by.username or ""),
@@ -159,7 +149,7 @@ def _progress(resources: list[shapes.ResultResource] | None) -> int:
 
 def _deploy(entry: shapes.History, wanted: tuple[str, ...]) -> model.Deploy:
     return model.Deploy(
-        entry.id, _shared(_revisions(entry.revision, entry.revisions), wanted), _time(entry.deployed_at), _time(entry.deploy_started_at)
+        entry.id, _shared(_revisions(entry.revision, entry.revisions), wanted), utc(entry.deployed_at), utc(entry.deploy_started_at)
     )
 
 

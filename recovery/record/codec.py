@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from recovery.decide.telling import done
 from recovery.model.recovery import Recovery
 
 API_VERSION = "recovery.gitops.dev/v1alpha1"
@@ -75,6 +76,15 @@ def listed(raw: bytes) -> tuple[Recovery, ...]:
         with suppress(msgspec.DecodeError, ValueError):
             found.append(decode(item))
     return tuple(found)
+
+
+_SHOWN = ("name", "policy", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")
+
+
+def row(recovery: Recovery) -> dict[str, Any]:
+    """A recovery as lists show it, to people and to scripts."""
+    fields = msgspec.to_builtins(recovery)
+    return {**{key: fields.get(key) for key in _SHOWN}, "subject": str(recovery.subject), "tried": done(recovery)}
 
 
 def stamp(at: datetime) -> str:
