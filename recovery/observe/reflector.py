@@ -158,7 +158,7 @@ class Reflector(Generic[T]):
 
     async def _watch(self) -> None:
         async with self._client.watch(self._what, self._namespace, self._version, silence=SILENCE, **self._query) as lines:
-            self._alive()
+            # Being let in is no sign of life: what swallows a stream also answers 200. The first line is one.
             self.state = State.Watching
             self.error = ""
             async for line in lines:
