@@ -158,7 +158,9 @@ class Reflector(Generic[T]):
 
     async def _watch(self) -> None:
         async with self._client.watch(self._what, self._namespace, self._version, silence=SILENCE, **self._query) as lines:
-            # Being let in is no sign of life: what swallows a stream also answers 200. The first line is one.
+            # A quiet kind has no lines, and no bookmarks either where its resourceVersion stands still (seen on 1.34): that
+            # the API server lets us in again, after every silence, is then the only sign of life there is.
+            self._alive()
             self.state = State.Watching
             self.error = ""
             async for line in lines:
