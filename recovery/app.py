@@ -7,26 +7,30 @@ import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from recovery.act.all_actions import ALL_ACTIONS, KINDS
+from recovery.act.all_actions import ALL_ACTIONS, KINDS, TRAITS
 from recovery.act.executor import Executor
 from recovery.act.order import ArgoCD, Doors
+from recovery.act.order import Ways as ActWays
 from recovery.clock import Clock, SystemClock
 from recovery.controller import RECOVERY, SOON, Controller
 from recovery.decide.telling import adoption_digest, still_held
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
 from recovery.kube.errors import KubeError
+from recovery.kube.remote import Remotes as KubeRemotes
 from recovery.model.names import Key
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note
 from recovery.model.situation import Freshness
 from recovery.notify.channels import Channels
 from recovery.notify.outbox import Outbox, Send
-from recovery.observe import policy_source, wire
+from recovery.observe import policy_source, probes, wire
+from recovery.observe.connections import Connections
 from recovery.observe.policy_source import ConfigMap, PolicySource
+from recovery.observe.poller import AskGit, AskWitness, Connect, Poller, Ways, Word
 from recovery.observe.reflector import Reflector
 from recovery.observe.store import Shelf, Store
 from recovery.policies import Defaults
@@ -50,6 +54,26 @@ GRACE = 3.0
 TROUBLED = timedelta(minutes=1)
 
 
+class AskArgoCD(ArgoCD, Word, Protocol):
+    """Argo CD's API, as actions and the poller need it."""
+
+
+class Looks(NamedTuple):
+    """How other clusters, Git servers and a witness outside are looked at."""
+
+    ways: Remotes
+    connect: Connect
+    ask_git: AskGit
+    witness: AskWitness
+
+
+class Remotes(Ways, ActWays, Protocol):
+    """The ways to other clusters, as actions and the poller need them."""
+
+    async def close(self) -> None:
+        """Drop all connections."""
+
+
 class Connected(Client, Protocol):
     """A client that counts its calls."""
 
@@ -59,7 +83,10 @@ class Connected(Client, Protocol):
 class App:
     """One controller over one connection. ``run`` until ``stop`` is called."""
 
-    def __init__(self, settings: Settings, client: Connected, clock: Clock, send: Send, argocd: ArgoCD | None = None) -> None:
+    def __init__(
+        self, settings: Settings, client: Connected, clock: Clock, send: Send, argocd: AskArgoCD | None = None, looks: Looks | None = None
+    ) -> None:
+        """``looks`` is how other clusters and Git servers are looked at; by default over the network."""
         self.settings = settings
         self._client = client
         self._clock = clock
@@ -72,6 +99,22 @@ class App:
         globs = (settings.argocd_namespace, *settings.application_namespaces)
         self.store = Store(clock, self.queue.add, self.recoveries.follows, globs)
         self.projects, self.application_sets = Shelf(), Shelf()
+        self.connections = Connections(clock, self.store, self.queue.add, self.recoveries.follows)
+        self.looks = looks or Looks(
+            KubeRemotes(client, settings.argocd_namespace, settings.cluster_secrets), probes.connect, probes.ask_git, probes.witness
+        )
+        self.poller = Poller(
+            self.connections,
+            lambda: self.store.applications,
+            argocd,
+            self.looks.ways,
+            clock,
+            interval=settings.poll_interval.total_seconds(),
+            ask_git=settings.ask_git,
+            witness=settings.witness,
+            looks=(self.looks.connect, self.looks.ask_git, self.looks.witness),
+            alive_here=lambda: self.freshness().fresh,
+        )
         self.source = PolicySource(KINDS, Defaults(settings.attempts, settings.interval), self._use, self._policies_refused)
         self.journal = Journal(self.metrics, self.events, settings.namespace, settings.enabled)
         self.checkpoint = Checkpoint(client, settings.namespace, clock)
@@ -101,11 +144,14 @@ class App:
             self.source,
             clock,
             self.freshness,
+            self.connections,
+            self.poller.witnessed,
+            TRAITS,
             home=settings.argocd_namespace,
             enabled=settings.enabled,
             has_token=argocd is not None,
         )
-        executor = Executor(ALL_ACTIONS, Doors(client, argocd))
+        executor = Executor(ALL_ACTIONS, Doors(client, self.looks.ways, argocd, settings.argocd_namespace))
         self.controller = Controller(scene, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock)
         streams = (*self._ours, *self._theirs)
         self.views = LiveViews(
@@ -119,6 +165,8 @@ class App:
             self.queue.__len__,
             lambda: self.events.dropped,
             settings.enabled,
+            self.connections,
+            clock,
         )
 
     def _stream(self, what: Any, namespace: str, decoder: Any, sink: Any, *, optional: bool = False, **query: str) -> Reflector[Any]:
@@ -153,7 +201,7 @@ class App:
 
     async def _begin(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         self.store.sights.update(await self._persist("checkpoint", self.checkpoint.load))
-        self.store.inheriting = not self.checkpoint.found
+        self.store.inheriting = self.connections.first = not self.checkpoint.found
         await self._until(lambda: self.source.policies is not None and all(s.listed for s in self._ours))
         self.store.fresh_from = self._clock.now()
         for stream in self._theirs:
@@ -171,9 +219,11 @@ class App:
             self._announce_inheritance()
         for recovery in self.recoveries.all():
             self.outbox.tell(recovery)
-            self.queue.add(Key("application", recovery.subject.namespace, recovery.subject.name))
+            self.queue.add(recovery.subject.key)
         if self.settings.enabled:
             start(self.outbox.run())
+        start(self.poller.run())
+        start(self._until_looked())
         for _ in range(WORKERS):
             start(self._work())
         start(self._keep_checkpoint())
@@ -200,6 +250,11 @@ class App:
             finally:
                 self._busy -= 1
                 self.queue.done(key)
+
+    async def _until_looked(self) -> None:
+        """After the first round of looks, what fails is news and no longer inherited."""
+        await self._until(lambda: self.poller.looked)
+        self.connections.first = False
 
     async def _keep_checkpoint(self) -> None:
         while True:
@@ -255,9 +310,10 @@ class App:
     def _use(self, policies: Policies) -> None:
         self.outbox.default_channels = policies.channels
         self.store.use(policies)
+        self.connections.tick()
         for recovery in self.recoveries.all():
             if not recovery.phase.over:
-                self.queue.add(Key("application", recovery.subject.namespace, recovery.subject.name))
+                self.queue.add(recovery.subject.key)
 
     def _policies_refused(self, item: ConfigMap, message: str) -> None:
         meta = item.metadata
@@ -367,6 +423,7 @@ async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, 
         await app.run()
     finally:
         ending.cancel()
+        await app.looks.ways.close()
         await client.close()
         if argocd is not None:
             await argocd.close()

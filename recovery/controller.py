@@ -11,6 +11,7 @@ import structlog
 from recovery.clock import Clock
 from recovery.decide.engine import bereft, decide
 from recovery.model.application import Application
+from recovery.model.connection import Evidence
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
 from recovery.model.recovery import Note, Recovery
@@ -29,6 +30,12 @@ class Scene(Protocol):
 
     def situation(self, key: Key) -> Situation | None:
         """Everything about it, now; None when it is not there."""
+
+    def gone(self, key: Key) -> bool:
+        """Is it certain that it is not there any more?"""
+
+    def found(self, key: Key, evidence: Evidence) -> None:
+        """An action saw something of its subject by the way."""
 
 
 class Claims(Protocol):
@@ -117,10 +124,16 @@ class Controller:
             self._messages.forget(key.name, delivered)
             return
         situation = self._scene.situation(key)
-        decisions = decide(situation) if situation else tuple(bereft(r, self._clock.now()) for r in self._claims.open_at(key))
+        if situation is None and not self._scene.gone(key):
+            return  # not known yet: nothing is said about it
+        decisions = decide(situation) if situation else self._bereft(key)
         self._records.note(key, decisions)
         for decision in decisions:
             await self._carry(key, situation, decision)
+
+    def _bereft(self, key: Key) -> tuple[Decision, ...]:
+        # What is away from home on its account has to be brought back, whatever became of the subject.
+        return tuple(bereft(r, self._clock.now()) for r in self._claims.open_at(key) if not r.owed)
 
     async def _carry(self, key: Key, situation: Situation | None, decision: Decision) -> None:
         before = self._claims.get(decision.recovery.name) if decision.recovery else None
@@ -129,7 +142,10 @@ class Controller:
         if situation is not None and decision.kind is Kind.Remediate:
             outcome = await self._actions.carry_out(situation, decision, claimed)
             self._records.effect(key, decision, outcome, claimed)
-            after = await self._claims.record(decision, claimed, outcome, situation.subject.repositories)
+            if outcome.evidence is not None:
+                self._scene.found(key, outcome.evidence)
+            repositories = situation.about.repositories if isinstance(situation.about, Application) else ()
+            after = await self._claims.record(decision, claimed, outcome, repositories)
             unclaimed = claimed is None and outcome.result not in (Result.Conflict, Result.InDoubt)
             again = decision.again_at if unclaimed else self._next_look(outcome)
             if claimed is not None and after is None:
@@ -137,7 +153,8 @@ class Controller:
             if claimed is None:
                 for note in outcome.notes:
                     self._messages.say(note)
-        self._records.transition(situation.subject if situation else None, before, after)
+        app = situation.about if situation and isinstance(situation.about, Application) else None
+        self._records.transition(app, before, after)
         self._messages.tell(after)
         if again is not None:
             self._again(key, again)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from msgspec import structs
 
 from recovery.clock import Clock
-from recovery.model.application import Application
+from recovery.decide.connections import connection, healthy
+from recovery.model.action import Traits
+from recovery.model.application import Application, ApplicationSet
+from recovery.model.connection import Cluster, Connection, Evidence, Repository
 from recovery.model.names import Key
-from recovery.model.situation import Freshness, Situation
+from recovery.model.recovery import Recovery, RecoveryPhase
+from recovery.model.situation import Dependent, Freshness, Situation
+from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Shelf, Store
 from recovery.policies import steps_from
@@ -29,6 +34,9 @@ class Scene:
         source: PolicySource,
         clock: Clock,
         freshness: Callable[[], Freshness],
+        connections: Connections,
+        witnessed: Callable[[datetime], str],
+        actions: Mapping[str, Traits],
         *,
         home: str,
         enabled: bool,
@@ -43,37 +51,115 @@ class Scene:
         self._source = source
         self._clock = clock
         self._freshness = freshness
+        self._connections = connections
+        self._witnessed = witnessed
+        self._actions = actions
         self._enabled = enabled
         self._has_token = has_token
 
     def situation(self, key: Key) -> Situation | None:
-        """Everything about one application, now; None when it is gone or nothing is in force."""
-        app = self._store.applications.get((key.namespace, key.name))
-        policies = self._source.policies
-        if app is None or policies is None:
+        """Everything about one subject, now; None when it is gone or nothing is in force."""
+        if self._source.policies is None:
             return None
-        opened, past = self._recoveries.of(app.uid)
-        stranger = next((r for r in self._recoveries.open_at(key) if r.subject.uid != app.uid), None)
-        opened = opened or stranger  # of an application of this name that is gone: it is closed first
-        fleet = self._recoveries.fleet(app.destination.cluster, app.project, app.repositories, opened.name if opened else "")
-        adopted = self._source.adopted_at
+        if key.kind == "application":
+            app = self._store.applications.get((key.namespace, key.name))
+            return self._application(app) if app else None
+        about = self._connections.get(key)
+        return self._connected(about) if about else None
+
+    def gone(self, key: Key) -> bool:
+        """Is it certain that it is not there any more? Repositories and clusters are known only after somebody listed them."""
+        if key.kind == "application":
+            return (key.namespace, key.name) not in self._store.applications
+        return self._connections.complete and self._connections.get(key) is None
+
+    def found(self, key: Key, evidence: Evidence) -> None:
+        """An action saw something of its subject by the way: the newest evidence there is."""
+        about = self._connections.get(key)
+        if about is not None:
+            self._connections.found(about, evidence)
+
+    def _base(self, about: Application | Repository | Cluster) -> Situation:
+        """What every subject has."""
+        policies = self._source.policies
+        assert policies is not None  # noqa: S101 (asked for by situation only, which has looked)
+        opened, past = self._recoveries.of(about.uid)
+        stranger = next((r for r in self._recoveries.open_at(about.key) if r.subject.uid != about.uid), None)
+        opened = opened or stranger  # of a subject of this name that is gone: it is closed first
         return Situation(
             now=self._clock.now(),
-            subject=app,
-            sight=self._store.look(app),
+            about=about,
+            sight=self._store.look(about) if isinstance(about, Application) else self._connections.look(about),
             policies=policies,
             recovery=opened,
             past=past,
-            pinned=steps_from(opened.actions, self._source.actions) if opened else None,
-            project=self._projects.project(self._home, app.project),
-            application_set=self._application_sets.application_set(app.namespace, app.application_set) if app.application_set else None,
-            parent=self._parent(app),
-            fleet=structs.replace(fleet, inherited_unwell=self._inherited_unwell(adopted)),
+            pinned=steps_from(opened.actions, self._actions) if opened else None,
             freshness=self._freshness(),
             enabled=self._enabled,
-            adopted_at=adopted,
+            adopted_at=self._source.adopted_at,
             has_token=self._has_token,
         )
+
+    def _application(self, app: Application) -> Situation:
+        base = self._base(app)
+        name = base.recovery.name if base.recovery else ""
+        fleet = self._recoveries.fleet(app.destination.cluster, app.project, app.repositories, name)
+        failed, cluster_failed = self._depends(app, base.now)
+        return structs.replace(
+            base,
+            project=self._projects.project(self._home, app.project),
+            application_set=self._application_set(app),
+            parent=self._parent(app),
+            fleet=structs.replace(fleet, inherited_unwell=self._inherited_unwell(base.adopted_at)),
+            failed=failed,
+            cluster_failed=cluster_failed,
+        )
+
+    def _connected(self, about: Repository | Cluster) -> Situation:
+        base = self._base(about)
+        dependents = tuple(self._dependent(app) for app in self._applications(about, base.recovery))
+        if isinstance(about, Repository):
+            return structs.replace(base, dependents=dependents)
+        clusters = tuple(self._connections.clusters.values())
+        return structs.replace(
+            base,
+            dependents=dependents,
+            clusters=clusters,
+            application_sets=self._application_sets.all_sets(),
+            witnessed=self._witnessed(base.now) or _other(about, clusters, base.now),
+        )
+
+    def _applications(self, about: Repository | Cluster, recovery: Recovery | None) -> list[Application]:
+        names = self._connections.reading(about) if isinstance(about, Repository) else set(self._connections.on(about))
+        apps = [self._store.applications[name] for name in sorted(names)]
+        there = {app.uid for app in apps}
+        for move in recovery.moves if recovery else ():
+            app = self._store.applications.get((move.namespace, move.name))
+            if app is not None and app.uid == move.uid and app.uid not in there:
+                apps.append(app)
+        return apps
+
+    def _dependent(self, app: Application) -> Dependent:
+        sight = self._store.sights.get(app.uid) or self._store.look(app)
+        return Dependent(app, sight, self._projects.project(self._home, app.project), self._application_set(app), self._parent(app))
+
+    def _depends(self, app: Application, now: datetime) -> tuple[tuple[str, ...], str]:
+        """Why its repositories and its cluster count as failed: by what is seen, or because their recovery is still open."""
+        failed = tuple(words for r in self._connections.repositories_of(app) if (words := self._failed(r, now)))
+        cluster = self._connections.cluster_of(app)
+        return failed, self._failed(cluster, now) if cluster else ""
+
+    def _failed(self, about: Repository | Cluster, now: datetime) -> str:
+        state, words = connection(about, now)
+        if state is Connection.Failed:
+            return f"{about.key.kind} {about.name} is Failed: {words}"
+        opened = self._recoveries.of(about.uid)[0]
+        if opened is None or (state is Connection.Successful and opened.phase is RecoveryPhase.Stalled):
+            return ""  # well, and only people's decisions are waited for
+        return f"{about.key.kind} {about.name} is being recovered ({opened.name}: {opened.phase.value})"
+
+    def _application_set(self, app: Application) -> ApplicationSet | None:
+        return self._application_sets.application_set(app.namespace, app.application_set) if app.application_set else None
 
     def _parent(self, app: Application) -> Application | None:
         namespace, _, name = app.parent.partition("/")
@@ -84,3 +170,13 @@ class Scene:
             return len(self._store.inherited)
         sights = (self._store.sights.get(uid) for uid in self._store.inherited)
         return sum(1 for sight in sights if sight is not None and sight.first_seen > adopted)
+
+
+def _other(failed: Cluster, clusters: tuple[Cluster, ...], now: datetime) -> str:
+    """Another remote cluster that answered just now: it is not we who are cut off."""
+    for cluster in clusters:
+        if not cluster.in_cluster and cluster.server != failed.server:
+            well, words = healthy(cluster, now)
+            if well:
+                return f"cluster {cluster.name} answers: {words}"
+    return ""

@@ -36,6 +36,14 @@ class Settings(Struct, frozen=True):
     """RECOVERY_NAMESPACE: where our own objects live."""
     policies: str = "recovery-policies"
     channels: str = "recovery-channels"
+    cluster_secrets: tuple[str, ...] = ()
+    """RECOVERY_CLUSTER_SECRETS: Argo CD's cluster Secrets that may be read, by name."""
+    poll_interval: timedelta = timedelta(seconds=10)
+    """RECOVERY_POLL_INTERVAL: between two looks at a cluster or a repository."""
+    ask_git: bool = False
+    """RECOVERY_ASK_GIT: also ask Git servers ourselves."""
+    witness: str = ""
+    """RECOVERY_WITNESS: a URL outside, whose answer tells that it is not we who are cut off."""
     listen: tuple[str, int] = ("0.0.0.0", 8080)  # noqa: S104 (a Pod's probes come from outside)
     log_level: str = "info"
     log_format: str = ""
@@ -73,12 +81,20 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         namespace=env.get("RECOVERY_NAMESPACE") or _own_namespace() or "gitops-system",
         policies=env.get("RECOVERY_POLICIES") or "recovery-policies",
         channels=env.get("RECOVERY_CHANNELS") or "recovery-channels",
+        cluster_secrets=tuple(n.strip() for n in env.get("RECOVERY_CLUSTER_SECRETS", "").split(",") if n.strip()),
+        poll_interval=_duration(env, "RECOVERY_POLL_INTERVAL", timedelta(seconds=10), wrong),
+        ask_git=_flag(env, "RECOVERY_ASK_GIT", False, wrong),
+        witness=env.get("RECOVERY_WITNESS", "").strip(),
         listen=_listen(env, wrong),
         log_level=_one_of(env, "RECOVERY_LOG_LEVEL", ("info", "debug", "warning", "error"), wrong),
         log_format=_one_of(env, "RECOVERY_LOG_FORMAT", ("", "json", "console"), wrong),
     )
     if not settings.argocd_server.startswith(("http://", "https://")):
         wrong.append(f"ARGOCD_SERVER: {settings.argocd_server!r} is not a URL; write https://HOST or http://HOST")
+    if settings.witness and not settings.witness.startswith(("http://", "https://")):
+        wrong.append(f"RECOVERY_WITNESS: {settings.witness[:80]!r} is not a URL; write https://HOST/PATH")
+    if settings.poll_interval > timedelta(seconds=30):
+        wrong.append(f"RECOVERY_POLL_INTERVAL: {env.get('RECOVERY_POLL_INTERVAL')} is longer than 30s; a verdict is good for 60s")
     shards = env.get("RECOVERY_SHARDS", "1")
     if shards not in ("", "1"):
         wrong.append(f"RECOVERY_SHARDS: {shards!r}; only 1 is built")

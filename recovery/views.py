@@ -8,8 +8,12 @@ from typing import Any
 
 import msgspec
 
+from recovery.clock import Clock
 from recovery.decide import telling
+from recovery.decide.connections import connection
+from recovery.model.connection import Cluster, Repository
 from recovery.model.names import Key
+from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.reflector import Reflector
 from recovery.observe.store import Store
@@ -37,6 +41,8 @@ class LiveViews:
         queued: Callable[[], int],
         dropped: Callable[[], int],
         enabled: bool,
+        connections: Connections,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._recoveries = recoveries
@@ -48,6 +54,8 @@ class LiveViews:
         self._queued = queued
         self._dropped = dropped
         self._enabled = enabled
+        self._connections = connections
+        self._clock = clock
 
     def ready(self) -> tuple[str, ...]:
         reasons = [] if self._source.policies else [f"no policies: {self._source.error}"]
@@ -111,23 +119,65 @@ class LiveViews:
             "recoveries": [row(recovery) for recovery in self._recoveries.all()[:SHOWN]],
             "pending": quiet[:SHOWN],
             "pending_total": len(quiet),
+            "clusters": [self._connected(c) for c in sorted(self._connections.clusters.values(), key=lambda c: c.name)[:SHOWN]],
+            "repositories": [self._connected(r) for r in sorted(self._connections.repositories.values(), key=lambda r: r.name)[:SHOWN]],
+            "missing": self._connections.missing,
         }
 
-    def explain(self, namespace: str, name: str) -> Mapping[str, Any] | None:
-        app = self._store.applications.get((namespace, name))
+    def _connected(self, about: Cluster | Repository) -> dict[str, Any]:
+        """One line of what is known of a repository or a cluster: state, since when, on whose word."""
+        now = self._clock.now()
+        state, words = connection(about, now)
+        sight = self._store.sights.get(about.uid)
+        return {
+            "name": about.name,
+            "server": about.server if isinstance(about, Cluster) else "",
+            "state": state.value,
+            "since": min(sight.clocks.values()) if sight and sight.clocks else None,
+            "words": words,
+            "good_at": about.good_at,
+            "applications": about.applications,
+            "evidence": [{"by": e.by.value, "verdict": e.verdict.value, "at": e.at, "message": e.message} for e in about.evidence],
+            "trouble": about.trouble,
+        }
+
+    def explain(self, key: Key) -> Mapping[str, Any] | None:
+        if key.kind == "application":
+            return self._explain_application(key)
+        about = self._connections.get(key)
+        return self._explain_connected(about) if about is not None else None
+
+    def _explain_connected(self, about: Cluster | Repository) -> Mapping[str, Any]:
+        names = self._connections.on(about) if isinstance(about, Cluster) else self._connections.reading(about)
+        apps = [self._store.applications[name] for name in sorted(names)[:SHOWN]]
+        return {
+            **self._about(about.key, about.uid),
+            **self._connected(about),
+            "depending": [{"subject": str(app.key), "state": telling.state(app), "project": app.project} for app in apps],
+        }
+
+    def _about(self, key: Key, uid: str) -> dict[str, Any]:
+        """What every subject has."""
+        sight = self._store.sights.get(uid)
+        opened, past = self._recoveries.of(uid)
+        return {
+            "subject": str(key),
+            "decisions": [msgspec.to_builtins(e) for e in self._journal.latest.get(key, ())],
+            "clocks": msgspec.to_builtins(sight.clocks) if sight else {},
+            "inherited": bool(sight and sight.inherited),
+            "recovery": msgspec.to_builtins(opened) if opened else None,
+            "past": [row(r) for r in past[-5:]],
+        }
+
+    def _explain_application(self, key: Key) -> Mapping[str, Any] | None:
+        app = self._store.applications.get((key.namespace, key.name))
         if app is None:
             return None
         sight = self._store.sights.get(app.uid)
-        opened, past = self._recoveries.of(app.uid)
         return {
-            "subject": str(app.key),
+            **self._about(key, app.uid),
             "state": telling.state(app),
-            "decisions": [msgspec.to_builtins(e) for e in self._journal.latest.get(Key("application", namespace, name), ())],
-            "clocks": msgspec.to_builtins(sight.clocks) if sight else {},
-            "inherited": bool(sight and sight.inherited),
             "ledger": msgspec.to_builtins(sight.ledger) if sight else [],
             "hold": msgspec.to_builtins(app.hold) if app.hold else None,
-            "recovery": msgspec.to_builtins(opened) if opened else None,
-            "past": [r.name for r in past],
             "evidence": telling.evidence(app),
         }

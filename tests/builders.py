@@ -98,7 +98,7 @@ def a_situation(app: Application | None = None, *, ill_for: timedelta = timedelt
             clocks[policy.condition.symptom] = since
     ledger = (Good(3, (GOOD,), NOW - timedelta(hours=2)),)
     sight = changes.pop("sight", None) or Sight(subject.uid, NOW - timedelta(days=1), clocks, ledger=ledger)
-    return Situation(now=now, subject=subject, sight=sight, policies=policies, **changes)
+    return Situation(now=now, about=subject, sight=sight, policies=policies, **changes)
 
 
 def a_recovery(name: str, at: datetime, **changes: Any) -> Recovery:

@@ -38,7 +38,7 @@ def imported(path: Path) -> set[str]:
     ("library", "allowed"),
     [
         ("kubernetes_asyncio", ("kube",)),
-        ("aiohttp", ("kube", "argocd", "notify", "serve", "simulate")),
+        ("aiohttp", ("kube", "argocd", "notify", "observe", "serve", "simulate")),
         ("apprise", ("notify",)),
         ("yaml", ("policies",)),
         ("typer", ("commands", "recovery")),

@@ -21,6 +21,30 @@ def token_of(operation: dict[str, Any] | None) -> str:
     return ""
 
 
+def plain(fresh: dict[str, Any], revisions: tuple[str, ...], options: tuple[str, ...] = ()) -> dict[str, Any]:
+    """``operation.sync`` as Argo CD's API would write it (server/application/application.go:Sync): the application's own
+    source and syncOptions, pinned to these revisions; hooks run, nothing is pruned."""
+    policy = fresh["spec"].get("syncPolicy") or {}
+    sync: dict[str, Any] = {"prune": False, "syncStrategy": {"hook": {}}}
+    if "sources" in fresh["spec"]:
+        sync["sources"] = fresh["spec"]["sources"]
+        if revisions:
+            sync["revisions"] = list(revisions)
+    else:
+        sync["source"] = fresh["spec"].get("source")
+        if revisions:
+            sync["revision"] = revisions[0]
+    if wanted := [*(policy.get("syncOptions") or ()), *options]:
+        sync["syncOptions"] = list(dict.fromkeys(wanted))
+    return sync
+
+
+def operation(token: str, sync: dict[str, Any], retry: dict[str, Any] | None) -> dict[str, Any]:
+    """``.operation``, with what it is found again by."""
+    written: dict[str, Any] = {"initiatedBy": {"username": USERNAME}, "info": [{"name": INFO, "value": token}], "sync": sync}
+    return {**written, "retry": retry} if retry else written
+
+
 async def write(order: Order, doors: Doors, fresh: dict[str, Any], sync: dict[str, Any], retry: dict[str, Any] | None) -> Outcome:
     """Write ``operation.sync``, fenced by the claimed resourceVersion.
 
@@ -33,16 +57,9 @@ async def write(order: Order, doors: Doors, fresh: dict[str, Any], sync: dict[st
         return Outcome(Result.Sent, "Adopted", "found already written")
     if fresh.get("operation") or (state.get("phase") and state["phase"] not in _OVER) or not unchanged(order, fresh):
         return CHANGED
-    operation: dict[str, Any] = {
-        "initiatedBy": {"username": USERNAME},
-        "info": [{"name": INFO, "value": order.token}],
-        "sync": sync,
-    }
-    if retry:
-        operation["retry"] = retry
     body = {
         "metadata": {"resourceVersion": order.record.claim.resource_version},
-        "operation": operation,
+        "operation": operation(order.token, sync, retry),
         "status": {"operationState": None},
     }
     await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, body)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from recovery.kube.client import APPLICATIONS, Client
+from recovery.kube.client import APPLICATIONS, Body, Client
 from recovery.model.action import Traits
 from recovery.model.application import Application
 from recovery.model.decision import Outcome, Result
@@ -63,12 +63,75 @@ class ArgoCD(Protocol):
     async def restart(self, app: Application, workload: Any) -> None:
         """Run the resource action ``restart``."""
 
+    async def test_repository(self, url: str, project: str, kind: str) -> None:
+        """One ls-remote by Argo CD, now."""
+
+    async def invalidate(self, server: str) -> None:
+        """List this cluster anew."""
+
+    async def managed(self, app: Application) -> Sequence[Wanted]:
+        """What the application wants in its cluster, from Argo CD's cache."""
+
+
+class Wanted(Protocol):
+    """One resource that an application wants."""
+
+    @property
+    def group(self) -> str:
+        """API group, empty for the core one."""
+
+    @property
+    def version(self) -> str:
+        """API version."""
+
+    @property
+    def kind(self) -> str:
+        """Kind."""
+
+    @property
+    def namespace(self) -> str:
+        """Where it is wanted; empty where it has none."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """Claims and host paths that it mounts."""
+
+
+class There(Protocol):
+    """Another cluster's API server."""
+
+    async def get(self, path: str) -> bytes:
+        """GET a path."""
+
+    async def create(self, path: str, body: Body) -> bytes:
+        """POST to a path."""
+
+    async def delete(self, path: str, body: Body) -> None:
+        """DELETE a path, with preconditions."""
+
+
+class Ways(Protocol):
+    """The ways to other clusters, by the Secrets that we may read."""
+
+    async def to(self, server: str) -> There | None:
+        """The way to a cluster by its server's URL; None when there is none."""
+
+    def forget(self) -> None:
+        """Read the Secrets again at the next occasion."""
+
 
 class Doors(Struct, frozen=True):
     """The only ways out. ``argocd`` is None when no token is configured."""
 
     kube: Client
+    ways: Ways
     argocd: ArgoCD | None = None
+    home: str = "argocd"
+    """Argo CD's namespace."""
 
 
 class Order(Struct, frozen=True):
@@ -114,7 +177,11 @@ CHANGED = Outcome(Result.Conflict, "Changed", "the application changed since it 
 
 async def read(order: Order, doors: Doors) -> dict[str, Any] | None:
     """The application as it is now, whole; None when it is another one of the same name."""
-    app = order.app
+    return await read_app(order.app, doors)
+
+
+async def read_app(app: Application, doors: Doors) -> dict[str, Any] | None:
+    """Any application as it is now, whole; None when it is another one of the same name."""
     raw = await doors.kube.get(APPLICATIONS, app.namespace, app.name)
     fresh: dict[str, Any] = msgspec.json.decode(raw, type=dict)
     return fresh if fresh["metadata"].get("uid") == app.uid else None

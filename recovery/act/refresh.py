@@ -56,6 +56,7 @@ REFRESH_ACTION = Action(
         settle=timedelta(minutes=2),
         judge=judge,
         paced=True,
+        fetches=True,
     ),
     start,
 )

@@ -80,7 +80,8 @@ def _forbidden(situation: Situation, recovery: Recovery) -> Skip | None:
     if any(s.action == "rollback" and s.outcome is not StepOutcome.Skipped and s.outcome for s in recovery.steps):
         return Skip("OnceARecovery", "it was tried in this recovery already")
     if app.hold:
-        return Skip("Held", f"it is held back from {app.hold.bad[0][:7]} already")
+        what = f"held back from {app.hold.bad[0][:7]}" if app.hold.bad else f"moved to {app.hold.target} by a failover"
+        return Skip("Held", f"it is {what} already")
     if app.mark("no-rollback") or (project and project.mark("no-rollback")):
         return Skip("NoRollback", "annotated recovery.gitops.dev/no-rollback")
     if inherited(situation):
@@ -247,6 +248,7 @@ ROLLBACK = Action(
         judge=judge,
         fits=fits,
         destructive=True,
+        fetches=True,
         exempt=frozenset({"owner intent"}),
     ),
     start,

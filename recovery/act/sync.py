@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from recovery.act.operation import withdraw, withdrawing, write
+from recovery.act.operation import plain, withdraw, withdrawing, write
 from recovery.act.order import CHANGED, Action, Doors, Order, read
 from recovery.decide.guards import inherited
 from recovery.decide.operations import effect
@@ -53,8 +53,8 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
 
 
 async def start(order: Order, doors: Doors) -> Outcome:
-    """Write the operation as Argo CD's API would (server/application/application.go:Sync): the application's own
-    syncOptions and retry are copied, the revision that was judged is pinned, hooks run."""
+    """Write the operation as Argo CD's API would: the application's own syncOptions and retry are copied, the revision that
+    was judged is pinned, hooks run."""
     fresh = await read(order, doors)
     if fresh is None:
         return CHANGED
@@ -65,19 +65,10 @@ async def start(order: Order, doors: Doors) -> Outcome:
     parameters: Parameters = order.step.parameters
     policy = fresh["spec"].get("syncPolicy") or {}
     prune, kept = _prune(order, fresh)
-    sync: dict[str, Any] = {
-        "prune": prune,
-        "syncStrategy": {"hook": {"force": True}} if parameters.force else {"hook": {}},
-    }
-    if "sources" in fresh["spec"]:
-        sync["revisions"] = list(order.app.revisions)
-        sync["sources"] = fresh["spec"]["sources"]
-    else:
-        sync["revision"] = order.app.revisions[0]
-        sync["source"] = fresh["spec"].get("source")
-    options = [*(policy.get("syncOptions") or ()), *parameters.sync_options]
-    if options:
-        sync["syncOptions"] = list(dict.fromkeys(options))
+    sync = plain(fresh, order.app.revisions, parameters.sync_options)
+    sync["prune"] = prune
+    if parameters.force:
+        sync["syncStrategy"] = {"hook": {"force": True}}
     outcome = await write(order, doors, fresh, sync, policy.get("retry"))
     if outcome.result is not Result.Sent:
         return outcome
@@ -107,6 +98,6 @@ def _prune(order: Order, fresh: dict[str, Any]) -> tuple[bool, str]:
 
 
 SYNC = Action(
-    Traits(name="sync", parameters=Parameters, settle=timedelta(minutes=10), judge=judge, fits=fits, syncs=True),
+    Traits(name="sync", parameters=Parameters, settle=timedelta(minutes=10), judge=judge, fits=fits, syncs=True, fetches=True),
     start,
 )

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from msgspec import Struct
+from yarl import URL
 
-from recovery.kube.errors import KubeError, Unavailable, error_for
+from recovery.kube.errors import KubeError, Late, Unavailable, error_for
 from recovery.model.application import Application
 from recovery.model.redact import redact
 
 _TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
+_SLOW = aiohttp.ClientTimeout(total=25, connect=5)
+"""For what Argo CD does elsewhere before it answers; shorter than a verdict is fresh."""
 _JSON = {"Content-Type": "application/json"}
 """Exactly this: argocd-server refuses a charset suffix (server/server.go:enforceContentTypes)."""
+
+
+T = TypeVar("T")
 
 
 class Node(Struct, frozen=True):
@@ -27,11 +35,68 @@ class Node(Struct, frozen=True):
     version: str = "v1"
     namespace: str = ""
     name: str = ""
+    uid: str = ""
     health: dict[str, str] | None = None
 
 
 class _Tree(Struct):
     nodes: list[Node] | None = None
+
+
+class State(Struct, frozen=True, rename="camel"):
+    """Argo CD's own word on a connection: from its cache, up to an hour (repositories) or twelve (clusters) old."""
+
+    status: str = ""
+    message: str = ""
+    attempted_at: str | None = None
+
+
+class ListedRepository(Struct, frozen=True, rename="camel"):
+    """One entry of GET /api/v1/repositories."""
+
+    repo: str = ""
+    type: str = "git"
+    project: str = ""
+    connection_state: State | None = None
+
+
+class _Info(Struct, rename="camel"):
+    connection_state: State | None = None
+
+
+class ListedCluster(Struct, frozen=True, rename="camel"):
+    """One entry of GET /api/v1/clusters; its credentials are left out by Argo CD."""
+
+    server: str = ""
+    name: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    info: _Info | None = None
+
+
+class Managed(Struct, frozen=True):
+    """One resource that an application wants, as far as it decides where it may run."""
+
+    group: str
+    version: str
+    kind: str
+    namespace: str
+    name: str
+    volumes: tuple[str, ...] = ()
+    """Claims and host paths that it mounts."""
+
+
+class _ManagedItem(Struct, rename="camel"):
+    group: str = ""
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    target_state: str = ""
+    hook: bool = False
+
+
+class _Listed(Struct):
+    items: list[msgspec.Raw] | None = None
 
 
 class _Error(Struct):
@@ -78,15 +143,64 @@ class ArgoCDAPI:
         }
         await self._request("POST", f"/api/v1/applications/{quote(app.name)}/resource/actions", where, b'"restart"')
 
-    async def _request(self, method: str, path: str, query: dict[str, str], body: bytes | None = None) -> bytes:
+    async def repositories(self) -> tuple[ListedRepository, ...]:
+        """What Argo CD has been told to read from, from its cache."""
+        return _items(await self._request("GET", "/api/v1/repositories", {}), ListedRepository)
+
+    async def clusters(self) -> tuple[ListedCluster, ...]:
+        """What Argo CD deploys to, from its cache."""
+        return _items(await self._request("GET", "/api/v1/clusters", {}), ListedCluster)
+
+    async def test_repository(self, url: str, project: str, kind: str) -> None:
+        """Have Argo CD list the branches of this one repository, with its own credentials, now (not from a cache:
+        reposerver/repository/repository.go:ListRefs); KubeError with Argo CD's words in ``told`` when it cannot."""
+        what = "helmcharts" if kind == "helm" else "refs"
+        await self._request(
+            "GET", f"/api/v1/repositories/{quote(url, safe='')}/{what}", {"appProject": project} if project else {}, slow=True
+        )
+
+    async def live_read(self, app: Application) -> str:
+        """Have Argo CD read one resource of this application from its cluster, now; its name, or empty when there is none
+        that may be read. KubeError with Argo CD's words in ``told`` when it cannot (seen on 3.2: while Argo CD calls the
+        cluster Successful, this fails at once)."""
+        where = {"appNamespace": app.namespace, "project": app.project}
+        path = f"/api/v1/applications/{quote(app.name)}"
+        tree = msgspec.json.decode(await self._request("GET", f"{path}/resource-tree", where), type=_Tree).nodes or []
+        node = next((n for n in tree if n.kind not in ("Secret", "ConfigMap") and n.name and n.uid), None)
+        if node is None:
+            return ""
+        asked = {"namespace": node.namespace, "resourceName": node.name, "version": node.version, "group": node.group, "kind": node.kind}
+        await self._request("GET", f"{path}/resource", where | asked, slow=True)
+        return f"{node.kind}/{node.name}"
+
+    async def invalidate(self, server: str) -> None:
+        """Have Argo CD list this cluster anew (server/cluster/cluster.go:InvalidateCache; needs clusters, update)."""
+        await self._request("POST", f"/api/v1/clusters/{quote(server, safe='')}/invalidate-cache", {}, b"{}")
+
+    async def managed(self, app: Application) -> tuple[Managed, ...]:
+        """What the application wants in its cluster, from Argo CD's cache; it does not need the cluster."""
+        where = {"appNamespace": app.namespace, "project": app.project}
+        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/managed-resources", where)
+        return tuple(_managed(item) for item in _items(raw, _ManagedItem) if not item.hook and item.target_state not in ("", "null"))
+
+    async def alive(self) -> None:
+        """Does it answer at all? KubeError when it does not."""
+        await self._request("GET", "/api/version", {})
+
+    async def _request(self, method: str, path: str, query: dict[str, str], body: bytes | None = None, *, slow: bool = False) -> bytes:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT, connector=aiohttp.TCPConnector(ssl=self._tls))
         headers = {"Authorization": f"Bearer {self._secret()}"} | (_JSON if method != "GET" else {})
         try:
-            async with self._session.request(method, self._server + path, params=query, data=body, headers=headers) as response:
+            # Escaped already: a repository's URL is one segment of the path.
+            url = URL(f"{self._server}{path}", encoded=True).update_query(query)
+            timeout = _SLOW if slow else _TIMEOUT
+            async with self._session.request(method, url, data=body, headers=headers, timeout=timeout) as response:
                 answer = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"Argo CD's API: {method} {path}: {error or type(error).__name__}") from error
+        except TimeoutError as error:
+            raise Late(f"Argo CD's API: {method} {path}: no answer in time") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Unavailable(f"Argo CD's API: {method} {path}: {str(error) or type(error).__name__}") from error
         if response.status >= 400:
             raise _error(response.status, answer, f"Argo CD's API: {method} {path}")
         if not answer.lstrip().startswith((b"{", b"[", b'"')):
@@ -104,10 +218,52 @@ class ArgoCDAPI:
 
 def _error(status: int, answer: bytes, asked: str) -> KubeError:
     try:
-        message = msgspec.json.decode(answer, type=_Error).message
+        told = redact(msgspec.json.decode(answer, type=_Error).message, 300)
     except msgspec.DecodeError:
-        message = "no JSON answer"
-    return error_for(status, f"{asked}: {status} {redact(message, 300)}")
+        told = ""
+    error = error_for(status, f"{asked}: {status} {told or 'no JSON answer'}")
+    error.told = told
+    return error
+
+
+def _items(raw: bytes, kind: type[T]) -> tuple[T, ...]:
+    """The items of a list that can be read: one bad entry must not cost the others."""
+    found = []
+    for item in msgspec.json.decode(raw, type=_Listed).items or ():
+        with suppress(msgspec.DecodeError):
+            found.append(msgspec.json.decode(item, type=kind))
+    return tuple(found)
+
+
+def _managed(item: _ManagedItem) -> Managed:
+    try:
+        wanted = msgspec.json.decode(item.target_state, type=_Wanted)
+    except msgspec.DecodeError:
+        wanted = _Wanted()
+    version = wanted.api_version.rpartition("/")[2] or "v1"
+    return Managed(item.group, version, item.kind, item.namespace, item.name, wanted.mounts())
+
+
+class _Wanted(Struct, rename="camel"):
+    """A manifest, as far as it says what it mounts."""
+
+    api_version: str = ""
+    spec: dict[str, Any] | None = None
+
+    def mounts(self) -> tuple[str, ...]:
+        """Claims, claim templates and host paths."""
+        spec = self.spec or {}
+        if "jobTemplate" in spec:
+            spec = (spec["jobTemplate"] or {}).get("spec") or {}
+        template = spec.get("template")
+        pod = (template.get("spec") if isinstance(template, dict) else None) or spec
+        found = [f"claim template {t.get('metadata', {}).get('name', '')}" for t in spec.get("volumeClaimTemplates") or ()]
+        for volume in pod.get("volumes") or () if isinstance(pod, dict) else ():
+            if claim := volume.get("persistentVolumeClaim"):
+                found.append(f"claim {claim.get('claimName', '')}")
+            if path := volume.get("hostPath"):
+                found.append(f"host path {path.get('path', '')}")
+        return tuple(found)
 
 
 def _tls(ca_file: str, insecure: bool) -> ssl.SSLContext:

@@ -128,7 +128,7 @@ def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Po
     sight = track(None, app, rules, now, long_ago, first_install=False)
     sight = structs.replace(sight, first_seen=long_ago)
     parent = fleet.get(tuple(app.parent.split("/", 1))) if "/" in app.parent else None  # type: ignore[arg-type]
-    situation = Situation(now=now, subject=app, sight=sight, policies=rules, parent=parent)
+    situation = Situation(now=now, about=app, sight=sight, policies=rules, parent=parent)
     rows, first = [], ""
     for policy in rules.policies:
         if not in_force(policy) or not policy.selector.selects(app) or not holds(policy.condition, app):

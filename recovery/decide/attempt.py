@@ -7,18 +7,19 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from recovery.decide import telling
+from recovery.decide.connections import connection
 from recovery.decide.fingerprint import fingerprint
 from recovery.decide.guards import Asked, Refusal, barred, reason, refusal, silenced
+from recovery.decide.moving import cluster_of, summary
 from recovery.decide.operations import claim_on
 from recovery.model.application import Application
+from recovery.model.connection import Cluster
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.policy import Policy, Severity, Step
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject
 from recovery.model.situation import Situation
 
-TELL_AFTER = timedelta(minutes=30)
-"""Held back this long, people are told once."""
 SETTLES_WITHIN = timedelta(minutes=5)
 """Argo CD goes on writing about a failure for a while (retries, conditions): until then its picture is only taken."""
 REOPEN_AFTER = timedelta(hours=1)
@@ -52,7 +53,7 @@ def advance(situation: Situation, policy: Policy, recovery: Recovery, actions: t
         asked = Asked(situation, policy, step, recovery)
         if no := barred(asked):
             return suppress(situation, policy, recovery, no)
-        claim = claim_on(situation.subject)
+        claim = claim_on(situation.about)
         record = StepRecord(recovery.attempt, index, step.traits.name, situation.now, claim, claimed_at=situation.now)
         if skip := step.traits.fits(step, situation, recovery):
             recovery = recovery.with_step(ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now))
@@ -65,9 +66,10 @@ def advance(situation: Situation, policy: Policy, recovery: Recovery, actions: t
 
 def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: Step) -> Decision:
     """Do the step that the recovery's newest record claims."""
-    app = situation.subject
+    about = situation.about
     if not recovery.evidence:
-        recovery = structs.replace(recovery, evidence=telling.evidence(app), resources_seen=app.resources)
+        seen = about.resources if isinstance(about, Application) else 0
+        recovery = structs.replace(recovery, evidence=telling.evidence(about), resources_seen=seen)
     message = f"{step}: {policy.sentence} (attempt {recovery.attempt} of {recovery.limit})"
     recovery = structs.replace(
         recovery,
@@ -93,16 +95,18 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
         suppressed_since=since,
     )
     if no.tells and not recovery.suppression_told:
-        if now - since >= TELL_AFTER:
+        if now - since >= no.tells_after:
             note = telling.held_back(situation, recovery, no.by, no.message, policy.channels)
-            recovery = structs.replace(_called(recovery, note), suppression_told=True)
+            recovery = structs.replace(called(recovery, note), suppression_told=True)
         else:
-            again = min(again, since + TELL_AFTER)
+            again = min(again, since + no.tells_after)
     kept = recovery if no.keeps or recovery.version else None
     return Decision(Kind.Suppress, policy.name, "Suppressed", no.message, again, by=no.by, recovery=kept)
 
 
 def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
+    if recovery.owed and isinstance(situation.about, Cluster):
+        return away(situation, policy, recovery)
     if recovery.attempt >= recovery.limit:
         last = Asked(situation, policy, policy.actions[-1], recovery)
         if no := barred(last) or silenced(last):
@@ -120,14 +124,14 @@ def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
     if not recovery.escalated:
         channels = policy.channels
         note = telling.escalated(situation, recovery, severity=Severity.critical.value, channels=channels)
-        recovery = structs.replace(_called(recovery, note), escalated=True)
+        recovery = structs.replace(called(recovery, note), escalated=True)
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Stalled,
         reason="RetriesExceeded",
         message=message,
         stalls=(*recovery.stalls, situation.now)[-10:],
-        fingerprint=fingerprint(situation.subject),
+        fingerprint=fingerprint(situation.about),
     )
     return Decision(Kind.Stall, policy.name, "RetriesExceeded", message, recovery=recovery)
 
@@ -136,10 +140,11 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
     """Stay with a person, unless the failure has become another one."""
     now, last = situation.now, recovery.stalls[-1] if recovery.stalls else recovery.opened_at
     # While an operation runs, Argo CD's words on the last one are gone: nothing can be said about the failure.
-    if situation.subject.operating or fingerprint(situation.subject) == recovery.fingerprint:
+    operating = isinstance(situation.about, Application) and situation.about.operating
+    if operating or fingerprint(situation.about) == recovery.fingerprint:
         return Decision(Kind.Stall, policy.name, recovery.reason, recovery.message, recovery=recovery)
     if now < last + SETTLES_WITHIN:
-        kept = structs.replace(recovery, fingerprint=fingerprint(situation.subject))
+        kept = structs.replace(recovery, fingerprint=fingerprint(situation.about))
         return Decision(Kind.Stall, policy.name, recovery.reason, recovery.message, last + SETTLES_WITHIN, recovery=kept)
     times = _stalls(situation, recovery)
     if times >= CHRONIC:
@@ -155,7 +160,7 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
         again = last + REOPEN_AFTER
         message = f"the failure has changed; looked at again at {again:%H:%M:%S} UTC, at most once an hour"
         return Decision(Kind.Stall, policy.name, recovery.reason, message, again, recovery=recovery)
-    fresh = structs.replace(recovery, limit=recovery.attempt + policy.attempts, evidence=telling.evidence(situation.subject))
+    fresh = structs.replace(recovery, limit=recovery.attempt + policy.attempts, evidence=telling.evidence(situation.about))
     return begin(situation, policy, fresh)
 
 
@@ -182,7 +187,7 @@ def resolve(situation: Situation, policy: Policy, recovery: Recovery, actions: t
     if channels:
         recovery = recovery.with_notes(telling.resolved(situation, recovery, channels))
     took = spell(now - (recovery.ill_since or recovery.opened_at))
-    message = f"{telling.state(situation.subject)} for {spell(policy.healthy_delay)}; it was ill for {took}"
+    message = f"{telling.standing(situation)} for {spell(policy.healthy_delay)}; it was ill for {took}"
     recovery = structs.replace(recovery, phase=RecoveryPhase.Resolved, reason="Cured", message=message, resolved_at=now, next_at=None)
     return Decision(Kind.Resolve, policy.name, "Cured", message, recovery=recovery)
 
@@ -200,15 +205,49 @@ def _may_speak(situation: Situation, policy: Policy, step: Step, recovery: Recov
     return refusal(Asked(situation, policy, step, recovery)) is None
 
 
-def _called(recovery: Recovery, note: Note) -> Recovery:
+def called(recovery: Recovery, note: Note) -> Recovery:
     """With this message to send, and its channels owed the resolve."""
     return recovery.with_notes(note).heard_by(*(note.channels or (telling.EVERYWHERE,)))
 
 
+def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
+    """Failed over, and the cluster is still down: nothing more to do here, and a person has to repair it."""
+    cluster = cluster_of(situation)
+    _, words = connection(cluster, situation.now)
+    message = f"failed over ({summary(recovery.moves)}); {cluster.name} is still down and has to be repaired: {words}"
+    reason = "FailedOver"
+    since = f" since {spell(situation.now - recovery.ill_since)}" if recovery.ill_since else ""
+    recovery = structs.replace(
+        recovery,
+        phase=RecoveryPhase.Stalled,
+        reason=reason,
+        message=message if recovery.reason != reason else recovery.message,
+        well_since=None,
+        next_at=None,
+        fingerprint=fingerprint(cluster),
+    )
+    return Decision(Kind.Stall, policy.name, reason, message + since, recovery=recovery)
+
+
+def undertake(situation: Situation, policy: Policy, recovery: Recovery, step: Step) -> Decision:
+    """Do a step that is no action of the policy, in the place of the next one: those come after it."""
+    index = len(recovery.in_attempt())
+    actions = (*recovery.actions[:index], step.written, *recovery.actions[index:])
+    record = StepRecord(recovery.attempt, index, step.traits.name, situation.now, claim_on(situation.about), claimed_at=situation.now)
+    return remediate(situation, policy, structs.replace(recovery, actions=actions).with_step(record), step)
+
+
+def _subject(situation: Situation) -> Subject:
+    about = situation.about
+    if isinstance(about, Application):
+        return Subject("Application", about.namespace, about.name, about.uid, about.project, about.destination.cluster)
+    kind = "Cluster" if isinstance(about, Cluster) else "Repository"
+    return Subject(kind, "", about.name, about.uid, cluster=about.name if isinstance(about, Cluster) else "")
+
+
 def opened(situation: Situation, policy: Policy, name: str, since: datetime) -> Recovery:
     """A new recovery, before its first attempt."""
-    app: Application = situation.subject
-    subject = Subject("Application", app.namespace, app.name, app.uid, app.project, app.destination.cluster)
+    subject = _subject(situation)
     return Recovery(
         name,
         policy.name,

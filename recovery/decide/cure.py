@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from recovery.decide.connections import connection
 from recovery.model.application import Application, Health, Sync
+from recovery.model.connection import Cluster, Connection, Repository
 from recovery.model.policy import Condition
 from recovery.model.recovery import Recovery
 
 
-def ailment(condition: Condition, app: Application, recovery: Recovery) -> str:
+def ailment(condition: Condition, about: Application | Repository | Cluster, recovery: Recovery, now: datetime) -> str:
+    """What still speaks against a cure, in words; empty when it is cured. Only Successful answers a connection_state."""
+    if isinstance(about, Application):
+        return _ailment(condition, about, recovery)
+    state, words = connection(about, now)
+    return "" if state is Connection.Successful else f"it is {state.value}: {words}"
+
+
+def _ailment(condition: Condition, app: Application, recovery: Recovery) -> str:
     """What still speaks against a cure, in words; empty when it is cured.
 
     Only Healthy answers a health condition and only Synced a sync condition: Progressing, Unknown, Missing and

@@ -14,12 +14,14 @@ order whose condition has lasted opens one; the others wait behind it. ``_go_on`
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from msgspec import structs
 
-from recovery.decide.attempt import advance, begin, ended, opened, remediate, resolve, stalled, supersede, suppress
+from recovery.decide.aftercare import aftercare
+from recovery.decide.attempt import advance, away, begin, ended, opened, remediate, resolve, stalled, supersede, suppress
 from recovery.decide.cure import ailment
 from recovery.decide.guards import Asked, reason, refusal
 from recovery.decide.holds import settle_hold
@@ -27,9 +29,11 @@ from recovery.decide.operations import WITHDRAW, claim_on
 from recovery.decide.symptoms import in_force
 from recovery.decide.telling import EVERYWHERE
 from recovery.model.action import Judgement, Progress
+from recovery.model.application import Application
+from recovery.model.connection import Connection
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
-from recovery.model.policy import Policy, Step
+from recovery.model.policy import Condition, Policy, Step, SubjectType
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Situation
 
@@ -38,15 +42,17 @@ PATIENCE = timedelta(minutes=2)
 
 
 def decide(situation: Situation) -> tuple[Decision, ...]:
-    """Judge one application. Pure: no clock, no I/O; at most one of the decisions is Remediate.
+    """Judge one subject. Pure: no clock, no I/O; at most one of the decisions is Remediate.
 
-    Policies that are not for this application, or whose condition does not hold, are left out; no decision at all
+    Policies that are not for this subject, or whose condition does not hold, are left out; no decision at all
     means rest. The order is the file's, a decision on a hold or on a recovery without a policy first.
     """
     open_one = situation.recovery
-    policies = tuple(p for p in situation.policies.policies if in_force(p))
+    policies = tuple(p for p in situation.policies.policies if in_force(p, situation.about.key.kind))
     decisions: list[Decision] = []
-    if released := settle_hold(situation):
+    if open_one and open_one.owed and not any(p.name == open_one.policy for p in policies):
+        policies = (*policies, _last_will(open_one, situation))
+    if isinstance(situation.about, Application) and (released := settle_hold(situation)):
         decisions.append(released)
     if open_one and (orphan := _orphaned(situation, policies, open_one)):
         return (*decisions, orphan)
@@ -98,13 +104,19 @@ def _one_record(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
     return tuple(d if d is keeper or not d.recovery else structs.replace(d, recovery=None) for d in decisions)
 
 
+def _last_will(recovery: Recovery, situation: Situation) -> Policy:
+    """Its policy is gone, and applications are away from home on its account: it stays until they are back."""
+    kind = SubjectType(situation.about.key.kind)
+    return Policy(recovery.policy, Condition(kind, timedelta(), connection_state=(Connection.Failed,)), ())
+
+
 def _orphaned(situation: Situation, policies: tuple[Policy, ...], recovery: Recovery) -> Decision | None:
     policy = next((p for p in policies if p.name == recovery.policy), None)
-    if recovery.subject.uid != situation.subject.uid:
-        return supersede(recovery, "SubjectReplaced", "the application was deleted and made again", situation.now)
+    if recovery.subject.uid != situation.about.uid:
+        return supersede(recovery, "SubjectReplaced", f"the {situation.about.key.kind} was deleted and made again", situation.now)
     if policy is None:
         return supersede(recovery, "PolicyRemoved", f"policy {recovery.policy} is no longer in force", situation.now)
-    if not policy.selector.selects(situation.subject):
+    if not policy.selector.selects(situation.about) and not recovery.owed:
         return supersede(recovery, "NotSelected", f"policy {policy.name} no longer selects it", situation.now)
     return None
 
@@ -112,7 +124,7 @@ def _orphaned(situation: Situation, policies: tuple[Policy, ...], recovery: Reco
 def _consider(situation: Situation, policy: Policy, first: str) -> Decision | None:
     """A policy without a recovery: pending, due, or second."""
     since = situation.sight.clocks.get(policy.condition.symptom)
-    if since is None or not policy.selector.selects(situation.subject):
+    if since is None or not policy.selector.selects(situation.about):
         return None
     due = since + policy.condition.duration
     if situation.now < due:
@@ -138,31 +150,36 @@ def _relapse(situation: Situation, policy: Policy, since: datetime) -> Recovery 
     for past in reversed(situation.past):
         if past.policy == policy.name and past.phase is RecoveryPhase.Resolved and past.resolved_at:
             # Rolled back, given back, and ill again: that is the next deploy's doing, and a new incident.
-            redeployed = situation.subject.hold is None and any(
-                s.action == "rollback" and s.outcome is StepOutcome.Succeeded for s in past.steps
-            )
+            held = isinstance(situation.about, Application) and situation.about.hold is not None
+            redeployed = not held and any(s.action == "rollback" and s.outcome is StepOutcome.Succeeded for s in past.steps)
             return past if since - past.resolved_at <= policy.reset_after and not redeployed else None
     return None
 
 
 def name_of(situation: Situation, policy: Policy, since: datetime) -> str:
     """The same incident has the same name, whoever opens it: a second creation is refused by the API server."""
-    app = situation.subject
+    about = situation.about
     before = sum(1 for past in situation.past if past.policy == policy.name and past.ill_since == since)
-    told = f"{app.key.kind}/{app.uid}/{policy.name}/{since.isoformat()}/{before}"
-    stem = app.name[:40].strip("-.").lower()
+    told = f"{about.key.kind}/{about.uid}/{policy.name}/{since.isoformat()}/{before}"
+    stem = re.sub(r"[^a-z0-9.]+", "-", re.sub(r"^[a-z+]+://", "", about.name.lower()))[:40].strip("-.") or about.key.kind
     return f"{stem}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
 
 
 def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     actions = situation.pinned if situation.pinned is not None else policy.actions
     record = recovery.running
-    still = ailment(policy.condition, situation.subject, recovery)
+    still = ailment(policy.condition, situation.about, recovery, situation.now)
+    lasting = record is not None and record.index < len(actions) and actions[record.index].traits.lasting
+    if not still and lasting and record is not None:
+        recovery = structs.replace(recovery, well_since=recovery.well_since or situation.now)
+        return _running(situation, policy, recovery, record, actions)
     if not still:
         return _verify(situation, policy, recovery, actions)
     recovery = structs.replace(recovery, well_since=None)
     if record is not None:
         return _running(situation, policy, recovery, record, actions)
+    if recovery.owed and recovery.phase in (RecoveryPhase.Stalled, RecoveryPhase.Verifying):
+        return away(situation, policy, recovery)
     match recovery.phase:
         case RecoveryPhase.Stalled:
             return stalled(situation, policy, recovery)
@@ -185,7 +202,7 @@ def _verify(situation: Situation, policy: Policy, recovery: Recovery, actions: t
         recovery = recovery.with_last(ended(record, StepOutcome.Succeeded, reason, f"{policy.condition} no longer", now))
     since = recovery.well_since or now
     if now - since >= policy.healthy_delay and not record:
-        return resolve(situation, policy, recovery, actions)
+        return aftercare(situation, policy, recovery) or resolve(situation, policy, recovery, actions)
     until = since + policy.healthy_delay
     message = f"no longer {policy.condition} since {since:%H:%M:%S} UTC; it has to last {spell(policy.healthy_delay)}"
     recovery = structs.replace(recovery, phase=RecoveryPhase.Verifying, reason="Verifying", message=message, well_since=since)
@@ -199,6 +216,8 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
         return supersede(recovery, "ActionsLost", "the actions this attempt began with can no longer be read", situation.now)
     step = actions[record.index]
     judged = step.traits.judge(record, step, situation)
+    if judged.moves is not None:
+        recovery = structs.replace(recovery, moves=judged.moves)
     if not record.sent and judged.progress in (Progress.Running, Progress.Succeeded, Progress.Failed):
         record, recovery = _found(recovery, record, step)
     match judged.progress:
@@ -223,6 +242,11 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
             over = ended(record, StepOutcome.Skipped, judged.reason, judged.message, now)
         case _ as never:
             assert_never(never)
+    if recovery.well_since is not None:
+        # A lasting step came to its end while the subject was well: what is owed next is seen with the next look.
+        message = f"{step.traits.name} is over: {over.message}"
+        kept = structs.replace(recovery.with_last(over), phase=RecoveryPhase.Verifying, reason="Verifying", message=message)
+        return Decision(Kind.Wait, policy.name, "Verifying", message, now + timedelta(seconds=1), recovery=kept)
     return advance(situation, policy, recovery.with_last(over), actions)
 
 
@@ -235,8 +259,8 @@ def _found(recovery: Recovery, record: StepRecord, step: Step | None) -> tuple[S
 
 def _went_out(situation: Situation, recovery: Recovery, record: StepRecord, step: Step | None) -> bool:
     """Is there a trace of it: its operation, taken up or still asked for, or a claim that counts as sent?"""
-    app, token = situation.subject, recovery.token(record)
-    written = any(o is not None and o.recovery == token for o in (app.operation, app.requested))
+    app, token = situation.about, recovery.token(record)
+    written = isinstance(app, Application) and any(o is not None and o.recovery == token for o in (app.operation, app.requested))
     counts = step is not None and step.traits.counts_as_sent and bool(record.stage) and record.reason != "Conflict"
     return written or counts
 
@@ -253,9 +277,9 @@ def _again(situation: Situation, policy: Policy, recovery: Recovery, record: Ste
     stage = judged.stage if judged.progress is Progress.Next else record.stage
     if no := refusal(Asked(situation, policy, step, recovery)):
         return suppress(situation, policy, recovery, no)
-    claim = structs.replace(record.claim, resource_version=situation.subject.resource_version)
-    if judged.progress is Progress.Next:
-        claim = claim_on(situation.subject)
+    claim = claim_on(situation.about)
+    if judged.progress is not Progress.Next:
+        claim = structs.replace(record.claim, resource_version=claim.resource_version)
     return remediate(
         situation, policy, recovery.with_last(structs.replace(record, claim=claim, stage=stage, sent=False, claimed_at=situation.now)), step
     )
@@ -263,4 +287,4 @@ def _again(situation: Situation, policy: Policy, recovery: Recovery, record: Ste
 
 def bereft(recovery: Recovery, now: datetime) -> Decision:
     """The decision on an open recovery whose subject is no longer there."""
-    return supersede(recovery, "SubjectDeleted", "the application is gone", now)
+    return supersede(recovery, "SubjectDeleted", f"the {recovery.subject.key.kind} is gone", now)

@@ -6,6 +6,7 @@ import hashlib
 import re
 
 from recovery.model.application import Application, Phase
+from recovery.model.connection import Cluster, Repository
 
 # What varies from one occurrence of a failure to the next: times, ports, counters, hashes, temporary paths.
 _VARYING = (
@@ -23,11 +24,14 @@ def normalised(message: str) -> str:
     return " ".join(message.split())
 
 
-def fingerprint(app: Application) -> str:
+def fingerprint(about: Application | Repository | Cluster) -> str:
     """Twelve hexadecimal digits that stay the same while the failure does.
 
     Health is left out: it flaps while the cause stands. So are revisions: a new commit alone is not a new failure.
     """
+    if not isinstance(about, Application):
+        return _digest({f"{e.by.value}: {e.verdict.value}" for e in about.evidence})
+    app = about
     errors = (c for c in app.conditions if c.type.endswith("Error"))
     # Auto-sync's own report of a failed operation comes and goes with it, and says nothing that the operation does not.
     signs = {f"{c.type}: {normalised(c.message)}" for c in errors if not c.message.startswith("Failed last sync attempt")}
@@ -35,4 +39,8 @@ def fingerprint(app: Application) -> str:
         signs |= {normalised(failure) for failure in app.operation.failures}
     elif app.operation and app.operation.phase in (Phase.Failed, Phase.Error):
         signs.add(normalised(app.operation.message))
+    return _digest(signs)
+
+
+def _digest(signs: set[str]) -> str:
     return hashlib.sha256("\n".join(sorted(signs)).encode()).hexdigest()[:12]

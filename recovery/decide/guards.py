@@ -7,7 +7,9 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from recovery.model.application import Phase, Sync, short
+from recovery.decide.connections import DOWN, down
+from recovery.model.application import Application, Phase, Sync, short
+from recovery.model.connection import Cluster
 from recovery.model.duration import spell
 from recovery.model.policy import Mode, Policy, Step
 from recovery.model.recovery import Recovery
@@ -20,6 +22,8 @@ UNCOMPARED_WITHIN = timedelta(seconds=30)
 """An operation that has just ended shows in the sync status only after the next comparison, seconds later."""
 REFRESH_EVERY = timedelta(seconds=10)
 """One of our refreshes for each repository in this time."""
+APPROVED_FOR = timedelta(hours=1)
+"""An approval is good for this long; the world moves on."""
 
 
 class Refusal(Struct, frozen=True):
@@ -30,6 +34,7 @@ class Refusal(Struct, frozen=True):
     again: timedelta
     keeps: bool
     tells: bool
+    tells_after: timedelta = timedelta(minutes=30)
 
 
 def reason(by: str) -> str:
@@ -45,6 +50,15 @@ class Asked(Struct, frozen=True):
     step: Step
     recovery: Recovery | None
 
+    @property
+    def place(self) -> str:
+        """The step as an approval names it: ``attempt.index``."""
+        if self.recovery is None:
+            return ""
+        running = self.recovery.running
+        index = running.index if running else len(self.recovery.in_attempt())
+        return f"{self.recovery.attempt}.{index}"
+
 
 class Guard(Struct, frozen=True):
     """One reason not to act."""
@@ -57,9 +71,13 @@ class Guard(Struct, frozen=True):
     keeps: bool = True
     """Its refusal is worth a Recovery object."""
     tells: bool = True
-    """After half an hour of it, people are told, once."""
+    """Held back by it for long, people are told."""
     subject: bool = False
     """It is about the subject, not about a step: it binds every step, also one that only speaks."""
+    tells_after: timedelta = timedelta(minutes=30)
+    """After so long of it people are told, once."""
+    about: frozenset[str] = frozenset({"application"})
+    """The types of subject it is asked about."""
 
 
 def stale(a: Asked) -> str:
@@ -74,11 +92,14 @@ def deleting(a: Asked) -> str:
 
 def paused(a: Asked) -> str:
     """A person said: not now (annotation ``paused`` on the application or its project: true, or why, or until when)."""
-    app, project = a.situation.subject, a.situation.project
+    about, project = a.situation.about, a.situation.project
     said = (
-        (f"application {app.key}", app.mark("paused")),
-        (f"project {app.project}", project.mark("paused") if project else ""),
+        [(f"{'application ' * isinstance(about, Application)}{about.key}", about.mark("paused"))]
+        if isinstance(about, Application | Cluster)
+        else []
     )
+    if isinstance(about, Application):
+        said.append((f"project {about.project}", project.mark("paused") if project else ""))
     for where, value in said:
         if value.strip().lower() in ("", "false", "no"):
             continue
@@ -158,9 +179,65 @@ def owner_busy(a: Asked) -> str:
     return ""
 
 
+def dependency(a: Asked) -> str:
+    """What it depends on has failed: it is not the application that is ill."""
+    if a.situation.cluster_failed:
+        return a.situation.cluster_failed
+    return a.situation.failed[0] if a.situation.failed and a.step.traits.fetches else ""
+
+
+def corroboration(a: Asked) -> str:
+    """A cluster is down when two witnesses have agreed for the whole duration, and somebody outside answers us."""
+    cluster = a.situation.about
+    if not a.step.traits.relocates or not isinstance(cluster, Cluster) or _begun(a):
+        return ""
+    agreed, words = down(cluster, a.situation.now)
+    if not agreed:
+        return words
+    lasted = a.situation.now - a.situation.sight.clocks.get(DOWN, a.situation.now)
+    if lasted < a.policy.condition.duration:
+        return f"two witnesses have agreed for {spell(lasted)}, and {spell(a.policy.condition.duration)} are asked for: {words}"
+    return ""
+
+
+def cut_off(a: Asked) -> str:
+    """Is it they who are gone, or we? Only somebody outside who answers tells the two apart; else a person does."""
+    if not a.step.traits.relocates or a.situation.witnessed or _plans(a) or _begun(a) or approved(a):
+        return ""
+    return (
+        "no other remote cluster and no witness has answered in the last minute: it may be we who are cut off; "
+        f"{_how_to_approve(a)}, or name a witness in RECOVERY_WITNESS"
+    )
+
+
 def approval(a: Asked) -> str:
     """A person wants to be asked first."""
-    return f"mode is approve: would {a.step}" if mode_of(a) is Mode.approve else ""
+    if mode_of(a) is not Mode.approve or _plans(a) or _begun(a) or approved(a):
+        return ""
+    late = next((w for w in reversed(a.recovery.wishes) if w.what == "approve" and w.step == a.place), None) if a.recovery else None
+    stale_one = f"; the approval of {late.by} at {late.at:%H:%M:%S} UTC has expired" if late else ""
+    return f"mode is approve: would {a.step}; {_how_to_approve(a)}{stale_one}"
+
+
+def approved(a: Asked) -> bool:
+    """Has a person let this very step go, within the last hour?"""
+    wishes = a.recovery.wishes if a.recovery else ()
+    return any(w.what == "approve" and w.step == a.place and a.situation.now - w.at < APPROVED_FOR for w in wishes)
+
+
+def _plans(a: Asked) -> bool:
+    """Does it only look for now, so that a person has a plan to approve?"""
+    return a.step.traits.relocates and (a.recovery is None or a.recovery.running is None)
+
+
+def _begun(a: Asked) -> bool:
+    """Is it in the middle of this step? Then it was let go when it began."""
+    running = a.recovery.running if a.recovery else None
+    return running is not None and bool(running.stage)
+
+
+def _how_to_approve(a: Asked) -> str:
+    return f"`recovery approve {a.recovery.name if a.recovery else ''}` lets it go, for {spell(APPROVED_FOR)}"
 
 
 def pace(a: Asked) -> str:
@@ -193,20 +270,25 @@ def disabled(a: Asked) -> str:
 
 
 _SOON = timedelta(seconds=15)
+_CONNECTED = frozenset({"application", "repository", "cluster"})
+_CLUSTER = frozenset({"cluster"})
 
 GUARDS = (
-    Guard("stale", stale, again=timedelta(seconds=5), keeps=False, subject=True),
+    Guard("stale", stale, again=timedelta(seconds=5), keeps=False, subject=True, about=_CONNECTED),
     Guard("deleting", deleting, keeps=False, tells=False, subject=True),
-    Guard("paused", paused, subject=True),
+    Guard("paused", paused, subject=True, about=_CONNECTED),
     Guard("never ours", never_ours, keeps=False, tells=False, subject=True),
     Guard("adoption", adoption, keeps=False, tells=False, subject=True),
     Guard("hold", hold),
     Guard("owner intent", owner_intent),
+    Guard("dependency", dependency, again=_SOON, tells=False),
     Guard("owner busy", owner_busy, again=timedelta(seconds=30)),
-    Guard("approval", approval),
+    Guard("corroboration", corroboration, again=timedelta(seconds=5), tells=False, about=_CLUSTER),
+    Guard("cut off", cut_off, again=_SOON, tells_after=timedelta(), about=_CLUSTER),
+    Guard("approval", approval, tells_after=timedelta(), about=_CONNECTED),
     Guard("pace", pace, again=REFRESH_EVERY, keeps=False),
     Guard("budget", budget, again=_SOON),
-    Guard("disabled", disabled, tells=False),
+    Guard("disabled", disabled, tells=False, about=_CONNECTED),
 )
 
 
@@ -222,9 +304,10 @@ def barred(asked: Asked) -> Refusal | None:
 
 
 def _first(asked: Asked, binds: Callable[[Guard], bool]) -> Refusal | None:
+    kind = asked.situation.about.key.kind
     for guard in GUARDS:
-        if binds(guard) and (message := guard.ask(asked)):
-            return Refusal(guard.name, message, guard.again, guard.keeps, guard.tells)
+        if kind in guard.about and binds(guard) and (message := guard.ask(asked)):
+            return Refusal(guard.name, message, guard.again, guard.keeps, guard.tells, guard.tells_after)
     return None
 
 
@@ -240,8 +323,9 @@ def mode_of(a: Asked) -> Mode:
     for step in a.policy.actions:
         # A running attempt keeps its actions, but an edit that narrows one of this kind binds at once.
         mode = mode.narrowed(step.mode) if step.traits.name == a.step.traits.name else mode
-    project = a.situation.project
-    for said in (a.situation.subject.mark("mode"), project.mark("mode") if project else ""):
+    project, about = a.situation.project, a.situation.about
+    own = about.mark("mode") if isinstance(about, Application | Cluster) else ""
+    for said in (own, project.mark("mode") if project else ""):
         if said:
             mode = mode.narrowed(Mode(said) if said in Mode.__members__ else Mode.observe)
     return mode

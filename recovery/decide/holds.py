@@ -64,6 +64,11 @@ def _over(app: Application) -> str:
     assert hold is not None  # noqa: S101 (asked for a held application only)
     if hold.uid != app.uid:
         return "the hold belongs to an application of this name that is gone"
+    if hold.target is not None:
+        # Moved: the failover's own recovery brings it home; somebody who moved it has taken it over.
+        if app.destination.place in (hold.target, hold.origin):
+            return ""
+        return f"somebody moved it on to {app.destination.cluster}: respected"
     if hold.suspended and app.auto_sync:
         return "auto-sync was switched on again by somebody: respected"
     unsure = app.sync is Sync.Unknown or not app.revisions or any(c.type.endswith("Error") for c in app.conditions)
@@ -81,7 +86,11 @@ def _for_nothing(situation: Situation) -> str:
     if not records or ours:
         return ""
     gone_back = any(s.action == "rollback" and _went(s) for r in records for s in r.steps)
-    return "" if gone_back else "auto-sync was suspended for a rollback that did not take place"
+    return (
+        ""
+        if gone_back or app.hold is None or app.hold.target is not None
+        else "auto-sync was suspended for a rollback that did not take place"
+    )
 
 
 def _went(step: StepRecord) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from recovery.model.action import Judgement, Progress
 from recovery.model.application import Application, Health, Operation, Phase, Sync
+from recovery.model.connection import Cluster, Repository
 from recovery.model.recovery import Claim, StepRecord
 from recovery.model.situation import Situation
 
@@ -15,8 +16,11 @@ WITHDRAW = "withdraw"
 """The stage in which an operation that was not taken up is taken back."""
 
 
-def claim_on(app: Application) -> Claim:
-    """The fence around a write that is decided on this look."""
+def claim_on(about: Application | Repository | Cluster) -> Claim:
+    """The fence around a write that is decided on this look; what is no Kubernetes object needs none."""
+    if not isinstance(about, Application):
+        return Claim()
+    app = about
     operation = app.operation
     return Claim(app.resource_version, operation.started_at if operation else None, app.deploy.id if app.deploy else -1)
 

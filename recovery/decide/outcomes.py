@@ -37,4 +37,6 @@ def concluded(recovery: Recovery, outcome: Outcome, now: datetime) -> Recovery:
     else:
         record = structs.replace(record, reason=outcome.result.value, message=outcome.message[:300])
     changed = structs.replace(recovery.with_last(record), escalated=recovery.escalated or outcome.escalated)
+    if outcome.moves is not None:
+        changed = structs.replace(changed, moves=outcome.moves)
     return changed.heard_by(*outcome.told).with_notes(*outcome.notes)

@@ -14,9 +14,9 @@ KEPT = 5
 """Healthy revisions remembered for each application."""
 
 
-def in_force(policy: Policy) -> bool:
-    """Is this a policy that is judged for applications at all?"""
-    return policy.condition.type is SubjectType.application and not policy.not_evaluated
+def in_force(policy: Policy, kind: str = "application") -> bool:
+    """Is this a policy that is judged for this type of subject at all?"""
+    return policy.condition.type is SubjectType(kind) and not policy.not_evaluated
 
 
 def holds(condition: Condition, app: Application) -> bool:
@@ -67,7 +67,9 @@ def track(old: Sight | None, app: Application, policies: Policies, now: datetime
     inherited = (unwell and first_install) if not known else sight.inherited and not (app.health is Health.Healthy and not unwell)
     soaking, ledger = _ledger(sight, app, policies, now)
     sight = structs.replace(sight, moved=_moved(sight, app, now))
-    return structs.replace(sight, clocks=clocks, inherited=inherited, soaking=soaking, ledger=ledger)
+    # As soon as its cluster cannot be read Argo CD shows no resources at all: what they were must not be forgotten.
+    kinds = app.kinds or sight.kinds
+    return structs.replace(sight, clocks=clocks, inherited=inherited, soaking=soaking, ledger=ledger, kinds=kinds)
 
 
 def _moved(sight: Sight, app: Application, now: datetime) -> tuple[str, datetime] | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 
+from recovery.decide.connections import connection, worst
 from recovery.decide.guards import MANY_INHERITED
 from recovery.model.application import Application, short
+from recovery.model.connection import Cluster, Repository, Verdict
 from recovery.model.duration import spell
 from recovery.model.policy import Policy, Severity
 from recovery.model.recovery import Note, Recovery, StepOutcome, StepRecord
@@ -17,14 +20,26 @@ EVERYWHERE = "default"
 """Stands for defaults.channels among those that were told."""
 
 
-def place(app: Application) -> str:
-    """``shop/cart (prod-eu)``."""
+def place(about: Application | Repository | Cluster) -> str:
+    """``shop/cart (prod-eu)``, ``cluster prod-eu``, ``repository https://git.example/shop.git``."""
+    if not isinstance(about, Application):
+        return f"{about.key.kind} {about.name}"
+    app = about
     return f"{app.key} ({app.destination.cluster})" if app.destination.cluster else str(app.key)
 
 
 def state(app: Application) -> str:
     """``OutOfSync and Degraded at 9f2c1aa``."""
     return f"{app.sync.value} and {app.health.value} at {short(app.revisions)}"
+
+
+def standing(situation: Situation) -> str:
+    """How the subject is now: ``Failed: Argo CD's live read: unreachable (connection refused)``."""
+    about = situation.about
+    if isinstance(about, Application):
+        return state(about)
+    word, words = connection(about, situation.now)
+    return f"{word.value} ({about.applications} applications depend on it): {words}"
 
 
 def done(recovery: Recovery) -> str:
@@ -53,24 +68,22 @@ def noted(
     words: str = "",
 ) -> Note:
     """A ``notify`` step's message, at its place in an attempt that has not cured it."""
-    app = situation.subject
     last = recovery.attempt >= recovery.limit
     tail = f"; attempt {recovery.attempt} of {recovery.limit}" + (", the last one" if last else ", another follows")
     body = f"{words}\n" if words else ""
-    body += f"{state(app)} since {_clock(recovery)}. Tried: {done(recovery)}{tail}. {_why(app)}{_held(app)}{_stop(recovery)}"
+    body += f"{standing(situation)} since {_clock(recovery)}. Tried: {done(recovery)}{tail}. {_facts(situation, recovery)}{_stop(recovery)}"
     key = f"{recovery.name}/{recovery.attempt}/{len(recovery.in_attempt())}"
-    return Note(key, f"{place(app)}: {policy.name}, not cured yet", body, severity, channels)
+    return Note(key, f"{place(situation.about)}: {policy.name}, not cured yet", body, severity, channels)
 
 
 def escalated(situation: Situation, recovery: Recovery, *, severity: str, channels: tuple[str, ...]) -> Note:
     """A person is needed."""
-    app = situation.subject
-    body = f"{state(app)} since {_clock(recovery)}. Attempt {recovery.attempt} of {recovery.limit}. Tried: {done(recovery)}. {_why(app)}"
+    body = f"{standing(situation)} since {_clock(recovery)}. Attempt {recovery.attempt} of {recovery.limit}. Tried: {done(recovery)}."
     body += "\nEvidence:\n" + "\n".join(f"- {line}" for line in recovery.evidence[:12]) if recovery.evidence else ""
     return Note(
         f"{recovery.name}/escalate",
-        f"{place(app)} needs a person",
-        body + _held(app) + _stop(recovery),
+        f"{place(situation.about)} needs a person",
+        f"{body} {_facts(situation, recovery)}{_stop(recovery)}",
         severity,
         channels,
     )
@@ -80,26 +93,24 @@ def acted(situation: Situation, recovery: Recovery, words: str) -> Note:
     """Something destructive was done; told to everyone whatever the policy says."""
     step = recovery.running
     key = f"{recovery.name}/{step.attempt}.{step.index}{step.stage}" if step else recovery.name
-    body = f"{words}\nBecause it was {recovery.message or state(situation.subject)}.{_held(situation.subject)}{_stop(recovery)}"
-    return Note(key, f"{place(situation.subject)}: {words}", body)
+    body = f"{words}\nBecause it was {recovery.message or standing(situation)}. {_facts(situation, recovery)}{_stop(recovery)}"
+    return Note(key, f"{place(situation.about)}: {words}"[:250], body)
 
 
 def resolved(situation: Situation, recovery: Recovery, channels: tuple[str, ...]) -> Note:
     """It is over, and how."""
-    app = situation.subject
     cure = next((s for s in reversed(recovery.steps) if s.outcome is StepOutcome.Succeeded and s.reason != "Told"), None)
     by = f"after {_did(cure)}" if cure else "by itself"
     took = spell(situation.now - (recovery.ill_since or recovery.opened_at))
-    title = f"{place(app)} recovered {by}"
-    body = f"{state(app)}; it was ill for {took}. Tried: {done(recovery)}."
-    body += _held(app)
+    title = f"{place(situation.about)} recovered {by}"
+    body = f"{standing(situation)}; it was ill for {took}. Tried: {done(recovery)}. {_facts(situation, recovery)}"
     return Note(f"{recovery.name}/resolve/{situation.now:%Y%m%dT%H%M%S}", title, body, Severity.info.value, channels, resolves=True)
 
 
 def held_back(situation: Situation, recovery: Recovery, by: str, message: str, channels: tuple[str, ...]) -> Note:
     """Held back by a guard for half an hour."""
-    title = f"{place(situation.subject)} is not being recovered"
-    body = f"{state(situation.subject)} since {_clock(recovery)}; suppressed by {by}: {message}{_stop(recovery)}"
+    title = f"{place(situation.about)} is not being recovered"
+    body = f"{standing(situation)} since {_clock(recovery)}; suppressed by {by}: {message}{_plan(recovery)}{_stop(recovery)}"
     return Note(
         f"{recovery.name}/suppressed/{recovery.suppressed_since or situation.now:%Y%m%dT%H%M%S}",
         title,
@@ -119,6 +130,15 @@ def still_held(app: Application, now: datetime) -> Note | None:
     return Note(f"{app.uid}/held/{hold.recovery}/{days}", f"{place(app)} has been held back for {days} days", body, Severity.warning.value)
 
 
+def split_brain(situation: Situation, recovery: Recovery, message: str, channels: tuple[str, ...]) -> Note:
+    """The old cluster is back while its applications run elsewhere."""
+    key = f"{recovery.name}/split-brain/{recovery.well_since or situation.now:%Y%m%dT%H%M%S}"
+    body = message + _plan(recovery) + f"\nRecord: {recovery.name}"
+    return Note(
+        key, f"{place(situation.about)} is back: {len(recovery.owed)} applications live elsewhere", body, Severity.critical.value, channels
+    )
+
+
 def gave_back(app: Application, words: str) -> Note:
     """A hold ended."""
     return Note(
@@ -129,8 +149,13 @@ def gave_back(app: Application, words: str) -> Note:
     )
 
 
-def evidence(app: Application) -> tuple[str, ...]:
+def evidence(about: Application | Repository | Cluster) -> tuple[str, ...]:
     """What it looked like before the first step, for starting an operation erases the last one's result."""
+    if not isinstance(about, Application):
+        looks = sorted(about.evidence, key=lambda e: e.at)
+        good = f"last seen good at {about.good_at:%Y-%m-%d %H:%M:%SZ}" if about.good_at else "not seen good since this controller started"
+        return (f"{about.applications} applications depend on it; {good}", *(f"{e.at:%H:%M:%S} {e}" for e in looks))
+    app = about
     lines = [
         f"status: {state(app)}, deployed {short(app.deployed)}" + (f" at {app.deployed_at:%Y-%m-%d %H:%M:%SZ}" if app.deployed_at else "")
     ]
@@ -166,12 +191,63 @@ def _why(app: Application) -> str:
 def _held(app: Application) -> str:
     if app.hold is None:
         return ""
+    if app.hold.target is not None:
+        return f"\nIt was moved from {app.hold.origin} to {app.hold.target}. Bring it home: recovery failback {app.hold.recovery}"
     off = "Auto-sync is OFF" if app.hold.suspended else "It is held back"
     return f"\n{off} until a commit after {app.hold.bad[0][:7]}. Undo: recovery release {app.key}"
 
 
+def _facts(situation: Situation, recovery: Recovery) -> str:
+    """What else a person needs to know of this kind of subject."""
+    about = situation.about
+    match about:
+        case Application():
+            return _why(about) + _held(about)
+        case Repository():
+            return whom(about, situation)
+        case _:
+            return whom(about, situation) + _plan(recovery)
+
+
+def whom(about: Repository | Cluster, situation: Situation) -> str:
+    """Who can mend it, and where."""
+    found = worst(about, situation.now)
+    kind, what = ("repository", about.url) if isinstance(about, Repository) else ("cluster", about.server)
+    if found is Verdict.credentials_refused:
+        return f"Its credentials are refused: no outage. Change them in {secret_of(kind, what, about)}"
+    if found is Verdict.tls:
+        where = secret_of(kind, what, about)
+        return f"Its certificate is not trusted or not valid any more: no outage. Whoever runs it renews it, or the CA in {where}"
+    if found is Verdict.api_partial:
+        return "It answers, but a part of its API does not (a webhook, an APIService, missing rights): no outage. Its operators are to look"
+    return ""
+
+
+def secret_of(kind: str, what: str, about: Repository | Cluster) -> str:
+    """The Secret that holds its credentials, or the command that names it; no Secret has to be read for that."""
+    if isinstance(about, Cluster) and about.secret:
+        return f"the Secret {about.secret} in Argo CD's namespace"
+    field = base64.b64encode(what.encode()).decode()
+    key = "url" if kind == "repository" else "server"
+    return (
+        f"the Secret that this prints: kubectl -n argocd get secrets -l argocd.argoproj.io/secret-type={kind} "
+        f"-o jsonpath='{{.items[?(@.data.{key}==\"{field}\")].metadata.name}}'"
+    )
+
+
+def _plan(recovery: Recovery) -> str:
+    lines = [
+        f"- {m}: {m.phase.value}" + (f" to {m.target}" if m.phase.value != "Refused" else "") + (f" ({m.reason})" if m.reason else "")
+        for m in recovery.moves[:20]
+    ]
+    more = f"\n- ... and {len(recovery.moves) - 20} more" if len(recovery.moves) > 20 else ""
+    return "\nApplications:\n" + "\n".join(lines) + more if lines else ""
+
+
 def _stop(recovery: Recovery) -> str:
     subject = recovery.subject
+    if subject.kind != "Application":
+        return f"\nSee: recovery explain {subject}\nRecord: {recovery.name}"
     return (
         f"\nStop it: kubectl -n {subject.namespace} annotate application {subject.name} recovery.gitops.dev/paused=true"
         f"\nRecord: {recovery.name}"

@@ -13,6 +13,8 @@ class KubeError(Exception):
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+        self.told = ""
+        """What the other side itself said, where it is not the one we asked but somebody it asked in turn (Argo CD)."""
 
 
 class NotFound(KubeError):
@@ -47,6 +49,10 @@ class Unavailable(KubeError):
     """5xx, a reset, a timeout, or no connection at all."""
 
     in_doubt = True
+
+
+class Late(Unavailable):
+    """It took the question and did not answer in time."""
 
 
 def error_for(status: int, message: str, retry_after: float = 0) -> KubeError:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from recovery.model.move import Move
+
 if TYPE_CHECKING:
     from recovery.model.policy import Step
     from recovery.model.recovery import Recovery, StepRecord
@@ -49,6 +51,8 @@ class Judgement(Struct, frozen=True):
     """With Next: the stage to go to."""
     soon: timedelta | None = None
     """With Running: look again after this time even if nothing is seen to change."""
+    moves: tuple[Move, ...] | None = None
+    """How the recovery's moves stand now; None for as before."""
 
 
 Fits = Callable[["Step", "Situation", "Recovery"], "Skip | None"]
@@ -78,6 +82,12 @@ class Traits(Struct, frozen=True):
     """It applies what Git wants."""
     paced: bool = False
     """It makes Argo CD fetch from a repository, which is asked politely."""
+    fetches: bool = False
+    """It needs Git: Argo CD reads the repository for it."""
+    lasting: bool = False
+    """It goes on whether or not the subject is well: it has begun something that has to be brought to an end."""
+    relocates: bool = False
+    """It moves applications to another cluster: the strongest proof is asked for."""
     speaks: bool = False
     """It tells people and touches nothing."""
     reports: bool = False
@@ -86,5 +96,3 @@ class Traits(Struct, frozen=True):
     """Guards that do not bind it, by name."""
     applies_to: frozenset[str] = frozenset({"application"})
     """Types of subject it makes sense for."""
-    built: bool = True
-    """False: policies may name it, and are reported as not evaluated until it exists."""

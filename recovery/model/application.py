@@ -7,6 +7,8 @@ from enum import Enum
 
 from msgspec import Struct
 
+from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER
+from recovery.model.move import Place
 from recovery.model.names import Key
 
 
@@ -123,12 +125,17 @@ class Destination(Struct, frozen=True, gc=False):
     @property
     def cluster(self) -> str:
         """The word people know the cluster by."""
-        return "in-cluster" if self.in_cluster else self.name or self.server
+        return IN_CLUSTER if self.in_cluster else self.name or self.server
 
     @property
     def in_cluster(self) -> bool:
-        """The cluster Argo CD itself runs in (argo-cd common.KubernetesInternalAPIServerAddr)."""
-        return self.name == "in-cluster" or self.server == "https://kubernetes.default.svc"
+        """The cluster Argo CD itself runs in."""
+        return self.name == IN_CLUSTER or self.server == IN_CLUSTER_SERVER
+
+    @property
+    def place(self) -> Place:
+        """The cluster, as it is written in the spec."""
+        return Place(self.server, self.name)
 
 
 class Hold(Struct, frozen=True, rename="camel"):
@@ -136,8 +143,8 @@ class Hold(Struct, frozen=True, rename="camel"):
 
     recovery: str
     uid: str
-    bad: tuple[str, ...]
-    """Revisions named bad: OutOfSync at one of them is expected."""
+    bad: tuple[str, ...] = ()
+    """Of a rollback: revisions named bad; OutOfSync at one of them is expected."""
     suspended: bool = False
     """We switched auto-sync off and owe it back."""
     had_enabled: bool | None = None
@@ -145,6 +152,10 @@ class Hold(Struct, frozen=True, rename="camel"):
     sticky: bool = False
     """Given back once already and the next revision was bad too: only a person ends this one."""
     since: datetime | None = None
+    origin: Place | None = None
+    """Of a failover: the cluster it came from; the destination is owed back."""
+    target: Place | None = None
+    """Of a failover: where it was moved to."""
 
 
 class Application(Struct, frozen=True, gc=False):
@@ -180,6 +191,8 @@ class Application(Struct, frozen=True, gc=False):
     history: tuple[int, ...] = ()
     """The ids that are still in ``status.history``, oldest first."""
     resources: int = 0
+    kinds: tuple[str, ...] = ()
+    """Kinds of its resources, each once; empty as soon as Argo CD cannot read its cluster."""
     control_plane: bool = False
     """It deploys Argo CD or this controller."""
     reconciled_at: datetime | None = None
@@ -234,10 +247,19 @@ class Project(Struct, frozen=True):
     name: str
     marks: dict[str, str] | None = None
     namespace: str = ""
+    destinations: tuple[Permitted, ...] = ()
 
     def mark(self, name: str) -> str:
         """The annotation ``recovery.gitops.dev/<name>``, or empty."""
         return (self.marks or {}).get(f"recovery.gitops.dev/{name}", "")
+
+
+class Permitted(Struct, frozen=True, gc=False):
+    """One of an AppProject's destinations: globs, an exclamation mark before one denies."""
+
+    server: str = ""
+    name: str = ""
+    namespace: str = ""
 
 
 class ApplicationSet(Struct, frozen=True):
@@ -251,3 +273,13 @@ class ApplicationSet(Struct, frozen=True):
     """It syncs its applications itself, step by step (RollingSync)."""
     leaves_sync_policy: bool = False
     """It does not revert spec.syncPolicy (ignoreApplicationDifferences, create-only or create-delete)."""
+    leaves_destination: bool = False
+    """It does not revert spec.destination (the same ways)."""
+    deletes: bool = True
+    """It deletes applications that it no longer generates (applicationsSync is neither create-only nor create-update)."""
+    updates: bool = True
+    """It writes changes of its template into its applications (applicationsSync is neither create-only nor create-delete)."""
+    template_name: str = ""
+    """``spec.template.metadata.name``, with its placeholders."""
+    selectors: tuple[dict[str, str], ...] = ()
+    """``matchLabels`` of its cluster generators, where it has no others."""

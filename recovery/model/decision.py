@@ -7,6 +7,8 @@ from enum import Enum
 
 from msgspec import Struct
 
+from recovery.model.connection import Evidence
+from recovery.model.move import Move
 from recovery.model.policy import Step
 from recovery.model.recovery import Note, Recovery
 
@@ -81,3 +83,7 @@ class Outcome(Struct, frozen=True):
     told: tuple[str, ...] = ()
     """Channels that now know of the incident."""
     escalated: bool = False
+    moves: tuple[Move, ...] | None = None
+    """How the recovery's moves stand now; None for as before."""
+    evidence: Evidence | None = None
+    """What it saw of the subject by the way."""

@@ -11,6 +11,8 @@ REFRESH = "argocd.argoproj.io/refresh"
 """Annotation: Argo CD re-reads Git and the cluster, then removes it (util/argo/argo.go:RefreshApp)."""
 SKIP_RECONCILE = "argocd.argoproj.io/skip-reconcile"
 TRACKING = "argocd.argoproj.io/tracking-id"
+FAILOVER_TO = PREFIX + "failover-to"
+"""Label on a cluster's Secret: where its applications go when it is down; stronger than the policy's target_cluster."""
 USERNAME = "gitops-recovery-controller"
 """initiatedBy.username of our operations, field manager of our writes, source of our Events."""
 INFO = "recovery.gitops.dev/recovery"
@@ -25,4 +27,4 @@ class Key(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.namespace}/{self.name}" if self.kind == "application" else f"{self.kind}/{self.name}"

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from recovery.model.action import Traits
 from recovery.model.application import Application, Health, Phase, Sync
+from recovery.model.connection import Cluster, Connection, Repository
 from recovery.model.duration import Duration, default, spell
 
 
@@ -46,14 +47,6 @@ class Severity(Enum):
     info = "info"
 
 
-class Connection(Enum):
-    """``connection_state`` of a repository or a cluster."""
-
-    Failed = "Failed"
-    Unknown = "Unknown"
-    Successful = "Successful"
-
-
 class Condition(Struct, frozen=True):
     """What must hold, all of it, and for how long. An empty tuple means that it was not given."""
 
@@ -70,12 +63,14 @@ class Condition(Struct, frozen=True):
         """The condition without its duration: what its pending clock is filed under, so that an edit of the duration keeps it."""
         parts = [*(f"status={v.value}" for v in self.status), *(f"health={v.value}" for v in self.health)]
         parts += [*(f"operation={v.value}" for v in self.operation), *(f"cause={v}" for v in self.cause)]
+        parts += [f"connection_state={v.value}" for v in self.connection_state]
         return " ".join(parts)
 
     def __str__(self) -> str:
         words = [" or ".join(v.value for v in values) for values in (self.health, self.status) if values]
         words += ["operation " + " or ".join(v.value for v in self.operation)] if self.operation else []
         words += ["cause " + " or ".join(self.cause)] if self.cause else []
+        words += [f"{self.type.value} " + " or ".join(v.value for v in self.connection_state)] if self.connection_state else []
         return " and ".join(words)
 
 
@@ -111,6 +106,12 @@ class Labels(
     match_labels: dict[str, str] = {}
     match_expressions: tuple[LabelRequirement, ...] = ()
 
+    def select(self, labels: dict[str, str]) -> bool:
+        """Does an object with these labels match?"""
+        if any(labels.get(key) != value for key, value in self.match_labels.items()):
+            return False
+        return all(requirement.holds(labels) for requirement in self.match_expressions)
+
 
 class Selector(Struct, frozen=True, forbid_unknown_fields=True):
     """Which subjects a policy is for: all that is given must match; globs, any of a list."""
@@ -122,8 +123,23 @@ class Selector(Struct, frozen=True, forbid_unknown_fields=True):
     clusters: tuple[str, ...] = ()
     labels: Labels = Labels()
 
-    def selects(self, app: Application) -> bool:
-        """Is this application meant?"""
+    def selects(self, about: Application | Repository | Cluster) -> bool:
+        """Is this subject meant?"""
+        match about:
+            case Repository():
+                given: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+                    (self.repositories, (about.url, about.name)),
+                    (self.projects, (about.project,)),
+                    (self.names, (about.name,)),
+                )
+                return _matched(given) and not self.clusters and not self.namespaces
+            case Cluster():
+                given = ((self.clusters, (about.name, about.server)), (self.names, (about.name,)))
+                return _matched(given) and not self.repositories and self.labels.select(about.labels or {})
+            case _:
+                return self._selects(about)
+
+    def _selects(self, app: Application) -> bool:
         where = app.destination
         asked = (
             (self.projects, (app.project,)),
@@ -132,12 +148,12 @@ class Selector(Struct, frozen=True, forbid_unknown_fields=True):
             (self.repositories, app.repositories),
             (self.clusters, tuple(filter(None, (where.name, where.server)))),
         )
-        if not all(not globs or any(fnmatchcase(v, glob) for v in values for glob in globs) for globs, values in asked):
-            return False
-        labels = app.labels or {}
-        if any(labels.get(key) != value for key, value in self.labels.match_labels.items()):
-            return False
-        return all(requirement.holds(labels) for requirement in self.labels.match_expressions)
+        return _matched(asked) and self.labels.select(app.labels or {})
+
+
+def _matched(asked: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]) -> bool:
+    """Each list of globs that was given matches one of its values."""
+    return all(not globs or any(fnmatchcase(v, glob) for v in values for glob in globs) for globs, values in asked)
 
 
 class Backoff(Struct, frozen=True):

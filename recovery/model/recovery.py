@@ -7,6 +7,8 @@ from enum import Enum
 
 from msgspec import Struct, structs
 
+from recovery.model.move import Move, Wish
+from recovery.model.names import Key
 from recovery.model.policy import Written
 
 
@@ -100,8 +102,13 @@ class Subject(Struct, frozen=True):
     project: str = ""
     cluster: str = ""
 
+    @property
+    def key(self) -> Key:
+        """What the queue calls it."""
+        return Key(self.kind.lower(), self.namespace, self.name)
+
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return str(self.key)
 
 
 class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -137,6 +144,10 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     resources_seen: int = 0
     """How many resources the subject had when it fell ill: fewer than one afterwards is no cure."""
     evidence: tuple[str, ...] = ()
+    moves: tuple[Move, ...] = ()
+    """Of a failover: its plan, and how far each application has come; at most 500."""
+    wishes: tuple[Wish, ...] = ()
+    """What people asked for by command; at most 10."""
     notes: tuple[Note, ...] = ()
     version: str = ""
     """resourceVersion of the object that holds it; empty before it is saved."""
@@ -145,6 +156,11 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     def running(self) -> StepRecord | None:
         """The step that has no outcome yet."""
         return self.steps[-1] if self.steps and self.steps[-1].outcome is None else None
+
+    @property
+    def owed(self) -> tuple[Move, ...]:
+        """Applications that are away from home on its account."""
+        return tuple(move for move in self.moves if move.phase.owed)
 
     def in_attempt(self, number: int | None = None) -> tuple[StepRecord, ...]:
         """The steps of one attempt, by default the current one."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from recovery.model.application import Application, ApplicationSet, Project
+from recovery.model.connection import Cluster, Repository
 from recovery.model.policy import Policies, Step
 from recovery.model.recovery import Recovery
 
@@ -34,6 +35,8 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     """Synced and Healthy now; becomes good when the soak time has passed."""
     ledger: tuple[Good, ...] = ()
     """Newest last, at most 5."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of its resources when they were last to be seen."""
 
 
 class Freshness(Struct, frozen=True):
@@ -54,11 +57,21 @@ class Fleet(Struct, frozen=True):
     """When one of our refreshes last went to this subject's repository."""
 
 
+class Dependent(Struct, frozen=True):
+    """An application that depends on the cluster or the repository in question, with what narrows what may be done to it."""
+
+    app: Application
+    sight: Sight
+    project: Project | None = None
+    application_set: ApplicationSet | None = None
+    parent: Application | None = None
+
+
 class Situation(Struct, frozen=True):
     """One subject, all that bears on it, and the time."""
 
     now: datetime
-    subject: Application
+    about: Application | Repository | Cluster
     sight: Sight
     policies: Policies
     recovery: Recovery | None = None
@@ -78,3 +91,22 @@ class Situation(Struct, frozen=True):
     """`recovery adopt`: what was first seen before this is no longer inherited."""
     has_token: bool = False
     """Argo CD's API can be asked."""
+    failed: tuple[str, ...] = ()
+    """About an application: why its repository counts as failed, in words."""
+    cluster_failed: str = ""
+    """About an application: why its cluster counts as failed, in words."""
+    dependents: tuple[Dependent, ...] = ()
+    """About a repository or a cluster: the applications that depend on it, and those that were moved away from it."""
+    clusters: tuple[Cluster, ...] = ()
+    """About a cluster: all there are."""
+    application_sets: tuple[ApplicationSet, ...] = ()
+    """About a cluster: all there are."""
+    witnessed: str = ""
+    """About a cluster: who outside answered just now, in words."""
+
+    @property
+    def subject(self) -> Application:
+        """The application it is about; TypeError when it is about something else."""
+        if not isinstance(self.about, Application):
+            raise TypeError(f"{self.about.key} is no application")
+        return self.about

@@ -136,8 +136,13 @@ class Application(Struct):
     operation: Operation | None = None
 
 
+class ProjectSpec(Struct):
+    destinations: list[Destination] | None = None
+
+
 class Project(Struct):
     metadata: Meta
+    spec: ProjectSpec = field(default_factory=ProjectSpec)
 
 
 class Ignore(Struct, rename="camel"):
@@ -154,8 +159,30 @@ class SetPolicy(Struct, rename="camel"):
     applications_sync: str = ""
 
 
+class Selector(Struct, rename="camel"):
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[msgspec.Raw] | None = None
+
+
+class ClusterGenerator(Struct):
+    selector: Selector | None = None
+
+
+class Generator(Struct):
+    clusters: ClusterGenerator | None = None
+
+
+class TemplateMeta(Struct):
+    name: str = ""
+
+
+class Template(Struct):
+    metadata: TemplateMeta = field(default_factory=TemplateMeta)
+
+
 class SetSpec(Struct, rename="camel"):
     generators: msgspec.Raw = msgspec.Raw(b"null")
+    template: Template = field(default_factory=Template)
     strategy: Strategy | None = None
     sync_policy: SetPolicy | None = None
     ignore_application_differences: list[Ignore] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -46,6 +47,14 @@ class Store:
         """Applications with an open hold."""
         self.soaking: dict[str, Name] = {}
         """UIDs whose revision is on its way into the ledger, and where they are."""
+        self.by_repository: defaultdict[str, set[Name]] = defaultdict(set)
+        """Who reads from a URL (without credentials)."""
+        self.by_cluster: defaultdict[str, set[Name]] = defaultdict(set)
+        """Who runs where, by the word in the destination: a name or a server."""
+        self.uncompared: set[Name] = set()
+        """Applications with a ComparisonError."""
+        self.moved: defaultdict[str, set[Name]] = defaultdict(set)
+        """Applications that were moved to another cluster, by the recovery that did it."""
         self.policies: Policies | None = None
         self.fresh_from = clock.now()
         self.inheriting = False
@@ -58,6 +67,9 @@ class Store:
         name = (item.namespace, item.name)
         old = self.applications.get(name)
         self.applications[name] = item
+        if old is not None:
+            self._unfile(name, old)
+        self._file(name, item)
         (self.held.add if item.hold else self.held.discard)(name)
         if old is not None and old.uid != item.uid:
             self._forget(old.uid)
@@ -70,10 +82,31 @@ class Store:
     def drop(self, namespace: str, name: str) -> None:
         """It is gone."""
         gone = self.applications.pop((namespace, name), None)
+        if gone is not None:
+            self._unfile((namespace, name), gone)
         self.held.discard((namespace, name))
         if gone is not None:
             self._forget(gone.uid)
             self._changed(gone.key)
+
+    def _file(self, name: Name, app: Application) -> None:
+        for url in app.repositories:
+            self.by_repository[url].add(name)
+        for word in filter(None, (app.destination.name, app.destination.server)):
+            self.by_cluster[word].add(name)
+        if any(c.type == "ComparisonError" for c in app.conditions):
+            self.uncompared.add(name)
+        if app.hold and app.hold.target is not None:
+            self.moved[app.hold.recovery].add(name)
+
+    def _unfile(self, name: Name, app: Application) -> None:
+        for url in app.repositories:
+            _discard(self.by_repository, url, name)
+        for word in filter(None, (app.destination.name, app.destination.server)):
+            _discard(self.by_cluster, word, name)
+        self.uncompared.discard(name)
+        if app.hold:
+            _discard(self.moved, app.hold.recovery, name)
 
     def keep_only(self, scope: str, names: set[Name]) -> None:
         """After a whole list of one namespace (or of all): what is not named is gone."""
@@ -111,7 +144,7 @@ class Store:
     def forget_absent(self) -> None:
         """After the first whole list: what the checkpoint remembers and is no longer there is let go."""
         present = {app.uid for app in self.applications.values()}
-        for uid in [uid for uid in self.sights if uid not in present]:
+        for uid in [uid for uid in self.sights if uid not in present and not uid.startswith(("cluster-", "repository-"))]:
             self._forget(uid)
 
     def _track(self, app: Application) -> None:
@@ -136,6 +169,12 @@ class Store:
         self.inherited.discard(uid)
 
 
+def _discard(index: defaultdict[str, set[Name]], key: str, name: Name) -> None:
+    index[key].discard(name)
+    if not index[key]:
+        del index[key]
+
+
 class Shelf:
     """AppProjects, or ApplicationSets: small things by namespace and name, one shelf a kind."""
 
@@ -154,6 +193,10 @@ class Shelf:
         """After a whole list of one namespace (or of all): what is not named is gone."""
         for name in [n for n in self._items if n not in names and (not scope or n[0] == scope)]:
             del self._items[name]
+
+    def all_sets(self) -> tuple[ApplicationSet, ...]:
+        """Every ApplicationSet on it."""
+        return tuple(item for item in self._items.values() if isinstance(item, ApplicationSet))
 
     def project(self, namespace: str, name: str) -> Project | None:
         """The AppProject of this name; they all live in Argo CD's namespace."""

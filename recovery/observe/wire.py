@@ -22,6 +22,7 @@ from recovery.observe import shapes
 _application = msgspec.json.Decoder(shapes.Application)
 _project = msgspec.json.Decoder(shapes.Project)
 _application_set = msgspec.json.Decoder(shapes.ApplicationSet)
+_generators = msgspec.json.Decoder(list[shapes.Generator] | None)
 _hold = msgspec.json.Decoder(model.Hold)
 
 _ARGOCD = ("argocd-application-controller", "argocd-server", "argocd-repo-server", "gitops-recovery-controller")
@@ -73,6 +74,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         deploy=_deploy(history[-1], revisions) if history else None,
         history=tuple(h.id for h in history),
         resources=len(resources),
+        kinds=_kinds(resources),
         control_plane=any(
             (r.name in _ARGOCD and r.kind in ("Deployment", "StatefulSet")) or (r.name in _CRDS and r.kind == "CustomResourceDefinition")
             for r in resources
@@ -83,10 +85,22 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
     )
 
 
+_known_kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+
+def _kinds(resources: list[shapes.Resource]) -> tuple[str, ...]:
+    """Each kind once, sorted; a fleet has few combinations, and each of them is kept once."""
+    found = tuple(sorted({intern(r.kind) for r in resources}))
+    return _known_kinds.setdefault(found, found) if len(_known_kinds) < 10_000 else found
+
+
 def project(raw: bytes | msgspec.Raw) -> model.Project:
     """One AppProject."""
-    meta = _project.decode(raw).metadata
-    return model.Project(meta.name, {k: v for k, v in (meta.annotations or {}).items() if k.startswith(PREFIX)} or None, meta.namespace)
+    wire = _project.decode(raw)
+    meta = wire.metadata
+    marks = {k: v for k, v in (meta.annotations or {}).items() if k.startswith(PREFIX)} or None
+    places = tuple(model.Permitted(d.server or "", d.name or "", d.namespace or "") for d in wire.spec.destinations or ())
+    return model.Project(meta.name, marks, meta.namespace, places)
 
 
 def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
@@ -104,7 +118,24 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
         leaves_sync_policy=mode in ("create-only", "create-delete")
         or any(p in ("/spec", "/spec/syncPolicy", "/spec/syncPolicy/automated") for p in pointers)
         or any(q.strip() in (".spec.syncPolicy", ".spec.syncPolicy.automated") for q in queries),
+        leaves_destination=mode in ("create-only", "create-delete")
+        or any(p == "/spec" or p.startswith("/spec/destination") for p in pointers)
+        or any(q.strip().startswith(".spec.destination") for q in queries),
+        deletes=mode not in ("create-only", "create-update"),
+        updates=mode not in ("create-only", "create-delete"),
+        template_name=spec.template.metadata.name,
+        selectors=_selectors(spec.generators),
     )
+
+
+def _selectors(raw: msgspec.Raw) -> tuple[dict[str, str], ...]:
+    """What its cluster generators ask of a cluster's labels; those nested in a matrix or a merge are not looked at."""
+    try:
+        generators = _generators.decode(raw)
+    except msgspec.DecodeError:
+        return ()
+    asked = [g.clusters.selector for g in generators or () if g.clusters and g.clusters.selector]
+    return tuple(s.match_labels for s in asked if s.match_labels and not s.match_expressions)
 
 
 def _revisions(one: str | None, many: list[str] | None) -> tuple[str, ...]:
@@ -174,7 +205,7 @@ def _held(text: str | None) -> tuple[model.Hold | None, str]:
         hold = _hold.decode(text.encode())
     except msgspec.DecodeError as error:
         return None, str(error)[:200]
-    return (hold, "") if hold.bad else (None, "it names no bad revision")
+    return (hold, "") if hold.bad or hold.target else (None, "it names neither a bad revision nor a place")
 
 
 def listed(raw: bytes) -> Page:

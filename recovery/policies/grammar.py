@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from recovery.model.application import Health, Phase, Sync
+from recovery.model.connection import Connection
 from recovery.model.duration import Duration, default
-from recovery.model.policy import Budget, Connection, Ledger, Mode, Selector, Severity, SubjectType
+from recovery.model.policy import Budget, Ledger, Mode, Selector, Severity, SubjectType
 
 Count = Annotated[int, Meta(ge=1, le=1000)]
 Share = Annotated[str, Meta(pattern=r"^(100|\d?\d)%$")]

@@ -175,7 +175,7 @@ class _Resolver:
             healthy_delay=_first(text.healthy_delay, defaults.healthy_delay, timedelta(seconds=30)),
             reset_after=_first(text.reset_after, defaults.reset_after, timedelta(minutes=10)),
             channels=text.channels or defaults.channels or (),
-            not_evaluated=_not_evaluated(condition, steps),
+            not_evaluated=_not_evaluated(condition),
         )
 
     def _condition(self, text: ConditionText, path: str) -> Condition:
@@ -227,13 +227,10 @@ class _Resolver:
         return Backoff(_first(text.duration, None, self._environment.backoff), text.factor, text.max_duration)
 
 
-def _not_evaluated(condition: Condition, steps: tuple[Step | None, ...]) -> str:
-    if condition.type is not SubjectType.application:
-        return f"{condition.type.value} conditions are not built yet"
+def _not_evaluated(condition: Condition) -> str:
     if condition.cause:
         return "cause needs the diagnosis, which is not built yet"
-    unbuilt = [step.traits.name for step in steps if step and not step.traits.built]
-    return f"{', '.join(unbuilt)} is not built yet" if unbuilt else ""
+    return ""
 
 
 def _a(kind: SubjectType) -> str:

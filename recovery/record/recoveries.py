@@ -51,13 +51,13 @@ class Recoveries:
         if held is not None and not _newer(item.version, held.version):
             return
         self._index(item)
-        self._changed(key_of(item))
+        self._changed(_key(item))
 
     def drop(self, namespace: str, name: str) -> None:  # noqa: ARG002 (a Sink)
         """Deleted by hand, or by our own retention."""
         gone = self._forget(name)
         if gone is not None:
-            self._changed(key_of(gone))
+            self._changed(_key(gone))
 
     def _forget(self, name: str) -> Recovery | None:
         """Take it out of the mirror, without waking anybody: who asked for it looks again in his own time."""
@@ -65,7 +65,7 @@ class Recoveries:
         if gone is not None:
             self._by_uid[gone.subject.uid].discard(name)
             self._in_flight.discard(name)
-            self._open[key_of(gone)].discard(name)
+            self._open[_key(gone)].discard(name)
         return gone
 
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
@@ -233,14 +233,13 @@ class Recoveries:
     def _index(self, recovery: Recovery) -> None:
         self._all[recovery.name] = recovery
         self._by_uid[recovery.subject.uid].add(recovery.name)
-        (self._open[key_of(recovery)].discard if recovery.phase.over else self._open[key_of(recovery)].add)(recovery.name)
+        (self._open[_key(recovery)].discard if recovery.phase.over else self._open[_key(recovery)].add)(recovery.name)
         working = recovery.phase is RecoveryPhase.Remediating
         (self._in_flight.add if working else self._in_flight.discard)(recovery.name)
 
 
-def key_of(recovery: Recovery) -> Key:
-    """The subject's key."""
-    return Key("application", recovery.subject.namespace, recovery.subject.name)
+def _key(recovery: Recovery) -> Key:
+    return recovery.subject.key
 
 
 def _same(held: Recovery, wanted: Recovery) -> bool:

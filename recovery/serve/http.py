@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
+from recovery.model.names import Key
+
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -31,8 +33,8 @@ class Views(Protocol):
     def recoveries(self) -> Mapping[str, Any]:
         """Recoveries, pending conditions and suppressions."""
 
-    def explain(self, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """Everything decided about one application; None when it is not known."""
+    def explain(self, key: Key) -> Mapping[str, Any] | None:
+        """Everything decided about one subject; None when it is not known."""
 
 
 class Starting:
@@ -50,7 +52,7 @@ class Starting:
     def recoveries(self) -> Mapping[str, Any]:
         return {"recoveries": [], "pending": [], "ready": False}
 
-    def explain(self, namespace: str, name: str) -> Mapping[str, Any] | None:  # noqa: ARG002 (nothing is known yet)
+    def explain(self, key: Key) -> Mapping[str, Any] | None:  # noqa: ARG002 (nothing is known yet)
         return None
 
 
@@ -76,7 +78,8 @@ class Server:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/", self._front)
         app.router.add_get("/api/v1/recoveries", self._recoveries)
-        app.router.add_get("/api/v1/explain/{namespace}/{name}", self._explain)
+        # The last one may be a URL: a repository is called by it.
+        app.router.add_get("/api/v1/explain/{place}/{name:.+}", self._explain)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=1).start()
@@ -98,15 +101,30 @@ class Server:
         return web.Response(body=self.views.metrics(), headers={**_HEADERS, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _front(self, _: web.Request) -> web.Response:
-        return _json({"paths": ["/healthz", "/ready", "/metrics", "/api/v1/recoveries", "/api/v1/explain/NAMESPACE/NAME"]})
+        return _json(
+            {
+                "paths": [
+                    "/healthz",
+                    "/ready",
+                    "/metrics",
+                    "/api/v1/recoveries",
+                    "/api/v1/explain/NAMESPACE/NAME",
+                    "/api/v1/explain/cluster/NAME",
+                    "/api/v1/explain/repository/URL",
+                ]
+            }
+        )
 
     async def _recoveries(self, _: web.Request) -> web.Response:
         return _json(self.views.recoveries())
 
     async def _explain(self, request: web.Request) -> web.Response:
-        found = self.views.explain(request.match_info["namespace"], request.match_info["name"])
+        place, name = request.match_info["place"], request.match_info["name"]
+        # A namespace may be called cluster or repository, too: what is known by that name first is meant.
+        keys = [Key(place, "", name)] if place in ("cluster", "repository") else []
+        found = next((f for key in (*keys, Key("application", place, name)) if (f := self.views.explain(key)) is not None), None)
         return _json(
-            found if found is not None else {"error": "no such application is watched"},
+            found if found is not None else {"error": f"{place}/{name} is not known here"},
             200 if found is not None else 404,
         )
 

@@ -9,13 +9,14 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from recovery.act.all_actions import ALL_ACTIONS, KINDS
+from recovery.act.all_actions import ALL_ACTIONS, INTERNAL, KINDS, TRAITS
 from recovery.act.executor import Executor
 from recovery.act.order import Doors
 from recovery.act.restart import NO_TOKEN
 from recovery.decide.engine import decide
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, Body, Resource
 from recovery.kube.errors import Busy, Forbidden, KubeError, Unavailable
+from recovery.kube.remote import Remotes
 from recovery.model.application import Application, ApplicationSet, Health, Hold, Sync
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.recovery import RecoveryPhase, StepOutcome, StepRecord
@@ -92,7 +93,7 @@ def carry(
         if meddle:
             await kube.patch(APPLICATIONS, "argocd", "cart", meddle)
         kube.fails = fails
-        executor = Executor(ALL_ACTIONS, Doors(kube))
+        executor = Executor(ALL_ACTIONS, Doors(kube, Remotes(kube, "argocd", ())))
         decision = Decision(Kind.Remediate, "p", "", "", step=step, recovery=recovery)
         for _ in range(times):
             outcome = await executor.carry_out(situation, decision, recovery)
@@ -429,4 +430,5 @@ def test_a_second_rollback_within_a_day_leaves_a_sticky_hold() -> None:
 
 def test_every_action_is_known_by_its_own_name() -> None:
     assert all(action.traits.name == name for name, action in ALL_ACTIONS.items())
-    assert set(KINDS) == set(ALL_ACTIONS) - {"release"}
+    assert set(KINDS) == set(ALL_ACTIONS) - INTERNAL
+    assert set(TRAITS) == set(ALL_ACTIONS)

@@ -29,7 +29,8 @@ def test_check_praises_the_shipped_policies() -> None:
 
     assert done.returncode == 0
     assert "application-health-degraded: Degraded for 5m: restart (resources: [Deployment, StatefulSet]), then rollback" in done.stdout
-    assert "warning: policy cluster-connection-failure: not evaluated: cluster conditions are not built yet" in done.stdout
+    assert "cluster-connection-failure: cluster Failed for 3m: refresh_cluster_config, then test_cluster_connectivity" in done.stdout
+    assert "not evaluated" not in done.stdout
 
 
 def test_check_tells_all_that_is_wrong_with_place_and_mend(tmp_path: Path) -> None:

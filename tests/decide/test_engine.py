@@ -36,7 +36,7 @@ class Case:
 
     def look(self, after: timedelta = timedelta(), app: Application | None = None, outcome: Outcome = SENT) -> Decision:
         """Judge, save, carry out: the newest decision that matters."""
-        self.situation = structs.replace(self.situation, now=self.now + after, subject=app or self.situation.subject)
+        self.situation = structs.replace(self.situation, now=self.now + after, about=app or self.situation.subject)
         decisions = decide(self.situation)
         assert sum(d.kind is Kind.Remediate for d in decisions) <= 1
         chosen = next((d for d in decisions if d.recovery is not None), decisions[0])
@@ -273,7 +273,7 @@ def test_a_relapse_soon_after_is_the_same_incident_with_its_attempts() -> None:
     sight = Sight("uid-cart", NOW - timedelta(days=1), {"health=Degraded": relapsed})
 
     case.situation = structs.replace(
-        case.situation, sight=sight, subject=degraded(), now=relapsed + timedelta(minutes=5), past=case.situation.past
+        case.situation, sight=sight, about=degraded(), now=relapsed + timedelta(minutes=5), past=case.situation.past
     )
     case.look()
 
@@ -289,7 +289,7 @@ def test_a_relapse_much_later_is_a_new_incident() -> None:
     relapsed = NOW + timedelta(hours=5)
     sight = Sight("uid-cart", NOW - timedelta(days=1), {"health=Degraded": relapsed})
 
-    case.situation = structs.replace(case.situation, sight=sight, subject=degraded(), now=relapsed + timedelta(minutes=5))
+    case.situation = structs.replace(case.situation, sight=sight, about=degraded(), now=relapsed + timedelta(minutes=5))
     case.look()
 
     assert case.recovery.name != name

@@ -31,14 +31,8 @@ def test_the_shipped_policies_are_the_requirements_own_and_parse() -> None:
     assert told == {
         "application-sync-failure": (["refresh", "sync", "notify"], ""),
         "application-health-degraded": (["restart", "rollback", "escalate"], ""),
-        "repository-connection-failure": (
-            ["refresh_credentials", "test_connection", "notify"],
-            "repository conditions are not built yet",
-        ),
-        "cluster-connection-failure": (
-            ["refresh_cluster_config", "test_cluster_connectivity", "failover"],
-            "cluster conditions are not built yet",
-        ),
+        "repository-connection-failure": (["refresh_credentials", "test_connection", "notify"], ""),
+        "cluster-connection-failure": (["refresh_cluster_config", "test_cluster_connectivity", "failover"], ""),
     }
 
 

@@ -1,0 +1,78 @@
+"""failback: bring home what a failover moved, or let it stay for good. Not for policies; asked for by command, or by time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import structs
+
+from recovery.act import moving
+from recovery.act.order import Action, Doors, Order, read_app
+from recovery.decide.aftercare import FAILBACK
+from recovery.decide.moving import cluster_of, summary
+from recovery.decide.telling import acted
+from recovery.kube.client import APPLICATIONS
+from recovery.model.connection import Cluster
+from recovery.model.decision import Outcome, Result
+from recovery.model.move import Move, MovePhase
+from recovery.model.names import HOLD
+
+LABEL = "move 1"
+"""The first wave; where a label moved them, it moves back with it."""
+
+
+async def start(order: Order, doors: Doors) -> Outcome:
+    """Write to those whose turn it is; or forgive what is owed."""
+    recovery = order.recovery
+    if recovery is None:
+        return Outcome(Result.Failed, "NoRecovery", "its recovery is gone")
+    if order.step.parameters.stay:
+        return await _stay(order, doors)
+    if not order.record.stage:
+        return Outcome(Result.Sent, "Begun", f"bringing home {len(recovery.owed)} applications")
+    label = _label(order)
+    target = _target(order, recovery.moves)
+    if label and target is not None and order.record.stage == LABEL:
+        moved = await moving.relabel(order, doors, label, target, cluster_of(order.situation))
+        if moved.result is not Result.Sent:
+            return moved
+    moves = await moving.send(order, doors, recovery.moves, MovePhase.Returning, by_label=bool(label))
+    if moves is None:
+        return Outcome(Result.Conflict, "Changed", "an application changed since it was judged")
+    gone = [f"{m} to {m.origin}" for m in moves if m.phase is MovePhase.Returning and m.since == order.record.claimed_at]
+    words = f"moved home {', '.join(gone)}" if gone else summary(moves)
+    note = acted(order.situation, recovery, words) if gone else None
+    return Outcome(Result.Sent, "Returning", words, notes=(note,) if note else (), told=("default",), moves=moves)
+
+
+async def _stay(order: Order, doors: Doors) -> Outcome:
+    """Take the annotations off; nothing moves."""
+    apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
+    recovery = order.recovery
+    moves: list[Move] = []
+    for move in recovery.moves if recovery else ():
+        app = apps.get(move.uid)
+        if move.phase.owed and app is not None:
+            fresh = await read_app(app, doors)
+            notes: dict[str, Any] = (fresh["metadata"].get("annotations") or {}) if fresh else {}
+            if fresh is not None and HOLD in notes:
+                body = {"metadata": {"resourceVersion": fresh["metadata"]["resourceVersion"], "annotations": {HOLD: None}}}
+                await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body)
+        moves.append(structs.replace(move, phase=MovePhase.Stayed) if move.phase.owed else move)
+    return Outcome(Result.Sent, "Stayed", f"{len(moves)} applications stay where they are", moves=tuple(moves))
+
+
+def _label(order: Order) -> str:
+    """The label by which they were moved, as the failover that did it was written."""
+    recovery = order.recovery
+    written = [w for w in recovery.actions if w.type == "failover"] if recovery else []
+    return str(written[-1].parameters.get("label", "")) if written else ""
+
+
+def _target(order: Order, moves: tuple[Move, ...]) -> Cluster | None:
+    """Where they are now."""
+    place = next((m.target for m in moves if m.phase.owed), None)
+    return next((c for c in order.situation.clusters if place and c.called(str(place))), None)
+
+
+FAILBACK_ACTION = Action(FAILBACK, start)

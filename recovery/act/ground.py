@@ -1,0 +1,148 @@
+"""What a cluster would make of an application before it is moved there: asked with Argo CD's own credentials for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from recovery.act.order import There, Wanted
+from recovery.kube.errors import Forbidden, KubeError, NotFound
+from recovery.model.application import Application
+from recovery.model.names import TRACKING
+from recovery.model.redact import redact
+
+LOOKED_AT = 50
+"""Resources of one application that are looked for, at most."""
+INSTANCE = "app.kubernetes.io/instance"
+
+
+class Ground:
+    """One cluster, its answers kept for the length of one plan."""
+
+    def __init__(self, name: str, there: There) -> None:
+        self.name = name
+        self._there = there
+        self._served: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._may: dict[tuple[str, str, str, str], bool] = {}
+
+    async def refusal(self, app: Application, wanted: Sequence[Wanted], options: Sequence[str], instance: str) -> str:
+        """Why it would not run there; empty when nothing speaks against it. KubeError when the cluster does not answer."""
+        if why := await self._namespace(app.destination.namespace, wanted, options):
+            return why
+        brought = {w.name.partition(".")[2] for w in wanted if w.kind == "CustomResourceDefinition"}
+        for each in wanted:
+            found = (await self._kinds(each.group, each.version)).get(each.kind)
+            if found is None and each.group not in brought:
+                what = f"{each.group}/{each.version}" if each.group else each.version
+                return f"{self.name} does not serve {each.kind} ({what}): its CRD is missing there"
+        for each in wanted:
+            if why := await self._right(app, each):
+                return why
+        for each in wanted[:LOOKED_AT]:
+            if why := await self._taken(app, each, instance):
+                return why
+        return ""
+
+    async def there(self, app: Application, wanted: Sequence[Wanted], instance: str) -> tuple[tuple[str, str], ...]:
+        """Path and UID of what of it is live on this cluster and carries its tracking id."""
+        found = []
+        for each in wanted[:LOOKED_AT]:
+            path = await self._path(app, each)
+            item = await self.item(path) if path else None
+            if path and item is not None and tracked_by(item) == instance:
+                found.append((path, str(item["metadata"].get("uid", ""))))
+        return tuple(found)
+
+    async def _namespace(self, namespace: str, wanted: Sequence[Wanted], options: Sequence[str]) -> str:
+        if not namespace:
+            return ""
+        try:
+            if await self.item(f"/api/v1/namespaces/{namespace}") is not None:
+                return ""
+        except Forbidden:
+            return f"Argo CD's account may not look at namespace {namespace} on {self.name}"
+        makes = "CreateNamespace=true" in options or any(w.kind == "Namespace" and w.name == namespace for w in wanted)
+        if not makes:
+            return f"namespace {namespace} is not there on {self.name}, and CreateNamespace is not set"
+        if not await self._allowed("create", "", "namespaces", ""):
+            return f"namespace {namespace} is not there on {self.name}, and Argo CD's account may not create it"
+        return ""
+
+    async def _right(self, app: Application, each: Wanted) -> str:
+        found = (await self._kinds(each.group, each.version)).get(each.kind)
+        if found is None:
+            return ""
+        plural, namespaced = found
+        namespace = (each.namespace or app.destination.namespace) if namespaced else ""
+        for verb in ("create", "patch"):
+            if not await self._allowed(verb, each.group, plural, namespace):
+                return f"Argo CD's account may not {verb} {plural} in {namespace or 'the cluster'} on {self.name}"
+        return ""
+
+    async def _taken(self, app: Application, each: Wanted, instance: str) -> str:
+        path = await self._path(app, each)
+        item = await self.item(path) if path else None
+        if item is None or each.kind == "Namespace":
+            return ""
+        owner = tracked_by(item)
+        if owner == instance:
+            return ""  # its own, from an earlier stay
+        whose = f"application {owner} tracks it" if owner else "nobody that Argo CD knows put it there"
+        return f"{each.kind}/{each.name} is on {self.name} already, and {whose}"
+
+    async def _path(self, app: Application, each: Wanted) -> str:
+        found = (await self._kinds(each.group, each.version)).get(each.kind)
+        if found is None:
+            return ""
+        plural, namespaced = found
+        root = f"/apis/{each.group}/{each.version}" if each.group else f"/api/{each.version}"
+        namespace = (each.namespace or app.destination.namespace) if namespaced else ""
+        return f"{root}/namespaces/{namespace}/{plural}/{each.name}" if namespace else f"{root}/{plural}/{each.name}"
+
+    async def _kinds(self, group: str, version: str) -> dict[str, tuple[str, bool]]:
+        """What a group and version serves: plural and whether it is namespaced, by kind."""
+        path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        if path not in self._served:
+            item = await self.item(path)
+            self._served[path] = {
+                str(r["kind"]): (str(r["name"]), bool(r.get("namespaced")))
+                for r in (item or {}).get("resources") or ()
+                if "/" not in str(r.get("name", "/"))
+            }
+        return self._served[path]
+
+    async def item(self, path: str) -> dict[str, Any] | None:
+        """One object; None when it is not there."""
+        try:
+            found: dict[str, Any] = msgspec.json.decode(await self._there.get(path), type=dict)
+        except NotFound:
+            return None
+        return found
+
+    async def _allowed(self, verb: str, group: str, plural: str, namespace: str) -> bool:
+        asked = (verb, group, plural, namespace)
+        if asked not in self._may:
+            attributes = {"verb": verb, "group": group, "resource": plural} | ({"namespace": namespace} if namespace else {})
+            body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
+            raw = await self._there.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
+            self._may[asked] = bool((msgspec.json.decode(raw, type=dict).get("status") or {}).get("allowed"))
+        return self._may[asked]
+
+
+def tracked_by(item: dict[str, Any]) -> str:
+    """The application that an object belongs to, by annotation or by label (util/argo/resource_tracking.go); empty for none."""
+    meta = item.get("metadata") or {}
+    tracking = str((meta.get("annotations") or {}).get(TRACKING, ""))
+    return tracking.partition(":")[0] or str((meta.get("labels") or {}).get(INSTANCE, ""))
+
+
+def instance_of(app: Application, home: str) -> str:
+    """How Argo CD calls an application in what it tracks: with its namespace where that is not Argo CD's own."""
+    return app.name if app.namespace == home else f"{app.namespace}_{app.name}"
+
+
+def words_of(error: KubeError) -> str:
+    """An error for people."""
+    return redact(str(error), 250)

@@ -1,0 +1,170 @@
+"""What failover and failback share: the plan, the label's move, and the one write that moves an application."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from recovery.act.ground import Ground, instance_of, words_of
+from recovery.act.operation import operation, plain, token_of
+from recovery.act.order import Doors, Order, read_app
+from recovery.decide.moving import STATEFUL, cluster_of, place_of, relabelled, target_of, unmovable
+from recovery.kube.client import APPLICATIONS, SECRETS
+from recovery.kube.errors import Conflict, KubeError, Unavailable
+from recovery.model.application import Application, Hold
+from recovery.model.connection import Cluster
+from recovery.model.decision import Outcome, Result
+from recovery.model.move import Move, MovePhase, Place
+from recovery.model.names import HOLD
+from recovery.model.situation import Dependent
+
+MOST = 500
+"""Moves that one recovery keeps."""
+AT_ONCE = 5
+"""Applications that are looked at in one moment."""
+_OVER = ("Succeeded", "Failed", "Error")
+
+
+async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
+    """Every application of the cluster that is meant: Planned or Refused, with its reason."""
+    situation, parameters = order.situation, order.step.parameters
+    source = cluster_of(situation)
+    target, _, _ = target_of(parameters.target_cluster, situation)
+    there = await doors.ways.to(target.server) if target else None
+    if target is None:
+        return ()
+    sets = relabelled(parameters.label, situation, target)[0] if parameters.label else ()
+    meant = [
+        dep
+        for dep in situation.dependents
+        if parameters.apps.selects(dep.app)
+        and (dep.app.destination.place.server == source.server or source.called(dep.app.destination.cluster))
+        and (not parameters.label or any((dep.app.namespace, dep.app.application_set) == (s.namespace, s.name) for s in sets))
+    ]
+    ground = Ground(target.name, there) if there is not None else None
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int, dep: Dependent) -> Move:
+        app = dep.app
+        to = place_of(target, app.destination.place)
+        move = Move(app.namespace, app.name, app.uid, app.destination.place, to, MovePhase.Planned, since=situation.now)
+        why = unmovable(dep, situation, target, stateful=parameters.allow_stateful, by_label=bool(parameters.label))
+        if number >= MOST:
+            why = f"one recovery moves {MOST} applications at most"
+        if not why and ground is None:
+            why = f"{target.name} cannot be looked into: its Secret is not among RECOVERY_CLUSTER_SECRETS"
+        if not why and ground is not None:
+            async with places:
+                why = await _unfit(app, ground, doors, stateful=parameters.allow_stateful)
+        return structs.replace(move, phase=MovePhase.Refused, reason=why[:300]) if why else move
+
+    return tuple(await asyncio.gather(*(one(number, dep) for number, dep in enumerate(meant))))
+
+
+async def _unfit(app: Application, ground: Ground, doors: Doors, *, stateful: bool) -> str:
+    """What looking into Argo CD's cache and into the target says against it."""
+    assert doors.argocd is not None  # noqa: S101 (fits has looked)
+    try:
+        fresh = await read_app(app, doors)
+        wanted = await doors.argocd.managed(app)
+        if fresh is None or not wanted:
+            return "Argo CD no longer knows what it consists of"
+        held = [f"{w.kind}/{w.name}" for w in wanted if w.kind in STATEFUL] + [
+            f"{w.kind}/{w.name} ({v})" for w in wanted for v in w.volumes
+        ]
+        if held and not stateful:
+            return f"it is stateful: {', '.join(held[:3])}; its data is not on {ground.name}, and allow_stateful is not set"
+        options = (fresh["spec"].get("syncPolicy") or {}).get("syncOptions") or ()
+        return await ground.refusal(app, wanted, options, instance_of(app, doors.home))
+    except KubeError as error:
+        return f"it cannot be looked into: {words_of(error)}"
+
+
+async def relabel(order: Order, doors: Doors, label: str, source: Cluster, target: Cluster) -> Outcome:
+    """The label to the new Secret first, then off the old one: in between a set generates the same names twice, and Argo CD
+    leaves those applications alone; the other way round it would delete them. Repeating it changes nothing."""
+    if not (source.secret and target.secret):
+        missing = ", ".join(c.name for c in (source, target) if not c.secret)
+        return Outcome(Result.Failed, "NoSecret", f"the Secret of {missing} is not among RECOVERY_CLUSTER_SECRETS")
+    labels = {**(source.labels or {}), **(target.labels or {})}
+    value = labels.get(label, "")
+    hold = {
+        "recovery": order.recovery.name if order.recovery else "",
+        "label": label,
+        "value": value,
+        "from": source.name,
+        "to": target.name,
+    }
+    note = msgspec.json.encode(hold).decode()
+    await doors.kube.patch(SECRETS, doors.home, target.secret, {"metadata": {"labels": {label: value}, "annotations": {HOLD: note}}})
+    await doors.kube.patch(SECRETS, doors.home, source.secret, {"metadata": {"labels": {label: None}, "annotations": {HOLD: note}}})
+    doors.ways.forget()
+    return Outcome(Result.Sent, "LabelMoved", f"label {label}={value} moved from {source.name} to {target.name}")
+
+
+async def send(order: Order, doors: Doors, moves: tuple[Move, ...], phase: MovePhase, *, by_label: bool) -> tuple[Move, ...] | None:
+    """Write to every application whose turn it is and that does not show our write yet; None when one changed meanwhile.
+
+    One patch an application: destination, hold and a full sync together, fenced by the version it was read with. A crash
+    leaves it done or not done; done is seen by the operation's token, and not repeated.
+    """
+    apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
+    changed, again = [], False
+    for move in moves:
+        app = apps.get(move.uid)
+        if move.phase is phase and app is not None:
+            try:
+                if not await _send_one(order, doors, app, move, by_label=by_label):
+                    again = True
+            except Conflict:
+                again = True
+            except Unavailable:
+                raise  # nobody knows: the whole step is looked at again
+            except KubeError as error:
+                away = MovePhase.Failed if phase is MovePhase.Returning else MovePhase.Refused
+                move = structs.replace(move, phase=away, reason=f"not moved: {words_of(error)}")
+        changed.append(move)
+    return None if again else tuple(changed)
+
+
+async def _send_one(order: Order, doors: Doors, app: Application, move: Move, *, by_label: bool) -> bool:
+    """Whether its write is there now; False to look again."""
+    fresh = await read_app(app, doors)
+    if fresh is None:
+        return True  # gone: seen with the next look
+    home = move.phase is MovePhase.Returning
+    state = (fresh.get("status") or {}).get("operationState") or {}
+    if order.token in (token_of(fresh.get("operation")), token_of(state.get("operation"))):
+        return True
+    where, want = _place(fresh), move.origin if home else move.target
+    if by_label and where != want:
+        return True  # the ApplicationSet has not written it yet: asked again when it has
+    if not by_label and where not in (move.origin, move.target):
+        return True  # somebody took it elsewhere: seen with the next look
+    if fresh.get("operation") or (state.get("phase") and state["phase"] not in _OVER):
+        return False
+    body: dict[str, Any] = {
+        "metadata": {"resourceVersion": fresh["metadata"]["resourceVersion"]},
+        "operation": operation(order.token, plain(fresh, app.revisions), (fresh["spec"].get("syncPolicy") or {}).get("retry")),
+        "status": {"operationState": None},
+    }
+    if not by_label:
+        note = None if home else _hold(order, app, move)
+        body["metadata"]["annotations"] = {HOLD: note}
+        body["spec"] = {"destination": {"server": want.server or None, "name": want.name or None}}
+    await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body)
+    return True
+
+
+def _place(fresh: dict[str, Any]) -> Place:
+    where = fresh["spec"].get("destination") or {}
+    return Place(where.get("server") or "", where.get("name") or "")
+
+
+def _hold(order: Order, app: Application, move: Move) -> str:
+    name = order.recovery.name if order.recovery else ""
+    hold = Hold(recovery=name, uid=app.uid, since=order.situation.now, origin=move.origin, target=move.target)
+    return msgspec.json.encode(hold).decode()

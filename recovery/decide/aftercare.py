@@ -1,0 +1,235 @@
+"""What is still owed when a repository or a cluster is well again, before its recovery may end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from msgspec import Struct, structs
+
+from recovery.decide import telling
+from recovery.decide.attempt import called, suppress, undertake
+from recovery.decide.fingerprint import fingerprint
+from recovery.decide.guards import Asked, refusal
+from recovery.decide.moving import cluster_of, homeward
+from recovery.model.action import Judgement, Progress, Traits
+from recovery.model.application import Application, Sync
+from recovery.model.connection import Cluster, Repository
+from recovery.model.decision import Decision, Kind
+from recovery.model.duration import Duration
+from recovery.model.move import MovePhase
+from recovery.model.policy import Policy, Step, Written
+from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
+from recovery.model.situation import Situation
+
+AT_ONCE = 5
+"""Applications refreshed in one go when their repository is back; the next ones after PAUSE."""
+PAUSE = timedelta(seconds=3)
+_EXEMPT = frozenset({"approval", "budget"})
+
+
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class Failback(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a failover ends."""
+
+    stay: bool = False
+    """The new place becomes home: nothing moves, what is owed is forgiven."""
+
+
+def affected(situation: Situation) -> tuple[Application, ...]:
+    """Applications that could not be compared for want of their repository, and have not been since."""
+    unsure = ("ComparisonError", "UnknownError")
+    return tuple(
+        dep.app for dep in situation.dependents if dep.app.sync is Sync.Unknown or any(c.type in unsure for c in dep.app.conditions)
+    )
+
+
+def _refreshed(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+    """In handfuls, with a pause between them; done when all that were affected have been asked for."""
+    if not record.sent:
+        return Judgement(Progress.Again)
+    asked = set(record.targets)
+    left = [app for app in affected(situation) if str(app.key) not in asked]
+    if not left:
+        return Judgement(Progress.Succeeded, "Refreshed", f"refreshed {len(asked)} applications")
+    waited = situation.now - (record.claimed_at or record.started_at)
+    if waited < PAUSE:
+        return Judgement(Progress.Running, message=f"{len(left)} applications are still to be refreshed", soon=PAUSE - waited)
+    return Judgement(Progress.Next, stage=f"after {len(asked)}")
+
+
+REFRESH_APPLICATIONS = Traits(
+    name="refresh_applications",
+    parameters=Nothing,
+    settle=timedelta(minutes=10),
+    judge=_refreshed,
+    lasting=True,
+    exempt=_EXEMPT,
+    applies_to=frozenset({"repository"}),
+)
+
+
+def _listed(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+    return Judgement(Progress.Succeeded, "Listed", record.message) if record.sent else Judgement(Progress.Again)
+
+
+LIST_LEFTOVERS = Traits(
+    name="list_leftovers",
+    parameters=Nothing,
+    settle=timedelta(minutes=2),
+    judge=_listed,
+    lasting=True,
+    exempt=_EXEMPT,
+    applies_to=frozenset({"cluster"}),
+)
+
+
+def _returned(record: StepRecord, step: Step, situation: Situation) -> Judgement:
+    recovery = situation.recovery
+    if recovery is None:
+        return Judgement(Progress.Failed, "NoRecovery", "its recovery is gone")
+    if step.parameters.stay:
+        return Judgement(Progress.Succeeded, "Stayed", record.message) if record.sent else Judgement(Progress.Again)
+    return homeward(record, recovery, situation)
+
+
+FAILBACK = Traits(
+    name="failback",
+    parameters=Failback,
+    settle=timedelta(minutes=30),
+    judge=_returned,
+    lasting=True,
+    destructive=True,
+    exempt=_EXEMPT,
+    applies_to=frozenset({"cluster"}),
+)
+
+
+def _cleaned(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+    return Judgement(Progress.Succeeded, "CleanedUp", record.message) if record.sent else Judgement(Progress.Again)
+
+
+CLEANUP = Traits(
+    name="cleanup",
+    parameters=Nothing,
+    settle=timedelta(minutes=5),
+    judge=_cleaned,
+    lasting=True,
+    destructive=True,
+    exempt=_EXEMPT,
+    applies_to=frozenset({"cluster"}),
+)
+
+
+def aftercare(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
+    """The next thing that is owed; None when the recovery may end."""
+    match situation.about:
+        case Repository():
+            return _refresh(situation, policy, recovery)
+        case Cluster() if recovery.moves:
+            return _homecoming(situation, policy, recovery)
+        case _:
+            return None
+
+
+def _refresh(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
+    done = any(s.action == REFRESH_APPLICATIONS.name and s.started_at >= (recovery.well_since or s.started_at) for s in recovery.steps)
+    if done or not affected(situation):
+        return None
+    step = Step(REFRESH_APPLICATIONS, Nothing(), Written(REFRESH_APPLICATIONS.name))
+    if refusal(Asked(situation, policy, step, recovery)):
+        return None  # Argo CD looks again by itself within minutes
+    return undertake(situation, policy, recovery, step)
+
+
+def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
+    """Its applications run elsewhere and, most likely, here as well: people decide, or the policy did."""
+    listed = _since(recovery, LIST_LEFTOVERS.name)
+    wishes = {w.what for w in recovery.wishes if w.what not in _granted(recovery)}
+    if "cleanup" in wishes and listed:
+        return _begin(situation, policy, recovery, CLEANUP, Nothing(), {})
+    if not recovery.owed:
+        if listed and listed.started_at >= _ended(recovery, FAILBACK.name):
+            return None
+        return (
+            _begin(situation, policy, recovery, LIST_LEFTOVERS, Nothing(), {})
+            if _ended(recovery, FAILBACK.name) != recovery.opened_at
+            else None
+        )
+    if listed is None:
+        return _begin(situation, policy, recovery, LIST_LEFTOVERS, Nothing(), {})
+    if "stay" in wishes:
+        return _begin(situation, policy, recovery, FAILBACK, Failback(stay=True), {"stay": True})
+    if "failback" in wishes or _in_time(situation, policy, recovery):
+        away = tuple(structs.replace(m, phase=MovePhase.Moved) if m.phase is MovePhase.Failed else m for m in recovery.moves)
+        return _begin(situation, policy, structs.replace(recovery, moves=away), FAILBACK, Failback(), {})
+    return _split_brain(situation, policy, recovery)
+
+
+def _begin(situation: Situation, policy: Policy, recovery: Recovery, traits: Traits, parameters: Any, written: dict[str, Any]) -> Decision:
+    step = Step(traits, parameters, Written(traits.name, written))
+    if no := refusal(Asked(situation, policy, step, recovery)):
+        return suppress(situation, policy, recovery, no)
+    return undertake(situation, policy, recovery, step)
+
+
+def _since(recovery: Recovery, action: str) -> StepRecord | None:
+    """The newest such step of this return."""
+    steps = [s for s in recovery.steps if s.action == action and recovery.well_since and s.started_at >= recovery.well_since]
+    return steps[-1] if steps else None
+
+
+def _ended(recovery: Recovery, action: str) -> Any:
+    ends = [s.ended_at for s in recovery.steps if s.action == action and s.ended_at]
+    return max(ends, default=recovery.opened_at)
+
+
+def _granted(recovery: Recovery) -> set[str]:
+    """What was asked for, and has been begun since."""
+    done = set()
+    for wish in recovery.wishes:
+        action = {"failback": FAILBACK.name, "stay": FAILBACK.name, "cleanup": CLEANUP.name}.get(wish.what, "")
+        newest = max(w.at for w in recovery.wishes if w.what == wish.what)
+        if any(s.action == action and s.started_at >= newest for s in recovery.steps):
+            done.add(wish.what)
+    return done
+
+
+def failover_step(policy: Policy) -> Step | None:
+    """The policy's failover, if it has one."""
+    return next((step for step in policy.actions if step.traits.name == "failover"), None)
+
+
+def _in_time(situation: Situation, policy: Policy, recovery: Recovery) -> bool:
+    """failback: auto, and the old cluster has been well for long enough."""
+    step = failover_step(policy)
+    if step is None or step.parameters.failback.value != "auto" or recovery.well_since is None:
+        return False
+    if any(s.action == FAILBACK.name and s.started_at >= recovery.well_since for s in recovery.steps):
+        return False  # tried once in this return; what is left is a person's
+    return bool(situation.now - recovery.well_since >= step.parameters.failback_after)
+
+
+def _split_brain(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
+    cluster = cluster_of(situation)
+    step = failover_step(policy)
+    by_itself: Duration | None = step.parameters.failback_after if step and step.parameters.failback.value == "auto" else None
+    due = recovery.well_since + by_itself if by_itself and recovery.well_since else None
+    left = sum(len(m.leftovers) for m in recovery.moves)
+    how = (
+        f"they go home at {due:%H:%M:%S} UTC if it stays well"
+        if due
+        else f"`recovery failback {recovery.name}` brings them home, --stay leaves them"
+    )
+    copies = f"{left} of their resources are live on both (split brain)" if left else "none of their resources was found on both"
+    message = f"{cluster.name} is back, and {len(recovery.owed)} applications still run elsewhere; {copies}; {how}"
+    changed = recovery.reason != "SplitBrain"
+    recovery = structs.replace(
+        recovery, phase=RecoveryPhase.Stalled, reason="SplitBrain", message=message, fingerprint=fingerprint(situation.about)
+    )
+    if changed:
+        recovery = called(recovery, telling.split_brain(situation, recovery, message, policy.channels))
+    return Decision(Kind.Stall, policy.name, "SplitBrain", message, due, recovery=recovery)

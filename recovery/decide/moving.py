@@ -1,0 +1,330 @@
+"""Moving applications to another cluster and home again: where to, which may go, how far each has come, who is next."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+
+from msgspec import structs
+
+from recovery.decide.connections import healthy
+from recovery.model.action import Judgement, Progress
+from recovery.model.application import Application, ApplicationSet, Destination, Health, Permitted, Phase, Project, Sync
+from recovery.model.connection import Cluster
+from recovery.model.duration import spell
+from recovery.model.move import Move, MovePhase, Place
+from recovery.model.names import FAILOVER_TO
+from recovery.model.recovery import Recovery, StepRecord
+from recovery.model.situation import Dependent, Situation
+from recovery.model.stamps import aware
+
+AT_ONCE = 3
+"""Applications on their way at one moment."""
+FAILURES = 2
+"""After so many that did not get well, no further one is moved."""
+WITHIN = timedelta(minutes=10)
+"""An application that is not Healthy at its new place by then has failed there."""
+REVERTED_WITHIN = timedelta(seconds=20)
+"""For so long the destination may still show as it was before."""
+GENERATED_WITHIN = timedelta(minutes=2)
+"""An ApplicationSet writes a new destination within seconds of the label's move (seen on 3.2: one)."""
+SOON = timedelta(seconds=2)
+STATEFUL = ("StatefulSet", "PersistentVolumeClaim", "PersistentVolume")
+
+
+def cluster_of(situation: Situation) -> Cluster:
+    """The cluster it is about; TypeError when it is about something else."""
+    if not isinstance(situation.about, Cluster):
+        raise TypeError(f"{situation.about.key} is no cluster")
+    return situation.about
+
+
+def target_of(wanted: str, situation: Situation) -> tuple[Cluster | None, str, str]:
+    """Where its applications go: the cluster, or None with a reason code and words. The Secret's label is stronger."""
+    source = cluster_of(situation)
+    word = (source.labels or {}).get(FAILOVER_TO) or wanted
+    if not word:
+        return None, "NoTarget", f"neither target_cluster nor the label {FAILOVER_TO} on its Secret says where to"
+    named = [c for c in situation.clusters if c.called(word)]
+    if not named:
+        known = ", ".join(sorted(c.name for c in situation.clusters)) or "none"
+        return None, "UnknownTarget", f"Argo CD knows no cluster {word!r}; it knows {known}"
+    if named[0].server == source.server:
+        return None, "TargetIsSource", f"{word!r} is the very cluster that is down"
+    if named[0].trouble:
+        return None, "TargetTroubled", f"{word!r}: {named[0].trouble}"
+    well, words = healthy(named[0], situation.now)
+    if not well:
+        return None, "TargetNotHealthy", f"{named[0].name} is not proven healthy: {words}"
+    return named[0], "", words
+
+
+def permitted(project: Project | None, destination: Destination, cluster: Cluster) -> bool:
+    """May a project's applications go there? As argo-cd's AppProject.isDestinationMatched; no project known: no."""
+    if project is None:
+        return False
+    found = False
+    for item in project.destinations:
+        by_name, by_server = _glob(item.name, cluster.name), _glob(item.server, cluster.server)
+        namespace = _glob(item.namespace, destination.namespace)
+        if (by_name or by_server) and namespace:
+            found = True
+        elif _denied(item, by_name=by_name, by_server=by_server, namespace=namespace):
+            return False
+    return found
+
+
+def _denied(item: Permitted, *, by_name: bool, by_server: bool, namespace: bool) -> bool:
+    if not by_name and _denies(item.name):
+        return True
+    if not by_server and _denies(item.server) and namespace:
+        return True
+    return not namespace and _denies(item.namespace) and by_server
+
+
+def _denies(pattern: str) -> bool:
+    return pattern.startswith("!")
+
+
+def _glob(pattern: str, value: str) -> bool:
+    if _denies(pattern):
+        return not fnmatchcase(value, pattern[1:])
+    return bool(pattern) and fnmatchcase(value, pattern)
+
+
+def unmovable(dep: Dependent, situation: Situation, target: Cluster, *, stateful: bool, by_label: bool = False) -> str:
+    """Why this application stays where it is, as far as can be known without looking; empty when nothing speaks against it."""
+    app = dep.app
+    for why in (_barred(dep, situation), _owned(dep) if not by_label else "", _busy(app)):
+        if why:
+            return why
+    if not permitted(dep.project, app.destination, target):
+        return f"project {app.project} does not permit {target.name} with namespace {app.destination.namespace or '(none)'}"
+    kinds = app.kinds or dep.sight.kinds
+    if not kinds:
+        return "what it consists of was never seen, so nobody knows whether it holds data"
+    if not stateful and (held := [kind for kind in kinds if kind in STATEFUL]):
+        return f"it is stateful ({', '.join(held)}), and allow_stateful is not set: its data is not on {target.name}"
+    return ""
+
+
+def _barred(dep: Dependent, situation: Situation) -> str:
+    app, project = dep.app, dep.project
+    for where, value in ((f"application {app.key}", app.mark("paused")), ("its project", project.mark("paused") if project else "")):
+        until = aware(value)
+        if value.strip().lower() not in ("", "false", "no") and not (until is not None and situation.now >= until):
+            return f"{where} is annotated recovery.gitops.dev/paused: {value[:100]}"
+    for where, value in ((f"application {app.key}", app.mark("mode")), ("its project", project.mark("mode") if project else "")):
+        if value and value != "act":
+            return f"{where} is annotated recovery.gitops.dev/mode: {value[:40]}"
+    if app.deleting:
+        return "it is being deleted"
+    if app.control_plane:
+        return "it deploys Argo CD or this controller"
+    if app.hold or app.unreadable:
+        return "it is held back already (annotation recovery.gitops.dev/hold)"
+    if not app.auto_sync and app.mark("sync") != "allowed":
+        return "auto-sync is off: a manual sync policy is a release gate; the annotation recovery.gitops.dev/sync: allowed lets it go"
+    return ""
+
+
+def _owned(dep: Dependent) -> str:
+    app, owner, parent = dep.app, dep.application_set, dep.parent
+    if app.application_set and (owner is None or not owner.leaves_destination):
+        return f"ApplicationSet {app.application_set} would write its destination back; strategy cluster-label moves such fleets"
+    if app.parent and (parent is None or (parent.auto_sync and parent.self_heal)):
+        return f"its parent application {app.parent} would write its destination back (selfHeal)"
+    return ""
+
+
+def _busy(app: Application) -> str:
+    operation = app.operation
+    if app.requested or (operation and not operation.phase.over):
+        by = (operation.username if operation else "") or "Argo CD"
+        return f"an operation by {by} is under way: {operation.message[:120] if operation else 'asked for'}"
+    return ""
+
+
+def relabelled(label: str, situation: Situation, target: Cluster) -> tuple[tuple[ApplicationSet, ...], str]:
+    """The ApplicationSets that a label's move would take along, and why it must not be moved (empty: it may).
+
+    While both Secrets carry the label, a set generates the same names twice and Argo CD leaves those applications alone; it
+    deletes what it generates no more (applicationset/controllers/applicationset_controller.go:Reconcile, seen on 3.2). So the
+    names must not depend on the cluster, or the set must not delete.
+    """
+    source = cluster_of(situation)
+    value = (source.labels or {}).get(label)
+    if value is None:
+        return (), f"the Secret of {source.name} carries no label {label}"
+    if (target.labels or {}).get(label) == value:
+        return (
+            (),
+            f"the Secret of {target.name} carries {label}={value} already: its applications are generated twice, or not by this label",
+        )
+    after = {**(target.labels or {}), label: value}
+    without = {k: v for k, v in (source.labels or {}).items() if k != label}
+    taken = []
+    for each in situation.application_sets:
+        for wanted in each.selectors:
+            before = _carries(source, wanted)
+            if not (before or _carries(target, wanted)) or (before and all(without.get(k) == v for k, v in wanted.items())):
+                continue  # it selects neither, or does not ask for this label
+            if why := _would_lose(each, before=before, after=all(after.get(k) == v for k, v in wanted.items()), target=target):
+                return (), f"ApplicationSet {each.name} {why}"
+            taken.append(each)
+    if not taken:
+        return (), f"no ApplicationSet selects clusters by {label}"
+    return tuple(taken), ""
+
+
+def _would_lose(each: ApplicationSet, *, before: bool, after: bool, target: Cluster) -> str:
+    """Why an application of this set would be deleted, or not move; empty when all of them go along."""
+    if not before or not after:
+        return f"would not generate the same applications afterwards: {target.name} and the old cluster differ in other labels it asks for"
+    if each.deletes and not _stable(each.template_name):
+        return f"names its applications {each.template_name!r}: another cluster, other names, and it deletes the old ones"
+    return "" if each.updates else "does not update its applications (applicationsSync), so nothing would move"
+
+
+def _carries(cluster: Cluster, wanted: dict[str, str]) -> bool:
+    labels = cluster.labels or {}
+    return bool(wanted) and all(labels.get(k) == v for k, v in wanted.items())
+
+
+def _stable(template: str) -> bool:
+    """Does nothing in this name come from the cluster?"""
+    inside = [part.split("}}", 1)[0] for part in template.split("{{")[1:]]
+    return not any(word in part for part in inside for word in ("name", "server", "metadata", "values", "project"))
+
+
+def progressed(recovery: Recovery, record: StepRecord, situation: Situation) -> tuple[Move, ...]:
+    """Every move as the applications show it now."""
+    apps = {dep.app.uid: dep.app for dep in situation.dependents}
+    return tuple(_progressed(move, apps.get(move.uid), recovery.token(record), situation.now) for move in recovery.moves)
+
+
+def _progressed(move: Move, app: Application | None, token: str, now: datetime) -> Move:
+    if move.phase not in (MovePhase.Moving, MovePhase.Returning):
+        return move
+    home = move.phase is MovePhase.Returning
+    arrived, where = (MovePhase.Home, move.origin) if home else (MovePhase.Moved, move.target)
+    began = move.since or now
+    if app is None:
+        return structs.replace(move, phase=MovePhase.Home if home else MovePhase.Failed, reason="the application is gone", since=now)
+    if app.destination.place != where:
+        if now - began < (REVERTED_WITHIN if app.hold else GENERATED_WITHIN):
+            return move
+        return structs.replace(
+            move,
+            phase=MovePhase.Failed,
+            reason=f"its destination is {app.destination.cluster}, not {where}: somebody wrote it back",
+            since=now,
+        )
+    operation = app.operation
+    mine = operation is not None and operation.recovery == token
+    if operation and mine and operation.phase in (Phase.Failed, Phase.Error):
+        detail = "; ".join(operation.failures) or operation.message
+        return structs.replace(move, phase=MovePhase.Failed, reason=f"its sync there {operation.phase.value}: {detail[:300]}", since=now)
+    done = operation.finished_at if operation and mine and operation.phase is Phase.Succeeded and app.requested is None else None
+    compared = done is not None and app.reconciled_at is not None and app.reconciled_at > done
+    if compared and app.sync is Sync.Synced and app.health is Health.Healthy and app.resources:
+        return structs.replace(move, phase=arrived, reason="", since=now)
+    if now - began > WITHIN:
+        how = f"{app.sync.value} and {app.health.value}"
+        return structs.replace(
+            move, phase=MovePhase.Failed, reason=f"not Healthy at {where} within {spell(WITHIN)}: it is {how}", since=now
+        )
+    return move
+
+
+def unsent(moves: tuple[Move, ...], phase: MovePhase, record: StepRecord, situation: Situation) -> bool:
+    """Is one at its new place by somebody else's hand (an ApplicationSet's), and its sync still to be asked for?"""
+    apps = {dep.app.uid: dep.app for dep in situation.dependents}
+    token = situation.recovery.token(record) if situation.recovery else ""
+    for move in moves:
+        app = apps.get(move.uid)
+        if (
+            move.phase is phase
+            and app is not None
+            and app.destination.place == (move.origin if phase is MovePhase.Returning else move.target)
+        ):
+            ours = any(o is not None and o.recovery == token for o in (app.operation, app.requested))
+            if not ours and not app.operating:
+                return True
+    return False
+
+
+def next_wave(moves: tuple[Move, ...], from_phase: MovePhase, to_phase: MovePhase, now: datetime) -> tuple[Move, ...]:
+    """With as many more on their way as may be at one moment."""
+    places = AT_ONCE - sum(move.phase is to_phase for move in moves)
+    changed = []
+    for move in moves:
+        if move.phase is from_phase and places > 0:
+            places -= 1
+            changed.append(structs.replace(move, phase=to_phase, since=now, reason=""))
+        else:
+            changed.append(move)
+    return tuple(changed)
+
+
+def counted(moves: tuple[Move, ...], *phases: MovePhase) -> int:
+    """How many are there."""
+    return sum(move.phase in phases for move in moves)
+
+
+def summary(moves: tuple[Move, ...]) -> str:
+    """``2 moved, 1 on its way, 1 refused``."""
+    words = {
+        MovePhase.Moved: "moved",
+        MovePhase.Moving: "on their way",
+        MovePhase.Planned: "to go",
+        MovePhase.Failed: "failed",
+        MovePhase.Refused: "stay",
+        MovePhase.Returning: "on their way home",
+        MovePhase.Home: "home again",
+        MovePhase.Stayed: "stay for good",
+    }
+    return ", ".join(f"{n} {words[phase]}" for phase in words if (n := counted(moves, phase))) or "none"
+
+
+def stopped(moves: tuple[Move, ...], why: str) -> tuple[Move, ...]:
+    """What was still to go stays, and why."""
+    return tuple(structs.replace(m, phase=MovePhase.Refused, reason=why) if m.phase is MovePhase.Planned else m for m in moves)
+
+
+def stage_after(stage: str) -> str:
+    """``move 1``, ``move 2`` ..."""
+    number = stage.rpartition(" ")[2]
+    return f"move {int(number) + 1 if number.isdecimal() else 1}"
+
+
+def homeward(record: StepRecord, recovery: Recovery, situation: Situation) -> Judgement:
+    """How far a failback has come. It goes on only while its cluster is seen well: three at a time, home before the next."""
+    moves = progressed(recovery, record, situation)
+    failed = counted(moves, MovePhase.Failed)
+    away = counted(moves, MovePhase.Moved)
+    busy = counted(moves, MovePhase.Returning)
+    if not record.sent and record.stage:
+        return Judgement(Progress.Again, moves=moves)
+    if record.stage and unsent(moves, MovePhase.Returning, record, situation):
+        return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)
+    well, words = healthy(cluster_of(situation), situation.now)
+    if away and failed < FAILURES and busy < AT_ONCE:
+        if well:
+            return Judgement(
+                Progress.Next, stage=stage_after(record.stage), moves=next_wave(moves, MovePhase.Moved, MovePhase.Returning, situation.now)
+            )
+        if not busy:
+            return Judgement(
+                Progress.Running, message=f"waits: {cluster_of(situation).name} is not seen well: {words}", soon=SOON, moves=moves
+            )
+    if busy:
+        return Judgement(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
+    if failed or away:
+        return Judgement(Progress.Failed, "NotAllHome", summary(moves), moves=moves)
+    return Judgement(Progress.Succeeded, "Home", summary(moves), moves=moves)
+
+
+def place_of(cluster: Cluster, like: Place) -> Place:
+    """The same cluster written the way the other one was: by name or by server."""
+    return Place(name=cluster.name) if like.name and not like.server else Place(server=cluster.server)

@@ -1,0 +1,118 @@
+"""What an error text says about a repository or a cluster: the first line of the table that matches."""
+
+from __future__ import annotations
+
+import re
+
+from recovery.model.connection import Verdict
+
+# Texts of go-git, git, Go's net and TLS and the Kubernetes API server, as they pass through Argo CD 3.2.
+_TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
+    # What is about ourselves, or about Argo CD, is no evidence on anything else.
+    (
+        Verdict.no_evidence,
+        (
+            "invalid session",
+            "no session information",
+            "token (is expired|has been revoked|signature)",
+            r"^permission denied\b",
+            ": permission denied$",
+            "NOAUTH",
+            "WRONGPASS",
+            r"\bredis\b",
+            "not found as part of application",
+            "error getting app resources",
+            "code = Unavailable .*:8081",
+        ),
+    ),
+    (Verdict.rate_limited, (r"\b429\b", "rate.?limit", "too many requests")),
+    (Verdict.dns, ("no such host", "server misbehaving", "Could not resolve host", "name resolution", "Name or service not known")),
+    (
+        Verdict.tls,
+        (
+            "x509:",
+            "tls: ",
+            "TLS handshake",
+            "certificate (verify|has expired|signed by)",
+            "CERTIFICATE_VERIFY_FAILED",
+            "knownhosts: key",
+            "server gave HTTP response to HTTPS",
+        ),
+    ),
+    (
+        Verdict.credentials_refused,
+        (
+            "asked for the client to provide credentials",
+            r"\bUnauthorized\b",
+            r"\b401\b",
+            "authentication (required|failed)",
+            "authorization failed",
+            r"Permission denied \(publickey",
+            "unable to authenticate",
+            "could not read (Username|Password)",
+            "invalid (username|credentials)",
+            "Access denied",
+            "repository not found",
+            "status code: 403",
+            "bad credentials",
+        ),
+    ),
+    (
+        Verdict.api_partial,
+        (
+            "is forbidden: User",
+            "cannot list",
+            "conversion webhook",
+            "failed to load initial state of resource",
+            "server is currently unable to handle",
+            "could not find the requested resource",
+        ),
+    ),
+    (
+        Verdict.unreachable,
+        (
+            "connection (refused|reset|closed)",
+            "connect: ",
+            "no route to host",
+            "network is unreachable",
+            "i/o timeout",
+            "deadline exceeded",
+            r"Client\.Timeout",
+            "timed? ?out",
+            "no answer",
+            r"\bEOF\b",
+            "broken pipe",
+            r"status code: 5\d\d",
+            r"\b50[234]\b",
+            "dial tcp",
+            "Cannot connect to host",
+        ),
+    ),
+)
+_COMPILED = tuple((verdict, re.compile("|".join(patterns), re.IGNORECASE)) for verdict, patterns in _TABLE)
+_THERE = re.compile(r"remote repository is empty|reference not found|couldn't find remote ref|\" not found|NotFound", re.IGNORECASE)
+_GIT = re.compile(
+    r"failed to list refs|ls-remote|authentication required|authorization failed|repository not found|git fetch|Failed to fetch|ssh: "
+    r"|knownhosts|unexpected requesting|index\.yaml|failed to get index",
+    re.IGNORECASE,
+)
+_CLUSTER = re.compile(r"failed to get cluster (info|version) for|failed to sync cluster|error synchronizing cache state", re.IGNORECASE)
+
+
+def verdict_of(message: str) -> Verdict:
+    """The verdict an error text stands for; a text nobody knows is no evidence."""
+    for verdict, pattern in _COMPILED:
+        if pattern.search(message):
+            return verdict
+    # It answered, and what it said is about one object: it is there.
+    return Verdict.reachable if _THERE.search(message) else Verdict.no_evidence
+
+
+def about_git(message: str) -> bool:
+    """Does an application's condition speak of its repository (and not of rendering, or of its cluster)?"""
+    return _GIT.search(message) is not None and _CLUSTER.search(message) is None
+
+
+def about_cluster(message: str) -> bool:
+    """Does an application's condition speak of its cluster?"""
+    return _CLUSTER.search(message) is not None

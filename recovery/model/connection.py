@@ -1,0 +1,143 @@
+"""What Argo CD has to reach: repositories and clusters, and who says what about them."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from enum import Enum
+
+from msgspec import Struct
+
+from recovery.model.names import Key
+
+FRESH = timedelta(seconds=60)
+"""A verdict older than this says nothing about now."""
+IN_CLUSTER = "in-cluster"
+IN_CLUSTER_SERVER = "https://kubernetes.default.svc"
+"""The cluster Argo CD itself runs in (argo-cd common.KubernetesInternalAPIServerAddr)."""
+
+
+class Connection(Enum):
+    """``connection_state`` of a repository or a cluster, in Argo CD's words."""
+
+    Failed = "Failed"
+    Unknown = "Unknown"
+    Successful = "Successful"
+
+
+class Verdict(Enum):
+    """What one look at a repository or a cluster found."""
+
+    reachable = "reachable"
+    unreachable = "unreachable"
+    credentials_refused = "credentials refused"
+    tls = "TLS"
+    dns = "DNS"
+    rate_limited = "rate limited"
+    api_partial = "API partial"
+    no_evidence = "no evidence"
+
+
+class Witness(Enum):
+    """Who looked. Two different ones that look live make a corroboration; Argo CD's cached state never votes."""
+
+    live_read = "Argo CD's live read"
+    connect = "our own connect"
+    list_refs = "Argo CD's ls-remote"
+    request = "our own request"
+    applications = "its applications' conditions"
+    word = "Argo CD's list"
+
+
+class Evidence(Struct, frozen=True, gc=False):
+    """One look: by whom, when (UTC), and what it found; the message is cut at 300 characters and free of credentials."""
+
+    by: Witness
+    verdict: Verdict
+    at: datetime
+    message: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.by.value}: {self.verdict.value}" + (f" ({self.message})" if self.message else "")
+
+
+class Repository(Struct, frozen=True, kw_only=True):
+    """A place Argo CD reads from. Its URL holds no credentials; one that has some in it cannot be asked for by it."""
+
+    url: str
+    project: str = ""
+    """Of a project-scoped repository: the same URL may stand in several projects, with different credentials."""
+    type: str = "git"
+    registered: bool = False
+    """Argo CD's API lists it."""
+    evidence: tuple[Evidence, ...] = ()
+    """The newest of each witness."""
+    applications: int = 0
+    """How many depend on it."""
+    good_at: datetime | None = None
+    """When it was last seen reachable."""
+    trouble: str = ""
+    """What is wrong with how it is configured."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.url}#{self.project}" if self.project else self.url
+
+    @property
+    def key(self) -> Key:
+        """What the queue calls it."""
+        return Key("repository", "", self.name)
+
+    @property
+    def uid(self) -> str:
+        """Repositories have none of their own: what is the same URL is the same repository."""
+        return f"repository-{_digest(self.name)}"
+
+
+class Cluster(Struct, frozen=True, kw_only=True):
+    """A place Argo CD deploys to."""
+
+    server: str
+    name: str
+    """Unique: two that Argo CD lists under one name are called by their servers."""
+    labels: dict[str, str] | None = None
+    marks: dict[str, str] | None = None
+    """Annotations of its Secret under recovery.gitops.dev/."""
+    secret: str = ""
+    """Its Secret in Argo CD's namespace, where we may read it."""
+    evidence: tuple[Evidence, ...] = ()
+    """The newest of each witness."""
+    applications: int = 0
+    """How many run on it."""
+    good_at: datetime | None = None
+    """When it was last seen reachable."""
+    trouble: str = ""
+    """What is wrong with how it is configured."""
+
+    @property
+    def key(self) -> Key:
+        """What the queue calls it."""
+        return Key("cluster", "", self.name)
+
+    @property
+    def uid(self) -> str:
+        """Clusters have none of their own: what is the same server is the same cluster."""
+        return f"cluster-{_digest(self.server)}"
+
+    @property
+    def in_cluster(self) -> bool:
+        """Argo CD itself runs there."""
+        return self.server == IN_CLUSTER_SERVER
+
+    def mark(self, name: str) -> str:
+        """The annotation ``recovery.gitops.dev/<name>`` of its Secret, or empty."""
+        return (self.marks or {}).get(f"recovery.gitops.dev/{name}", "")
+
+    def called(self, word: str) -> bool:
+        """Is this cluster meant: by its name or its server?"""
+        return word in (self.name, self.server)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,74 @@
+"""An application that is moved to another cluster, and home again: what a failover owes, one entry an application."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+from msgspec import Struct
+
+
+class MovePhase(Enum):
+    """How far it has come."""
+
+    Planned = "Planned"
+    """May go; has not been touched."""
+    Refused = "Refused"
+    """Stays where it is, and why."""
+    Moving = "Moving"
+    """Its destination is changed, its sync is asked for."""
+    Moved = "Moved"
+    """Healthy at its new place; owed back."""
+    Failed = "Failed"
+    """It did not get Healthy at its new place; owed back all the same."""
+    Returning = "Returning"
+    """On its way home."""
+    Home = "Home"
+    """Where it came from, and Healthy there."""
+    Stayed = "Stayed"
+    """A person decided that its new place is its place."""
+
+    @property
+    def owed(self) -> bool:
+        """Is it away from home?"""
+        return self in (MovePhase.Moving, MovePhase.Moved, MovePhase.Failed, MovePhase.Returning)
+
+
+class Place(Struct, frozen=True, omit_defaults=True):
+    """``spec.destination`` without its namespace: by name or by server, as it was written."""
+
+    server: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.name or self.server
+
+
+class Move(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One application's move."""
+
+    namespace: str
+    name: str
+    uid: str
+    origin: Place
+    target: Place
+    phase: MovePhase
+    reason: str = ""
+    """Of a refusal or a failure, in words."""
+    since: datetime | None = None
+    leftovers: tuple[str, ...] = ()
+    """What stayed behind, as ``cluster: group/version/plural/namespace/name``; at most 50."""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Wish(Struct, frozen=True, rename="camel"):
+    """What a person asked for by command, written into the Recovery."""
+
+    what: str
+    """approve, failback, stay or cleanup."""
+    by: str
+    at: datetime
+    step: str = ""
+    """With approve: the step it is for, as ``attempt.index``."""

@@ -1,0 +1,203 @@
+"""The repositories and clusters that the fleet needs, with what was last found out about each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from msgspec import structs
+
+from recovery.clock import Clock
+from recovery.decide.connections import connection, said_by, watch, with_evidence
+from recovery.model.application import Application
+from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster, Connection, Evidence, Repository, Witness
+from recovery.model.names import Key
+from recovery.model.situation import Sight
+from recovery.observe.store import Name, Store
+
+
+class Connections:
+    """Filled by the poller, read by the controller. Sights are the store's, so that one checkpoint keeps them all."""
+
+    def __init__(self, clock: Clock, store: Store, changed: Callable[[Key], None], follows: Callable[[Key], bool]) -> None:
+        self._clock = clock
+        self._store = store
+        self._changed = changed
+        self._follows = follows
+        self.repositories: dict[str, Repository] = {}
+        """By name: the URL, with ``#project`` where it belongs to one."""
+        self.clusters: dict[str, Cluster] = {}
+        """By server; by name where only that is known."""
+        self.missing: tuple[str, ...] = ()
+        """What could not be asked, and what it would take."""
+        self.complete = False
+        """Argo CD has listed all clusters and repositories at least once, and did so the last time it was asked."""
+        self._states: dict[Key, Connection] = {}
+        self.first = False
+        """A first install that has not yet looked once: what has failed is inherited."""
+
+    # Filled by the poller
+
+    def know_clusters(self, found: Iterable[Cluster], *, whole: bool) -> None:
+        """The clusters there are; ``whole`` when Argo CD itself listed them. Those that only applications name are added."""
+        listed = list(found)
+        names = Counter(c.name for c in listed)
+        new: dict[str, Cluster] = {}
+        for cluster in listed:
+            if names[cluster.name] > 1:
+                twice = f"{names[cluster.name]} clusters are called {cluster.name!r}: destinations by that name are ambiguous"
+                cluster = structs.replace(cluster, name=cluster.server, trouble=twice)
+            new[cluster.server] = cluster
+        known = {word for c in new.values() for word in (c.server, c.name)}
+        for word in self._store.by_cluster:
+            if word not in known and word != IN_CLUSTER:
+                unknown = "Argo CD does not list a cluster of this name" if whole else ""
+                new[word] = Cluster(server=word, name=word, trouble=unknown)
+        new.setdefault(IN_CLUSTER_SERVER, Cluster(server=IN_CLUSTER_SERVER, name=IN_CLUSTER))
+        for server, cluster in new.items():
+            old = self.clusters.get(server)
+            if old is not None:
+                cluster = structs.replace(cluster, evidence=old.evidence, good_at=old.good_at)
+            new[server] = structs.replace(cluster, applications=len(self.on(cluster)))
+        gone = [c for server, c in self.clusters.items() if server not in new]
+        self.clusters = new
+        self.complete = whole and bool(self.repositories)
+        self._forget(gone)
+        for cluster in new.values():
+            self._tell(cluster)
+
+    def know_repositories(self, found: Iterable[Repository]) -> None:
+        """The repositories Argo CD has been told of, and those that applications use without."""
+        new = {repository.name: repository for repository in found}
+        urls = {repository.url for repository in new.values()}
+        for url in self._store.by_repository:
+            if url not in urls:
+                new[url] = Repository(url=url)
+        for name, repository in new.items():
+            old = self.repositories.get(name)
+            if old is not None:
+                repository = structs.replace(repository, evidence=old.evidence, good_at=old.good_at)
+            new[name] = structs.replace(repository, applications=len(self.reading(repository)))
+        gone = [r for name, r in self.repositories.items() if name not in new]
+        self.repositories = new
+        self._forget(gone)
+        for repository in new.values():
+            self._tell(repository)
+
+    def found(self, about: Repository | Cluster, evidence: Evidence) -> None:
+        """Somebody looked at it."""
+        if isinstance(about, Repository):
+            held: Repository | Cluster | None = self.repositories.get(about.name)
+        else:
+            held = self.clusters.get(about.server)
+        if held is None:
+            return
+        held = with_evidence(held, evidence)
+        self._put(held)
+        self._tell(held)
+
+    def listen_to_applications(self) -> None:
+        """What the conditions of applications say of what they depend on; only those that have something to say are asked."""
+        now = self._clock.now()
+        git: dict[str, Evidence] = {}
+        cluster: dict[str, Evidence] = {}
+        for name in self._store.uncompared:
+            app = self._store.applications[name]
+            on_git, on_cluster = said_by(app, now)
+            if on_git:
+                git.setdefault(self._repository_of(app, app.repositories[0]), on_git)
+            home = self.cluster_of(app)
+            if on_cluster and home:
+                cluster.setdefault(home.server, on_cluster)
+        for about in self._all():
+            told = git.get(about.name) if isinstance(about, Repository) else cluster.get(about.server)
+            quiet = tuple(e for e in about.evidence if e.by is not Witness.applications)
+            if told is not None or len(quiet) != len(about.evidence):
+                held = structs.replace(about, evidence=(*quiet, told) if told else quiet)
+                self._put(held)
+                self._tell(held)
+
+    # Read by the controller
+
+    def get(self, key: Key) -> Repository | Cluster | None:
+        """One by what the queue calls it."""
+        if key.kind == "repository":
+            return self.repositories.get(key.name)
+        return next((c for c in self.clusters.values() if key.name in (c.name, c.server)), None)
+
+    def look(self, about: Repository | Cluster) -> Sight:
+        """What we remember of it, up to now."""
+        self._track(about)
+        return self._store.sights.get(about.uid) or Sight(about.uid, self._clock.now())
+
+    def on(self, cluster: Cluster) -> set[Name]:
+        """The applications whose destination it is."""
+        by = self._store.by_cluster
+        words = {cluster.server} if cluster.trouble and cluster.name == cluster.server else {cluster.server, cluster.name}
+        return set().union(*(by.get(word, ()) for word in words if word))
+
+    def reading(self, repository: Repository) -> set[Name]:
+        """The applications that read from it: those of its project, where it belongs to one."""
+        names = self._store.by_repository.get(repository.url, set())
+        scoped = {r.project for r in self.repositories.values() if r.url == repository.url and r.project}
+        apps = self._store.applications
+        if repository.project:
+            return {name for name in names if apps[name].project == repository.project}
+        return {name for name in names if apps[name].project not in scoped} if scoped else set(names)
+
+    def cluster_of(self, app: Application) -> Cluster | None:
+        """Where it runs, as far as that is known."""
+        where = app.destination
+        if where.in_cluster:
+            return self.clusters.get(IN_CLUSTER_SERVER)
+        if where.server in self.clusters:
+            return self.clusters[where.server]
+        return next((c for c in self.clusters.values() if where.name and c.name == where.name), None)
+
+    def repositories_of(self, app: Application) -> tuple[Repository, ...]:
+        """What it reads from."""
+        return tuple(r for url in app.repositories if (r := self.repositories.get(self._repository_of(app, url))))
+
+    def tick(self) -> None:
+        """Evidence grows old by itself: judge anew whatever may have changed by that alone."""
+        for about in self._all():
+            self._tell(about)
+
+    def _all(self) -> list[Repository | Cluster]:
+        return [*self.repositories.values(), *self.clusters.values()]
+
+    def _repository_of(self, app: Application, url: str) -> str:
+        scoped = f"{url}#{app.project}"
+        return scoped if scoped in self.repositories else url
+
+    def _put(self, about: Repository | Cluster) -> None:
+        if isinstance(about, Repository):
+            self.repositories[about.name] = about
+        else:
+            self.clusters[about.server] = about
+
+    def _forget(self, gone: Iterable[Repository | Cluster]) -> None:
+        for about in gone:
+            self._states.pop(about.key, None)
+            if self._store.sights.pop(about.uid, None) is not None:
+                self._store.dirty.add(about.uid)
+            self._changed(about.key)
+
+    def _track(self, about: Repository | Cluster) -> bool:
+        if self._store.policies is None:
+            return False
+        old = self._store.sights.get(about.uid)
+        new = watch(old, about, self._store.policies, self._clock.now(), first_install=self.first)
+        if new == old:
+            return False
+        self._store.sights[about.uid] = new
+        self._store.dirty.add(about.uid)
+        return True
+
+    def _tell(self, about: Repository | Cluster) -> None:
+        """The controller hears of it when its state or its clocks changed, and of everything while a recovery is open."""
+        moved = self._track(about)
+        state, _ = connection(about, self._clock.now())
+        if moved or self._states.get(about.key) is not state or self._follows(about.key):
+            self._states[about.key] = state
+            self._changed(about.key)

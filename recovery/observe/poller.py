@@ -1,0 +1,287 @@
+"""Asks, round by round, how repositories and clusters are: Argo CD's word, its live looks, and our own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from recovery.clock import Clock
+from recovery.decide.verdicts import verdict_of
+from recovery.kube.errors import Forbidden, KubeError, Late, Unauthorized
+from recovery.model.application import Application
+from recovery.model.connection import FRESH, Cluster, Evidence, Repository, Verdict, Witness
+from recovery.model.names import PREFIX
+from recovery.model.redact import redact
+from recovery.model.stamps import utc
+from recovery.observe.connections import Connections
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 8
+"""Looks at the same moment."""
+EACH = 0.5
+"""Seconds of a round for each repository, at least: Argo CD is asked for at most two ls-remotes a second in all."""
+TRIED = 3
+"""Applications of a cluster that are tried for one live read."""
+
+
+class Word(Protocol):
+    """What is asked of Argo CD."""
+
+    async def repositories(self) -> Sequence[Any]:
+        """Its list of repositories."""
+
+    async def clusters(self) -> Sequence[Any]:
+        """Its list of clusters."""
+
+    async def test_repository(self, url: str, project: str, kind: str) -> None:
+        """One ls-remote, now."""
+
+    async def live_read(self, app: Application) -> str:
+        """One resource, now."""
+
+    async def alive(self) -> None:
+        """Does it answer at all?"""
+
+
+class Ways(Protocol):
+    """The clusters whose Secrets we may read."""
+
+    async def known(self) -> Sequence[Any]:
+        """Those Secrets, without what is secret in them."""
+
+    async def to(self, server: str) -> Any:
+        """The way to a cluster."""
+
+
+Connect = Callable[[Any, datetime], Awaitable[Evidence]]
+AskGit = Callable[[str, datetime], Awaitable[Evidence]]
+AskWitness = Callable[[str], Awaitable[str]]
+
+
+class Poller:
+    """Two loops, clusters and repositories, each with jitter. It never raises what a door can say."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        applications: Callable[[], dict[tuple[str, str], Application]],
+        word: Word | None,
+        ways: Ways,
+        clock: Clock,
+        *,
+        interval: float,
+        ask_git: bool,
+        witness: str,
+        looks: tuple[Connect, AskGit, AskWitness],
+        alive_here: Callable[[], bool],
+    ) -> None:
+        """``interval`` in seconds; ``alive_here`` says whether our own cluster has been heard of lately."""
+        self._connections = connections
+        self._applications = applications
+        self._word = word
+        self._ways = ways
+        self._clock = clock
+        self._interval = interval
+        self._ask_git = ask_git
+        self._witness = witness
+        self._connect, self._git, self._outside = looks
+        self._alive_here = alive_here
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._witnessed: tuple[str, datetime] | None = None
+        self._said = ""
+        self.looked = False
+        """One whole round has been made."""
+
+    def witnessed(self, now: datetime) -> str:
+        """Who outside answered within the last minute, in words; empty for nobody."""
+        return self._witnessed[0] if self._witnessed and now - self._witnessed[1] <= FRESH else ""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._clusters())
+            group.create_task(self._repositories())
+
+    async def _clusters(self) -> None:
+        while True:
+            await self._know_clusters()
+            await asyncio.gather(*(self._look(c) for c in list(self._connections.clusters.values())), self._look_outside())
+            self._connections.listen_to_applications()
+            self._connections.tick()
+            self.looked = True
+            await self._pause(self._interval)
+
+    async def _repositories(self) -> None:
+        while True:
+            await self._know_repositories()
+            everything = list(self._connections.repositories.values())
+            pause = max(self._interval, EACH * len(everything)) / max(len(everything), 1)
+            for repository in everything:
+                await self._test(repository)
+                await self._pause(pause)
+            if not everything:
+                await self._pause(self._interval)
+
+    async def _pause(self, seconds: float) -> None:
+        await self._clock.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, guards nothing)
+
+    # What there is
+
+    async def _know_clusters(self) -> None:
+        secrets = await self._ways.known()
+        by_server = {known.server: known for known in secrets if known.server}
+        missing = [known.trouble for known in secrets if known.trouble]
+        found: dict[str, Cluster] = {}
+        whole = False
+        if self._word is None:
+            missing.append("no Argo CD token: neither its word nor its live reads of clusters and repositories")
+        else:
+            try:
+                for listed in await self._word.clusters():
+                    marks = {k: v for k, v in (listed.annotations or {}).items() if k.startswith(PREFIX)}
+                    found[listed.server] = Cluster(
+                        server=listed.server, name=listed.name or listed.server, labels=listed.labels, marks=marks
+                    )
+                    self._listed(found[listed.server], listed.info.connection_state if listed.info else None)
+                whole = True
+            except KubeError as error:
+                missing.append(_refused(error, "clusters"))
+                found = {c.server: c for c in self._connections.clusters.values()}
+        for server, known in by_server.items():
+            held = found.get(server)
+            if held is None:
+                found[server] = Cluster(
+                    server=server, name=known.name, labels=known.labels, marks=known.marks, secret=known.secret, trouble=known.trouble
+                )
+            else:
+                found[server] = Cluster(
+                    server=server, name=held.name, labels=known.labels, marks=known.marks, secret=known.secret, trouble=known.trouble
+                )
+        if not by_server:
+            missing.append("no cluster's Secret may be read (RECOVERY_CLUSTER_SECRETS): one witness less, and no failover")
+        self._connections.know_clusters(found.values(), whole=whole)
+        self._miss(tuple(missing))
+
+    def _miss(self, missing: tuple[str, ...]) -> None:
+        self._connections.missing = missing
+        if (said := "; ".join(missing)) != self._said:
+            self._said = said
+            if missing:
+                log.warning("what is known of repositories and clusters is not complete", missing=list(missing))
+
+    async def _know_repositories(self) -> None:
+        found: list[Repository] = list(self._connections.repositories.values()) if self._word else []
+        if self._word is not None:
+            try:
+                listed = await self._word.repositories()
+                found = [
+                    Repository(url=redact(r.repo, 300), project=r.project, type=r.type or "git", registered=True, trouble=_inside(r.repo))
+                    for r in listed
+                ]
+                self._connections.know_repositories(found)
+                for each, repository in zip(listed, found, strict=True):
+                    self._listed(repository, each.connection_state)
+                return
+            except KubeError as error:
+                log.debug("repositories were not listed", why=str(error))
+        self._connections.know_repositories(found)
+
+    def _listed(self, about: Repository | Cluster, state: Any) -> None:
+        """Argo CD's cached word: shown with its own time, and never a vote on a cluster."""
+        at = utc(state.attempted_at) if state else None
+        if state is None or at is None or not state.status:
+            return
+        found = {"Successful": Verdict.reachable, "Failed": verdict_of(state.message)}.get(state.status, Verdict.no_evidence)
+        if state.status == "Failed" and found in (Verdict.no_evidence, Verdict.reachable):
+            found = Verdict.unreachable
+        words = f"{state.status} at {at:%H:%M:%S}" + (f": {redact(state.message, 200)}" if state.message else "")
+        self._connections.found(about, Evidence(Witness.word, found, at, words))
+
+    # Looks
+
+    async def _look(self, cluster: Cluster) -> None:
+        async with self._places:
+            if cluster.in_cluster:
+                if self._alive_here():
+                    self._connections.found(cluster, Evidence(Witness.connect, Verdict.reachable, self._clock.now(), "our own watches"))
+            elif remote := await self._ways.to(cluster.server):
+                self._connections.found(cluster, await self._connect(remote, self._clock.now()))
+            await self._live_read(cluster)
+
+    async def _live_read(self, cluster: Cluster) -> None:
+        apps = self._applications()
+        names = sorted(name for name in self._connections.on(cluster) if name in apps and not apps[name].deleting)
+        if self._word is None or not names:
+            return
+        start = random.randrange(len(names))  # noqa: S311 (any of them will do)
+        for name in (names[start:] + names[:start])[:TRIED]:
+            evidence = await self._read(apps[name])
+            if evidence is not None:
+                self._connections.found(cluster, evidence)
+            if evidence is not None and evidence.verdict is not Verdict.no_evidence:
+                return
+
+    async def _read(self, app: Application) -> Evidence | None:
+        """One look through Argo CD; None when this application has nothing that could be read."""
+        assert self._word is not None  # noqa: S101 (asked for by _live_read only)
+        try:
+            read = await self._word.live_read(app)
+            return Evidence(Witness.live_read, Verdict.reachable, self._clock.now(), f"{read} of {app.key}") if read else None
+        except Late as error:
+            return await self._late(error, app)
+        except KubeError as error:
+            words = error.told or redact(str(error), 200)
+            # Only what Argo CD passed on speaks of the cluster; all else speaks of Argo CD or of us.
+            found = verdict_of(error.told) if error.told else Verdict.no_evidence
+            return Evidence(Witness.live_read, found, self._clock.now(), f"{app.key}: {words}"[:300])
+
+    async def _late(self, error: KubeError, app: Application) -> Evidence:
+        """Argo CD did not come back with it: if it answers everything else, it is the cluster that does not."""
+        assert self._word is not None  # noqa: S101 (as above)
+        try:
+            await self._word.alive()
+        except KubeError:
+            return Evidence(Witness.live_read, Verdict.no_evidence, self._clock.now(), f"Argo CD itself does not answer: {error}"[:300])
+        return Evidence(
+            Witness.live_read, Verdict.unreachable, self._clock.now(), f"{app.key}: no answer within 25s, and Argo CD answers otherwise"
+        )
+
+    async def _test(self, repository: Repository) -> None:
+        async with self._places:
+            if self._word is not None and repository.registered and not repository.trouble and repository.type != "oci":
+                self._connections.found(repository, await test(self._word, repository, self._clock))
+            if self._ask_git and repository.applications:
+                self._connections.found(repository, await self._git(repository.url, self._clock.now()))
+
+    async def _look_outside(self) -> None:
+        if self._witness and (who := await self._outside(self._witness)):
+            self._witnessed = (who, self._clock.now())
+
+
+async def test(word: Word, repository: Repository, clock: Clock) -> Evidence:
+    """One ls-remote of one repository by Argo CD, with its own credentials."""
+    try:
+        await word.test_repository(repository.url, repository.project, repository.type)
+    except KubeError as error:
+        found = verdict_of(error.told) if error.told else Verdict.no_evidence
+        return Evidence(Witness.list_refs, found, clock.now(), error.told or redact(str(error), 250))
+    return Evidence(Witness.list_refs, Verdict.reachable, clock.now())
+
+
+def _inside(url: str) -> str:
+    """A URL with credentials in it is never sent or shown: what is wrong with it."""
+    return "its URL holds credentials: put them into the repository's Secret" if redact(url, 300) != url[:300] else ""
+
+
+def _refused(error: KubeError, what: str) -> str:
+    if isinstance(error, Unauthorized):
+        return f"Argo CD refuses our token (expired or revoked?): {what} are not listed"
+    if isinstance(error, Forbidden):
+        return f"our Argo CD account may not list {what} (p, role:recovery, {what}, get, *, allow)"
+    return f"Argo CD's API: {redact(str(error), 200)}"

@@ -1,0 +1,72 @@
+"""Cheap looks of our own: at a cluster's API server, at a Git server, at a witness outside."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import datetime
+
+import aiohttp
+
+from recovery.decide.verdicts import verdict_of
+from recovery.kube.errors import Forbidden, KubeError, Unauthorized
+from recovery.kube.remote import Remote
+from recovery.model.connection import Evidence, Verdict, Witness
+from recovery.model.redact import redact
+
+_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
+
+
+async def connect(remote: Remote, now: datetime) -> Evidence:
+    """A TLS connect and ``/readyz`` with Argo CD's own credentials for it."""
+    try:
+        await remote.get("/readyz")
+    except Unauthorized as error:
+        return Evidence(Witness.connect, Verdict.credentials_refused, now, _cut(error))
+    except Forbidden:
+        return Evidence(Witness.connect, Verdict.reachable, now, "it answered; /readyz is not for us")
+    except KubeError as error:
+        if error.status >= 500:
+            return Evidence(Witness.connect, Verdict.api_partial, now, f"/readyz: {_cut(error)}")
+        if error.status:
+            return Evidence(Witness.connect, Verdict.no_evidence, now, _cut(error))
+        found = verdict_of(str(error))
+        # It was our own attempt, and nobody answered it: what has no better name is unreachable.
+        return Evidence(Witness.connect, Verdict.unreachable if found is Verdict.no_evidence else found, now, _cut(error))
+    return Evidence(Witness.connect, Verdict.reachable, now, "/readyz: ok")
+
+
+async def ask_git(url: str, now: datetime) -> Evidence:
+    """What ``git ls-remote`` asks first, without credentials: an answer of any kind says that the server is there."""
+    if not url.startswith(("http://", "https://")) or "***@" in url:
+        return Evidence(Witness.request, Verdict.no_evidence, now, "only http and https without credentials in the URL are asked")
+    path = url.rstrip("/") + "/info/refs?service=git-upload-pack"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            session.get(path, headers={"User-Agent": "git/2 gitops-recovery-controller"}, allow_redirects=False) as response,
+        ):
+            status = response.status
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        words = "no answer within 10s" if isinstance(error, TimeoutError) else redact(str(error) or type(error).__name__, 200)
+        certain = isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError)
+        found = Verdict.tls if certain else verdict_of(words)
+        return Evidence(Witness.request, Verdict.unreachable if found is Verdict.no_evidence else found, now, words)
+    if status == 429:
+        return Evidence(Witness.request, Verdict.rate_limited, now, "429")
+    if status >= 500:
+        return Evidence(Witness.request, Verdict.unreachable, now, f"it answers {status}")
+    wants = "; it wants credentials, which we do not have" if status in (401, 403, 404) else ""
+    return Evidence(Witness.request, Verdict.reachable, now, f"it answers {status}{wants}")
+
+
+async def witness(url: str) -> str:
+    """Somebody outside: an answer of any kind will do. In words who answered, empty when nobody did."""
+    try:
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url, allow_redirects=False) as response:
+            return f"{redact(url, 100)} answered {response.status}"
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        return ""
+
+
+def _cut(error: KubeError) -> str:
+    return redact(str(error), 250)
