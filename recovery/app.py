@@ -392,7 +392,7 @@ async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None 
 
 async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, server: Server, stopped: asyncio.Event) -> None:
     from recovery.kube.asyncio_client import connect
-    from recovery.notify.apprise_channel import send
+    from recovery.notify.sending import send
 
     connecting = asyncio.ensure_future(connect(env.get("KUBECONFIG", "")))
     stop = asyncio.ensure_future(stopped.wait())

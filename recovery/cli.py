@@ -8,8 +8,11 @@ import typer
 
 from recovery import logs
 from recovery.commands.adopt import adopt
+from recovery.commands.approve import approve
 from recovery.commands.check import check
 from recovery.commands.demo import demo
+from recovery.commands.explain import explain
+from recovery.commands.failback import failback
 from recovery.commands.failing import USAGE, Refused
 from recovery.commands.plan import plan
 from recovery.commands.release import release
@@ -24,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, check, schema, plan, status, adopt, release):
+for command in (run, demo, check, schema, plan, status, explain, approve, failback, adopt, release):
     app.command()(command)
 
 

@@ -16,6 +16,8 @@ from recovery.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
 from recovery.observe import wire
 
 T = TypeVar("T")
+SERVICE = "/api/v1/namespaces/{namespace}/services/http:gitops-recovery-controller:8080/proxy"
+"""The controller's API through the API server's service proxy: no port-forward is needed."""
 
 
 def reach(ask: Callable[[AsyncioClient], Awaitable[T]]) -> T:

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from recovery.commands.failing import Refused, Shape
-from recovery.commands.reaching import every, reach
+from recovery.commands.reaching import SERVICE, every, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES
@@ -34,7 +34,7 @@ def status(output: Output = Shape.table, show_all: ShowAll = False) -> None:
 
 async def _ask(client: AsyncioClient, settings: Settings) -> dict[str, Any]:
     """From the controller, through the API server's service proxy; from its objects when it does not answer."""
-    service = f"/api/v1/namespaces/{settings.namespace}/services/http:gitops-recovery-controller:8080/proxy/api/v1/recoveries"
+    service = f"{SERVICE.format(namespace=settings.namespace)}/api/v1/recoveries"
     try:
         live: dict[str, Any] = msgspec.json.decode(await client.raw(service), type=dict)
         return {"source": "controller", **live}
@@ -87,6 +87,26 @@ async def _names(client: AsyncioClient, settings: Settings) -> dict[str, str]:
     return found
 
 
+def _print_connected(console: Any, what: str, rows: list[dict[str, Any]]) -> None:
+    """Repositories or clusters: those that are not well first, each with on whose word."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        return
+    order = {"Failed": 0, "Unknown": 1, "Successful": 2}
+    table = Table(box=None, pad_edge=False, header_style="bold", title=what.capitalize(), title_justify="left")
+    for column in ("NAME", "STATE", "APPLICATIONS", "SINCE", "EVIDENCE"):
+        table.add_column(column, overflow="fold")
+    for r in sorted(rows, key=lambda r: (order.get(r["state"], 3), r["name"]))[:50]:
+        words = r["trouble"] or r["words"]
+        table.add_row(*(Text(str(v if v is not None else "")) for v in (r["name"], r["state"], r["applications"], r["since"] or "", words)))
+    console.print()
+    console.print(table)
+    if len(rows) > 50:
+        console.print(f"... and {len(rows) - 50} more; -o json shows all")
+
+
 def _print(body: dict[str, Any], show_all: bool) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -108,6 +128,10 @@ def _print(body: dict[str, Any], show_all: bool) -> None:
             *(Text(str(v or "")) for v in (r["name"], r["subject"], r["policy"], r["phase"], attempt, r["openedAt"], r["message"]))
         )
     console.print(table if rows else "No recovery is open." if not show_all else "There are no recoveries.")
+    for what in ("clusters", "repositories"):
+        _print_connected(console, what, body.get(what) or [])
+    for missing in body.get("missing") or ():
+        console.print(Text(f"! {missing}"), style="yellow")
     pending = body.get("pending") or []
     if pending:
         waiting = Table(box=None, pad_edge=False, header_style="bold", title="Pending and held back", title_justify="left")

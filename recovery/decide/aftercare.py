@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct, structs
@@ -147,55 +147,40 @@ def _refresh(situation: Situation, policy: Policy, recovery: Recovery) -> Decisi
 
 def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
     """Its applications run elsewhere and, most likely, here as well: people decide, or the policy did."""
-    listed = _since(recovery, LIST_LEFTOVERS.name)
-    wishes = {w.what for w in recovery.wishes if w.what not in _granted(recovery)}
-    if "cleanup" in wishes and listed:
-        return _begin(situation, policy, recovery, CLEANUP, Nothing(), {})
+    wishes = {w.what for w in recovery.wishes}
+    listed = _newest(recovery, LIST_LEFTOVERS.name, recovery.well_since)
     if not recovery.owed:
-        if listed and listed.started_at >= _ended(recovery, FAILBACK.name):
-            return None
-        return (
-            _begin(situation, policy, recovery, LIST_LEFTOVERS, Nothing(), {})
-            if _ended(recovery, FAILBACK.name) != recovery.opened_at
-            else None
-        )
+        settled = _newest(recovery, FAILBACK.name)
+        if settled is None:
+            return None  # nothing was moved, or all of it is gone
+        if listed is None or listed.started_at < settled.started_at:
+            return _begin(situation, policy, recovery, LIST_LEFTOVERS)
+        return _begin(situation, policy, recovery, CLEANUP, wish="cleanup") if "cleanup" in wishes else None
     if listed is None:
-        return _begin(situation, policy, recovery, LIST_LEFTOVERS, Nothing(), {})
+        return _begin(situation, policy, recovery, LIST_LEFTOVERS)
     if "stay" in wishes:
-        return _begin(situation, policy, recovery, FAILBACK, Failback(stay=True), {"stay": True})
+        return _begin(situation, policy, recovery, FAILBACK, {"stay": True}, wish="stay")
     if "failback" in wishes or _in_time(situation, policy, recovery):
         away = tuple(structs.replace(m, phase=MovePhase.Moved) if m.phase is MovePhase.Failed else m for m in recovery.moves)
-        return _begin(situation, policy, structs.replace(recovery, moves=away), FAILBACK, Failback(), {})
+        return _begin(situation, policy, structs.replace(recovery, moves=away), FAILBACK, wish="failback")
     return _split_brain(situation, policy, recovery)
 
 
-def _begin(situation: Situation, policy: Policy, recovery: Recovery, traits: Traits, parameters: Any, written: dict[str, Any]) -> Decision:
-    step = Step(traits, parameters, Written(traits.name, written))
+def _begin(
+    situation: Situation, policy: Policy, recovery: Recovery, traits: Traits, written: dict[str, Any] | None = None, wish: str = ""
+) -> Decision:
+    """Begin what is owed. A wish is fulfilled once: it is struck off with the claim."""
+    step = Step(traits, traits.parameters(**(written or {})), Written(traits.name, written or {}))
     if no := refusal(Asked(situation, policy, step, recovery)):
         return suppress(situation, policy, recovery, no)
-    return undertake(situation, policy, recovery, step)
+    left = tuple(w for w in recovery.wishes if w.what != wish)
+    return undertake(situation, policy, structs.replace(recovery, wishes=left), step)
 
 
-def _since(recovery: Recovery, action: str) -> StepRecord | None:
-    """The newest such step of this return."""
-    steps = [s for s in recovery.steps if s.action == action and recovery.well_since and s.started_at >= recovery.well_since]
+def _newest(recovery: Recovery, action: str, since: datetime | None = None) -> StepRecord | None:
+    """The newest step of this kind, since a moment."""
+    steps = [s for s in recovery.steps if s.action == action and (since is None or s.started_at >= since)]
     return steps[-1] if steps else None
-
-
-def _ended(recovery: Recovery, action: str) -> Any:
-    ends = [s.ended_at for s in recovery.steps if s.action == action and s.ended_at]
-    return max(ends, default=recovery.opened_at)
-
-
-def _granted(recovery: Recovery) -> set[str]:
-    """What was asked for, and has been begun since."""
-    done = set()
-    for wish in recovery.wishes:
-        action = {"failback": FAILBACK.name, "stay": FAILBACK.name, "cleanup": CLEANUP.name}.get(wish.what, "")
-        newest = max(w.at for w in recovery.wishes if w.what == wish.what)
-        if any(s.action == action and s.started_at >= newest for s in recovery.steps):
-            done.add(wish.what)
-    return done
 
 
 def failover_step(policy: Policy) -> Step | None:

@@ -201,7 +201,9 @@ def _verify(situation: Situation, policy: Policy, recovery: Recovery, actions: t
         reason = "NotStarted" if taken_back else "Cured"
         recovery = recovery.with_last(ended(record, StepOutcome.Succeeded, reason, f"{policy.condition} no longer", now))
     since = recovery.well_since or now
-    if now - since >= policy.healthy_delay and not record:
+    # Two live copies are told of at once; that the cluster stays well is asked for before anything moves.
+    if not record and (recovery.owed or now - since >= policy.healthy_delay):
+        recovery = structs.replace(recovery, well_since=since)
         return aftercare(situation, policy, recovery) or resolve(situation, policy, recovery, actions)
     until = since + policy.healthy_delay
     message = f"no longer {policy.condition} since {since:%H:%M:%S} UTC; it has to last {spell(policy.healthy_delay)}"

@@ -22,6 +22,8 @@ UNCOMPARED_WITHIN = timedelta(seconds=30)
 """An operation that has just ended shows in the sync status only after the next comparison, seconds later."""
 REFRESH_EVERY = timedelta(seconds=10)
 """One of our refreshes for each repository in this time."""
+SKEW = timedelta(minutes=5)
+"""By so much a person's clock may differ from ours."""
 APPROVED_FOR = timedelta(hours=1)
 """An approval is good for this long; the world moves on."""
 
@@ -222,7 +224,8 @@ def approval(a: Asked) -> str:
 def approved(a: Asked) -> bool:
     """Has a person let this very step go, within the last hour?"""
     wishes = a.recovery.wishes if a.recovery else ()
-    return any(w.what == "approve" and w.step == a.place and a.situation.now - w.at < APPROVED_FOR for w in wishes)
+    # A command's clock may be a little ahead of ours; one that is far ahead would never expire.
+    return any(w.what == "approve" and w.step == a.place and -SKEW < a.situation.now - w.at < APPROVED_FOR for w in wishes)
 
 
 def _plans(a: Asked) -> bool:

@@ -226,7 +226,8 @@ def _progressed(move: Move, app: Application | None, token: str, now: datetime) 
         detail = "; ".join(operation.failures) or operation.message
         return structs.replace(move, phase=MovePhase.Failed, reason=f"its sync there {operation.phase.value}: {detail[:300]}", since=now)
     done = operation.finished_at if operation and mine and operation.phase is Phase.Succeeded and app.requested is None else None
-    compared = done is not None and app.reconciled_at is not None and app.reconciled_at > done
+    # Whole seconds: a comparison within the second in which the sync ended is of after the move at any rate.
+    compared = done is not None and app.reconciled_at is not None and app.reconciled_at >= done
     if compared and app.sync is Sync.Synced and app.health is Health.Healthy and app.resources:
         return structs.replace(move, phase=arrived, reason="", since=now)
     if now - began > WITHIN:

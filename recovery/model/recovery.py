@@ -91,6 +91,11 @@ class Note(Struct, frozen=True, rename="camel", omit_defaults=True):
     """Empty: wherever nobody asked for a special place (defaults.channels)."""
     resolves: bool = False
 
+    @property
+    def incident(self) -> str:
+        """What all messages of one recovery share."""
+        return self.key.partition("/")[0]
+
 
 class Subject(Struct, frozen=True):
     """Whom the incident is about."""

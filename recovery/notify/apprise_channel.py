@@ -6,10 +6,7 @@ import asyncio
 import logging
 
 from recovery.model.recovery import Note
-
-
-class Undelivered(Exception):
-    """The receiver did not take it."""
+from recovery.notify.undelivered import Undelivered
 
 
 async def send(url: str, note: Note) -> None:

@@ -13,7 +13,7 @@ from recovery.clock import Clock
 from recovery.decide.telling import EVERYWHERE
 from recovery.kube.errors import KubeError
 from recovery.model.recovery import Note, Recovery
-from recovery.notify.apprise_channel import Undelivered
+from recovery.notify.undelivered import Undelivered
 
 log = structlog.get_logger(__name__)
 TRIES = 300

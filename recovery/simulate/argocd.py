@@ -12,9 +12,10 @@ from typing import Any
 from recovery.clock import Clock
 from recovery.kube.client import APPLICATIONS, Resource
 from recovery.kube.errors import KubeError
-from recovery.model.names import REFRESH, SKIP_RECONCILE, Key
+from recovery.model.names import REFRESH, SKIP_RECONCILE, TRACKING, Key
 from recovery.record.codec import stamp
 from recovery.simulate.cluster import Cluster, Object
+from recovery.simulate.destinations import Destination, Destinations, tracked
 from recovery.simulate.git import Git
 from recovery.simulate.workloads import KINDS, health
 from recovery.workqueue import WorkQueue
@@ -28,8 +29,9 @@ _ORDER = ("Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown
 class ArgoCD:
     """The application controller of an embedded cluster. ``running`` switches it off, as a dead shard is."""
 
-    def __init__(self, cluster: Cluster, git: Git, clock: Clock) -> None:
+    def __init__(self, cluster: Cluster, destinations: Destinations, git: Git, clock: Clock) -> None:
         self._cluster = cluster
+        self._destinations = destinations
         self._git = git
         self._clock = clock
         self._queue = WorkQueue(clock)
@@ -37,7 +39,17 @@ class ArgoCD:
         self.running = True
         self.installed: set[str] = set()
         """Custom kinds whose CRD is there."""
+        self.resync = RESYNC
         cluster.listen(self._heard)
+
+    def manage(self, destination: Destination) -> None:
+        """React to what happens in a further cluster."""
+        destination.cluster.listen(self._heard)
+
+    def _there(self, app: Object) -> Cluster:
+        """The cluster it is deployed to."""
+        found = self._destinations.of(app["spec"]["destination"])
+        return found.cluster if found else self._cluster
 
     def _heard(self, what: Resource, kind: str, item: Object) -> None:
         meta = item["metadata"]
@@ -82,7 +94,7 @@ class ArgoCD:
             app = self._cluster.find(APPLICATIONS, key.namespace, key.name)
         if app is not None:
             await self._compare(key, app)
-        self._queue.add(key, self._clock.now() + RESYNC)
+        self._queue.add(key, self._clock.now() + self.resync)
 
     # Operations
 
@@ -113,6 +125,9 @@ class ArgoCD:
     async def _sync(self, key: Key, app: Object, state: dict[str, Any]) -> None:
         sync = state["operation"].get("sync") or {}
         url = app["spec"]["source"]["repoURL"]
+        if trouble := self._unreadable(app):
+            await self._finish(key, app, "Error", trouble[0], [], "")
+            return
         commit = self._git.at(url, sync.get("revision", "")) or self._git.head(url)
         if commit is None:
             await self._finish(key, app, "Error", "ComparisonError: Failed to load target state: repository is empty", [], "")
@@ -176,15 +191,48 @@ class ArgoCD:
         if what is None:
             return
         labels = {INSTANCE: f"{app['metadata']['namespace']}_{app['metadata']['name']}"}
-        body = {**manifest, "metadata": {"name": name, "namespace": namespace, "labels": labels}}
-        if self._cluster.find(what, namespace, name) is None:
-            await self._cluster.create(what, namespace, body)
+        notes = {TRACKING: tracked(app, manifest)}
+        body = {**manifest, "metadata": {"name": name, "namespace": namespace, "labels": labels, "annotations": notes}}
+        there = self._there(app)
+        if there.find(what, namespace, name) is None:
+            await there.create(what, namespace, body)
         else:
-            await self._cluster.patch(what, namespace, name, {"spec": manifest["spec"]})
+            await there.patch(what, namespace, name, {"spec": manifest["spec"]})
 
     # Comparison
 
+    def _unreadable(self, app: Object) -> tuple[str, ...]:
+        """Why it cannot be compared or synced: its cluster, or its repository."""
+        found = self._destinations.of(app["spec"]["destination"])
+        if found is not None and not (found.up and found.accepts):
+            why = "dial tcp 10.0.0.1:6443: connect: connection refused" if not found.up else "Unauthorized"
+            host = f'failed to get cluster info for "{found.server}": error synchronizing cache state : '
+            host += f"failed to sync cluster {found.server}: {why}"
+            return f"Failed to load live state: {host}", f"Failed to load target state: {host}"
+        if trouble := self._git.trouble(app["spec"]["source"]["repoURL"]):
+            rpc = "failed to generate manifest for source 1 of 1: rpc error: code = Unknown desc = "
+            return (f"Failed to load target state: {rpc}{trouble}",)
+        return ()
+
+    async def _lost(self, key: Key, app: Object, why: tuple[str, ...]) -> None:
+        """A comparison that could not be made. A cluster that dies is not even noticed until it is listed anew; then its
+        applications show no resources and are Healthy (seen on 3.2)."""
+        found = self._destinations.of(app["spec"]["destination"])
+        patch: dict[str, Any] = {"metadata": {"annotations": {REFRESH: None}}, "status": {"reconciledAt": stamp(self._clock.now())}}
+        dead = found is not None and not (found.up and found.accepts)
+        if not dead or (found is not None and found.unread):
+            old = (app.get("status") or {}).get("conditions") or []
+            fresh = [{"type": "ComparisonError", "message": w, "lastTransitionTime": stamp(self._clock.now())} for w in why]
+            same = [c["message"] for c in old] == list(why)
+            patch["status"] |= {"sync": {"status": "Unknown"}, "conditions": old if same else fresh}
+        if dead and found is not None and found.unread:
+            patch["status"] |= {"resources": [], "health": {"status": "Healthy"}}
+        await self._write(key, patch)
+
     async def _compare(self, key: Key, app: Object) -> None:
+        if why := self._unreadable(app):
+            await self._lost(key, app, why)
+            return
         now = self._clock.now()
         status = app.get("status") or {}
         commit = self._git.head(app["spec"]["source"]["repoURL"])
@@ -223,7 +271,7 @@ class ArgoCD:
         if what is None:
             there = (manifest["apiVersion"], kind, name) in self._live.get((app["metadata"]["namespace"], app["metadata"]["name"]), ())
             return {**row, "status": "Synced" if there else "OutOfSync", "health": "Healthy"}
-        item = self._cluster.find(what, _namespace(app), name)
+        item = self._there(app).find(what, _namespace(app), name)
         return {
             **row,
             "status": "Synced" if item is not None and _equal(manifest, item) else "OutOfSync",

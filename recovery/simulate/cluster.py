@@ -26,6 +26,7 @@ KINDS: dict[str, str] = {
     "recoveries": "Recovery",
     "configmaps": "ConfigMap",
     "secrets": "Secret",
+    "externalsecrets": "ExternalSecret",
     "events": "Event",
     "deployments": "Deployment",
     "statefulsets": "StatefulSet",

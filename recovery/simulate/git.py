@@ -22,6 +22,19 @@ class Git:
 
     def __init__(self) -> None:
         self._commits: dict[str, list[Commit]] = {}
+        self.registered: dict[str, str] = {}
+        """Repositories that Argo CD has a Secret for, and the password in it."""
+        self.password = ""
+        """What the server wants of registered ones."""
+        self.up = True
+
+    def trouble(self, url: str) -> str:
+        """What Argo CD gets to hear when it reads there; empty when it can."""
+        if not self.up:
+            return f'failed to list refs: Get "{url}/info/refs?service=git-upload-pack": dial tcp 10.0.0.9:443: connect: connection refused'
+        if url in self.registered and self.registered[url] != self.password:
+            return "failed to list refs: authentication required: Unauthorized"
+        return ""
 
     def commit(self, url: str, manifests: Manifests) -> str:
         """Add a commit; its hash, 40 hexadecimal digits."""

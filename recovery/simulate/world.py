@@ -17,6 +17,7 @@ from recovery.observe import wire
 from recovery.record.codec import decode
 from recovery.simulate.argocd import ArgoCD
 from recovery.simulate.cluster import Cluster
+from recovery.simulate.destinations import API, Destination, Destinations
 from recovery.simulate.git import Git, Manifests
 from recovery.simulate.workloads import Kubelet
 
@@ -31,23 +32,35 @@ class World:
         self.clock = clock
         self.cluster = Cluster(clock)
         self.git = Git()
-        self.argocd = ArgoCD(self.cluster, self.git, clock)
+        self.destinations = Destinations(self.cluster, clock)
+        self.argocd = ArgoCD(self.cluster, self.destinations, self.git, clock)
+        self.api = API(self.cluster, self.destinations, self.git, clock)
         self._kubelet = Kubelet(self.cluster, clock)
+        self._further: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[World]:
         """Argo CD and the workloads react while inside."""
-        await self.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": "default"}, "spec": {}})
+        anywhere = {"destinations": [{"server": "*", "namespace": "*"}]}
+        await self.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": "default"}, "spec": anywhere})
         tasks = [asyncio.create_task(self.argocd.run()), asyncio.create_task(self._kubelet.run())]
         try:
             yield self
         finally:
+            tasks += self._further
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+    async def further_cluster(self, name: str, labels: dict[str, str] | None = None) -> Destination:
+        """Another cluster, known to Argo CD by a Secret; its workloads come to life as well."""
+        found = await self.destinations.add(name, labels)
+        self.argocd.manage(found)
+        self._further.append(asyncio.create_task(Kubelet(found.cluster, self.clock).run()))
+        return found
 
     async def policies(self, text: str) -> None:
         """Write the policies ConfigMap."""
@@ -67,9 +80,11 @@ class World:
         prune: bool = False,
         retry: int | None = None,
         project: str = "default",
+        cluster: str = "",
         **more: Any,
     ) -> None:
-        """Commit the manifests and create an Application for them; ``more`` goes into its metadata."""
+        """Commit the manifests and create an Application for them, on a further cluster if one is named; ``more`` goes into
+        its metadata."""
         self.git.commit(url(name), manifests)
         automated: dict[str, Any] = {"automated": {"prune": prune, "selfHeal": self_heal}} if auto_sync else {}
         if retry is not None:
@@ -77,7 +92,7 @@ class World:
         spec = {
             "project": project,
             "source": {"repoURL": url(name), "path": ".", "targetRevision": "HEAD"},
-            "destination": {"server": "https://kubernetes.default.svc", "namespace": RUNS_IN},
+            "destination": ({"name": cluster} if cluster else {"server": "https://kubernetes.default.svc"}) | {"namespace": RUNS_IN},
             "syncPolicy": automated,
         }
         await self.cluster.create(APPLICATIONS, ARGOCD, {"metadata": {"name": name, **more}, "spec": spec})

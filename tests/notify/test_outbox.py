@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from recovery.model.recovery import Note
-from recovery.notify.apprise_channel import Undelivered
 from recovery.notify.outbox import Outbox
+from recovery.notify.undelivered import Undelivered
 from recovery.simulate import virtual
 from tests.builders import NOW, a_recovery
 

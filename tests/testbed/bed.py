@@ -56,6 +56,10 @@ class Bed:
         self._processes.append(process)
         return process
 
+    def run(self, name: str, command: list[str], env: dict[str, str] | None = None) -> Process:
+        """One more process of the bed, stopped with it."""
+        return self._run(name, command, env)
+
     def process(self, name: str) -> Process:
         """One of the bed's processes."""
         return next(p for p in self._processes if p.name == name)
@@ -87,36 +91,15 @@ class Bed:
         wait_for("etcd", lambda: listening(etcd), 20, self._run("etcd", command))
         certs = self.folder / "certs"
         certs.mkdir()
-        key = certs / "sa.key"
-        subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
-        tokens = self.folder / "tokens.csv"
-        tokens.write_text(f'{ADMIN},admin,admin,"system:masters"\n')
+        self.tokens = self.folder / "tokens.csv"
+        self.tokens.write_text(f'{ADMIN},admin,admin,"system:masters"\n')
         policy = self.folder / "audit-policy.yaml"
         policy.write_text(
             "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n"
             '- level: Metadata\n  userGroups: ["system:serviceaccounts"]\n- level: None\n'
         )
-        command = [
-            str(self.bin / "kube-apiserver"),
-            f"--etcd-servers={url}",
-            f"--secure-port={self.port}",
-            "--bind-address=127.0.0.1",
-        ]
-        command += [
-            f"--cert-dir={certs}",
-            f"--service-account-key-file={key}",
-            f"--service-account-signing-key-file={key}",
-        ]
-        command += [
-            "--service-account-issuer=https://kubernetes.default.svc",
-            f"--token-auth-file={tokens}",
-            "--authorization-mode=RBAC",
-        ]
-        command += [
-            "--service-cluster-ip-range=10.0.0.0/24",
-            "--allow-privileged=true",
-            "--endpoint-reconciler-type=none",
-        ]
+        self.etcd = url
+        command = api_server_command(self, certs, self.port)
         command += [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
         apiserver = self._run("kube-apiserver", command)
         write_kubeconfig(self.kubeconfig, f"https://127.0.0.1:{self.port}", ADMIN, certs / "apiserver.crt")
@@ -126,15 +109,7 @@ class Bed:
             90,
             apiserver,
         )
-        command = [str(self.bin / "kube-controller-manager"), f"--kubeconfig={self.kubeconfig}", "--leader-elect=false"]
-        command += [
-            "--use-service-account-credentials=false",
-            f"--secure-port={free_port()}",
-            "--bind-address=127.0.0.1",
-        ]
-        running = ("deployment", "replicaset", "statefulset", "daemonset", "job", "garbage-collector", "namespace", "serviceaccount")
-        command += ["--controllers=" + ",".join(f"{name}-controller" for name in running)]
-        self._run("kube-controller-manager", command)
+        self._run("kube-controller-manager", controller_manager_command(self, self.kubeconfig))
         for namespace in ("argocd", "shop"):
             self.kubectl("create", "namespace", namespace)
 
@@ -183,6 +158,8 @@ class Bed:
         part = {"app.kubernetes.io/part-of": "argocd"}
         rbac = (
             "p, role:recovery, applications, get, */*, allow\np, role:recovery, applications, action/apps/*/restart, */*, allow\n"
+            "p, role:recovery, repositories, get, *, allow\n"
+            "p, role:recovery, clusters, get, *, allow\np, role:recovery, clusters, update, *, allow\n"
             "g, recovery, role:recovery\n"
         )
         maps: dict[str, dict[str, str]] = {
@@ -285,7 +262,49 @@ class Bed:
             "0",
         ]
         self._run("argocd-application-controller", command, env)
+        self._run("argocd-applicationset-controller", self._application_sets(repo), env)
         wait_for("argocd-server", lambda: listening(self.argocd_port), 60, self.process("argocd-server"))
+
+    def _application_sets(self, repo: int) -> list[str]:
+        command = [str(self.bin / "argocd-applicationset-controller"), "--metrics-addr", f"127.0.0.1:{free_port()}"]
+        command += ["--probe-addr", f"127.0.0.1:{free_port()}", "--webhook-addr", f"127.0.0.1:{free_port()}", "--namespace", "argocd"]
+        return [*command, "--argocd-repo-server", f"127.0.0.1:{repo}", "--repo-server-plaintext"]
+
+
+def api_server_command(bed: Bed, certs: Path, port: int, prefix: str = "/registry") -> list[str]:
+    """A kube-apiserver on the bed's etcd; with a prefix of its own it is a cluster of its own."""
+    key = certs / "sa.key"
+    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    return [
+        str(bed.bin / "kube-apiserver"),
+        f"--etcd-servers={bed.etcd}",
+        f"--etcd-prefix={prefix}",
+        f"--secure-port={port}",
+        "--bind-address=127.0.0.1",
+        f"--cert-dir={certs}",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--token-auth-file={bed.tokens}",
+        "--authorization-mode=RBAC",
+        "--service-cluster-ip-range=10.0.0.0/24",
+        "--allow-privileged=true",
+        "--endpoint-reconciler-type=none",
+    ]
+
+
+def controller_manager_command(bed: Bed, kubeconfig: Path) -> list[str]:
+    """The controllers that bring workloads to life."""
+    running = ("deployment", "replicaset", "statefulset", "daemonset", "job", "garbage-collector", "namespace", "serviceaccount")
+    return [
+        str(bed.bin / "kube-controller-manager"),
+        f"--kubeconfig={kubeconfig}",
+        "--leader-elect=false",
+        "--use-service-account-credentials=false",
+        f"--secure-port={free_port()}",
+        "--bind-address=127.0.0.1",
+        "--controllers=" + ",".join(f"{name}-controller" for name in running),
+    ]
 
 
 def write_kubeconfig(path: Path, server: str, token: str, ca: Path | None) -> None:

@@ -1,0 +1,122 @@
+"""recovery explain: everything that is known and decided about one subject."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import msgspec
+import typer
+
+from recovery.commands.failing import WRONG, Refused, Shape
+from recovery.commands.reaching import SERVICE, reach
+from recovery.commands.run import settings_from_environment
+from recovery.kube.asyncio_client import AsyncioClient
+from recovery.kube.client import RECOVERIES
+from recovery.kube.errors import KubeError, NotFound
+from recovery.observe import wire
+from recovery.record.codec import decode, row
+from recovery.settings import Settings
+
+Subject = Annotated[str, typer.Argument(metavar="SUBJECT", help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME.")]
+Output = Annotated[Shape, typer.Option("-o", "--output", help="For people or for scripts.")]
+
+
+def explain(subject: Subject, output: Output = Shape.table) -> None:
+    """Tell what is seen of a subject and on whose word, what was decided about it and why, and a failover's plan."""
+    settings = settings_from_environment()
+    body = reach(lambda client: _ask(client, settings, subject))
+    if output is Shape.json:
+        typer.echo(json.dumps(body, indent=2))
+        return
+    for line in lines(body):
+        typer.echo(line)
+
+
+async def _ask(client: AsyncioClient, settings: Settings, subject: str) -> dict[str, Any]:
+    """From the controller; from its Recovery objects when it does not answer."""
+    place, _, name = subject.partition("/") if "/" in subject else (settings.argocd_namespace, "", subject)
+    path = f"{SERVICE.format(namespace=settings.namespace)}/api/v1/explain/{quote(place)}/{quote(name)}"
+    try:
+        found: dict[str, Any] = msgspec.json.decode(await client.raw(path), type=dict)
+    except NotFound as error:
+        if "is not known here" in str(error):
+            raise Refused(f"{subject} is not known to the controller\nTry: recovery status", WRONG) from error
+        return await _from_objects(client, settings, subject, str(error))
+    except (KubeError, msgspec.DecodeError) as error:
+        return await _from_objects(client, settings, subject, str(error))
+    return found
+
+
+async def _from_objects(client: AsyncioClient, settings: Settings, subject: str, why: str) -> dict[str, Any]:
+    wanted = subject if "/" in subject else f"{settings.argocd_namespace}/{subject}"
+    found = []
+    for item in wire.listed(await client.list(RECOVERIES, settings.namespace)).items:
+        try:
+            recovery = decode(item)
+        except wire.Unreadable:
+            continue
+        if str(recovery.subject) == wanted:
+            found.append(recovery)
+    if not found:
+        raise Refused(f"the controller does not answer ({why[:160]}), and no recovery tells of {subject}", WRONG)
+    opened = next((r for r in found if not r.phase.over), None)
+    note = f"the controller does not answer ({why[:160]}); this is what its objects say"
+    return {
+        "subject": wanted,
+        "note": note,
+        "recovery": msgspec.to_builtins(opened) if opened else None,
+        "past": [row(r) for r in found if r.phase.over],
+    }
+
+
+def lines(body: dict[str, Any]) -> list[str]:
+    """The answer in words."""
+    told = [str(body["subject"])]
+    if note := body.get("note"):
+        told.append(f"  ! {note}")
+    if body.get("state"):
+        since = f" since {body['since']}" if body.get("since") else ""
+        told.append(f"  {body['state']}{since}" + (f": {body['words']}" if body.get("words") else ""))
+    if body.get("trouble"):
+        told.append(f"  ! {body['trouble']}")
+    told.extend(f"  - {_look(e)}" for e in body.get("evidence") or ())
+    if "depending" in body:
+        good = f", last seen good at {body['good_at']}" if body.get("good_at") else ""
+        told.append(f"  {body['applications']} applications depend on it{good}")
+        told += [f"    {d['subject']}  {d['state']}" for d in body["depending"][:20]]
+    for d in body.get("decisions") or ():
+        by = f"suppressed by {d['by']}" if d["by"] else d["kind"].lower()
+        told.append(f"  {d['policy']}: {by}: {d['message']}" + (f" (next look at {d['again_at']})" if d["again_at"] else ""))
+    told += _recovery(body.get("recovery"))
+    told += [f"  earlier: {r['name']} {r['phase']} ({r['reason']}): {r['message']}" for r in body.get("past") or ()]
+    return told
+
+
+def _look(seen: str | dict[str, Any]) -> str:
+    """One piece of evidence."""
+    if isinstance(seen, str):
+        return seen
+    return f"{seen['at']}  {seen['by']}: {seen['verdict']}" + (f" ({seen['message']})" if seen["message"] else "")
+
+
+def _recovery(found: dict[str, Any] | None) -> list[str]:
+    if not found:
+        return []
+    attempt = f"attempt {found.get('attempt', 0)} of {found.get('limit', 0)}"
+    told = [f"  recovery {found['name']}: {found['phase']}, {attempt}: {found.get('message', '')}"]
+    for s in found.get("steps") or ():
+        how = f"{s['outcome']} ({s.get('reason', '')}) {s.get('message', '')}" if s.get("outcome") else f"running {s.get('stage', '')}"
+        told.append(f"    {s['startedAt']}  {s['attempt']}.{s['index']} {s['action']}: {how}")
+    if moves := found.get("moves"):
+        told.append("    applications:")
+    for m in moves or ():
+        where = f"{_place(m['origin'])} -> {_place(m['target'])}"
+        told.append(f"      {m['namespace']}/{m['name']}  {where}  {m['phase']}" + (f": {m['reason']}" if m.get("reason") else ""))
+        told += [f"        left behind on {left}" for left in m.get("leftovers") or ()]
+    return told
+
+
+def _place(place: dict[str, Any]) -> str:
+    return str(place.get("name") or place.get("server") or "")

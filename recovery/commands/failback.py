@@ -1,0 +1,34 @@
+"""recovery failback: bring home what a failover moved; or let it stay."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from recovery.commands.failing import WRONG, Refused
+from recovery.commands.wishing import wish
+from recovery.model.recovery import Recovery
+
+Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="The recovery of the cluster, as `recovery status` names it.")]
+Stay = Annotated[bool, typer.Option("--stay", help="Leave them where they are: the new place is their home from now on.")]
+Clean = Annotated[bool, typer.Option("--cleanup", help="Also delete what stays behind where they no longer are.")]
+
+
+def failback(recovery: Name, stay: Stay = False, cleanup: Clean = False) -> None:
+    """Bring applications home that a failover moved, three at a time; it waits until their cluster is seen well."""
+    found = wish(recovery, lambda held: asked(held, stay=stay, cleanup=cleanup))
+    what = "stay where they are" if stay else f"go home to {found.subject.name}"
+    typer.echo(f"{len(found.owed)} applications {what}:")
+    for move in found.owed:
+        typer.echo(f"  {move}  {move.target} -> {move.target if stay else move.origin}")
+    typer.echo(f"Watch it: recovery explain {found.subject}")
+
+
+def asked(held: Recovery, *, stay: bool, cleanup: bool) -> tuple[str, ...]:
+    """The wishes, or why they make no sense."""
+    if held.phase.over:
+        raise Refused(f"{held.name} is over ({held.phase.value}); nothing is away from home on its account", WRONG)
+    if not held.owed:
+        raise Refused(f"{held.name} has moved no application\nTry: recovery explain {held.subject}", WRONG)
+    return ("stay" if stay else "failback", *(("cleanup",) if cleanup else ()))

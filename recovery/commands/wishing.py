@@ -1,0 +1,63 @@
+"""What a person asks of a recovery is written into it: who, what, when. The controller does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec import structs
+
+from recovery.clock import Clock, SystemClock
+from recovery.commands.failing import WRONG, Refused
+from recovery.commands.reaching import reach
+from recovery.commands.run import settings_from_environment
+from recovery.kube.asyncio_client import AsyncioClient
+from recovery.kube.client import RECOVERIES, REVIEWS, Client
+from recovery.kube.errors import Conflict, KubeError, NotFound
+from recovery.model.move import Wish
+from recovery.model.recovery import Recovery
+from recovery.record.codec import decode, encode
+
+KEPT = 10
+"""Wishes that a recovery remembers."""
+Ask = Callable[[Recovery], tuple[str, ...]]
+"""Which wishes may be written into it and for which step, as ``what`` or ``what step``; Refused when none."""
+
+
+def wish(name: str, ask: Ask) -> Recovery:
+    """Write it as whoever we are; the recovery as it then is."""
+    settings = settings_from_environment()
+    return reach(lambda client: _as_ourselves(client, settings.namespace, name, ask))
+
+
+async def _as_ourselves(client: AsyncioClient, namespace: str, name: str, ask: Ask) -> Recovery:
+    return await write(client, namespace, name, ask, await _whoami(client), SystemClock())
+
+
+async def write(client: Client, namespace: str, name: str, ask: Ask, by: str, clock: Clock) -> Recovery:
+    """Read, ask, write; again when the controller was faster."""
+    for _ in range(10):
+        try:
+            recovery = decode(await client.get(RECOVERIES, namespace, name))
+        except NotFound as error:
+            raise Refused(f"there is no recovery {name} in {namespace}\nTry: recovery status", WRONG) from error
+        except (msgspec.DecodeError, ValueError) as error:
+            raise Refused(f"recovery {name} cannot be read: {error}", WRONG) from error
+        now = clock.now()
+        wishes = tuple(Wish(what, by, now, step) for what, _, step in (w.partition(" ") for w in ask(recovery)))
+        wanted = structs.replace(recovery, wishes=(*recovery.wishes, *wishes)[-KEPT:])
+        try:
+            return decode(await client.update(RECOVERIES, namespace, name, encode(wanted, namespace)))
+        except Conflict:
+            continue
+    raise Refused(f"recovery {name} changes all the time; try again", WRONG)
+
+
+async def _whoami(client: AsyncioClient) -> str:
+    """Our name as the API server knows it; ``unknown`` where it does not say (before 1.28)."""
+    try:
+        raw = await client.create(REVIEWS, "", {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
+        status = msgspec.json.decode(raw, type=dict).get("status") or {}
+        return str((status.get("userInfo") or {}).get("username") or "unknown")
+    except KubeError:
+        return "unknown"

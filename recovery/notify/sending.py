@@ -1,0 +1,16 @@
+"""One message to one channel, by the kind of its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from recovery.model.recovery import Note
+from recovery.notify import apprise_channel, pagerduty_channel
+
+OURS: dict[str, Callable[[str, Note], Awaitable[None]]] = {"pagerduty": pagerduty_channel.send}
+"""Channels that Apprise cannot serve as we need them; PagerDuty's own there has no dedup key for an incident's whole life."""
+
+
+async def send(url: str, note: Note) -> None:
+    """Deliver; Undelivered says why not, without the URL."""
+    await OURS.get(url.partition("://")[0].lower(), apprise_channel.send)(url, note)
