@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import structs
 
@@ -20,6 +20,9 @@ from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Shelf, Store
 from recovery.policies import steps_from
 from recovery.record.recoveries import Recoveries
+
+AT_ONCE = timedelta(minutes=10)
+"""Clusters that fall ill within this time of each other are one incident."""
 
 
 class Scene:
@@ -126,8 +129,20 @@ class Scene:
             dependents=dependents,
             clusters=clusters,
             application_sets=self._application_sets.all_sets(),
+            together=self._together(about, base),
             witnessed=self._witnessed(base.now) or _other(about, clusters, base.now),
         )
+
+    def _together(self, about: Cluster, base: Situation) -> str:
+        """Another cluster that fell ill within ten minutes of this one, is still ill, and has a recovery."""
+        mine = min(base.sight.clocks.values(), default=base.now)
+        for other in self._connections.clusters.values():
+            opened = self._recoveries.of(other.uid)[0] if other.server != about.server else None
+            if opened is None or connection(other, base.now)[0] is not Connection.Failed:
+                continue
+            if abs((opened.ill_since or opened.opened_at) - mine) <= AT_ONCE:
+                return f"cluster {other.name} fell ill with it and is the incident for both: {opened.name}"
+        return ""
 
     def _applications(self, about: Repository | Cluster, recovery: Recovery | None) -> list[Application]:
         names = self._connections.reading(about) if isinstance(about, Repository) else set(self._connections.on(about))

@@ -23,8 +23,14 @@ from recovery.simulate.virtual import VirtualClock
 from recovery.simulate.workloads import KINDS
 from recovery.simulate.world import ARGOCD, OURS, RUNS_IN, World
 from tests.builders import a_recovery
+from tests.play import looks
 
 BY_PLURAL = {what.plural: what for what in KINDS.values()}
+
+
+def called(recovery: Recovery) -> str:
+    """What a story calls the subject: a repository's URL is another one on every bed."""
+    return "repository" if recovery.subject.kind == "Repository" else recovery.subject.name
 
 
 class Door:
@@ -76,13 +82,16 @@ class EmbeddedStage:
         self._lines: dict[str, list[str]] = {}
         self._last: dict[str, Recovery] = {}
         self._app: App | None = None
+        self.settings: dict[str, Any] = {}
+        self.argocd: Any = None
+        """Argo CD's API, where the story has a token."""
         world.cluster.listen(self._heard)
 
     def _heard(self, what: Resource, kind: str, item: dict[str, Any]) -> None:
         if what == RECOVERIES and kind != "DELETED":
             recovery = decode(msgspec.json.encode(item))
             lines = changes(self._last.get(recovery.name), recovery)
-            self._lines.setdefault(recovery.subject.name, []).extend(lines)
+            self._lines.setdefault(called(recovery), []).extend(lines)
             self._last[recovery.name] = recovery
 
     async def policies(self, text: str) -> None:
@@ -135,7 +144,8 @@ class EmbeddedStage:
             )
         task: list[asyncio.Task[None]] = []
         door = Door(self._world.cluster, self._written, killed_at, lambda: task[0].cancel() and None)
-        self._app = App(Settings(enabled=enabled, interval=timedelta(seconds=5)), door, self._clock, self._send)  # type: ignore[arg-type]
+        settings = Settings(enabled=enabled, interval=timedelta(seconds=5), **self.settings)
+        self._app = App(settings, door, self._clock, self._send, self.argocd, looks(self._world))  # type: ignore[arg-type]
         task.append(asyncio.create_task(self._app.run()))
         await self._clock.sleep(1)
         try:

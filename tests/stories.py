@@ -24,12 +24,17 @@ async def gave_up(stage: Stage, name: str, kind: str, *, auto_sync: bool = True)
     """An application whose automatic sync failed for want of a CRD, and which Argo CD has given up."""
     await stage.application(name, (deployment(name, deadline=DEADLINE), custom(kind, name)), auto_sync=auto_sync, retry=0)
     if auto_sync:
+        await gave_up_of(stage, name)
 
-        async def failed() -> bool:
-            operation = (await stage.seen(name)).operation
-            return operation is not None and operation.phase is Phase.Failed
 
-        await stage.until(f"{name}: its sync failed", failed, 60)
+async def gave_up_of(stage: Stage, name: str) -> None:
+    """Until the sync of what is there has failed for good."""
+
+    async def failed() -> bool:
+        operation = (await stage.seen(name)).operation
+        return operation is not None and operation.phase is Phase.Failed
+
+    await stage.until(f"{name}: its sync failed", failed, 60)
 
 
 async def given_up_sync(stage: Stage) -> list[str]:

@@ -188,6 +188,11 @@ def dependency(a: Asked) -> str:
     return a.situation.failed[0] if a.situation.failed and a.step.traits.fetches else ""
 
 
+def together(a: Asked) -> str:
+    """Several clusters fell ill at once: that is one incident, and not as many calls as clusters."""
+    return a.situation.together if a.recovery is None or not a.recovery.version else ""
+
+
 def corroboration(a: Asked) -> str:
     """A cluster is down when two witnesses have agreed for the whole duration, and somebody outside answers us."""
     cluster = a.situation.about
@@ -286,6 +291,7 @@ GUARDS = (
     Guard("owner intent", owner_intent),
     Guard("dependency", dependency, again=_SOON, tells=False),
     Guard("owner busy", owner_busy, again=timedelta(seconds=30)),
+    Guard("together", together, again=_SOON, keeps=False, tells=False, subject=True, about=_CLUSTER),
     Guard("corroboration", corroboration, again=timedelta(seconds=5), tells=False, about=_CLUSTER),
     Guard("cut off", cut_off, again=_SOON, tells_after=timedelta(), about=_CLUSTER),
     Guard("approval", approval, tells_after=timedelta(), about=_CONNECTED),

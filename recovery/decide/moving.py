@@ -29,6 +29,8 @@ REVERTED_WITHIN = timedelta(seconds=20)
 GENERATED_WITHIN = timedelta(minutes=2)
 """An ApplicationSet writes a new destination within seconds of the label's move (seen on 3.2: one)."""
 SOON = timedelta(seconds=2)
+SEEN_WITHIN = timedelta(seconds=3)
+"""A write of ours comes back by the watch within this time."""
 STATEFUL = ("StatefulSet", "PersistentVolumeClaim", "PersistentVolume")
 
 
@@ -240,6 +242,8 @@ def _progressed(move: Move, app: Application | None, token: str, now: datetime) 
 
 def unsent(moves: tuple[Move, ...], phase: MovePhase, record: StepRecord, situation: Situation) -> bool:
     """Is one at its new place by somebody else's hand (an ApplicationSet's), and its sync still to be asked for?"""
+    if situation.now - (record.claimed_at or record.started_at) < SEEN_WITHIN:
+        return False  # what was just written is on its way back to us
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
     token = situation.recovery.token(record) if situation.recovery else ""
     for move in moves:

@@ -8,7 +8,7 @@ from datetime import datetime
 from recovery.decide.connections import connection, worst
 from recovery.decide.guards import MANY_INHERITED
 from recovery.model.application import Application, short
-from recovery.model.connection import Cluster, Repository, Verdict
+from recovery.model.connection import Cluster, Connection, Repository, Verdict
 from recovery.model.duration import spell
 from recovery.model.policy import Policy, Severity
 from recovery.model.recovery import Note, Recovery, StepOutcome, StepRecord
@@ -206,7 +206,11 @@ def _facts(situation: Situation, recovery: Recovery) -> str:
         case Repository():
             return whom(about, situation)
         case _:
-            return whom(about, situation) + _plan(recovery)
+            others = [
+                c.name for c in situation.clusters if c.server != about.server and connection(c, situation.now)[0] is Connection.Failed
+            ]
+            also = f" Failed as well: {', '.join(others)}." if others else ""
+            return whom(about, situation) + also + _plan(recovery)
 
 
 def whom(about: Repository | Cluster, situation: Situation) -> str:

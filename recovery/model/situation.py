@@ -101,6 +101,8 @@ class Situation(Struct, frozen=True):
     """About a cluster: all there are."""
     application_sets: tuple[ApplicationSet, ...] = ()
     """About a cluster: all there are."""
+    together: str = ""
+    """About a cluster: which other one fell ill with it and is the incident for both, in words."""
     witnessed: str = ""
     """About a cluster: who outside answered just now, in words."""
 

@@ -15,6 +15,7 @@ from recovery.model.application import Application
 from recovery.model.recovery import Recovery
 from recovery.observe import wire
 from recovery.record.codec import decode
+from recovery.simulate.application_sets import ApplicationSets
 from recovery.simulate.argocd import ArgoCD
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.destinations import API, Destination, Destinations
@@ -34,6 +35,7 @@ class World:
         self.git = Git()
         self.destinations = Destinations(self.cluster, clock)
         self.argocd = ArgoCD(self.cluster, self.destinations, self.git, clock)
+        self._sets = ApplicationSets(self.cluster, self.destinations, clock)
         self.api = API(self.cluster, self.destinations, self.git, clock)
         self._kubelet = Kubelet(self.cluster, clock)
         self._further: list[asyncio.Task[None]] = []
@@ -43,7 +45,7 @@ class World:
         """Argo CD and the workloads react while inside."""
         anywhere = {"destinations": [{"server": "*", "namespace": "*"}]}
         await self.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": "default"}, "spec": anywhere})
-        tasks = [asyncio.create_task(self.argocd.run()), asyncio.create_task(self._kubelet.run())]
+        tasks = [asyncio.create_task(self.argocd.run()), asyncio.create_task(self._kubelet.run()), asyncio.create_task(self._sets.run())]
         try:
             yield self
         finally:
