@@ -8,10 +8,12 @@ from typing import Any
 from msgspec import structs
 
 from recovery.act.all_actions import KINDS
-from recovery.model.application import Application, Deploy, Destination, Health, Operation, Phase, Sync
+from recovery.decide.connections import DOWN
+from recovery.model.application import Application, Deploy, Destination, Health, Operation, Permitted, Phase, Project, Sync
+from recovery.model.connection import Cluster, Evidence, Verdict, Witness
 from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery, RecoveryPhase, Subject
-from recovery.model.situation import Good, Sight, Situation
+from recovery.model.situation import Dependent, Good, Sight, Situation
 from recovery.policies import parse
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -106,3 +108,49 @@ def a_recovery(name: str, at: datetime, **changes: Any) -> Recovery:
     subject = Subject("Application", "argocd", name, f"uid-{name}", "default", "in-cluster")
     recovery = Recovery(name, "application-sync-failure", "hash", subject, at, RecoveryPhase.Resolved, reason="Cured", resolved_at=at)
     return structs.replace(recovery, **changes)
+
+
+def seen(by: Witness, verdict: Verdict, ago: float = 5, message: str = "") -> Evidence:
+    """One look, some seconds ago."""
+    return Evidence(by, verdict, NOW - timedelta(seconds=ago), message)
+
+
+def a_cluster(name: str = "primary", *evidence: Evidence, **changes: Any) -> Cluster:
+    """One whose Secret we may read; without evidence nobody has looked."""
+    cluster = Cluster(server=f"https://{name}.example:6443", name=name, secret=f"cluster-{name}", evidence=evidence, applications=2)
+    return structs.replace(cluster, **changes)
+
+
+def a_dead_cluster(name: str = "primary", **changes: Any) -> Cluster:
+    """Both who look call it unreachable."""
+    looks = (seen(Witness.live_read, Verdict.unreachable), seen(Witness.connect, Verdict.unreachable))
+    return a_cluster(name, *looks, **changes)
+
+
+def a_live_cluster(name: str = "secondary", **changes: Any) -> Cluster:
+    """We have just connected to it."""
+    return a_cluster(name, seen(Witness.connect, Verdict.reachable), **changes)
+
+
+def a_dependent(name: str = "cart", **changes: Any) -> Dependent:
+    """An application on primary that may go anywhere and holds no data."""
+    place = Destination(name="primary", namespace="shop")
+    app = an_application(**{"name": name, "uid": f"uid-{name}", "destination": place, "kinds": ("Deployment",), **changes})
+    project = Project("shop", destinations=(Permitted(server="*", namespace="*"),))
+    return Dependent(app, Sight(app.uid, NOW - timedelta(days=1)), project)
+
+
+def about_a_cluster(cluster: Cluster | None = None, *, down_for: float = 600, **changes: Any) -> Situation:
+    """The shipped policies over a cluster that has been down for ten minutes; secondary is well."""
+    about = cluster or a_dead_cluster()
+    since = NOW - timedelta(seconds=down_for)
+    sight = Sight(about.uid, NOW - timedelta(days=1), {"connection_state=Failed": since, DOWN: since})
+    clusters = changes.pop("clusters", (about, a_live_cluster()))
+    fields = {
+        "policies": the_policies(),
+        "dependents": (a_dependent(),),
+        "has_token": True,
+        "witnessed": "cluster secondary answers",
+        **changes,
+    }
+    return Situation(now=NOW, about=about, sight=fields.pop("sight", sight), clusters=clusters, **fields)

@@ -13,6 +13,7 @@ from recovery.model.application import ApplicationSet, Hold, Operation, Phase, P
 from recovery.model.policy import Budget, Mode
 from recovery.model.situation import Fleet, Freshness, Sight, Situation
 from tests.builders import BAD, NOW, a_situation, an_application, gave_up, the_policies
+from tests.decide.test_connections import GUARDS as CLUSTER_GUARDS
 
 POLICY = the_policies().policies[0]
 REFRESH, SYNC, NOTIFY = POLICY.actions
@@ -72,6 +73,18 @@ REFUSALS = [
         "owner intent",
         "selfHeal is off",
         id="drift kept on purpose",
+    ),
+    pytest.param(
+        a_situation(gave_up(), failed=("repository https://git.example/cart.git is Failed: connection refused",)),
+        "dependency",
+        "connection refused",
+        id="its repository has failed",
+    ),
+    pytest.param(
+        a_situation(gave_up(), cluster_failed="cluster primary is Failed: connection refused"),
+        "dependency",
+        "cluster primary",
+        id="its cluster has failed",
     ),
     pytest.param(a_situation(running()), "owner busy", "by ada is Running since 11:59:00", id="a person's operation"),
     pytest.param(a_situation(running(automated=True)), "owner busy", "auto-sync", id="Argo CD's operation"),
@@ -133,7 +146,8 @@ def test_a_guard_refuses_with_its_numbers(situation: Situation, by: str, words: 
 
 
 def test_every_guard_is_in_the_table() -> None:
-    shown = {str(case.values[1]) for case in REFUSALS} | {"pace"}
+    of_clusters = {str(case.values[2]) for case in CLUSTER_GUARDS}
+    shown = {str(case.values[1]) for case in REFUSALS} | {"pace"} | of_clusters
 
     assert shown == {guard.name for guard in GUARDS}
 

@@ -12,7 +12,10 @@ import pytest
 from msgspec import Struct
 
 from recovery.kube.asyncio_client import connect
+from tests.connected_stories import CLUSTER_STORIES, CONNECTED_STORIES
 from tests.e2e.extra_stories import looked_at_only, through_argo_cd
+from tests.e2e.further import Further
+from tests.e2e.real_connected import RealConnectedStage
 from tests.e2e.real_stage import RealStage
 from tests.stories import STORIES
 from tests.testbed.bed import Bed
@@ -23,7 +26,7 @@ from tests.testbed.repositories import Repositories
 
 EXTRA = {through_argo_cd: "token", looked_at_only: "observe"}
 """Stories that only the real bed can play, and the overlay they are installed with."""
-AT_ONCE = 5
+AT_ONCE = 4
 """Stories at the same time on two cores."""
 
 
@@ -43,6 +46,8 @@ class Show:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._lane = asyncio.Semaphore(1)
+        self.further = Further(bed)
         self.results: dict[str, Future[Played]] = {}
         self.client: Any = None
 
@@ -59,15 +64,22 @@ class Show:
         self.repositories = repositories
         for index, story in enumerate(s for s in STORIES if s.__name__ in wanted):
             self.play(story, index)
+        for number, story in enumerate((s for s in CONNECTED_STORIES if s.__name__ in wanted), start=70):
+            self.play(story, number)
 
     def play(self, story: Callable[[Any], Awaitable[list[str]]], number: int, overlay: str = "base", **env: str) -> None:
         """Begin a story; its number makes its namespace and its applications' prefix."""
-        stage = RealStage(self.bed, self.client, self.repositories, f"s{number}", BASE if number == 0 else f"{BASE}-{number}")
+        kind = RealConnectedStage if story in CONNECTED_STORIES else RealStage
+        stage = kind(self.bed, self.client, self.repositories, f"s{number}", BASE if number == 0 else f"{BASE}-{number}")
         stage.overlay, stage.env = overlay, env
+        if isinstance(stage, RealConnectedStage):
+            stage.further = self.further
         self.results[story.__name__] = asyncio.run_coroutine_threadsafe(self._play(story, stage), self._loop)
 
     async def _play(self, story: Callable[[Any], Awaitable[list[str]]], stage: RealStage) -> Played:
-        async with self._places:
+        # Stories of clusters wait for each other; they do not take a place from the others meanwhile.
+        places = self._lane if story in CLUSTER_STORIES else self._places
+        async with places:
             say(f"story {story.__name__} begins")
             async with stage.set_up():
                 names = await story(stage)
@@ -83,6 +95,7 @@ class Show:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self.further.close()
             if self.client is not None:
                 await self.client.close()
             await asyncio.sleep(0.5)  # TLS connections take a moment to close

@@ -34,6 +34,7 @@ from recovery.observe import wire
 from recovery.observe.reflector import Reflector
 from recovery.record.codec import decode, encode
 from tests.builders import a_recovery
+from tests.embedded_stage import called
 from tests.testbed.bed import Bed
 from tests.testbed.installation import ACCOUNT, Controller, install
 from tests.testbed.killer import Killer
@@ -54,7 +55,7 @@ class RealStage:
         self._client = client
         self._repositories = repositories
         self._receiver = Receiver()
-        self.received = self._receiver.received
+        self.received, self.paged = self._receiver.received, self._receiver.paged
         self._all: dict[str, Recovery] = {}
         self._lines: dict[str, list[str]] = {}
         self._controller: Controller | None = None
@@ -68,8 +69,9 @@ class RealStage:
         """Installed, watched, and with somewhere to send messages to."""
         await asyncio.to_thread(install, self._bed, self.namespace, self.overlay)
         await self._receiver.start()
-        url = f"json://127.0.0.1:{self._receiver.port}/"
-        await self._client.create(SECRETS, self.namespace, {"metadata": {"name": "recovery-channels"}, "stringData": {"receiver": url}})
+        place = f"127.0.0.1:{self._receiver.port}"
+        urls = {"receiver": f"json://{place}/", "pagerduty": f"pagerduty://KEY?endpoint=http://{place}"}
+        await self._client.create(SECRETS, self.namespace, {"metadata": {"name": "recovery-channels"}, "stringData": urls})
         stream = Reflector(self._client, RECOVERIES, self.namespace, decode, self, SystemClock())
         watching = asyncio.create_task(stream.run())
         try:
@@ -82,7 +84,7 @@ class RealStage:
 
     def put(self, item: Recovery) -> None:
         lines = changes(self._all.get(item.name), item)
-        self._lines.setdefault(item.subject.name, []).extend(lines)
+        self._lines.setdefault(called(item), []).extend(lines)
         self._all[item.name] = item
 
     def drop(self, namespace: str, name: str) -> None:
@@ -124,19 +126,7 @@ class RealStage:
         return sha
 
     async def install(self, kind: str) -> None:
-        plural = kind.lower() + "s"
-        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-        body = {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{plural}.shop.example"},
-            "spec": {
-                "group": "shop.example",
-                "scope": "Namespaced",
-                "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": kind + "List"},
-                "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-            },
-        }
+        body = a_crd("shop.example", "v1", kind, kind.lower() + "s")
         with contextlib.suppress(Conflict):
             await self._client.create(CRDS, "", body)
 
@@ -217,3 +207,19 @@ class RealStage:
     async def events(self, reason: str) -> int:
         items = msgspec.json.decode(await self._client.list(EVENTS, self.namespace))["items"]
         return sum(e["reason"] == reason for e in items)
+
+
+def a_crd(group: str, version: str, kind: str, plural: str) -> dict[str, Any]:
+    """A CRD that takes anything."""
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": kind + "List"},
+            "versions": [{"name": version, "served": True, "storage": True, "schema": schema}],
+        },
+    }

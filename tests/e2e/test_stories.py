@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.connected_stories import CONNECTED_STORIES
 from tests.e2e.conftest import Show
 from tests.stage import Stage
 from tests.stories import STORIES
@@ -18,7 +19,7 @@ from tests.testbed.installation import ACCOUNT
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda s: s.__name__)
+@pytest.mark.parametrize("story", [*STORIES, *CONNECTED_STORIES], ids=lambda s: s.__name__)
 def test_story(show: Show, story: Callable[[Stage], Awaitable[list[str]]]) -> None:
     played = show.results[story.__name__].result()
 

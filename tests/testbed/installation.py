@@ -26,6 +26,7 @@ def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
     else:
         text = bed.kubectl("kustomize", str(folder)).replace(BASE, namespace)
         text = text.replace(f"{ACCOUNT}-workloads", f"{ACCOUNT}-workloads-{namespace}")
+        text = text.replace(f"{ACCOUNT}-connections", f"{ACCOUNT}-connections-{namespace}")
         # Roles in argocd would overwrite each other.
         parts = [
             part.replace(f"name: {ACCOUNT}\n", f"name: {ACCOUNT}-{namespace}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from typing import Any
@@ -45,8 +46,9 @@ class RemoteCluster:
         self._api.kill()
 
     def revive(self) -> None:
-        """Its API server is back, with all it had."""
-        self._api.start()
+        """Its API server is back, with all it had; nothing when it is not away."""
+        if not self._api.pid:
+            self._api.start()
         self.wait()
 
     def kubectl(self, *words: str, text: str | None = None, check: bool = True) -> str:
@@ -88,8 +90,6 @@ class RemoteCluster:
 
     def write_secret(self, token: str, ca: bytes, labels: dict[str, str]) -> None:
         """What Argo CD knows it by."""
-        import base64
-
         config = {"bearerToken": token, "tlsClientConfig": {"caData": base64.b64encode(ca).decode()}}
         secret = {
             "apiVersion": "v1",

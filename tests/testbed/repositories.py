@@ -18,6 +18,11 @@ class Repositories:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    @property
+    def folder(self) -> Path:
+        """Where the bare repositories are."""
+        return self._folder
+
     def url(self, name: str) -> str:
         """Where Argo CD reads it."""
         return f"file://{self._folder / name}.git"
