@@ -116,7 +116,7 @@ async def password_rotated(stage: ConnectedStage) -> list[str]:
         over = await newest(stage, "repository")
         assert (over.steps[0].action, over.steps[0].reason) in (("refresh_credentials", "Reachable"), ("refresh_credentials", "Cured"))
         assert any("credentials refused" in line for line in over.evidence), over.evidence
-    return ["repository"]
+    return []  # how often it was looked at before the operator had fetched it is not for a transcript
 
 
 async def password_rotated_by_hand(stage: ConnectedStage) -> list[str]:
