@@ -60,4 +60,4 @@ class ConnectedStage(Stage, Protocol):
         """A ``recovery`` command by a person; its output."""
 
     async def syncs(self, name: str) -> int:
-        """How often it was deployed."""
+        """How often we deployed it."""

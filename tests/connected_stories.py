@@ -260,7 +260,7 @@ async def fleet_by_label(stage: ConnectedStage) -> list[str]:
         assert await well_on(stage, name, "primary")
         assert not await stage.has("secondary", "deployments", name)
         assert stage.deleted == []
-    return ["primary"]
+    return []  # how long the ApplicationSet takes is not for a transcript
 
 
 async def killed_between_two(stage: ConnectedStage) -> list[str]:
@@ -286,7 +286,7 @@ async def killed_between_two(stage: ConnectedStage) -> list[str]:
         await stage.until("failed over", stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "FailedOver"), 150)
         for name in names:
             assert await well_on(stage, name, "secondary"), name
-            assert await stage.syncs(name) == 2, "deployed once on each cluster"
+            assert await stage.syncs(name) == 1, "moved once"
         held = await newest(stage, "cluster", "primary")
         assert {m.phase for m in held.moves} == {MovePhase.Moved}
         assert sum(s.action == "failover" for s in held.steps) == 1

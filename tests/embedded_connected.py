@@ -13,7 +13,7 @@ from recovery.commands.explain import lines
 from recovery.commands.failback import asked
 from recovery.commands.wishing import write
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, EXTERNAL_SECRETS, SECRETS, Resource
-from recovery.model.names import Key
+from recovery.model.names import USERNAME, Key
 from recovery.model.recovery import Note, Recovery
 from recovery.notify.pagerduty_channel import event
 from recovery.record.codec import stamp
@@ -154,7 +154,8 @@ class EmbeddedConnectedStage(EmbeddedStage):
         return f"{len(found.owed)} applications go home to {found.subject.name}"
 
     async def syncs(self, name: str) -> int:
-        return len((await self.raw(name))["status"]["history"])
+        history = (await self.raw(name))["status"]["history"]
+        return sum((entry.get("initiatedBy") or {}).get("username") == USERNAME for entry in history)
 
 
 def an_application_set(name: str, label: str, repository: str) -> dict[str, Any]:

@@ -70,7 +70,9 @@ def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: St
     if not recovery.evidence:
         seen = about.resources if isinstance(about, Application) else 0
         recovery = structs.replace(recovery, evidence=telling.evidence(about), resources_seen=seen)
-    message = f"{step}: {policy.sentence} (attempt {recovery.attempt} of {recovery.limit})"
+    named = any(action.traits.name == step.traits.name for action in policy.actions)
+    why = f"{policy.sentence} (attempt {recovery.attempt} of {recovery.limit})" if named else f"{about.key} is well again"
+    message = f"{step}: {why}"
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Remediating,

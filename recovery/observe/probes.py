@@ -19,7 +19,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 async def connect(remote: Remote, now: datetime) -> Evidence:
     """A TLS connect and ``/readyz`` with Argo CD's own credentials for it."""
     try:
-        await remote.get("/readyz")
+        answer = await remote.get("/readyz")
     except Unauthorized as error:
         return Evidence(Witness.connect, Verdict.credentials_refused, now, _cut(error))
     except Forbidden:
@@ -32,6 +32,8 @@ async def connect(remote: Remote, now: datetime) -> Evidence:
         found = verdict_of(str(error))
         # It was our own attempt, and nobody answered it: what has no better name is unreachable.
         return Evidence(Witness.connect, Verdict.unreachable if found is Verdict.no_evidence else found, now, _cut(error))
+    if not answer.strip().lower().startswith(b"ok"):
+        return Evidence(Witness.connect, Verdict.no_evidence, now, "something answers there, but not as an API server does")
     return Evidence(Witness.connect, Verdict.reachable, now, "/readyz: ok")
 
 

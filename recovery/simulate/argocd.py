@@ -177,6 +177,7 @@ class ArgoCD:
                 "source": source,
                 "deployStartedAt": state["startedAt"],
                 "deployedAt": now,
+                "initiatedBy": state["operation"].get("initiatedBy") or {},
             }
             patch["status"]["history"] = [*history, entry][-10:]
         await self._write(key, patch)

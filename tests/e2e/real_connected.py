@@ -18,6 +18,7 @@ from recovery.clock import SystemClock
 from recovery.commands.explain import lines
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, EXTERNAL_SECRETS, RECOVERIES, SECRETS
 from recovery.kube.errors import Conflict, KubeError
+from recovery.model.names import USERNAME
 from recovery.model.recovery import Recovery
 from recovery.observe import wire
 from recovery.observe.reflector import Reflector
@@ -250,7 +251,8 @@ class RealConnectedStage(RealStage):
         return done.stdout
 
     async def syncs(self, name: str) -> int:
-        return len((await self.raw(name))["status"]["history"])
+        history = (await self.raw(name))["status"]["history"]
+        return sum((entry.get("initiatedBy") or {}).get("username") == USERNAME for entry in history)
 
 
 class Operator:
