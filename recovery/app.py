@@ -145,7 +145,7 @@ class App:
             clock,
             self.freshness,
             self.connections,
-            self.poller.witnessed,
+            self.poller,
             TRAITS,
             home=settings.argocd_namespace,
             enabled=settings.enabled,
@@ -253,7 +253,7 @@ class App:
 
     async def _until_looked(self) -> None:
         """After the first round of looks, what fails is news and no longer inherited."""
-        await self._until(lambda: self.poller.looked)
+        await self._until(lambda: self.connections.clusters_looked and self.connections.repositories_looked)
         self.connections.first = False
 
     async def _keep_checkpoint(self) -> None:

@@ -17,6 +17,7 @@ from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.model.situation import Dependent, Freshness, Situation
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
+from recovery.observe.poller import Poller
 from recovery.observe.store import Shelf, Store
 from recovery.policies import steps_from
 from recovery.record.recoveries import Recoveries
@@ -38,7 +39,7 @@ class Scene:
         clock: Clock,
         freshness: Callable[[], Freshness],
         connections: Connections,
-        witnessed: Callable[[datetime], str],
+        poller: Poller,
         actions: Mapping[str, Traits],
         *,
         home: str,
@@ -55,7 +56,7 @@ class Scene:
         self._clock = clock
         self._freshness = freshness
         self._connections = connections
-        self._witnessed = witnessed
+        self._poller = poller
         self._actions = actions
         self._enabled = enabled
         self._has_token = has_token
@@ -68,7 +69,7 @@ class Scene:
             app = self._store.applications.get((key.namespace, key.name))
             return self._application(app) if app else None
         about = self._connections.get(key)
-        return self._connected(about) if about else None
+        return self._connected(about) if about and self._connections.looked_at(about) else None
 
     def gone(self, key: Key) -> bool:
         """Is it certain that it is not there any more? Repositories and clusters are known only after somebody listed them."""
@@ -130,7 +131,7 @@ class Scene:
             clusters=clusters,
             application_sets=self._application_sets.all_sets(),
             together=self._together(about, base),
-            witnessed=self._witnessed(base.now) or _other(about, clusters, base.now),
+            witnessed=self._poller.witnessed(base.now) or _other(about, clusters, base.now),
         )
 
     def _together(self, about: Cluster, base: Situation) -> str:

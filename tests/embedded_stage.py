@@ -23,7 +23,6 @@ from recovery.simulate.virtual import VirtualClock
 from recovery.simulate.workloads import KINDS
 from recovery.simulate.world import ARGOCD, OURS, RUNS_IN, World
 from tests.builders import a_recovery
-from tests.play import looks
 
 BY_PLURAL = {what.plural: what for what in KINDS.values()}
 
@@ -145,7 +144,7 @@ class EmbeddedStage:
         task: list[asyncio.Task[None]] = []
         door = Door(self._world.cluster, self._written, killed_at, lambda: task[0].cancel() and None)
         settings = Settings(enabled=enabled, interval=timedelta(seconds=5), **self.settings)
-        self._app = App(settings, door, self._clock, self._send, self.argocd, looks(self._world))  # type: ignore[arg-type]
+        self._app = App(settings, door, self._clock, self._send, self.argocd, self._world.looks)  # type: ignore[arg-type]
         task.append(asyncio.create_task(self._app.run()))
         await self._clock.sleep(1)
         try:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
 from typing import Any
 
-from recovery.app import App, Looks
+from recovery.app import App
 from recovery.kube.client import APPLICATIONS, Body, Resource
 from recovery.kube.errors import KubeError
-from recovery.model.connection import Evidence, Verdict, Witness
 from recovery.model.recovery import Note
-from recovery.observe.probes import connect
 from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.world import World
@@ -26,8 +23,6 @@ class Play:
         self.world = world
         self.clock = virtual.VirtualClock()
         self.told: list[Note] = []
-        self.outside = False
-        """A witness outside answers."""
         self.faults: list[Callable[[str, Resource], KubeError | None]] = []
         self.calls = world.cluster.calls
 
@@ -50,7 +45,7 @@ class Play:
     @contextlib.asynccontextmanager
     async def controller(self, **settings: Any) -> AsyncIterator[App]:
         token = settings.pop("token", False)
-        app = App(Settings(**settings), self, self.clock, self.send, self.world.api if token else None, looks(self.world, self))  # type: ignore[arg-type]
+        app = App(Settings(**settings), self, self.clock, self.send, self.world.api if token else None, self.world.looks)  # type: ignore[arg-type]
         task = asyncio.create_task(app.run())
         await self.clock.sleep(1)
         try:
@@ -70,20 +65,6 @@ class Play:
 
     def phases(self) -> list[str]:
         return [r.phase.value for r in self.world.recoveries()]
-
-
-async def no_answer(url: str, now: datetime) -> Evidence:
-    """No Git server of the embedded world is asked over HTTP."""
-    return Evidence(Witness.request, Verdict.no_evidence, now)
-
-
-def looks(world: World, watcher: Any = None) -> Looks:
-    """The ways of the embedded world; ``watcher.witness`` answers for the outside."""
-
-    async def witness(url: str) -> str:
-        return f"{url} answered 204" if getattr(watcher, "outside", False) else ""
-
-    return Looks(world.destinations, connect, no_answer, witness)
 
 
 def play(script: Callable[[Play], Awaitable[None]]) -> None:

@@ -26,7 +26,7 @@ from recovery.simulate import virtual
 from recovery.simulate.manifests import deployment, stateful_set
 from recovery.simulate.world import World
 from tests.connected_stories import connected
-from tests.play import Play, looks
+from tests.play import Play
 from tests.test_properties import trouble
 
 APPS, STATEFUL = ("w-a", "w-b", "w-c", "w-d"), "w-db"
@@ -108,7 +108,7 @@ def policy(mode: str) -> str:
 
 async def start(play: Play) -> tuple[App, asyncio.Task[None]]:
     chosen = Settings(cluster_secrets=("cluster-primary", "cluster-secondary"), witness="https://outside.example")
-    app = App(chosen, play, play.clock, play.send, play.world.api, looks(play.world, play))  # type: ignore[arg-type]
+    app = App(chosen, play, play.clock, play.send, play.world.api, play.world.looks)  # type: ignore[arg-type]
     task = asyncio.create_task(app.run())
     await play.clock.sleep(1)
     return app, task
@@ -156,7 +156,7 @@ async def live(play: Play, night: list[Any]) -> Watcher:
             case "api":
                 world.api.up = detail
             case "outside":
-                play.outside = detail
+                world.outside = detail
             case "die":
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):

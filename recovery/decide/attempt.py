@@ -16,6 +16,7 @@ from recovery.model.application import Application
 from recovery.model.connection import Cluster
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
+from recovery.model.move import MovePhase
 from recovery.model.policy import Policy, Severity, Step
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject
 from recovery.model.situation import Situation
@@ -217,7 +218,7 @@ def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     cluster = cluster_of(situation)
     _, words = connection(cluster, situation.now)
     message = f"failed over ({summary(recovery.moves)}); {cluster.name} is still down and has to be repaired: {words}"
-    reason = "FailedOver"
+    reason = "FailedOver" if any(m.phase is MovePhase.Moved for m in recovery.moves) else "FailoverFailed"
     since = f" since {spell(situation.now - recovery.ill_since)}" if recovery.ill_since else ""
     recovery = structs.replace(
         recovery,

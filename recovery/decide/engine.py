@@ -218,7 +218,7 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
         return supersede(recovery, "ActionsLost", "the actions this attempt began with can no longer be read", situation.now)
     step = actions[record.index]
     judged = step.traits.judge(record, step, situation)
-    if judged.moves is not None:
+    if judged.moves is not None and judged.progress is not Progress.Next:
         recovery = structs.replace(recovery, moves=judged.moves)
     if not record.sent and judged.progress in (Progress.Running, Progress.Succeeded, Progress.Failed):
         record, recovery = _found(recovery, record, step)
@@ -279,6 +279,8 @@ def _again(situation: Situation, policy: Policy, recovery: Recovery, record: Ste
     stage = judged.stage if judged.progress is Progress.Next else record.stage
     if no := refusal(Asked(situation, policy, step, recovery)):
         return suppress(situation, policy, recovery, no)
+    if judged.moves is not None:
+        recovery = structs.replace(recovery, moves=judged.moves)  # whose turn it is: saved with the claim, not before
     claim = claim_on(situation.about)
     if judged.progress is not Progress.Next:
         claim = structs.replace(record.claim, resource_version=claim.resource_version)

@@ -32,6 +32,10 @@ class Connections:
         """What could not be asked, and what it would take."""
         self.complete = False
         """Argo CD has listed all clusters and repositories at least once, and did so the last time it was asked."""
+        self.clusters_looked = False
+        """This process has made one whole round over the clusters."""
+        self.repositories_looked = False
+        """And one over the repositories."""
         self._states: dict[Key, Connection] = {}
         self.first = False
         """A first install that has not yet looked once: what has failed is inherited."""
@@ -119,6 +123,12 @@ class Connections:
 
     # Read by the controller
 
+    def looked_at(self, about: Repository | Cluster) -> bool:
+        """Has this process looked at it yet? Before that nothing is said about it, and what the checkpoint remembers stands."""
+        if isinstance(about, Cluster):
+            return self.clusters_looked
+        return self.repositories_looked or any(e.by is not Witness.word for e in about.evidence)
+
     def get(self, key: Key) -> Repository | Cluster | None:
         """One by what the queue calls it."""
         if key.kind == "repository":
@@ -184,7 +194,7 @@ class Connections:
             self._changed(about.key)
 
     def _track(self, about: Repository | Cluster) -> bool:
-        if self._store.policies is None:
+        if self._store.policies is None or not self.looked_at(about):
             return False
         old = self._store.sights.get(about.uid)
         new = watch(old, about, self._store.policies, self._clock.now(), first_install=self.first)

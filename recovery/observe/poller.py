@@ -95,8 +95,6 @@ class Poller:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._witnessed: tuple[str, datetime] | None = None
         self._said = ""
-        self.looked = False
-        """One whole round has been made."""
 
     def witnessed(self, now: datetime) -> str:
         """Who outside answered within the last minute, in words; empty for nobody."""
@@ -112,9 +110,9 @@ class Poller:
         while True:
             await self._know_clusters()
             await asyncio.gather(*(self._look(c) for c in list(self._connections.clusters.values())), self._look_outside())
+            self._connections.clusters_looked = True
             self._connections.listen_to_applications()
             self._connections.tick()
-            self.looked = True
             await self._pause(self._interval)
 
     async def _repositories(self) -> None:
@@ -125,6 +123,9 @@ class Poller:
             for repository in everything:
                 await self._test(repository)
                 await self._pause(pause)
+            if not self._connections.repositories_looked:
+                self._connections.repositories_looked = True
+                self._connections.tick()
             if not everything:
                 await self._pause(self._interval)
 

@@ -10,34 +10,38 @@ A scenario is blocks of commands, each followed by ``----`` and the transcript o
     ----
     2m00s  cart  Pending OutOfSync for 0s, not yet for 10m
 
-Commands: ``policy FILE``; ``app NAME TAG [manual] [self-heal] [needs KIND]``; ``commit NAME TAG``; ``install KIND``;
-``annotate NAME KEY=VALUE`` (``KEY=`` removes); ``sync NAME`` (a person's); ``argocd stops`` and ``argocd starts``;
-``controller stops`` (SIGTERM), ``controller dies`` (kill -9) and ``controller starts``; ``run DURATION``. Lines that
-begin with # are words for the reader. Times count from the beginning.
+Commands: ``policy FILE``; ``app NAME TAG [manual] [self-heal] [stateful] [needs KIND] [on CLUSTER]``; ``commit NAME TAG``;
+``install KIND``; ``annotate NAME KEY=VALUE`` (``KEY=`` removes); ``sync NAME`` (a person's); ``argocd stops`` and ``argocd
+starts``; ``cluster NAME`` (a further one), ``cluster NAME dies``, ``returns``, ``refuses`` (Argo CD's credentials) and
+``accepts``; ``git stops`` and ``git starts``; ``witness answers``; ``approve`` and ``failback [stay] [cleanup]`` (a person's, on
+the newest open recovery); ``controller stops`` (SIGTERM), ``controller dies`` (kill -9) and ``controller starts``; ``run
+DURATION``. Lines that begin with # are words for the reader. Times count from the beginning.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from recovery.app import App
 from recovery.decide.narrative import changes
 from recovery.kube.client import APPLICATIONS, RECOVERIES, Resource
 from recovery.model.duration import Duration, spell
+from recovery.model.move import MovePhase, Wish
 from recovery.model.recovery import Note, Recovery
-from recovery.record.codec import decode
+from recovery.record.codec import decode, encode
 from recovery.settings import Settings
 from recovery.simulate.cluster import Object
-from recovery.simulate.manifests import custom, deployment
+from recovery.simulate.manifests import custom, deployment, stateful_set
 from recovery.simulate.virtual import START, VirtualClock, run
-from recovery.simulate.world import World
+from recovery.simulate.world import OURS, World, url
 
 BAR = "----"
 DEADLINE = 60
@@ -95,6 +99,8 @@ class _Replay:
         self._running: asyncio.Task[None] | None = None
 
     async def all(self, blocks: list[Block]) -> str:
+        # Looks are spread over time by chance; a transcript has to be the same each time.
+        random.seed(0)
         self._clock = VirtualClock()
         self._world = World(self._clock)
         self._world.cluster.listen(self._heard)
@@ -121,6 +127,11 @@ class _Replay:
             "annotate": self._annotate,
             "sync": self._sync,
             "argocd": self._argocd,
+            "cluster": self._cluster,
+            "git": self._git,
+            "witness": self._witness,
+            "approve": self._approve,
+            "failback": self._failback,
             "controller": self._controller,
             "run": self._run,
         }
@@ -138,9 +149,14 @@ class _Replay:
 
     async def _application(self, name: str, tag: str, *how: str) -> None:
         manifests: tuple[dict[str, Any], ...] = (deployment(name, tag, DEADLINE),)
+        if "stateful" in how:
+            manifests = (stateful_set(name, tag),)
         if "needs" in how:
             manifests = (*manifests, custom(how[how.index("needs") + 1], name))
-        await self._world.application(name, manifests, auto_sync="manual" not in how, self_heal="self-heal" in how)
+        cluster = how[how.index("on") + 1] if "on" in how else ""
+        if self._world.destinations.all or not self._world.git.up:
+            self._world.git.registered[url(name)] = ""
+        await self._world.application(name, manifests, auto_sync="manual" not in how, self_heal="self-heal" in how, cluster=cluster)
 
     async def _commit(self, name: str, tag: str) -> None:
         await self._world.commit(name, (deployment(name, tag, DEADLINE),))
@@ -161,9 +177,46 @@ class _Replay:
         if what == "starts":
             self._world.argocd.wake()
 
+    async def _cluster(self, name: str, what: str = "") -> None:
+        if not what:
+            await self._world.further_cluster(name)
+            return
+        place = self._world.destinations.all[name]
+        match what:
+            case "dies" | "returns":
+                place.up = what == "returns"
+            case "refuses" | "accepts":
+                place.accepts = what == "accepts"
+            case _:
+                raise ValueError(f"a cluster dies, returns, refuses or accepts; not {what!r}")
+        place.unread = place.unread and not (place.up and place.accepts)
+
+    async def _git(self, what: str) -> None:
+        self._world.git.up = what == "starts"
+
+    async def _witness(self, what: str) -> None:
+        self._world.outside = what == "answers"
+
+    async def _approve(self) -> None:
+        await self._wish(lambda held: (f"approve {held.attempt}.{held.running.index if held.running else len(held.in_attempt())}",))
+
+    async def _failback(self, *how: str) -> None:
+        wishes = ("stay" if "stay" in how else "failback", *(("cleanup",) if "cleanup" in how else ()))
+        await self._wish(lambda _: wishes)
+
+    async def _wish(self, ask: Callable[[Recovery], tuple[str, ...]]) -> None:
+        """What `recovery approve` and `recovery failback` write."""
+        found = next(r for r in reversed(self._world.recoveries()) if not r.phase.over)
+        wishes = tuple(Wish(what, "ada", self._clock.now(), step) for what, _, step in (w.partition(" ") for w in ask(found)))
+        body = encode(structs.replace(found, wishes=(*found.wishes, *wishes)), OURS)
+        await self._world.cluster.update(RECOVERIES, OURS, found.name, body)
+
     async def _controller(self, what: str) -> None:
         if what == "starts":
-            self._app = App(Settings(), self._world.cluster, self._clock, self._send)
+            world = self._world
+            settings = Settings(cluster_secrets=tuple(d.secret for d in world.destinations.all.values()), witness="https://outside.example")
+            token = world.api if world.destinations.all or world.git.registered else None
+            self._app = App(settings, world.cluster, self._clock, self._send, token, world.looks)
             self._running = asyncio.create_task(self._app.run())
         elif what == "stops":
             await self._stop()
@@ -204,8 +257,16 @@ class _Replay:
         name = item["metadata"]["name"]
         if what == RECOVERIES and kind != "DELETED":
             recovery = decode(msgspec.json.encode(item))
-            for line in changes(self._last.get(recovery.name), recovery):
-                self._say(recovery.subject.name, line)
+            old = self._last.get(recovery.name)
+            for line in changes(old, recovery):
+                self._say(recovery.subject.name.rpartition("/")[2], line)
+            before = {m.uid: m.phase for m in old.moves} if old else {}
+            for move in recovery.moves:
+                if before.get(move.uid) is not move.phase:
+                    home = move.phase in (MovePhase.Returning, MovePhase.Home)
+                    way = f"{move.target} -> {move.origin}" if home else f"{move.origin} -> {move.target}"
+                    where = f" ({move.reason})" if move.reason else f" {way}"
+                    self._say(move.name, f"{move.phase.value}{where}")
             self._last[recovery.name] = recovery
         elif what == APPLICATIONS and kind != "DELETED":
             status = item.get("status") or {}

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from recovery.app import Looks
 from recovery.clock import Clock
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES
 from recovery.model.application import Application
+from recovery.model.connection import Evidence, Verdict, Witness
 from recovery.model.recovery import Recovery
 from recovery.observe import wire
+from recovery.observe.probes import connect
 from recovery.record.codec import decode
 from recovery.simulate.application_sets import ApplicationSets
 from recovery.simulate.argocd import ArgoCD
@@ -38,6 +42,8 @@ class World:
         self._sets = ApplicationSets(self.cluster, self.destinations, clock)
         self.api = API(self.cluster, self.destinations, self.git, clock)
         self._kubelet = Kubelet(self.cluster, clock)
+        self.outside = False
+        """A witness outside answers."""
         self._further: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
@@ -56,6 +62,18 @@ class World:
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+    @property
+    def looks(self) -> Looks:
+        """How a controller looks at what is around it, without a network."""
+
+        async def ask_git(url: str, now: datetime) -> Evidence:  # noqa: ARG001 (asked over HTTP in the real world only)
+            return Evidence(Witness.request, Verdict.no_evidence, now)
+
+        async def witness(url: str) -> str:
+            return f"{url} answered 204" if self.outside else ""
+
+        return Looks(self.destinations, connect, ask_git, witness)
 
     async def further_cluster(self, name: str, labels: dict[str, str] | None = None) -> Destination:
         """Another cluster, known to Argo CD by a Secret; its workloads come to life as well."""
