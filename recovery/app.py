@@ -17,6 +17,7 @@ from recovery.act.order import ArgoCD, Doors
 from recovery.act.order import Ways as ActWays
 from recovery.clock import Clock, SystemClock
 from recovery.controller import RECOVERY, SOON, Controller
+from recovery.decide.moving import unknown_targets
 from recovery.decide.telling import adoption_digest, still_held
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
 from recovery.kube.errors import KubeError
@@ -52,6 +53,8 @@ WORKERS = 8
 GRACE = 3.0
 """Seconds that a write in hand is given when we are told to stop."""
 TROUBLED = timedelta(minutes=1)
+TARGETS_EVERY = 5.0
+"""Seconds between two looks at where policies would move applications to."""
 
 
 class AskArgoCD(ArgoCD, Word, Protocol):
@@ -224,6 +227,7 @@ class App:
             start(self.outbox.run())
         start(self.poller.run())
         start(self._until_looked())
+        start(self._watch_targets())
         for _ in range(WORKERS):
             start(self._work())
         start(self._keep_checkpoint())
@@ -255,6 +259,21 @@ class App:
         """After the first round of looks, what fails is news and no longer inherited."""
         await self._until(lambda: self.connections.clusters_looked and self.connections.repositories_looked)
         self.connections.first = False
+
+    async def _watch_targets(self) -> None:
+        """Where policies would move applications to: what is wrong with it is told when it is written, not in the outage."""
+        told: tuple[str, ...] = ()
+        while True:
+            await self._clock.sleep(TARGETS_EVERY)
+            policies = self.source.policies
+            if policies is None or not self.connections.clusters_listed:
+                continue
+            found = unknown_targets(policies, self.connections.clusters.values())
+            self.connections.warnings = found
+            for words in found if found != told else ():
+                log.warning("failover", warning=words)
+                self.outbox.say(Note(f"targets/{policies.hash}/{words}", "a failover has nowhere to go", words, "warning"))
+            told = found
 
     async def _keep_checkpoint(self) -> None:
         while True:

@@ -75,7 +75,7 @@ class Scene:
         """Is it certain that it is not there any more? Repositories and clusters are known only after somebody listed them."""
         if key.kind == "application":
             return (key.namespace, key.name) not in self._store.applications
-        return self._connections.complete and self._connections.get(key) is None
+        return self._connections.gone(key)
 
     def found(self, key: Key, evidence: Evidence) -> None:
         """An action saw something of its subject by the way: the newest evidence there is."""

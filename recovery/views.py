@@ -69,6 +69,7 @@ class LiveViews:
             "applications": len(self._store.applications),
             "policies": policies.hash if policies else None,
             "policies_error": self._source.error or None,
+            "warnings": self._connections.warnings,
             "not_evaluated": {p.name: p.not_evaluated for p in policies.policies if p.not_evaluated} if policies else {},
         }
 
@@ -79,6 +80,11 @@ class LiveViews:
         m.events_dropped.set(self._dropped())
         m.policy_errors.set(self._source.errors)
         m.policies_good.set(0 if self._source.error else 1)
+        now = self._clock.now()
+        m.connections.clear()
+        for (kind, state), number in Counter((a.key.kind, connection(a, now)[0].value) for a in self._connections.all()).items():
+            m.connections.labels(kind, state).set(number)
+        m.away.set(sum(len(r.owed) for r in self._recoveries.all()))
         for (verb, status), count in self._calls().items():
             m.api.labels(verb, status).set(count)
         for stream in self._streams:

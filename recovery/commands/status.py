@@ -130,7 +130,7 @@ def _print(body: dict[str, Any], show_all: bool) -> None:
     console.print(table if rows else "No recovery is open." if not show_all else "There are no recoveries.")
     for what in ("clusters", "repositories"):
         _print_connected(console, what, body.get(what) or [])
-    for missing in body.get("missing") or ():
+    for missing in (*(body.get("warnings") or ()), *(body.get("missing") or ())):
         console.print(Text(f"! {missing}"), style="yellow")
     pending = body.get("pending") or []
     if pending:

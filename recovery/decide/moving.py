@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
@@ -14,6 +15,7 @@ from recovery.model.connection import Cluster
 from recovery.model.duration import spell
 from recovery.model.move import Move, MovePhase, Place
 from recovery.model.names import FAILOVER_TO
+from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.situation import Dependent, Situation
 from recovery.model.stamps import aware
@@ -59,6 +61,26 @@ def target_of(wanted: str, situation: Situation) -> tuple[Cluster | None, str, s
     if not well:
         return None, "TargetNotHealthy", f"{named[0].name} is not proven healthy: {words}"
     return named[0], "", words
+
+
+def unknown_targets(policies: Policies, clusters: Iterable[Cluster]) -> tuple[str, ...]:
+    """What is wrong with where policies would move applications to: told when they are loaded, not during the outage."""
+    known = list(clusters)
+    names = ", ".join(sorted(c.name for c in known)) or "none"
+    wanted = [
+        (f"policy {p.name}: target_cluster", s.parameters.target_cluster)
+        for p in policies.policies
+        for s in p.actions
+        if s.traits.relocates
+    ]
+    wanted += [(f"cluster {c.name}: label {FAILOVER_TO}", (c.labels or {}).get(FAILOVER_TO, "")) for c in known]
+    told = [
+        f"{where} {word!r} is no cluster that Argo CD knows; it knows {names}"
+        for where, word in wanted
+        if word and not any(c.called(word) for c in known)
+    ]
+    own = [c for c in known if (c.labels or {}).get(FAILOVER_TO) and c.called(str((c.labels or {}).get(FAILOVER_TO)))]
+    return (*told, *(f"cluster {c.name}: label {FAILOVER_TO} names the cluster itself" for c in own))
 
 
 def permitted(project: Project | None, destination: Destination, cluster: Cluster) -> bool:

@@ -30,8 +30,12 @@ class Connections:
         """By server; by name where only that is known."""
         self.missing: tuple[str, ...] = ()
         """What could not be asked, and what it would take."""
-        self.complete = False
-        """Argo CD has listed all clusters and repositories at least once, and did so the last time it was asked."""
+        self.warnings: tuple[str, ...] = ()
+        """What is wrong with where policies would move applications to."""
+        self.clusters_listed = False
+        """Argo CD listed all its clusters when it was last asked."""
+        self.repositories_listed = False
+        """And all its repositories."""
         self.clusters_looked = False
         """This process has made one whole round over the clusters."""
         self.repositories_looked = False
@@ -65,12 +69,12 @@ class Connections:
             new[server] = structs.replace(cluster, applications=len(self.on(cluster)))
         gone = [c for server, c in self.clusters.items() if server not in new]
         self.clusters = new
-        self.complete = whole and bool(self.repositories)
+        self.clusters_listed = whole
         self._forget(gone)
         for cluster in new.values():
             self._tell(cluster)
 
-    def know_repositories(self, found: Iterable[Repository]) -> None:
+    def know_repositories(self, found: Iterable[Repository], *, whole: bool) -> None:
         """The repositories Argo CD has been told of, and those that applications use without."""
         new = {repository.name: repository for repository in found}
         urls = {repository.url for repository in new.values()}
@@ -84,6 +88,7 @@ class Connections:
             new[name] = structs.replace(repository, applications=len(self.reading(repository)))
         gone = [r for name, r in self.repositories.items() if name not in new]
         self.repositories = new
+        self.repositories_listed = whole
         self._forget(gone)
         for repository in new.values():
             self._tell(repository)
@@ -113,7 +118,7 @@ class Connections:
             home = self.cluster_of(app)
             if on_cluster and home:
                 cluster.setdefault(home.server, on_cluster)
-        for about in self._all():
+        for about in self.all():
             told = git.get(about.name) if isinstance(about, Repository) else cluster.get(about.server)
             quiet = tuple(e for e in about.evidence if e.by is not Witness.applications)
             if told is not None or len(quiet) != len(about.evidence):
@@ -122,6 +127,11 @@ class Connections:
                 self._tell(held)
 
     # Read by the controller
+
+    def gone(self, key: Key) -> bool:
+        """Is it certain that it is there no more?"""
+        listed = self.clusters_listed if key.kind == "cluster" else self.repositories_listed
+        return listed and self.get(key) is None
 
     def looked_at(self, about: Repository | Cluster) -> bool:
         """Has this process looked at it yet? Before that nothing is said about it, and what the checkpoint remembers stands."""
@@ -170,10 +180,11 @@ class Connections:
 
     def tick(self) -> None:
         """Evidence grows old by itself: judge anew whatever may have changed by that alone."""
-        for about in self._all():
+        for about in self.all():
             self._tell(about)
 
-    def _all(self) -> list[Repository | Cluster]:
+    def all(self) -> list[Repository | Cluster]:
+        """Everything that is known."""
         return [*self.repositories.values(), *self.clusters.values()]
 
     def _repository_of(self, app: Application, url: str) -> str:

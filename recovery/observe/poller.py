@@ -185,13 +185,13 @@ class Poller:
                     Repository(url=redact(r.repo, 300), project=r.project, type=r.type or "git", registered=True, trouble=_inside(r.repo))
                     for r in listed
                 ]
-                self._connections.know_repositories(found)
+                self._connections.know_repositories(found, whole=True)
                 for each, repository in zip(listed, found, strict=True):
                     self._listed(repository, each.connection_state)
                 return
             except KubeError as error:
                 log.debug("repositories were not listed", why=str(error))
-        self._connections.know_repositories(found)
+        self._connections.know_repositories(found, whole=False)
 
     def _listed(self, about: Repository | Cluster, state: Any) -> None:
         """Argo CD's cached word: shown with its own time, and never a vote on a cluster."""

@@ -70,8 +70,8 @@ class ApplicationSets:
     def _generated(self, item: Object) -> list[dict[str, Any]]:
         owner = {"kind": "ApplicationSet", "name": item["metadata"]["name"], "controller": True}
         found = []
-        for generator in item["spec"]["generators"]:
-            asked = generator["clusters"]["selector"]["matchLabels"]
+        asking = [g["clusters"]["selector"]["matchLabels"] for g in item["spec"].get("generators") or () if "clusters" in g]
+        for asked in asking:
             for each in self._destinations.all.values():
                 labels = self._destinations.labels(each)
                 if all(labels.get(k) == v for k, v in asked.items()):
