@@ -224,8 +224,8 @@ class App:
             self.outbox.tell(recovery)
             self.queue.add(recovery.subject.key)
         if self.settings.enabled:
-            start(self.outbox.run())
-        start(self.poller.run())
+            start(self._kept_going("outbox", self.outbox.run))
+        start(self._kept_going("poller", self.poller.run))
         start(self._until_looked())
         start(self._watch_targets())
         for _ in range(WORKERS):
@@ -254,6 +254,15 @@ class App:
             finally:
                 self._busy -= 1
                 self.queue.done(key)
+
+    async def _kept_going(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
+        """What nobody foresaw in one part must not end the others."""
+        while True:
+            try:
+                await run()
+            except Exception:
+                log.exception("failed, and is started again", what=what)
+            await self._clock.sleep(5)
 
     async def _until_looked(self) -> None:
         """After the first round of looks, what fails is news and no longer inherited."""

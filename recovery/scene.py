@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from recovery.clock import Clock
-from recovery.decide.connections import connection, healthy
+from recovery.decide.connections import connection, healthy, worst
 from recovery.model.action import Traits
 from recovery.model.application import Application, ApplicationSet
-from recovery.model.connection import Cluster, Connection, Evidence, Repository
+from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict
+from recovery.model.move import Move, MovePhase
 from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase
-from recovery.model.situation import Dependent, Freshness, Situation
+from recovery.model.situation import Dependent, Fleet, Freshness, Situation
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.poller import Poller
@@ -69,6 +70,9 @@ class Scene:
             app = self._store.applications.get((key.namespace, key.name))
             return self._application(app) if app else None
         about = self._connections.get(key)
+        if about is None and key.kind == "cluster" and any(r.owed for r in self._recoveries.open_at(key)):
+            # Argo CD has forgotten it; what was moved away from it is owed all the same.
+            about = Cluster(server=key.name, name=key.name, trouble="Argo CD no longer lists it")
         return self._connected(about) if about and self._connections.looked_at(about) else None
 
     def gone(self, key: Key) -> bool:
@@ -121,12 +125,14 @@ class Scene:
 
     def _connected(self, about: Repository | Cluster) -> Situation:
         base = self._base(about)
+        base = structs.replace(base, fleet=Fleet(inherited_unwell=self._connections.inherited()))
         dependents = tuple(self._dependent(app) for app in self._applications(about, base.recovery))
         if isinstance(about, Repository):
             return structs.replace(base, dependents=dependents)
         clusters = tuple(self._connections.clusters.values())
         return structs.replace(
             base,
+            orphans=self._orphans(about),
             dependents=dependents,
             clusters=clusters,
             application_sets=self._application_sets.all_sets(),
@@ -139,14 +145,16 @@ class Scene:
         mine = min(base.sight.clocks.values(), default=base.now)
         for other in self._connections.clusters.values():
             opened = self._recoveries.of(other.uid)[0] if other.server != about.server else None
-            if opened is None or connection(other, base.now)[0] is not Connection.Failed:
-                continue
-            if abs((opened.ill_since or opened.opened_at) - mine) <= AT_ONCE:
+            if opened is None or opened.owed or not all(worst(c, base.now) is Verdict.unreachable for c in (about, other)):
+                continue  # moved away already, or not the same illness: each has its own
+            stuck = opened.phase is RecoveryPhase.Stalled and bool(opened.stalls) and base.now - opened.stalls[-1] > AT_ONCE
+            if not stuck and abs((opened.ill_since or opened.opened_at) - mine) <= AT_ONCE:
                 return f"cluster {other.name} fell ill with it and is the incident for both: {opened.name}"
         return ""
 
     def _applications(self, about: Repository | Cluster, recovery: Recovery | None) -> list[Application]:
         names = self._connections.reading(about) if isinstance(about, Repository) else set(self._connections.on(about))
+        names = set(names) | (self._moved_from(about) if isinstance(about, Cluster) else set())
         apps = [self._store.applications[name] for name in sorted(names)]
         there = {app.uid for app in apps}
         for move in recovery.moves if recovery else ():
@@ -155,9 +163,29 @@ class Scene:
                 apps.append(app)
         return apps
 
+    def _moved_from(self, about: Cluster) -> set[tuple[str, str]]:
+        """Applications whose hold says that this cluster is their home."""
+        held = {name for names in self._store.moved.values() for name in names}
+        apps = self._store.applications
+        return {name for name in held if (hold := apps[name].hold) and hold.origin and about.called(str(hold.origin))}
+
+    def _orphans(self, about: Cluster) -> tuple[Move, ...]:
+        """Those of them that no open recovery knows: its object was deleted by hand, and the annotation is the truth."""
+        found = []
+        for name in sorted(self._moved_from(about)):
+            app = self._store.applications[name]
+            hold = app.hold
+            kept = self._recoveries.get(hold.recovery) if hold else None
+            known = kept is not None and not kept.phase.over and any(m.uid == app.uid for m in kept.moves)
+            if hold and hold.origin and hold.target and not known:
+                found.append(Move(app.namespace, app.name, app.uid, hold.origin, hold.target, MovePhase.Moved, since=hold.since))
+        return tuple(found)
+
     def _dependent(self, app: Application) -> Dependent:
         sight = self._store.sights.get(app.uid) or self._store.look(app)
-        return Dependent(app, sight, self._projects.project(self._home, app.project), self._application_set(app), self._parent(app))
+        project = self._projects.project(self._home, app.project)
+        failed = tuple(words for r in self._connections.repositories_of(app) if (words := self._failed(r, self._clock.now())))
+        return Dependent(app, sight, project, self._application_set(app), self._parent(app), failed)
 
     def _depends(self, app: Application, now: datetime) -> tuple[tuple[str, ...], str]:
         """Why its repositories and its cluster count as failed: by what is seen, or because their recovery is still open."""
@@ -170,8 +198,9 @@ class Scene:
         if state is Connection.Failed:
             return f"{about.key.kind} {about.name} is Failed: {words}"
         opened = self._recoveries.of(about.uid)[0]
-        if opened is None or (state is Connection.Successful and opened.phase is RecoveryPhase.Stalled):
-            return ""  # well, and only people's decisions are waited for
+        idle = opened is not None and opened.phase in (RecoveryPhase.Stalled, RecoveryPhase.Suppressed)
+        if opened is None or idle:
+            return ""  # it is not seen to have failed, and nothing but a person's decision is waited for
         return f"{about.key.kind} {about.name} is being recovered ({opened.name}: {opened.phase.value})"
 
     def _application_set(self, app: Application) -> ApplicationSet | None:

@@ -127,7 +127,7 @@ class LiveViews:
             "pending_total": len(quiet),
             "clusters": [self._connected(c) for c in sorted(self._connections.clusters.values(), key=lambda c: c.name)[:SHOWN]],
             "repositories": [self._connected(r) for r in sorted(self._connections.repositories.values(), key=lambda r: r.name)[:SHOWN]],
-            "missing": self._connections.missing,
+            "missing": [words for each in self._connections.missing.values() for words in each],
         }
 
     def _connected(self, about: Cluster | Repository) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from recovery.commands.approve import asked as approval
 from recovery.commands.failback import asked as wanted
 from recovery.commands.failing import Refused
 from recovery.commands.wishing import write
-from recovery.decide.connections import FRESH
 from recovery.kube.client import APPLICATIONS, RECOVERIES, Resource
+from recovery.model.connection import FRESH
 from recovery.model.names import HOLD, INFO
 from recovery.model.recovery import RecoveryPhase
 from recovery.record.codec import decode

@@ -8,8 +8,9 @@ from msgspec import structs
 
 from recovery.act import moving
 from recovery.act.order import Action, Doors, Order, read_app
-from recovery.decide.aftercare import FAILBACK
+from recovery.decide.aftercare import FAILBACK, label_of
 from recovery.decide.moving import cluster_of, summary
+from recovery.decide.relabelling import relabelled
 from recovery.decide.telling import acted
 from recovery.kube.client import APPLICATIONS
 from recovery.model.connection import Cluster
@@ -30,15 +31,23 @@ async def start(order: Order, doors: Doors) -> Outcome:
         return await _stay(order, doors)
     if not order.record.stage:
         return Outcome(Result.Sent, "Begun", f"bringing home {len(recovery.owed)} applications")
-    label = _label(order)
+    label = label_of(recovery)
     target = _target(order, recovery.moves)
-    if label and target is not None and order.record.stage == LABEL:
-        moved = await moving.relabel(order, doors, label, target, cluster_of(order.situation))
+    if label and order.record.stage == LABEL:
+        if target is None:
+            return Outcome(Result.Failed, "UnknownTarget", "the cluster they are on is not known any more")
+        home = cluster_of(order.situation)
+        if not (home.labels or {}).get(label):
+            _, forbidden = relabelled(label, order.situation.application_sets, target, home)
+            if forbidden:
+                stay = tuple(
+                    structs.replace(m, phase=MovePhase.Failed, reason=forbidden[:300]) if m.phase.owed else m for m in recovery.moves
+                )
+                return Outcome(Result.Failed, "LabelStays", forbidden, moves=stay)
+        moved = await moving.relabel(order, doors, label, target, home)
         if moved.result is not Result.Sent:
             return moved
     moves = await moving.send(order, doors, recovery.moves, MovePhase.Returning, by_label=bool(label))
-    if moves is None:
-        return Outcome(Result.Conflict, "Changed", "an application changed since it was judged")
     gone = [f"{m} to {m.origin}" for m in moves if m.phase is MovePhase.Returning and m.since == order.record.claimed_at]
     words = f"moved home {', '.join(gone)}" if gone else summary(moves)
     note = acted(order.situation, recovery, words) if gone else None
@@ -60,13 +69,6 @@ async def _stay(order: Order, doors: Doors) -> Outcome:
                 await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body)
         moves.append(structs.replace(move, phase=MovePhase.Stayed) if move.phase.owed else move)
     return Outcome(Result.Sent, "Stayed", f"{len(moves)} applications stay where they are", moves=tuple(moves))
-
-
-def _label(order: Order) -> str:
-    """The label by which they were moved, as the failover that did it was written."""
-    recovery = order.recovery
-    written = [w for w in recovery.actions if w.type == "failover"] if recovery else []
-    return str(written[-1].parameters.get("label", "")) if written else ""
 
 
 def _target(order: Order, moves: tuple[Move, ...]) -> Cluster | None:

@@ -9,17 +9,19 @@ from msgspec import Struct, structs
 
 from recovery.act import moving
 from recovery.act.order import Action, Doors, Order
-from recovery.decide.connections import connection, down
-from recovery.decide.guards import inherited
+from recovery.decide.connections import connection, down, healthy
+from recovery.decide.guards import APPROVED_FOR, inherited
 from recovery.decide.moving import (
     AT_ONCE,
     FAILURES,
+    SEEN_WITHIN,
     SOON,
+    busy,
     cluster_of,
     counted,
+    given_up,
     next_wave,
     progressed,
-    relabelled,
     stage_after,
     stopped,
     summary,
@@ -27,18 +29,19 @@ from recovery.decide.moving import (
     unmovable,
     unsent,
 )
+from recovery.decide.relabelling import relabelled
 from recovery.decide.telling import acted
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.connection import Connection
 from recovery.model.decision import Outcome, Result
-from recovery.model.duration import Duration, default
+from recovery.model.duration import Duration, default, spell
 from recovery.model.move import Move, MovePhase
 from recovery.model.policy import Selector, Step
 from recovery.model.recovery import Recovery, StepRecord
-from recovery.model.situation import Situation
+from recovery.model.situation import Dependent, Situation
 
-LABEL = "label"
-"""The stage in which a label goes from one Secret to the other."""
+LABEL, UNLABEL = "label", "unlabel"
+"""The stages in which a label goes from one Secret to the other, and back."""
 
 
 class Strategy(Enum):
@@ -80,6 +83,8 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.strategy is Strategy.cluster_label and not self.label:
             raise ValueError("strategy cluster-label needs a label: the key that ApplicationSets select clusters by")
+        if self.label and self.strategy is not Strategy.cluster_label:
+            raise ValueError("label goes with strategy: cluster-label")
         if not self.if_primary_cluster_down:
             raise ValueError("if_primary_cluster_down: false is not offered: nothing is moved away from a cluster that may be up")
 
@@ -91,18 +96,26 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
         return Skip("NotDown", words)
     if inherited(situation):
         return Skip("Inherited", "it was down before this controller came; nothing is moved until it has once been up, or `recovery adopt`")
-    if recovery.owed:
-        return Skip("MovedAlready", summary(recovery.moves))
+    if counted(recovery.moves, MovePhase.Failed) >= FAILURES:
+        return Skip("StoppedAfterFailures", summary(recovery.moves))
     if not situation.has_token:
         return Skip("NoToken", "what applications consist of is asked of Argo CD, and no Argo CD token is configured")
     target, reason, why = target_of(step.parameters.target_cluster, situation)
     if target is None:
         return Skip(reason, why)
+    away = {move.uid for move in recovery.owed}
+    if recovery.owed and not any(dep.app.uid not in away and _here(dep, situation) for dep in situation.dependents):
+        return Skip("MovedAlready", summary(recovery.moves))
     if step.parameters.strategy is Strategy.cluster_label:
-        _, forbidden = relabelled(step.parameters.label, situation, target)
+        _, forbidden = relabelled(step.parameters.label, situation.application_sets, cluster_of(situation), target)
         if forbidden:
             return Skip("LabelStays", forbidden)
     return None
+
+
+def _here(dep: Dependent, situation: Situation) -> bool:
+    """Does it run on the cluster in question?"""
+    return cluster_of(situation).called(str(dep.app.destination.place))
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
@@ -110,63 +123,107 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
     recovery = situation.recovery
     if recovery is None:
         return Judgement(Progress.Failed, "NoRecovery", "its recovery is gone")
-    if not record.sent:
+    if not record.stage and not record.sent:
         return Judgement(Progress.Again)
-    moves = progressed(recovery, record, situation)
-    if record.stage and unsent(moves, MovePhase.Moving, record, situation):
+    by_label = step.parameters.strategy is Strategy.cluster_label
+    if by_label and record.stage in (LABEL, UNLABEL):
+        if not record.sent:
+            return _label_again(record, situation, recovery)
+        if record.stage == UNLABEL:
+            words = "the label is back where it was: the cluster is back"
+            return Judgement(Progress.Failed, "TheClusterIsBack", words, moves=given_up(recovery.moves, words))
+    moves = progressed(recovery, record, situation, by_label=by_label)
+    if by_label and record.stage and unsent(moves, MovePhase.Moving, record, situation):
         return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)
-    to_go, busy, failed = counted(moves, MovePhase.Planned), counted(moves, MovePhase.Moving), counted(moves, MovePhase.Failed)
-    if to_go and failed >= FAILURES:
-        moves = stopped(moves, f"not begun: {failed} applications did not get well at their new place")
-        to_go = 0
-    state, words = connection(cluster_of(situation), situation.now)
-    if to_go and state is Connection.Successful:
-        moves = stopped(moves, "not begun: the cluster is back")
-        to_go = 0
-    if to_go and busy < AT_ONCE:
-        proven, why = _proven(step, situation)
+    moves = _stopped(moves, situation, recovery)
+    to_go, moving_now, failed = (counted(moves, p) for p in (MovePhase.Planned, MovePhase.Moving, MovePhase.Failed))
+    if to_go and moving_now < AT_ONCE and (not record.stage or situation.now - (record.claimed_at or situation.now) >= SEEN_WITHIN):
+        if outdated := _outdated(record, step, situation, moves):
+            return Judgement(Progress.Failed, "PlanOutdated", outdated, moves=stopped(moves, outdated))
+        proven, why = _proven(situation, moves)
         if proven:
             return _go(record, step, situation, moves)
-        if not busy:
+        if not moving_now:
             return Judgement(Progress.Running, message=f"waits for proof: {why}", soon=SOON, moves=moves)
-    if busy or to_go:
+    if moving_now or to_go:
         return Judgement(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
     if not counted(moves, MovePhase.Moved):
-        return Judgement(Progress.Failed, "NothingMoved", f"{summary(moves)}; {_first(moves) or words}", moves=moves)
+        return Judgement(Progress.Failed, "NothingMoved", f"{summary(moves)}; {_first(moves)}", moves=moves)
     if failed:
         return Judgement(Progress.Failed, "PartlyMoved", f"{summary(moves)}; {_first(moves)}", moves=moves)
     return Judgement(Progress.Succeeded, "FailedOver", summary(moves), moves=moves)
 
 
-def _proven(step: Step, situation: Situation) -> tuple[bool, str]:
-    """Still down on two words, and the target still healthy: asked before every wave."""
+def _stopped(moves: tuple[Move, ...], situation: Situation, recovery: Recovery) -> tuple[Move, ...]:
+    """Nothing more begins after two failures, when the cluster is back, or when nobody wants it any more."""
+    failed = counted(moves, MovePhase.Failed)
+    about = cluster_of(situation)
+    if failed >= FAILURES:
+        return stopped(moves, f"not begun: {failed} applications did not get well at their new place")
+    if connection(about, situation.now)[0] is Connection.Successful:
+        return stopped(moves, "not begun: the cluster is back")
+    wanted = any(p.name == recovery.policy and p.selector.selects(about) for p in situation.policies.policies)
+    return moves if wanted else stopped(moves, f"not begun: policy {recovery.policy} is no longer in force for it")
+
+
+def _outdated(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move, ...]) -> str:
+    """Why the plan no longer stands: it is old, or the applications are to go elsewhere by now."""
+    age = situation.now - record.started_at
+    if not record.stage and age >= APPROVED_FOR:
+        return f"the plan is {spell(age)} old; the next attempt makes a new one"
+    target, _, _ = target_of(step.parameters.target_cluster, situation)
+    planned = next(m.target for m in moves if m.phase is MovePhase.Planned)
+    if target is not None and not target.called(str(planned)):
+        return f"the plan is for {planned}, and by now they are to go to {target.name}; the next attempt makes a new one"
+    return ""
+
+
+def _proven(situation: Situation, moves: tuple[Move, ...]) -> tuple[bool, str]:
+    """Still down on two words, and the cluster they go to still healthy: asked before every wave."""
     is_down, words = down(cluster_of(situation), situation.now)
     if not is_down:
         return False, words
-    target, _, why = target_of(step.parameters.target_cluster, situation)
-    return target is not None, why
+    planned = next((m.target for m in moves if m.phase in (MovePhase.Planned, MovePhase.Moving)), None)
+    target = next((c for c in situation.clusters if planned and c.called(str(planned))), None)
+    return healthy(target, situation.now) if target is not None else (False, f"{planned} is no cluster that is known")
+
+
+def _label_again(record: StepRecord, situation: Situation, recovery: Recovery) -> Judgement:
+    """Nobody knows whether the label has moved. It is moved again while the proof stands, and back when the cluster is."""
+    if record.stage == UNLABEL or connection(cluster_of(situation), situation.now)[0] is Connection.Successful:
+        return Judgement(Progress.Next, stage=UNLABEL)
+    proven, why = _proven(situation, recovery.moves)
+    return Judgement(Progress.Next, stage=LABEL) if proven else Judgement(Progress.Running, message=f"waits for proof: {why}", soon=SOON)
 
 
 def _go(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move, ...]) -> Judgement:
     """Whom the next write is for. What has changed since the plan was made is looked at again."""
-    target, _, _ = target_of(step.parameters.target_cluster, situation)
+    target = next(c for c in situation.clusters if c.called(str(next(m.target for m in moves if m.phase is MovePhase.Planned))))
     by_label = step.parameters.strategy is Strategy.cluster_label
     deps = {dep.app.uid: dep for dep in situation.dependents}
-    checked = []
+    checked, may, waiting = [], set(), ""
     for move in moves:
-        if move.phase is MovePhase.Planned and target is not None:
+        if move.phase is MovePhase.Planned:
             dep = deps.get(move.uid)
-            stateful = step.parameters.allow_stateful
-            why = unmovable(dep, situation, target, stateful=stateful, by_label=by_label) if dep else "the application is gone"
-            if dep and dep.app.destination.place == move.target:
-                why = ""  # the ApplicationSet has moved it already; its sync is ours to ask for
+            why = unmovable(dep, situation, target, stateful=step.parameters.allow_stateful, by_label=by_label) if dep else "it is gone"
             move = structs.replace(move, phase=MovePhase.Refused, reason=why) if why else move
+            waits = busy(dep) if dep and not why else ""
+            waiting = f"{move}: {waits}" if waits else waiting
+            if not why and not waits:
+                may.add(move.uid)
         checked.append(move)
-    if by_label and not record.stage:
-        return Judgement(Progress.Next, stage=LABEL, moves=tuple(checked))
-    waved = next_wave(tuple(checked), MovePhase.Planned, MovePhase.Moving, situation.now)
-    if not counted(waved, MovePhase.Moving):
-        return Judgement(Progress.Running, message=summary(waved), soon=SOON, moves=waved)
+    if by_label:
+        _, forbidden = relabelled(step.parameters.label, situation.application_sets, cluster_of(situation), target)
+        refused = next((m for m in checked if m.phase is MovePhase.Refused), None)
+        if forbidden or refused:
+            why = forbidden or f"not begun: the label takes all of them, and {refused} stays: {refused.reason if refused else ''}"
+            return Judgement(Progress.Failed, "LabelStays", why, moves=stopped(tuple(checked), why[:300]))
+        # The label moves them all, whatever comes: owed from this claim on.
+        gone = tuple(structs.replace(m, phase=MovePhase.Moving, since=situation.now) for m in checked)
+        return Judgement(Progress.Next, stage=LABEL, moves=gone)
+    waved = next_wave(tuple(checked), MovePhase.Planned, MovePhase.Moving, situation.now, frozenset(may))
+    if counted(waved, MovePhase.Moving) == counted(moves, MovePhase.Moving):
+        return Judgement(Progress.Running, message=waiting or summary(waved), soon=SOON, moves=waved)
     return Judgement(Progress.Next, stage=stage_after(record.stage), moves=waved)
 
 
@@ -186,14 +243,15 @@ async def start(order: Order, doors: Doors) -> Outcome:
     recovery = order.recovery
     if recovery is None:
         return Outcome(Result.Failed, "NoRecovery", "its recovery is gone")
-    if stage == LABEL:
-        if target is None:
-            return Outcome(Result.Conflict, reason, why)
-        return await moving.relabel(order, doors, parameters.label, cluster_of(order.situation), target)
+    if stage in (LABEL, UNLABEL):
+        planned = str(next((m.target for m in recovery.moves if m.phase is MovePhase.Moving), ""))
+        new = next((c for c in order.situation.clusters if c.called(planned)), None)
+        if new is None:
+            return Outcome(Result.Failed, "UnknownTarget", f"{planned} is no cluster that is known")
+        ends = (cluster_of(order.situation), new) if stage == LABEL else (new, cluster_of(order.situation))
+        return await moving.relabel(order, doors, parameters.label, *ends)
     by_label = parameters.strategy is Strategy.cluster_label
     moves = await moving.send(order, doors, recovery.moves, MovePhase.Moving, by_label=by_label)
-    if moves is None:
-        return Outcome(Result.Conflict, "Changed", "an application changed since it was judged")
     gone = [f"{m} to {m.target}" for m in moves if m.phase is MovePhase.Moving and m.since == order.record.claimed_at]
     words = f"moved {', '.join(gone)}" if gone else summary(moves)
     note = acted(order.situation, recovery, words) if gone else None
@@ -203,6 +261,9 @@ async def start(order: Order, doors: Doors) -> Outcome:
 async def _plan(order: Order, doors: Doors) -> Outcome:
     """Which of its applications go, where to, and why the others do not. Nothing is touched."""
     moves = await moving.plan(order, doors)
+    kept = order.recovery.owed if order.recovery else ()
+    known = {move.uid for move in kept}
+    moves = (*kept, *(move for move in moves if move.uid not in known))
     if not moves:
         return Outcome(Result.Skipped, "NothingThere", "no application that is meant runs on it")
     if not counted(moves, MovePhase.Planned):

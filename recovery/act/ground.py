@@ -13,7 +13,7 @@ from recovery.model.application import Application
 from recovery.model.names import TRACKING
 from recovery.model.redact import redact
 
-LOOKED_AT = 50
+LOOKED_AT = 300
 """Resources of one application that are looked for, at most."""
 INSTANCE = "app.kubernetes.io/instance"
 

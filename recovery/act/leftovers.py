@@ -15,6 +15,8 @@ from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
 from recovery.model.move import Move, MovePhase
 
+NEVER = ("namespaces", "persistentvolumeclaims", "persistentvolumes", "customresourcedefinitions", "statefulsets", "applications")
+"""Never deleted by us: with them goes what others have, or what nobody can bring back."""
 MOST = 50
 """Leftovers that are kept of one application."""
 
@@ -91,6 +93,8 @@ async def _remove(order: Order, doors: Doors, app: Application, entry: str) -> s
         return "its cluster cannot be reached"
     if cluster.called(str(app.destination.place)):
         return f"the application runs on {name}"
+    if path.split("/")[-2] in NEVER:
+        return "left to you: data or other things hang on it"
     ground = Ground(name, there)
     try:
         item = await ground.item(path)

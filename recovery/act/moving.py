@@ -6,14 +6,16 @@ import asyncio
 from typing import Any
 
 import msgspec
+import structlog
 from msgspec import structs
 
 from recovery.act.ground import Ground, instance_of, words_of
 from recovery.act.operation import operation, plain, token_of
 from recovery.act.order import Doors, Order, read_app
-from recovery.decide.moving import STATEFUL, cluster_of, place_of, relabelled, target_of, unmovable
+from recovery.decide.moving import STATEFUL, cluster_of, place_of, target_of, unmovable
+from recovery.decide.relabelling import relabelled
 from recovery.kube.client import APPLICATIONS, SECRETS
-from recovery.kube.errors import Conflict, KubeError, Unavailable
+from recovery.kube.errors import Busy, Conflict, KubeError, Unauthorized, Unavailable
 from recovery.model.application import Application, Hold
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
@@ -21,6 +23,7 @@ from recovery.model.move import Move, MovePhase, Place
 from recovery.model.names import HOLD
 from recovery.model.situation import Dependent
 
+log = structlog.get_logger(__name__)
 MOST = 500
 """Moves that one recovery keeps."""
 AT_ONCE = 5
@@ -36,13 +39,16 @@ async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
     there = await doors.ways.to(target.server) if target else None
     if target is None:
         return ()
-    sets = relabelled(parameters.label, situation, target)[0] if parameters.label else ()
+    taken = relabelled(parameters.label, situation.application_sets, source, target)[0] if parameters.label else ()
+    sets = {(each.namespace, each.name) for each in taken}
+    here = [
+        dep for dep in situation.dependents if source.called(str(dep.app.destination.place)) or source.called(dep.app.destination.cluster)
+    ]
+    # A label takes all of a set along, selected or not: each of them has to be fit to go.
     meant = [
         dep
-        for dep in situation.dependents
-        if parameters.apps.selects(dep.app)
-        and (dep.app.destination.place.server == source.server or source.called(dep.app.destination.cluster))
-        and (not parameters.label or any((dep.app.namespace, dep.app.application_set) == (s.namespace, s.name) for s in sets))
+        for dep in here
+        if (((dep.app.namespace, dep.app.application_set) in sets) if parameters.label else parameters.apps.selects(dep.app))
     ]
     ground = Ground(target.name, there) if there is not None else None
     places = asyncio.Semaphore(AT_ONCE)
@@ -56,29 +62,42 @@ async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
             why = f"one recovery moves {MOST} applications at most"
         if not why and ground is None:
             why = f"{target.name} cannot be looked into: its Secret is not among RECOVERY_CLUSTER_SECRETS"
+        if not why and parameters.label and not parameters.apps.selects(app):
+            why = "the policy's apps do not select it"
         if not why and ground is not None:
             async with places:
                 why = await _unfit(app, ground, doors, stateful=parameters.allow_stateful)
         return structs.replace(move, phase=MovePhase.Refused, reason=why[:300]) if why else move
 
-    return tuple(await asyncio.gather(*(one(number, dep) for number, dep in enumerate(meant))))
+    moves = tuple(await asyncio.gather(*(one(number, dep) for number, dep in enumerate(meant))))
+    stays = next((m for m in moves if m.phase is MovePhase.Refused), None)
+    if parameters.label and stays is not None:
+        why = f"the label takes all of them, and {stays} stays: {stays.reason}"[:300]
+        return tuple(structs.replace(m, phase=MovePhase.Refused, reason=m.reason or why) for m in moves)
+    return moves
 
 
 async def _unfit(app: Application, ground: Ground, doors: Doors, *, stateful: bool) -> str:
-    """What looking into Argo CD's cache and into the target says against it."""
+    """What looking into Argo CD's cache and into the target says against it; Unavailable when they do not answer at all."""
     assert doors.argocd is not None  # noqa: S101 (fits has looked)
     try:
         fresh = await read_app(app, doors)
         wanted = await doors.argocd.managed(app)
+        kinds = await doors.argocd.kinds(app)
         if fresh is None or not wanted:
             return "Argo CD no longer knows what it consists of"
         held = [f"{w.kind}/{w.name}" for w in wanted if w.kind in STATEFUL] + [
             f"{w.kind}/{w.name} ({v})" for w in wanted for v in w.volumes
         ]
+        held += [f"a {kind} that one of its resources made" for kind in kinds if kind in STATEFUL and not held]
         if held and not stateful:
             return f"it is stateful: {', '.join(held[:3])}; its data is not on {ground.name}, and allow_stateful is not set"
         options = (fresh["spec"].get("syncPolicy") or {}).get("syncOptions") or ()
         return await ground.refusal(app, wanted, options, instance_of(app, doors.home))
+    except (Unavailable, Busy) as error:
+        if getattr(error, "told", ""):
+            return f"it cannot be looked into: {words_of(error)}"
+        raise Unavailable(f"{app.key} could not be looked into: {error}") from error  # looked at again, and not refused for that
     except KubeError as error:
         return f"it cannot be looked into: {words_of(error)}"
 
@@ -89,8 +108,8 @@ async def relabel(order: Order, doors: Doors, label: str, source: Cluster, targe
     if not (source.secret and target.secret):
         missing = ", ".join(c.name for c in (source, target) if not c.secret)
         return Outcome(Result.Failed, "NoSecret", f"the Secret of {missing} is not among RECOVERY_CLUSTER_SECRETS")
-    labels = {**(source.labels or {}), **(target.labels or {})}
-    value = labels.get(label, "")
+    # The old one's value; once it is off there, what the new one carries is what was moved.
+    value = (source.labels or {}).get(label) or (target.labels or {}).get(label, "")
     hold = {
         "recovery": order.recovery.name if order.recovery else "",
         "label": label,
@@ -105,29 +124,31 @@ async def relabel(order: Order, doors: Doors, label: str, source: Cluster, targe
     return Outcome(Result.Sent, "LabelMoved", f"label {label}={value} moved from {source.name} to {target.name}")
 
 
-async def send(order: Order, doors: Doors, moves: tuple[Move, ...], phase: MovePhase, *, by_label: bool) -> tuple[Move, ...] | None:
-    """Write to every application whose turn it is and that does not show our write yet; None when one changed meanwhile.
+async def send(order: Order, doors: Doors, moves: tuple[Move, ...], phase: MovePhase, *, by_label: bool) -> tuple[Move, ...]:
+    """Write to every application whose turn it is and that does not show our write yet.
 
     One patch an application: destination, hold and a full sync together, fenced by the version it was read with. A crash
-    leaves it done or not done; done is seen by the operation's token, and not repeated.
+    leaves it done or not done; done is seen by the operation's token, and not repeated. One that changed meanwhile, or that
+    the API server was too busy for, waits for its next turn.
     """
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
-    changed, again = [], False
+    back = MovePhase.Moved if phase is MovePhase.Returning else MovePhase.Planned
+    changed = []
     for move in moves:
         app = apps.get(move.uid)
         if move.phase is phase and app is not None:
             try:
-                if not await _send_one(order, doors, app, move, by_label=by_label):
-                    again = True
-            except Conflict:
-                again = True
-            except Unavailable:
-                raise  # nobody knows: the whole step is looked at again
+                if not await _send_one(order, doors, app, move, by_label=by_label) and not by_label:
+                    move = structs.replace(move, phase=back)
+            except (Conflict, Busy, Unauthorized):
+                move = move if by_label else structs.replace(move, phase=back)
+            except Unavailable as error:
+                log.warning("nobody knows whether it was moved; looked at again", application=str(move), why=str(error))
             except KubeError as error:
-                away = MovePhase.Failed if phase is MovePhase.Returning else MovePhase.Refused
+                away = MovePhase.Failed if phase is MovePhase.Returning or by_label else MovePhase.Refused
                 move = structs.replace(move, phase=away, reason=f"not moved: {words_of(error)}")
         changed.append(move)
-    return None if again else tuple(changed)
+    return tuple(changed)
 
 
 async def _send_one(order: Order, doors: Doors, app: Application, move: Move, *, by_label: bool) -> bool:
@@ -161,7 +182,7 @@ async def _send_one(order: Order, doors: Doors, app: Application, move: Move, *,
 
 def _place(fresh: dict[str, Any]) -> Place:
     where = fresh["spec"].get("destination") or {}
-    return Place(where.get("server") or "", where.get("name") or "")
+    return Place((where.get("server") or "").rstrip("/"), where.get("name") or "")
 
 
 def _hold(order: Order, app: Application, move: Move) -> str:

@@ -72,6 +72,9 @@ class ArgoCD(Protocol):
     async def managed(self, app: Application) -> Sequence[Wanted]:
         """What the application wants in its cluster, from Argo CD's cache."""
 
+    async def kinds(self, app: Application) -> frozenset[str]:
+        """Kinds of all that belongs to it, also what its resources made, from Argo CD's cache."""
+
 
 class Wanted(Protocol):
     """One resource that an application wants."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -30,16 +30,17 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
     about = situation.about
     if not record.sent:
         return Judgement(Progress.Again)
-    if isinstance(about, Cluster) and looked_since(about, record):
+    if isinstance(about, Cluster) and looked_since(about, record, situation.now):
         state, words = connection(about, situation.now)
         return Judgement(Progress.Failed, "NoChange", f"listed anew, and it is still {state.value}: {words}")
     return Judgement(Progress.Running, message="nobody has looked since", soon=timedelta(seconds=5))
 
 
-def looked_since(cluster: Cluster, record: StepRecord) -> bool:
+def looked_since(cluster: Cluster, record: StepRecord, now: datetime) -> bool:
     """Has everybody who looks at it looked again since this step was claimed?"""
     began = record.claimed_at or record.started_at
-    looks = [e for e in cluster.evidence if e.by in LOOKERS]
+    # A witness that has nothing left to look at (no application there any more) is not waited for.
+    looks = [e for e in cluster.evidence if e.by in LOOKERS and now - e.at <= e.lasts]
     return bool(looks) and all(e.at > began for e in looks)
 
 

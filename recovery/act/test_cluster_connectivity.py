@@ -26,7 +26,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
     about = situation.about
     if not record.sent:
         return Judgement(Progress.Again)
-    if not isinstance(about, Cluster) or not looked_since(about, record):
+    if not isinstance(about, Cluster) or not looked_since(about, record, situation.now):
         return Judgement(Progress.Running, message="not everybody has looked yet", soon=timedelta(seconds=3))
     is_down, words = down(about, situation.now)
     sentence = f"down: {words}" if is_down else f"{worst(about, situation.now).value}: {words}"

@@ -36,11 +36,19 @@ class Node(Struct, frozen=True):
     namespace: str = ""
     name: str = ""
     uid: str = ""
-    health: dict[str, str] | None = None
+    health: dict[str, Any] | None = None
 
 
 class _Tree(Struct):
-    nodes: list[Node] | None = None
+    nodes: list[msgspec.Raw] | None = None
+
+    def readable(self) -> tuple[Node, ...]:
+        """The entries that can be read: one odd entry must not cost the others."""
+        found = []
+        for raw in self.nodes or ():
+            with suppress(msgspec.DecodeError, ValueError):
+                found.append(msgspec.json.decode(raw, type=Node))
+        return tuple(found)
 
 
 class State(Struct, frozen=True, rename="camel"):
@@ -95,6 +103,10 @@ class _ManagedItem(Struct, rename="camel"):
     hook: bool = False
 
 
+_WITHOUT_DATA = ("configMap", "secret", "emptyDir", "projected", "downwardAPI", "image")
+"""Volumes that are the same on every cluster, or empty at every start. All others hold data that is somewhere."""
+
+
 class _Listed(Struct):
     items: list[msgspec.Raw] | None = None
 
@@ -125,7 +137,7 @@ class ArgoCDAPI:
             f"/api/v1/applications/{quote(app.name)}/resource-tree",
             {"appNamespace": app.namespace, "project": app.project},
         )
-        nodes = msgspec.json.decode(raw, type=_Tree).nodes or []
+        nodes = _decoded(raw, _Tree).readable()
         # StatefulSets and DaemonSets never turn Degraded (gitops-engine pkg/health).
         bad = {"Deployment": ("Degraded",), "Rollout": ("Degraded",)}
         return tuple(n for n in nodes if n.kind in kinds and (n.health or {}).get("status") in bad.get(n.kind, ("Degraded", "Progressing")))
@@ -165,12 +177,21 @@ class ArgoCDAPI:
         cluster Successful, this fails at once)."""
         where = {"appNamespace": app.namespace, "project": app.project}
         path = f"/api/v1/applications/{quote(app.name)}"
-        tree = msgspec.json.decode(await self._request("GET", f"{path}/resource-tree", where), type=_Tree).nodes or []
+        try:
+            tree = _decoded(await self._request("GET", f"{path}/resource-tree", where), _Tree).readable()
+        except KubeError as error:
+            # The tree comes from Argo CD's cache: whatever is wrong with it says nothing about the cluster.
+            raise Unavailable(f"no resource tree: {error}") from error
         node = next((n for n in tree if n.kind not in ("Secret", "ConfigMap") and n.name and n.uid), None)
         if node is None:
             return ""
         asked = {"namespace": node.namespace, "resourceName": node.name, "version": node.version, "group": node.group, "kind": node.kind}
-        await self._request("GET", f"{path}/resource", where | asked, slow=True)
+        try:
+            await self._request("GET", f"{path}/resource", where | asked, slow=True)
+        except KubeError as error:
+            if not error.told.startswith("error getting resource: "):
+                error.told = ""  # it did not come as far as the cluster (server/application/application.go:GetResource)
+            raise
         return f"{node.kind}/{node.name}"
 
     async def invalidate(self, server: str) -> None:
@@ -182,6 +203,12 @@ class ArgoCDAPI:
         where = {"appNamespace": app.namespace, "project": app.project}
         raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/managed-resources", where)
         return tuple(_managed(item) for item in _items(raw, _ManagedItem) if not item.hook and item.target_state not in ("", "null"))
+
+    async def kinds(self, app: Application) -> frozenset[str]:
+        """Kinds of all that belongs to it, also what its resources made (an operator's StatefulSets), from Argo CD's cache."""
+        where = {"appNamespace": app.namespace, "project": app.project}
+        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/resource-tree", where)
+        return frozenset(node.kind for node in _decoded(raw, _Tree).readable())
 
     async def alive(self) -> None:
         """Does it answer at all? KubeError when it does not."""
@@ -213,6 +240,8 @@ class ArgoCDAPI:
                 return Path(self._token_file).read_text().strip()
             except OSError as error:
                 raise Unavailable(f"ARGOCD_TOKEN_FILE: {error.strerror}") from error
+            except ValueError as error:
+                raise Unavailable("ARGOCD_TOKEN_FILE: it is no text") from error
         return self._token
 
 
@@ -226,11 +255,19 @@ def _error(status: int, answer: bytes, asked: str) -> KubeError:
     return error
 
 
+def _decoded(raw: bytes, kind: type[T]) -> T:
+    """The answer as what it should be; Unavailable when it is something else."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Unavailable(f"Argo CD's API: an answer that cannot be read: {str(error)[:160]}") from error
+
+
 def _items(raw: bytes, kind: type[T]) -> tuple[T, ...]:
     """The items of a list that can be read: one bad entry must not cost the others."""
     found = []
-    for item in msgspec.json.decode(raw, type=_Listed).items or ():
-        with suppress(msgspec.DecodeError):
+    for item in _decoded(raw, _Listed).items or ():
+        with suppress(msgspec.DecodeError, ValueError):
             found.append(msgspec.json.decode(item, type=kind))
     return tuple(found)
 
@@ -238,7 +275,7 @@ def _items(raw: bytes, kind: type[T]) -> tuple[T, ...]:
 def _managed(item: _ManagedItem) -> Managed:
     try:
         wanted = msgspec.json.decode(item.target_state, type=_Wanted)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError):
         wanted = _Wanted()
     version = wanted.api_version.rpartition("/")[2] or "v1"
     return Managed(item.group, version, item.kind, item.namespace, item.name, wanted.mounts())
@@ -259,10 +296,8 @@ class _Wanted(Struct, rename="camel"):
         pod = (template.get("spec") if isinstance(template, dict) else None) or spec
         found = [f"claim template {t.get('metadata', {}).get('name', '')}" for t in spec.get("volumeClaimTemplates") or ()]
         for volume in pod.get("volumes") or () if isinstance(pod, dict) else ():
-            if claim := volume.get("persistentVolumeClaim"):
-                found.append(f"claim {claim.get('claimName', '')}")
-            if path := volume.get("hostPath"):
-                found.append(f"host path {path.get('path', '')}")
+            kinds = [kind for kind in volume if kind != "name" and kind not in _WITHOUT_DATA]
+            found += [f"{kind} volume {volume.get('name', '')}" for kind in kinds]
         return tuple(found)
 
 

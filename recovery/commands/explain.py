@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import msgspec
 import typer
@@ -37,9 +36,9 @@ def explain(subject: Subject, output: Output = Shape.table) -> None:
 async def _ask(client: AsyncioClient, settings: Settings, subject: str) -> dict[str, Any]:
     """From the controller; from its Recovery objects when it does not answer."""
     place, _, name = subject.partition("/") if "/" in subject else (settings.argocd_namespace, "", subject)
-    path = f"{SERVICE.format(namespace=settings.namespace)}/api/v1/explain/{quote(place)}/{quote(name)}"
+    path = f"{SERVICE.format(namespace=settings.namespace)}/api/v1/explain"
     try:
-        found: dict[str, Any] = msgspec.json.decode(await client.raw(path), type=dict)
+        found: dict[str, Any] = msgspec.json.decode(await client.raw(path, subject=f"{place}/{name}"), type=dict)
     except NotFound as error:
         if "is not known here" in str(error):
             raise Refused(f"{subject} is not known to the controller\nTry: recovery status", WRONG) from error

@@ -93,7 +93,11 @@ def _returned(record: StepRecord, step: Step, situation: Situation) -> Judgement
         return Judgement(Progress.Failed, "NoRecovery", "its recovery is gone")
     if step.parameters.stay:
         return Judgement(Progress.Succeeded, "Stayed", record.message) if record.sent else Judgement(Progress.Again)
-    return homeward(record, recovery, situation)
+    if not record.sent and not record.stage:
+        return Judgement(Progress.Again)
+    policy = next((p for p in situation.policies.policies if p.name == recovery.policy), None)
+    failover = failover_step(policy) if policy else None
+    return homeward(record, recovery, situation, label=label_of(recovery), stateful=bool(failover and failover.parameters.allow_stateful))
 
 
 FAILBACK = Traits(
@@ -145,6 +149,13 @@ def _refresh(situation: Situation, policy: Policy, recovery: Recovery) -> Decisi
     return undertake(situation, policy, recovery, step)
 
 
+def forgiven(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
+    """A person lets them stay: that needs no old cluster, and is mostly said when there is none any more."""
+    if not recovery.owed or recovery.running is not None or all(w.what != "stay" for w in recovery.wishes):
+        return None
+    return _begin(situation, policy, recovery, FAILBACK, {"stay": True}, wish="stay")
+
+
 def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
     """Its applications run elsewhere and, most likely, here as well: people decide, or the policy did."""
     wishes = {w.what for w in recovery.wishes}
@@ -183,6 +194,12 @@ def _newest(recovery: Recovery, action: str, since: datetime | None = None) -> S
     return steps[-1] if steps else None
 
 
+def label_of(recovery: Recovery) -> str:
+    """The label by which its applications were moved; empty where each was moved by itself."""
+    written = [w for w in recovery.actions if w.type == "failover"]
+    return str(written[-1].parameters.get("label", "")) if written else ""
+
+
 def failover_step(policy: Policy) -> Step | None:
     """The policy's failover, if it has one."""
     return next((step for step in policy.actions if step.traits.name == "failover"), None)
@@ -203,13 +220,20 @@ def _split_brain(situation: Situation, policy: Policy, recovery: Recovery) -> De
     step = failover_step(policy)
     by_itself: Duration | None = step.parameters.failback_after if step and step.parameters.failback.value == "auto" else None
     due = recovery.well_since + by_itself if by_itself and recovery.well_since else None
-    left = sum(len(m.leftovers) for m in recovery.moves)
+    left = sum(": /" in entry for m in recovery.moves for entry in m.leftovers)
+    unseen = any(": /" not in entry for m in recovery.moves for entry in m.leftovers)
     how = (
         f"they go home at {due:%H:%M:%S} UTC if it stays well"
         if due
         else f"`recovery failback {recovery.name}` brings them home, --stay leaves them"
     )
-    copies = f"{left} of their resources are live on both (split brain)" if left else "none of their resources was found on both"
+    copies = (
+        f"{left} of their resources are live on both (split brain)"
+        if left
+        else "what is live on both could not be seen"
+        if unseen
+        else "none of their resources was found on both"
+    )
     message = f"{cluster.name} is back, and {len(recovery.owed)} applications still run elsewhere; {copies}; {how}"
     changed = recovery.reason != "SplitBrain"
     recovery = structs.replace(

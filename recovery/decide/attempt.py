@@ -110,6 +110,9 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
 def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     if recovery.owed and isinstance(situation.about, Cluster):
         return away(situation, policy, recovery)
+    if not policy.actions:
+        message = f"policy {policy.name} is no longer in force; nothing is owed any more"
+        return supersede(recovery, "PolicyRemoved", message, situation.now)
     if recovery.attempt >= recovery.limit:
         last = Asked(situation, policy, policy.actions[-1], recovery)
         if no := barred(last) or silenced(last):
@@ -219,17 +222,19 @@ def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     _, words = connection(cluster, situation.now)
     message = f"failed over ({summary(recovery.moves)}); {cluster.name} is still down and has to be repaired: {words}"
     reason = "FailedOver" if any(m.phase is MovePhase.Moved for m in recovery.moves) else "FailoverFailed"
-    since = f" since {spell(situation.now - recovery.ill_since)}" if recovery.ill_since else ""
+    news = recovery.reason != reason
+    if news:
+        recovery = called(recovery, telling.failed_over(situation, recovery, message, policy.channels))
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Stalled,
         reason=reason,
-        message=message if recovery.reason != reason else recovery.message,
+        message=message if news else recovery.message,
         well_since=None,
         next_at=None,
         fingerprint=fingerprint(cluster),
     )
-    return Decision(Kind.Stall, policy.name, reason, message + since, recovery=recovery)
+    return Decision(Kind.Stall, policy.name, reason, message, recovery=recovery)
 
 
 def undertake(situation: Situation, policy: Policy, recovery: Recovery, step: Step) -> Decision:

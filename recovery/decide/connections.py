@@ -8,7 +8,7 @@ from msgspec import structs
 
 from recovery.decide.verdicts import about_cluster, about_git, verdict_of
 from recovery.model.application import Application
-from recovery.model.connection import FRESH, Cluster, Connection, Evidence, Repository, Verdict, Witness
+from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict, Witness
 from recovery.model.policy import Policies, SubjectType
 from recovery.model.situation import Sight
 
@@ -21,7 +21,7 @@ NEEDED = 2
 
 def fresh(about: Repository | Cluster, now: datetime) -> tuple[Evidence, ...]:
     """The evidence that still says something."""
-    return tuple(e for e in about.evidence if now - e.at <= FRESH and e.verdict is not Verdict.no_evidence)
+    return tuple(e for e in about.evidence if now - e.at <= e.lasts and e.verdict is not Verdict.no_evidence)
 
 
 def connection(about: Repository | Cluster, now: datetime) -> tuple[Connection, str]:
@@ -58,8 +58,8 @@ def _cluster(cluster: Cluster, now: datetime) -> tuple[Connection, str]:
         return Connection.Unknown, f"they disagree: {words}"
     if votes:
         return (Connection.Successful if good else Connection.Failed), words
-    if told := next((e for e in seen if e.by is Witness.applications and e.verdict is not Verdict.reachable), None):
-        return Connection.Failed, str(told)
+    if told := next((e for e in seen if e.by is Witness.applications), None):
+        return (Connection.Successful if told.verdict is Verdict.reachable else Connection.Failed), str(told)
     if not cluster.applications:
         return Connection.Unknown, "no applications run on it, and nobody looks at it directly"
     return Connection.Unknown, cluster.trouble or "nobody has looked in the last minute"
@@ -78,9 +78,11 @@ def down(cluster: Cluster, now: datetime) -> tuple[bool, str]:
 
 
 def healthy(cluster: Cluster, now: datetime) -> tuple[bool, str]:
-    """Has somebody looked within the last minute and found it well, and nobody otherwise? Unknown is not well."""
+    """Has somebody looked within the last minute and found it well, and nobody otherwise? Unknown is not well, and what its
+    applications say is no look."""
     state, words = _cluster(cluster, now)
-    return state is Connection.Successful, words
+    looked = any(e.by in LOOKERS for e in fresh(cluster, now))
+    return state is Connection.Successful and looked, words
 
 
 def worst(about: Repository | Cluster, now: datetime) -> Verdict:
@@ -128,8 +130,15 @@ def said_by(app: Application, now: datetime) -> tuple[Evidence | None, Evidence 
             continue
         words = f"{app.key}: {condition.message[:250]}"
         verdict = verdict_of(condition.message)
+        at = min(now, app.reconciled_at or now)
         if about_cluster(condition.message):
-            cluster = Evidence(Witness.applications, verdict, now, words)
-        elif about_git(condition.message) and len(set(app.repositories)) == 1:
-            git = Evidence(Witness.applications, verdict, now, words)
+            cluster = Evidence(Witness.applications, verdict, at, words)
+        elif about_git(condition.message) and len(set(app.repositories)) == 1 and _names(condition.message, app.repositories[0]):
+            git = Evidence(Witness.applications, verdict, at, words)
     return git, cluster
+
+
+def _names(message: str, url: str) -> bool:
+    """Is it this repository that is spoken of, and not one that a chart or a submodule asks for besides?"""
+    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2] or url.partition(":")[0].rpartition("@")[2]
+    return "failed to list refs" in message or (bool(host) and host in message)

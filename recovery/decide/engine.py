@@ -20,19 +20,21 @@ from typing import assert_never
 
 from msgspec import structs
 
-from recovery.decide.aftercare import aftercare
+from recovery.decide.aftercare import aftercare, forgiven
 from recovery.decide.attempt import advance, away, begin, ended, opened, remediate, resolve, stalled, supersede, suppress
 from recovery.decide.cure import ailment
 from recovery.decide.guards import Asked, reason, refusal
 from recovery.decide.holds import settle_hold
+from recovery.decide.moving import given_up, reconciled
 from recovery.decide.operations import WITHDRAW, claim_on
 from recovery.decide.symptoms import in_force
 from recovery.decide.telling import EVERYWHERE
 from recovery.model.action import Judgement, Progress
 from recovery.model.application import Application
-from recovery.model.connection import Connection
+from recovery.model.connection import Cluster, Connection
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
+from recovery.model.move import MovePhase
 from recovery.model.policy import Condition, Policy, Step, SubjectType
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Situation
@@ -48,6 +50,11 @@ def decide(situation: Situation) -> tuple[Decision, ...]:
     means rest. The order is the file's, a decision on a hold or on a recovery without a policy first.
     """
     open_one = situation.recovery
+    if isinstance(situation.about, Cluster) and open_one:
+        open_one = reconciled(open_one, situation)
+        situation = structs.replace(situation, recovery=open_one)
+    elif situation.orphans and (taken_on := _take_on(situation)):
+        return (taken_on,)
     policies = tuple(p for p in situation.policies.policies if in_force(p, situation.about.key.kind))
     decisions: list[Decision] = []
     if open_one and open_one.owed and not any(p.name == open_one.policy for p in policies):
@@ -104,6 +111,21 @@ def _one_record(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
     return tuple(d if d is keeper or not d.recovery else structs.replace(d, recovery=None) for d in decisions)
 
 
+def _take_on(situation: Situation) -> Decision | None:
+    """Applications are away from home and the recovery that moved them is gone: one is opened that knows of them."""
+    kind = situation.about.key.kind
+    policy = next((p for p in situation.policies.policies if in_force(p, kind) and p.selector.selects(situation.about)), None)
+    if policy is None or not situation.freshness.fresh or not situation.enabled:
+        return None
+    since = min((m.since for m in situation.orphans if m.since), default=situation.now)
+    recovery = opened(situation, policy, name_of(situation, policy, since), since)
+    message = f"{len(situation.orphans)} applications are away from home, and the recovery that moved them is gone"
+    recovery = structs.replace(
+        recovery, phase=RecoveryPhase.Stalled, reason="TakenOn", message=message, moves=situation.orphans, attempt=recovery.limit
+    )
+    return Decision(Kind.Stall, policy.name, "TakenOn", message, situation.now + timedelta(seconds=1), recovery=recovery)
+
+
 def _last_will(recovery: Recovery, situation: Situation) -> Policy:
     """Its policy is gone, and applications are away from home on its account: it stays until they are back."""
     kind = SubjectType(situation.about.key.kind)
@@ -112,7 +134,7 @@ def _last_will(recovery: Recovery, situation: Situation) -> Policy:
 
 def _orphaned(situation: Situation, policies: tuple[Policy, ...], recovery: Recovery) -> Decision | None:
     policy = next((p for p in policies if p.name == recovery.policy), None)
-    if recovery.subject.uid != situation.about.uid:
+    if recovery.subject.uid != situation.about.uid and not recovery.owed:
         return supersede(recovery, "SubjectReplaced", f"the {situation.about.key.kind} was deleted and made again", situation.now)
     if policy is None:
         return supersede(recovery, "PolicyRemoved", f"policy {recovery.policy} is no longer in force", situation.now)
@@ -178,7 +200,13 @@ def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
     recovery = structs.replace(recovery, well_since=None)
     if record is not None:
         return _running(situation, policy, recovery, record, actions)
+    if stays := forgiven(situation, policy, recovery):
+        return stays
     if recovery.owed and recovery.phase in (RecoveryPhase.Stalled, RecoveryPhase.Verifying):
+        if any(move.phase is MovePhase.Home for move in recovery.moves) and policy.actions:
+            # It went down again while they were on their way home: those that had arrived are on a dead cluster.
+            homeless = tuple(m for m in recovery.moves if m.phase is not MovePhase.Home)
+            return begin(situation, policy, structs.replace(recovery, moves=homeless, limit=recovery.attempt + policy.attempts))
         return away(situation, policy, recovery)
     match recovery.phase:
         case RecoveryPhase.Stalled:
@@ -214,6 +242,9 @@ def _verify(situation: Situation, policy: Policy, recovery: Recovery, actions: t
 def _running(situation: Situation, policy: Policy, recovery: Recovery, record: StepRecord, actions: tuple[Step, ...]) -> Decision:
     """A step has been started: what became of it?"""
     now = situation.now
+    if record.index >= len(actions) and recovery.owed:
+        lost = ended(record, StepOutcome.Failed, "ActionsLost", "what this attempt began with can no longer be read", now)
+        return away(situation, policy, structs.replace(recovery.with_last(lost), moves=given_up(recovery.moves, lost.message)))
     if record.index >= len(actions):
         return supersede(recovery, "ActionsLost", "the actions this attempt began with can no longer be read", situation.now)
     step = actions[record.index]
@@ -229,6 +260,7 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
                 return _settling(situation, policy, recovery, judged, deadline)
             message = f"no effect within {spell(deadline - record.started_at)}" + (f": {judged.message}" if judged.message else "")
             over = ended(record, StepOutcome.TimedOut, "TimedOut", message, now)
+            recovery = structs.replace(recovery, moves=given_up(recovery.moves, message[:200]))
         case Progress.Again if situation.freshness.fresh and now >= (record.deadline or record.started_at + max(step.settle, PATIENCE)):
             message = f"could not be carried out within {spell(now - record.started_at)}: {record.message or 'no trace of it'}"
             over = ended(record, StepOutcome.TimedOut, "NotCarriedOut", message, now)

@@ -286,7 +286,7 @@ GUARDS = (
     Guard("deleting", deleting, keeps=False, tells=False, subject=True),
     Guard("paused", paused, subject=True, about=_CONNECTED),
     Guard("never ours", never_ours, keeps=False, tells=False, subject=True),
-    Guard("adoption", adoption, keeps=False, tells=False, subject=True),
+    Guard("adoption", adoption, keeps=False, tells=False, subject=True, about=_CONNECTED),
     Guard("hold", hold),
     Guard("owner intent", owner_intent),
     Guard("dependency", dependency, again=_SOON, tells=False),

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from recovery.decide.connections import healthy
 from recovery.model.action import Judgement, Progress
-from recovery.model.application import Application, ApplicationSet, Destination, Health, Permitted, Phase, Project, Sync
+from recovery.model.application import Application, Destination, Health, Permitted, Phase, Project, Sync
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
 from recovery.model.move import Move, MovePhase, Place
@@ -119,7 +119,7 @@ def _glob(pattern: str, value: str) -> bool:
 def unmovable(dep: Dependent, situation: Situation, target: Cluster, *, stateful: bool, by_label: bool = False) -> str:
     """Why this application stays where it is, as far as can be known without looking; empty when nothing speaks against it."""
     app = dep.app
-    for why in (_barred(dep, situation), _owned(dep) if not by_label else "", _busy(app)):
+    for why in (_barred(dep, situation), _owned(dep) if not by_label else ""):
         if why:
             return why
     if not permitted(dep.project, app.destination, target):
@@ -132,7 +132,7 @@ def unmovable(dep: Dependent, situation: Situation, target: Cluster, *, stateful
     return ""
 
 
-def _barred(dep: Dependent, situation: Situation) -> str:
+def _barred(dep: Dependent, situation: Situation, *, moved: bool = False) -> str:
     app, project = dep.app, dep.project
     for where, value in ((f"application {app.key}", app.mark("paused")), ("its project", project.mark("paused") if project else "")):
         until = aware(value)
@@ -143,9 +143,13 @@ def _barred(dep: Dependent, situation: Situation) -> str:
             return f"{where} is annotated recovery.gitops.dev/mode: {value[:40]}"
     if app.deleting:
         return "it is being deleted"
+    if app.destination.name and app.destination.server:
+        return "its destination has both name and server: Argo CD does not deploy it (InvalidSpecError)"
+    if wrong := next((c for c in app.conditions if c.type == "InvalidSpecError"), None):
+        return f"InvalidSpecError: {wrong.message[:160]}"
     if app.control_plane:
         return "it deploys Argo CD or this controller"
-    if app.hold or app.unreadable:
+    if (app.hold or app.unreadable) and not moved:
         return "it is held back already (annotation recovery.gitops.dev/hold)"
     if not app.auto_sync and app.mark("sync") != "allowed":
         return "auto-sync is off: a manual sync policy is a release gate; the annotation recovery.gitops.dev/sync: allowed lets it go"
@@ -161,73 +165,27 @@ def _owned(dep: Dependent) -> str:
     return ""
 
 
-def _busy(app: Application) -> str:
-    operation = app.operation
+def busy(dep: Dependent) -> str:
+    """Why it cannot go just now, and may in a while: an operation, or a repository that is away."""
+    operation, app = dep.app.operation, dep.app
     if app.requested or (operation and not operation.phase.over):
         by = (operation.username if operation else "") or "Argo CD"
         return f"an operation by {by} is under way: {operation.message[:120] if operation else 'asked for'}"
-    return ""
+    return dep.failed[0] if dep.failed else ""
 
 
-def relabelled(label: str, situation: Situation, target: Cluster) -> tuple[tuple[ApplicationSet, ...], str]:
-    """The ApplicationSets that a label's move would take along, and why it must not be moved (empty: it may).
-
-    While both Secrets carry the label, a set generates the same names twice and Argo CD leaves those applications alone; it
-    deletes what it generates no more (applicationset/controllers/applicationset_controller.go:Reconcile, seen on 3.2). So the
-    names must not depend on the cluster, or the set must not delete.
-    """
-    source = cluster_of(situation)
-    value = (source.labels or {}).get(label)
-    if value is None:
-        return (), f"the Secret of {source.name} carries no label {label}"
-    if (target.labels or {}).get(label) == value:
-        return (
-            (),
-            f"the Secret of {target.name} carries {label}={value} already: its applications are generated twice, or not by this label",
-        )
-    after = {**(target.labels or {}), label: value}
-    without = {k: v for k, v in (source.labels or {}).items() if k != label}
-    taken = []
-    for each in situation.application_sets:
-        for wanted in each.selectors:
-            before = _carries(source, wanted)
-            if not (before or _carries(target, wanted)) or (before and all(without.get(k) == v for k, v in wanted.items())):
-                continue  # it selects neither, or does not ask for this label
-            if why := _would_lose(each, before=before, after=all(after.get(k) == v for k, v in wanted.items()), target=target):
-                return (), f"ApplicationSet {each.name} {why}"
-            taken.append(each)
-    if not taken:
-        return (), f"no ApplicationSet selects clusters by {label}"
-    return tuple(taken), ""
-
-
-def _would_lose(each: ApplicationSet, *, before: bool, after: bool, target: Cluster) -> str:
-    """Why an application of this set would be deleted, or not move; empty when all of them go along."""
-    if not before or not after:
-        return f"would not generate the same applications afterwards: {target.name} and the old cluster differ in other labels it asks for"
-    if each.deletes and not _stable(each.template_name):
-        return f"names its applications {each.template_name!r}: another cluster, other names, and it deletes the old ones"
-    return "" if each.updates else "does not update its applications (applicationsSync), so nothing would move"
-
-
-def _carries(cluster: Cluster, wanted: dict[str, str]) -> bool:
-    labels = cluster.labels or {}
-    return bool(wanted) and all(labels.get(k) == v for k, v in wanted.items())
-
-
-def _stable(template: str) -> bool:
-    """Does nothing in this name come from the cluster?"""
-    inside = [part.split("}}", 1)[0] for part in template.split("{{")[1:]]
-    return not any(word in part for part in inside for word in ("name", "server", "metadata", "values", "project"))
-
-
-def progressed(recovery: Recovery, record: StepRecord, situation: Situation) -> tuple[Move, ...]:
-    """Every move as the applications show it now."""
+def progressed(recovery: Recovery, record: StepRecord, situation: Situation, *, by_label: bool) -> tuple[Move, ...]:
+    """Every move as the applications show it now. On a stale picture nothing is said."""
+    if not situation.freshness.fresh:
+        return recovery.moves
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
-    return tuple(_progressed(move, apps.get(move.uid), recovery.token(record), situation.now) for move in recovery.moves)
+    token = recovery.token(record)
+    return tuple(_progressed(move, apps.get(move.uid), token, record, situation.now, by_label=by_label) for move in recovery.moves)
 
 
-def _progressed(move: Move, app: Application | None, token: str, now: datetime) -> Move:
+def _progressed(move: Move, app: Application | None, token: str, record: StepRecord, now: datetime, *, by_label: bool) -> Move:
+    if move.phase is MovePhase.Failed and app is not None and app.destination.place == move.target and _well(app):
+        return structs.replace(move, phase=MovePhase.Moved, reason="", since=now)  # it took its time
     if move.phase not in (MovePhase.Moving, MovePhase.Returning):
         return move
     home = move.phase is MovePhase.Returning
@@ -236,13 +194,15 @@ def _progressed(move: Move, app: Application | None, token: str, now: datetime) 
     if app is None:
         return structs.replace(move, phase=MovePhase.Home if home else MovePhase.Failed, reason="the application is gone", since=now)
     if app.destination.place != where:
-        if now - began < (REVERTED_WITHIN if app.hold else GENERATED_WITHIN):
+        mine = any(o is not None and o.recovery == token for o in (app.operation, app.requested))
+        if not by_label and not mine and now - (record.claimed_at or began) >= SEEN_WITHIN:
+            # Its write never went out (a crash, a conflict, a running operation): its turn comes again, with a new proof.
+            return structs.replace(move, phase=MovePhase.Moved if home else MovePhase.Planned)
+        if now - began < (GENERATED_WITHIN if by_label else REVERTED_WITHIN):
             return move
+        why = "the ApplicationSet did not move it" if by_label else "somebody wrote it back"
         return structs.replace(
-            move,
-            phase=MovePhase.Failed,
-            reason=f"its destination is {app.destination.cluster}, not {where}: somebody wrote it back",
-            since=now,
+            move, phase=MovePhase.Failed, reason=f"its destination is {app.destination.cluster}, not {where}: {why}", since=now
         )
     operation = app.operation
     mine = operation is not None and operation.recovery == token
@@ -252,7 +212,7 @@ def _progressed(move: Move, app: Application | None, token: str, now: datetime) 
     done = operation.finished_at if operation and mine and operation.phase is Phase.Succeeded and app.requested is None else None
     # Whole seconds: a comparison within the second in which the sync ended is of after the move at any rate.
     compared = done is not None and app.reconciled_at is not None and app.reconciled_at >= done
-    if compared and app.sync is Sync.Synced and app.health is Health.Healthy and app.resources:
+    if compared and _well(app):
         return structs.replace(move, phase=arrived, reason="", since=now)
     if now - began > WITHIN:
         how = f"{app.sync.value} and {app.health.value}"
@@ -262,8 +222,12 @@ def _progressed(move: Move, app: Application | None, token: str, now: datetime) 
     return move
 
 
+def _well(app: Application) -> bool:
+    return app.sync is Sync.Synced and app.health is Health.Healthy and bool(app.resources)
+
+
 def unsent(moves: tuple[Move, ...], phase: MovePhase, record: StepRecord, situation: Situation) -> bool:
-    """Is one at its new place by somebody else's hand (an ApplicationSet's), and its sync still to be asked for?"""
+    """Is one at its new place by an ApplicationSet's hand, and its sync still to be asked for?"""
     if situation.now - (record.claimed_at or record.started_at) < SEEN_WITHIN:
         return False  # what was just written is on its way back to us
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
@@ -281,12 +245,12 @@ def unsent(moves: tuple[Move, ...], phase: MovePhase, record: StepRecord, situat
     return False
 
 
-def next_wave(moves: tuple[Move, ...], from_phase: MovePhase, to_phase: MovePhase, now: datetime) -> tuple[Move, ...]:
-    """With as many more on their way as may be at one moment."""
+def next_wave(moves: tuple[Move, ...], from_phase: MovePhase, to_phase: MovePhase, now: datetime, may: frozenset[str]) -> tuple[Move, ...]:
+    """With as many more on their way as may be at one moment; ``may`` are the UIDs nothing speaks against just now."""
     places = AT_ONCE - sum(move.phase is to_phase for move in moves)
     changed = []
     for move in moves:
-        if move.phase is from_phase and places > 0:
+        if move.phase is from_phase and places > 0 and move.uid in may:
             places -= 1
             changed.append(structs.replace(move, phase=to_phase, since=now, reason=""))
         else:
@@ -325,31 +289,82 @@ def stage_after(stage: str) -> str:
     return f"move {int(number) + 1 if number.isdecimal() else 1}"
 
 
-def homeward(record: StepRecord, recovery: Recovery, situation: Situation) -> Judgement:
+def homeward(record: StepRecord, recovery: Recovery, situation: Situation, *, label: str, stateful: bool) -> Judgement:
     """How far a failback has come. It goes on only while its cluster is seen well: three at a time, home before the next."""
-    moves = progressed(recovery, record, situation)
-    failed = counted(moves, MovePhase.Failed)
-    away = counted(moves, MovePhase.Moved)
-    busy = counted(moves, MovePhase.Returning)
-    if not record.sent and record.stage:
-        return Judgement(Progress.Again, moves=moves)
+    moves = progressed(recovery, record, situation, by_label=bool(label))
     if record.stage and unsent(moves, MovePhase.Returning, record, situation):
         return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)
+    failed, away = counted(moves, MovePhase.Failed), counted(moves, MovePhase.Moved)
+    busy = counted(moves, MovePhase.Returning)
     well, words = healthy(cluster_of(situation), situation.now)
-    if away and failed < FAILURES and busy < AT_ONCE:
+    due = situation.now - (record.claimed_at or record.started_at) >= SEEN_WITHIN or not record.stage
+    if away and failed < FAILURES and busy < AT_ONCE and due:
         if well:
-            return Judgement(
-                Progress.Next, stage=stage_after(record.stage), moves=next_wave(moves, MovePhase.Moved, MovePhase.Returning, situation.now)
-            )
-        if not busy:
+            may, held = _may_return(moves, situation, stateful=stateful)
+            if label:
+                may = frozenset(m.uid for m in moves)  # the label takes all of them
+            waved = _all(moves) if label else next_wave(held, MovePhase.Moved, MovePhase.Returning, situation.now, may)
+            if label:
+                waved = tuple(structs.replace(m, since=situation.now) if m.phase is MovePhase.Returning else m for m in waved)
+            if counted(waved, MovePhase.Returning) > busy:
+                return Judgement(Progress.Next, stage=stage_after(record.stage), moves=waved)
+            moves, failed = held, counted(held, MovePhase.Failed)
+            away = counted(moves, MovePhase.Moved)
+        elif not busy:
             return Judgement(
                 Progress.Running, message=f"waits: {cluster_of(situation).name} is not seen well: {words}", soon=SOON, moves=moves
             )
-    if busy:
+    if busy or (away and failed < FAILURES):
         return Judgement(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
     if failed or away:
         return Judgement(Progress.Failed, "NotAllHome", summary(moves), moves=moves)
     return Judgement(Progress.Succeeded, "Home", summary(moves), moves=moves)
+
+
+def _all(moves: tuple[Move, ...]) -> tuple[Move, ...]:
+    return tuple(structs.replace(m, phase=MovePhase.Returning) if m.phase is MovePhase.Moved else m for m in moves)
+
+
+def _may_return(moves: tuple[Move, ...], situation: Situation, *, stateful: bool) -> tuple[frozenset[str], tuple[Move, ...]]:
+    """Whom nothing keeps where it is; and the moves, those that are to stay there with their reason."""
+    deps = {dep.app.uid: dep for dep in situation.dependents}
+    may, changed = set(), []
+    for move in moves:
+        dep = deps.get(move.uid)
+        if move.phase is MovePhase.Moved and dep is not None:
+            kinds = [kind for kind in dep.app.kinds if kind in STATEFUL]
+            why = _barred(dep, situation, moved=True) or (f"it holds data by now ({', '.join(kinds)})" if kinds and not stateful else "")
+            if why:
+                move = structs.replace(move, phase=MovePhase.Failed, reason=f"not sent home: {why}")
+            elif not dep.app.operating:
+                may.add(move.uid)
+        changed.append(move)
+    return frozenset(may), tuple(changed)
+
+
+def given_up(moves: tuple[Move, ...], why: str) -> tuple[Move, ...]:
+    """When its time is over: what was to go stays, what is on its way has not arrived."""
+    ends = {MovePhase.Planned: MovePhase.Refused, MovePhase.Moving: MovePhase.Failed, MovePhase.Returning: MovePhase.Failed}
+    return tuple(structs.replace(m, phase=ends[m.phase], reason=why) if m.phase in ends else m for m in moves)
+
+
+def reconciled(recovery: Recovery, situation: Situation) -> Recovery:
+    """The recovery with its moves as holds tell of them: the annotation is the truth.
+
+    One that a person released stays where it is; one that the recovery does not know (its object was deleted by hand and
+    opened anew) is taken on.
+    """
+    apps = {dep.app.uid: dep.app for dep in situation.dependents}
+    moves = []
+    for move in recovery.moves:
+        app = apps.get(move.uid)
+        settled = move.phase in (MovePhase.Moved, MovePhase.Failed) and app is not None and app.destination.place == move.target
+        if settled and app is not None and app.hold is None and not app.application_set:
+            move = structs.replace(move, phase=MovePhase.Stayed, reason="released by a person")
+        moves.append(move)
+    known = {move.uid for move in moves}
+    moves += [orphan for orphan in situation.orphans if orphan.uid not in known]
+    return recovery if tuple(moves) == recovery.moves else structs.replace(recovery, moves=tuple(moves))
 
 
 def place_of(cluster: Cluster, like: Place) -> Place:

@@ -130,9 +130,18 @@ def still_held(app: Application, now: datetime) -> Note | None:
     return Note(f"{app.uid}/held/{hold.recovery}/{days}", f"{place(app)} has been held back for {days} days", body, Severity.warning.value)
 
 
+def failed_over(situation: Situation, recovery: Recovery, message: str, channels: tuple[str, ...]) -> Note:
+    """What a failover came to, and that the cluster has to be repaired."""
+    steps = sum(s.action == "failover" and s.outcome is not None for s in recovery.steps)
+    body = message + _plan(recovery) + _stop(recovery)
+    return Note(
+        f"{recovery.name}/failed-over/{steps}", f"{place(situation.about)}: {message}"[:250], body, Severity.critical.value, channels
+    )
+
+
 def split_brain(situation: Situation, recovery: Recovery, message: str, channels: tuple[str, ...]) -> Note:
     """The old cluster is back while its applications run elsewhere."""
-    key = f"{recovery.name}/split-brain/{recovery.well_since or situation.now:%Y%m%dT%H%M%S}"
+    key = f"{recovery.name}/split-brain/{situation.now:%Y%m%dT%H}"  # a cluster that comes and goes is told of once an hour
     body = message + _plan(recovery) + f"\nRecord: {recovery.name}"
     return Note(
         key, f"{place(situation.about)} is back: {len(recovery.owed)} applications live elsewhere", body, Severity.critical.value, channels

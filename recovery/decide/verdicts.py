@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from recovery.model.connection import Verdict
 
 # Texts of go-git, git, Go's net and TLS and the Kubernetes API server, as they pass through Argo CD 3.2.
 _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
+    # The cluster answered, if only to say no to one object (server/application/application.go:GetResource).
+    (
+        Verdict.reachable,
+        (r"^error getting resource: .*(not found|NotFound|is forbidden: User|could not find the requested resource)",),
+    ),
     # What is about ourselves, or about Argo CD, is no evidence on anything else.
     (
         Verdict.no_evidence,
@@ -22,9 +28,15 @@ _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
             r"\bredis\b",
             "not found as part of application",
             "error getting app resources",
-            "code = Unavailable .*:8081",
+            # Argo CD did not reach one of its own parts: gRPC's words, which the gateway passes on without the code.
+            "transport: ",
+            "error while dialing",
+            "code = Unavailable",
+            # A proxy before Argo CD, with nothing else to say.
+            "^Unauthorized$",
         ),
     ),
+    (Verdict.unreachable, ("TLS handshake timeout", "client connection lost")),
     (Verdict.rate_limited, (r"\b429\b", "rate.?limit", "too many requests")),
     (Verdict.dns, ("no such host", "server misbehaving", "Could not resolve host", "name resolution", "Name or service not known")),
     (
@@ -90,7 +102,8 @@ _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
     ),
 )
 _COMPILED = tuple((verdict, re.compile("|".join(patterns), re.IGNORECASE)) for verdict, patterns in _TABLE)
-_THERE = re.compile(r"remote repository is empty|reference not found|couldn't find remote ref|\" not found|NotFound", re.IGNORECASE)
+_THERE = re.compile(r"remote repository is empty|reference not found|couldn't find remote ref", re.IGNORECASE)
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"']+", re.IGNORECASE)
 _GIT = re.compile(
     r"failed to list refs|ls-remote|authentication required|authorization failed|repository not found|git fetch|Failed to fetch|ssh: "
     r"|knownhosts|unexpected requesting|index\.yaml|failed to get index",
@@ -99,20 +112,24 @@ _GIT = re.compile(
 _CLUSTER = re.compile(r"failed to get cluster (info|version) for|failed to sync cluster|error synchronizing cache state", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
 def verdict_of(message: str) -> Verdict:
     """The verdict an error text stands for; a text nobody knows is no evidence."""
+    said = _URL.sub("URL", message)  # a repository may be called rate-limiter, or redis
     for verdict, pattern in _COMPILED:
-        if pattern.search(message):
+        if pattern.search(said):
             return verdict
     # It answered, and what it said is about one object: it is there.
     return Verdict.reachable if _THERE.search(message) else Verdict.no_evidence
 
 
+@lru_cache(maxsize=4096)
 def about_git(message: str) -> bool:
     """Does an application's condition speak of its repository (and not of rendering, or of its cluster)?"""
     return _GIT.search(message) is not None and _CLUSTER.search(message) is None
 
 
+@lru_cache(maxsize=4096)
 def about_cluster(message: str) -> bool:
     """Does an application's condition speak of its cluster?"""
     return _CLUSTER.search(message) is not None

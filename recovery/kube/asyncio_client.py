@@ -65,9 +65,9 @@ class AsyncioClient:
     async def delete(self, what: Resource, namespace: str, name: str) -> None:
         await self._request("DELETE", what.path(namespace, name), "delete")
 
-    async def raw(self, path: str) -> bytes:
+    async def raw(self, path: str, **query: str) -> bytes:
         """GET any path, such as a service's proxy."""
-        return await self._request("GET", path, "get")
+        return await self._request("GET", path, "get", query=query)
 
     async def _request(
         self,

@@ -38,23 +38,23 @@ class Known(Struct, frozen=True):
 
 
 class _Tls(Struct, rename="camel"):
-    insecure: bool = False
-    server_name: str = ""
-    cert_data: str = ""
-    key_data: str = ""
-    ca_data: str = ""
+    insecure: bool | None = False
+    server_name: str | None = ""
+    cert_data: str | None = ""
+    key_data: str | None = ""
+    ca_data: str | None = ""
 
 
 class _Config(Struct, rename="camel"):
     """A cluster Secret's ``config`` (argo-cd util/db/cluster.go:SecretToCluster)."""
 
-    username: str = ""
-    password: str = ""
-    bearer_token: str = ""
+    username: str | None = ""
+    password: str | None = ""
+    bearer_token: str | None = ""
     tls_client_config: _Tls = field(default_factory=_Tls)
     aws_auth_config: Any = None
     exec_provider_config: Any = None
-    proxy_url: str = ""
+    proxy_url: str | None = ""
 
 
 class _Meta(Struct):
@@ -121,7 +121,10 @@ class Remote:
                 answer = await response.read()
         except TimeoutError as error:
             raise Late(f"{method} {self._server}{path}: no answer within {_TIMEOUT.total:.0f}s: timeout") from error
-        except (aiohttp.ClientError, OSError, ValueError, asyncio.IncompleteReadError) as error:
+        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError, ValueError, AssertionError, RuntimeError) as error:
+            # A proxy, a URL that is none, a connection we have just dropped: it says nothing about the cluster.
+            raise Invalid(f"{method} {self._server}{path}: our own way there: {redact(str(error) or type(error).__name__, 200)}") from error
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise Unavailable(f"{method} {self._server}{path}: {redact(str(error) or type(error).__name__, 250)}") from error
         if response.status >= 400:
             text = answer[:2000].decode(errors="replace")
@@ -192,11 +195,12 @@ class Remotes:
 def _decoded(name: str, raw: bytes) -> tuple[Known, _Config | None]:
     secret = msgspec.json.decode(raw, type=_Secret)
     data = {key: _plain(value) for key, value in (secret.data or {}).items() if key in ("name", "server", "config")}
+    server = data.get("server", "").strip().rstrip("/")  # as util/db/cluster.go:SecretToCluster
     labels, notes = secret.metadata.labels or {}, secret.metadata.annotations or {}
     known = Known(
         name,
-        data.get("server", ""),
-        data.get("name", "") or data.get("server", ""),
+        server,
+        data.get("name", "") or server,
         labels,
         {k: v for k, v in notes.items() if k.startswith(PREFIX)},
     )
@@ -210,8 +214,8 @@ def _decoded(name: str, raw: bytes) -> tuple[Known, _Config | None]:
         trouble = str(error)
     if labels.get("argocd.argoproj.io/secret-type") != "cluster":
         trouble = "it is no cluster Secret (label argocd.argoproj.io/secret-type)"
-    elif not known.server:
-        trouble = "it names no server"
+    elif not known.server.startswith(("https://", "http://")):
+        trouble = "it names no server" if not known.server else "its server is no URL"
     elif config and (config.aws_auth_config or config.exec_provider_config):
         trouble = "it uses awsAuthConfig or execProviderConfig, which only Argo CD can use"
     if not trouble:
@@ -229,14 +233,15 @@ def _plain(value: str) -> str:
 def _context(tls: _Tls) -> ssl.SSLContext:
     """TLS as Argo CD would do it; Invalid when a certificate in it cannot be read."""
     try:
-        authorities = base64.b64decode(tls.ca_data).decode() if tls.ca_data else None
+        # Comments in a bundle may be in any language; the certificates in it are ASCII.
+        authorities = base64.b64decode(tls.ca_data).decode("ascii", "ignore") if tls.ca_data else None
         context = ssl.create_default_context(cadata=authorities)
         if tls.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if tls.cert_data and tls.key_data:
             _identify(context, base64.b64decode(tls.cert_data), base64.b64decode(tls.key_data))
-    except (ssl.SSLError, ValueError, OSError) as error:
+    except (ssl.SSLError, ValueError, TypeError, OSError) as error:
         raise Invalid(f"its certificates cannot be read: {str(error)[:120]}") from error
     return context
 

@@ -176,6 +176,8 @@ class Application(Struct, frozen=True, gc=False):
     """The app-of-apps parent by tracking id, as ``namespace/name``."""
     destination: Destination = Destination()
     repositories: tuple[str, ...] = ()
+    charts: tuple[str, ...] = ()
+    """Those of them that are Helm repositories."""
     auto_sync: bool = False
     auto_prune: bool = False
     self_heal: bool = False
@@ -282,4 +284,6 @@ class ApplicationSet(Struct, frozen=True):
     template_name: str = ""
     """``spec.template.metadata.name``, with its placeholders."""
     selectors: tuple[dict[str, str], ...] = ()
-    """``matchLabels`` of its cluster generators, where it has no others."""
+    """``matchLabels`` of its cluster generators, where those stand alone and say no more."""
+    opaque: frozenset[str] = frozenset()
+    """Label keys that its other cluster generators ask for: with expressions, or inside a matrix or a merge."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -15,6 +16,10 @@ FRESH = timedelta(seconds=60)
 IN_CLUSTER = "in-cluster"
 IN_CLUSTER_SERVER = "https://kubernetes.default.svc"
 """The cluster Argo CD itself runs in (argo-cd common.KubernetesInternalAPIServerAddr)."""
+
+
+_SCP = re.compile(r"^([^@/:]+@[^:/]+):(.+)$")
+"""``git@host:path``, as ssh takes it."""
 
 
 class Connection(Enum):
@@ -56,6 +61,8 @@ class Evidence(Struct, frozen=True, gc=False):
     verdict: Verdict
     at: datetime
     message: str = ""
+    lasts: timedelta = FRESH
+    """For how long it says something: a minute for clusters, longer where there are many repositories to look at."""
 
     def __str__(self) -> str:
         return f"{self.by.value}: {self.verdict.value}" + (f" ({self.message})" if self.message else "")
@@ -90,9 +97,14 @@ class Repository(Struct, frozen=True, kw_only=True):
         return Key("repository", "", self.name)
 
     @property
+    def ident(self) -> str:
+        """What is the same repository for Argo CD has the same: ``.git`` and capitals make no difference."""
+        return ident(self.url, self.project)
+
+    @property
     def uid(self) -> str:
-        """Repositories have none of their own: what is the same URL is the same repository."""
-        return f"repository-{_digest(self.name)}"
+        """Repositories have none of their own."""
+        return f"repository-{_digest(self.ident)}"
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
@@ -137,6 +149,15 @@ class Cluster(Struct, frozen=True, kw_only=True):
     def called(self, word: str) -> bool:
         """Is this cluster meant: by its name or its server?"""
         return word in (self.name, self.server)
+
+
+def ident(url: str, project: str = "") -> str:
+    """A repository's URL as Argo CD compares them (util/git/git.go:NormalizeGitURL), with the project it belongs to."""
+    plain = url.strip().lower()
+    if (found := _SCP.match(plain)) and "://" not in plain:
+        plain = f"ssh://{found[1]}/{found[2]}"
+    plain = plain.removesuffix(".git").removeprefix("ssh://")
+    return f"{plain}#{project}" if project else plain
 
 
 def _digest(text: str) -> str:

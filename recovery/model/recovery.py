@@ -197,4 +197,6 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     def with_notes(self, *notes: Note) -> Recovery:
         """The same with more to tell; the oldest beyond 20 are let go."""
-        return structs.replace(self, notes=(*self.notes, *notes)[-20:]) if notes else self
+        known = {note.key for note in self.notes}
+        new = tuple(note for note in notes if note.key not in known)
+        return structs.replace(self, notes=(*self.notes, *new)[-20:]) if new else self

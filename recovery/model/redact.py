@@ -10,7 +10,8 @@ _NAMES = (
 )
 _SECRETS = (
     # https://user:password@host, also inside longer texts, also with an @ in the password
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s\"'<>]*@", re.IGNORECASE), r"\1***@"),
+    # A user alone that is plainly a name (ssh://git@, https://org@dev.azure.com) is none; a token has digits in it.
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)(?![a-z][a-z._-]{0,30}@[^/@\s]*(?:/|$|\s))[^/\s\"'<>]*@", re.IGNORECASE), r"\1***@"),
     (re.compile(r"(https://hooks\.slack\.com/(?:services|workflows)/)[^\s\"']+", re.IGNORECASE), r"\1***"),
     (re.compile(r"(\b(?:bearer|basic|token)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1***"),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from recovery.model.application import Application, ApplicationSet, Project
 from recovery.model.connection import Cluster, Repository
+from recovery.model.move import Move
 from recovery.model.policy import Policies, Step
 from recovery.model.recovery import Recovery
 
@@ -37,6 +38,8 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     """Newest last, at most 5."""
     kinds: tuple[str, ...] = ()
     """Kinds of its resources when they were last to be seen."""
+    reached: bool = False
+    """Of a cluster: we have once connected to it ourselves."""
 
 
 class Freshness(Struct, frozen=True):
@@ -65,6 +68,8 @@ class Dependent(Struct, frozen=True):
     project: Project | None = None
     application_set: ApplicationSet | None = None
     parent: Application | None = None
+    failed: tuple[str, ...] = ()
+    """Why its repositories count as failed, in words."""
 
 
 class Situation(Struct, frozen=True):
@@ -101,6 +106,8 @@ class Situation(Struct, frozen=True):
     """About a cluster: all there are."""
     application_sets: tuple[ApplicationSet, ...] = ()
     """About a cluster: all there are."""
+    orphans: tuple[Move, ...] = ()
+    """About a cluster: applications whose hold says that they were moved away from it, and that no other recovery knows."""
     together: str = ""
     """About a cluster: which other one fell ill with it and is the incident for both, in words."""
     witnessed: str = ""

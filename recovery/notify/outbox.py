@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Protocol
 
 import structlog
@@ -49,9 +50,12 @@ class Outbox:
         self._delivered = delivered
         self._unheard = unheard
         self._counted = counted
-        self._queue: asyncio.Queue[tuple[str, Note]] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[str, Note, int]] = asyncio.Queue()
         self._known: dict[str, None] = {}
         self._done: dict[str, set[str]] = {}
+        self._order = count()
+        self._over: dict[str, int] = {}
+        """Incidents that were resolved, and when in the order of things: a trigger of before would open them again."""
         self.default_channels: tuple[str, ...] = ()
         self._places = asyncio.Semaphore(AT_ONCE)
 
@@ -67,7 +71,11 @@ class Outbox:
         self._known[note.key] = None
         while len(self._known) > REMEMBERED:
             self._known.pop(next(iter(self._known)))
-        self._queue.put_nowait((recovery, note))
+        if note.resolves:
+            self._over[note.incident] = next(self._order)
+            while len(self._over) > REMEMBERED:
+                self._over.pop(next(iter(self._over)))
+        self._queue.put_nowait((recovery, note, next(self._order)))
 
     def done(self, recovery: str) -> frozenset[str]:
         """Keys of this recovery's messages that are dealt with."""
@@ -85,14 +93,14 @@ class Outbox:
         """Until cancelled. Each message and each of its channels goes its own way; a dead one holds up nothing else."""
         async with asyncio.TaskGroup() as group:
             while True:
-                recovery, note = await self._queue.get()
-                group.create_task(self._handle(recovery, note))
+                recovery, note, number = await self._queue.get()
+                group.create_task(self._handle(recovery, note, number))
 
-    async def _handle(self, recovery: str, note: Note) -> None:
+    async def _handle(self, recovery: str, note: Note, number: int) -> None:
         named = note.channels or (EVERYWHERE,)
         channels = dict.fromkeys(c for name in named for c in (self.default_channels if name == EVERYWHERE else (name,)))
         heard = False
-        for delivery in asyncio.as_completed([self._deliver(channel, note, recovery) for channel in channels]):
+        for delivery in asyncio.as_completed([self._deliver(channel, note, recovery, number) for channel in channels]):
             if await delivery and not heard:
                 # Somebody knows: after a restart they are not told a second time, whatever the other channels do.
                 heard = True
@@ -106,7 +114,7 @@ class Outbox:
             self._done.setdefault(recovery, set()).add(note.key)
             self._delivered(recovery)
 
-    async def _deliver(self, channel: str, note: Note, recovery: str) -> bool:
+    async def _deliver(self, channel: str, note: Note, recovery: str, number: int) -> bool:
         """Did it reach this channel? False: it is not configured, or nobody answered there for a day."""
         result = "delivered"
 
@@ -125,6 +133,9 @@ class Outbox:
                 before_sleep=troubled,
             ):
                 with attempt:
+                    if not note.resolves and number < self._over.get(note.incident, -1):
+                        result = "overtaken"
+                        break
                     url = await self._addresses.url(channel)
                     if url:
                         async with self._places:
@@ -138,4 +149,4 @@ class Outbox:
         self._counted(channel, result)
         if result == "delivered":
             log.info("told", channel=channel, title=note.title, recovery=recovery)
-        return result == "delivered"
+        return result in ("delivered", "overtaken")

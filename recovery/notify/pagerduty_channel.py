@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import aiohttp
 import msgspec
@@ -20,12 +20,12 @@ _LONGEST = 1024
 
 async def send(url: str, note: Note) -> None:
     """Deliver to ``pagerduty://ROUTING_KEY[?endpoint=https://...]``; Undelivered says why not, without the key. 15 s at most."""
-    place = urlsplit(url)
-    endpoint = (parse_qs(place.query).get("endpoint") or [ENDPOINT])[0].rstrip("/")
-    if not place.netloc or not endpoint.startswith(("https://", "http://")):
+    # The key is no host name: its case counts, and what cannot be a host name must not raise an error that shows it.
+    key, _, query = url.partition("://")[2].partition("?")
+    endpoint = (parse_qs(query).get("endpoint") or [ENDPOINT])[0].rstrip("/")
+    if not key.strip("/") or not endpoint.startswith(("https://", "http://")):
         raise Undelivered("the channel's URL is not pagerduty://ROUTING_KEY[?endpoint=https://...]")
-    # The key's case counts, which is why it is not read as a host name.
-    body = event(place.netloc, note)
+    body = event(key.strip("/"), note)
     try:
         timeout = aiohttp.ClientTimeout(total=15, connect=5)
         async with (
@@ -39,7 +39,7 @@ async def send(url: str, note: Note) -> None:
         ):
             status = response.status
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise Undelivered(f"PagerDuty could not be reached: {type(error).__name__}") from error
+        raise Undelivered(f"PagerDuty could not be reached: {type(error).__name__}") from None
     if status >= 300:
         raise Undelivered(f"PagerDuty answered {status}" + ("; is the routing key right?" if status == 400 else ""))
 

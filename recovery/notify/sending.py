@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from recovery.model.recovery import Note
 from recovery.notify import apprise_channel, pagerduty_channel
+from recovery.notify.undelivered import Undelivered
 
 OURS: dict[str, Callable[[str, Note], Awaitable[None]]] = {"pagerduty": pagerduty_channel.send}
 """Channels that Apprise cannot serve as we need them; PagerDuty's own there has no dedup key for an incident's whole life."""
@@ -13,4 +14,8 @@ OURS: dict[str, Callable[[str, Note], Awaitable[None]]] = {"pagerduty": pagerdut
 
 async def send(url: str, note: Note) -> None:
     """Deliver; Undelivered says why not, without the URL."""
-    await OURS.get(url.partition("://")[0].lower(), apprise_channel.send)(url, note)
+    try:
+        await OURS.get(url.partition("://")[0].lower(), apprise_channel.send)(url, note)
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OSError) as error:
+        # A URL may be anything, and so may what a library makes of it; its words could hold the credential.
+        raise Undelivered(f"the channel's URL cannot be used ({type(error).__name__})") from None

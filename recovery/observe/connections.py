@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 
 from msgspec import structs
 
 from recovery.clock import Clock
 from recovery.decide.connections import connection, said_by, watch, with_evidence
 from recovery.model.application import Application
-from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster, Connection, Evidence, Repository, Witness
+from recovery.model.connection import (
+    IN_CLUSTER,
+    IN_CLUSTER_SERVER,
+    Cluster,
+    Connection,
+    Evidence,
+    Repository,
+    Verdict,
+    Witness,
+    ident,
+)
 from recovery.model.names import Key
 from recovery.model.situation import Sight
 from recovery.observe.store import Name, Store
+
+TOLD_FOR = timedelta(minutes=10)
+"""What applications say is as old as Argo CD's last comparison of them, which comes every few minutes."""
 
 
 class Connections:
@@ -25,11 +39,11 @@ class Connections:
         self._changed = changed
         self._follows = follows
         self.repositories: dict[str, Repository] = {}
-        """By name: the URL, with ``#project`` where it belongs to one."""
+        """By ident."""
         self.clusters: dict[str, Cluster] = {}
         """By server; by name where only that is known."""
-        self.missing: tuple[str, ...] = ()
-        """What could not be asked, and what it would take."""
+        self.missing: dict[str, tuple[str, ...]] = {}
+        """What could not be asked, and what it would take; by clusters and repositories."""
         self.warnings: tuple[str, ...] = ()
         """What is wrong with where policies would move applications to."""
         self.clusters_listed = False
@@ -76,17 +90,19 @@ class Connections:
 
     def know_repositories(self, found: Iterable[Repository], *, whole: bool) -> None:
         """The repositories Argo CD has been told of, and those that applications use without."""
-        new = {repository.name: repository for repository in found}
-        urls = {repository.url for repository in new.values()}
-        for url in self._store.by_repository:
-            if url not in urls:
-                new[url] = Repository(url=url)
-        for name, repository in new.items():
-            old = self.repositories.get(name)
+        new = {repository.ident: repository for repository in found}
+        urls = {ident(repository.url) for repository in new.values()}
+        for plain, names in self._store.by_repository.items():
+            if plain not in urls:
+                app = self._store.applications[next(iter(names))]
+                url = next((u for u in app.repositories if ident(u) == plain), plain)
+                new[plain] = Repository(url=url, type="oci" if url.startswith("oci://") else "helm" if url in app.charts else "git")
+        for plain, repository in new.items():
+            old = self.repositories.get(plain)
             if old is not None:
                 repository = structs.replace(repository, evidence=old.evidence, good_at=old.good_at)
-            new[name] = structs.replace(repository, applications=len(self.reading(repository)))
-        gone = [r for name, r in self.repositories.items() if name not in new]
+            new[plain] = structs.replace(repository, applications=len(self.reading(repository)))
+        gone = [r for plain, r in self.repositories.items() if plain not in new]
         self.repositories = new
         self.repositories_listed = whole
         self._forget(gone)
@@ -95,36 +111,63 @@ class Connections:
 
     def found(self, about: Repository | Cluster, evidence: Evidence) -> None:
         """Somebody looked at it."""
-        if isinstance(about, Repository):
-            held: Repository | Cluster | None = self.repositories.get(about.name)
-        else:
-            held = self.clusters.get(about.server)
+        held = self._held(about)
         if held is None:
             return
-        held = with_evidence(held, evidence)
+        held = with_evidence(held, self._ours(held, evidence))
         self._put(held)
         self._tell(held)
 
+    def _ours(self, about: Repository | Cluster, evidence: Evidence) -> Evidence:
+        """That we cannot reach a cluster means something only if we ever could: else it is our own network that forbids it."""
+        if evidence.by is not Witness.connect or evidence.verdict is not Verdict.unreachable:
+            return evidence
+        sight = self._store.sights.get(about.uid)
+        if sight is not None and sight.reached:
+            return evidence
+        words = f"we have never reached it ourselves (an egress rule, a proxy?): {evidence.message}"
+        return structs.replace(evidence, verdict=Verdict.no_evidence, message=words[:300])
+
     def listen_to_applications(self) -> None:
-        """What the conditions of applications say of what they depend on; only those that have something to say are asked."""
-        now = self._clock.now()
+        """What the conditions of applications say of what they depend on; only those that have something to say are asked,
+        and no more of them once one has said it."""
         git: dict[str, Evidence] = {}
         cluster: dict[str, Evidence] = {}
         for name in self._store.uncompared:
             app = self._store.applications[name]
-            on_git, on_cluster = said_by(app, now)
-            if on_git:
-                git.setdefault(self._repository_of(app, app.repositories[0]), on_git)
             home = self.cluster_of(app)
+            plain = self._repository_of(app, app.repositories[0]) if len(set(app.repositories)) == 1 else ""
+            if (not plain or plain in git) and (home is None or home.server in cluster):
+                continue
+            on_git, on_cluster = said_by(app, self._clock.now())
+            if on_git and plain:
+                git.setdefault(plain, structs.replace(on_git, lasts=TOLD_FOR))
             if on_cluster and home:
-                cluster.setdefault(home.server, on_cluster)
+                cluster.setdefault(home.server, structs.replace(on_cluster, lasts=TOLD_FOR))
         for about in self.all():
-            told = git.get(about.name) if isinstance(about, Repository) else cluster.get(about.server)
+            told = git.get(about.ident) if isinstance(about, Repository) else cluster.get(about.server)
+            before = next((e for e in about.evidence if e.by is Witness.applications), None)
+            if told is None and before is None:
+                continue
+            told = told if told is not None and not self._compared_since(about, told) else self._recovered(about)
             quiet = tuple(e for e in about.evidence if e.by is not Witness.applications)
-            if told is not None or len(quiet) != len(about.evidence):
-                held = structs.replace(about, evidence=(*quiet, told) if told else quiet)
-                self._put(held)
-                self._tell(held)
+            held = structs.replace(about, evidence=(*quiet, told) if told else quiet)
+            self._put(held)
+            self._tell(held)
+
+    def _compared_since(self, about: Repository | Cluster, told: Evidence) -> bool:
+        """Has another application of it been compared well later than the one that says so?"""
+        names = (self.on(about) if isinstance(about, Cluster) else self.reading(about)) - self._store.uncompared
+        apps = (self._store.applications[name] for name in names)
+        return any(app.reconciled_at is not None and app.reconciled_at > told.at for app in apps)
+
+    def _recovered(self, about: Repository | Cluster) -> Evidence | None:
+        """They said that it failed, and say so no more."""
+        names = self.on(about) if isinstance(about, Cluster) else self.reading(about)
+        well = [self._store.applications[name] for name in names - self._store.uncompared]
+        if not well:
+            return None
+        return Evidence(Witness.applications, Verdict.reachable, self._clock.now(), f"{well[0].key} was compared", TOLD_FOR)
 
     # Read by the controller
 
@@ -142,7 +185,8 @@ class Connections:
     def get(self, key: Key) -> Repository | Cluster | None:
         """One by what the queue calls it."""
         if key.kind == "repository":
-            return self.repositories.get(key.name)
+            url, _, project = key.name.partition("#")
+            return self.repositories.get(ident(url, project))
         return next((c for c in self.clusters.values() if key.name in (c.name, c.server)), None)
 
     def look(self, about: Repository | Cluster) -> Sight:
@@ -158,11 +202,14 @@ class Connections:
 
     def reading(self, repository: Repository) -> set[Name]:
         """The applications that read from it: those of its project, where it belongs to one."""
-        names = self._store.by_repository.get(repository.url, set())
-        scoped = {r.project for r in self.repositories.values() if r.url == repository.url and r.project}
+        plain = ident(repository.url)
+        names = self._store.by_repository.get(plain, set())
+        if not names:
+            return set()
         apps = self._store.applications
         if repository.project:
             return {name for name in names if apps[name].project == repository.project}
+        scoped = {p for name in names if (p := apps[name].project) and ident(plain, p) in self.repositories}
         return {name for name in names if apps[name].project not in scoped} if scoped else set(names)
 
     def cluster_of(self, app: Application) -> Cluster | None:
@@ -178,6 +225,11 @@ class Connections:
         """What it reads from."""
         return tuple(r for url in app.repositories if (r := self.repositories.get(self._repository_of(app, url))))
 
+    def inherited(self) -> int:
+        """How many repositories and clusters were down before this controller came, and have not been well since."""
+        sights = (self._store.sights.get(about.uid) for about in self.all())
+        return sum(1 for sight in sights if sight is not None and sight.inherited)
+
     def tick(self) -> None:
         """Evidence grows old by itself: judge anew whatever may have changed by that alone."""
         for about in self.all():
@@ -188,12 +240,15 @@ class Connections:
         return [*self.repositories.values(), *self.clusters.values()]
 
     def _repository_of(self, app: Application, url: str) -> str:
-        scoped = f"{url}#{app.project}"
-        return scoped if scoped in self.repositories else url
+        scoped = ident(url, app.project)
+        return scoped if scoped in self.repositories else ident(url)
+
+    def _held(self, about: Repository | Cluster) -> Repository | Cluster | None:
+        return self.repositories.get(about.ident) if isinstance(about, Repository) else self.clusters.get(about.server)
 
     def _put(self, about: Repository | Cluster) -> None:
         if isinstance(about, Repository):
-            self.repositories[about.name] = about
+            self.repositories[about.ident] = about
         else:
             self.clusters[about.server] = about
 
@@ -209,6 +264,8 @@ class Connections:
             return False
         old = self._store.sights.get(about.uid)
         new = watch(old, about, self._store.policies, self._clock.now(), first_install=self.first)
+        reached = any(e.by is Witness.connect and e.verdict is Verdict.reachable for e in about.evidence)
+        new = structs.replace(new, reached=new.reached or reached)
         if new == old:
             return False
         self._store.sights[about.uid] = new

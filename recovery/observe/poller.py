@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
+from msgspec import structs
 
 from recovery.clock import Clock
 from recovery.decide.verdicts import verdict_of
@@ -22,8 +23,10 @@ from recovery.observe.connections import Connections
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 8
-"""Looks at the same moment."""
+AT_ONCE = 64
+"""Looks at the same moment: most of them only wait, and as many clusters may be away as there are."""
+FIRST = 30.0
+"""Seconds after which the first round counts as made, with or without an answer from everybody."""
 EACH = 0.5
 """Seconds of a round for each repository, at least: Argo CD is asked for at most two ls-remotes a second in all."""
 TRIED = 3
@@ -65,7 +68,7 @@ AskWitness = Callable[[str], Awaitable[str]]
 
 
 class Poller:
-    """Two loops, clusters and repositories, each with jitter. It never raises what a door can say."""
+    """Every cluster and every repository is looked at in its own time: a slow one holds up no other."""
 
     def __init__(
         self,
@@ -93,41 +96,69 @@ class Poller:
         self._connect, self._git, self._outside = looks
         self._alive_here = alive_here
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._looking: dict[str, asyncio.Task[None]] = {}
         self._witnessed: tuple[str, datetime] | None = None
-        self._said = ""
+        self._said: dict[str, str] = {}
 
     def witnessed(self, now: datetime) -> str:
         """Who outside answered within the last minute, in words; empty for nobody."""
         return self._witnessed[0] if self._witnessed and now - self._witnessed[1] <= FRESH else ""
 
     async def run(self) -> None:
-        """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._clusters())
-            group.create_task(self._repositories())
+        """Until cancelled, or until something goes wrong that is no door's word; the caller starts it again."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._clusters(group))
+                group.create_task(self._repositories(group))
+        finally:
+            self._looking.clear()
 
-    async def _clusters(self) -> None:
+    async def _clusters(self, group: asyncio.TaskGroup) -> None:
         while True:
             await self._know_clusters()
-            await asyncio.gather(*(self._look(c) for c in list(self._connections.clusters.values())), self._look_outside())
-            self._connections.clusters_looked = True
+            for cluster in list(self._connections.clusters.values()):
+                self._begin(group, f"connect {cluster.server}", self._reach(cluster))
+                self._begin(group, f"read {cluster.server}", self._live_read(cluster))
+            self._begin(group, "witness", self._look_outside())
+            if not self._connections.clusters_looked:
+                # The first word of all of them, or of those that have one within the time that a look takes.
+                await self._first([task for name, task in self._looking.items() if not name.startswith("test ")])
+                self._connections.clusters_looked = True
             self._connections.listen_to_applications()
             self._connections.tick()
             await self._pause(self._interval)
 
-    async def _repositories(self) -> None:
+    async def _repositories(self, group: asyncio.TaskGroup) -> None:
         while True:
             await self._know_repositories()
             everything = list(self._connections.repositories.values())
             pause = max(self._interval, EACH * len(everything)) / max(len(everything), 1)
+            lasts = max(FRESH, timedelta(seconds=3 * pause * len(everything)))
             for repository in everything:
-                await self._test(repository)
+                self._begin(group, f"test {repository.ident}", self._test(repository, lasts))
                 await self._pause(pause)
             if not self._connections.repositories_looked:
+                await self._first([task for name, task in self._looking.items() if name.startswith("test ")])
                 self._connections.repositories_looked = True
                 self._connections.tick()
             if not everything:
                 await self._pause(self._interval)
+
+    def _begin(self, group: asyncio.TaskGroup, name: str, look: Coroutine[Any, Any, None]) -> None:
+        """One look of a kind at a time: while the last one has no answer yet, no further one is begun."""
+        if name in self._looking:
+            look.close()
+            return
+        task = self._looking[name] = group.create_task(look)
+        task.add_done_callback(lambda _: self._looking.pop(name, None))
+
+    async def _first(self, tasks: list[asyncio.Task[None]]) -> None:
+        timer = asyncio.ensure_future(self._clock.sleep(FIRST))
+        looks = asyncio.ensure_future(asyncio.wait(tasks)) if tasks else None
+        if looks is not None:
+            await asyncio.wait({timer, looks}, return_when=asyncio.FIRST_COMPLETED)
+            looks.cancel()
+        timer.cancel()
 
     async def _pause(self, seconds: float) -> None:
         await self._clock.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, guards nothing)
@@ -146,10 +177,9 @@ class Poller:
             try:
                 for listed in await self._word.clusters():
                     marks = {k: v for k, v in (listed.annotations or {}).items() if k.startswith(PREFIX)}
-                    found[listed.server] = Cluster(
-                        server=listed.server, name=listed.name or listed.server, labels=listed.labels, marks=marks
-                    )
-                    self._listed(found[listed.server], listed.info.connection_state if listed.info else None)
+                    server = listed.server.rstrip("/")
+                    found[server] = Cluster(server=server, name=listed.name or server, labels=listed.labels, marks=marks)
+                    self._listed(found[server], listed.info.connection_state if listed.info else None)
                 whole = True
             except KubeError as error:
                 missing.append(_refused(error, "clusters"))
@@ -166,15 +196,18 @@ class Poller:
                 )
         if not by_server:
             missing.append("no cluster's Secret may be read (RECOVERY_CLUSTER_SECRETS): one witness less, and no failover")
+        if whole and not found and self._applications():
+            # Argo CD leaves out what an account may not see, and says nothing of it.
+            whole = False
+            missing.append("our Argo CD account sees no cluster at all: p, role:recovery, clusters, get, *, allow")
         self._connections.know_clusters(found.values(), whole=whole)
-        self._miss(tuple(missing))
+        self._miss("clusters", tuple(missing))
 
-    def _miss(self, missing: tuple[str, ...]) -> None:
-        self._connections.missing = missing
-        if (said := "; ".join(missing)) != self._said:
-            self._said = said
-            if missing:
-                log.warning("what is known of repositories and clusters is not complete", missing=list(missing))
+    def _miss(self, what: str, missing: tuple[str, ...]) -> None:
+        self._connections.missing[what] = missing
+        if (said := "; ".join(missing)) != self._said.get(what, ""):
+            self._said[what] = said
+            log.warning(f"what is known of {what} is not complete", missing=list(missing))
 
     async def _know_repositories(self) -> None:
         found: list[Repository] = list(self._connections.repositories.values()) if self._word else []
@@ -188,9 +221,10 @@ class Poller:
                 self._connections.know_repositories(found, whole=True)
                 for each, repository in zip(listed, found, strict=True):
                     self._listed(repository, each.connection_state)
+                self._miss("repositories", ())
                 return
             except KubeError as error:
-                log.debug("repositories were not listed", why=str(error))
+                self._miss("repositories", (_refused(error, "repositories"),))
         self._connections.know_repositories(found, whole=False)
 
     def _listed(self, about: Repository | Cluster, state: Any) -> None:
@@ -206,16 +240,21 @@ class Poller:
 
     # Looks
 
-    async def _look(self, cluster: Cluster) -> None:
+    async def _reach(self, cluster: Cluster) -> None:
         async with self._places:
             if cluster.in_cluster:
                 if self._alive_here():
                     self._connections.found(cluster, Evidence(Witness.connect, Verdict.reachable, self._clock.now(), "our own watches"))
             elif remote := await self._ways.to(cluster.server):
-                self._connections.found(cluster, await self._connect(remote, self._clock.now()))
-            await self._live_read(cluster)
+                seen = await self._connect(remote, self._clock.now())
+                # It is of when the answer came: a slow one is not old as soon as it is there.
+                self._connections.found(cluster, structs.replace(seen, at=self._clock.now()))
 
     async def _live_read(self, cluster: Cluster) -> None:
+        async with self._places:
+            await self._read_one(cluster)
+
+    async def _read_one(self, cluster: Cluster) -> None:
         apps = self._applications()
         names = sorted(name for name in self._connections.on(cluster) if name in apps and not apps[name].deleting)
         if self._word is None or not names:
@@ -253,12 +292,14 @@ class Poller:
             Witness.live_read, Verdict.unreachable, self._clock.now(), f"{app.key}: no answer within 25s, and Argo CD answers otherwise"
         )
 
-    async def _test(self, repository: Repository) -> None:
+    async def _test(self, repository: Repository, lasts: timedelta) -> None:
         async with self._places:
-            if self._word is not None and repository.registered and not repository.trouble and repository.type != "oci":
-                self._connections.found(repository, await test(self._word, repository, self._clock))
+            if self._word is not None and not repository.trouble and repository.type != "oci":
+                seen = await test(self._word, repository, self._clock)
+                self._connections.found(repository, structs.replace(seen, lasts=lasts))
             if self._ask_git and repository.applications:
-                self._connections.found(repository, await self._git(repository.url, self._clock.now()))
+                seen = await self._git(repository.url, self._clock.now())
+                self._connections.found(repository, structs.replace(seen, lasts=lasts))
 
     async def _look_outside(self) -> None:
         if self._witness and (who := await self._outside(self._witness)):
@@ -277,7 +318,7 @@ async def test(word: Word, repository: Repository, clock: Clock) -> Evidence:
 
 def _inside(url: str) -> str:
     """A URL with credentials in it is never sent or shown: what is wrong with it."""
-    return "its URL holds credentials: put them into the repository's Secret" if redact(url, 300) != url[:300] else ""
+    return "its URL holds credentials: put them into the repository's Secret" if redact(url, 300) != url else ""
 
 
 def _refused(error: KubeError, what: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 import aiohttp
 
 from recovery.decide.verdicts import verdict_of
-from recovery.kube.errors import Forbidden, KubeError, Unauthorized
+from recovery.kube.errors import Forbidden, Invalid, KubeError, Unauthorized
 from recovery.kube.remote import Remote
 from recovery.model.connection import Evidence, Verdict, Witness
 from recovery.model.redact import redact
@@ -24,7 +24,11 @@ async def connect(remote: Remote, now: datetime) -> Evidence:
         return Evidence(Witness.connect, Verdict.credentials_refused, now, _cut(error))
     except Forbidden:
         return Evidence(Witness.connect, Verdict.reachable, now, "it answered; /readyz is not for us")
+    except Invalid as error:
+        return Evidence(Witness.connect, Verdict.no_evidence, now, _cut(error))
     except KubeError as error:
+        if error.status in (502, 503, 504):
+            return Evidence(Witness.connect, Verdict.unreachable, now, f"nobody behind its load balancer: {_cut(error)}")
         if error.status >= 500:
             return Evidence(Witness.connect, Verdict.api_partial, now, f"/readyz: {_cut(error)}")
         if error.status:

@@ -25,6 +25,7 @@ class Meta(Struct, rename="camel"):
 
 class Source(Struct, rename={"repo_url": "repoURL"}, gc=False):
     repo_url: str = ""
+    chart: str = ""
 
 
 class Destination(Struct, gc=False):
@@ -157,19 +158,6 @@ class Strategy(Struct):
 
 class SetPolicy(Struct, rename="camel"):
     applications_sync: str = ""
-
-
-class Selector(Struct, rename="camel"):
-    match_labels: dict[str, str] | None = None
-    match_expressions: list[msgspec.Raw] | None = None
-
-
-class ClusterGenerator(Struct):
-    selector: Selector | None = None
-
-
-class Generator(Struct):
-    clusters: ClusterGenerator | None = None
 
 
 class TemplateMeta(Struct):

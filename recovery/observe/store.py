@@ -12,6 +12,7 @@ from msgspec import structs
 from recovery.clock import Clock
 from recovery.decide.symptoms import track
 from recovery.model.application import Application, ApplicationSet, Project
+from recovery.model.connection import ident
 from recovery.model.names import Key
 from recovery.model.policy import Policies
 from recovery.model.situation import Sight
@@ -48,7 +49,7 @@ class Store:
         self.soaking: dict[str, Name] = {}
         """UIDs whose revision is on its way into the ledger, and where they are."""
         self.by_repository: defaultdict[str, set[Name]] = defaultdict(set)
-        """Who reads from a URL (without credentials)."""
+        """Who reads from a repository, by its ident without a project."""
         self.by_cluster: defaultdict[str, set[Name]] = defaultdict(set)
         """Who runs where, by the word in the destination: a name or a server."""
         self.uncompared: set[Name] = set()
@@ -91,7 +92,7 @@ class Store:
 
     def _file(self, name: Name, app: Application) -> None:
         for url in app.repositories:
-            self.by_repository[url].add(name)
+            self.by_repository[ident(url)].add(name)
         for word in filter(None, (app.destination.name, app.destination.server)):
             self.by_cluster[word].add(name)
         if any(c.type == "ComparisonError" for c in app.conditions):
@@ -101,7 +102,7 @@ class Store:
 
     def _unfile(self, name: Name, app: Application) -> None:
         for url in app.repositories:
-            _discard(self.by_repository, url, name)
+            _discard(self.by_repository, ident(url), name)
         for word in filter(None, (app.destination.name, app.destination.server)):
             _discard(self.by_cluster, word, name)
         self.uncompared.discard(name)

@@ -22,7 +22,6 @@ from recovery.observe import shapes
 _application = msgspec.json.Decoder(shapes.Application)
 _project = msgspec.json.Decoder(shapes.Project)
 _application_set = msgspec.json.Decoder(shapes.ApplicationSet)
-_generators = msgspec.json.Decoder(list[shapes.Generator] | None)
 _hold = msgspec.json.Decoder(model.Hold)
 
 _ARGOCD = ("argocd-application-controller", "argocd-server", "argocd-repo-server", "gitops-recovery-controller")
@@ -54,11 +53,12 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         application_set=intern(next((o.name for o in meta.owner_references or () if o.kind == "ApplicationSet"), "")),
         parent=_parent(annotations.get(TRACKING, ""), meta),
         destination=model.Destination(
-            intern(spec.destination.server or ""),
+            intern((spec.destination.server or "").rstrip("/")),
             intern(spec.destination.name or ""),
             intern(spec.destination.namespace or ""),
         ),
         repositories=tuple(intern(redact(s.repo_url, 300)) for s in sources),
+        charts=tuple(intern(redact(s.repo_url, 300)) for s in sources if s.chart),
         auto_sync=automated is not None and automated.enabled is not False,
         auto_prune=bool(automated and automated.prune),
         self_heal=bool(automated and automated.self_heal),
@@ -110,6 +110,7 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
     pointers = [p for d in spec.ignore_application_differences or () if not d.name for p in d.json_pointers or ()]
     queries = [q for d in spec.ignore_application_differences or () if not d.name for q in d.jq_path_expressions or ()]
     mode = spec.sync_policy.applications_sync if spec.sync_policy else ""
+    selectors, opaque = _selectors(spec.generators)
     return model.ApplicationSet(
         namespace=wire.metadata.namespace,
         name=wire.metadata.name,
@@ -124,18 +125,44 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
         deletes=mode not in ("create-only", "create-update"),
         updates=mode not in ("create-only", "create-delete"),
         template_name=spec.template.metadata.name,
-        selectors=_selectors(spec.generators),
+        selectors=selectors,
+        opaque=opaque,
     )
 
 
-def _selectors(raw: msgspec.Raw) -> tuple[dict[str, str], ...]:
-    """What its cluster generators ask of a cluster's labels; those nested in a matrix or a merge are not looked at."""
+def _selectors(raw: msgspec.Raw) -> tuple[tuple[dict[str, str], ...], frozenset[str]]:
+    """What its cluster generators ask of a cluster's labels: plain ones that stand alone, and the keys of all others."""
     try:
-        generators = _generators.decode(raw)
+        generators = msgspec.json.decode(raw)
     except msgspec.DecodeError:
-        return ()
-    asked = [g.clusters.selector for g in generators or () if g.clusters and g.clusters.selector]
-    return tuple(s.match_labels for s in asked if s.match_labels and not s.match_expressions)
+        return (), frozenset()
+    plain: list[dict[str, str]] = []
+    opaque: set[str] = set()
+    for generator in generators if isinstance(generators, list) else ():
+        selector = _selector(generator)
+        if selector is not None and set(selector) == {"matchLabels"} and len(generator) == 1:
+            plain.append({str(k): str(v) for k, v in (selector["matchLabels"] or {}).items()})
+        else:
+            opaque |= _keys(generator)
+    return tuple(plain), frozenset(opaque)
+
+
+def _selector(generator: Any) -> dict[str, Any] | None:
+    clusters = generator.get("clusters") if isinstance(generator, dict) else None
+    found = clusters.get("selector") if isinstance(clusters, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _keys(node: Any, deep: int = 0) -> set[str]:
+    """Every label key that a selector anywhere below names."""
+    if deep > 20 or not isinstance(node, dict | list):
+        return set()
+    if isinstance(node, list):
+        return set().union(*(_keys(each, deep + 1) for each in node))
+    found = {str(key) for key in (node.get("matchLabels") or {})} if isinstance(node.get("matchLabels"), dict) else set()
+    expressions = node.get("matchExpressions")
+    found |= {str(e.get("key")) for e in expressions if isinstance(e, dict)} if isinstance(expressions, list) else set()
+    return found.union(*(_keys(each, deep + 1) for each in node.values()))
 
 
 def _revisions(one: str | None, many: list[str] | None) -> tuple[str, ...]:

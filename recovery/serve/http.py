@@ -80,6 +80,7 @@ class Server:
         app.router.add_get("/api/v1/recoveries", self._recoveries)
         # The last one may be a URL: a repository is called by it.
         app.router.add_get("/api/v1/explain/{place}/{name:.+}", self._explain)
+        app.router.add_get("/api/v1/explain", self._explain)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=1).start()
@@ -119,12 +120,14 @@ class Server:
         return _json(self.views.recoveries())
 
     async def _explain(self, request: web.Request) -> web.Response:
-        place, name = request.match_info["place"], request.match_info["name"]
+        # As a query, too: proxies fold the two slashes of a URL in a path.
+        place, _, name = request.query.get("subject", "").partition("/")
+        place, name = request.match_info.get("place", place), request.match_info.get("name", name)
         # A namespace may be called cluster or repository, too: what is known by that name first is meant.
         keys = [Key(place, "", name)] if place in ("cluster", "repository") else []
         found = next((f for key in (*keys, Key("application", place, name)) if (f := self.views.explain(key)) is not None), None)
         return _json(
-            found if found is not None else {"error": f"{place}/{name} is not known here"},
+            found if found is not None else {"message": f"{place}/{name} is not known here"},
             200 if found is not None else 404,
         )
 

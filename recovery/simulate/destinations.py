@@ -214,6 +214,10 @@ class API:
             found.append(Managed(group, version, manifest["kind"], namespace, manifest["metadata"]["name"]))
         return found
 
+    async def kinds(self, app: Application) -> frozenset[str]:
+        """Of what Git wants."""
+        return frozenset(each.kind for each in await self.managed(app))
+
     async def degraded(self, app: Application, kinds: tuple[str, ...]) -> Sequence[Node]:  # noqa: ARG002 (restarts are played without a token)
         """None: restarts in the embedded world go without a token."""
         self._answer()

@@ -12,7 +12,8 @@ from recovery.act.all_actions import KINDS
 from recovery.decide.connections import DOWN, connection, down, healthy, said_by, watch
 from recovery.decide.engine import decide
 from recovery.decide.guards import Asked, refusal
-from recovery.decide.moving import permitted, relabelled, target_of, unmovable
+from recovery.decide.moving import busy, permitted, target_of, unmovable
+from recovery.decide.relabelling import relabelled
 from recovery.decide.telling import secret_of, whom
 from recovery.decide.verdicts import verdict_of
 from recovery.model.application import ApplicationSet, Condition, Destination, Hold, Operation, Permitted, Phase, Project, Requested
@@ -56,6 +57,17 @@ TEXTS = [
     ("tls: failed to verify certificate: x509: certificate signed by unknown authority", Verdict.tls),
     ('services is forbidden: User "system:serviceaccount:kube-system:argocd-manager" cannot get resource', Verdict.api_partial),
     ("conversion webhook for shop.example/v1 failed", Verdict.api_partial),
+    ('error getting resource: pods "x" is forbidden: User "a" cannot get resource', UP),
+    ("net/http: TLS handshake timeout", AWAY),
+    ("http2: client connection lost", AWAY),
+    ('Get "https://git.example/infra/redis.git/info/refs": dial tcp 10.0.0.9:443: connect: connection refused', AWAY),
+    ('Get "https://git.example/rate-limiter.git/info/refs": dial tcp 10.0.0.9:443: connect: connection refused', AWAY),
+    (
+        'connection error: desc = "transport: Error while dialing: dial tcp 10.96.1.2:8081: connect: connection refused"',
+        Verdict.no_evidence,
+    ),
+    ("Unauthorized", Verdict.no_evidence),
+    ('applications.argoproj.io "x" not found', Verdict.no_evidence),
     ("invalid session: token is expired", Verdict.no_evidence),
     ("permission denied", Verdict.no_evidence),
     ("NOAUTH Authentication required", Verdict.no_evidence),
@@ -243,8 +255,12 @@ STAY = [
     pytest.param(a_dependent(hold=Hold("x", "uid-cart", bad=("b",))), "held back", id="held by a rollback"),
     pytest.param(a_dependent(application_set="all"), "ApplicationSet all would write", id="owned by a set"),
     pytest.param(a_dependent(parent="argocd/root"), "parent application argocd/root", id="owned by a parent"),
-    pytest.param(a_dependent(operation=Operation(Phase.Running, "x", username="ada")), "by ada is under way", id="busy"),
-    pytest.param(a_dependent(requested=Requested("", "ada")), "under way", id="asked for"),
+    pytest.param(
+        a_dependent(destination=Destination(name="primary", server="https://primary.example:6443", namespace="shop")),
+        "both name and server",
+        id="two destinations in one",
+    ),
+    pytest.param(a_dependent(conditions=(Condition("InvalidSpecError", "boom"),)), "InvalidSpecError: boom", id="invalid"),
     pytest.param(structs.replace(a_dependent(), project=None), "does not permit", id="no project known"),
     pytest.param(
         structs.replace(a_dependent(application_set="all"), application_set=ApplicationSet("argocd", "all", leaves_destination=True)),
@@ -260,6 +276,20 @@ def test_what_stays_says_why(dependent: Any, words: str) -> None:
 
     assert words in why
     assert bool(why) is bool(words)
+
+
+@pytest.mark.parametrize(
+    ("dependent", "words"),
+    [
+        (a_dependent(), ""),
+        (a_dependent(operation=Operation(Phase.Running, "x", username="ada")), "by ada is under way"),
+        (a_dependent(requested=Requested("", "ada")), "under way"),
+        (structs.replace(a_dependent(), failed=("repository x is Failed",)), "repository x is Failed"),
+    ],
+)
+def test_what_cannot_go_just_now_waits(dependent: Any, words: str) -> None:
+    assert words in busy(dependent)
+    assert bool(busy(dependent)) is bool(words)
 
 
 def test_kinds_are_remembered_when_argo_cd_shows_none_any_more() -> None:
@@ -283,6 +313,8 @@ RELABEL = [
     pytest.param((a_set(template_name="{{name}}-web"),), {LABEL: "yes"}, {}, "another cluster, other names", id="it would delete"),
     pytest.param((a_set(template_name="{{ .metadata.labels.site }}-web"),), {LABEL: "yes"}, {}, "other names", id="by a label, too"),
     pytest.param((a_set(template_name="{{name}}-web", deletes=False),), {LABEL: "yes"}, {}, "", id="it deletes nothing"),
+    pytest.param((a_set(),), {LABEL: "yes"}, {LABEL: "no"}, "=no already, which would be lost", id="the other says no"),
+    pytest.param((a_set(), a_set(opaque=frozenset({LABEL}))), {LABEL: "yes"}, {}, "not judged here", id="asked for in a matrix, too"),
     pytest.param((a_set(updates=False),), {LABEL: "yes"}, {}, "nothing would move", id="it updates nothing"),
     pytest.param(
         (a_set(selectors=({LABEL: "yes", "env": "prod"},)),),
@@ -299,9 +331,7 @@ RELABEL = [
 def test_a_label_is_moved_only_if_no_application_is_deleted_by_it(
     sets: tuple[ApplicationSet, ...], source: dict[str, str], target: dict[str, str], words: str
 ) -> None:
-    situation = about_a_cluster(a_dead_cluster(labels=source), application_sets=sets)
-
-    taken, why = relabelled(LABEL, situation, a_live_cluster(labels=target))
+    taken, why = relabelled(LABEL, sets, a_dead_cluster(labels=source), a_live_cluster(labels=target))
 
     assert (words in why, bool(why), bool(taken)) == (True, bool(words), not words), why
 

@@ -210,7 +210,8 @@ async def test_a_live_read_reads_one_resource_and_never_a_secret() -> None:
         {"kind": "Deployment", "group": "apps", "version": "v1", "namespace": "shop", "name": "web", "uid": "2"},
     ]
     async with Answering() as there:
-        there.answers["/api/v1/applications/cart/resource"] = (500, {"message": "dial tcp: connect: connection refused"})
+        refused = "error getting resource: dial tcp: connect: connection refused"
+        there.answers["/api/v1/applications/cart/resource"] = (500, {"message": refused})
         there.answers["/api/v1/applications/cart/resource-tree"] = (200, {"nodes": nodes})
         argocd = api(there)
         with pytest.raises(Unavailable) as error:
@@ -219,13 +220,41 @@ async def test_a_live_read_reads_one_resource_and_never_a_secret() -> None:
         nothing = await argocd.live_read(an_application())
         await argocd.close()
 
-    assert error.value.told == "dial tcp: connect: connection refused"
+    assert error.value.told == refused
     assert "kind=Deployment" in there.asked[1][1]
     assert nothing == ""
 
 
+@pytest.mark.parametrize("part", ["resource-tree", "resource"])
+async def test_argo_cds_own_trouble_says_nothing_about_a_cluster(part: str) -> None:
+    node = {"kind": "Deployment", "group": "apps", "version": "v1", "namespace": "shop", "name": "web", "uid": "2"}
+    async with Answering() as there:
+        there.answers["/api/v1/applications/cart/resource"] = (500, {"message": "x"})
+        there.answers["/api/v1/applications/cart/resource-tree"] = (200, {"nodes": [None, {"health": 7}, node]})
+        there.answers[f"/api/v1/applications/cart/{part}?"] = (
+            500,
+            {"message": "error getting app resources: dial tcp redis:6379: connect: connection refused"},
+        )
+        argocd = api(there)
+        with pytest.raises(Unavailable) as error:
+            await argocd.live_read(an_application())
+        await argocd.close()
+
+    assert error.value.told == ""
+
+
 async def test_what_an_application_wants_and_what_it_mounts() -> None:
-    template = {"spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "data"}}, {"hostPath": {"path": "/var"}}, {"emptyDir": {}}]}}
+    template = {
+        "spec": {
+            "volumes": [
+                {"name": "d", "persistentVolumeClaim": {"claimName": "data"}},
+                {"name": "v", "hostPath": {"path": "/var"}},
+                {"name": "n", "nfs": {"server": "x"}},
+                {"name": "e", "emptyDir": {}},
+                {"name": "c", "configMap": {"name": "x"}},
+            ]
+        }
+    }
     items = [
         {
             "group": "apps",
@@ -251,7 +280,7 @@ async def test_what_an_application_wants_and_what_it_mounts() -> None:
             "kind": "Deployment",
             "namespace": "shop",
             "name": "web",
-            "volumes": ["claim data", "host path /var"],
+            "volumes": ["persistentVolumeClaim volume d", "hostPath volume v", "nfs volume n"],
         },
         {"group": "", "version": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "c", "volumes": []},
     ]
