@@ -22,6 +22,8 @@ def failback(recovery: Name, stay: Stay = False, cleanup: Clean = False) -> None
     typer.echo(f"{len(found.owed)} applications {what}:")
     for move in found.owed:
         typer.echo(f"  {move}  {move.target} -> {move.target if stay else move.origin}")
+    if not stay and found.reason != "SplitBrain":
+        typer.echo(f"{found.subject.name} is not seen well yet ({found.reason}): they go as soon as it is; --stay does not wait for it")
     typer.echo(f"Watch it: recovery explain {found.subject}")
 
 

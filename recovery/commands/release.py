@@ -23,7 +23,7 @@ Everything = Annotated[bool, typer.Option("--all", help="Every application that 
 
 
 def release(application: Target = "", everything: Everything = False) -> None:
-    """End the hold that a rollback left: auto-sync becomes what it was before."""
+    """End the hold that a rollback or a failover left: auto-sync becomes what it was before, a moved application stays."""
     if bool(application) == everything:
         raise Refused("name one application, or say --all", USAGE)
     settings = settings_from_environment()
@@ -59,4 +59,6 @@ async def _one(client: AsyncioClient, namespace: str, name: str) -> str:
         return f"{namespace}/{name}: not held"
     await client.patch(APPLICATIONS, namespace, name, restored(fresh, app.hold))
     state = "auto-sync is as it was" if app.hold and app.hold.suspended else "auto-sync was not touched"
+    if app.hold and app.hold.target is not None:
+        state = f"it stays on {app.hold.target} and is no longer owed to {app.hold.origin} (`recovery failback` would have moved it)"
     return f"{namespace}/{name}: released; {state}"

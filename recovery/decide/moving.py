@@ -362,6 +362,9 @@ def reconciled(recovery: Recovery, situation: Situation) -> Recovery:
         if settled and app is not None and app.hold is None and not app.application_set:
             move = structs.replace(move, phase=MovePhase.Stayed, reason="released by a person")
         moves.append(move)
+    if recovery.owed and recovery.subject.uid != situation.about.uid:
+        # The cluster was built anew under its name, at another address: what is owed is owed to its name.
+        recovery = structs.replace(recovery, subject=structs.replace(recovery.subject, uid=situation.about.uid))
     known = {move.uid for move in moves}
     moves += [orphan for orphan in situation.orphans if orphan.uid not in known]
     return recovery if tuple(moves) == recovery.moves else structs.replace(recovery, moves=tuple(moves))

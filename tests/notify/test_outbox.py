@@ -56,6 +56,22 @@ def note(key: str, *channels: str) -> Note:
     return Note(key, key, "", channels=channels)
 
 
+def test_a_trigger_that_its_resolve_overtook_is_dropped_and_does_not_open_the_incident_again() -> None:
+    async def script(p: Post) -> None:
+        p.outbox.say(note("shop-1/1/2", "pager"))
+        await p.clock.sleep(120)
+        p.outbox.say(Note("shop-1/resolve/a", "over", "", channels=("pager",), resolves=True))
+        p.dead.clear()
+        await p.clock.sleep(900)
+        assert p.got == [("pager", "shop-1/resolve/a")]
+
+        p.outbox.say(note("shop-1/2/2", "pager"))
+        await p.clock.sleep(5)
+        assert p.got[-1] == ("pager", "shop-1/2/2"), "a relapse is news"
+
+    play(lambda: Post("pager"), script)
+
+
 def test_the_same_key_is_the_same_message() -> None:
     async def script(p: Post) -> None:
         recovery = a_recovery("r", NOW, notes=(note("a", "slack"), note("a", "slack")))

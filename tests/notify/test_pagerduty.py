@@ -54,7 +54,15 @@ async def test_what_is_not_taken_is_tried_again_and_shows_no_key(status: int) ->
     assert "SECRET" not in str(error.value)
 
 
-@pytest.mark.parametrize("url", ["pagerduty://", "pagerduty://KEY?endpoint=ftp://x", "pagerduty://KEY?endpoint=http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "pagerduty://",
+        "pagerduty://KEY?endpoint=ftp://x",
+        "pagerduty://[KEY]?endpoint=http://[",
+        "pagerduty://KEY?endpoint=http://127.0.0.1:1",
+    ],
+)
 async def test_a_url_that_leads_nowhere_is_said_so(url: str) -> None:
     with pytest.raises(Undelivered) as error:
         await sending.send(url, PAGE)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recovery.model.application import Health, Hold, Phase, Sync
+from recovery.model.connection import ident
 from recovery.model.redact import redact
 from recovery.observe import wire
 from recovery.simulate.cluster import merged
@@ -204,6 +205,8 @@ def test_what_an_application_set_leaves_alone(spec: dict[str, Any], leaves: bool
         "--password hunter2abcdef",
         "Authorization: token abcdefhunter2",
         "https://hooks.slack.com/services/T0/B0/abcdefhunter2",
+        "https://hunter2abcdef@git.example/x.git",
+        "https://x-token-auth:abcdefhunter2@bitbucket.org/x.git",
     ],
 )
 def test_credentials_go_no_further(secret: str) -> None:
@@ -212,6 +215,27 @@ def test_credentials_go_no_further(secret: str) -> None:
     for part in ("hunter2", "abcdef", "MIIEow", "c2lnbmF0dXJl"):
         assert part not in said
     assert said.startswith("failed: ")
+
+
+@pytest.mark.parametrize(
+    "url", ["ssh://git@github.com/org/repo.git", "https://org@dev.azure.com/org/_git/repo", "git@git.example:shop.git"]
+)
+def test_a_name_alone_in_a_url_is_no_credential(url: str) -> None:
+    assert redact(url, 300) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("https://Git.example/Shop.git", "https://git.example/shop"),
+        ("git@git.example:shop.git", "ssh://git@git.example/shop"),
+        ("ssh://git@git.example/shop.git", "git@git.example/shop"),
+        (" https://git.example/shop ", "https://git.example/shop.git"),
+    ],
+)
+def test_repositories_are_the_same_as_argo_cd_compares_them(url: str, same: str) -> None:
+    assert ident(url) == ident(same)
+    assert ident(url, "shop") != ident(url)
 
 
 @given(

@@ -1,0 +1,417 @@
+"""Nights with clusters, told one by one: what a failover must survive, and what it must not do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from recovery.app import App
+from recovery.commands.approve import asked as approval
+from recovery.commands.failback import asked as wanted
+from recovery.commands.wishing import write
+from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, RECOVERIES, SECRETS, Resource
+from recovery.kube.errors import Busy, KubeError, Unavailable
+from recovery.model.connection import Connection
+from recovery.model.move import MovePhase
+from recovery.model.names import Key
+from recovery.model.recovery import Recovery, RecoveryPhase
+from recovery.simulate.manifests import deployment, stateful_set
+from recovery.simulate.world import ARGOCD, url
+from tests.connected_stories import connected
+from tests.embedded_connected import an_application_set
+from tests.play import Play, play
+
+SETTINGS: dict[str, Any] = {"cluster_secrets": ("cluster-primary", "cluster-secondary"), "interval": timedelta(seconds=5)}
+LABEL = "shop.example/active"
+
+
+async def begin(p: Play, *names: str, text: str = "", stateful: tuple[str, ...] = ()) -> None:
+    """Two further clusters, applications on primary, the short policies."""
+    for name in ("primary", "secondary"):
+        await p.world.further_cluster(name)
+    for name in names:
+        await p.world.application(name, (deployment(name, "ready", 20),), cluster="primary")
+    for name in stateful:
+        await p.world.application(name, (stateful_set(name),), cluster="primary")
+    await p.world.policies(text or connected("w"))
+
+
+@contextlib.asynccontextmanager
+async def running(p: Play, **more: Any) -> AsyncIterator[App]:
+    async with p.controller(token=True, **{**SETTINGS, **more}) as app:
+        await p.clock.sleep(30)
+        yield app
+
+
+def dies(p: Play, name: str = "primary") -> None:
+    p.world.destinations.all[name].up = False
+
+
+def returns(p: Play, name: str = "primary") -> None:
+    p.world.destinations.all[name].up, p.world.destinations.all[name].unread = True, False
+
+
+def newest(p: Play) -> Recovery:
+    return [r for r in p.world.recoveries() if str(r.subject) == "cluster/primary"][-1]
+
+
+def where(p: Play, *names: str) -> list[str]:
+    return [p.world.seen(name).destination.cluster for name in names]
+
+
+async def ask(p: Play, which: Any) -> None:
+    await write(p.world.cluster, "gitops-system", newest(p).name, which, "ada", p.clock)
+
+
+async def go_home(p: Play, *, stay: bool = False, cleanup: bool = False) -> None:
+    await ask(p, lambda held: wanted(held, stay=stay, cleanup=cleanup))
+
+
+def test_a_wave_that_was_claimed_and_not_sent_is_proven_anew() -> None:
+    """kill -9 after the claim; when it comes up again the cluster is back: nothing is moved any more."""
+
+    async def script(p: Play) -> None:
+        await begin(p, "w-a", "w-b")
+        app = App(*await parts(p))
+        task = asyncio.create_task(app.run())
+        await p.clock.sleep(30)
+        p.faults = [lambda verb, what: Unavailable("gone", 503) if (verb, what) == ("patch", APPLICATIONS) else None]
+        dies(p)
+        while not any(m.phase is MovePhase.Moving for r in p.world.recoveries() for m in r.moves):
+            await p.clock.sleep(0.1)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        p.faults = []
+        returns(p)
+        async with running(p):
+            await p.clock.sleep(120)
+
+        assert where(p, "w-a", "w-b") == ["primary", "primary"]
+        assert {m.reason for m in newest(p).moves} == {"not begun: the cluster is back"}
+        assert newest(p).phase is RecoveryPhase.Resolved
+
+    play(script)
+
+
+async def parts(p: Play) -> Any:
+    from recovery.settings import Settings
+
+    return Settings(**SETTINGS), p, p.clock, p.send, p.world.api, p.world.looks
+
+
+def test_a_busy_api_server_refuses_no_application_for_good() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        count = 0
+
+        def busy(verb: str, what: Resource) -> KubeError | None:
+            nonlocal count
+            if (verb, what) != ("patch", APPLICATIONS):
+                return None
+            count += 1
+            return Busy("429", 429) if count <= 2 else None
+
+        async with running(p):
+            p.faults = [busy]
+            dies(p)
+            await p.clock.sleep(120)
+
+        assert count > 2
+        assert where(p, "w-a") == ["secondary"]
+
+    play(script)
+
+
+def test_a_label_that_would_take_data_along_stays() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, text=connected("w", failover=f"strategy: cluster-label, label: {LABEL}"))
+        await fleet(p, "w-web", (deployment("w-web", "ready", 20),))
+        await fleet(p, "w-db", (stateful_set("w-db"),))
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+
+        assert where(p, "w-web", "w-db") == ["primary", "primary"]
+        assert "the label takes all of them" in next(m.reason for m in newest(p).moves if m.name == "w-web")
+        assert p.world.destinations.labels(p.world.destinations.all["secondary"]).get(LABEL) is None
+
+    play(script)
+
+
+async def fleet(p: Play, name: str, manifests: tuple[dict[str, Any], ...]) -> None:
+    p.world.git.commit(url(name), manifests)
+    body = {"metadata": {"labels": {LABEL: "yes"}}}
+    await p.world.cluster.patch(SECRETS, ARGOCD, "cluster-primary", body)
+    await p.world.cluster.create(APPLICATION_SETS, ARGOCD, an_application_set(name, LABEL, url(name)))
+
+
+def test_what_a_label_moved_is_owed_also_when_the_cluster_is_back_at_once() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, text=connected("w", failover=f"strategy: cluster-label, label: {LABEL}"))
+        await fleet(p, "w-web", (deployment("w-web", "ready", 20),))
+        async with running(p):
+            dies(p)
+            while p.world.destinations.labels(p.world.destinations.all["secondary"]).get(LABEL) is None:
+                await p.clock.sleep(0.1)
+            returns(p)
+            await p.clock.sleep(120)
+
+            assert where(p, "w-web") == ["secondary"]
+            assert newest(p).reason == "SplitBrain"
+            await go_home(p)
+            await p.clock.sleep(120)
+
+        assert where(p, "w-web") == ["primary"]
+        assert newest(p).phase is RecoveryPhase.Resolved
+
+    play(script)
+
+
+def test_a_cluster_that_was_built_anew_under_its_name_is_still_owed_its_applications() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            place = p.world.destinations.all["primary"]
+            place.server = "https://primary-2.example:6443"
+            returns(p)
+            await p.clock.sleep(120)
+
+            assert newest(p).reason == "SplitBrain", newest(p).message
+            await go_home(p)
+            await p.clock.sleep(120)
+
+        assert where(p, "w-a") == ["primary"]
+        assert newest(p).phase is RecoveryPhase.Resolved
+
+    play(script)
+
+
+def test_a_cluster_that_never_returns_lets_its_applications_stay() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            await go_home(p, stay=True)
+            await p.clock.sleep(60)
+
+            assert {m.phase for m in newest(p).moves} == {MovePhase.Stayed}
+            assert p.world.seen("w-a").hold is None
+        assert where(p, "w-a") == ["secondary"]
+
+    play(script)
+
+
+def test_a_recovery_that_was_deleted_by_hand_is_known_again_from_the_holds() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            await p.world.cluster.delete(RECOVERIES, "gitops-system", newest(p).name)
+            returns(p)
+            await p.clock.sleep(120)
+
+            assert [m.name for m in newest(p).owed] == ["w-a"]
+            assert newest(p).reason == "SplitBrain"
+            await go_home(p)
+            await p.clock.sleep(120)
+
+        assert where(p, "w-a") == ["primary"]
+
+    play(script)
+
+
+def test_refused_credentials_of_one_cluster_do_not_hide_the_outage_of_another() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a", text=connected("w").replace("clusters: [primary, secondary]", "clusters: [primary, test]"))
+        await p.world.further_cluster("test")
+        await p.world.application("w-t", (deployment("w-t", "ready", 20),), cluster="test")
+        async with running(p):
+            p.world.destinations.all["test"].accepts = False
+            await p.clock.sleep(60)
+            dies(p)
+            await p.clock.sleep(120)
+
+        assert where(p, "w-a", "w-t") == ["secondary", "test"]
+
+    play(script)
+
+
+def test_what_has_data_or_others_things_in_it_is_never_cleaned_up() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            returns(p)
+            await p.clock.sleep(60)
+            await go_home(p, cleanup=True)
+            await p.clock.sleep(120)
+
+        from recovery.act.leftovers import NEVER
+
+        assert set(NEVER) >= {"namespaces", "persistentvolumeclaims", "customresourcedefinitions", "statefulsets"}
+        assert newest(p).phase is RecoveryPhase.Resolved
+        assert p.world.destinations.all["secondary"].cluster.every(Resource("apps", "v1", "deployments")) == []
+
+    play(script)
+
+
+def test_a_target_that_goes_bad_stops_it_and_people_are_told() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, *(f"w-{n}" for n in "abcdef"))
+        async with running(p):
+            dies(p)
+            while not any(m.phase is MovePhase.Moving for r in p.world.recoveries() for m in r.moves):
+                await p.clock.sleep(0.1)
+            dies(p, "secondary")
+            await p.clock.sleep(1800)
+
+        assert [m.phase for m in newest(p).moves].count(MovePhase.Moving) == 0
+        assert sum(place == "secondary" for place in where(p, *(f"w-{n}" for n in "abcdef"))) <= 3
+        assert newest(p).phase is RecoveryPhase.Stalled
+        assert newest(p).reason == "FailoverFailed"
+
+    play(script)
+
+
+def test_nothing_is_moved_into_a_git_outage() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        p.world.git.registered[url("w-a")] = ""
+        async with running(p):
+            p.world.git.up = False
+            await p.clock.sleep(60)
+            dies(p)
+            await p.clock.sleep(180)
+            assert where(p, "w-a") == ["primary"]
+            assert "Failed" in next(iter(newest(p).message.splitlines())) or newest(p).running is not None
+            p.world.git.up = True
+            await p.clock.sleep(120)
+
+        assert where(p, "w-a") == ["secondary"]
+
+    play(script)
+
+
+def test_a_way_that_was_never_open_is_no_witness() -> None:
+    """An egress rule that keeps us from a cluster must not count as half a proof."""
+
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        dies(p)
+        await p.world.further_cluster("third")
+        async with running(p) as app:
+            await p.clock.sleep(60)
+            returns(p)
+            app.store.sights.pop(app.connections.clusters["https://third.example:6443"].uid, None)
+            third = app.connections.clusters["https://third.example:6443"]
+            verdicts = {e.by.value: e.verdict.value for e in third.evidence}
+            assert verdicts["our own connect"] == "reachable"
+
+            dead = app.connections.clusters["https://primary.example:6443"]
+            told = [e.message for e in dead.evidence if e.by.value == "our own connect"]
+            assert "never reached it ourselves" in told[0]
+        assert where(p, "w-a") == ["primary"]
+
+    play(script)
+
+
+@pytest.mark.parametrize("word", ["approve", "nothing"])
+def test_an_approval_lets_the_plan_go_and_only_then(word: str) -> None:
+    text = connected("w").replace("- {type: failover,", "- {type: failover, mode: approve,")
+
+    async def script(p: Play) -> None:
+        await begin(p, "w-a", text=text)
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            assert where(p, "w-a") == ["primary"]
+            assert newest(p).reason == "Approval"
+            assert [m.phase for m in newest(p).moves] == [MovePhase.Planned]
+            if word == "approve":
+                await ask(p, approval)
+            await p.clock.sleep(60)
+
+        assert where(p, "w-a") == ["secondary" if word == "approve" else "primary"]
+
+    play(script)
+
+
+def test_a_repository_known_by_its_applications_alone_is_well_again() -> None:
+    """Without a token: what they say opens it, and what they say no more ends it."""
+
+    async def script(p: Play) -> None:
+        await begin(p)
+        await p.world.application("w-shop", (deployment("w-shop", "ready", 20),))
+        p.world.argocd.resync = timedelta(seconds=10)
+        async with p.controller(**SETTINGS) as app:
+            await p.clock.sleep(30)
+            p.world.git.up = False
+            p.world.argocd.wake()
+            await p.clock.sleep(60)
+            (held,) = [r for r in p.world.recoveries() if r.subject.kind == "Repository"]
+            assert held.phase is not RecoveryPhase.Resolved
+            p.world.git.up = True
+            await p.clock.sleep(120)
+            (held,) = [r for r in p.world.recoveries() if r.subject.kind == "Repository"]
+            assert held.phase is RecoveryPhase.Resolved, held.message
+            assert any("no Argo CD token" in words for words in app.views.recoveries()["missing"])
+
+    play(script)
+
+
+def test_a_target_that_nobody_knows_is_told_when_the_policy_is_loaded() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a", text=connected("w").replace("target_cluster: secondary", "target_cluster: secundary"))
+        async with running(p) as app:
+            (words,) = app.views.details()["warnings"]
+
+        assert "'secundary' is no cluster that Argo CD knows; it knows in-cluster, primary, secondary" in words
+        assert [r for r in p.world.recoveries() if r.subject.kind == "Cluster"] == []
+
+    play(script)
+
+
+def test_two_clusters_of_one_name_are_called_by_their_servers_and_nothing_goes_there() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        twin = await p.world.further_cluster("twin")
+        twin.name = "secondary"
+        async with running(p) as app:
+            names = {c.name: c.trouble for c in app.connections.clusters.values()}
+            assert "2 clusters are called 'secondary'" in names["https://twin.example:6443"]
+            dies(p)
+            await p.clock.sleep(120)
+
+        assert where(p, "w-a") == ["primary"]
+
+    play(script)
+
+
+def test_what_is_seen_of_them_is_in_the_answers_and_in_the_metrics() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        async with running(p) as app:
+            dies(p)
+            await p.clock.sleep(120)
+            found = app.views.explain(Key("cluster", "", "primary"))
+            assert found is not None
+            assert found["state"] == Connection.Failed.value
+            assert found["recovery"]["moves"][0]["phase"] == "Moved"
+            seen = {c["name"]: c["state"] for c in app.views.recoveries()["clusters"]}
+            assert seen == {"in-cluster": "Successful", "primary": "Failed", "secondary": "Successful"}
+            metrics = app.views.metrics().decode()
+            assert 'recovery_connections{kind="cluster",state="Failed"} 1.0' in metrics
+            assert "recovery_applications_away 1.0" in metrics
+
+    play(script)
