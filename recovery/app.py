@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
@@ -15,9 +14,9 @@ from recovery.act.all_actions import ALL_ACTIONS, KINDS, TRAITS
 from recovery.act.executor import Executor
 from recovery.act.order import ArgoCD, Doors
 from recovery.act.order import Ways as ActWays
-from recovery.clock import Clock, SystemClock
+from recovery.clock import Clock
 from recovery.controller import RECOVERY, SOON, Controller
-from recovery.decide.moving import unknown_targets
+from recovery.decide.landing import unknown_targets
 from recovery.decide.telling import adoption_digest, still_held
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
 from recovery.kube.errors import KubeError
@@ -42,7 +41,6 @@ from recovery.record.journal import Journal
 from recovery.record.metrics import Metrics
 from recovery.record.recoveries import ClaimLost, Recoveries
 from recovery.scene import Scene
-from recovery.serve.http import Server
 from recovery.settings import Settings
 from recovery.views import LiveViews
 from recovery.workqueue import WorkQueue
@@ -393,65 +391,3 @@ async def _tasks() -> Any:  # an async generator of a starter
             raise Over
     except* Over:
         pass
-
-
-class CannotListen(Exception):
-    """The address of health and metrics is taken, or not ours."""
-
-
-async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None = None) -> None:
-    """Run in this process until SIGTERM or SIGINT; the HTTP faces first, everything slow afterwards."""
-    server = Server(*settings.listen)
-    try:
-        await server.start()
-    except OSError as error:
-        raise CannotListen(error.strerror or str(error)) from error
-    log.info("serving", port=server.port)
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    clock = clock or SystemClock()
-    try:
-        await _controlled(settings, env, clock, server, stopped)
-    finally:
-        await server.stop()
-
-
-async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, server: Server, stopped: asyncio.Event) -> None:
-    from recovery.kube.asyncio_client import connect
-    from recovery.notify.sending import send
-
-    connecting = asyncio.ensure_future(connect(env.get("KUBECONFIG", "")))
-    stop = asyncio.ensure_future(stopped.wait())
-    await asyncio.wait({connecting, stop}, return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
-    if not connecting.done():
-        connecting.cancel()  # an exec plugin may hang
-        return
-    client = connecting.result()
-    argocd = None
-    if settings.has_token:
-        from recovery.argocd.api import ArgoCDAPI
-
-        argocd = ArgoCDAPI(
-            settings.argocd_server,
-            token=settings.argocd_token,
-            token_file=settings.argocd_token_file,
-            ca_file=settings.argocd_ca_file,
-            insecure=settings.argocd_insecure,
-        )
-        if settings.argocd_insecure:
-            log.warning("ARGOCD_INSECURE: Argo CD's certificate is not verified")
-    app = App(settings, client, clock, send, argocd)
-    server.views = app.views
-    ending = asyncio.ensure_future(stopped.wait())
-    ending.add_done_callback(lambda _: app.stop())
-    try:
-        await app.run()
-    finally:
-        ending.cancel()
-        await app.looks.ways.close()
-        await client.close()
-        if argocd is not None:
-            await argocd.close()

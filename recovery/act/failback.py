@@ -9,7 +9,8 @@ from msgspec import structs
 from recovery.act import moving
 from recovery.act.order import Action, Doors, Order, read_app
 from recovery.decide.aftercare import FAILBACK, label_of
-from recovery.decide.moving import cluster_of, summary
+from recovery.decide.landing import cluster_of
+from recovery.decide.moving import summary
 from recovery.decide.relabelling import relabelled
 from recovery.decide.telling import acted
 from recovery.kube.client import APPLICATIONS

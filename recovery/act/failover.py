@@ -11,13 +11,12 @@ from recovery.act import moving
 from recovery.act.order import Action, Doors, Order
 from recovery.decide.connections import connection, down, healthy
 from recovery.decide.guards import APPROVED_FOR, inherited
+from recovery.decide.landing import busy, cluster_of, target_of, unmovable
 from recovery.decide.moving import (
     AT_ONCE,
     FAILURES,
     SEEN_WITHIN,
     SOON,
-    busy,
-    cluster_of,
     counted,
     given_up,
     next_wave,
@@ -25,8 +24,6 @@ from recovery.decide.moving import (
     stage_after,
     stopped,
     summary,
-    target_of,
-    unmovable,
     unsent,
 )
 from recovery.decide.relabelling import relabelled

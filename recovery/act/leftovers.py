@@ -7,7 +7,7 @@ from msgspec import structs
 from recovery.act.ground import Ground, instance_of, tracked_by, words_of
 from recovery.act.order import Action, Doors, Order
 from recovery.decide.aftercare import CLEANUP, LIST_LEFTOVERS
-from recovery.decide.moving import cluster_of
+from recovery.decide.landing import cluster_of
 from recovery.decide.telling import acted
 from recovery.kube.errors import KubeError, NotFound
 from recovery.model.application import Application

@@ -12,7 +12,7 @@ from msgspec import structs
 from recovery.act.ground import Ground, instance_of, words_of
 from recovery.act.operation import operation, plain, token_of
 from recovery.act.order import Doors, Order, read_app
-from recovery.decide.moving import STATEFUL, cluster_of, place_of, target_of, unmovable
+from recovery.decide.landing import STATEFUL, cluster_of, place_of, target_of, unmovable
 from recovery.decide.relabelling import relabelled
 from recovery.kube.client import APPLICATIONS, SECRETS
 from recovery.kube.errors import Busy, Conflict, KubeError, Unauthorized, Unavailable

@@ -27,8 +27,8 @@ def run() -> None:
 
 
 async def _run(settings: Settings) -> None:
-    from recovery.app import CannotListen, serve
     from recovery.kube.errors import Unavailable
+    from recovery.process import CannotListen, serve
     from recovery.record.checkpoint import NewerCheckpoint
 
     try:

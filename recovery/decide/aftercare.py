@@ -11,8 +11,9 @@ from recovery.decide import telling
 from recovery.decide.attempt import called, suppress, undertake
 from recovery.decide.fingerprint import fingerprint
 from recovery.decide.guards import Asked, refusal
-from recovery.decide.moving import cluster_of, homeward
-from recovery.model.action import Judgement, Progress, Traits
+from recovery.decide.landing import cluster_of
+from recovery.decide.moving import homeward
+from recovery.model.action import Judge, Judgement, Progress, Traits
 from recovery.model.application import Application, Sync
 from recovery.model.connection import Cluster, Repository
 from recovery.model.decision import Decision, Kind
@@ -72,15 +73,20 @@ REFRESH_APPLICATIONS = Traits(
 )
 
 
-def _listed(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
-    return Judgement(Progress.Succeeded, "Listed", record.message) if record.sent else Judgement(Progress.Again)
+def _done_at_once(reason: str) -> Judge:
+    """For a step whose answer comes with its effect; unsent, it is safe to do again."""
+
+    def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+        return Judgement(Progress.Succeeded, reason, record.message) if record.sent else Judgement(Progress.Again)
+
+    return judge
 
 
 LIST_LEFTOVERS = Traits(
     name="list_leftovers",
     parameters=Nothing,
     settle=timedelta(minutes=2),
-    judge=_listed,
+    judge=_done_at_once("Listed"),
     lasting=True,
     exempt=_EXEMPT,
     applies_to=frozenset({"cluster"}),
@@ -112,15 +118,11 @@ FAILBACK = Traits(
 )
 
 
-def _cleaned(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
-    return Judgement(Progress.Succeeded, "CleanedUp", record.message) if record.sent else Judgement(Progress.Again)
-
-
 CLEANUP = Traits(
     name="cleanup",
     parameters=Nothing,
     settle=timedelta(minutes=5),
-    judge=_cleaned,
+    judge=_done_at_once("CleanedUp"),
     lasting=True,
     destructive=True,
     exempt=_EXEMPT,

@@ -10,7 +10,8 @@ from recovery.decide import telling
 from recovery.decide.connections import connection
 from recovery.decide.fingerprint import fingerprint
 from recovery.decide.guards import Asked, Refusal, barred, reason, refusal, silenced
-from recovery.decide.moving import cluster_of, summary
+from recovery.decide.landing import cluster_of
+from recovery.decide.moving import summary
 from recovery.decide.operations import claim_on
 from recovery.model.application import Application
 from recovery.model.connection import Cluster

@@ -110,7 +110,7 @@ class Process:
 def controller(speed: float, since: float) -> None:
     """What the demo's child process runs: the shipped controller on the play's clock."""
     from recovery import logs
-    from recovery.app import serve
+    from recovery.process import serve
     from recovery.settings import read_settings
 
     logs.configure("info", "json")

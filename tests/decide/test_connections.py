@@ -12,7 +12,7 @@ from recovery.act.all_actions import KINDS
 from recovery.decide.connections import DOWN, connection, down, healthy, said_by, watch
 from recovery.decide.engine import decide
 from recovery.decide.guards import Asked, refusal
-from recovery.decide.moving import busy, permitted, target_of, unmovable
+from recovery.decide.landing import busy, permitted, target_of, unmovable
 from recovery.decide.relabelling import relabelled
 from recovery.decide.telling import secret_of, whom
 from recovery.decide.verdicts import verdict_of

@@ -1,0 +1,78 @@
+"""The controller as a process: HTTP faces first, then the connection, then everything else; until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+
+import structlog
+
+from recovery.app import App
+from recovery.clock import Clock, SystemClock
+from recovery.serve.http import Server
+from recovery.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class CannotListen(Exception):
+    """The address of health and metrics is taken, or not ours."""
+
+
+async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None = None) -> None:
+    """Run in this process until SIGTERM or SIGINT; the HTTP faces first, everything slow afterwards."""
+    server = Server(*settings.listen)
+    try:
+        await server.start()
+    except OSError as error:
+        raise CannotListen(error.strerror or str(error)) from error
+    log.info("serving", port=server.port)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    clock = clock or SystemClock()
+    try:
+        await _controlled(settings, env, clock, server, stopped)
+    finally:
+        await server.stop()
+
+
+async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, server: Server, stopped: asyncio.Event) -> None:
+    from recovery.kube.asyncio_client import connect
+    from recovery.notify.sending import send
+
+    connecting = asyncio.ensure_future(connect(env.get("KUBECONFIG", "")))
+    stop = asyncio.ensure_future(stopped.wait())
+    await asyncio.wait({connecting, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not connecting.done():
+        connecting.cancel()  # an exec plugin may hang
+        return
+    client = connecting.result()
+    argocd = None
+    if settings.has_token:
+        from recovery.argocd.api import ArgoCDAPI
+
+        argocd = ArgoCDAPI(
+            settings.argocd_server,
+            token=settings.argocd_token,
+            token_file=settings.argocd_token_file,
+            ca_file=settings.argocd_ca_file,
+            insecure=settings.argocd_insecure,
+        )
+        if settings.argocd_insecure:
+            log.warning("ARGOCD_INSECURE: Argo CD's certificate is not verified")
+    app = App(settings, client, clock, send, argocd)
+    server.views = app.views
+    ending = asyncio.ensure_future(stopped.wait())
+    ending.add_done_callback(lambda _: app.stop())
+    try:
+        await app.run()
+    finally:
+        ending.cancel()
+        await app.looks.ways.close()
+        await client.close()
+        if argocd is not None:
+            await argocd.close()
