@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from recovery.commands.failing import WRONG, Refused, Shape
+from recovery.commands.failing import WRONG, Refused, Shape, when
 from recovery.commands.reaching import SERVICE, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
@@ -76,13 +76,13 @@ def lines(body: dict[str, Any]) -> list[str]:
     if note := body.get("note"):
         told.append(f"  ! {note}")
     if body.get("state"):
-        since = f" since {body['since']}" if body.get("since") else ""
+        since = f" since {when(body['since'])}" if body.get("since") else ""
         told.append(f"  {body['state']}{since}" + (f": {body['words']}" if body.get("words") else ""))
     if body.get("trouble"):
         told.append(f"  ! {body['trouble']}")
     told.extend(f"  - {_look(e)}" for e in body.get("evidence") or ())
     if "depending" in body:
-        good = f", last seen good at {body['good_at']}" if body.get("good_at") else ""
+        good = f", last seen good at {when(body['good_at'])}" if body.get("good_at") else ""
         told.append(f"  {body['applications']} applications depend on it{good}")
         told += [f"    {d['subject']}  {d['state']}" for d in body["depending"][:20]]
     for d in body.get("decisions") or ():
@@ -97,7 +97,7 @@ def _look(seen: str | dict[str, Any]) -> str:
     """One piece of evidence."""
     if isinstance(seen, str):
         return seen
-    return f"{seen['at']}  {seen['by']}: {seen['verdict']}" + (f" ({seen['message']})" if seen["message"] else "")
+    return f"{when(seen['at'])}  {seen['by']}: {seen['verdict']}" + (f" ({seen['message']})" if seen["message"] else "")
 
 
 def _recovery(found: dict[str, Any] | None) -> list[str]:
@@ -107,7 +107,7 @@ def _recovery(found: dict[str, Any] | None) -> list[str]:
     told = [f"  recovery {found['name']}: {found['phase']}, {attempt}: {found.get('message', '')}"]
     for s in found.get("steps") or ():
         how = f"{s['outcome']} ({s.get('reason', '')}) {s.get('message', '')}" if s.get("outcome") else f"running {s.get('stage', '')}"
-        told.append(f"    {s['startedAt']}  {s['attempt']}.{s['index']} {s['action']}: {how}")
+        told.append(f"    {when(s['startedAt'])}  {s['attempt']}.{s['index']} {s['action']}: {how}")
     if moves := found.get("moves"):
         told.append("    applications:")
     for m in moves or ():

@@ -15,6 +15,11 @@ class Shape(Enum):
 WRONG, USAGE, UNREACHABLE = 1, 2, 3
 
 
+def when(stamp: str | None) -> str:
+    """A time as people read it: whole seconds, UTC; empty for none."""
+    return f"{stamp[:19]}Z" if stamp else ""
+
+
 class Refused(Exception):
     """Ends the command with this message on stderr and this exit code."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from recovery.commands.failing import Refused, Shape
+from recovery.commands.failing import Refused, Shape, when
 from recovery.commands.reaching import SERVICE, every, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
@@ -100,7 +100,7 @@ def _print_connected(console: Any, what: str, rows: list[dict[str, Any]]) -> Non
         table.add_column(column, overflow="fold")
     for r in sorted(rows, key=lambda r: (order.get(r["state"], 3), r["name"]))[:50]:
         words = r["trouble"] or r["words"]
-        table.add_row(*(Text(str(v if v is not None else "")) for v in (r["name"], r["state"], r["applications"], r["since"] or "", words)))
+        table.add_row(*(Text(str(v if v is not None else "")) for v in (r["name"], r["state"], r["applications"], when(r["since"]), words)))
     console.print()
     console.print(table)
     if len(rows) > 50:
@@ -125,7 +125,7 @@ def _print(body: dict[str, Any], show_all: bool) -> None:
     for r in rows:
         attempt = f"{r.get('attempt') or 0}/{r.get('limit') or 0}"
         table.add_row(
-            *(Text(str(v or "")) for v in (r["name"], r["subject"], r["policy"], r["phase"], attempt, r["openedAt"], r["message"]))
+            *(Text(str(v or "")) for v in (r["name"], r["subject"], r["policy"], r["phase"], attempt, when(r["openedAt"]), r["message"]))
         )
     console.print(table if rows else "No recovery is open." if not show_all else "There are no recoveries.")
     for what in ("clusters", "repositories"):

@@ -65,7 +65,8 @@ class Evidence(Struct, frozen=True, gc=False):
     """For how long it says something: a minute for clusters, longer where there are many repositories to look at."""
 
     def __str__(self) -> str:
-        return f"{self.by.value}: {self.verdict.value}" + (f" ({self.message})" if self.message else "")
+        words = self.message if len(self.message) <= 160 else self.message[:157] + "..."
+        return f"{self.by.value}: {self.verdict.value}" + (f" ({words})" if words else "")
 
 
 class Repository(Struct, frozen=True, kw_only=True):

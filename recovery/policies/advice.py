@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from recovery.model.duration import spell
-from recovery.model.policy import Mode, Policy
+from recovery.model.policy import Policy
 from recovery.policies.grammar import Document
 
 _ALL = "a log line and an Event are all"
@@ -31,8 +31,8 @@ def _on(policy: Policy) -> list[str]:
         told.append(f"channels {', '.join(named)} have to be keys of the Secret recovery-channels; else {_ALL}")
     elif any(step.traits.speaks for step in policy.actions):
         told.append(f"it tells people, but no channel is named here or in defaults.channels: {_ALL}")
-    if Mode.approve in (policy.mode, *(step.mode for step in policy.actions)):
-        told.append("mode approve: `recovery approve` is not built yet, so it holds back like observe")
+    if any(step.traits.relocates for step in policy.actions) and not policy.channels:
+        told.append(f"it moves applications, but no channel is named in it or in defaults.channels: {_ALL}")
     if policy.condition.duration < _SHORT:
         told.append(f"acts after {spell(policy.condition.duration)}; every ordinary sync is OutOfSync or Progressing for longer")
     return told

@@ -28,14 +28,14 @@ def test_story(show: Show, story: Callable[[Stage], Awaitable[list[str]]]) -> No
     assert all(code == 0 for code in played.stage.exit_codes if "killed" not in story.__name__)
 
 
-def _asked(show: Show) -> Counter[tuple[str, str, str, bool]]:
+def _asked(show: Show, namespaces: str = r"gitops-system(-\d)?") -> Counter[tuple[str, str, str, bool]]:
     """What our ServiceAccounts asked for: verb, group, resource, and whether it was denied."""
     found: Counter[tuple[str, str, str, bool]] = Counter()
     events: list[dict[str, Any]] = []
     for result in show.results.values():
         events = result.result().stage.audit()  # the bed's whole log, when the last story is over
     for event in events:
-        if re.fullmatch(rf"system:serviceaccount:gitops-system(-\d)?:{ACCOUNT}", event["user"]["username"]):
+        if re.fullmatch(rf"system:serviceaccount:{namespaces}:{ACCOUNT}", event["user"]["username"]):
             ref = event["objectRef"]
             denied = event.get("responseStatus", {}).get("code") == 403
             found[event["verb"], ref.get("apiGroup", ""), ref["resource"], denied] += 1
@@ -56,3 +56,17 @@ def test_no_verb_is_denied_and_none_is_granted_in_vain(show: Show) -> None:
             granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
     used = {key[:3] for key in asked}
     assert granted - used == set()
+
+
+def test_the_connections_overlay_is_denied_nothing_and_grants_nothing_in_vain(show: Show) -> None:
+    import yaml
+
+    from tests.testbed.installation import ROOT
+
+    asked = _asked(show, r"gitops-system-7\d")
+    assert [key for key in asked if key[3]] == []
+    granted = set()
+    for document in yaml.safe_load_all((ROOT / "manifests/overlays/connections/rbac.yaml").read_text()):
+        for rule in document.get("rules", ()):
+            granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
+    assert granted - {key[:3] for key in asked} == set()
