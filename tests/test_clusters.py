@@ -415,3 +415,29 @@ def test_what_is_seen_of_them_is_in_the_answers_and_in_the_metrics() -> None:
             assert "recovery_applications_away 1.0" in metrics
 
     play(script)
+
+
+@pytest.mark.parametrize(("how", "phase"), [("destination", MovePhase.Home), ("release", MovePhase.Stayed)])
+def test_what_a_person_does_with_a_moved_application_is_respected(how: str, phase: MovePhase) -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a", "w-b")
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            returns(p)
+            await p.clock.sleep(30)
+            if how == "destination":
+                await p.world.cluster.patch(APPLICATIONS, ARGOCD, "w-a", {"spec": {"destination": {"name": "primary"}}})
+            else:
+                await p.world.annotate("w-a", {"recovery.gitops.dev/hold": None})
+            await p.clock.sleep(60)
+
+            assert {m.name: m.phase for m in newest(p).moves} == {"w-a": phase, "w-b": MovePhase.Moved}
+            assert p.world.seen("w-a").hold is None
+            await go_home(p)
+            await p.clock.sleep(120)
+
+        assert newest(p).phase is RecoveryPhase.Resolved
+        assert where(p, "w-a", "w-b") == ["primary" if how == "destination" else "secondary", "primary"]
+
+    play(script)

@@ -18,7 +18,6 @@ from recovery.decide.moving import (
     SEEN_WITHIN,
     SOON,
     counted,
-    given_up,
     next_wave,
     progressed,
     stage_after,
@@ -128,7 +127,10 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
             return _label_again(record, situation, recovery)
         if record.stage == UNLABEL:
             words = "the label is back where it was: the cluster is back"
-            return Judgement(Progress.Failed, "TheClusterIsBack", words, moves=given_up(recovery.moves, words))
+            stay = tuple(
+                structs.replace(m, phase=MovePhase.Refused, reason=words) if m.phase is MovePhase.Moving else m for m in recovery.moves
+            )
+            return Judgement(Progress.Failed, "TheClusterIsBack", words, moves=stay)
     moves = progressed(recovery, record, situation, by_label=by_label)
     if by_label and record.stage and unsent(moves, MovePhase.Moving, record, situation):
         return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)

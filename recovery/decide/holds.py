@@ -66,8 +66,10 @@ def _over(app: Application) -> str:
         return "the hold belongs to an application of this name that is gone"
     if hold.target is not None:
         # Moved: the failover's own recovery brings it home; somebody who moved it has taken it over.
-        if app.destination.place in (hold.target, hold.origin):
+        if app.destination.place == hold.target:
             return ""
+        if app.destination.place == hold.origin:
+            return "somebody brought it home: respected"
         return f"somebody moved it on to {app.destination.cluster}: respected"
     if hold.suspended and app.auto_sync:
         return "auto-sync was switched on again by somebody: respected"

@@ -214,9 +214,11 @@ def reconciled(recovery: Recovery, situation: Situation) -> Recovery:
     moves = []
     for move in recovery.moves:
         app = apps.get(move.uid)
-        settled = move.phase in (MovePhase.Moved, MovePhase.Failed) and app is not None and app.destination.place == move.target
-        if settled and app is not None and app.hold is None and not app.application_set:
-            move = structs.replace(move, phase=MovePhase.Stayed, reason="released by a person")
+        if move.phase in (MovePhase.Moved, MovePhase.Failed) and app is not None and app.hold is None and not app.application_set:
+            if app.destination.place == move.target:
+                move = structs.replace(move, phase=MovePhase.Stayed, reason="released by a person")
+            elif app.destination.place == move.origin:
+                move = structs.replace(move, phase=MovePhase.Home, reason="brought home by a person")
         moves.append(move)
     if recovery.owed and recovery.subject.uid != situation.about.uid:
         # The cluster was built anew under its name, at another address: what is owed is owed to its name.
