@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -15,15 +17,22 @@ class Answering:
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         """Method, path with its query as it came, headers, body."""
         self._runner: web.AppRunner | None = None
+        self._tls: ssl.SSLContext | None = None
         self.url = ""
+
+    def over_tls(self, certificate: Path, key: Path) -> Answering:
+        """The same with a certificate, for localhost."""
+        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._tls.load_cert_chain(certificate, key)
+        return self
 
     async def __aenter__(self) -> Answering:
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
+        self.url = f"{'https' if self._tls else 'http'}://localhost:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -121,17 +121,23 @@ class Remote:
                 answer = await response.read()
         except TimeoutError as error:
             raise Late(f"{method} {self._server}{path}: no answer within {_TIMEOUT.total:.0f}s: timeout") from error
-        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError, ValueError, AssertionError, RuntimeError) as error:
-            # A proxy, a URL that is none, a connection we have just dropped: it says nothing about the cluster.
-            raise Invalid(f"{method} {self._server}{path}: our own way there: {redact(str(error) or type(error).__name__, 200)}") from error
+        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL) as error:
+            raise self._no_way(method, path, error) from error
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise Unavailable(f"{method} {self._server}{path}: {redact(str(error) or type(error).__name__, 250)}") from error
+        except (ValueError, AssertionError, RuntimeError) as error:
+            raise self._no_way(method, path, error) from error
         if response.status >= 400:
             text = answer[:2000].decode(errors="replace")
             with suppress(msgspec.DecodeError):
                 text = str(msgspec.json.decode(answer, type=dict).get("message", text))
             raise error_for(response.status, f"{method} {self._server}{path}: {response.status} {redact(text, 250)}")
         return answer
+
+    def _no_way(self, method: str, path: str, error: Exception) -> Invalid:
+        """A proxy, a URL that is none, a connection that was just dropped: it says nothing about the cluster."""
+        words = redact(str(error) or type(error).__name__, 200)
+        return Invalid(f"{method} {self._server}{path}: our own way there: {words}")
 
 
 class Remotes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -284,3 +286,64 @@ async def test_what_an_application_wants_and_what_it_mounts() -> None:
         },
         {"group": "", "version": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "c", "volumes": []},
     ]
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Self-signed, as Argo CD's own is."""
+    folder = tmp_path_factory.mktemp("tls")
+    crt, key = folder / "tls.crt", folder / "tls.key"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, "-keyout", str(key), "-out", str(crt)]
+    subprocess.run(command, check=True, capture_output=True)
+    return crt, key
+
+
+@pytest.mark.parametrize(("how", "taken"), [("its CA", True), ("no CA", False), ("insecure", True)])
+async def test_argo_cds_certificate_is_verified_unless_told_otherwise(certificate: tuple[Path, Path], how: str, taken: bool) -> None:
+    async with Answering().over_tls(*certificate) as there:
+        there.answers["/api/v1/clusters"] = (200, {"items": [{"name": "a", "server": "https://a"}]})
+        argocd = api(there, ca_file=str(certificate[0]) if how == "its CA" else "", insecure=how == "insecure")
+        told, listed = "", []
+        try:
+            listed = [c.name for c in await argocd.clusters()]
+        except Unavailable as error:
+            told = str(error).lower()
+        await argocd.close()
+
+    assert ("certificate" in told) is not taken
+    assert listed == (["a"] if taken else [])
+    assert bool(there.asked) is taken, "no token is sent to whoever cannot prove who he is"
+
+
+@pytest.mark.parametrize(("with_ca", "verdict"), [(True, Verdict.reachable), (False, Verdict.tls)])
+async def test_a_clusters_certificate_is_verified_by_the_ca_in_its_secret(
+    certificate: tuple[Path, Path], with_ca: bool, verdict: Verdict
+) -> None:
+    ca = base64.b64encode("# Zürich\n".encode() + certificate[0].read_bytes()).decode()
+    config = json.dumps({"bearerToken": "t", "tlsClientConfig": {"caData": ca if with_ca else None}})
+    async with Answering().over_tls(*certificate) as there:
+        there.answers["/readyz"] = (200, "ok")
+        remotes = Remotes(await hub(a={"server": f"{there.url}/", "config": config}), "argocd", ("a",))
+        remote = await remotes.to(there.url)
+        assert remote is not None, (await remotes.known())[0].trouble
+        found = await connect(remote, NOW)
+        await remotes.close()
+
+    assert found.verdict is verdict, found.message
+
+
+async def test_a_token_file_is_read_anew_for_every_request(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    async with Answering() as there:
+        there.answers["/api/version"] = (200, {})
+        argocd = ArgoCDAPI(there.url, token_file=str(token))
+        for content in ("first", "second"):
+            token.write_text(content)
+            await argocd.alive()
+        token.write_bytes(b"\xff\xfe")
+        with pytest.raises(Unavailable, match="ARGOCD_TOKEN_FILE"):
+            await argocd.alive()
+        await argocd.close()
+
+    assert [asked[2]["Authorization"] for asked in there.asked] == ["Bearer first", "Bearer second"]
