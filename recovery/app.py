@@ -252,6 +252,7 @@ class App:
             finally:
                 self._busy -= 1
                 self.queue.done(key)
+            await asyncio.sleep(0)  # a pass may end without ever having waited: the others have their turn all the same
 
     async def _kept_going(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
         """What nobody foresaw in one part must not end the others."""

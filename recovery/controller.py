@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 SOON = timedelta(seconds=1)
 IN_DOUBT = timedelta(seconds=5)
+AT_LEAST = timedelta(milliseconds=100)
+"""Between two looks at one subject where nothing was done."""
 RECOVERY = "recovery"
 """Kind of the keys that stand for a recovery itself (its messages were delivered)."""
 
@@ -157,7 +159,9 @@ class Controller:
         self._records.transition(app, before, after)
         self._messages.tell(after)
         if again is not None:
-            self._again(key, again)
+            # A decision that asks for a look in the past would never let anything else have its turn.
+            acted = decision.kind is Kind.Remediate
+            self._again(key, again if acted else max(again, self._clock.now() + AT_LEAST))
 
     def _next_look(self, outcome: Outcome) -> datetime:
         now = self._clock.now()

@@ -8,9 +8,9 @@ from msgspec import structs
 
 from recovery.act import moving
 from recovery.act.order import Action, Doors, Order, read_app
-from recovery.decide.aftercare import FAILBACK, label_of
+from recovery.decide.aftercare import FAILBACK
 from recovery.decide.landing import cluster_of
-from recovery.decide.moving import summary
+from recovery.decide.moving import label_of, summary
 from recovery.decide.relabelling import relabelled
 from recovery.decide.telling import acted
 from recovery.kube.client import APPLICATIONS
@@ -46,6 +46,11 @@ async def start(order: Order, doors: Doors) -> Outcome:
                 )
                 return Outcome(Result.Failed, "LabelStays", forbidden, moves=stay)
         moved = await moving.relabel(order, doors, label, target, home)
+        if moved.result is Result.Failed:
+            stay = tuple(
+                structs.replace(m, phase=MovePhase.Failed, reason=moved.message[:300]) if m.phase.owed else m for m in recovery.moves
+            )
+            return structs.replace(moved, moves=stay)
         if moved.result is not Result.Sent:
             return moved
     moves = await moving.send(order, doors, recovery.moves, MovePhase.Returning, by_label=bool(label))

@@ -13,13 +13,16 @@ from recovery.decide.connections import connection, down, healthy
 from recovery.decide.guards import APPROVED_FOR, inherited
 from recovery.decide.landing import busy, cluster_of, target_of, unmovable
 from recovery.decide.moving import (
+    AGAIN_AFTER,
     AT_ONCE,
     FAILURES,
     SEEN_WITHIN,
     SOON,
     counted,
+    due_again,
     next_wave,
     progressed,
+    renewed,
     stage_after,
     stopped,
     summary,
@@ -189,10 +192,14 @@ def _proven(situation: Situation, moves: tuple[Move, ...]) -> tuple[bool, str]:
 
 def _label_again(record: StepRecord, situation: Situation, recovery: Recovery) -> Judgement:
     """Nobody knows whether the label has moved. It is moved again while the proof stands, and back when the cluster is."""
+    if not due_again(record, situation.now):
+        return Judgement(Progress.InDoubt, message=f"the label: {record.message or 'in doubt'}", soon=AGAIN_AFTER)
     if record.stage == UNLABEL or connection(cluster_of(situation), situation.now)[0] is Connection.Successful:
         return Judgement(Progress.Next, stage=UNLABEL)
     proven, why = _proven(situation, recovery.moves)
-    return Judgement(Progress.Next, stage=LABEL) if proven else Judgement(Progress.Running, message=f"waits for proof: {why}", soon=SOON)
+    if not proven:
+        return Judgement(Progress.InDoubt, message=f"waits for proof: {why}", soon=AGAIN_AFTER)
+    return Judgement(Progress.Next, stage=LABEL, moves=renewed(recovery.moves, MovePhase.Moving, situation.now))
 
 
 def _go(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move, ...]) -> Judgement:
@@ -205,6 +212,8 @@ def _go(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move,
         if move.phase is MovePhase.Planned:
             dep = deps.get(move.uid)
             why = unmovable(dep, situation, target, stateful=step.parameters.allow_stateful, by_label=by_label) if dep else "it is gone"
+            if dep and dep.app.destination.place != move.origin:
+                why = f"it is on {dep.app.destination.cluster} by now: somebody moved it"
             move = structs.replace(move, phase=MovePhase.Refused, reason=why) if why else move
             waits = busy(dep) if dep and not why else ""
             waiting = f"{move}: {waits}" if waits else waiting
@@ -248,7 +257,14 @@ async def start(order: Order, doors: Doors) -> Outcome:
         if new is None:
             return Outcome(Result.Failed, "UnknownTarget", f"{planned} is no cluster that is known")
         ends = (cluster_of(order.situation), new) if stage == LABEL else (new, cluster_of(order.situation))
-        return await moving.relabel(order, doors, parameters.label, *ends)
+        outcome = await moving.relabel(order, doors, parameters.label, *ends)
+        if outcome.result is Result.Failed:
+            stay = tuple(
+                structs.replace(m, phase=MovePhase.Refused, reason=outcome.message[:300]) if m.phase is MovePhase.Moving else m
+                for m in recovery.moves
+            )
+            return structs.replace(outcome, moves=stay)
+        return outcome
     by_label = parameters.strategy is Strategy.cluster_label
     moves = await moving.send(order, doors, recovery.moves, MovePhase.Moving, by_label=by_label)
     gone = [f"{m} to {m.target}" for m in moves if m.phase is MovePhase.Moving and m.since == order.record.claimed_at]

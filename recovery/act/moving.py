@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from recovery.act.order import Doors, Order, read_app
 from recovery.decide.landing import STATEFUL, cluster_of, place_of, target_of, unmovable
 from recovery.decide.relabelling import relabelled
 from recovery.kube.client import APPLICATIONS, SECRETS
-from recovery.kube.errors import Busy, Conflict, KubeError, Unauthorized, Unavailable
+from recovery.kube.errors import Busy, Conflict, Forbidden, Invalid, KubeError, NotFound, Unauthorized, Unavailable
 from recovery.model.application import Application, Hold
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
@@ -118,9 +119,21 @@ async def relabel(order: Order, doors: Doors, label: str, source: Cluster, targe
         "to": target.name,
     }
     note = msgspec.json.encode(hold).decode()
-    await doors.kube.patch(SECRETS, doors.home, target.secret, {"metadata": {"labels": {label: value}, "annotations": {HOLD: note}}})
-    await doors.kube.patch(SECRETS, doors.home, source.secret, {"metadata": {"labels": {label: None}, "annotations": {HOLD: note}}})
-    doors.ways.forget()
+    on = {"metadata": {"labels": {label: value}, "annotations": {HOLD: note}}}
+    off = {"metadata": {"labels": {label: None}, "annotations": {HOLD: note}}}
+    try:
+        await doors.kube.patch(SECRETS, doors.home, target.secret, on)
+    except (Forbidden, NotFound, Invalid) as error:
+        return Outcome(Result.Failed, "LabelStays", f"the Secret of {target.name} cannot be labelled: {words_of(error)}")
+    try:
+        await doors.kube.patch(SECRETS, doors.home, source.secret, off)
+    except (Forbidden, NotFound, Invalid) as error:
+        # Both carry it now, and Argo CD leaves what they generate alone: take it back.
+        with suppress(Forbidden, NotFound, Invalid):
+            await doors.kube.patch(SECRETS, doors.home, target.secret, {"metadata": {"labels": {label: None}, "annotations": {HOLD: None}}})
+        return Outcome(Result.Failed, "LabelStays", f"the label cannot be taken off the Secret of {source.name}: {words_of(error)}")
+    finally:
+        doors.ways.forget()
     return Outcome(Result.Sent, "LabelMoved", f"label {label}={value} moved from {source.name} to {target.name}")
 
 

@@ -12,7 +12,7 @@ from recovery.decide.attempt import called, suppress, undertake
 from recovery.decide.fingerprint import fingerprint
 from recovery.decide.guards import Asked, refusal
 from recovery.decide.landing import cluster_of
-from recovery.decide.moving import homeward
+from recovery.decide.moving import homeward, label_of
 from recovery.model.action import Judge, Judgement, Progress, Traits
 from recovery.model.application import Application, Sync
 from recovery.model.connection import Cluster, Repository
@@ -196,12 +196,6 @@ def _newest(recovery: Recovery, action: str, since: datetime | None = None) -> S
     return steps[-1] if steps else None
 
 
-def label_of(recovery: Recovery) -> str:
-    """The label by which its applications were moved; empty where each was moved by itself."""
-    written = [w for w in recovery.actions if w.type == "failover"]
-    return str(written[-1].parameters.get("label", "")) if written else ""
-
-
 def failover_step(policy: Policy) -> Step | None:
     """The policy's failover, if it has one."""
     return next((step for step in policy.actions if step.traits.name == "failover"), None)
@@ -222,6 +216,7 @@ def _split_brain(situation: Situation, policy: Policy, recovery: Recovery) -> De
     step = failover_step(policy)
     by_itself: Duration | None = step.parameters.failback_after if step and step.parameters.failback.value == "auto" else None
     due = recovery.well_since + by_itself if by_itself and recovery.well_since else None
+    due = due if due is not None and due > situation.now else None  # tried once already: what is left is a person's
     left = sum(": /" in entry for m in recovery.moves for entry in m.leftovers)
     unseen = any(": /" not in entry for m in recovery.moves for entry in m.leftovers)
     how = (

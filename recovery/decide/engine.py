@@ -254,7 +254,7 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
     if not record.sent and judged.progress in (Progress.Running, Progress.Succeeded, Progress.Failed):
         record, recovery = _found(recovery, record, step)
     match judged.progress:
-        case Progress.Running:
+        case Progress.Running | Progress.InDoubt:
             deadline = record.deadline or (record.claimed_at or record.started_at) + step.settle
             if now < deadline:
                 return _settling(situation, policy, recovery, judged, deadline)

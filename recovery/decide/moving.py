@@ -26,6 +26,8 @@ REVERTED_WITHIN = timedelta(seconds=20)
 GENERATED_WITHIN = timedelta(minutes=2)
 """An ApplicationSet writes a new destination within seconds of the label's move (seen on 3.2: one)."""
 SOON = timedelta(seconds=2)
+AGAIN_AFTER, AT_MOST = timedelta(seconds=5), timedelta(minutes=5)
+"""Between two tries of a write of which nobody knows whether it went out; it grows with the time that takes."""
 SEEN_WITHIN = timedelta(seconds=3)
 """A write of ours comes back by the watch within this time."""
 
@@ -40,8 +42,11 @@ def progressed(recovery: Recovery, record: StepRecord, situation: Situation, *, 
 
 
 def _progressed(move: Move, app: Application | None, token: str, record: StepRecord, now: datetime, *, by_label: bool) -> Move:
-    if move.phase is MovePhase.Failed and app is not None and app.destination.place == move.target and _well(app):
-        return structs.replace(move, phase=MovePhase.Moved, reason="", since=now)  # it took its time
+    if move.phase is MovePhase.Failed and app is not None and app.destination.place == move.target:
+        if _well(app):
+            return structs.replace(move, phase=MovePhase.Moved, reason="", since=now)  # it took its time
+        if by_label and not _asked(app, token) and not app.operating:
+            return structs.replace(move, phase=MovePhase.Moving, reason="", since=now)  # its ApplicationSet took its time
     if move.phase not in (MovePhase.Moving, MovePhase.Returning):
         return move
     home = move.phase is MovePhase.Returning
@@ -49,9 +54,11 @@ def _progressed(move: Move, app: Application | None, token: str, record: StepRec
     began = move.since or now
     if app is None:
         return structs.replace(move, phase=MovePhase.Home if home else MovePhase.Failed, reason="the application is gone", since=now)
+    if app.destination.place not in (move.origin, move.target):
+        ends = MovePhase.Stayed if home else MovePhase.Refused
+        return structs.replace(move, phase=ends, reason=f"somebody moved it on to {app.destination.cluster}: respected", since=now)
     if app.destination.place != where:
-        mine = any(o is not None and o.recovery == token for o in (app.operation, app.requested))
-        if not by_label and not mine and now - (record.claimed_at or began) >= SEEN_WITHIN:
+        if not by_label and not _asked(app, token) and now - (record.claimed_at or began) >= SEEN_WITHIN:
             # Its write never went out (a crash, a conflict, a running operation): its turn comes again, with a new proof.
             return structs.replace(move, phase=MovePhase.Moved if home else MovePhase.Planned)
         if now - began < (GENERATED_WITHIN if by_label else REVERTED_WITHIN):
@@ -78,6 +85,11 @@ def _progressed(move: Move, app: Application | None, token: str, record: StepRec
     return move
 
 
+def _asked(app: Application, token: str) -> bool:
+    """Does it show the operation of this step?"""
+    return any(o is not None and o.recovery == token for o in (app.operation, app.requested))
+
+
 def _well(app: Application) -> bool:
     return app.sync is Sync.Synced and app.health is Health.Healthy and bool(app.resources)
 
@@ -89,15 +101,11 @@ def unsent(moves: tuple[Move, ...], phase: MovePhase, record: StepRecord, situat
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
     token = situation.recovery.token(record) if situation.recovery else ""
     for move in moves:
-        app = apps.get(move.uid)
-        if (
-            move.phase is phase
-            and app is not None
-            and app.destination.place == (move.origin if phase is MovePhase.Returning else move.target)
-        ):
-            ours = any(o is not None and o.recovery == token for o in (app.operation, app.requested))
-            if not ours and not app.operating:
-                return True
+        app, home = apps.get(move.uid), phase is MovePhase.Returning
+        if app is None or move.phase is not phase or app.destination.place != (move.origin if home else move.target):
+            continue
+        if not _asked(app, token) and not app.operating:
+            return True
     return False
 
 
@@ -147,21 +155,29 @@ def stage_after(stage: str) -> str:
 
 def homeward(record: StepRecord, recovery: Recovery, situation: Situation, *, label: str, stateful: bool) -> Judgement:
     """How far a failback has come. It goes on only while its cluster is seen well: three at a time, home before the next."""
+    well, words = healthy(cluster_of(situation), situation.now)
+    if label and record.stage and not record.sent and counted(recovery.moves, MovePhase.Returning):
+        # Nobody knows whether the label is back; moving it again changes nothing where it is.
+        if well and due_again(record, situation.now):
+            return Judgement(Progress.Next, stage=record.stage, moves=renewed(recovery.moves, MovePhase.Returning, situation.now))
+        return Judgement(Progress.InDoubt, message=f"the label: {record.message or 'in doubt'}; {words}", soon=AGAIN_AFTER)
     moves = progressed(recovery, record, situation, by_label=bool(label))
     if record.stage and unsent(moves, MovePhase.Returning, record, situation):
         return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)
     failed, away = counted(moves, MovePhase.Failed), counted(moves, MovePhase.Moved)
     busy = counted(moves, MovePhase.Returning)
-    well, words = healthy(cluster_of(situation), situation.now)
-    due = situation.now - (record.claimed_at or record.started_at) >= SEEN_WITHIN or not record.stage
-    if away and failed < FAILURES and busy < AT_ONCE and due:
+    waited = situation.now - (record.claimed_at or record.started_at)
+    if away and failed < FAILURES and busy < AT_ONCE and (waited >= SEEN_WITHIN or not record.stage):
         if well:
             may, held = _may_return(moves, situation, stateful=stateful)
-            if label:
-                may = frozenset(m.uid for m in moves)  # the label takes all of them
-            waved = _all(moves) if label else next_wave(held, MovePhase.Moved, MovePhase.Returning, situation.now, may)
-            if label:
-                waved = tuple(structs.replace(m, since=situation.now) if m.phase is MovePhase.Returning else m for m in waved)
+            waved = held
+            if not label:
+                waved = next_wave(held, MovePhase.Moved, MovePhase.Returning, situation.now, may)
+            elif stays := next((m for m in held if m.phase is MovePhase.Failed), None):
+                why = f"the label takes all of them home, and {stays} has to stay: {stays.reason}"
+                return Judgement(Progress.Failed, "LabelStays", why, moves=held)
+            else:
+                waved = renewed(tuple(_to(m, MovePhase.Moved, MovePhase.Returning) for m in held), MovePhase.Returning, situation.now)
             if counted(waved, MovePhase.Returning) > busy:
                 return Judgement(Progress.Next, stage=stage_after(record.stage), moves=waved)
             moves, failed = held, counted(held, MovePhase.Failed)
@@ -177,8 +193,25 @@ def homeward(record: StepRecord, recovery: Recovery, situation: Situation, *, la
     return Judgement(Progress.Succeeded, "Home", summary(moves), moves=moves)
 
 
-def _all(moves: tuple[Move, ...]) -> tuple[Move, ...]:
-    return tuple(structs.replace(m, phase=MovePhase.Returning) if m.phase is MovePhase.Moved else m for m in moves)
+def due_again(record: StepRecord, now: datetime) -> bool:
+    """Is a write that nobody knows of to be tried once more? Ever more seldom, and for as long as it takes: it is owed."""
+    last = record.claimed_at or record.started_at
+    return now - last >= min(max(AGAIN_AFTER, (last - record.started_at) / 4), AT_MOST)
+
+
+def label_of(recovery: Recovery) -> str:
+    """The label by which its applications were moved; empty where each was moved by itself."""
+    written = [w for w in recovery.actions if w.type == "failover"]
+    return str(written[-1].parameters.get("label", "")) if written else ""
+
+
+def _to(move: Move, before: MovePhase, after: MovePhase) -> Move:
+    return structs.replace(move, phase=after) if move.phase is before else move
+
+
+def renewed(moves: tuple[Move, ...], phase: MovePhase, now: datetime) -> tuple[Move, ...]:
+    """Those in this phase have only now been begun."""
+    return tuple(structs.replace(m, since=now) if m.phase is phase else m for m in moves)
 
 
 def _may_return(moves: tuple[Move, ...], situation: Situation, *, stateful: bool) -> tuple[frozenset[str], tuple[Move, ...]]:
@@ -188,7 +221,7 @@ def _may_return(moves: tuple[Move, ...], situation: Situation, *, stateful: bool
     for move in moves:
         dep = deps.get(move.uid)
         if move.phase is MovePhase.Moved and dep is not None:
-            kinds = [kind for kind in dep.app.kinds if kind in STATEFUL]
+            kinds = [kind for kind in dep.app.kinds or dep.sight.kinds if kind in STATEFUL]
             why = barred(dep, situation, moved=True) or (f"it holds data by now ({', '.join(kinds)})" if kinds and not stateful else "")
             if why:
                 move = structs.replace(move, phase=MovePhase.Failed, reason=f"not sent home: {why}")
@@ -211,18 +244,39 @@ def reconciled(recovery: Recovery, situation: Situation) -> Recovery:
     opened anew) is taken on.
     """
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
-    moves = []
-    for move in recovery.moves:
-        app = apps.get(move.uid)
-        if move.phase in (MovePhase.Moved, MovePhase.Failed) and app is not None and app.hold is None and not app.application_set:
-            if app.destination.place == move.target:
-                move = structs.replace(move, phase=MovePhase.Stayed, reason="released by a person")
-            elif app.destination.place == move.origin:
-                move = structs.replace(move, phase=MovePhase.Home, reason="brought home by a person")
-        moves.append(move)
+    moves = list(recovery.moves)
+    if situation.freshness.fresh:
+        moves = [_settled(move, apps.get(move.uid), recovery, situation) for move in moves]
     if recovery.owed and recovery.subject.uid != situation.about.uid:
         # The cluster was built anew under its name, at another address: what is owed is owed to its name.
         recovery = structs.replace(recovery, subject=structs.replace(recovery.subject, uid=situation.about.uid))
     known = {move.uid for move in moves}
     moves += [orphan for orphan in situation.orphans if orphan.uid not in known]
     return recovery if tuple(moves) == recovery.moves else structs.replace(recovery, moves=tuple(moves))
+
+
+def _settled(move: Move, app: Application | None, recovery: Recovery, situation: Situation) -> Move:
+    """One that is away, as people have left it: gone, moved on, released, or brought home."""
+    if app is None:
+        return structs.replace(move, phase=MovePhase.Stayed, reason="the application is gone") if move.phase.owed else move
+    if move.phase not in (MovePhase.Moved, MovePhase.Failed) or app.hold is not None:
+        return move
+    if app.destination.place == move.origin:
+        return _found_at_home(move, recovery, situation)
+    if app.destination.place != move.target:
+        return structs.replace(move, phase=MovePhase.Stayed, reason=f"somebody moved it on to {app.destination.cluster}: respected")
+    # What a label moved has no hold of its own.
+    return move if app.application_set else structs.replace(move, phase=MovePhase.Stayed, reason="released by a person")
+
+
+def _found_at_home(move: Move, recovery: Recovery, situation: Situation) -> Move:
+    """It is where it came from, and this controller did not bring it there."""
+    label = label_of(recovery)
+    if label and not (cluster_of(situation).labels or {}).get(label):
+        return move  # its ApplicationSet has yet to move it
+    if recovery.well_since is not None and recovery.running is None:
+        reason = move.reason if move.phase is MovePhase.Failed else "brought home by somebody else"
+        return structs.replace(move, phase=MovePhase.Home, reason=reason)
+    if move.phase is MovePhase.Failed:
+        return move  # counts among those that could not be moved
+    return structs.replace(move, phase=MovePhase.Stayed, reason="brought home by somebody else, and its cluster is down: respected")

@@ -33,6 +33,8 @@ class Progress(Enum):
     """Its next write is due (a step of several writes)."""
     Again = "Again"
     """Nobody knows whether its effect went out; it is safe to ask again."""
+    InDoubt = "InDoubt"
+    """As Again, and it is not to be asked again just yet."""
     Succeeded = "Succeeded"
     """Its effect is there; whether the subject is cured is another question."""
     Failed = "Failed"
@@ -50,7 +52,7 @@ class Judgement(Struct, frozen=True):
     stage: str = ""
     """With Next: the stage to go to."""
     soon: timedelta | None = None
-    """With Running: look again after this time even if nothing is seen to change."""
+    """With Running and InDoubt: look again after this time even if nothing is seen to change."""
     moves: tuple[Move, ...] | None = None
     """How the recovery's moves stand now; None for as before."""
 
