@@ -306,6 +306,8 @@ class App:
             for app in held:
                 if note := still_held(app, self._clock.now()):
                     self.outbox.say(note)
+            for cluster in self.connections.homes():
+                self.queue.add(cluster.key)
             for app, _ in list(self.store.pending()):
                 self.queue.add(app.key)
             await self._clock.sleep(self.settings.interval.total_seconds())

@@ -70,6 +70,10 @@ class Scene:
             app = self._store.applications.get((key.namespace, key.name))
             return self._application(app) if app else None
         about = self._connections.get(key)
+        if about is None and key.kind == "cluster":
+            # Its Secret may have given it another name.
+            uids = {r.subject.uid for r in self._recoveries.open_at(key)}
+            about = next((c for c in self._connections.clusters.values() if c.uid in uids), None)
         if about is None and key.kind == "cluster" and any(r.owed for r in self._recoveries.open_at(key)):
             # Argo CD has forgotten it; what was moved away from it is owed all the same.
             about = Cluster(server=key.name, name=key.name, trouble="Argo CD no longer lists it")

@@ -10,7 +10,7 @@ from recovery.act import moving
 from recovery.act.order import Action, Doors, Order, read_app
 from recovery.decide.aftercare import FAILBACK
 from recovery.decide.landing import cluster_of
-from recovery.decide.moving import label_of, summary
+from recovery.decide.moving import HINDERED, label_of, summary
 from recovery.decide.relabelling import relabelled
 from recovery.decide.telling import acted
 from recovery.kube.client import APPLICATIONS
@@ -53,11 +53,11 @@ async def start(order: Order, doors: Doors) -> Outcome:
             return structs.replace(moved, moves=stay)
         if moved.result is not Result.Sent:
             return moved
-    moves = await moving.send(order, doors, recovery.moves, MovePhase.Returning, by_label=bool(label))
+    moves, hindered = await moving.send(order, doors, recovery.moves, MovePhase.Returning, by_label=bool(label))
     gone = [f"{m} to {m.origin}" for m in moves if m.phase is MovePhase.Returning and m.since == order.record.claimed_at]
     words = f"moved home {', '.join(gone)}" if gone else summary(moves)
     note = acted(order.situation, recovery, words) if gone else None
-    return Outcome(Result.Sent, "Returning", words, notes=(note,) if note else (), told=("default",), moves=moves)
+    return Outcome(Result.Sent, HINDERED if hindered else "Returning", words, notes=(note,) if note else (), told=("default",), moves=moves)
 
 
 async def _stay(order: Order, doors: Doors) -> Outcome:

@@ -9,17 +9,17 @@ from msgspec import Struct, structs
 
 from recovery.act import moving
 from recovery.act.order import Action, Doors, Order
+from recovery.decide.again import AFTER, again_at
 from recovery.decide.connections import connection, down, healthy
 from recovery.decide.guards import APPROVED_FOR, inherited
 from recovery.decide.landing import busy, cluster_of, target_of, unmovable
 from recovery.decide.moving import (
-    AGAIN_AFTER,
     AT_ONCE,
     FAILURES,
-    SEEN_WITHIN,
+    HINDERED,
+    PLAN_OUTDATED,
     SOON,
     counted,
-    due_again,
     next_wave,
     progressed,
     renewed,
@@ -27,8 +27,9 @@ from recovery.decide.moving import (
     stopped,
     summary,
     unsent,
+    wave_due,
 )
-from recovery.decide.relabelling import relabelled
+from recovery.decide.relabelling import relabelled, taken_along
 from recovery.decide.telling import acted
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.connection import Connection
@@ -139,9 +140,9 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
         return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)
     moves = _stopped(moves, situation, recovery)
     to_go, moving_now, failed = (counted(moves, p) for p in (MovePhase.Planned, MovePhase.Moving, MovePhase.Failed))
-    if to_go and moving_now < AT_ONCE and (not record.stage or situation.now - (record.claimed_at or situation.now) >= SEEN_WITHIN):
+    if to_go and moving_now < AT_ONCE and wave_due(record, situation.now):
         if outdated := _outdated(record, step, situation, moves):
-            return Judgement(Progress.Failed, "PlanOutdated", outdated, moves=stopped(moves, outdated))
+            return Judgement(Progress.Failed, PLAN_OUTDATED, outdated, moves=stopped(moves, outdated))
         proven, why = _proven(situation, moves)
         if proven:
             return _go(record, step, situation, moves)
@@ -169,15 +170,19 @@ def _stopped(moves: tuple[Move, ...], situation: Situation, recovery: Recovery) 
 
 
 def _outdated(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move, ...]) -> str:
-    """Why the plan no longer stands: it is old, or the applications are to go elsewhere by now."""
+    """Why the plan no longer stands: it is old, or it is about other applications or another target than now."""
     age = situation.now - record.started_at
     if not record.stage and age >= APPROVED_FOR:
-        return f"the plan is {spell(age)} old; the next attempt makes a new one"
+        return f"the plan is {spell(age)} old"
     target, _, _ = target_of(step.parameters.target_cluster, situation)
     planned = next(m.target for m in moves if m.phase is MovePhase.Planned)
-    if target is not None and not target.called(str(planned)):
-        return f"the plan is for {planned}, and by now they are to go to {target.name}; the next attempt makes a new one"
-    return ""
+    if target is None:
+        return ""
+    if target.called(str(planned)):
+        known = {m.uid for m in moves}
+        more = next((dep.app for dep in taken_along(step.parameters.label, situation, target) if dep.app.uid not in known), None)
+        return f"the label takes {more.key} along by now, which the plan does not know" if more else ""
+    return f"the plan is for {planned}, and by now they are to go to {target.name}"
 
 
 def _proven(situation: Situation, moves: tuple[Move, ...]) -> tuple[bool, str]:
@@ -192,13 +197,13 @@ def _proven(situation: Situation, moves: tuple[Move, ...]) -> tuple[bool, str]:
 
 def _label_again(record: StepRecord, situation: Situation, recovery: Recovery) -> Judgement:
     """Nobody knows whether the label has moved. It is moved again while the proof stands, and back when the cluster is."""
-    if not due_again(record, situation.now):
-        return Judgement(Progress.InDoubt, message=f"the label: {record.message or 'in doubt'}", soon=AGAIN_AFTER)
+    if situation.now < again_at(record):
+        return Judgement(Progress.InDoubt, message=f"the label: {record.message or 'in doubt'}", soon=AFTER)
     if record.stage == UNLABEL or connection(cluster_of(situation), situation.now)[0] is Connection.Successful:
         return Judgement(Progress.Next, stage=UNLABEL)
     proven, why = _proven(situation, recovery.moves)
     if not proven:
-        return Judgement(Progress.InDoubt, message=f"waits for proof: {why}", soon=AGAIN_AFTER)
+        return Judgement(Progress.InDoubt, message=f"waits for proof: {why}", soon=AFTER)
     return Judgement(Progress.Next, stage=LABEL, moves=renewed(recovery.moves, MovePhase.Moving, situation.now))
 
 
@@ -256,6 +261,12 @@ async def start(order: Order, doors: Doors) -> Outcome:
         new = next((c for c in order.situation.clusters if c.called(planned)), None)
         if new is None:
             return Outcome(Result.Failed, "UnknownTarget", f"{planned} is no cluster that is known")
+        first = stage == LABEL and parameters.label not in (new.labels or {})
+        looked = await moving.looked_again(order, doors) if first else recovery.moves
+        if stays := next((m for m, before in zip(looked, recovery.moves, strict=True) if m.phase is not before.phase), None):
+            why = f"not begun: the label takes all of them, and {stays} stays: {stays.reason}"[:300]
+            stay = tuple(structs.replace(m, phase=MovePhase.Refused, reason=why) if m.phase is MovePhase.Moving else m for m in looked)
+            return Outcome(Result.Failed, "LabelStays", why, moves=stay)
         ends = (cluster_of(order.situation), new) if stage == LABEL else (new, cluster_of(order.situation))
         outcome = await moving.relabel(order, doors, parameters.label, *ends)
         if outcome.result is Result.Failed:
@@ -266,11 +277,12 @@ async def start(order: Order, doors: Doors) -> Outcome:
             return structs.replace(outcome, moves=stay)
         return outcome
     by_label = parameters.strategy is Strategy.cluster_label
-    moves = await moving.send(order, doors, recovery.moves, MovePhase.Moving, by_label=by_label)
+    looked = recovery.moves if by_label else await moving.looked_again(order, doors)
+    moves, hindered = await moving.send(order, doors, looked, MovePhase.Moving, by_label=by_label)
     gone = [f"{m} to {m.target}" for m in moves if m.phase is MovePhase.Moving and m.since == order.record.claimed_at]
     words = f"moved {', '.join(gone)}" if gone else summary(moves)
     note = acted(order.situation, recovery, words) if gone else None
-    return Outcome(Result.Sent, "Moving", words, notes=(note,) if note else (), told=("default",), moves=moves)
+    return Outcome(Result.Sent, HINDERED if hindered else "Moving", words, notes=(note,) if note else (), told=("default",), moves=moves)
 
 
 async def _plan(order: Order, doors: Doors) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -13,8 +14,8 @@ from msgspec import structs
 from recovery.act.ground import Ground, instance_of, words_of
 from recovery.act.operation import operation, plain, token_of
 from recovery.act.order import Doors, Order, read_app
-from recovery.decide.landing import STATEFUL, cluster_of, place_of, target_of, unmovable
-from recovery.decide.relabelling import relabelled
+from recovery.decide.landing import STATEFUL, on_it, place_of, target_of, unmovable
+from recovery.decide.relabelling import taken_along
 from recovery.kube.client import APPLICATIONS, SECRETS
 from recovery.kube.errors import Busy, Conflict, Forbidden, Invalid, KubeError, NotFound, Unauthorized, Unavailable
 from recovery.model.application import Application, Hold
@@ -25,32 +26,27 @@ from recovery.model.names import HOLD
 from recovery.model.situation import Dependent
 
 log = structlog.get_logger(__name__)
+FRESH = timedelta(minutes=2)
+"""For so long what a plan saw is not looked at again."""
 MOST = 500
 """Moves that one recovery keeps."""
 AT_ONCE = 5
 """Applications that are looked at in one moment."""
+PROVEN_FOR = 15.0
+"""Seconds after which the rest of a wave is proven anew."""
 _OVER = ("Succeeded", "Failed", "Error")
 
 
 async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
     """Every application of the cluster that is meant: Planned or Refused, with its reason."""
     situation, parameters = order.situation, order.step.parameters
-    source = cluster_of(situation)
     target, _, _ = target_of(parameters.target_cluster, situation)
     there = await doors.ways.to(target.server) if target else None
     if target is None:
         return ()
-    taken = relabelled(parameters.label, situation.application_sets, source, target)[0] if parameters.label else ()
-    sets = {(each.namespace, each.name) for each in taken}
-    here = [
-        dep for dep in situation.dependents if source.called(str(dep.app.destination.place)) or source.called(dep.app.destination.cluster)
-    ]
     # A label takes all of a set along, selected or not: each of them has to be fit to go.
-    meant = [
-        dep
-        for dep in here
-        if (((dep.app.namespace, dep.app.application_set) in sets) if parameters.label else parameters.apps.selects(dep.app))
-    ]
+    meant = taken_along(parameters.label, situation, target) if parameters.label else on_it(situation)
+    meant = tuple(dep for dep in meant if parameters.label or parameters.apps.selects(dep.app))
     ground = Ground(target.name, there) if there is not None else None
     places = asyncio.Semaphore(AT_ONCE)
 
@@ -76,6 +72,32 @@ async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
         why = f"the label takes all of them, and {stays} stays: {stays.reason}"[:300]
         return tuple(structs.replace(m, phase=MovePhase.Refused, reason=m.reason or why) for m in moves)
     return moves
+
+
+async def looked_again(order: Order, doors: Doors) -> tuple[Move, ...]:
+    """What is about to go, looked at once more where the plan is not fresh any more: Refused where it no longer fits."""
+    recovery, situation = order.recovery, order.situation
+    moves = recovery.moves if recovery else ()
+    if situation.now - order.record.started_at < FRESH:
+        return moves
+    apps = {dep.app.uid: dep.app for dep in situation.dependents}
+    changed = []
+    for move in moves:
+        app = apps.get(move.uid)
+        if (
+            move.phase is MovePhase.Moving
+            and move.since == order.record.claimed_at
+            and app is not None
+            and app.destination.place != move.target
+        ):
+            target = next((c for c in situation.clusters if c.called(str(move.target))), None)
+            there = await doors.ways.to(target.server) if target else None
+            ground = Ground(target.name, there) if target and there else None
+            stateful = order.step.parameters.allow_stateful
+            why = await _unfit(app, ground, doors, stateful=stateful) if ground else f"{move.target} cannot be looked into"
+            move = structs.replace(move, phase=MovePhase.Refused, reason=why[:300]) if why else move
+        changed.append(move)
+    return tuple(changed)
 
 
 async def _unfit(app: Application, ground: Ground, doors: Doors, *, stateful: bool) -> str:
@@ -137,31 +159,36 @@ async def relabel(order: Order, doors: Doors, label: str, source: Cluster, targe
     return Outcome(Result.Sent, "LabelMoved", f"label {label}={value} moved from {source.name} to {target.name}")
 
 
-async def send(order: Order, doors: Doors, moves: tuple[Move, ...], phase: MovePhase, *, by_label: bool) -> tuple[Move, ...]:
-    """Write to every application whose turn it is and that does not show our write yet.
+async def send(order: Order, doors: Doors, moves: tuple[Move, ...], phase: MovePhase, *, by_label: bool) -> tuple[tuple[Move, ...], bool]:
+    """Write to every application whose turn it is and that does not show our write yet; and whether some were not taken.
 
     One patch an application: destination, hold and a full sync together, fenced by the version it was read with. A crash
     leaves it done or not done; done is seen by the operation's token, and not repeated. One that changed meanwhile, or that
-    the API server was too busy for, waits for its next turn.
+    the API server was too busy for, waits for its next turn; so does the rest of a wave whose proof has grown old.
     """
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
     back = MovePhase.Moved if phase is MovePhase.Returning else MovePhase.Planned
-    changed = []
+    began = asyncio.get_running_loop().time()
+    changed, hindered = [], False
     for move in moves:
-        app = apps.get(move.uid)
+        app, waits = apps.get(move.uid), False
         if move.phase is phase and app is not None:
             try:
-                if not await _send_one(order, doors, app, move, by_label=by_label) and not by_label:
-                    move = structs.replace(move, phase=back)
+                late = not by_label and asyncio.get_running_loop().time() - began > PROVEN_FOR
+                waits = late or not await _send_one(order, doors, app, move, by_label=by_label)
             except (Conflict, Busy, Unauthorized):
-                move = move if by_label else structs.replace(move, phase=back)
+                waits = True
             except Unavailable as error:
+                hindered = True
                 log.warning("nobody knows whether it was moved; looked at again", application=str(move), why=str(error))
             except KubeError as error:
                 away = MovePhase.Failed if phase is MovePhase.Returning or by_label else MovePhase.Refused
                 move = structs.replace(move, phase=away, reason=f"not moved: {words_of(error)}")
+        if waits:
+            hindered = True
+            move = move if by_label else structs.replace(move, phase=back)
         changed.append(move)
-    return tuple(changed)
+    return tuple(changed), hindered
 
 
 async def _send_one(order: Order, doors: Doors, app: Application, move: Move, *, by_label: bool) -> bool:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from recovery.act.order import Action, Doors, Order
 from recovery.act.test_connection import test
+from recovery.decide.again import again_at
 from recovery.decide.connections import worst
 from recovery.decide.telling import secret_of
 from recovery.kube.client import EXTERNAL_SECRETS, EXTERNAL_SECRETS_BETA, Resource
@@ -54,9 +55,9 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
         return Judgement(
             Progress.Failed, "NotRefreshed", f"{', '.join(record.targets)} was not refreshed within {spell(step.settle)}: {record.message}"
         )
-    since = situation.now - (record.claimed_at or record.started_at)
-    if since < EVERY:
-        return Judgement(Progress.Running, message=record.message, soon=EVERY - since)
+    due = again_at(record, EVERY)
+    if situation.now < due:
+        return Judgement(Progress.Running, message=record.message, soon=due - situation.now)
     number = record.stage.rpartition(" ")[2]
     return Judgement(Progress.Next, stage=f"look {int(number) + 1 if number.isdecimal() else 1}")
 

@@ -21,18 +21,19 @@ from typing import assert_never
 from msgspec import structs
 
 from recovery.decide.aftercare import aftercare, forgiven
+from recovery.decide.again import AFTER, again_at
 from recovery.decide.attempt import advance, away, begin, ended, opened, remediate, resolve, stalled, supersede, suppress
 from recovery.decide.cure import ailment
 from recovery.decide.guards import Asked, reason, refusal
 from recovery.decide.holds import settle_hold
-from recovery.decide.moving import given_up, reconciled
+from recovery.decide.moving import PLAN_OUTDATED, given_up, reconciled
 from recovery.decide.operations import WITHDRAW, claim_on
 from recovery.decide.symptoms import in_force
 from recovery.decide.telling import EVERYWHERE
 from recovery.model.action import Judgement, Progress
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Connection
-from recovery.model.decision import Decision, Kind
+from recovery.model.decision import Decision, Kind, Result
 from recovery.model.duration import spell
 from recovery.model.move import MovePhase
 from recovery.model.policy import Condition, Policy, Step, SubjectType
@@ -276,6 +277,10 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
             over = ended(record, StepOutcome.Skipped, judged.reason, judged.message, now)
         case _ as never:
             assert_never(never)
+    if over.reason == PLAN_OUTDATED and not record.stage and not recovery.owed:
+        # Nothing was tried: it is no attempt, and the next plan is of what there is by now.
+        steps = tuple(s for s in recovery.steps if s.attempt != recovery.attempt)
+        return begin(situation, policy, structs.replace(recovery, attempt=recovery.attempt - 1, steps=steps))
     if recovery.well_since is not None:
         # A lasting step came to its end while the subject was well: what is owed next is seen with the next look.
         message = f"{step.traits.name} is over: {over.message}"
@@ -308,6 +313,9 @@ def _settling(situation: Situation, policy: Policy, recovery: Recovery, judged: 
 
 def _again(situation: Situation, policy: Policy, recovery: Recovery, record: StepRecord, step: Step, judged: Judgement) -> Decision:
     """The step's next write, or the same one over because nobody knows whether it went out."""
+    hindered = {Result.InDoubt.value: AFTER, Result.Conflict.value: timedelta()}.get(record.reason)
+    if judged.progress is Progress.Again and hindered is not None and situation.now < (due := again_at(record, hindered)):
+        return Decision(Kind.Wait, policy.name, record.reason, record.message or recovery.message, due, recovery=recovery)
     stage = judged.stage if judged.progress is Progress.Next else record.stage
     if no := refusal(Asked(situation, policy, step, recovery)):
         return suppress(situation, policy, recovery, no)

@@ -44,6 +44,13 @@ def unknown_targets(policies: Policies, clusters: Iterable[Cluster]) -> tuple[st
     return (*told, *(f"cluster {c.name}: label {FAILOVER_TO} names the cluster itself" for c in own))
 
 
+def on_it(situation: Situation) -> tuple[Dependent, ...]:
+    """The applications whose destination is the cluster in question, by name or by server."""
+    source = cluster_of(situation)
+    apps = situation.dependents
+    return tuple(d for d in apps if source.called(str(d.app.destination.place)) or source.called(d.app.destination.cluster))
+
+
 def target_of(wanted: str, situation: Situation) -> tuple[Cluster | None, str, str]:
     """Where its applications go: the cluster, or None with a reason code and words. The Secret's label is stronger."""
     source = cluster_of(situation)

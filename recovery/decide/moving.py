@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
+from recovery.decide.again import AFTER, again_at
 from recovery.decide.connections import healthy
 from recovery.decide.landing import STATEFUL, barred, cluster_of
 from recovery.model.action import Judgement, Progress
@@ -26,8 +27,10 @@ REVERTED_WITHIN = timedelta(seconds=20)
 GENERATED_WITHIN = timedelta(minutes=2)
 """An ApplicationSet writes a new destination within seconds of the label's move (seen on 3.2: one)."""
 SOON = timedelta(seconds=2)
-AGAIN_AFTER, AT_MOST = timedelta(seconds=5), timedelta(minutes=5)
-"""Between two tries of a write of which nobody knows whether it went out; it grows with the time that takes."""
+PLAN_OUTDATED = "PlanOutdated"
+"""Reason of a plan that is made anew: nothing was tried with it."""
+HINDERED = "Hindered"
+"""Reason of a wave that the API server was too busy for, in part: the rest waits longer than for an answer."""
 SEEN_WITHIN = timedelta(seconds=3)
 """A write of ours comes back by the watch within this time."""
 
@@ -158,16 +161,15 @@ def homeward(record: StepRecord, recovery: Recovery, situation: Situation, *, la
     well, words = healthy(cluster_of(situation), situation.now)
     if label and record.stage and not record.sent and counted(recovery.moves, MovePhase.Returning):
         # Nobody knows whether the label is back; moving it again changes nothing where it is.
-        if well and due_again(record, situation.now):
+        if well and situation.now >= again_at(record):
             return Judgement(Progress.Next, stage=record.stage, moves=renewed(recovery.moves, MovePhase.Returning, situation.now))
-        return Judgement(Progress.InDoubt, message=f"the label: {record.message or 'in doubt'}; {words}", soon=AGAIN_AFTER)
+        return Judgement(Progress.InDoubt, message=f"the label: {record.message or 'in doubt'}; {words}", soon=AFTER)
     moves = progressed(recovery, record, situation, by_label=bool(label))
     if record.stage and unsent(moves, MovePhase.Returning, record, situation):
         return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)
     failed, away = counted(moves, MovePhase.Failed), counted(moves, MovePhase.Moved)
     busy = counted(moves, MovePhase.Returning)
-    waited = situation.now - (record.claimed_at or record.started_at)
-    if away and failed < FAILURES and busy < AT_ONCE and (waited >= SEEN_WITHIN or not record.stage):
+    if away and failed < FAILURES and busy < AT_ONCE and wave_due(record, situation.now):
         if well:
             may, held = _may_return(moves, situation, stateful=stateful)
             waved = held
@@ -193,10 +195,12 @@ def homeward(record: StepRecord, recovery: Recovery, situation: Situation, *, la
     return Judgement(Progress.Succeeded, "Home", summary(moves), moves=moves)
 
 
-def due_again(record: StepRecord, now: datetime) -> bool:
-    """Is a write that nobody knows of to be tried once more? Ever more seldom, and for as long as it takes: it is owed."""
-    last = record.claimed_at or record.started_at
-    return now - last >= min(max(AGAIN_AFTER, (last - record.started_at) / 4), AT_MOST)
+def wave_due(record: StepRecord, now: datetime) -> bool:
+    """May more be sent? Not before what was just written can be seen, and later where it was not taken."""
+    if not record.stage:
+        return True
+    least = again_at(record, SEEN_WITHIN) if record.reason == HINDERED else (record.claimed_at or now) + SEEN_WITHIN
+    return now >= least
 
 
 def label_of(recovery: Recovery) -> str:

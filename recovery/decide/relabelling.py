@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from recovery.decide.landing import cluster_of, on_it
 from recovery.model.application import ApplicationSet
 from recovery.model.connection import Cluster
+from recovery.model.situation import Dependent, Situation
 
 
 def relabelled(label: str, sets: Iterable[ApplicationSet], source: Cluster, target: Cluster) -> tuple[tuple[ApplicationSet, ...], str]:
@@ -36,6 +38,14 @@ def relabelled(label: str, sets: Iterable[ApplicationSet], source: Cluster, targ
     if not taken:
         return (), f"no ApplicationSet selects clusters by {label}"
     return tuple(taken), ""
+
+
+def taken_along(label: str, situation: Situation, target: Cluster) -> tuple[Dependent, ...]:
+    """The cluster's applications that this label's move takes to the target; none without a label."""
+    source = cluster_of(situation)
+    taken = relabelled(label, situation.application_sets, source, target)[0] if label else ()
+    sets = {(each.namespace, each.name) for each in taken}
+    return tuple(dep for dep in on_it(situation) if (dep.app.namespace, dep.app.application_set) in sets)
 
 
 def _would_lose(each: ApplicationSet, *, before: bool, after: bool, target: Cluster) -> str:

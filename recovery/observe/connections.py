@@ -194,6 +194,12 @@ class Connections:
         self._track(about)
         return self._store.sights.get(about.uid) or Sight(about.uid, self._clock.now())
 
+    def homes(self) -> tuple[Cluster, ...]:
+        """Where applications that are away come from, by their holds: owed also when nobody remembers the recovery."""
+        held = (self._store.applications[name].hold for names in self._store.moved.values() for name in names)
+        origins = {str(hold.origin) for hold in held if hold and hold.origin}
+        return tuple(c for c in self.clusters.values() if any(map(c.called, origins))) if origins else ()
+
     def on(self, cluster: Cluster) -> set[Name]:
         """The applications whose destination it is."""
         by = self._store.by_cluster
