@@ -15,7 +15,7 @@ from recovery.commands.approve import asked as approval
 from recovery.commands.failback import asked as wanted
 from recovery.commands.wishing import write
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, RECOVERIES, SECRETS, Resource
-from recovery.kube.errors import Busy, KubeError, Unavailable
+from recovery.kube.errors import Busy, Forbidden, KubeError, Unavailable
 from recovery.model.connection import Connection
 from recovery.model.move import MovePhase
 from recovery.model.names import Key
@@ -439,5 +439,248 @@ def test_what_a_person_does_with_a_moved_application_is_respected(how: str, phas
 
         assert newest(p).phase is RecoveryPhase.Resolved
         assert where(p, "w-a", "w-b") == ["primary" if how == "destination" else "secondary", "primary"]
+
+    play(script)
+
+
+BY_LABEL = connected("w", failover=f"strategy: cluster-label, label: {LABEL}")
+APPROVED = "- {type: failover, mode: approve,"
+
+
+def label_is(p: Play) -> list[str | None]:
+    """Its value on the Secrets of primary and secondary."""
+    everywhere = p.world.destinations
+    return [everywhere.labels(everywhere.all[name]).get(LABEL) for name in ("primary", "secondary")]
+
+
+def secrets_refuse(p: Play, *which: int, error: KubeError) -> None:
+    """These writes of Secrets, counted from one, are answered so and not carried out."""
+    count = 0
+
+    def fault(verb: str, what: Resource) -> KubeError | None:
+        nonlocal count
+        count += (verb, what) == ("patch", SECRETS)
+        return error if (verb, what) == ("patch", SECRETS) and count in which else None
+
+    p.faults = [fault]
+
+
+@pytest.mark.parametrize("which", [1, 2])
+@pytest.mark.parametrize("error", [Unavailable("no answer", 503), Busy("429", 429)])
+def test_a_label_on_its_way_home_is_moved_until_it_is_there(which: int, error: KubeError) -> None:
+    async def script(p: Play) -> None:
+        await begin(p, text=BY_LABEL)
+        await fleet(p, "w-web", (deployment("w-web", "ready", 20),))
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            returns(p)
+            await p.clock.sleep(60)
+            secrets_refuse(p, which, error=error)
+            await go_home(p)
+            await p.clock.sleep(200)
+
+        assert label_is(p) == ["yes", None]
+        assert where(p, "w-web") == ["primary"]
+        assert newest(p).phase is RecoveryPhase.Resolved
+
+    play(script)
+
+
+def test_a_label_that_cannot_be_moved_away_stays_and_is_not_on_both() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, text=BY_LABEL)
+        await fleet(p, "w-web", (deployment("w-web", "ready", 20),))
+        async with running(p):
+            secrets_refuse(p, 2, error=Forbidden("no right on it", 403))  # on to the target, and not off the source
+            dies(p)
+            while not any("LabelStays" in s.reason for r in p.world.recoveries() for s in r.steps):
+                await p.clock.sleep(0.1)
+            assert label_is(p) == ["yes", None]
+            (move,) = newest(p).moves
+            assert "cannot be taken off the Secret of primary" in move.reason
+            assert where(p, "w-web") == ["primary"]
+
+    play(script)
+
+
+def test_data_that_a_label_would_take_home_keeps_it_where_it_is() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, text=BY_LABEL)
+        await fleet(p, "w-web", (deployment("w-web", "ready", 20),))
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            await p.world.commit("w-web", (deployment("w-web", "ready", 20), stateful_set("w-db")))
+            await p.clock.sleep(30)
+            returns(p)
+            await p.clock.sleep(60)
+            await go_home(p)
+            await p.clock.sleep(120)
+
+        assert where(p, "w-web") == ["secondary"]
+        assert label_is(p) == [None, "yes"]
+        assert "it holds data by now (StatefulSet)" in newest(p).moves[0].reason
+
+    play(script)
+
+
+def test_what_joined_the_set_after_the_plan_is_planned_before_it_is_moved() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, text=BY_LABEL.replace("- {type: failover,", APPROVED))
+        await fleet(p, "w-web", (deployment("w-web", "ready", 20),))
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            assert newest(p).reason == "Approval"
+            await fleet(p, "w-db", (stateful_set("w-db"),))
+            await p.clock.sleep(120)
+
+        assert where(p, "w-web", "w-db") == ["primary", "primary"]
+        assert {m.name: m.phase for m in newest(p).moves} == {"w-web": MovePhase.Refused, "w-db": MovePhase.Refused}
+
+    play(script)
+
+
+def test_a_plan_that_nobody_approved_is_made_anew_and_costs_no_attempt() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a", text=connected("w").replace("- {type: failover,", APPROVED))
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(5 * 3600)
+            assert newest(p).reason == "Approval"
+            assert newest(p).attempt == 1
+            planned = newest(p).moves[0].since
+            assert planned is not None
+            assert p.clock.now() - planned < timedelta(minutes=70)
+            await ask(p, approval)
+            await p.clock.sleep(60)
+
+        assert where(p, "w-a") == ["secondary"]
+
+    play(script)
+
+
+def test_what_came_to_the_target_after_the_plan_is_seen_before_anything_is_moved() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a", text=connected("w").replace("- {type: failover,", APPROVED))
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            await p.world.application("other", (deployment("w-a", "ready", 20),), cluster="secondary")
+            await p.clock.sleep(600)
+            await ask(p, approval)
+            await p.clock.sleep(30)
+            assert newest(p).moves[0].reason == "Deployment/w-a is on secondary already, and application other tracks it"
+
+        assert where(p, "w-a") == ["primary"]
+
+    play(script)
+
+
+def test_what_is_away_is_known_again_though_its_recovery_was_deleted_while_nobody_looked() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            returns(p)
+            await p.clock.sleep(60)
+        await p.world.cluster.delete(RECOVERIES, "gitops-system", newest(p).name)
+        async with running(p):
+            await p.clock.sleep(60)
+            assert [m.name for m in newest(p).owed] == ["w-a"]
+            assert newest(p).reason == "SplitBrain"
+
+    play(script)
+
+
+def test_a_cluster_that_got_another_name_is_still_owed_its_applications() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        p.world.destinations.all["primary"].name = "prim"
+        await p.world.cluster.patch(APPLICATIONS, ARGOCD, "w-a", {"spec": {"destination": {"name": None, "server": PRIMARY}}})
+        p.world.destinations.all["primary"].name = "primary"
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            assert where(p, "w-a") != [PRIMARY]
+            p.world.destinations.all["primary"].name = "prim"
+            returns(p)
+            await p.clock.sleep(60)
+            await go_home(p)
+            await p.clock.sleep(120)
+
+        assert where(p, "w-a") == [PRIMARY]
+
+    play(script)
+
+
+PRIMARY = "https://primary.example:6443"
+
+
+def test_a_busy_api_server_is_asked_ever_more_seldom() -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        tries = 0
+
+        def busy(verb: str, what: Resource) -> KubeError | None:
+            nonlocal tries
+            tries += (verb, what) == ("patch", APPLICATIONS)
+            return Busy("429", 429) if (verb, what) == ("patch", APPLICATIONS) else None
+
+        async with running(p):
+            p.faults = [busy]
+            dies(p)
+            await p.clock.sleep(900)
+            assert 3 < tries < 40
+            p.faults = []
+            await p.clock.sleep(300)
+
+        assert where(p, "w-a") == ["secondary"]
+
+    play(script)
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved on"])
+def test_what_people_took_elsewhere_is_not_brought_home(how: str) -> None:
+    async def script(p: Play) -> None:
+        await begin(p, "w-a", "w-b")
+        await p.world.further_cluster("third")
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            if how == "deleted":
+                await p.world.cluster.delete(APPLICATIONS, ARGOCD, "w-a")
+            else:
+                await p.world.cluster.patch(APPLICATIONS, ARGOCD, "w-a", {"spec": {"destination": {"name": "third"}}})
+            returns(p)
+            await p.clock.sleep(60)
+            await go_home(p)
+            await p.clock.sleep(120)
+
+        assert newest(p).phase is RecoveryPhase.Resolved
+        assert {m.name: m.phase for m in newest(p).moves} == {"w-a": MovePhase.Stayed, "w-b": MovePhase.Home}
+        assert where(p, "w-b") == ["primary"]
+
+    play(script)
+
+
+def test_one_that_is_paused_keeps_nobody_busy() -> None:
+    """failback: auto is due and may not be done: it waits, and does not ask again and again."""
+
+    async def script(p: Play) -> None:
+        await begin(p, "w-a", text=connected("w", failover="failback: auto, failback_after: 1m"))
+        async with running(p) as app:
+            dies(p)
+            await p.clock.sleep(120)
+            await p.world.annotate("w-a", {"recovery.gitops.dev/paused": "true"})
+            returns(p)
+            await p.clock.sleep(300)
+            passes = app.metrics.passes.labels("done")._value.get()
+            await p.clock.sleep(600)
+
+            assert app.metrics.passes.labels("done")._value.get() - passes < 600
+        assert where(p, "w-a") == ["secondary"]
 
     play(script)
