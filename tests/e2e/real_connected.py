@@ -103,6 +103,11 @@ class RealConnectedStage(RealStage):
 
     # Clusters
 
+    def _workloads(self) -> list[str]:
+        words = ("-n", "shop", "get", "deployments,pods", "-o", "wide")
+        there = [f"{name}:\n{cluster.kubectl(*words, check=False)}" for name, cluster in self._clusters.items()]
+        return [*super()._workloads(), *there]
+
     async def clusters(self) -> None:
         self._clusters = await self._mine.enter_async_context(self.further.mine())
 

@@ -155,8 +155,23 @@ class RealStage:
         while not await holds():
             if loop.time() > until:
                 log = self._controller.process.tail(25) if self._controller else ""
-                raise AssertionError(f"{self.prefix}: {what}: not within {seconds * 3}s\n{self._lines}\n{log}")
+                raise AssertionError(f"{self.prefix}: {what}: not within {seconds * 3}s\n{self._lines}\n{await self._seen()}\n{log}")
             await asyncio.sleep(0.5)
+
+    async def _seen(self) -> str:
+        """What Argo CD and the kubelet made of this story's applications: whose fault is it that it goes on no further?"""
+        told = []
+        for item in wire.listed(await self._client.list(APPLICATIONS, "argocd")).items:
+            app = wire.application(item)
+            if app.name.startswith(f"{self.prefix}-"):
+                conditions = [f"{c.type}: {c.message}" for c in app.conditions]
+                told.append(
+                    f"{app.key}: {app.sync} {app.health} compared {app.reconciled_at} at {app.destination} {app.operation} {conditions}"
+                )
+        return "\n".join([*told, *await asyncio.to_thread(self._workloads)])
+
+    def _workloads(self) -> list[str]:
+        return [self._bed.kubectl("-n", "shop", "get", "deployments,pods", "-o", "wide", check=False)]
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

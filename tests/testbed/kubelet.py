@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,7 +14,7 @@ from recovery.act.workloads import RESTARTED_AT
 from recovery.clock import SystemClock
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import Resource
-from recovery.kube.errors import KubeError
+from recovery.kube.errors import Conflict, KubeError, NotFound
 from recovery.observe.reflector import Reflector
 from recovery.record.codec import stamp
 
@@ -43,11 +45,11 @@ class Kubelet:
         """A pod, new or changed."""
         meta, status = pod["metadata"], pod.get("status") or {}
         if meta.get("deletionTimestamp"):
-            self._spawn(self._delete(meta))
+            self._spawn(partial(self._delete, meta))
         elif not pod["spec"].get("nodeName"):
-            self._spawn(self._bind(meta))
+            self._spawn(partial(self._bind, meta))
         elif not status.get("containerStatuses"):
-            self._spawn(self._live(pod))
+            self._spawn(partial(self._live, pod))
 
     def drop(self, namespace: str, name: str) -> None:
         """Gone."""
@@ -55,14 +57,22 @@ class Kubelet:
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
         """Nothing is remembered."""
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.ensure_future(self._quietly(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _quietly(self, work: Any) -> None:
-        with contextlib.suppress(KubeError):
-            await work
+    async def _quietly(self, work: Callable[[], Awaitable[None]]) -> None:
+        # On a busy machine an answer may come late; nobody would ask again, and the pod would wait for ever.
+        for pause in (0.5, 2.0, 5.0, 0.0):
+            try:
+                await work()
+            except (NotFound, Conflict):
+                return
+            except KubeError:
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _delete(self, meta: dict[str, Any]) -> None:
         await self._client._request("DELETE", PODS.path(meta["namespace"], meta["name"]), "delete", {"gracePeriodSeconds": 0})
