@@ -23,12 +23,14 @@ from recovery.kube.errors import KubeError
 from recovery.kube.remote import Remotes as KubeRemotes
 from recovery.model.names import Key
 from recovery.model.policy import Policies
-from recovery.model.recovery import Note
+from recovery.model.recovery import Note, Recovery
+from recovery.model.selector import Selector
 from recovery.model.situation import Freshness
 from recovery.notify.channels import Channels
 from recovery.notify.outbox import Outbox, Send
-from recovery.observe import policy_source, probes, wire
+from recovery.observe import pauses, policy_source, probes, wire
 from recovery.observe.connections import Connections
+from recovery.observe.pauses import Pauses
 from recovery.observe.policy_source import ConfigMap, PolicySource
 from recovery.observe.poller import AskGit, AskWitness, Connect, Poller, Ways, Word
 from recovery.observe.reflector import Reflector
@@ -51,6 +53,7 @@ WORKERS = 8
 GRACE = 3.0
 """Seconds that a write in hand is given when we are told to stop."""
 TROUBLED = timedelta(minutes=1)
+PAUSES_EVERY = 5.0
 TARGETS_EVERY = 5.0
 """Seconds between two looks at where policies would move applications to."""
 
@@ -96,7 +99,8 @@ class App:
         self._busy = 0
         self.metrics = Metrics()
         self.events = Events(client, clock)
-        self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add)
+        destructive = frozenset(name for name, traits in TRAITS.items() if traits.destructive)
+        self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add, self._lost, destructive)
         globs = (settings.argocd_namespace, *settings.application_namespaces)
         self.store = Store(clock, self.queue.add, self.recoveries.follows, globs)
         self.projects, self.application_sets = Shelf(), Shelf()
@@ -117,11 +121,13 @@ class App:
             alive_here=lambda: self.freshness().fresh,
         )
         self.source = PolicySource(KINDS, Defaults(settings.attempts, settings.interval), self._use, self._policies_refused)
+        self.pauses = Pauses(self._paused)
         self.journal = Journal(self.metrics, self.events, settings.namespace, settings.enabled)
         self.checkpoint = Checkpoint(client, settings.namespace, clock)
         self.outbox = Outbox(
             send, Channels(client, settings.namespace, settings.channels, clock), clock, self._delivered, self._unheard, self._told
         )
+        self.outbox.silenced = self._silenced
         self._ours = (
             self._stream(
                 CONFIG_MAPS,
@@ -130,6 +136,7 @@ class App:
                 self.source,
                 fieldSelector=f"metadata.name={settings.policies}",
             ),
+            self._stream(CONFIG_MAPS, settings.namespace, policy_source.decode, self.pauses, fieldSelector=f"metadata.name={pauses.NAME}"),
             self._stream(RECOVERIES, settings.namespace, decode, self.recoveries),
         )
         self._theirs = (
@@ -145,6 +152,7 @@ class App:
             self.source,
             clock,
             self.freshness,
+            lambda: self.pauses.all,
             self.connections,
             self.poller,
             TRAITS,
@@ -230,6 +238,7 @@ class App:
             start(self._work())
         start(self._keep_checkpoint())
         start(self._housekeeping())
+        start(self._end_pauses())
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -340,9 +349,49 @@ class App:
         self.outbox.default_channels = policies.channels
         self.store.use(policies)
         self.connections.tick()
+        self._wake()
+
+    def _lost(self, gone: Recovery) -> None:
+        """An open recovery was deleted by hand: that was meant, and it is not opened again while the illness lasts."""
+        if not gone.owed:
+            self.store.dismiss(gone.subject.uid, gone.policy)
+
+    def _silenced(self, recovery: Recovery) -> bool:
+        about = self.store.applications.get((recovery.subject.namespace, recovery.subject.name)) or self.connections.get(
+            recovery.subject.key
+        )
+        now = self._clock.now()
+        return any(
+            p.silences and p.runs(now) and (p.selector == Selector() or (about and p.selector.selects(about))) for p in self.pauses.all
+        )
+
+    def _paused(self) -> None:
+        """People paused or resumed something: all that waits is looked at again."""
+        self._wake()
+        for recovery in self.recoveries.all():
+            self.outbox.tell(recovery)
+
+    def _wake(self) -> None:
         for recovery in self.recoveries.all():
             if not recovery.phase.over:
                 self.queue.add(recovery.subject.key)
+        for app, _ in list(self.store.pending()):
+            self.queue.add(app.key)
+        self.connections.tick()
+
+    async def _end_pauses(self) -> None:
+        """What was paused until now goes on, and people hear of it; the entry is taken away."""
+        while True:
+            await self._clock.sleep(PAUSES_EVERY)
+            for pause in self.pauses.expired(self._clock.now()):
+                what = "silence" if pause.silences else "pause"
+                body = f"{what} {pause.name} by {pause.by or 'somebody'} ({pause.reason or 'no reason given'}) is over: it is as before"
+                self.outbox.say(Note(f"pauses/{pause.name}/{pause.until}", f"{what} {pause.name} is over", body, "info"))
+                log.info("pause over", pause=pause.name, by=pause.by, reason=pause.reason)
+                try:
+                    await self._client.patch(CONFIG_MAPS, self.settings.namespace, pauses.NAME, {"data": {pause.name: None}})
+                except KubeError as error:
+                    log.warning("a pause that is over could not be taken away", pause=pause.name, why=str(error))
 
     def _policies_refused(self, item: ConfigMap, message: str) -> None:
         meta = item.metadata

@@ -14,6 +14,7 @@ from recovery.commands.demo import demo
 from recovery.commands.explain import explain
 from recovery.commands.failback import failback
 from recovery.commands.failing import USAGE, Refused
+from recovery.commands.pausing import pause, resume, silence
 from recovery.commands.plan import plan
 from recovery.commands.release import release
 from recovery.commands.run import run
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, check, schema, plan, status, explain, approve, failback, adopt, release):
+for command in (run, demo, check, schema, plan, status, explain, approve, pause, resume, silence, failback, adopt, release):
     app.command()(command)
 
 

@@ -9,13 +9,16 @@ from typing import Protocol
 import structlog
 
 from recovery.clock import Clock
+from recovery.decide import storms
 from recovery.decide.engine import bereft, decide
+from recovery.decide.storms import Weather
 from recovery.model.application import Application
 from recovery.model.connection import Evidence
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
 from recovery.model.recovery import Note, Recovery
 from recovery.model.situation import Situation
+from recovery.model.storm import STORM
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +38,12 @@ class Scene(Protocol):
 
     def gone(self, key: Key) -> bool:
         """Is it certain that it is not there any more?"""
+
+    def weather(self, key: Key) -> Weather | None:
+        """A storm by its key, now; None when nothing is in force."""
+
+    def members(self, key: Key) -> list[Key]:
+        """The ill of a storm's group."""
 
     def found(self, key: Key, evidence: Evidence) -> None:
         """An action saw something of its subject by the way."""
@@ -125,6 +134,9 @@ class Controller:
             await self._claims.strike(key.name, delivered)
             self._messages.forget(key.name, delivered)
             return
+        if key.kind == STORM:
+            await self._storm(key)
+            return
         situation = self._scene.situation(key)
         if situation is None and not self._scene.gone(key):
             return  # not known yet: nothing is said about it
@@ -132,6 +144,16 @@ class Controller:
         self._records.note(key, decisions)
         for decision in decisions:
             await self._carry(key, situation, decision)
+
+    async def _storm(self, key: Key) -> None:
+        weather = self._scene.weather(key)
+        decisions = storms.judge(weather) if weather else ()
+        self._records.note(key, decisions)
+        for decision in decisions:
+            await self._carry(key, None, decision)
+            if decision.kind is Kind.Resolve or decision.reason == storms.APPROVED:
+                for member in self._scene.members(key):
+                    self._again(member, None)
 
     def _bereft(self, key: Key) -> tuple[Decision, ...]:
         # What is away from home on its account has to be brought back, whatever became of the subject.
@@ -158,6 +180,8 @@ class Controller:
         app = situation.about if situation and isinstance(situation.about, Application) else None
         self._records.transition(app, before, after)
         self._messages.tell(after)
+        if situation is not None and situation.storm and decision.by == STORM:
+            self._again(situation.storm[0], None)  # somebody was held back: it is looked at as one incident
         if again is not None:
             # A decision that asks for a look in the past would never let anything else have its turn.
             acted = decision.kind is Kind.Remediate

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 
 from msgspec import structs
 
 from recovery.clock import Clock
 from recovery.decide.connections import connection, healthy, worst
+from recovery.decide.storms import APPROVED, SHOWN, Weather, common, over, words
+from recovery.decide.symptoms import in_force
 from recovery.model.action import Traits
 from recovery.model.application import Application, ApplicationSet
 from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict
 from recovery.model.move import Move, MovePhase
-from recovery.model.names import Key
+from recovery.model.names import SYNC_WAVE, Key
+from recovery.model.policy import Mode
 from recovery.model.recovery import Recovery, RecoveryPhase
-from recovery.model.situation import Dependent, Fleet, Freshness, Situation
+from recovery.model.situation import Dependent, Destroyed, Fleet, Freshness, Situation
+from recovery.model.storm import StormLimits, uid_of
+from recovery.model.window import Pause
 from recovery.observe.connections import Connections
+from recovery.observe.illness import groups_of
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.poller import Poller
 from recovery.observe.store import Shelf, Store
@@ -24,7 +31,9 @@ from recovery.policies import steps_from
 from recovery.record.recoveries import Recoveries
 
 AT_ONCE = timedelta(minutes=10)
-"""Clusters that fall ill within this time of each other are one incident."""
+"""Clusters, or repositories of one host, that fall ill within this time of each other are one incident."""
+FIRST_WITHIN = timedelta(minutes=5)
+"""What stands on an application that is due waits for its recovery to begin, and not for ever."""
 
 
 class Scene:
@@ -39,6 +48,7 @@ class Scene:
         source: PolicySource,
         clock: Clock,
         freshness: Callable[[], Freshness],
+        pauses: Callable[[], tuple[Pause, ...]],
         connections: Connections,
         poller: Poller,
         actions: Mapping[str, Traits],
@@ -56,6 +66,7 @@ class Scene:
         self._source = source
         self._clock = clock
         self._freshness = freshness
+        self._pauses = pauses
         self._connections = connections
         self._poller = poller
         self._actions = actions
@@ -105,6 +116,7 @@ class Scene:
             policies=policies,
             recovery=opened,
             past=past,
+            pauses=self._pauses(),
             pinned=steps_from(opened.actions, self._actions) if opened else None,
             freshness=self._freshness(),
             enabled=self._enabled,
@@ -115,8 +127,9 @@ class Scene:
     def _application(self, app: Application) -> Situation:
         base = self._base(app)
         name = base.recovery.name if base.recovery else ""
-        fleet = self._recoveries.fleet(app.destination.cluster, app.project, app.repositories, name)
+        fleet = self._recoveries.fleet(app.destination.cluster, app.project, app.repositories, name, app.uid)
         failed, cluster_failed = self._depends(app, base.now)
+        ill = bool(base.sight.clocks)
         return structs.replace(
             base,
             project=self._projects.project(self._home, app.project),
@@ -125,14 +138,111 @@ class Scene:
             fleet=structs.replace(fleet, inherited_unwell=self._inherited_unwell(base.adopted_at)),
             failed=failed,
             cluster_failed=cluster_failed,
+            storm=self._storm(app, base) if ill else None,
+            waits_for=self._waits_for(app, base.now) if ill else "",
+            destroyed=self._recoveries.destroyed(app.uid, app.project) if ill else Destroyed(),
         )
+
+    def _storm(self, app: Application, base: Situation) -> tuple[Key, str] | None:
+        """The storm that an ill application is a member of: one that is known, else what is seen of one."""
+        illness, onset, limits = self._store.illness, self._store.illness.onset(app), base.policies.storm
+        if onset is None:
+            return None
+        held = [p.condition.duration for p in base.policies.policies if p.condition.symptom in base.sight.clocks]
+        window = max(limits.window, *held) if held else limits.window
+        groups = groups_of(app)
+        known = {r.subject.name: r for r in self._recoveries.storms()}
+        for group in groups:
+            crowd = illness.crowd(group, onset - window, onset + window)
+            storm = known.get(crowd.key.name)
+            if storm is not None and (storm.ill_since or storm.opened_at) - window <= onset:
+                return None if storm.reason == APPROVED else (crowd.key, f"{storm.message} ({storm.name})")
+        crowd_in_common = common((illness.crowd(group, onset - window, onset + window) for group in groups), limits)
+        return (crowd_in_common.key, words(crowd_in_common, limits, window)) if crowd_in_common else None
+
+    def weather(self, key: Key) -> Weather | None:
+        """A storm by its key: what is judged of it, and who its members are."""
+        policies = self._source.policies
+        if policies is None:
+            return None
+        now, illness = self._clock.now(), self._store.illness
+        group, _, name = key.name.partition("/")
+        opened, past = self._recoveries.of(uid_of(key))
+        window = max([policies.storm.window, *(p.condition.duration for p in policies.policies if in_force(p))])
+        began = opened.ill_since if opened and opened.ill_since else self._began((group, name), now, window, policies.storm)
+        crowd = illness.crowd((group, name), began, now)
+        if opened:
+            crowd = structs.replace(crowd, since=began)
+        members = tuple(f"{ns}/{app}" for ns, app in islice(illness.members((group, name), began, now), SHOWN))
+        return Weather(now, crowd, members, policies.storm, policies.channels, opened, len(past), self._freshness())
+
+    def _began(self, group: tuple[str, str], now: datetime, window: timedelta, limits: StormLimits) -> datetime:
+        """Since when what is seen now is a storm: the window that holds most of those that fell ill."""
+        onsets = [onset for onset in self._store.illness.onsets(group) if onset <= now]
+        best = max(onsets, key=lambda at: self._store.illness.crowd(group, at, at + 2 * window).fallen, default=now)
+        return best if over(self._store.illness.crowd(group, best, best + 2 * window), limits) else now
+
+    def members(self, key: Key) -> list[Key]:
+        """The ill of a storm's group: looked at again when it is over."""
+        group, _, name = key.name.partition("/")
+        now = self._clock.now()
+        found = self._store.illness.members((group, name), now - timedelta(days=366), now)
+        return [Key("application", namespace, app) for namespace, app in found]
+
+    def _waits_for(self, app: Application, now: datetime) -> str:
+        """An application it stands on that is being cured: named by annotation, or of an earlier sync wave of its parent."""
+        for name, why in self._before(app):
+            other = self._store.applications.get(name)
+            if other is None or other.uid == app.uid or self._stands_on(other, app):
+                continue  # each waits for the other: then neither does
+            opened = self._recoveries.of(other.uid)[0]
+            working = (RecoveryPhase.Remediating, RecoveryPhase.Verifying, RecoveryPhase.BackingOff)
+            if opened is not None and opened.phase in working:
+                return f"{other.key} {why} and is being recovered first ({opened.name}: {opened.phase.value})"
+            due = self._due(other)
+            if opened is None and due is not None and now < due + FIRST_WITHIN:
+                return f"{other.key} {why}, is ill as well and comes first (due {due:%H:%M:%S} UTC)"
+        return ""
+
+    def _before(self, app: Application) -> list[tuple[tuple[str, str], str]]:
+        named = [n.strip() for n in app.mark("after").split(",") if n.strip()]
+        found = [
+            ((app.namespace, n) if "/" not in n else (n.partition("/")[0], n.partition("/")[2]), "is named by its annotation after")
+            for n in named
+        ]
+        mine = _wave(app)
+        for name in sorted(self._store.families.get(app.parent, ())) if app.parent else ():
+            other = self._store.applications[name]
+            if _wave(other) < mine and self._store.illness.onset(other) is not None:
+                found.append((name, f"is of sync wave {_wave(other)}, before {mine}"))
+        return found
+
+    def _stands_on(self, app: Application, on: Application, deep: int = 0) -> bool:
+        wanted = [name for name, _ in self._before(app)]
+        if (on.namespace, on.name) in wanted or deep > 20:
+            return True
+        others = [self._store.applications[name] for name in wanted if name in self._store.applications]
+        return any(self._stands_on(other, on, deep + 1) for other in others if other.uid != app.uid)
+
+    def _due(self, app: Application) -> datetime | None:
+        """When a policy would begin with it, if one acts on it at all."""
+        policies, sight = self._source.policies, self._store.sights.get(app.uid)
+        if policies is None or sight is None:
+            return None
+        dues = [
+            sight.clocks[p.condition.symptom] + p.condition.duration
+            for p in policies.policies
+            if in_force(p) and p.mode is Mode.act and p.condition.symptom in sight.clocks and p.selector.selects(app)
+        ]
+        return min(dues, default=None)
 
     def _connected(self, about: Repository | Cluster) -> Situation:
         base = self._base(about)
         base = structs.replace(base, fleet=Fleet(inherited_unwell=self._connections.inherited()))
         dependents = tuple(self._dependent(app) for app in self._applications(about, base.recovery))
         if isinstance(about, Repository):
-            return structs.replace(base, dependents=dependents)
+            return structs.replace(base, dependents=dependents, together=self._one_host(about, base))
+        base = structs.replace(base, destroyed=self._recoveries.destroyed(about.uid, ""))
         clusters = tuple(self._connections.clusters.values())
         return structs.replace(
             base,
@@ -154,6 +264,19 @@ class Scene:
             stuck = opened.phase is RecoveryPhase.Stalled and bool(opened.stalls) and base.now - opened.stalls[-1] > AT_ONCE
             if not stuck and abs((opened.ill_since or opened.opened_at) - mine) <= AT_ONCE:
                 return f"cluster {other.name} fell ill with it and is the incident for both: {opened.name}"
+        return ""
+
+    def _one_host(self, about: Repository, base: Situation) -> str:
+        """Another repository of the same host that failed within ten minutes of this one, and has a recovery."""
+        mine = min(base.sight.clocks.values(), default=base.now)
+        for other in self._connections.repositories.values():
+            if other.uid == about.uid or not about.host or other.host != about.host:
+                continue
+            opened = self._recoveries.of(other.uid)[0]
+            if opened is not None and not opened.phase.over and abs((opened.ill_since or opened.opened_at) - mine) <= AT_ONCE:
+                same = worst(other, base.now) is worst(about, base.now)
+                if same and connection(other, base.now)[0] is Connection.Failed:
+                    return f"repository {other.name} of {about.host} failed with it and is the incident for both: {opened.name}"
         return ""
 
     def _applications(self, about: Repository | Cluster, recovery: Recovery | None) -> list[Application]:
@@ -219,6 +342,11 @@ class Scene:
             return len(self._store.inherited)
         sights = (self._store.sights.get(uid) for uid in self._store.inherited)
         return sum(1 for sight in sights if sight is not None and sight.first_seen > adopted)
+
+
+def _wave(app: Application) -> int:
+    text = (app.marks or {}).get(SYNC_WAVE, "0").strip()
+    return int(text) if text.lstrip("-").isdecimal() else 0
 
 
 def _other(failed: Cluster, clusters: tuple[Cluster, ...], now: datetime) -> str:

@@ -36,8 +36,9 @@ from recovery.model.connection import Connection
 from recovery.model.decision import Outcome, Result
 from recovery.model.duration import Duration, default, spell
 from recovery.model.move import Move, MovePhase
-from recovery.model.policy import Selector, Step
+from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
+from recovery.model.selector import Selector
 from recovery.model.situation import Dependent, Situation
 
 LABEL, UNLABEL = "label", "unlabel"

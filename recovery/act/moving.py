@@ -203,6 +203,9 @@ async def _send_one(order: Order, doors: Doors, app: Application, move: Move, *,
     where, want = _place(fresh), move.origin if home else move.target
     if by_label and where != want:
         return True  # the ApplicationSet has not written it yet: asked again when it has
+    if not by_label and where == want:
+        # One patch writes destination and operation: it went out, and Argo CD's self-heal may have run after it since.
+        return True
     if not by_label and where not in (move.origin, move.target):
         return True  # somebody took it elsewhere: seen with the next look
     if fresh.get("operation") or (state.get("phase") and state["phase"] not in _OVER):

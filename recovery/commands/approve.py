@@ -13,7 +13,7 @@ from recovery.model.duration import spell
 from recovery.model.recovery import Recovery, RecoveryPhase
 
 Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="As `recovery status` names it.")]
-WAITING = ("Approval", "CutOff")
+WAITING = ("Approval", "CutOff", "Storm")
 
 
 def approve(recovery: Name) -> None:

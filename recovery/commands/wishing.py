@@ -31,7 +31,7 @@ def wish(name: str, ask: Ask) -> Recovery:
 
 
 async def _as_ourselves(client: AsyncioClient, namespace: str, name: str, ask: Ask) -> Recovery:
-    return await write(client, namespace, name, ask, await _whoami(client), SystemClock())
+    return await write(client, namespace, name, ask, await whoami(client), SystemClock())
 
 
 async def write(client: Client, namespace: str, name: str, ask: Ask, by: str, clock: Clock) -> Recovery:
@@ -53,7 +53,7 @@ async def write(client: Client, namespace: str, name: str, ask: Ask, by: str, cl
     raise Refused(f"recovery {name} changes all the time; try again", WRONG)
 
 
-async def _whoami(client: AsyncioClient) -> str:
+async def whoami(client: AsyncioClient) -> str:
     """Our name as the API server knows it; ``unknown`` where it does not say (before 1.28)."""
     try:
         raw = await client.create(REVIEWS, "", {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})

@@ -119,7 +119,8 @@ def watch(old: Sight | None, about: Repository | Cluster, policies: Policies, no
     clocks = {symptom: sight.clocks.get(symptom, now) for symptom in held}
     unwell = state is Connection.Failed
     inherited = (unwell and first_install) if not known else sight.inherited and state is not Connection.Successful
-    return structs.replace(sight, clocks=clocks, inherited=inherited)
+    dismissed = sight.dismissed if state is not Connection.Successful else ()
+    return structs.replace(sight, clocks=clocks, inherited=inherited, dismissed=dismissed)
 
 
 def said_by(app: Application, now: datetime) -> tuple[Evidence | None, Evidence | None]:

@@ -8,13 +8,18 @@ from datetime import timedelta
 from msgspec import Struct
 
 from recovery.decide.connections import DOWN, down
+from recovery.decide.storms import RESUMES
+from recovery.decide.windows import Closed, maintenance, sync_windows
 from recovery.model.application import Application, Phase, Sync, short
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
 from recovery.model.policy import Mode, Policy, Step
 from recovery.model.recovery import Recovery
+from recovery.model.selector import Selector
 from recovery.model.situation import Situation
 from recovery.model.stamps import aware
+from recovery.model.storm import STORM
+from recovery.model.window import Pause
 
 MANY_INHERITED = 5
 """More unwell subjects than this at a first install, and nothing is touched until a person says so."""
@@ -22,6 +27,7 @@ UNCOMPARED_WITHIN = timedelta(seconds=30)
 """An operation that has just ended shows in the sync status only after the next comparison, seconds later."""
 REFRESH_EVERY = timedelta(seconds=10)
 """One of our refreshes for each repository in this time."""
+HOUR = timedelta(hours=1)
 SKEW = timedelta(minutes=5)
 """By so much a person's clock may differ from ours."""
 APPROVED_FOR = timedelta(hours=1)
@@ -66,8 +72,8 @@ class Guard(Struct, frozen=True):
     """One reason not to act."""
 
     name: str
-    ask: Callable[[Asked], str]
-    """Why not, with the numbers; empty for no objection."""
+    ask: Callable[[Asked], str | Closed | None]
+    """Why not, with the numbers; empty for no objection. Closed says by itself when to ask again."""
     again: timedelta = timedelta(minutes=5)
     """Ask again after this time even if nothing is seen to change."""
     keeps: bool = True
@@ -92,8 +98,9 @@ def deleting(a: Asked) -> str:
     return "it is being deleted" if a.situation.subject.deleting else ""
 
 
-def paused(a: Asked) -> str:
-    """A person said: not now (annotation ``paused`` on the application or its project: true, or why, or until when)."""
+def paused(a: Asked) -> str | Closed:
+    """A person said: not now, by `recovery pause`, in the policy file, or by the annotation ``paused`` on the application or
+    its project (true, or why, or until when)."""
     about, project = a.situation.about, a.situation.project
     said = (
         [(f"{'application ' * isinstance(about, Application)}{about.key}", about.mark("paused"))]
@@ -108,8 +115,21 @@ def paused(a: Asked) -> str:
         until = aware(value)
         if until is not None and a.situation.now >= until:
             continue
+        if until is not None:
+            return Closed(f"{where} is annotated recovery.gitops.dev/paused: {value[:100]}", until)
         return f"{where} is annotated recovery.gitops.dev/paused: {value[:100]}"
+    for pause in (*a.situation.policies.pauses, *a.situation.pauses):
+        if not pause.silences and pause.runs(a.situation.now) and pause.selector.selects(about):
+            return _paused_by(pause, a)
     return ""
+
+
+def _paused_by(pause: Pause, a: Asked) -> str | Closed:
+    what = "everything" if pause.selector == Selector() else f"{a.situation.about.key}"
+    until = f", until {pause.until:%Y-%m-%d %H:%M} UTC" if pause.until else ""
+    words = f"{what} is paused by {pause.by or 'somebody'}: {pause.reason or 'no reason given'}{until}"
+    words += f"; `recovery resume {pause.name}` ends it" if pause.name else ""
+    return Closed(words, pause.until) if pause.until else words
 
 
 def never_ours(a: Asked) -> str:
@@ -175,6 +195,9 @@ def owner_busy(a: Asked) -> str:
         uncompared = app.reconciled_at is None or app.reconciled_at < operation.finished_at
         if uncompared and ago < UNCOMPARED_WITHIN:
             return f"an operation ended {spell(ago)} ago and Argo CD has not compared since"
+    parent = a.situation.parent
+    if parent is not None and parent.operating and a.step.traits.syncs:
+        return f"its parent application {parent.key} is being synced"
     rolling = a.situation.application_set
     if rolling and rolling.rolling and (a.step.traits.syncs or a.step.traits.destructive):
         return f"ApplicationSet {rolling.name} syncs its applications itself, step by step (RollingSync)"
@@ -188,8 +211,55 @@ def dependency(a: Asked) -> str:
     return a.situation.failed[0] if a.situation.failed and a.step.traits.fetches else ""
 
 
+def dismissed(a: Asked) -> str:
+    """A person deleted its recovery: that was meant. It stays so until the subject has once been well."""
+    held = a.situation.sight.dismissed
+    known = a.recovery is not None and bool(a.recovery.version)
+    if known or a.policy.name not in held:
+        return ""
+    return "its recovery was deleted by hand; nothing is done until it has been well, or `recovery reset` says so"
+
+
+def storm(a: Asked) -> str:
+    """Many fell ill with it: one incident, and not as many cures as members."""
+    return a.situation.storm[1] if a.situation.storm else ""
+
+
+def after(a: Asked) -> str:
+    """What it stands on is ill as well, and is cured first."""
+    return a.situation.waits_for
+
+
+def windows(a: Asked) -> Closed | None:
+    """The calendar: Argo CD's sync windows for all that syncs or changes what runs, and our own maintenance windows."""
+    situation, traits = a.situation, a.step.traits
+    if traits.speaks or _begun(a):
+        return None
+    about, closed = situation.about, None
+    if isinstance(about, Application) and situation.project and (traits.syncs or traits.destructive):
+        closed = sync_windows(about, situation.project.windows, situation.now)
+    return closed or maintenance(about, traits.name, situation.policies.windows, situation.now)
+
+
+def per_hour(a: Asked) -> str | Closed:
+    """Not too much is changed within an hour."""
+    if not a.step.traits.destructive or _begun(a):
+        return ""
+    done, limits = a.situation.destroyed, a.situation.policies.budget.destructive_per_hour
+    counts = (
+        (" in all", done.fleet, limits.fleet),
+        (f" in project {done.name}", done.project, limits.project),
+        (" of this one", done.subject, limits.application),
+    )
+    for where, times, limit in counts:
+        if len(times) >= limit:
+            words = f"{len(times)} restarts, rollbacks and failovers{where} within the hour, and {limit} may be"
+            return Closed(words, times[len(times) - limit] + HOUR) if limit and times else words
+    return ""
+
+
 def together(a: Asked) -> str:
-    """Several clusters fell ill at once: that is one incident, and not as many calls as clusters."""
+    """Several clusters, or repositories of one host, fell ill at once: that is one incident, and not as many calls as there are."""
     return a.situation.together if a.recovery is None or not a.recovery.version else ""
 
 
@@ -259,8 +329,13 @@ def pace(a: Asked) -> str:
 def budget(a: Asked) -> str:
     """Not too many at once."""
     fleet, limits, app = a.situation.fleet, a.situation.policies.budget, a.situation.subject
+    if fleet.calm_since is not None and (step := int((a.situation.now - fleet.calm_since) / RESUMES)) < limits.in_flight - 1:
+        at_work = f"{fleet.in_flight} recoveries are at work, and {1 + step} may be"
+        if fleet.in_flight >= 1 + step:
+            return f"{at_work}: the storm was over {spell(a.situation.now - fleet.calm_since)} ago, and one more may be each minute"
     counts = (
         ("", fleet.in_flight, limits.in_flight),
+        (f" in this shard of {fleet.shards}", fleet.in_flight_shard, max(1, limits.in_flight // fleet.shards)),
         (f" on cluster {app.destination.cluster}", fleet.in_flight_cluster, limits.per_cluster),
         (f" in project {app.project}", fleet.in_flight_project, limits.per_project),
     )
@@ -278,25 +353,32 @@ def disabled(a: Asked) -> str:
 
 
 _SOON = timedelta(seconds=15)
+_LEAST = timedelta(seconds=1)
 _CONNECTED = frozenset({"application", "repository", "cluster"})
 _CLUSTER = frozenset({"cluster"})
+_TOGETHER = frozenset({"cluster", "repository"})
 
 GUARDS = (
     Guard("stale", stale, again=timedelta(seconds=5), keeps=False, subject=True, about=_CONNECTED),
     Guard("deleting", deleting, keeps=False, tells=False, subject=True),
     Guard("paused", paused, subject=True, about=_CONNECTED),
     Guard("never ours", never_ours, keeps=False, tells=False, subject=True),
+    Guard("dismissed", dismissed, keeps=False, tells=False, subject=True, about=_CONNECTED),
     Guard("adoption", adoption, keeps=False, tells=False, subject=True, about=_CONNECTED),
     Guard("hold", hold),
     Guard("owner intent", owner_intent),
     Guard("dependency", dependency, again=_SOON, tells=False),
+    Guard("after", after, again=_SOON, tells=False),
+    Guard(STORM, storm, again=timedelta(minutes=1), keeps=False, tells=False, subject=True),
     Guard("owner busy", owner_busy, again=timedelta(seconds=30)),
-    Guard("together", together, again=_SOON, keeps=False, tells=False, subject=True, about=_CLUSTER),
+    Guard("together", together, again=_SOON, keeps=False, tells=False, subject=True, about=_TOGETHER),
+    Guard("windows", windows, about=_CONNECTED),
     Guard("corroboration", corroboration, again=timedelta(seconds=5), tells=False, about=_CLUSTER),
     Guard("cut off", cut_off, again=_SOON, tells_after=timedelta(), about=_CLUSTER),
     Guard("approval", approval, tells_after=timedelta(), about=_CONNECTED),
     Guard("pace", pace, again=REFRESH_EVERY, keeps=False),
     Guard("budget", budget, again=_SOON),
+    Guard("per hour", per_hour, again=timedelta(minutes=1), about=_CONNECTED),
     Guard("disabled", disabled, tells=False, about=_CONNECTED),
 )
 
@@ -315,8 +397,10 @@ def barred(asked: Asked) -> Refusal | None:
 def _first(asked: Asked, binds: Callable[[Guard], bool]) -> Refusal | None:
     kind = asked.situation.about.key.kind
     for guard in GUARDS:
-        if kind in guard.about and binds(guard) and (message := guard.ask(asked)):
-            return Refusal(guard.name, message, guard.again, guard.keeps, guard.tells, guard.tells_after)
+        if kind not in guard.about or not binds(guard) or not (no := guard.ask(asked)):
+            continue
+        message, again = (no.message, max(no.until - asked.situation.now, _LEAST)) if isinstance(no, Closed) else (no, guard.again)
+        return Refusal(guard.name, message, again, guard.keeps, guard.tells, guard.tells_after)
     return None
 
 

@@ -10,7 +10,7 @@ from recovery.decide.again import AFTER, again_at
 from recovery.decide.connections import healthy
 from recovery.decide.landing import STATEFUL, barred, cluster_of
 from recovery.model.action import Judgement, Progress
-from recovery.model.application import Application, Health, Phase, Sync
+from recovery.model.application import Application, Health, Operation, Phase, Sync
 from recovery.model.duration import spell
 from recovery.model.move import Move, MovePhase
 from recovery.model.recovery import Recovery, StepRecord
@@ -71,7 +71,7 @@ def _progressed(move: Move, app: Application | None, token: str, record: StepRec
             move, phase=MovePhase.Failed, reason=f"its destination is {app.destination.cluster}, not {where}: {why}", since=now
         )
     operation = app.operation
-    mine = operation is not None and operation.recovery == token
+    mine = operation is not None and (operation.recovery == token or _later(operation, began))
     if operation and mine and operation.phase in (Phase.Failed, Phase.Error):
         detail = "; ".join(operation.failures) or operation.message
         return structs.replace(move, phase=MovePhase.Failed, reason=f"its sync there {operation.phase.value}: {detail[:300]}", since=now)
@@ -86,6 +86,11 @@ def _progressed(move: Move, app: Application | None, token: str, record: StepRec
             move, phase=MovePhase.Failed, reason=f"not Healthy at {where} within {spell(WITHIN)}: it is {how}", since=now
         )
     return move
+
+
+def _later(operation: Operation, began: datetime) -> bool:
+    """Argo CD's own sync after ours: seconds after a move its self-heal may run once more, and shows in ours' place."""
+    return operation.automated and operation.started_at is not None and operation.started_at >= began.replace(microsecond=0)
 
 
 def _asked(app: Application, token: str) -> bool:

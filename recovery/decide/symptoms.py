@@ -31,6 +31,24 @@ def holds(condition: Condition, app: Application) -> bool:
     return bool(condition.status or condition.health)
 
 
+def onset(app: Application, sight: Sight, policies: Policies) -> datetime | None:
+    """When it fell ill last, by a condition that some policy would act on; None for well.
+
+    Drift of an application whose owner syncs by hand is a release that waits, and no illness.
+    """
+    if sight.inherited:
+        return None  # it did not fall ill with the others: nobody knows since when it was
+    found = [
+        sight.clocks[policy.condition.symptom]
+        for policy in policies.policies
+        if policy.condition.symptom in sight.clocks
+        and in_force(policy)
+        and (app.auto_sync or not policy.condition.status)
+        and policy.selector.selects(app)
+    ]
+    return max(found, default=None)
+
+
 def began(condition: Condition, app: Application, now: datetime) -> datetime:
     """Argo CD's own word on when this began; now where it keeps none (sync status has no timestamp)."""
     stamps = [now] if condition.status else []
@@ -65,6 +83,8 @@ def track(old: Sight | None, app: Application, policies: Policies, now: datetime
             since = max(since, min(now, began(policy.condition, app, since)))
         clocks[symptom] = since
     inherited = (unwell and first_install) if not known else sight.inherited and not (app.health is Health.Healthy and not unwell)
+    if sight.dismissed and not unwell and app.health is not Health.Unknown and app.sync is not Sync.Unknown:
+        sight = structs.replace(sight, dismissed=())
     soaking, ledger = _ledger(sight, app, policies, now)
     sight = structs.replace(sight, moved=_moved(sight, app, now))
     # As soon as its cluster cannot be read Argo CD shows no resources at all: what they were must not be forgotten.

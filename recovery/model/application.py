@@ -243,6 +243,20 @@ class Application(Struct, frozen=True, gc=False):
         return (self.marks or {}).get(f"recovery.gitops.dev/{name}", "")
 
 
+class SyncWindow(Struct, frozen=True, gc=False):
+    """One of an AppProject's sync windows, as written (argo-cd pkg/apis/application/v1alpha1/types.go:SyncWindow)."""
+
+    kind: str = ""
+    schedule: str = ""
+    duration: str = ""
+    applications: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    timezone: str = ""
+    all_of: bool = False
+    """``andOperator``: each list that is given has to match, not any of them."""
+
+
 class Project(Struct, frozen=True):
     """An AppProject, as far as it narrows what we may do."""
 
@@ -250,6 +264,7 @@ class Project(Struct, frozen=True):
     marks: dict[str, str] | None = None
     namespace: str = ""
     destinations: tuple[Permitted, ...] = ()
+    windows: tuple[SyncWindow, ...] = ()
 
     def mark(self, name: str) -> str:
         """The annotation ``recovery.gitops.dev/<name>``, or empty."""

@@ -98,6 +98,12 @@ class Repository(Struct, frozen=True, kw_only=True):
         return Key("repository", "", self.name)
 
     @property
+    def host(self) -> str:
+        """The server it is on; empty for what is no URL."""
+        rest = self.url.partition("://")[2] or self.url.partition(":")[0]
+        return rest.partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
+
+    @property
     def ident(self) -> str:
         """What is the same repository for Argo CD has the same: ``.git`` and capitals make no difference."""
         return ident(self.url, self.project)

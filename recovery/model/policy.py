@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from enum import Enum
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from recovery.model.action import Traits
-from recovery.model.application import Application, Health, Phase, Sync
-from recovery.model.connection import Cluster, Connection, Repository
+from recovery.model.application import Health, Phase, Sync
+from recovery.model.connection import Connection
 from recovery.model.duration import Duration, default, spell
+from recovery.model.selector import Selector
+from recovery.model.storm import StormLimits
+from recovery.model.window import Pause, Window
 
 
 class SubjectType(Enum):
@@ -72,88 +74,6 @@ class Condition(Struct, frozen=True):
         words += ["cause " + " or ".join(self.cause)] if self.cause else []
         words += [f"{self.type.value} " + " or ".join(v.value for v in self.connection_state)] if self.connection_state else []
         return " and ".join(words)
-
-
-class LabelRequirement(Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of ``matchExpressions``, as Kubernetes writes it."""
-
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
-
-    def holds(self, labels: dict[str, str]) -> bool:
-        """As metav1.LabelSelectorRequirement: NotIn also holds where the label is absent."""
-        value = labels.get(self.key)
-        match self.operator:
-            case "In":
-                return value in self.values
-            case "NotIn":
-                return value not in self.values
-            case "Exists":
-                return value is not None
-            case _:
-                return value is None
-
-
-class Labels(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    rename={"match_labels": "matchLabels", "match_expressions": "matchExpressions"},
-):
-    """A label selector."""
-
-    match_labels: dict[str, str] = {}
-    match_expressions: tuple[LabelRequirement, ...] = ()
-
-    def select(self, labels: dict[str, str]) -> bool:
-        """Does an object with these labels match?"""
-        if any(labels.get(key) != value for key, value in self.match_labels.items()):
-            return False
-        return all(requirement.holds(labels) for requirement in self.match_expressions)
-
-
-class Selector(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which subjects a policy is for: all that is given must match; globs, any of a list."""
-
-    projects: tuple[str, ...] = ()
-    namespaces: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    repositories: tuple[str, ...] = ()
-    clusters: tuple[str, ...] = ()
-    labels: Labels = Labels()
-
-    def selects(self, about: Application | Repository | Cluster) -> bool:
-        """Is this subject meant?"""
-        match about:
-            case Repository():
-                given: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-                    (self.repositories, (about.url, about.name)),
-                    (self.projects, (about.project,)),
-                    (self.names, (about.name,)),
-                )
-                return _matched(given) and not self.clusters and not self.namespaces
-            case Cluster():
-                given = ((self.clusters, (about.name, about.server)), (self.names, (about.name,)))
-                return _matched(given) and not self.repositories and self.labels.select(about.labels or {})
-            case _:
-                return self._selects(about)
-
-    def _selects(self, app: Application) -> bool:
-        where = app.destination
-        asked = (
-            (self.projects, (app.project,)),
-            (self.namespaces, (app.namespace,)),
-            (self.names, (app.name,)),
-            (self.repositories, app.repositories),
-            (self.clusters, tuple(filter(None, (where.name, where.server)))),
-        )
-        return _matched(asked) and self.labels.select(app.labels or {})
-
-
-def _matched(asked: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]) -> bool:
-    """Each list of globs that was given matches one of its values."""
-    return all(not globs or any(fnmatchcase(v, glob) for v in values for glob in globs) for globs, values in asked)
 
 
 class Backoff(Struct, frozen=True):
@@ -236,14 +156,21 @@ class Policy(Struct, frozen=True):
         return f"{self.condition} for {spell(self.condition.duration)}"
 
 
+class PerHour(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many restarts, rollbacks and failovers may be begun within an hour."""
+
+    fleet: int = 20
+    project: int = 10
+    application: int = 6
+
+
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     """How many recoveries may be at work at one moment."""
 
     in_flight: int = 10
     per_cluster: int = 3
     per_project: int = 3
-    destructive_per_hour: dict[str, int] = {}
-    """Read and checked, not judged yet; `recovery check` says so."""
+    destructive_per_hour: PerHour = PerHour()
 
 
 class Ledger(Struct, frozen=True):
@@ -260,6 +187,9 @@ class Policies(Struct, frozen=True):
     ledger: Ledger = Ledger()
     channels: tuple[str, ...] = ()
     """defaults.channels: where what nobody routed goes."""
+    storm: StormLimits = StormLimits()
+    windows: tuple[Window, ...] = ()
+    pauses: tuple[Pause, ...] = ()
     warnings: tuple[str, ...] = ()
     hash: str = ""
     """Of the text."""

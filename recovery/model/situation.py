@@ -9,8 +9,10 @@ from msgspec import Struct
 from recovery.model.application import Application, ApplicationSet, Project
 from recovery.model.connection import Cluster, Repository
 from recovery.model.move import Move
+from recovery.model.names import Key
 from recovery.model.policy import Policies, Step
 from recovery.model.recovery import Recovery
+from recovery.model.window import Pause
 
 
 class Good(Struct, frozen=True, gc=False):
@@ -40,6 +42,8 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     """Kinds of its resources when they were last to be seen."""
     reached: bool = False
     """Of a cluster: we have once connected to it ourselves."""
+    dismissed: tuple[str, ...] = ()
+    """Policies whose open recovery was deleted by hand; forgotten when the subject has been well."""
 
 
 class Freshness(Struct, frozen=True):
@@ -58,6 +62,21 @@ class Fleet(Struct, frozen=True):
     in_flight_project: int = 0
     refreshed_at: datetime | None = None
     """When one of our refreshes last went to this subject's repository."""
+    calm_since: datetime | None = None
+    """When the last storm was over."""
+    shards: int = 1
+    """Among how many the subjects are divided."""
+    in_flight_shard: int = 0
+
+
+class Destroyed(Struct, frozen=True):
+    """When restarts, rollbacks and failovers were begun within the last hour, oldest first."""
+
+    fleet: tuple[datetime, ...] = ()
+    project: tuple[datetime, ...] = ()
+    subject: tuple[datetime, ...] = ()
+    name: str = ""
+    """The project's."""
 
 
 class Dependent(Struct, frozen=True):
@@ -92,6 +111,13 @@ class Situation(Struct, frozen=True):
     freshness: Freshness = Freshness(fresh=True)
     enabled: bool = True
     """RECOVERY_ENABLED."""
+    pauses: tuple[Pause, ...] = ()
+    """What people have paused or silenced by command."""
+    storm: tuple[Key, str] | None = None
+    """About an application: the storm that it is a member of, and why, in words."""
+    waits_for: str = ""
+    """About an application: which other one is cured first, in words."""
+    destroyed: Destroyed = Destroyed()
     adopted_at: datetime | None = None
     """`recovery adopt`: what was first seen before this is no longer inherited."""
     has_token: bool = False

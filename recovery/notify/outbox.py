@@ -58,10 +58,16 @@ class Outbox:
         """Incidents that were resolved, and when in the order of things: a trigger of before would open them again."""
         self.default_channels: tuple[str, ...] = ()
         self._places = asyncio.Semaphore(AT_ONCE)
+        self.silenced: Callable[[Recovery], bool] = lambda _: False
+        """Has a person silenced its subject?"""
 
     def tell(self, recovery: Recovery | None) -> None:
-        """Take on what this recovery has to say and has not said yet."""
+        """Take on what this recovery has to say and has not said yet. While it is silenced that waits; over by then, it is dropped."""
         for note in recovery.notes if recovery else ():
+            if recovery and self.silenced(recovery):
+                if recovery.phase.over and note.key not in self._known:
+                    self._struck(note, recovery.name)
+                continue
             self.say(note, recovery.name if recovery else "")
 
     def say(self, note: Note, recovery: str = "") -> None:

@@ -137,8 +137,20 @@ class Application(Struct):
     operation: Operation | None = None
 
 
-class ProjectSpec(Struct):
+class Window(Struct, rename="camel"):
+    kind: str = ""
+    schedule: str = ""
+    duration: str = ""
+    applications: list[str] | None = None
+    namespaces: list[str] | None = None
+    clusters: list[str] | None = None
+    time_zone: str = ""
+    and_operator: bool | None = None
+
+
+class ProjectSpec(Struct, rename="camel"):
     destinations: list[Destination] | None = None
+    sync_windows: list[Window] | None = None
 
 
 class Project(Struct):

@@ -10,12 +10,13 @@ from fnmatch import fnmatchcase
 from msgspec import structs
 
 from recovery.clock import Clock
-from recovery.decide.symptoms import track
+from recovery.decide.symptoms import onset, track
 from recovery.model.application import Application, ApplicationSet, Project
 from recovery.model.connection import ident
 from recovery.model.names import Key
 from recovery.model.policy import Policies
 from recovery.model.situation import Sight
+from recovery.observe.illness import Illness
 
 Name = tuple[str, str]
 _NONE: dict[str, datetime] = {}
@@ -56,6 +57,9 @@ class Store:
         """Applications with a ComparisonError."""
         self.moved: defaultdict[str, set[Name]] = defaultdict(set)
         """Applications that were moved to another cluster, by the recovery that did it."""
+        self.illness = Illness()
+        self.families: defaultdict[str, set[Name]] = defaultdict(set)
+        """Children of an app-of-apps, by their parent's ``namespace/name``."""
         self.policies: Policies | None = None
         self.fresh_from = clock.now()
         self.inheriting = False
@@ -91,6 +95,9 @@ class Store:
             self._changed(gone.key)
 
     def _file(self, name: Name, app: Application) -> None:
+        self.illness.joined(app)
+        if app.parent:
+            self.families[app.parent].add(name)
         for url in app.repositories:
             self.by_repository[ident(url)].add(name)
         for word in filter(None, (app.destination.name, app.destination.server)):
@@ -101,6 +108,9 @@ class Store:
             self.moved[app.hold.recovery].add(name)
 
     def _unfile(self, name: Name, app: Application) -> None:
+        self.illness.left(app)
+        if app.parent:
+            _discard(self.families, app.parent, name)
         for url in app.repositories:
             _discard(self.by_repository, ident(url), name)
         for word in filter(None, (app.destination.name, app.destination.server)):
@@ -125,6 +135,13 @@ class Store:
         """What we remember of it, up to now."""
         self._track(app)
         return self.sights.get(app.uid) or Sight(app.uid, self._clock.now())
+
+    def dismiss(self, uid: str, policy: str) -> None:
+        """A person deleted the open recovery of a subject: it is not opened again while the illness lasts."""
+        sight = self.sights.get(uid)
+        if sight is not None and policy not in sight.dismissed:
+            self.sights[uid] = structs.replace(sight, dismissed=(*sight.dismissed, policy))
+            self.dirty.add(uid)
 
     def pending(self) -> Iterable[tuple[Application, Sight]]:
         """Subjects on which a clock runs."""
@@ -158,6 +175,7 @@ class Store:
                 new = structs.replace(new, clocks=_NONE)
             self.sights[app.uid] = new
             self.dirty.add(app.uid)
+        self.illness.found(app, onset(app, new, self.policies) if new.clocks else None)
         (self.inherited.add if new.inherited else self.inherited.discard)(app.uid)
         if new.soaking is None:
             self.soaking.pop(app.uid, None)

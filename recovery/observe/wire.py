@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from recovery.model import application as model
-from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, TRACKING
+from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, SYNC_WAVE, TRACKING
 from recovery.model.redact import redact
 from recovery.model.stamps import utc
 from recovery.observe import shapes
@@ -26,7 +26,7 @@ _hold = msgspec.json.Decoder(model.Hold)
 
 _ARGOCD = ("argocd-application-controller", "argocd-server", "argocd-repo-server", "gitops-recovery-controller")
 _CRDS = ("applications.argoproj.io", "recoveries.recovery.gitops.dev")
-_KEPT_ANNOTATIONS = (REFRESH, SKIP_RECONCILE)
+_KEPT_ANNOTATIONS = (REFRESH, SKIP_RECONCILE, SYNC_WAVE)
 
 
 def application(raw: bytes | msgspec.Raw) -> model.Application:
@@ -100,7 +100,20 @@ def project(raw: bytes | msgspec.Raw) -> model.Project:
     meta = wire.metadata
     marks = {k: v for k, v in (meta.annotations or {}).items() if k.startswith(PREFIX)} or None
     places = tuple(model.Permitted(d.server or "", d.name or "", d.namespace or "") for d in wire.spec.destinations or ())
-    return model.Project(meta.name, marks, meta.namespace, places)
+    windows = tuple(
+        model.SyncWindow(
+            w.kind,
+            w.schedule,
+            w.duration,
+            tuple(w.applications or ()),
+            tuple(w.namespaces or ()),
+            tuple(w.clusters or ()),
+            w.time_zone,
+            bool(w.and_operator),
+        )
+        for w in wire.spec.sync_windows or ()
+    )
+    return model.Project(meta.name, marks, meta.namespace, places, windows)
 
 
 def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:

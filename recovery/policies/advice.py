@@ -10,13 +10,17 @@ from recovery.policies.grammar import Document
 
 _ALL = "a log line and an Event are all"
 _SHORT = timedelta(seconds=30)
+_NEVER = 500
 
 
 def advice(document: Document, policies: list[Policy]) -> tuple[str, ...]:
     """One sentence a thing, the policies' in the file's order."""
     told = [f"policy {policy.name}: {words}" for policy in policies for words in _on(policy)]
-    if document.guards.storm or document.guards.windows or document.guards.budget.destructive_per_hour:
-        told.append("guards: storm, windows and destructive_per_hour are read and not judged yet")
+    storm = document.guards.storm
+    if storm.minimum >= _NEVER or (storm.fleet == storm.group == "100%" and storm.count >= _NEVER):
+        told.append("guards.storm: hardly anything is a storm any more; each of a hundred applications would be recovered by itself")
+    if storm.group == "0%" or storm.fleet == "0%":
+        told.append(f"guards.storm: with 0% any {storm.minimum} that fall ill together are a storm")
     if not policies:
         told.append("there are no policies: nothing will ever be done")
     return tuple(told)

@@ -9,7 +9,8 @@ from msgspec import Meta, Struct, field
 from recovery.model.application import Health, Phase, Sync
 from recovery.model.connection import Connection
 from recovery.model.duration import Duration, default
-from recovery.model.policy import Budget, Ledger, Mode, Selector, Severity, SubjectType
+from recovery.model.policy import Budget, Ledger, Mode, Severity, SubjectType
+from recovery.model.selector import Selector
 
 Count = Annotated[int, Meta(ge=1, le=1000)]
 Share = Annotated[str, Meta(pattern=r"^(100|\d?\d)%$")]
@@ -86,12 +87,21 @@ class WindowText(Struct, frozen=True, forbid_unknown_fields=True):
     actions: tuple[str, ...] = ()
 
 
+class PauseText(Struct, frozen=True, forbid_unknown_fields=True):
+    """A pause that Git knows of; without a selector it is for everything."""
+
+    reason: Annotated[str, Meta(pattern=r"\S")]
+    until: str = ""
+    selector: Selector = Selector()
+
+
 class GuardsText(Struct, frozen=True, forbid_unknown_fields=True):
     """Limits on all policies together."""
 
-    storm: StormText | None = None
+    storm: StormText = field(default_factory=StormText)
     budget: Budget = Budget()
     windows: tuple[WindowText, ...] = ()
+    pauses: tuple[PauseText, ...] = ()
 
 
 class ChannelText(Struct, frozen=True, forbid_unknown_fields=True):

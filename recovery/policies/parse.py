@@ -11,11 +11,25 @@ import msgspec
 import yaml
 from msgspec import Struct, inspect
 
+from recovery.decide.windows import wrong_with
 from recovery.model.action import Traits
 from recovery.model.duration import Duration
 from recovery.model.policy import Backoff, Condition, Mode, Policies, Policy, Severity, Step, SubjectType, Written
+from recovery.model.stamps import aware
+from recovery.model.storm import StormLimits
+from recovery.model.window import Pause, Window
 from recovery.policies.advice import advice
-from recovery.policies.grammar import ActionText, BackoffText, ConditionText, DefaultsText, Document, PolicyText
+from recovery.policies.grammar import (
+    ActionText,
+    BackoffText,
+    ConditionText,
+    DefaultsText,
+    Document,
+    PauseText,
+    PolicyText,
+    StormText,
+    WindowText,
+)
 from recovery.policies.nodes import compose
 from recovery.policies.reading import MISSING, Problem, Reader, did_you_mean
 
@@ -140,13 +154,33 @@ class _Resolver:
                 self._reader.wrong(None, f"{path}.name", f"{text.name!r} is the name of recovery_policies[{names[text.name]}] already")
             names.setdefault(text.name, index)
             policies.append(self._policy(text, path, document.defaults))
+        guards = document.guards
         return Policies(
             tuple(policies),
-            document.guards.budget,
+            guards.budget,
             document.ledger,
             document.defaults.channels or (),
-            advice(document, policies),
+            storm=_storm(guards.storm),
+            windows=tuple(self._window(w, f"guards.windows[{i}]") for i, w in enumerate(guards.windows)),
+            pauses=tuple(self._pause(p, f"guards.pauses[{i}]") for i, p in enumerate(guards.pauses)),
+            warnings=advice(document, policies),
         )
+
+    def _window(self, text: WindowText, path: str) -> Window:
+        if why := wrong_with(text.schedule, text.timezone):
+            self._reader.wrong(None, path, why)
+        if not text.duration:
+            self._reader.wrong(None, f"{path}.duration", "a window that is never open; write how long it lasts, such as 8h")
+        for action in text.actions:
+            if action not in self._actions:
+                self._reader.wrong(None, f"{path}.actions", f"unknown action {action!r}{did_you_mean(action, self._actions)}")
+        return Window(text.schedule, text.duration, text.timezone, text.selector, text.actions)
+
+    def _pause(self, text: PauseText, path: str) -> Pause:
+        until = aware(text.until) if text.until else None
+        if text.until and until is None:
+            self._reader.wrong(None, f"{path}.until", f"{text.until!r} is no time; write one such as 2026-12-24T18:00:00Z")
+        return Pause(text.selector, text.reason, "the policy file", until)
 
     def look_anyway(self, root: yaml.Node) -> None:
         """When the file cannot be read as a whole, still report what is wrong with the actions in it."""
@@ -225,6 +259,11 @@ class _Resolver:
 
     def _backoff(self, text: BackoffText) -> Backoff:
         return Backoff(_first(text.duration, None, self._environment.backoff), text.factor, text.max_duration)
+
+
+def _storm(text: StormText) -> StormLimits:
+    fleet, group = int(text.fleet.rstrip("%")), int(text.group.rstrip("%"))
+    return StormLimits(text.window, text.minimum, fleet, group, text.count, text.cooldown)
 
 
 def _not_evaluated(condition: Condition) -> str:

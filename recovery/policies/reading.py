@@ -187,7 +187,7 @@ class Reader:
                 return self._bounded(node, kind, path, self._construct(node, path))
             case inspect.FloatType() if found in ("int", "float"):
                 return self._bounded(node, kind, path, self._construct(node, path))
-            case inspect.StrType() if found == "str":
+            case inspect.StrType() if found in ("str", "timestamp"):
                 if kind.pattern and not re.search(kind.pattern, text):
                     return self.wrong(node, path, f"{text[:80]!r} does not have the form {kind.pattern}")
                 return text

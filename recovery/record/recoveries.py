@@ -15,12 +15,14 @@ from recovery.kube.client import RECOVERIES, Client
 from recovery.kube.errors import Conflict, KubeError, NotFound
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
-from recovery.model.recovery import Recovery, RecoveryPhase
-from recovery.model.situation import Fleet
+from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
+from recovery.model.situation import Destroyed, Fleet
+from recovery.model.storm import STORM
 from recovery.record.codec import decode, encode, listed
 
 log = structlog.get_logger(__name__)
 
+HOUR = timedelta(hours=1)
 KEPT_FOR = timedelta(days=7)
 KEPT_AT_MOST = 1000
 
@@ -32,7 +34,16 @@ class ClaimLost(Exception):
 class Recoveries:
     """All Recovery objects of our namespace. Filled by a reflector; written with resourceVersion only."""
 
-    def __init__(self, client: Client, namespace: str, clock: Clock, changed: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        clock: Clock,
+        changed: Callable[[Key], None],
+        lost: Callable[[Recovery], None] = lambda _: None,
+        destructive: frozenset[str] = frozenset(),
+    ) -> None:
+        """``lost`` hears of an open one that somebody deleted; ``destructive`` are the actions that change what runs."""
         self._client = client
         self._namespace = namespace
         self._clock = clock
@@ -42,6 +53,14 @@ class Recoveries:
         self._in_flight: set[str] = set()
         self._open: defaultdict[Key, set[str]] = defaultdict(set)
         self._refreshed: dict[str, datetime] = {}
+        self._lost = lost
+        self._destructive = destructive
+        self._destroyed: dict[str, tuple[datetime, ...]] = {}
+        self._storms: set[str] = set()
+        self._calm_since: datetime | None = None
+        self.shards: Callable[[str], int] = lambda _: 0
+        """In which shard a subject is, by UID."""
+        self.shard_count = 1
 
     # Filled by a reflector
 
@@ -57,6 +76,9 @@ class Recoveries:
         """Deleted by hand, or by our own retention."""
         gone = self._forget(name)
         if gone is not None:
+            if not gone.phase.over:
+                log.warning("an open recovery was deleted by hand", recovery=name, subject=str(gone.subject))
+                self._lost(gone)
             self._changed(_key(gone))
 
     def _forget(self, name: str) -> Recovery | None:
@@ -65,6 +87,8 @@ class Recoveries:
         if gone is not None:
             self._by_uid[gone.subject.uid].discard(name)
             self._in_flight.discard(name)
+            self._destroyed.pop(name, None)
+            self._storms.discard(name)
             self._open[_key(gone)].discard(name)
         return gone
 
@@ -98,7 +122,23 @@ class Recoveries:
         """Is one open there?"""
         return bool(self._open.get(key))
 
-    def fleet(self, cluster: str, project: str, repositories: tuple[str, ...], without: str) -> Fleet:
+    def storms(self) -> tuple[Recovery, ...]:
+        """The open ones of storms."""
+        return tuple(self._all[name] for name in sorted(self._storms))
+
+    def destroyed(self, uid: str, project: str) -> Destroyed:
+        """What was restarted, rolled back and failed over within the last hour."""
+        since = self._clock.now() - HOUR
+        found = sorted((at, name) for name, times in self._destroyed.items() for at in times if at > since)
+        subjects = {name: self._all[name].subject for _, name in found}
+        return Destroyed(
+            tuple(at for at, _ in found),
+            tuple(at for at, name in found if project and subjects[name].project == project),
+            tuple(at for at, name in found if subjects[name].uid == uid),
+            project,
+        )
+
+    def fleet(self, cluster: str, project: str, repositories: tuple[str, ...], without: str, uid: str = "") -> Fleet:
         """The counts that the budget and the pace need, leaving out one recovery (the one that asks)."""
         busy = [self._all[name] for name in self._in_flight if name != without]
         refreshed = [self._refreshed[url] for url in repositories if url in self._refreshed]
@@ -107,6 +147,9 @@ class Recoveries:
             in_flight_cluster=sum(r.subject.cluster == cluster for r in busy),
             in_flight_project=sum(r.subject.project == project for r in busy),
             refreshed_at=max(refreshed, default=None),
+            calm_since=self._calm_since,
+            shards=self.shard_count,
+            in_flight_shard=sum(self.shards(r.subject.uid) == self.shards(uid) for r in busy),
         )
 
     # Written by the controller
@@ -207,7 +250,7 @@ class Recoveries:
             await self._reload(wanted.name)
             raise ClaimLost(str(error)) from error
         except NotFound as error:
-            self._forget(wanted.name)
+            self.drop(self._namespace, wanted.name)
             raise ClaimLost(f"{wanted.name} was deleted, or the CRD recoveries.recovery.gitops.dev is missing: {error}") from error
         saved = decode(raw)
         self._index(saved)
@@ -234,8 +277,25 @@ class Recoveries:
         self._all[recovery.name] = recovery
         self._by_uid[recovery.subject.uid].add(recovery.name)
         (self._open[_key(recovery)].discard if recovery.phase.over else self._open[_key(recovery)].add)(recovery.name)
+        if recovery.subject.kind == STORM.title():
+            (self._storms.discard if recovery.phase.over else self._storms.add)(recovery.name)
+            if recovery.resolved_at and (self._calm_since is None or recovery.resolved_at > self._calm_since):
+                self._calm_since = recovery.resolved_at
+        self._count(recovery)
         working = recovery.phase is RecoveryPhase.Remediating
         (self._in_flight.add if working else self._in_flight.discard)(recovery.name)
+
+    def _count(self, recovery: Recovery) -> None:
+        since = self._clock.now() - HOUR
+        times = tuple(
+            s.started_at
+            for s in recovery.steps
+            if s.action in self._destructive and s.started_at > since and s.outcome is not StepOutcome.Skipped
+        )
+        if times:
+            self._destroyed[recovery.name] = times
+        else:
+            self._destroyed.pop(recovery.name, None)
 
 
 def _key(recovery: Recovery) -> Key:

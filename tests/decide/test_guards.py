@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from recovery.act.all_actions import TRAITS
 from recovery.decide.guards import GUARDS, Asked, refusal
-from recovery.model.application import ApplicationSet, Hold, Operation, Phase, Project, Requested
+from recovery.model.application import ApplicationSet, Hold, Operation, Phase, Project, Requested, SyncWindow
+from recovery.model.names import Key
 from recovery.model.policy import Budget, Mode
-from recovery.model.situation import Fleet, Freshness, Sight, Situation
+from recovery.model.selector import Selector
+from recovery.model.situation import Destroyed, Fleet, Freshness, Sight, Situation
+from recovery.model.window import Pause, Window
 from tests.builders import BAD, NOW, a_situation, an_application, gave_up, the_policies
 from tests.decide.test_connections import GUARDS as CLUSTER_GUARDS
 
@@ -96,6 +100,49 @@ REFUSALS = [
         id="requested by a person",
     ),
     pytest.param(
+        a_situation(gave_up(), parent=an_application(name="apps", requested=Requested("", "ada"))),
+        "owner busy",
+        "its parent application argocd/apps is being synced",
+        id="its parent is being synced",
+    ),
+    pytest.param(
+        a_situation(gave_up(), pauses=(Pause(Selector(projects=("shop",)), "migration", "ada", NOW + timedelta(hours=1), "project-shop"),)),
+        "paused",
+        "paused by ada: migration, until 2026-03-02 13:00 UTC; `recovery resume project-shop` ends it",
+        id="paused by command",
+    ),
+    pytest.param(a_situation(gave_up(), pauses=(Pause(),)), "paused", "everything is paused by somebody", id="paused altogether"),
+    pytest.param(
+        a_situation(gave_up(), sight=Sight("uid-cart", NOW, dismissed=(POLICY.name,))),
+        "dismissed",
+        "deleted by hand",
+        id="its recovery was deleted",
+    ),
+    pytest.param(
+        a_situation(gave_up(), waits_for="argocd/db is of sync wave -1, before 0"), "after", "sync wave -1", id="its database comes first"
+    ),
+    pytest.param(
+        a_situation(gave_up(), storm=(Key("storm", "", "project/shop"), "31 of 60 fell ill")), "storm", "31 of 60", id="one of many"
+    ),
+    pytest.param(
+        a_situation(gave_up(), project=Project("shop", windows=(SyncWindow("deny", "0 11 * * *", "2h", ("*",)),))),
+        "windows",
+        "deny '0 11 * * *' for 2h, until 2026-03-02 13:00 UTC",
+        id="a closed sync window",
+    ),
+    pytest.param(
+        a_situation(gave_up(), fleet=Fleet(in_flight=2, calm_since=NOW - timedelta(minutes=1))),
+        "budget",
+        "2 recoveries are at work, and 2 may be: the storm was over 1m ago",
+        id="after a storm, gradually",
+    ),
+    pytest.param(
+        a_situation(gave_up(), fleet=Fleet(in_flight=3, in_flight_shard=3, shards=3)),
+        "budget",
+        "3 recoveries are at work in this shard of 3, and 3 may be",
+        id="a shard's part of the budget",
+    ),
+    pytest.param(
         a_situation(running(phase=Phase.Succeeded, finished_at=NOW - timedelta(seconds=9), recovery="other/1.1")),
         "owner busy",
         "ended 9s ago and Argo CD has not compared since",
@@ -147,7 +194,7 @@ def test_a_guard_refuses_with_its_numbers(situation: Situation, by: str, words: 
 
 def test_every_guard_is_in_the_table() -> None:
     of_clusters = {str(case.values[2]) for case in CLUSTER_GUARDS}
-    shown = {str(case.values[1]) for case in REFUSALS} | {"pace"} | of_clusters
+    shown = {str(case.values[1]) for case in REFUSALS} | {"pace", "per hour"} | of_clusters
 
     assert shown == {guard.name for guard in GUARDS}
 
@@ -191,6 +238,57 @@ def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: 
 
     assert (no is not None and no.by == "pace") is refused
     assert refusal(asked(situation, SYNC)) is None
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        pytest.param(
+            Destroyed(subject=(NOW - timedelta(minutes=50),) * 6), "6 restarts, rollbacks and failovers of this one", id="this one"
+        ),
+        pytest.param(
+            Destroyed(project=(NOW - timedelta(minutes=50),) * 10, name="shop"),
+            "10 restarts, rollbacks and failovers in project shop",
+            id="project",
+        ),
+        pytest.param(Destroyed(fleet=(NOW - timedelta(minutes=50),) * 20), "20 restarts, rollbacks and failovers in all", id="in all"),
+        pytest.param(Destroyed((NOW,) * 19, (NOW,) * 9, (NOW,) * 5), "", id="one is left of each"),
+    ],
+)
+def test_so_much_is_changed_within_an_hour_and_no_more(done: Destroyed, words: str) -> None:
+    restart = structs.replace(SYNC, traits=TRAITS["restart"])
+    situation = a_situation(gave_up(), destroyed=done)
+
+    no = refusal(asked(situation, restart))
+
+    assert refusal(asked(situation, REFRESH)) is None
+    assert (no.message if no else "").startswith(words)
+    assert no is None or no.again == timedelta(minutes=10), "asked again when the oldest is an hour ago"
+
+
+def test_maintenance_binds_the_actions_it_names() -> None:
+    policies = structs.replace(the_policies(), windows=(Window("0 11 * * *", timedelta(hours=2), actions=("sync",)),))
+    situation = a_situation(gave_up(), policies=policies)
+
+    no = refusal(asked(situation))
+
+    assert no is not None
+    assert (no.by, no.again) == ("windows", timedelta(hours=1))
+    assert "maintenance window 0 11 * * * UTC (2h): no sync until 2026-03-02 13:00 UTC" in no.message
+    assert refusal(asked(situation, REFRESH)) is None
+    assert refusal(asked(situation, NOTIFY)) is None
+
+
+@pytest.mark.parametrize(
+    "pause",
+    [
+        pytest.param(Pause(until=NOW), id="over"),
+        pytest.param(Pause(silences=True), id="only a silence"),
+        pytest.param(Pause(Selector(projects=("other",))), id="another project's"),
+    ],
+)
+def test_what_is_no_pause_holds_nothing_back(pause: Pause) -> None:
+    assert refusal(asked(a_situation(gave_up(), pauses=(pause,)))) is None
 
 
 ABOUT_THE_SUBJECT = {guard.name for guard in GUARDS if guard.subject}

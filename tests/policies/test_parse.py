@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from recovery.act.all_actions import KINDS
 from recovery.model.application import Health, Sync
+from recovery.model.policy import PerHour
+from recovery.model.storm import StormLimits
 from recovery.policies import Defaults, InvalidPolicies, parse, steps_from
 from recovery.policies.nodes import LARGEST
 
@@ -233,6 +235,7 @@ guards:
   storm: {window: 10m, minimum: 5, fleet: 30%, group: 30%, count: 25, cooldown: 10m}
   budget: {in_flight: 10, per_cluster: 3, per_project: 3, destructive_per_hour: {fleet: 6, project: 2, application: 1}}
   windows: [{schedule: "0 22 * * 5", duration: 60h, timezone: Europe/Berlin, selector: {projects: [shop-*]}, actions: [restart, rollback]}]
+  pauses: [{reason: freeze, until: "2026-12-24T18:00:00Z", selector: {projects: [shop-*]}}]
 ledger: {soak: 2m}
 channels: {slack: {group_wait: 30s, repeat_interval: 4h}}
 """
@@ -244,7 +247,47 @@ channels: {slack: {group_wait: 30s, repeat_interval: 4h}}
     assert policy.sentence == "Degraded and OutOfSync or Unknown and operation Failed for 1h30m"
     assert [policy.backoff.pause(n).total_seconds() for n in (1, 2, 3, 4, 99)] == [10, 20, 40, 60, 60]
     assert policy.actions[0].settle == timedelta(seconds=90)
-    assert any("storm, windows and destructive_per_hour" in w for w in policies.warnings)
+    assert policies.storm == StormLimits(timedelta(minutes=10), 5, 30, 30, 25, timedelta(minutes=10))
+    assert policies.budget.destructive_per_hour == PerHour(6, 2, 1)
+    (window,) = policies.windows
+    assert (window.schedule, window.duration, window.timezone) == ("0 22 * * 5", timedelta(hours=60), "Europe/Berlin")
+    assert window.actions == ("restart", "rollback")
+    assert [(p.reason, p.until, p.selector.projects) for p in policies.pauses] == [
+        ("freeze", datetime(2026, 12, 24, 18, tzinfo=UTC), ("shop-*",))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("guards", "path", "words"),
+    [
+        pytest.param("windows: [{schedule: '0 22 * * 9', duration: 1h}]", "guards.windows[0]", "no cron expression", id="no such weekday"),
+        pytest.param("windows: [{schedule: '0 0 30 2 *', duration: 1h}]", "guards.windows[0]", "ever comes true", id="never"),
+        pytest.param(
+            "windows: [{schedule: '0 0 * * *', duration: 1h, timezone: Mars/Base}]", "guards.windows[0]", "Europe/Berlin", id="zone"
+        ),
+        pytest.param("windows: [{schedule: '0 0 * * *', duration: 0s}]", "guards.windows[0].duration", "never open", id="no length"),
+        pytest.param(
+            "windows: [{schedule: '0 0 * * *', duration: 1h, actions: [restrat]}]",
+            "guards.windows[0].actions",
+            "did you mean 'restart'",
+            id="action",
+        ),
+        pytest.param("pauses: [{reason: freeze, until: christmas}]", "guards.pauses[0].until", "2026-12-24T18:00:00Z", id="until when"),
+        pytest.param("pauses: [{until: 2026-12-24}]", "guards.pauses[0]", "'reason' is missing", id="a pause without a reason"),
+        pytest.param("storm: {group: 130%}", "guards.storm.group", "%", id="more than all"),
+        pytest.param("storm: {minimum: 0}", "guards.storm.minimum", "1", id="a storm of none"),
+    ],
+)
+def test_a_guard_that_cannot_be_read_says_what_would_be_right(guards: str, path: str, words: str) -> None:
+    text = (
+        "recovery_policies: [{name: a, condition: {type: application, status: OutOfSync}, actions: [{type: sync}]}]\nguards: {"
+        + guards
+        + "}"
+    )
+    with pytest.raises(InvalidPolicies) as raised:
+        parse(text, KINDS)
+
+    assert [(p.path, words in p.message) for p in raised.value.problems] == [(path, True)]
 
 
 def test_a_cause_is_reported_as_not_evaluated() -> None:

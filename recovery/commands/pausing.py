@@ -1,0 +1,119 @@
+"""recovery pause, silence and resume: what people file in the ConfigMap recovery-pauses."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+import typer
+
+from recovery.commands.failing import USAGE, WRONG, Refused
+from recovery.commands.reaching import reach
+from recovery.commands.run import settings_from_environment
+from recovery.commands.wishing import whoami
+from recovery.kube.asyncio_client import AsyncioClient
+from recovery.kube.client import CONFIG_MAPS
+from recovery.kube.errors import Conflict, NotFound
+from recovery.model.duration import Duration
+from recovery.model.selector import Selector
+from recovery.model.window import Pause
+from recovery.observe.pauses import NAME, read, write
+from recovery.observe.policy_source import ConfigMap
+
+Subject = Annotated[str, typer.Argument(metavar="[SUBJECT]", help="NAMESPACE/NAME of an application, cluster/NAME, or repository/URL.")]
+Project = Annotated[str, typer.Option("--project", help="All applications of a project (a glob).")]
+Everything = Annotated[bool, typer.Option("--all", help="Everything there is.")]
+Lasting = Annotated[str, typer.Option("--for", metavar="DURATION", help="Until then, such as 2h; by default until it is resumed.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; people read it.")]
+
+
+def pause(subject: Subject = "", project: Project = "", everything: Everything = False, lasting: Lasting = "", reason: Reason = "") -> None:
+    """Do nothing to a subject, a project or anything; what is under way is finished."""
+    _file(_pause(subject, project, everything=everything, lasting=lasting, reason=reason, silences=False))
+
+
+def silence(
+    subject: Subject = "", project: Project = "", everything: Everything = False, lasting: Lasting = "", reason: Reason = ""
+) -> None:
+    """Tell nobody about a subject, a project or anything; they are recovered all the same."""
+    if not lasting:
+        raise Refused("a silence needs an end: --for 2h", USAGE)
+    _file(_pause(subject, project, everything=everything, lasting=lasting, reason=reason, silences=True))
+
+
+def resume(name: Annotated[str, typer.Argument(metavar="[NAME]", help="As `recovery status` names it; none lists them.")] = "") -> None:
+    """End a pause or a silence; without a name, list them."""
+    settings = settings_from_environment()
+    found = reach(lambda client: _filed(client, settings.namespace))
+    if not name:
+        for each in found:
+            until = f" until {each.until:%Y-%m-%d %H:%M} UTC" if each.until else ""
+            typer.echo(f"{each.name}{until} by {each.by or 'somebody'}: {each.reason or 'no reason given'}")
+        if not found:
+            typer.echo("nothing is paused")
+        return
+    if name not in {each.name for each in found}:
+        raise Refused(f"nothing is paused as {name!r}\nTry: recovery resume", WRONG)
+    reach(lambda client: client.patch(CONFIG_MAPS, settings.namespace, NAME, {"data": {name: None}}))
+    typer.echo(f"{name}: resumed")
+
+
+def _pause(subject: str, project: str, *, everything: bool, lasting: str, reason: str, silences: bool) -> Pause:
+    if sum(map(bool, (subject, project, everything))) != 1:
+        raise Refused("name one of: a subject, --project, --all", USAGE)
+    try:
+        until = datetime.now(UTC) + Duration.parse(lasting) if lasting else None
+    except ValueError as error:
+        raise Refused(f"--for: {error}", USAGE) from error
+    what = subject or (f"project-{project}" if project else "all")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", ("silence-" if silences else "") + what)[:200].strip("-")
+    return Pause(selector(subject, project), reason, "", until, name, silences)
+
+
+def selector(subject: str, project: str) -> Selector:
+    """Whom it is about; nothing given means everything."""
+    if project:
+        return Selector(projects=(project,))
+    if not subject:
+        return Selector()
+    kind, _, rest = subject.partition("/")
+    match kind:
+        case "cluster":
+            return Selector(clusters=(rest,), names=(rest,))
+        case "repository":
+            return Selector(repositories=(rest,), names=(rest,))
+        case _ if rest:
+            return Selector(namespaces=(kind,), names=(rest,))
+        case _:
+            raise Refused(f"{subject!r} names no subject: write NAMESPACE/NAME, cluster/NAME or repository/URL", USAGE)
+
+
+def _file(entry: Pause) -> None:
+    settings = settings_from_environment()
+    by = reach(lambda client: _write(client, settings.namespace, entry))
+    until = f" until {entry.until:%Y-%m-%d %H:%M} UTC" if entry.until else ""
+    typer.echo(f"{entry.name}: {'silenced' if entry.silences else 'paused'} by {by}{until}; `recovery resume {entry.name}` ends it")
+
+
+async def _write(client: AsyncioClient, namespace: str, entry: Pause) -> str:
+    by = await whoami(client)
+    data = {entry.name: write(msgspec.structs.replace(entry, by=by))}
+    try:
+        await client.patch(CONFIG_MAPS, namespace, NAME, {"data": data})
+    except NotFound:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "namespace": namespace}, "data": data}
+        try:
+            await client.create(CONFIG_MAPS, namespace, body)
+        except Conflict:
+            await client.patch(CONFIG_MAPS, namespace, NAME, {"data": data})
+    return by
+
+
+async def _filed(client: AsyncioClient, namespace: str) -> list[Pause]:
+    try:
+        item = msgspec.json.decode(await client.get(CONFIG_MAPS, namespace, NAME), type=ConfigMap)
+    except NotFound:
+        return []
+    return [read(name, text) for name, text in sorted((item.data or {}).items())]

@@ -1,0 +1,148 @@
+"""Is it a storm, and what becomes of one: many that fell ill together are one incident, and a person's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from msgspec import Struct, structs
+
+from recovery.model.decision import Decision, Kind
+from recovery.model.duration import spell
+from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
+from recovery.model.situation import Freshness
+from recovery.model.storm import STORM, Crowd, StormLimits, called
+
+SMALL = 10
+"""In a smaller fleet shares say little: half of it, and at least three, are a storm."""
+SMALL_LEAST = 3
+APPROVED = "LetGo"
+"""Reason of a storm whose members a person has let go."""
+COOLING = "Cooldown"
+RESUMES = timedelta(minutes=1)
+"""After a storm, one more recovery may be at work for each of these, up to the budget."""
+SHOWN = 50
+
+
+def over(crowd: Crowd, limits: StormLimits) -> bool:
+    """Is this crowd a storm?"""
+    if crowd.group == "fleet" and crowd.total < SMALL:
+        return crowd.fallen >= SMALL_LEAST and crowd.fallen * 2 >= crowd.total
+    if crowd.fallen < limits.minimum:
+        return False
+    if crowd.group == "fleet":
+        return crowd.fallen >= limits.count or crowd.share * 100 >= limits.fleet
+    return crowd.share * 100 >= limits.group
+
+
+def common(crowds: Iterable[Crowd], limits: StormLimits) -> Crowd | None:
+    """The group that all of it has most in common, if it is a storm: the largest share, the smaller group at equal ones."""
+    found = [crowd for crowd in crowds if over(crowd, limits)]
+    return max(found, key=lambda c: (round(c.share, 2), -c.total), default=None)
+
+
+def words(crowd: Crowd, limits: StormLimits, window: timedelta) -> str:
+    """``31 of 60 applications of repository X fell ill within 10m of it (30%, at least 5)``."""
+    least = f"{limits.fleet if crowd.group == 'fleet' else limits.group}%, at least {limits.minimum}"
+    least += f", or {limits.count} in all" if crowd.group == "fleet" else ""
+    least = f"half, at least {SMALL_LEAST}" if crowd.group == "fleet" and crowd.total < SMALL else least
+    return f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill within {spell(window)} of it ({least} is a storm)"
+
+
+class Weather(Struct, frozen=True):
+    """A storm, its record, and the time: what is judged of it."""
+
+    now: datetime
+    crowd: Crowd
+    """Those of its group that fell ill since it began and still are."""
+    members: tuple[str, ...]
+    """Who they are, at most 50."""
+    limits: StormLimits
+    channels: tuple[str, ...] = ()
+    recovery: Recovery | None = None
+    """The open one."""
+    past: int = 0
+    """How many there were in this group."""
+    freshness: Freshness = Freshness(fresh=True)
+
+
+def judge(weather: Weather) -> tuple[Decision, ...]:
+    """One incident for all its members: opened, watched, over after a quiet while. Nothing is cured here."""
+    recovery, now = weather.recovery, weather.now
+    if not weather.freshness.fresh:
+        return ()
+    if recovery is None:
+        return (_opened(weather),) if over(weather.crowd, weather.limits) else ()
+    if recovery.reason != APPROVED and any(wish.what == "approve" for wish in recovery.wishes):
+        by = recovery.wishes[-1].by
+        message = f"{by} has let its members go: they are recovered one after the other"
+        return (_said(weather, recovery, Kind.Wait, RecoveryPhase.Verifying, APPROVED, message),)
+    if over(weather.crowd, weather.limits):
+        if recovery.reason in (STORM.title(), APPROVED):
+            again = now + timedelta(minutes=1)
+            return (Decision(Kind.Stall, STORM, recovery.reason, recovery.message, again, recovery=recovery),)
+        message = _message(weather)  # it came back while it was cooling down
+        recovery = structs.replace(recovery, well_since=None)
+        return (_said(weather, recovery, Kind.Stall, RecoveryPhase.Suppressed, STORM.title(), message),)
+    since = recovery.well_since or now
+    if now - since < weather.limits.cooldown:
+        until = since + weather.limits.cooldown
+        reason = APPROVED if recovery.reason == APPROVED else COOLING
+        message = f"{weather.crowd.fallen} of {weather.crowd.of} still ill, no storm since {since:%H:%M:%S} UTC; over at {until:%H:%M:%S}"
+        kept = structs.replace(recovery, phase=RecoveryPhase.Verifying, reason=reason, message=message, well_since=since)
+        return (Decision(Kind.Wait, STORM, reason, message, min(until, now + timedelta(minutes=1)), recovery=kept),)
+    return (_over(weather, recovery),)
+
+
+def _message(weather: Weather) -> str:
+    crowd = weather.crowd
+    return (
+        f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill together since {crowd.since:%H:%M:%S} UTC: "
+        "one incident with one cause; none of them is recovered by itself"
+    )
+
+
+def _opened(weather: Weather) -> Decision:
+    crowd, now = weather.crowd, weather.now
+    told = f"{crowd.key.name}/{crowd.since.isoformat()}/{weather.past}"
+    name = f"storm-{crowd.group}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+    message = _message(weather)
+    recovery = Recovery(
+        name,
+        STORM,
+        "",
+        Subject("Storm", "", crowd.key.name, crowd.uid),
+        now,
+        RecoveryPhase.Suppressed,
+        ill_since=crowd.since,
+        reason=STORM.title(),
+        message=message,
+        suppressed_since=now,
+        evidence=weather.members,
+    )
+    listed = "\n".join(f"- {member}" for member in weather.members)
+    more = f"\n... and {crowd.fallen - len(weather.members)} more" if crowd.fallen > len(weather.members) else ""
+    body = (
+        f"{message}. What is under way is finished, nothing new is begun; {spell(weather.limits.cooldown)} after it is over they are "
+        f"recovered again, one after the other. To let them go now: recovery approve {name}\n{listed}{more}\nRecord: {name}"
+    )
+    note = Note(f"{name}/storm", f"{crowd.fallen} applications of {crowd} are ill: one incident", body, "critical", weather.channels)
+    recovery = recovery.with_notes(note).heard_by(*(weather.channels or ("default",)))
+    return Decision(Kind.Stall, STORM, STORM.title(), message, now + timedelta(minutes=1), recovery=recovery)
+
+
+def _said(weather: Weather, recovery: Recovery, kind: Kind, phase: RecoveryPhase, reason: str, message: str) -> Decision:
+    kept = structs.replace(recovery, phase=phase, reason=reason, message=message)
+    return Decision(kind, STORM, reason, message, weather.now + timedelta(seconds=15), recovery=kept)
+
+
+def _over(weather: Weather, recovery: Recovery) -> Decision:
+    now = weather.now
+    lasted = spell(now - (recovery.ill_since or recovery.opened_at))
+    left = f"; {weather.crowd.fallen} still ill are recovered one after the other" if weather.crowd.fallen else ""
+    message = f"the storm is over after {lasted}{left}"
+    group, _, name = recovery.subject.name.partition("/")
+    note = Note(f"{recovery.name}/resolve", f"the storm in {called(group, name)} is over", message, "info", weather.channels, resolves=True)
+    done = structs.replace(recovery, phase=RecoveryPhase.Resolved, reason="Calm", message=message, resolved_at=now)
+    return Decision(Kind.Resolve, STORM, "Calm", message, recovery=done.with_notes(note))

@@ -1,0 +1,66 @@
+"""Many that fall ill together: one incident with one cause, and not as many cures as members."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from recovery.model.names import Key
+
+STORM = "storm"
+"""Kind of the keys that stand for a storm, and the name of the policy and the guard."""
+
+
+class StormLimits(Struct, frozen=True):
+    """When many at once are one incident. Shares are whole percents."""
+
+    window: timedelta = timedelta(minutes=10)
+    minimum: int = 5
+    fleet: int = 30
+    group: int = 30
+    count: int = 25
+    cooldown: timedelta = timedelta(minutes=10)
+
+
+class Crowd(Struct, frozen=True):
+    """How many of a group fell ill within a time."""
+
+    group: str
+    """fleet, cluster, project, repository or applicationset."""
+    name: str
+    fallen: int
+    of: int
+    """Those that were well before, the fallen included."""
+    total: int
+    since: datetime
+    """When the first of them fell ill."""
+
+    @property
+    def share(self) -> float:
+        """Of those that were well before, from 0 to 1."""
+        return self.fallen / self.of if self.of else 0.0
+
+    @property
+    def key(self) -> Key:
+        """What the queue calls a storm in this group."""
+        return Key(STORM, "", f"{self.group}/{self.name}" if self.name else self.group)
+
+    @property
+    def uid(self) -> str:
+        """The same for the same group, on every replica."""
+        return uid_of(self.key)
+
+    def __str__(self) -> str:
+        return called(self.group, self.name)
+
+
+def uid_of(key: Key) -> str:
+    """A storm's UID, from what the queue calls it."""
+    return "storm-" + hashlib.sha256(key.name.encode()).hexdigest()[:16]
+
+
+def called(group: str, name: str) -> str:
+    """A group in words."""
+    return {"fleet": "the fleet", "applicationset": f"ApplicationSet {name}"}.get(group, f"{group} {name}")
