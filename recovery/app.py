@@ -20,6 +20,7 @@ from recovery.decide.landing import unknown_targets
 from recovery.decide.telling import adoption_digest, still_held
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
 from recovery.kube.errors import KubeError
+from recovery.kube.lease import Shards, shard_of
 from recovery.kube.remote import Remotes as KubeRemotes
 from recovery.model.names import Key
 from recovery.model.policy import Policies
@@ -100,7 +101,15 @@ class App:
         self.metrics = Metrics()
         self.events = Events(client, clock)
         destructive = frozenset(name for name, traits in TRAITS.items() if traits.destructive)
+        # Switched off, it keeps its own records and must not keep another one from acting.
+        name = settings.lease if settings.enabled else f"{settings.lease}-observe"
+        identity = settings.identity or f"{id(self):x}"
+        self.shards = Shards(client, settings.argocd_namespace, name, settings.shards, identity, clock)
+        self.shards.changed = self._shards_changed
+        self._led = False
         self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add, self._lost, destructive)
+        self.recoveries.shards = lambda uid: shard_of(uid, settings.shards)
+        self.recoveries.shard_count = settings.shards
         globs = (settings.argocd_namespace, *settings.application_namespaces)
         self.store = Store(clock, self.queue.add, self.recoveries.follows, globs)
         self.projects, self.application_sets = Shelf(), Shelf()
@@ -160,8 +169,10 @@ class App:
             enabled=settings.enabled,
             has_token=argocd is not None,
         )
-        executor = Executor(ALL_ACTIONS, Doors(client, self.looks.ways, argocd, settings.argocd_namespace))
-        self.controller = Controller(scene, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock)
+        doors = Doors(client, self.looks.ways, argocd, settings.argocd_namespace)
+        holds = self.shards.holds
+        executor = Executor(ALL_ACTIONS, doors, holds, clock)
+        self.controller = Controller(scene, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock, holds)
         streams = (*self._ours, *self._theirs)
         self.views = LiveViews(
             self.store,
@@ -224,11 +235,9 @@ class App:
             inherited_unwell=len(self.store.inherited),
             enabled=self.settings.enabled,
         )
-        if not self.checkpoint.found:
-            self._announce_inheritance()
         for recovery in self.recoveries.all():
-            self.outbox.tell(recovery)
             self.queue.add(recovery.subject.key)
+        start(self.shards.run())
         if self.settings.enabled:
             start(self._kept_going("outbox", self.outbox.run))
         start(self._kept_going("poller", self.poller.run))
@@ -239,6 +248,19 @@ class App:
         start(self._keep_checkpoint())
         start(self._housekeeping())
         start(self._end_pauses())
+
+    def _shards_changed(self) -> None:
+        """Something became ours to act on, or somebody else's."""
+        for recovery in self.recoveries.all():
+            if self.shards.holds(recovery.subject.uid):
+                self.outbox.tell(recovery)
+        self._wake()
+        if self.shards.lead and not self._led:
+            self.store.dirty |= set(self.store.sights)  # what another one kept until now is kept by us
+            self.checkpoint.forget_layout()
+            if not self.checkpoint.found:
+                self._announce_inheritance()
+        self._led = self.shards.lead
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -287,7 +309,7 @@ class App:
                 continue
             found = unknown_targets(policies, self.connections.clusters.values())
             self.connections.warnings = found
-            for words in found if found != told else ():
+            for words in found if found != told and self.shards.lead else ():
                 log.warning("failover", warning=words)
                 self.outbox.say(Note(f"targets/{policies.hash}/{words}", "a failover has nowhere to go", words, "warning"))
             told = found
@@ -296,7 +318,8 @@ class App:
         while True:
             await self._clock.sleep(EVERY)
             self.store.ripen()
-            await self._save()
+            if self.shards.lead:
+                await self._save()
 
     async def _save(self) -> None:
         dirty, self.store.dirty = self.store.dirty, set()
@@ -311,10 +334,11 @@ class App:
         """The resync: what is pending or open is looked at even if nobody says that it changed."""
         while True:
             held = [app for name in self.store.held if (app := self.store.applications.get(name))]
-            await self.recoveries.retire(frozenset(app.hold.recovery for app in held if app.hold))
-            for app in held:
-                if note := still_held(app, self._clock.now()):
-                    self.outbox.say(note)
+            if self.shards.lead:
+                await self.recoveries.retire(frozenset(app.hold.recovery for app in held if app.hold))
+                for app in held:
+                    if note := still_held(app, self._clock.now()):
+                        self.outbox.say(note)
             for cluster in self.connections.homes():
                 self.queue.add(cluster.key)
             for app, _ in list(self.store.pending()):
@@ -327,8 +351,9 @@ class App:
             await self._clock.sleep(0.02)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.8):
-                if self.source.policies is not None and all(s.listed for s in self._theirs):
+                if self.source.policies is not None and all(s.listed for s in self._theirs) and self.shards.lead:
                     await self._save()
+                await self.shards.leave()
         log.info("stopped", unfinished=self._busy)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
@@ -383,7 +408,7 @@ class App:
         """What was paused until now goes on, and people hear of it; the entry is taken away."""
         while True:
             await self._clock.sleep(PAUSES_EVERY)
-            for pause in self.pauses.expired(self._clock.now()):
+            for pause in self.pauses.expired(self._clock.now()) if self.shards.lead else ():
                 what = "silence" if pause.silences else "pause"
                 body = f"{what} {pause.name} by {pause.by or 'somebody'} ({pause.reason or 'no reason given'}) is over: it is as before"
                 self.outbox.say(Note(f"pauses/{pause.name}/{pause.until}", f"{what} {pause.name} is over", body, "info"))
@@ -402,6 +427,8 @@ class App:
             "name": meta.name,
             "uid": meta.uid,
         }
+        if self.shards.members and not self.shards.lead:
+            return  # another replica says it
         self.events.emit(about, "PoliciesRefused", message, warning=True)
         self.outbox.say(Note(f"policies/{meta.resource_version}", "recovery policies refused", message))
 

@@ -18,7 +18,7 @@ from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
 from recovery.model.recovery import Note, Recovery
 from recovery.model.situation import Situation
-from recovery.model.storm import STORM
+from recovery.model.storm import STORM, uid_of
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,8 @@ SOON = timedelta(seconds=1)
 IN_DOUBT = timedelta(seconds=5)
 AT_LEAST = timedelta(milliseconds=100)
 """Between two looks at one subject where nothing was done."""
+ELSEWHERE = timedelta(seconds=15)
+"""Between two looks at what another replica acts on, where nothing is seen to change."""
 RECOVERY = "recovery"
 """Kind of the keys that stand for a recovery itself (its messages were delivered)."""
 
@@ -80,8 +82,8 @@ class Actions(Protocol):
 class Records(Protocol):
     """Writes down what happened."""
 
-    def note(self, key: Key, decisions: tuple[Decision, ...]) -> None:
-        """The decisions of one pass."""
+    def note(self, key: Key, decisions: tuple[Decision, ...], *, ours: bool) -> None:
+        """The decisions of one pass; those that are another replica's to carry out are only shown."""
 
     def effect(self, key: Key, decision: Decision, outcome: Outcome, recovery: Recovery | None) -> None:
         """One effect."""
@@ -118,7 +120,9 @@ class Controller:
         messages: Messages,
         again: Callable[[Key, datetime | None], None],
         clock: Clock,
+        holds: Callable[[str], bool],
     ) -> None:
+        """``holds`` says whether a subject (by UID) is ours to act on; one that is not is judged, and no more."""
         self._scene = scene
         self._claims = claims
         self._actions = actions
@@ -126,6 +130,7 @@ class Controller:
         self._messages = messages
         self._again = again
         self._clock = clock
+        self._holds = holds
 
     async def reconcile(self, key: Key) -> None:
         """One pass. A lost claim ends it with an exception; the caller queues the key again."""
@@ -141,14 +146,28 @@ class Controller:
         if situation is None and not self._scene.gone(key):
             return  # not known yet: nothing is said about it
         decisions = decide(situation) if situation else self._bereft(key)
-        self._records.note(key, decisions)
+        uids = [situation.about.uid] if situation else [d.recovery.subject.uid for d in decisions if d.recovery]
+        if not all(map(self._holds, uids)):
+            self._look_on(key, decisions)
+            return
+        self._records.note(key, decisions, ours=True)
         for decision in decisions:
             await self._carry(key, situation, decision)
+
+    def _look_on(self, key: Key, decisions: tuple[Decision, ...]) -> None:
+        """Another replica acts on it: what would be decided is shown all the same, and looked at again in its time."""
+        self._records.note(key, decisions, ours=False)
+        dues = [d.again_at for d in decisions if d.again_at]
+        if dues:
+            self._again(key, max(min(dues), self._clock.now() + ELSEWHERE))
 
     async def _storm(self, key: Key) -> None:
         weather = self._scene.weather(key)
         decisions = storms.judge(weather) if weather else ()
-        self._records.note(key, decisions)
+        if not self._holds(uid_of(key)):
+            self._look_on(key, decisions)
+            return
+        self._records.note(key, decisions, ours=True)
         for decision in decisions:
             await self._carry(key, None, decision)
             if decision.kind is Kind.Resolve or decision.reason == storms.APPROVED:

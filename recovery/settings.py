@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+import socket
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +13,7 @@ from msgspec import Struct
 
 from recovery.model.duration import Duration
 
+MOST_SHARDS = 32
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -44,6 +48,12 @@ class Settings(Struct, frozen=True):
     """RECOVERY_ASK_GIT: also ask Git servers ourselves."""
     witness: str = ""
     """RECOVERY_WITNESS: a URL outside, whose answer tells that it is not we who are cut off."""
+    shards: int = 1
+    """RECOVERY_SHARDS: among how many replicas at most the subjects are divided."""
+    lease: str = "gitops-recovery-controller"
+    """RECOVERY_LEASE: the Leases' name, in Argo CD's namespace. Two installations with one name never both act."""
+    identity: str = ""
+    """RECOVERY_IDENTITY: this replica's name; by default one that no other process has."""
     listen: tuple[str, int] = ("0.0.0.0", 8080)  # noqa: S104 (a Pod's probes come from outside)
     log_level: str = "info"
     log_format: str = ""
@@ -85,6 +95,9 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         poll_interval=_duration(env, "RECOVERY_POLL_INTERVAL", timedelta(seconds=10), wrong),
         ask_git=_flag(env, "RECOVERY_ASK_GIT", False, wrong),
         witness=env.get("RECOVERY_WITNESS", "").strip(),
+        shards=_count(env, "RECOVERY_SHARDS", 1, wrong),
+        lease=env.get("RECOVERY_LEASE") or "gitops-recovery-controller",
+        identity=env.get("RECOVERY_IDENTITY", "").strip() or f"{socket.gethostname()}-{secrets.token_hex(4)}",
         listen=_listen(env, wrong),
         log_level=_one_of(env, "RECOVERY_LOG_LEVEL", ("info", "debug", "warning", "error"), wrong),
         log_format=_one_of(env, "RECOVERY_LOG_FORMAT", ("", "json", "console"), wrong),
@@ -95,9 +108,10 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         wrong.append(f"RECOVERY_WITNESS: {settings.witness[:80]!r} is not a URL; write https://HOST/PATH")
     if settings.poll_interval > timedelta(seconds=30):
         wrong.append(f"RECOVERY_POLL_INTERVAL: {env.get('RECOVERY_POLL_INTERVAL')} is longer than 30s; a verdict is good for 60s")
-    shards = env.get("RECOVERY_SHARDS", "1")
-    if shards not in ("", "1"):
-        wrong.append(f"RECOVERY_SHARDS: {shards!r}; only 1 is built")
+    if settings.shards > MOST_SHARDS:
+        wrong.append(f"RECOVERY_SHARDS: {settings.shards}; at most {MOST_SHARDS}")
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", settings.lease):
+        wrong.append(f"RECOVERY_LEASE: {settings.lease!r} is no name for a Lease; write up to 40 small letters, digits and dashes")
     if wrong:
         raise InvalidSettings("\n".join(wrong))
     return settings

@@ -143,7 +143,7 @@ class EmbeddedStage:
             )
         task: list[asyncio.Task[None]] = []
         door = Door(self._world.cluster, self._written, killed_at, lambda: task[0].cancel() and None)
-        settings = Settings(enabled=enabled, interval=timedelta(seconds=5), **self.settings)
+        settings = Settings(enabled=enabled, interval=timedelta(seconds=5), identity="controller-0", **self.settings)
         self._app = App(settings, door, self._clock, self._send, self.argocd, self._world.looks)  # type: ignore[arg-type]
         task.append(asyncio.create_task(self._app.run()))
         await self._clock.sleep(1)

@@ -45,6 +45,7 @@ class Play:
     @contextlib.asynccontextmanager
     async def controller(self, **settings: Any) -> AsyncIterator[App]:
         token = settings.pop("token", False)
+        settings = {"identity": "controller-0", **settings}  # a container that starts again in its Pod
         app = App(Settings(**settings), self, self.clock, self.send, self.world.api if token else None, self.world.looks)  # type: ignore[arg-type]
         task = asyncio.create_task(app.run())
         await self.clock.sleep(1)

@@ -107,7 +107,7 @@ def policy(mode: str) -> str:
 
 
 async def start(play: Play) -> tuple[App, asyncio.Task[None]]:
-    chosen = Settings(cluster_secrets=("cluster-primary", "cluster-secondary"), witness="https://outside.example")
+    chosen = Settings(identity="controller-0", cluster_secrets=("cluster-primary", "cluster-secondary"), witness="https://outside.example")
     app = App(chosen, play, play.clock, play.send, play.world.api, play.world.looks)  # type: ignore[arg-type]
     task = asyncio.create_task(app.run())
     await play.clock.sleep(1)

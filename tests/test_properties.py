@@ -141,7 +141,7 @@ def trouble(kind: str) -> Any:
 
 
 async def start(play: Play, enabled: bool) -> tuple[App, asyncio.Task[None]]:
-    app = App(Settings(enabled=enabled), play, play.clock, play.send)  # type: ignore[arg-type]
+    app = App(Settings(enabled=enabled, identity="controller-0"), play, play.clock, play.send)  # type: ignore[arg-type]
     task = asyncio.create_task(app.run())
     await play.clock.sleep(1)
     return app, task

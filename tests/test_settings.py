@@ -33,10 +33,15 @@ def test_the_deployments_own_environment() -> None:
             "RECOVERY_ENABLED": "true",
             "MAX_RECOVERY_ATTEMPTS": "3",
             "RECOVERY_INTERVAL": "300s",
+            "RECOVERY_IDENTITY": "controller-0",
         }
     )
 
-    assert settings == read_settings({})
+    assert settings == read_settings({"RECOVERY_IDENTITY": "controller-0"})
+
+
+def test_two_processes_have_two_names_by_themselves() -> None:
+    assert read_settings({}).identity != read_settings({}).identity
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,9 @@ def test_further_namespaces(listed: str, watched: tuple[str, ...]) -> None:
         ("RECOVERY_LISTEN", "0.0.0.0:99999", "not HOST:PORT"),
         ("RECOVERY_LOG_LEVEL", "loud", "not one of"),
         ("ARGOCD_SERVER", "argocd-server", "not a URL"),
-        ("RECOVERY_SHARDS", "3", "only 1 is built"),
+        ("RECOVERY_SHARDS", "33", "at most 32"),
+        ("RECOVERY_SHARDS", "many", "whole number"),
+        ("RECOVERY_LEASE", "No Name", "no name for a Lease"),
     ],
 )
 def test_what_cannot_be_used_is_named(name: str, value: str, words: str) -> None:

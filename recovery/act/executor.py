@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from recovery.act.fence import fenced
 from recovery.act.order import Action, Doors, Order
+from recovery.clock import Clock
 from recovery.kube.errors import Busy, Conflict, KubeError
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.recovery import Recovery
@@ -17,17 +19,28 @@ NOTHING = Outcome(Result.Done)
 class Executor:
     """Starts actions; never waits for their effect."""
 
-    def __init__(self, actions: Mapping[str, Action], doors: Doors) -> None:
+    def __init__(self, actions: Mapping[str, Action], doors: Doors, holds: Callable[[str], bool], clock: Clock) -> None:
+        """``holds`` says whether a subject (by UID) is ours to act on, at this moment."""
         self._actions = actions
         self._doors = doors
+        self._holds = holds
+        self._clock = clock
 
     async def carry_out(self, situation: Situation, decision: Decision, recovery: Recovery | None) -> Outcome:
         """Start the decision's step; the recovery is the claim as it was saved. Raises nothing a door can say."""
         if decision.kind is not Kind.Remediate or decision.step is None:
             return NOTHING
         order = Order(situation, decision.step, recovery)
+        confirmed = self._clock.monotonic()
+
+        def why(within: float | None) -> str:
+            if not self._holds(situation.about.uid):
+                return "this replica does not hold the lease any more"
+            late = self._clock.monotonic() - confirmed
+            return f"{late:.1f}s since it was claimed, and {within:g}s are allowed" if within is not None and late > within else ""
+
         try:
-            return await self._actions[decision.step.traits.name].start(order, self._doors)
+            return await self._actions[decision.step.traits.name].start(order, fenced(self._doors, why))
         except (Conflict, Busy) as error:
             # Nothing was written. Busy waits like a change does; both are judged anew.
             return Outcome(Result.Conflict, type(error).__name__, redact(str(error), 500))

@@ -61,6 +61,7 @@ class Checkpoint:
         self._clock = clock
         self._versions: dict[int, str] = {}
         self._buckets = 1
+        self._taken_over = False
         self.found = False
         """There was one: this is not the first install."""
         self.saved_at: datetime | None = None
@@ -87,8 +88,17 @@ class Checkpoint:
         )
         return sights
 
+    def forget_layout(self) -> None:
+        """Another replica wrote it until now, and may have spread it over more parts: the next write is of all of them."""
+        self._taken_over = True
+
     async def save(self, sights: Mapping[str, Sight], dirty: Iterable[str], *, ticking: bool) -> None:
         """Write what changed; while a clock is ticking, at least a sign of life. KubeError when it cannot be written."""
+        if self._taken_over:
+            raw = await self._client.list(CONFIG_MAPS, self._namespace, labelSelector=LABEL)
+            numbers = [_number(item.metadata.name) for item in msgspec.json.decode(raw, type=_List).items]
+            self._buckets, self.found = max((n + 1 for n in numbers), default=1), 0 in numbers
+            self._taken_over = False
         wanted = max(self._buckets, -(-len(sights) // PER_BUCKET), 1)
         growing = wanted > self._buckets or not self.found
         # From the last to the first: a growth that is cut short has lost nobody, and a first one has not happened.

@@ -40,14 +40,16 @@ class Journal:
         self._enabled = enabled
         self.latest: dict[Key, tuple[Entry, ...]] = {}
 
-    def note(self, key: Key, decisions: tuple[Decision, ...]) -> None:
-        """The decisions of one pass."""
+    def note(self, key: Key, decisions: tuple[Decision, ...], *, ours: bool) -> None:
+        """The decisions of one pass; what is another replica's to carry out is remembered and not written down."""
         entries = tuple(_entry(d) for d in decisions)
         before = self.latest.get(key, ())
         if entries:
             self.latest[key] = entries
         else:
             self.latest.pop(key, None)
+        if not ours:
+            return
         known = {(e.policy, e.kind, e.reason, e.by) for e in before}
         for decision, entry in zip(decisions, entries, strict=True):
             if (entry.policy, entry.kind, entry.reason, entry.by) in known:

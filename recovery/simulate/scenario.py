@@ -214,7 +214,11 @@ class _Replay:
     async def _controller(self, what: str) -> None:
         if what == "starts":
             world = self._world
-            settings = Settings(cluster_secrets=tuple(d.secret for d in world.destinations.all.values()), witness="https://outside.example")
+            settings = Settings(
+                identity="controller-0",
+                cluster_secrets=tuple(d.secret for d in world.destinations.all.values()),
+                witness="https://outside.example",
+            )
             token = world.api if world.destinations.all or world.git.registered else None
             self._app = App(settings, world.cluster, self._clock, self._send, token, world.looks)
             self._running = asyncio.create_task(self._app.run())
