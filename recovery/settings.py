@@ -97,7 +97,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         witness=env.get("RECOVERY_WITNESS", "").strip(),
         shards=_count(env, "RECOVERY_SHARDS", 1, wrong),
         lease=env.get("RECOVERY_LEASE") or "gitops-recovery-controller",
-        identity=env.get("RECOVERY_IDENTITY", "").strip() or f"{socket.gethostname()}-{secrets.token_hex(4)}",
+        identity=env.get("RECOVERY_IDENTITY", "").strip() or _identity(),
         listen=_listen(env, wrong),
         log_level=_one_of(env, "RECOVERY_LOG_LEVEL", ("info", "debug", "warning", "error"), wrong),
         log_format=_one_of(env, "RECOVERY_LOG_FORMAT", ("", "json", "console"), wrong),
@@ -115,6 +115,12 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     if wrong:
         raise InvalidSettings("\n".join(wrong))
     return settings
+
+
+def _identity() -> str:
+    """In a Pod its name, which a container that starts again keeps; elsewhere one that no other process has."""
+    name = socket.gethostname()
+    return name if _own_namespace() else f"{name}-{secrets.token_hex(4)}"
 
 
 def _own_namespace() -> str:

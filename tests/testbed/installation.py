@@ -27,6 +27,8 @@ def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
         text = bed.kubectl("kustomize", str(folder)).replace(BASE, namespace)
         text = text.replace(f"{ACCOUNT}-workloads", f"{ACCOUNT}-workloads-{namespace}")
         text = text.replace(f"{ACCOUNT}-connections", f"{ACCOUNT}-connections-{namespace}")
+        for name in ("applications", "wishes"):
+            text = text.replace(f"{ACCOUNT}-{name}", f"{ACCOUNT}-{name}-{namespace}")
         # Roles in argocd would overwrite each other.
         parts = [
             part.replace(f"name: {ACCOUNT}\n", f"name: {ACCOUNT}-{namespace}\n")
@@ -53,6 +55,9 @@ class Controller:
             "RECOVERY_NAMESPACE": namespace,
             "RECOVERY_LISTEN": f"127.0.0.1:{self.port}",
             "RECOVERY_INTERVAL": "5s",
+            # Many installations share this bed's Argo CD, each with its own applications.
+            "RECOVERY_LEASE": namespace,
+            "RECOVERY_IDENTITY": "controller-0",
             "RECOVERY_LOG_FORMAT": "json",
             **env,
         }
