@@ -27,7 +27,9 @@ def holds(condition: Condition, app: Application) -> bool:
         return False
     if condition.operation:
         operation = app.operation
-        return operation is not None and operation.phase in condition.operation and app.requested is None
+        # The request stays on the application while it runs; beside an operation that is over it asks for the next one.
+        taken_up = operation is not None and (app.requested is None or not operation.phase.over)
+        return operation is not None and taken_up and operation.phase in condition.operation
     return bool(condition.status or condition.health)
 
 

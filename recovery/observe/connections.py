@@ -283,5 +283,6 @@ class Connections:
         moved = self._track(about)
         state, _ = connection(about, self._clock.now())
         if moved or self._states.get(about.key) is not state or self._follows(about.key):
-            self._states[about.key] = state
+            if self.looked_at(about):
+                self._states[about.key] = state  # before that the controller says nothing about it: it has to hear of it again
             self._changed(about.key)

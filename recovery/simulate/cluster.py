@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "secrets": "Secret",
     "externalsecrets": "ExternalSecret",
     "events": "Event",
+    "leases": "Lease",
     "deployments": "Deployment",
     "statefulsets": "StatefulSet",
     "daemonsets": "DaemonSet",
