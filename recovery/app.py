@@ -171,7 +171,7 @@ class App:
         )
         doors = Doors(client, self.looks.ways, argocd, settings.argocd_namespace)
         holds = self.shards.holds
-        executor = Executor(ALL_ACTIONS, doors, holds, clock)
+        executor = Executor(ALL_ACTIONS, doors, self._barred, clock)
         self.controller = Controller(scene, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock, holds)
         streams = (*self._ours, *self._theirs)
         self.views = LiveViews(
@@ -198,6 +198,13 @@ class App:
             if stale := stream.stale:
                 return Freshness(fresh=False, message=stale)
         return Freshness(fresh=True)
+
+    def _barred(self, uid: str) -> str:
+        """Why nothing may be written for a subject any more, whatever was decided a moment ago."""
+        if not self.shards.holds(uid):
+            return "this replica does not hold the lease any more"
+        freshness = self.freshness()
+        return "" if freshness.fresh else freshness.message
 
     def stop(self) -> None:
         """Finish the writes in hand, then end ``run``."""
@@ -237,17 +244,17 @@ class App:
         )
         for recovery in self.recoveries.all():
             self.queue.add(recovery.subject.key)
-        start(self.shards.run())
+        start(self._kept_going("leases", self.shards.run))
         if self.settings.enabled:
             start(self._kept_going("outbox", self.outbox.run))
         start(self._kept_going("poller", self.poller.run))
         start(self._until_looked())
-        start(self._watch_targets())
+        start(self._kept_going("targets", self._watch_targets))
         for _ in range(WORKERS):
             start(self._work())
-        start(self._keep_checkpoint())
-        start(self._housekeeping())
-        start(self._end_pauses())
+        start(self._kept_going("checkpoint", self._keep_checkpoint))
+        start(self._kept_going("housekeeping", self._housekeeping))
+        start(self._kept_going("pauses", self._end_pauses))
 
     def _shards_changed(self) -> None:
         """Something became ours to act on, or somebody else's."""

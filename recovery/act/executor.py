@@ -19,11 +19,11 @@ NOTHING = Outcome(Result.Done)
 class Executor:
     """Starts actions; never waits for their effect."""
 
-    def __init__(self, actions: Mapping[str, Action], doors: Doors, holds: Callable[[str], bool], clock: Clock) -> None:
-        """``holds`` says whether a subject (by UID) is ours to act on, at this moment."""
+    def __init__(self, actions: Mapping[str, Action], doors: Doors, barred: Callable[[str], str], clock: Clock) -> None:
+        """``barred`` says why nothing may be written for a subject (by UID) at this moment; empty when it may."""
         self._actions = actions
         self._doors = doors
-        self._holds = holds
+        self._barred = barred
         self._clock = clock
 
     async def carry_out(self, situation: Situation, decision: Decision, recovery: Recovery | None) -> Outcome:
@@ -34,8 +34,8 @@ class Executor:
         confirmed = self._clock.monotonic()
 
         def why(within: float | None) -> str:
-            if not self._holds(situation.about.uid):
-                return "this replica does not hold the lease any more"
+            if words := self._barred(situation.about.uid):
+                return words
             late = self._clock.monotonic() - confirmed
             return f"{late:.1f}s since it was claimed, and {within:g}s are allowed" if within is not None and late > within else ""
 

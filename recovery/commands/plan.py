@@ -150,7 +150,7 @@ def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Po
 
 def _steps(situation: Situation, policy: Policy, since: datetime) -> list[tuple[str, str, str]]:
     """Each action with what would become of it, if none before it helped: would, skipped, refused or behind a refusal."""
-    recovery = structs.replace(opened(situation, policy, name_of(situation, policy, since), since), attempt=1)
+    recovery = structs.replace(opened(situation, policy, name_of(situation), since), attempt=1)
     told: list[tuple[str, str, str]] = []
     for index, step in enumerate(policy.actions):
         record = StepRecord(1, index, step.traits.name, situation.now)

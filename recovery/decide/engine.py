@@ -119,7 +119,7 @@ def _take_on(situation: Situation) -> Decision | None:
     if policy is None or not situation.freshness.fresh or not situation.enabled:
         return None
     since = min((m.since for m in situation.orphans if m.since), default=situation.now)
-    recovery = opened(situation, policy, name_of(situation, policy, since), since)
+    recovery = opened(situation, policy, name_of(situation), since)
     message = f"{len(situation.orphans)} applications are away from home, and the recovery that moved them is gone"
     recovery = structs.replace(
         recovery, phase=RecoveryPhase.Stalled, reason="TakenOn", message=message, moves=situation.orphans, attempt=recovery.limit
@@ -158,7 +158,7 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
         return Decision(Kind.Suppress, policy.name, "AnotherPolicy", message, by=first)
     relapsed = _relapse(situation, policy, since)
     if relapsed is None:
-        return begin(situation, policy, opened(situation, policy, name_of(situation, policy, since), since))
+        return begin(situation, policy, opened(situation, policy, name_of(situation), since))
     again = structs.replace(relapsed, phase=RecoveryPhase.Remediating, resolved_at=None, well_since=None, ill_since=since)
     if not any(step.sent for step in again.in_attempt()):
         # Nothing was tried in its last attempt (held back, healed by itself): that one does not count.
@@ -179,11 +179,13 @@ def _relapse(situation: Situation, policy: Policy, since: datetime) -> Recovery 
     return None
 
 
-def name_of(situation: Situation, policy: Policy, since: datetime) -> str:
-    """The same incident has the same name, whoever opens it: a second creation is refused by the API server."""
+def name_of(situation: Situation) -> str:
+    """A subject's next recovery has one name, whoever opens it and by whatever clock: the API server refuses a second one.
+
+    It follows from the newest that ended, of which all replicas know.
+    """
     about = situation.about
-    before = sum(1 for past in situation.past if past.policy == policy.name and past.ill_since == since)
-    told = f"{about.key.kind}/{about.uid}/{policy.name}/{since.isoformat()}/{before}"
+    told = f"{about.key.kind}/{about.uid}/{situation.past[-1].name if situation.past else ''}"
     stem = re.sub(r"[^a-z0-9.]+", "-", re.sub(r"^[a-z+]+://", "", about.name.lower()))[:40].strip("-.") or about.key.kind
     return f"{stem}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
 

@@ -94,6 +94,8 @@ class AsyncioClient:
             raise _error(response, answer, f"{verb} {path}")
         if not answer.lstrip().startswith(b"{"):
             raise Unavailable(f"{verb} {path}: the answer is not JSON; is this an API server?", response.status)
+        if not answer.rstrip().endswith(b"}"):
+            raise Unavailable(f"{verb} {path}: the answer ends in the middle", response.status)
         return answer
 
     @asynccontextmanager

@@ -238,9 +238,8 @@ class Shards:
         try:
             await self._write(lease, name, self.identity)
         except Conflict:
-            raw = await self._again(lambda: self._client.get(LEASES, self._namespace, name))
-            lease = msgspec.json.decode(raw, type=_Lease)
-            if lease.holder != self.identity:
+            lease = (await self._leases()).get(name)
+            if lease is None or lease.holder != self.identity:
                 self._renewed.pop(shard, None)  # somebody was faster
                 return
             sent = self._clock.monotonic()

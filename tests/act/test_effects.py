@@ -93,7 +93,7 @@ def carry(
         if meddle:
             await kube.patch(APPLICATIONS, "argocd", "cart", meddle)
         kube.fails = fails
-        executor = Executor(ALL_ACTIONS, Doors(kube, Remotes(kube, "argocd", ())), lambda _: True, virtual.VirtualClock())
+        executor = Executor(ALL_ACTIONS, Doors(kube, Remotes(kube, "argocd", ())), lambda _: "", virtual.VirtualClock())
         decision = Decision(Kind.Remediate, "p", "", "", step=step, recovery=recovery)
         for _ in range(times):
             outcome = await executor.carry_out(situation, decision, recovery)

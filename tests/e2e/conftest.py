@@ -15,6 +15,7 @@ from recovery.kube.asyncio_client import connect
 from tests.connected_stories import CLUSTER_STORIES, CONNECTED_STORIES
 from tests.e2e.extra_stories import looked_at_only, through_argo_cd
 from tests.e2e.further import Further
+from tests.e2e.guard_stories import GUARD_STORIES
 from tests.e2e.real_connected import RealConnectedStage
 from tests.e2e.real_stage import RealStage
 from tests.stories import STORIES
@@ -119,6 +120,8 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
                 if hasattr(item, "callspec") and "story" in item.callspec.params
             }
             playing.begin(asked)
+            for number, story in enumerate((s for s in GUARD_STORIES if s.__name__ in asked), start=60):
+                playing.play(story, number)
             for number, (story, overlay) in enumerate(EXTRA.items(), start=50):
                 token = {"ARGOCD_SERVER": f"http://127.0.0.1:{bed.argocd_port}", "ARGOCD_TOKEN": bed.argocd_token}
                 playing.play(story, number, overlay, **(token if overlay == "token" else {}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,7 +33,7 @@ from recovery.model.names import REFRESH
 from recovery.model.recovery import Recovery
 from recovery.observe import wire
 from recovery.observe.reflector import Reflector
-from recovery.record.codec import decode, encode
+from recovery.record.codec import decode, encode, stamp
 from tests.builders import a_recovery
 from tests.embedded_stage import called
 from tests.testbed.bed import Bed
@@ -79,6 +80,50 @@ class RealStage:
         finally:
             watching.cancel()
             await self._receiver.stop()
+
+    @property
+    def bed(self) -> Bed:
+        """What it is played on."""
+        return self._bed
+
+    @property
+    def client(self) -> AsyncioClient:
+        """The bed's API server, as its admin."""
+        return self._client
+
+    @property
+    def repositories(self) -> Repositories:
+        """The bed's Git."""
+        return self._repositories
+
+    async def every(self) -> list[Recovery]:
+        """Every recovery of this story."""
+        return [decode(item) for item in wire.listed(await self._client.list(RECOVERIES, self.namespace)).items]
+
+    async def kubectl(self, *words: str, config: str = "") -> str:
+        """kubectl in Argo CD's namespace, by default as admin; what it said, also when it was refused."""
+        command = [str(self._bed.bin / "kubectl"), f"--kubeconfig={config or self._bed.kubeconfig}", "-n", "argocd", *words]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+        return str(done.stdout + done.stderr)
+
+    async def approve(self, held: Recovery, by: str) -> str:
+        """As the README says it is done without our command; what the API server said against it."""
+        running = held.running
+        step = f"{held.attempt}.{running.index if running else len(held.in_attempt())}"
+        wish = {"what": "approve", "by": by, "at": stamp(datetime.now(UTC)), "step": step}
+        where, value = ("/status/wishes/-", wish) if held.wishes else ("/status/wishes", [wish])
+        patch = json.dumps([{"op": "add", "path": where, "value": value}])
+        said = await self.kubectl("-n", self.namespace, "patch", "rcv", held.name, "--type=json", "-p", patch)
+        return "" if "patched" in said else said
+
+    def writes_of_all(self) -> list[dict[str, Any]]:
+        """What this story's controller wrote to Applications."""
+        user = f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
+        return [
+            e
+            for e in self.audit()
+            if e["user"]["username"] == user and e["objectRef"]["resource"] == "applications" and e["verb"] not in ("get", "list", "watch")
+        ]
 
     # The reflector's sink
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.connected_stories import CONNECTED_STORIES
 from tests.e2e.conftest import Show
+from tests.e2e.guard_stories import GUARD_STORIES
 from tests.stage import Stage
 from tests.stories import STORIES
 from tests.test_stories import play
@@ -26,6 +27,13 @@ def test_story(show: Show, story: Callable[[Stage], Awaitable[list[str]]]) -> No
     embedded = play(story, played.stage.prefix)
     assert played.transcripts == embedded
     assert all(code == 0 for code in played.stage.exit_codes if "killed" not in story.__name__)
+
+
+@pytest.mark.parametrize("story", GUARD_STORIES, ids=lambda s: s.__name__)
+def test_guards_and_replicas(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> None:
+    played = show.results[story.__name__].result()
+
+    assert all(code == 0 for code in played.stage.exit_codes)
 
 
 def _asked(show: Show, namespaces: str = r"gitops-system(-\d)?") -> Counter[tuple[str, str, str, bool]]:

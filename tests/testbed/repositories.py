@@ -29,12 +29,18 @@ class Repositories:
 
     def commit(self, name: str, manifests: tuple[dict[str, Any], ...]) -> str:
         """Commit exactly these manifests and push; the hash."""
+        return self.commit_files(name, {"all.yaml": yaml.safe_dump_all(manifests)})
+
+    def commit_files(self, name: str, files: dict[str, str]) -> str:
+        """Commit these files, beside those that are there already, and push; the hash."""
         bare, tree = self._folder / f"{name}.git", self._folder / name
         if not bare.exists():
             self._git(self._folder, "init", "-q", "--bare", "-b", "main", str(bare))
             self._git(self._folder, "init", "-q", "-b", "main", str(tree))
             self._git(tree, "remote", "add", "origin", str(bare))
-        (tree / "all.yaml").write_text(yaml.safe_dump_all(manifests))
+        for path, text in files.items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_text(text)
         self._git(tree, "add", "-A")
         self._git(tree, "commit", "-q", "--allow-empty", "-m", "change")
         self._git(tree, "push", "-q", "origin", "main")
