@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/*.txt pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test lint unit e2e bed bench lock clean help
+.PHONY: demo test lint unit e2e soak fuzz bed bench lock clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -36,6 +36,12 @@ unit: $(STAMP)
 e2e: $(STAMP)  ## The stories on a real Kubernetes and a real Argo CD (the first time builds them: about 9 minutes).
 	@$(BIN)/python -m tests.testbed.binaries
 	$(BIN)/pytest -q --e2e tests/e2e
+
+soak: $(STAMP)  ## Ten thousand nights with faults at every door, in virtual time.
+	$(BIN)/python -m tests.soak
+
+fuzz: $(STAMP)  ## A million spoilt inputs for whatever reads what others write.
+	$(BIN)/python -m tests.fuzz
 
 bed: $(STAMP)  ## The real Kubernetes and Argo CD, for playing by hand, until Ctrl-C.
 	@$(BIN)/python -m tests.testbed

@@ -17,6 +17,7 @@ from recovery.commands.failing import USAGE, Refused
 from recovery.commands.pausing import pause, resume, silence
 from recovery.commands.plan import plan
 from recovery.commands.release import release
+from recovery.commands.reset import reset
 from recovery.commands.run import run
 from recovery.commands.schema import schema
 from recovery.commands.status import status
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, check, schema, plan, status, explain, approve, pause, resume, silence, failback, adopt, release):
+for command in (run, demo, check, schema, plan, status, explain, approve, reset, pause, resume, silence, failback, adopt, release):
     app.command()(command)
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import TextIO
+from collections.abc import MutableMapping
+from typing import Any, TextIO
 
 import structlog
+
+from recovery.model.redact import redact
+
+LONGEST = 16_000
+"""Characters of one value in a line."""
 
 
 def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
@@ -21,6 +27,7 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _clean,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -32,11 +39,21 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[stray], force=True)
 
 
+def _clean(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The last look at every line: no credential that this process holds, or that looks like one, and no line break of a stranger."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = redact(value, LONGEST)
+        elif isinstance(value, list | tuple):
+            event[key] = [redact(v, LONGEST) if isinstance(v, str) else v for v in value]
+    return event
+
+
 class _Line(logging.Formatter):
     """What libraries log, as one JSON line like all the others."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
+        told = {"event": redact(record.getMessage(), LONGEST), "level": record.levelname.lower(), "logger": record.name}
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
+            told["exception"] = redact(self.formatException(record.exc_info), LONGEST)
         return json.dumps(told)

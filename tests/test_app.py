@@ -350,3 +350,25 @@ def test_a_person_who_switches_auto_sync_on_is_respected() -> None:
             assert p.world.seen("web-1").auto_sync
 
     play(script)
+
+
+def test_a_stalled_recovery_begins_anew_when_a_person_says_so() -> None:
+    async def script(p: Play) -> None:
+        from recovery.commands.reset import asked
+        from recovery.commands.wishing import write
+
+        await p.world.policies(short_policies("web", attempts=1))
+        async with p.controller():
+            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.clock.sleep(10 * MINUTE)
+            (stalled,) = p.world.recoveries()
+            assert (stalled.phase, stalled.attempt) == (RecoveryPhase.Stalled, 1)
+            await p.world.install("Widget")
+            await p.clock.sleep(10 * MINUTE)
+            assert p.phases() == ["Stalled"], "nobody said that anything changed"
+            await write(p.world.cluster, OURS, stalled.name, asked, "ada", p.clock)  # type: ignore[arg-type]
+            await p.clock.sleep(5 * MINUTE)
+            (again,) = p.world.recoveries()
+            assert (again.name, again.phase, again.attempt, again.limit) == (stalled.name, RecoveryPhase.Resolved, 2, 2)
+
+    play(script)

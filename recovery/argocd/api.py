@@ -15,7 +15,7 @@ from yarl import URL
 
 from recovery.kube.errors import KubeError, Late, Unavailable, error_for
 from recovery.model.application import Application
-from recovery.model.redact import redact
+from recovery.model.redact import hold, redact
 
 _TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
 _SLOW = aiohttp.ClientTimeout(total=25, connect=5)
@@ -121,6 +121,7 @@ class ArgoCDAPI:
     def __init__(self, server: str, *, token: str = "", token_file: str = "", ca_file: str = "", insecure: bool = False) -> None:
         self._server = server
         self._token = token
+        hold(token)
         self._token_file = token_file
         self._tls = _tls(ca_file, insecure)
         self._session: aiohttp.ClientSession | None = None
@@ -237,7 +238,9 @@ class ArgoCDAPI:
     def _secret(self) -> str:
         if self._token_file:
             try:
-                return Path(self._token_file).read_text().strip()
+                token = Path(self._token_file).read_text().strip()
+                hold(token)
+                return token
             except OSError as error:
                 raise Unavailable(f"ARGOCD_TOKEN_FILE: {error.strerror}") from error
             except ValueError as error:

@@ -146,6 +146,12 @@ def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
 def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     """Stay with a person, unless the failure has become another one."""
     now, last = situation.now, recovery.stalls[-1] if recovery.stalls else recovery.opened_at
+    asked = next((w for w in reversed(recovery.wishes) if w.what == "reset" and w.at > last), None)
+    if asked is not None:
+        anew = structs.replace(
+            recovery, limit=recovery.attempt + policy.attempts, evidence=telling.evidence(situation.about), escalated=False
+        )
+        return begin(situation, policy, structs.replace(anew, wishes=tuple(w for w in anew.wishes if w.what != "reset")))
     # While an operation runs, Argo CD's words on the last one are gone: nothing can be said about the failure.
     operating = isinstance(situation.about, Application) and situation.about.operating
     if operating or fingerprint(situation.about) == recovery.fingerprint:

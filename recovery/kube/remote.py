@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from recovery.kube.client import SECRETS, Body, Client
 from recovery.kube.errors import Forbidden, Invalid, KubeError, Late, NotFound, Unavailable, error_for
 from recovery.model.names import PREFIX, USERNAME
-from recovery.model.redact import redact
+from recovery.model.redact import hold, redact
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 KEPT = 15.0
@@ -99,6 +99,7 @@ class Remote:
             connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True, force_close=True)
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector)
         headers = {"Accept": "application/json", "User-Agent": USERNAME}
+        hold(*filter(None, (self._config.bearer_token, self._config.password)))
         if self._config.bearer_token:
             headers["Authorization"] = f"Bearer {self._config.bearer_token}"
         elif self._config.username:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from math import log2
 
 _NAMES = (
     r"password|passwd|pwd|passphrase|token|secret|secret[_-]?(?:access[_-]?)?key|private[_-]?key|api[_-]?key|access[_-]?key"
@@ -21,11 +23,35 @@ _SECRETS = (
     (re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b"), "***"),
 )
 
+_RANDOM = re.compile(r"(?<![\w/+-])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])(?=[\w+/-]*\d)[\w+-][\w+/-]{31,}={0,2}")
+"""Small and capital letters and digits in one long word: no hash, no name that Kubernetes lets anybody give."""
+_BITS = 4.2
+"""Of entropy a character from which on such a word is taken for a key."""
+_held: set[str] = set()
+
+
+def hold(*secrets: str) -> None:
+    """This process holds these secrets: they are taken out of every text from now on. Short ones are words like any other."""
+    _held.update(secret for secret in secrets if len(secret) >= 8)
+
+
+def _keys(text: str) -> str:
+    return _RANDOM.sub(lambda found: "***" if _entropy(found.group()) >= _BITS else found.group(), text)
+
+
+def _entropy(word: str) -> float:
+    counts = Counter(word).values()
+    return -sum(n / len(word) * log2(n / len(word)) for n in counts)
+
 
 def redact(text: str, longest: int) -> str:
     """The text without credentials, cut to ``longest`` characters."""
     # Cut first with room to spare: a pattern must not run over a megabyte of log.
     text = text[: longest * 4]
+    for secret in _held:
+        if secret in text:
+            text = text.replace(secret, "***")
     for pattern, stand_in in _SECRETS:
         text = pattern.sub(stand_in, text)
+    text = _keys(text)
     return text if len(text) <= longest else text[: longest - 3] + "..."

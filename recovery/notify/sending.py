@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from msgspec import structs
+
 from recovery.model.recovery import Note
+from recovery.model.redact import redact
 from recovery.notify import apprise_channel, pagerduty_channel
 from recovery.notify.undelivered import Undelivered
 
@@ -14,6 +17,7 @@ OURS: dict[str, Callable[[str, Note], Awaitable[None]]] = {"pagerduty": pagerdut
 
 async def send(url: str, note: Note) -> None:
     """Deliver; Undelivered says why not, without the URL."""
+    note = structs.replace(note, title=redact(note.title, 300), body=redact(note.body, 12_000))
     try:
         await OURS.get(url.partition("://")[0].lower(), apprise_channel.send)(url, note)
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OSError) as error:

@@ -48,7 +48,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         resource_version=meta.resource_version,
         project=intern(spec.project),
         labels={intern(k): intern(v) for k, v in meta.labels.items()} if meta.labels else None,
-        marks={k: v for k, v in annotations.items() if (k.startswith(PREFIX) and k != HOLD) or k in _KEPT_ANNOTATIONS} or None,
+        marks={k: redact(v, 500) for k, v in annotations.items() if (k.startswith(PREFIX) and k != HOLD) or k in _KEPT_ANNOTATIONS} or None,
         deleting=meta.deletion_timestamp is not None,
         application_set=intern(next((o.name for o in meta.owner_references or () if o.kind == "ApplicationSet"), "")),
         parent=_parent(annotations.get(TRACKING, ""), meta),
@@ -98,7 +98,7 @@ def project(raw: bytes | msgspec.Raw) -> model.Project:
     """One AppProject."""
     wire = _project.decode(raw)
     meta = wire.metadata
-    marks = {k: v for k, v in (meta.annotations or {}).items() if k.startswith(PREFIX)} or None
+    marks = {k: redact(v, 500) for k, v in (meta.annotations or {}).items() if k.startswith(PREFIX)} or None
     places = tuple(model.Permitted(d.server or "", d.name or "", d.namespace or "") for d in wire.spec.destinations or ())
     windows = tuple(
         model.SyncWindow(

@@ -11,6 +11,7 @@ from recovery.clock import Clock
 from recovery.kube.client import EVENTS, Client
 from recovery.kube.errors import KubeError
 from recovery.model.names import USERNAME
+from recovery.model.redact import redact
 from recovery.record.codec import stamp
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ class Events:
             },
             "involvedObject": about,
             "reason": reason,
-            "message": message[:1000],
+            "message": redact(message, 1000),
             "type": "Warning" if warning else "Normal",
             "source": {"component": USERNAME},
             "firstTimestamp": now,

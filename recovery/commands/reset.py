@@ -1,0 +1,27 @@
+"""recovery reset: begin anew with a recovery that has given up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from recovery.commands.failing import WRONG, Refused
+from recovery.commands.wishing import wish
+from recovery.model.recovery import Recovery, RecoveryPhase
+
+Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="As `recovery status` names it.")]
+
+
+def reset(recovery: Name) -> None:
+    """Try a Stalled recovery's actions again, from the first on, with as many attempts as its policy allows."""
+    found = wish(recovery, asked)
+    typer.echo(f"{found.name}: begins anew, asked for by {found.wishes[-1].by}")
+
+
+def asked(held: Recovery) -> tuple[str, ...]:
+    """What is written into it."""
+    if held.phase is not RecoveryPhase.Stalled or held.owed:
+        owing = "; `recovery failback` ends a failover" if held.owed else ""
+        raise Refused(f"{held.name} is not Stalled: it is {held.phase.value} ({held.reason}): {held.message}{owing}", WRONG)
+    return ("reset",)
