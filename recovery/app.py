@@ -137,6 +137,7 @@ class App:
             send, Channels(client, settings.namespace, settings.channels, clock), clock, self._delivered, self._unheard, self._told
         )
         self.outbox.silenced = self._silenced
+        self._records = self._stream(RECOVERIES, settings.namespace, decode, self.recoveries)
         self._ours = (
             self._stream(
                 CONFIG_MAPS,
@@ -146,7 +147,7 @@ class App:
                 fieldSelector=f"metadata.name={settings.policies}",
             ),
             self._stream(CONFIG_MAPS, settings.namespace, policy_source.decode, self.pauses, fieldSelector=f"metadata.name={pauses.NAME}"),
-            self._stream(RECOVERIES, settings.namespace, decode, self.recoveries),
+            self._records,
         )
         self._theirs = (
             *(self._stream(APPLICATIONS, ns, wire.application, self.store) for ns in settings.namespaces),
@@ -387,6 +388,14 @@ class App:
         """An open recovery was deleted by hand: that was meant, and it is not opened again while the illness lasts."""
         if not gone.owed:
             self.store.dismiss(gone.subject.uid, gone.policy)
+        if not self.shards.holds(gone.subject.uid):
+            return
+        why = self._records.unreadable.get(f"{self.settings.namespace}/{gone.name}", "")
+        what = f"can no longer be read ({why})" if why else "was deleted"
+        body = f"The record {gone.name} {what}; nothing more is done for it. It stood at {gone.phase.value}: {gone.message}"
+        log.warning("a recovery is lost", recovery=gone.name, subject=str(gone.subject), why=what)
+        title = f"{gone.subject}: its recovery {what.partition(' (')[0]}"
+        self.outbox.say(Note(f"{gone.name}/lost/{gone.version}", title, body, "warning"))
 
     def _silenced(self, recovery: Recovery) -> bool:
         about = self.store.applications.get((recovery.subject.namespace, recovery.subject.name)) or self.connections.get(

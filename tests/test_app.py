@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, EVENTS, RECOVERIES, Resource
+from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, EVENTS, RECOVERIES, SECRETS, Resource
 from recovery.kube.errors import Conflict, KubeError, Unavailable
 from recovery.model.application import Health
 from recovery.model.names import Key
@@ -370,5 +370,31 @@ def test_a_stalled_recovery_begins_anew_when_a_person_says_so() -> None:
             await p.clock.sleep(5 * MINUTE)
             (again,) = p.world.recoveries()
             assert (again.name, again.phase, again.attempt, again.limit) == (stalled.name, RecoveryPhase.Resolved, 2, 2)
+
+    play(script)
+
+
+def test_a_recovery_edited_to_nonsense_is_told_of_and_goes_on_when_it_is_mended() -> None:
+    async def script(p: Play) -> None:
+        secret = {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}}
+        await p.world.cluster.create(SECRETS, OURS, secret)
+        await p.world.policies(short_policies("web", attempts=3))
+        async with p.controller() as app:
+            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.clock.sleep(40)
+            (held,) = p.world.recoveries()
+            assert not held.phase.over
+            await p.world.cluster.patch(RECOVERIES, OURS, held.name, {"status": {"attempt": "many"}})
+            await p.clock.sleep(5 * MINUTE)
+            (told,) = [n.body for n in p.told if "can no longer be read" in n.title]
+            assert "Expected `int`, got `str` - at `$.attempt`" in told
+            writes = len(p.touched("web-1"))
+            assert b'recovery_unreadable_objects{stream="recoveries in gitops-system"} 1.0' in app.views.metrics()
+            await p.clock.sleep(10 * MINUTE)
+            assert len(p.touched("web-1")) == writes, "nothing is done on what nobody can read"
+            await p.world.install("Widget")
+            await p.world.cluster.patch(RECOVERIES, OURS, held.name, {"status": {"attempt": held.attempt}})
+            await p.clock.sleep(10 * MINUTE)
+            assert p.phases() == ["Resolved"]
 
     play(script)

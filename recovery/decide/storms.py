@@ -23,6 +23,9 @@ COOLING = "Cooldown"
 RESUMES = timedelta(minutes=1)
 """After a storm, one more recovery may be at work for each of these, up to the budget."""
 SHOWN = 50
+"""Members that a record and a message list."""
+GROWN = 1.25
+"""A storm that has grown by so much is written down anew."""
 
 
 def over(crowd: Crowd, limits: StormLimits) -> bool:
@@ -80,10 +83,12 @@ def judge(weather: Weather) -> tuple[Decision, ...]:
         return (_said(weather, recovery, Kind.Wait, RecoveryPhase.Verifying, APPROVED, message),)
     if over(weather.crowd, weather.limits):
         if recovery.reason in (STORM.title(), APPROVED):
-            again = now + timedelta(minutes=1)
+            again = now + timedelta(minutes=1 if weather.crowd.fallen >= SHOWN else 0, seconds=15)
+            if recovery.reason != APPROVED and weather.crowd.fallen >= recovery.resources_seen * GROWN:
+                recovery = _counted(structs.replace(recovery, message=_message(weather)), weather)
             return (Decision(Kind.Stall, STORM, recovery.reason, recovery.message, again, recovery=recovery),)
         message = _message(weather)  # it came back while it was cooling down
-        recovery = structs.replace(recovery, well_since=None)
+        recovery = _counted(structs.replace(recovery, well_since=None), weather)
         return (_said(weather, recovery, Kind.Stall, RecoveryPhase.Suppressed, STORM.title(), message),)
     since = recovery.well_since or now
     if now - since < weather.limits.cooldown:
@@ -93,6 +98,10 @@ def judge(weather: Weather) -> tuple[Decision, ...]:
         kept = structs.replace(recovery, phase=RecoveryPhase.Verifying, reason=reason, message=message, well_since=since)
         return (Decision(Kind.Wait, STORM, reason, message, min(until, now + timedelta(minutes=1)), recovery=kept),)
     return (_over(weather, recovery),)
+
+
+def _counted(recovery: Recovery, weather: Weather) -> Recovery:
+    return structs.replace(recovery, evidence=weather.members, resources_seen=weather.crowd.fallen)
 
 
 def _message(weather: Weather) -> str:
@@ -119,8 +128,8 @@ def _opened(weather: Weather) -> Decision:
         reason=STORM.title(),
         message=message,
         suppressed_since=now,
-        evidence=weather.members,
     )
+    recovery = _counted(recovery, weather)
     listed = "\n".join(f"- {member}" for member in weather.members)
     more = f"\n... and {crowd.fallen - len(weather.members)} more" if crowd.fallen > len(weather.members) else ""
     body = (

@@ -21,6 +21,8 @@ PAGE = 100
 """Objects a list page: 10,000 of 26 KB would be 260 MB in one."""
 SILENCE = 120.0
 """Seconds without a line after which a watch counts as dead; the API server sends a bookmark each minute or so."""
+TURN = 0.05
+"""Seconds that one stream reads without a break."""
 STALE = 150.0
 """Seconds without a sign of life after which what we hold may not be acted upon."""
 
@@ -163,10 +165,15 @@ class Reflector(Generic[T]):
             self._alive()
             self.state = State.Watching
             self.error = ""
+            turned = self._clock.monotonic()
             async for line in lines:
                 self._alive()
                 self._event(line)
                 self._failures = 0
+                if self._heard - turned > TURN:
+                    # What has arrived already is read without waiting: in a burst, nothing else would have its turn.
+                    await self._clock.sleep(0)
+                    turned = self._clock.monotonic()
 
     def _event(self, line: bytes) -> None:
         try:

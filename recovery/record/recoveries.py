@@ -77,7 +77,6 @@ class Recoveries:
         gone = self._forget(name)
         if gone is not None:
             if not gone.phase.over:
-                log.warning("an open recovery was deleted by hand", recovery=name, subject=str(gone.subject))
                 self._lost(gone)
             self._changed(_key(gone))
 

@@ -81,9 +81,9 @@ class Server:
         # The last one may be a URL: a repository is called by it.
         app.router.add_get("/api/v1/explain/{place}/{name:.+}", self._explain)
         app.router.add_get("/api/v1/explain", self._explain)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=1).start()
+        await web.TCPSite(self._runner, self._host, self._port).start()
 
     async def stop(self) -> None:
         """Stop listening."""

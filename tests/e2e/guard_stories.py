@@ -95,7 +95,8 @@ async def storm(stage: RealStage) -> list[str]:
             ("Storm", "repository", RecoveryPhase.Suppressed)
         ], found
         (message,) = [m for m in stage.received if "one incident" in m["title"]]
-        assert sum(f"argocd/{name}" in message["message"] for name in names) >= 45, message
+        assert sum(f"argocd/{name}" in message["message"] for name in names) >= 15, message
+        assert len(found[0].evidence) == 50, "Argo CD takes its time to break sixty; the record has gone along"
         written = [e for e in stage.writes_of_all() if e["objectRef"]["name"] in names]
         assert written == [], "none is touched"
         status = await asyncio.to_thread(recovery, stage.bed, "explain", f"argocd/{names[0]}", namespace=stage.namespace)
@@ -253,7 +254,8 @@ async def three_replicas(stage: RealStage) -> list[str]:
             return len(found) >= FLEET and all(phase is RecoveryPhase.Resolved for phase in found)
 
         await stage.until("all cured", cured, 240)
-        _each_once(await stage.every(), await fleet(stage))
+        started = json.loads(await stage.kubectl("get", "events", "--field-selector=reason=OperationStarted", "-o", "json"))["items"]
+        _each_once(await stage.every(), await fleet(stage), started)
     finally:
         for replica in replicas.values():
             replica.process.signal(signal.SIGCONT)
@@ -266,15 +268,19 @@ def _replica(stage: RealStage, number: int) -> Controller:
     return Controller(stage.bed, stage.namespace, **{**stage.env, **more})
 
 
-def _each_once(recoveries: list[Recovery], apps: dict[str, Any]) -> None:
-    """Every application healed by one recovery, and each sync of ours is one that was claimed."""
+def _each_once(recoveries: list[Recovery], apps: dict[str, Any], started: list[dict[str, Any]]) -> None:
+    """Every application healed by one recovery, and each operation of ours that Argo CD began is one that was claimed."""
+    begun: Counter[str] = Counter()
+    for event in started:
+        if event["message"].startswith(USERNAME):
+            begun[event["involvedObject"]["name"]] += event.get("count") or 1
     assert Counter(r.subject.name for r in recoveries) == Counter(apps.keys()), "one recovery each"
     for held in recoveries:
         claimed = sum(step.action == "sync" for step in held.steps)
         history = apps[held.subject.name]["status"].get("history") or []
         ours = sum((entry.get("initiatedBy") or {}).get("username") == USERNAME for entry in history)
         assert ours == len(history) == 1, (held.subject.name, history)
-        assert claimed == 1, held.steps
+        assert 1 <= begun[held.subject.name] <= claimed, (held.subject.name, begun[held.subject.name], held.steps)
 
 
 GUARD_STORIES = (storm, sync_window, paused_and_approved, three_replicas)
