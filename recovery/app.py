@@ -188,6 +188,8 @@ class App:
             settings.enabled,
             self.connections,
             clock,
+            self.shards,
+            lambda: self.pauses.all,
         )
 
     def _stream(self, what: Any, namespace: str, decoder: Any, sink: Any, *, optional: bool = False, **query: str) -> Reflector[Any]:

@@ -32,6 +32,8 @@ from recovery.record.recoveries import Recoveries
 
 AT_ONCE = timedelta(minutes=10)
 """Clusters, or repositories of one host, that fall ill within this time of each other are one incident."""
+IN_TURN = ("After", "Budget", "Pace")
+"""What is held back for one of these goes on by itself, and is waited for."""
 FIRST_WITHIN = timedelta(minutes=5)
 """What stands on an application that is due waits for its recovery to begin, and not for ever."""
 
@@ -197,7 +199,8 @@ class Scene:
                 continue  # each waits for the other: then neither does
             opened = self._recoveries.of(other.uid)[0]
             working = (RecoveryPhase.Remediating, RecoveryPhase.Verifying, RecoveryPhase.BackingOff)
-            if opened is not None and opened.phase in working:
+            in_turn = opened is not None and opened.phase is RecoveryPhase.Suppressed and opened.reason in IN_TURN
+            if opened is not None and (opened.phase in working or in_turn):
                 return f"{other.key} {why} and is being recovered first ({opened.name}: {opened.phase.value})"
             due = self._due(other)
             if opened is None and due is not None and now < due + FIRST_WITHIN:

@@ -11,8 +11,10 @@ import msgspec
 from recovery.clock import Clock
 from recovery.decide import telling
 from recovery.decide.connections import connection
+from recovery.kube.lease import Shards
 from recovery.model.connection import Cluster, Repository
 from recovery.model.names import Key
+from recovery.model.window import Pause
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.reflector import Reflector
@@ -43,6 +45,8 @@ class LiveViews:
         enabled: bool,
         connections: Connections,
         clock: Clock,
+        shards: Shards,
+        pauses: Callable[[], tuple[Pause, ...]],
     ) -> None:
         self._store = store
         self._recoveries = recoveries
@@ -56,6 +60,8 @@ class LiveViews:
         self._enabled = enabled
         self._connections = connections
         self._clock = clock
+        self._shards = shards
+        self._pauses = pauses
 
     def ready(self) -> tuple[str, ...]:
         reasons = [] if self._source.policies else [f"no policies: {self._source.error}"]
@@ -70,6 +76,18 @@ class LiveViews:
             "policies": policies.hash if policies else None,
             "policies_error": self._source.error or None,
             "warnings": self._connections.warnings,
+            "replica": {
+                "identity": self._shards.identity,
+                "holds": self._shards.held(),
+                "shards": self._shards.count,
+                "replicas": self._shards.members,
+                "trouble": self._shards.trouble or None,
+            },
+            "pauses": [
+                {"name": p.name, "by": p.by, "reason": p.reason, "until": p.until, "silences": p.silences}
+                for p in (*(policies.pauses if policies else ()), *self._pauses())
+                if p.runs(self._clock.now())
+            ],
             "not_evaluated": {p.name: p.not_evaluated for p in policies.policies if p.not_evaluated} if policies else {},
         }
 
@@ -84,6 +102,7 @@ class LiveViews:
         m.connections.clear()
         for (kind, state), number in Counter((a.key.kind, connection(a, now)[0].value) for a in self._connections.all()).items():
             m.connections.labels(kind, state).set(number)
+        m.shards.set(len(self._shards.held()))
         m.away.set(sum(len(r.owed) for r in self._recoveries.all()))
         for (verb, status), count in self._calls().items():
             m.api.labels(verb, status).set(count)

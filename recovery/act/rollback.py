@@ -31,6 +31,8 @@ PROVEN = timedelta(seconds=10)
 self-heal within its 5 s (seen on 3.2)."""
 SLACK = timedelta(minutes=1)
 """A new commit shows as OutOfSync a little before its sync starts."""
+UNDONE = 2
+"""After so many rollbacks that somebody took back, none is made any more while they are remembered."""
 STICKY_WITHIN = timedelta(hours=24)
 
 
@@ -52,6 +54,7 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     app, parameters = situation.subject, step.parameters
     for why in (
         _forbidden(situation, recovery),
+        _undone(recovery, situation.past),
         _not_yet(parameters, recovery),
         _not_the_deploy(parameters, app, recovery),
         _owned(situation),
@@ -89,6 +92,17 @@ def _forbidden(situation: Situation, recovery: Recovery) -> Skip | None:
     if app.health is Health.Healthy:
         return Skip("Healthy", "what runs is Healthy: nothing to go back from")
     return None
+
+
+def _undone(recovery: Recovery, past: tuple[Recovery, ...]) -> Skip | None:
+    """What we did was undone twice: whoever does it means it, and a third time would be a fight."""
+    undone = [s for r in (*past, recovery) for s in r.steps if s.action == "rollback" and s.reason in ("OwnerReverted", "HoldReleased")]
+    if len(undone) < UNDONE:
+        return None
+    return Skip(
+        "UndoneTwice",
+        f"undone {len(undone)} times in 7 days ({undone[-1].reason}, {undone[-1].ended_at:%Y-%m-%d %H:%M} UTC): a person decides",
+    )
 
 
 def _not_yet(parameters: Parameters, recovery: Recovery) -> Skip | None:

@@ -115,6 +115,19 @@ def _print(body: dict[str, Any], show_all: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else 200)
     for reason in body.get("reasons") or ():
         console.print(Text(f"! {reason}"), style="yellow")
+    replica = body.get("replica") or {}
+    if replica.get("trouble"):
+        console.print(Text(f"! {replica['identity']} does not act: {replica['trouble']}"), style="yellow")
+    elif len(replica.get("replicas") or ()) > 1:
+        console.print(
+            Text(f"asked {replica['identity']}, one of {len(replica['replicas'])} replicas; it acts for shards {replica['holds']}")
+        )
+    for pause in body.get("pauses") or ():
+        what = "silenced" if pause["silences"] else "paused"
+        until = f" until {when(pause['until'])}" if pause["until"] else ""
+        console.print(
+            Text(f"! {what}{until} by {pause['by'] or 'somebody'}: {pause['reason']} ({pause['name'] or 'policy file'})"), style="yellow"
+        )
     if body.get("policies_error"):
         console.print(Text(f"! policies: {body['policies_error']}"), style="red")
     over = ("Resolved", "Superseded")

@@ -37,6 +37,7 @@ class Metrics:
         self.unreadable = Gauge("recovery_unreadable_objects", "Objects that could not be decoded", ["stream"], registry=at)
         self.applications = Gauge("recovery_applications", "Applications watched", registry=at)
         self.connections = Gauge("recovery_connections", "Repositories and clusters by state", ["kind", "state"], registry=at)
+        self.shards = Gauge("recovery_shards_held", "Shards whose Lease this replica holds", registry=at)
         self.away = Gauge("recovery_applications_away", "Applications that a failover moved and owes back", registry=at)
         self.policy_errors = Gauge("recovery_policy_errors", "Policy texts refused since the start", registry=at)
         self.policies_good = Gauge("recovery_policies_up_to_date", "1: the newest policy text is in force", registry=at)

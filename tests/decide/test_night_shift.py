@@ -296,3 +296,17 @@ def test_a_restart_found_claimed_after_a_crash_is_told_of_and_counts() -> None:
     assert decision.recovery is not None
     assert decision.recovery.steps[0].sent
     assert decision.recovery.told == ("default",)
+
+
+@pytest.mark.parametrize(("times", "reason"), [(1, ""), (2, "UndoneTwice")])
+def test_what_was_undone_twice_is_not_done_a_third_time(times: int, reason: str) -> None:
+    from recovery.act import rollback
+
+    ago = NOW - timedelta(days=1)
+    undone = StepRecord(1, 1, "rollback", ago, sent=True, outcome=StepOutcome.Failed, reason="OwnerReverted", ended_at=ago)
+    past = tuple(opened(f"r{n}", phase=RecoveryPhase.Resolved, resolved_at=ago, steps=(undone,)) for n in range(times))
+
+    no = rollback._undone(opened("now", steps=()), past)
+
+    assert (no.reason if no else "") == reason
+    assert no is None or "undone 2 times in 7 days (OwnerReverted, 2026-03-01 12:00 UTC): a person decides" in no.message
