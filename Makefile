@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/*.txt pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test lint unit e2e soak fuzz bed bench lock clean help
+.PHONY: demo test lint unit e2e soak fuzz audit sbom licences bed bench lock clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -45,6 +45,22 @@ fuzz: $(STAMP)  ## A million spoilt inputs for whatever reads what others write.
 
 bed: $(STAMP)  ## The real Kubernetes and Argo CD, for playing by hand, until Ctrl-C.
 	@$(BIN)/python -m tests.testbed
+
+# Tools that look at the dependencies live in an environment of their own: what they need is none of ours.
+TOOLS := build/tools
+$(TOOLS)/.installed:
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install -q --disable-pip-version-check pip-audit cyclonedx-bom pip-licenses
+	@touch $@
+
+audit: $(TOOLS)/.installed  ## Known vulnerabilities of the pinned dependencies (asks an advisory database).
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt
+
+sbom: $(STAMP) $(TOOLS)/.installed  ## build/sbom.json: what is in an installation, in CycloneDX.
+	$(TOOLS)/bin/cyclonedx-py requirements requirements/run.txt --output-reproducible --of JSON -o build/sbom.json
+
+licences: $(STAMP) $(TOOLS)/.installed  ## The licences of all that runs.
+	$(TOOLS)/bin/pip-licenses --python $(BIN)/python --order=license --format=plain
 
 bench: $(STAMP)  ## Memory, CPU to ready and reaction with 10,000 Applications.
 	$(BIN)/python -m tests.bench
