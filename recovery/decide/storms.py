@@ -31,7 +31,8 @@ GROWN = 1.25
 def over(crowd: Crowd, limits: StormLimits) -> bool:
     """Is this crowd a storm?"""
     if crowd.group == "fleet" and crowd.total < SMALL:
-        return crowd.fallen >= SMALL_LEAST and crowd.fallen * 2 >= crowd.total
+        # Whoever asks for more than a small fleet has wants no storms in one.
+        return limits.minimum < SMALL and crowd.fallen >= SMALL_LEAST and crowd.fallen * 2 >= crowd.total
     if crowd.fallen < limits.minimum:
         return False
     if crowd.group == "fleet":

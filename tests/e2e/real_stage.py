@@ -248,8 +248,12 @@ class RealStage:
                 await killer.stop()
 
     async def ready_details(self) -> dict[str, Any]:
+        return await self.asked("/ready")
+
+    async def asked(self, path: str) -> dict[str, Any]:
+        """What the controller answers on one of its paths."""
         assert self._controller is not None
-        return dict(json.loads((await asyncio.to_thread(self._controller.get, "/ready"))[1]))
+        return dict(json.loads((await asyncio.to_thread(self._controller.get, path))[1]))
 
     async def writes(self, name: str) -> int:
         user = f"system:serviceaccount:{self.namespace}:{ACCOUNT}"

@@ -52,6 +52,7 @@ class Killer:
         headers = {
             k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length", "transfer-encoding", "accept-encoding")
         }
+        headers["Accept-Encoding"] = "identity"  # what is long would come compressed, and is passed on as it comes
         timeout = aiohttp.ClientTimeout(total=None)
         async with self._session.request(
             request.method, self._upstream + request.path_qs, data=body or None, headers=headers, timeout=timeout
