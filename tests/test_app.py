@@ -398,3 +398,58 @@ def test_a_recovery_edited_to_nonsense_is_told_of_and_goes_on_when_it_is_mended(
             assert p.phases() == ["Resolved"]
 
     play(script)
+
+
+def test_an_approval_that_is_not_used_in_time_is_told_of_once() -> None:
+    async def script(p: Play) -> None:
+        from recovery.commands.approve import asked
+        from recovery.commands.wishing import write
+
+        await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
+        await p.world.policies(short_policies("web").replace("defaults: {", "defaults: {mode: approve, "))
+        async with p.controller():
+            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.clock.sleep(2 * MINUTE)
+            (held,) = p.world.recoveries()
+            assert held.reason == "Approval"
+            await p.world.annotate("web-1", {"recovery.gitops.dev/paused": "not yet"})
+            await write(p.world.cluster, OURS, held.name, asked, "ada", p.clock)  # type: ignore[arg-type]
+            await p.clock.sleep(90 * MINUTE)
+            await p.world.annotate("web-1", {"recovery.gitops.dev/paused": None})
+            await p.clock.sleep(30 * MINUTE)
+            assert not any("operation" in w or "argocd.argoproj.io/refresh" in str(w) for w in p.touched("web-1")), (
+                "it was good for an hour"
+            )
+            told = [n.body for n in p.told if "an approval has expired" in n.title]
+            assert len(told) == 1
+            assert told[0].startswith("ada approved step 1.0 at 12:02:0")
+            (held,) = p.world.recoveries()
+            assert [(w.what, w.by) for w in held.wishes] == [("expired", "ada")]
+
+    play(script)
+
+
+def test_a_silence_holds_back_messages_and_nothing_else() -> None:
+    async def script(p: Play) -> None:
+        from datetime import timedelta
+
+        from recovery.model.selector import Selector
+        from recovery.model.window import Pause
+        from recovery.observe.pauses import NAME, write
+
+        await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
+        await p.world.policies(short_policies("web", attempts=1) + "guards: {storm: {minimum: 1000}}\n")
+        silent = Pause(Selector(names=("web-1",)), "known", "ada", p.clock.now() + timedelta(hours=1), silences=True)
+        await p.world.cluster.create(CONFIG_MAPS, OURS, {"metadata": {"name": NAME}, "data": {"silence": write(silent)}})
+        async with p.controller():
+            for name in ("web-1", "web-2"):
+                await p.world.application(name, (deployment(name, "crash-until-restart", 5),))
+            await p.world.application("web-3", (deployment("web-3", "crash", 5),))
+            await p.clock.sleep(30 * MINUTE)
+            assert p.phases() == ["Resolved", "Resolved", "Stalled"]
+            assert {n.key.partition("/")[0] for n in p.told} == {r.name for r in p.world.recoveries() if r.subject.name != "web-1"}
+            await p.clock.sleep(60 * MINUTE)
+            assert not any(n.key.startswith("web-1-") for n in p.told), "over by then: it is not told of afterwards"
+            assert any("silence silence is over" in n.title for n in p.told)
+
+    play(script)

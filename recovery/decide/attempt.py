@@ -9,7 +9,7 @@ from msgspec import structs
 from recovery.decide import telling
 from recovery.decide.connections import connection
 from recovery.decide.fingerprint import fingerprint
-from recovery.decide.guards import Asked, Refusal, barred, reason, refusal, silenced
+from recovery.decide.guards import EXPIRED, Asked, Refusal, barred, expired, reason, refusal, silenced
 from recovery.decide.landing import cluster_of
 from recovery.decide.moving import summary
 from recovery.decide.operations import claim_on
@@ -17,7 +17,7 @@ from recovery.model.application import Application
 from recovery.model.connection import Cluster
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
-from recovery.model.move import MovePhase
+from recovery.model.move import MovePhase, Wish
 from recovery.model.policy import Policy, Severity, Step
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject
 from recovery.model.situation import Situation
@@ -104,8 +104,16 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
             recovery = structs.replace(called(recovery, note), suppression_told=True)
         else:
             again = min(again, since + no.tells_after)
+    for late in expired(recovery, now) if no.by == "approval" else ():
+        recovery = _expired(situation, policy, recovery, late)
     kept = recovery if no.keeps or recovery.version else None
     return Decision(Kind.Suppress, policy.name, "Suppressed", no.message, again, by=no.by, recovery=kept)
+
+
+def _expired(situation: Situation, policy: Policy, recovery: Recovery, late: Wish) -> Recovery:
+    """An approval came too late, or what it was for could not be done in time: whoever gave it believes it is done."""
+    wishes = tuple(structs.replace(w, what=EXPIRED) if w == late else w for w in recovery.wishes)
+    return called(structs.replace(recovery, wishes=wishes), telling.approval_expired(situation, recovery, late, policy.channels))
 
 
 def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from recovery.decide.windows import Closed, maintenance, sync_windows
 from recovery.model.application import Application, Phase, Sync, short
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
+from recovery.model.move import Wish
 from recovery.model.policy import Mode, Policy, Step
 from recovery.model.recovery import Recovery
 from recovery.model.selector import Selector
@@ -30,6 +31,8 @@ REFRESH_EVERY = timedelta(seconds=10)
 HOUR = timedelta(hours=1)
 SKEW = timedelta(minutes=5)
 """By so much a person's clock may differ from ours."""
+EXPIRED = "expired"
+"""What an approval is called that was not used in time."""
 APPROVED_FOR = timedelta(hours=1)
 """An approval is good for this long; the world moves on."""
 
@@ -291,7 +294,8 @@ def approval(a: Asked) -> str:
     """A person wants to be asked first."""
     if mode_of(a) is not Mode.approve or _plans(a) or _begun(a) or approved(a):
         return ""
-    late = next((w for w in reversed(a.recovery.wishes) if w.what == "approve" and w.step == a.place), None) if a.recovery else None
+    said = ("approve", EXPIRED)
+    late = next((w for w in reversed(a.recovery.wishes) if w.what in said and w.step == a.place), None) if a.recovery else None
     stale_one = f"; the approval of {late.by} at {late.at:%H:%M:%S} UTC has expired" if late else ""
     return f"mode is approve: would {a.step}; {_how_to_approve(a)}{stale_one}"
 
@@ -301,6 +305,11 @@ def approved(a: Asked) -> bool:
     wishes = a.recovery.wishes if a.recovery else ()
     # A command's clock may be a little ahead of ours; one that is far ahead would never expire.
     return any(w.what == "approve" and w.step == a.place and -SKEW < a.situation.now - w.at < APPROVED_FOR for w in wishes)
+
+
+def expired(recovery: Recovery, now: datetime) -> tuple[Wish, ...]:
+    """Approvals that nobody has used in time, and that people have not been told of."""
+    return tuple(w for w in recovery.wishes if w.what == "approve" and now - w.at >= APPROVED_FOR)
 
 
 def _plans(a: Asked) -> bool:

@@ -10,6 +10,7 @@ from recovery.decide.guards import MANY_INHERITED
 from recovery.model.application import Application, short
 from recovery.model.connection import Cluster, Connection, Repository, Verdict
 from recovery.model.duration import spell
+from recovery.model.move import Wish
 from recovery.model.policy import Policy, Severity
 from recovery.model.recovery import Note, Recovery, StepOutcome, StepRecord
 from recovery.model.situation import Situation
@@ -118,6 +119,13 @@ def held_back(situation: Situation, recovery: Recovery, by: str, message: str, c
         Severity.warning.value,
         channels,
     )
+
+
+def approval_expired(situation: Situation, recovery: Recovery, late: Wish, channels: tuple[str, ...]) -> Note:
+    """An approval was not used in time."""
+    body = f"{late.by} approved step {late.step} at {late.at:%H:%M:%S} UTC, and it was not done within the hour. {recovery.message}"
+    key = f"{recovery.name}/approval/{late.at:%Y%m%dT%H%M%S}"
+    return Note(key, f"{place(situation.about)}: an approval has expired", f"{body}{_stop(recovery)}", Severity.warning.value, channels)
 
 
 def still_held(app: Application, now: datetime) -> Note | None:
