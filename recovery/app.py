@@ -412,7 +412,8 @@ class App:
         """People paused or resumed something: all that waits is looked at again."""
         self._wake()
         for recovery in self.recoveries.all():
-            self.outbox.tell(recovery)
+            if self.shards.holds(recovery.subject.uid):
+                self.outbox.tell(recovery)
 
     def _wake(self) -> None:
         for recovery in self.recoveries.all():

@@ -14,13 +14,15 @@ from msgspec import Struct
 
 from recovery.act.workloads import RESTARTED_AT
 from recovery.app import App
+from recovery.commands.failback import asked as wanted
+from recovery.commands.wishing import write
 from recovery.kube.client import APPLICATIONS, EVENTS, LEASES, Body, Resource
 from recovery.model.names import REFRESH
 from recovery.model.recovery import Note, RecoveryPhase
 from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.manifests import custom, deployment
-from recovery.simulate.world import World
+from recovery.simulate.world import OURS, World
 from tests.connected_stories import connected
 from tests.stage import policies as short_policies
 
@@ -155,6 +157,26 @@ async def primary_dies(world: World) -> None:
     world.destinations.all["primary"].up = False
 
 
+async def primary_dies_and_returns(world: World) -> None:
+    """And when it is back, a person asks for the failback, however often the record is written meanwhile."""
+    await primary_dies(world)
+    while not any(r.reason == "FailedOver" for r in world.recoveries()):  # noqa: ASYNC110 (in virtual time)
+        await asyncio.sleep(1)
+    place = world.destinations.all["primary"]
+    place.up, place.unread = True, False
+    while not any(r.reason == "SplitBrain" or r.well_since for r in world.recoveries()):  # noqa: ASYNC110 (in virtual time)
+        await asyncio.sleep(1)
+    await asyncio.sleep(15)
+    (held,) = [r for r in world.recoveries() if r.subject.kind == "Cluster"]
+    await write(world.cluster, OURS, held.name, lambda found: wanted(found, stay=False, cleanup=False), "ada", world.clock)
+
+
+def home_again(world: World) -> bool:
+    (held,) = [r for r in world.recoveries() if r.subject.kind == "Cluster"]
+    there = [world.seen(n).destination.cluster for n in ("w-a", "w-b")]
+    return there == ["primary"] * 2 and held.phase is RecoveryPhase.Resolved
+
+
 def well(world: World) -> bool:
     app = world.seen("w-1")
     return app.health.value == "Healthy" and [r.phase for r in world.recoveries()] == [RecoveryPhase.Resolved]
@@ -171,6 +193,7 @@ NIGHTS = {
     "restart": Night(crashes, nothing, 10, 240, well, frozenset({"restart w-1"})),
     "rollback": Night(deployed_well, deployed_badly, 100, 420, well, frozenset({"auto-sync w-1", "sync w-1"})),
     "terminate": Night(hangs, hangs_no_more, 50, 300, well, frozenset({"terminate w-1"})),
+    "failback": Night(on_primary, primary_dies_and_returns, 100, 900, home_again, frozenset({"move w-a", "move w-b"})),
     "failover": Night(on_primary, primary_dies, 100, 420, moved, frozenset({"move w-a", "move w-b"})),
 }
 
@@ -193,6 +216,7 @@ async def one(night: Night, world: World, dies_at: int, *, after: bool) -> tuple
     writes = 0
     after_death = [dies_at, 0] if dies_at else [0]
     began = clock.monotonic()
+    following: asyncio.Task[None] | None = None
     coming = [not further, True]  # what is still to come: the beginning, and what follows
     for dies in after_death:
         door = Door(world, dies, after=after)
@@ -205,7 +229,7 @@ async def one(night: Night, world: World, dies_at: int, *, after: bool) -> tuple
                 await night.begins(world)
             if coming[1] and clock.monotonic() - began > night.after:
                 coming[1] = False
-                await night.then(world)
+                following = asyncio.create_task(night.then(world))
         died = door.dead.is_set()
         if died:
             running.cancel()
@@ -218,6 +242,10 @@ async def one(night: Night, world: World, dies_at: int, *, after: bool) -> tuple
         if not died:
             break
         await clock.sleep(4)
+    assert following is not None
+    following.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
     return writes, done, told, night.well(world)
 
 
