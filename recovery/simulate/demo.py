@@ -183,7 +183,7 @@ class Demo:
     # The scenes
 
     async def _cart(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
-        await self.world.application("cart", (deployment("cart"), custom("Widget", "cart")))
+        await self.world.application("cart", (deployment("cart"), custom("Widget", "cart")), project="shop")
         await self._until(
             lambda: self._app("cart").operation is not None and self._app("cart").sync is Sync.OutOfSync,
             timedelta(minutes=1),
@@ -200,11 +200,11 @@ class Demo:
         )
 
     async def _api(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
-        await self.world.application("api", (deployment("api", "crash-until-restart"), deployment("api-cache")))
+        await self.world.application("api", (deployment("api", "crash-until-restart"), deployment("api-cache")), project="backend")
         return await self._ends("api", "a crash that new pods cure", "crash loop", RecoveryPhase.Resolved, self._well)
 
     async def _web(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
-        await self.world.application("web", (deployment("web"),), self_heal=True)
+        await self.world.application("web", (deployment("web"),), self_heal=True, project="frontend")
         await self.clock.sleep(180)
         self._say("demo", "breaks", "a commit to web names an image that does not exist; auto-sync and self-heal are on")
         await self.world.commit("web", (deployment("web", "missing"),))
@@ -228,7 +228,7 @@ class Demo:
         )
 
     async def _lost(self, process: Process) -> Scene:  # noqa: ARG002 (a scene)
-        await self.world.application("lost", (deployment("lost"), custom("Unobtainium", "lost")))
+        await self.world.application("lost", (deployment("lost"), custom("Unobtainium", "lost")), project="shop")
 
         def left_alone(app: Application) -> bool:
             return app.sync is Sync.OutOfSync
@@ -237,7 +237,7 @@ class Demo:
 
     async def _pay(self, process: Process) -> Scene:
         await self.clock.sleep(30)
-        await self.world.application("pay", (deployment("pay"), custom("Ledger", "pay")))
+        await self.world.application("pay", (deployment("pay"), custom("Ledger", "pay")), project="payments")
         await self.clock.sleep(60)
         await self.world.install("Ledger")
         await self._until(lambda: self._killed, timedelta(minutes=15))
