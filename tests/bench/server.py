@@ -27,7 +27,7 @@ recovery_policies:
 - name: bench
   condition: {type: application, health: Degraded, duration: 0s}
   actions: [{type: refresh}]
-guards: {budget: {in_flight: 100000, per_cluster: 100000, per_project: 100000}}
+guards: {storm: {minimum: 1000, count: 1000}, budget: {in_flight: 100000, per_cluster: 100000, per_project: 100000}}
 """
 
 
