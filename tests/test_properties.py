@@ -155,7 +155,7 @@ def through(night: list[Any], enabled: bool = True) -> tuple[Watcher, World]:
     return virtual.run(inside())
 
 
-SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(nights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -155,7 +154,7 @@ class Cluster:
 
     async def create(self, what: Resource, namespace: str, body: Body) -> bytes:
         self._known(what)
-        item = copy.deepcopy(dict(body))
+        item = _copied(body)
         meta = item.setdefault("metadata", {})
         meta["namespace"] = namespace
         if not meta.get("name"):
@@ -171,7 +170,7 @@ class Cluster:
 
     async def update(self, what: Resource, namespace: str, name: str, body: Body) -> bytes:
         old = self._existing(what, namespace, name)
-        item = copy.deepcopy(dict(body))
+        item = _copied(body)
         self._fence(what, old, item["metadata"].get("resourceVersion", ""))
         for kept in ("uid", "creationTimestamp"):
             item["metadata"][kept] = old["metadata"][kept]
@@ -187,7 +186,7 @@ class Cluster:
         return self._store("patch", what, merged(old, body), "MODIFIED", body)
 
     async def delete(self, what: Resource, namespace: str, name: str) -> None:
-        gone = copy.deepcopy(self._existing(what, namespace, name))
+        gone = _copied(self._existing(what, namespace, name))
         del self._objects[what][namespace, name]
         self._version += 1
         gone["metadata"]["resourceVersion"] = str(self._version)
@@ -250,7 +249,7 @@ class Cluster:
 def merged(old: Any, patch: Any) -> Any:
     """RFC 7386: null removes, mappings merge, all else replaces. The old value is not changed."""
     if not isinstance(patch, Mapping):
-        return copy.deepcopy(patch)
+        return _copied(patch)
     result = dict(old) if isinstance(old, Mapping) else {}
     for key, value in patch.items():
         if value is None:
@@ -278,3 +277,9 @@ def _selected(item: Object, query: Mapping[str, str]) -> bool:
 
 def _api(what: Resource) -> str:
     return f"{what.group}/{what.version}" if what.group else what.version
+
+
+def _copied(body: Mapping[str, Any]) -> Object:
+    """As it would arrive over the wire; several times as fast as a deep copy."""
+    found: Object = msgspec.json.decode(msgspec.json.encode(body))
+    return found
