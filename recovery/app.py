@@ -283,9 +283,9 @@ class App:
                 await self.controller.reconcile(key)
                 self.metrics.passes.labels("done").inc()
             except ClaimLost as error:
-                log.info("claim lost, judged again", subject=str(key), why=str(error))
+                log.info("claim lost, judged again", subject=str(key), why=str(error), unreadable=error.taken)
                 self.metrics.passes.labels("claim lost").inc()
-                self.queue.add(key, self._clock.now() + SOON)
+                self.queue.add(key, self._clock.now() + (TROUBLED if error.taken else SOON))
             except Exception:
                 log.exception("pass failed", subject=str(key))
                 self.metrics.passes.labels("failed").inc()
@@ -349,6 +349,9 @@ class App:
                 for app in held:
                     if note := still_held(app, self._clock.now()):
                         self.outbox.say(note)
+            for recovery in self.recoveries.all():
+                if recovery.notes and self.shards.holds(recovery.subject.uid):
+                    self.outbox.tell(recovery)  # its end may have been written while nobody could tell of it
             for cluster in self.connections.homes():
                 self.queue.add(cluster.key)
             for app, _ in list(self.store.pending()):
@@ -421,21 +424,27 @@ class App:
                 self.queue.add(recovery.subject.key)
         for app, _ in list(self.store.pending()):
             self.queue.add(app.key)
-        self.connections.tick()
+        for about in self.connections.all():
+            self.queue.add(about.key)
 
     async def _end_pauses(self) -> None:
         """What was paused until now goes on, and people hear of it; the entry is taken away."""
         while True:
             await self._clock.sleep(PAUSES_EVERY)
-            for pause in self.pauses.expired(self._clock.now()) if self.shards.lead else ():
+            for pause in self.pauses.expired(self._clock.now()):
+                if not self.shards.lead or not self.freshness().fresh:
+                    break
+                # Only as it was seen: it may have been prolonged in this moment.
+                without = {"metadata": {"resourceVersion": self.pauses.version}, "data": {pause.name: None}}
+                try:
+                    await self._client.patch(CONFIG_MAPS, self.settings.namespace, pauses.NAME, without)
+                except KubeError as error:
+                    log.warning("a pause that is over could not be taken away", pause=pause.name, why=str(error))
+                    break
                 what = "silence" if pause.silences else "pause"
                 body = f"{what} {pause.name} by {pause.by or 'somebody'} ({pause.reason or 'no reason given'}) is over: it is as before"
                 self.outbox.say(Note(f"pauses/{pause.name}/{pause.until}", f"{what} {pause.name} is over", body, "info"))
                 log.info("pause over", pause=pause.name, by=pause.by, reason=pause.reason)
-                try:
-                    await self._client.patch(CONFIG_MAPS, self.settings.namespace, pauses.NAME, {"data": {pause.name: None}})
-                except KubeError as error:
-                    log.warning("a pause that is over could not be taken away", pause=pause.name, why=str(error))
 
     def _policies_refused(self, item: ConfigMap, message: str) -> None:
         meta = item.metadata

@@ -149,6 +149,8 @@ class Controller:
         uids = [situation.about.uid] if situation else [d.recovery.subject.uid for d in decisions if d.recovery]
         if not all(map(self._holds, uids)):
             self._look_on(key, decisions)
+            if situation is not None and situation.storm and any(d.by == STORM for d in decisions):
+                self._again(situation.storm[0], None)  # the storm may be ours, whoever has its members
             return
         self._records.note(key, decisions, ours=True)
         for decision in decisions:
@@ -157,9 +159,11 @@ class Controller:
     def _look_on(self, key: Key, decisions: tuple[Decision, ...]) -> None:
         """Another replica acts on it: what would be decided is shown all the same, and looked at again in its time."""
         self._records.note(key, decisions, ours=False)
-        dues = [d.again_at for d in decisions if d.again_at]
-        if dues:
-            self._again(key, max(min(dues), self._clock.now() + ELSEWHERE))
+        soon = self._clock.now() + ELSEWHERE
+        if any(d.kind in (Kind.Remediate, Kind.Resolve) for d in decisions):
+            self._again(key, soon)  # whoever has it does it now; should nobody, it is found out
+        elif dues := [d.again_at for d in decisions if d.again_at]:
+            self._again(key, max(min(dues), soon))
 
     async def _storm(self, key: Key) -> None:
         weather = self._scene.weather(key)

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from recovery.clock import Clock
 from recovery.decide.connections import connection, healthy, worst
-from recovery.decide.storms import APPROVED, SHOWN, Weather, common, over, words
+from recovery.decide.storms import SHOWN, Weather, approved_at, common, over, words
 from recovery.decide.symptoms import in_force
 from recovery.model.action import Traits
 from recovery.model.application import Application, ApplicationSet
@@ -32,6 +32,8 @@ from recovery.record.recoveries import Recoveries
 
 AT_ONCE = timedelta(minutes=10)
 """Clusters, or repositories of one host, that fall ill within this time of each other are one incident."""
+DEEPEST = 100
+"""Applications that one waits for, itself or by others; with more of them it waits for none."""
 IN_TURN = ("After", "Budget", "Pace")
 """What is held back for one of these goes on by itself, and is waited for."""
 FIRST_WITHIN = timedelta(minutes=5)
@@ -158,7 +160,11 @@ class Scene:
             crowd = illness.crowd(group, onset - window, onset + window)
             storm = known.get(crowd.key.name)
             if storm is not None and (storm.ill_since or storm.opened_at) - window <= onset:
-                return None if storm.reason == APPROVED else (crowd.key, f"{storm.message} ({storm.name})")
+                let_go = approved_at(storm)
+                if let_go is not None and (onset <= let_go or base.recovery is not None):
+                    return None  # a person has let it go; what falls ill later is another matter
+                if let_go is None:
+                    return crowd.key, f"{storm.message} ({storm.name})"
         crowd_in_common = common((illness.crowd(group, onset - window, onset + window) for group in groups), limits)
         return (crowd_in_common.key, words(crowd_in_common, limits, window)) if crowd_in_common else None
 
@@ -171,18 +177,27 @@ class Scene:
         group, _, name = key.name.partition("/")
         opened, past = self._recoveries.of(uid_of(key))
         window = max([policies.storm.window, *(p.condition.duration for p in policies.policies if in_force(p))])
-        began = opened.ill_since if opened and opened.ill_since else self._began((group, name), now, window, policies.storm)
+        let_go = approved_at(opened) if opened else None
+        began = let_go or opened.ill_since if opened and opened.ill_since else self._began((group, name), now, window, policies.storm)
         crowd = illness.crowd((group, name), began, now)
         if opened:
-            crowd = structs.replace(crowd, since=began)
+            # Those that were let go and fell ill once more while they are recovered are no new ones.
+            again = (
+                sum(self._recoveries.follows(Key("application", *each)) for each in illness.members((group, name), began, now))
+                if let_go
+                else 0
+            )
+            crowd = structs.replace(crowd, since=began, fallen=crowd.fallen - again)
+        before = illness.crowd((group, name), opened.ill_since, let_go) if opened and opened.ill_since and let_go else None
         members = tuple(f"{ns}/{app}" for ns, app in islice(illness.members((group, name), began, now), SHOWN))
-        return Weather(now, crowd, members, policies.storm, policies.channels, opened, len(past), self._freshness())
+        return Weather(now, crowd, members, policies.storm, policies.channels, before, opened, len(past), self._freshness())
 
     def _began(self, group: tuple[str, str], now: datetime, window: timedelta, limits: StormLimits) -> datetime:
         """Since when what is seen now is a storm: the window that holds most of those that fell ill."""
         onsets = [onset for onset in self._store.illness.onsets(group) if onset <= now]
-        best = max(onsets, key=lambda at: self._store.illness.crowd(group, at, at + 2 * window).fallen, default=now)
-        return best if over(self._store.illness.crowd(group, best, best + 2 * window), limits) else now
+        crowds = [(self._store.illness.crowd(group, at, at + 2 * window), at) for at in dict.fromkeys(onsets)]
+        best = max((c for c in crowds if over(c[0], limits)), key=lambda c: c[0].fallen, default=None)
+        return best[1] if best else now
 
     def members(self, key: Key) -> list[Key]:
         """The ill of a storm's group: looked at again when it is over."""
@@ -220,12 +235,18 @@ class Scene:
                 found.append((name, f"is of sync wave {_wave(other)}, before {mine}"))
         return found
 
-    def _stands_on(self, app: Application, on: Application, deep: int = 0) -> bool:
-        wanted = [name for name, _ in self._before(app)]
-        if (on.namespace, on.name) in wanted or deep > 20:
-            return True
-        others = [self._store.applications[name] for name in wanted if name in self._store.applications]
-        return any(self._stands_on(other, on, deep + 1) for other in others if other.uid != app.uid)
+    def _stands_on(self, app: Application, on: Application) -> bool:
+        """Does it wait for the other, itself or by what it waits for?"""
+        wanted, seen = [app], {app.uid}
+        while wanted and len(seen) < DEEPEST:
+            for name, _ in self._before(wanted.pop()):
+                if name == (on.namespace, on.name):
+                    return True
+                other = self._store.applications.get(name)
+                if other is not None and other.uid not in seen:
+                    seen.add(other.uid)
+                    wanted.append(other)
+        return len(seen) >= DEEPEST
 
     def _due(self, app: Application) -> datetime | None:
         """When a policy would begin with it, if one acts on it at all."""

@@ -144,8 +144,8 @@ def test_a_person_may_let_its_members_go() -> None:
             await p.clock.sleep(10 * MINUTE)
             assert p.touched("web") != []
             (storm,) = [r for r in p.world.recoveries() if r.subject.kind == "Storm"]
-            assert storm.reason == "LetGo"
-            assert "ada has let its members go" in storm.message
+            assert storm.reason in ("LetGo", "Calm"), "let go, and over when nothing new came"
+            assert [w.by for w in storm.wishes] == ["ada"]
 
     play(script)
 
@@ -223,3 +223,41 @@ def test_a_pause_that_cannot_be_read_pauses_everything_and_says_so() -> None:
             assert p.phases() == ["Resolved"]
 
     play(script)
+
+
+def test_letting_the_members_go_is_no_leave_for_the_next_storm() -> None:
+    async def script(p: Play) -> None:
+        from msgspec import structs
+
+        from recovery.commands.approve import asked
+        from recovery.model.move import Wish
+
+        await p.world.policies(POLICIES)
+        await fleet(p.world, 12, 4)
+        async with p.controller():
+            await p.clock.sleep(5 * MINUTE)
+            await break_all(p, 6)
+            await p.clock.sleep(10 * MINUTE)
+            (storm,) = p.world.recoveries()
+            what, _, step = asked(storm)[0].partition(" ")
+            wanted = structs.replace(storm, wishes=(Wish(what, "ada", p.clock.now(), step),))
+            await p.world.cluster.update(RECOVERIES, OURS, storm.name, encode(wanted, OURS))
+            await p.clock.sleep(40 * MINUTE)
+            assert p.touched("web-0"), "those that were let go are recovered"
+            for number in range(6, 12):
+                await p.world.commit(f"web-{number}", (deployment(f"web-{number}", "crash", 5),))
+            await p.clock.sleep(20 * MINUTE)
+            storm = [r for r in p.world.recoveries() if r.subject.kind == "Storm"][-1]
+            assert (storm.reason, storm.wishes) == ("Storm", ())
+            assert not any(p.touched(f"web-{number}") for number in range(6, 10))
+
+    play(script)
+
+
+def test_what_has_most_of_them_in_common_is_the_incident() -> None:
+    ten = tuple(crowd("repository", 5, 5) for _ in range(2))
+
+    found = storms.common((crowd("fleet", 50, 60), crowd("cluster", 50, 60), *ten), StormLimits())
+
+    assert found is not None
+    assert (found.group, found.fallen) == ("fleet", 50)

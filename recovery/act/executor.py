@@ -33,6 +33,10 @@ class Executor:
         order = Order(situation, decision.step, recovery)
         confirmed = self._clock.monotonic()
 
+        def went() -> None:
+            nonlocal confirmed
+            confirmed = self._clock.monotonic()
+
         def why(within: float | None) -> str:
             if words := self._barred(situation.about.uid):
                 return words
@@ -40,7 +44,7 @@ class Executor:
             return f"{late:.1f}s since it was claimed, and {within:g}s are allowed" if within is not None and late > within else ""
 
         try:
-            return await self._actions[decision.step.traits.name].start(order, fenced(self._doors, why))
+            return await self._actions[decision.step.traits.name].start(order, fenced(self._doors, why, went))
         except (Conflict, Busy) as error:
             # Nothing was written. Busy waits like a change does; both are judged anew.
             return Outcome(Result.Conflict, type(error).__name__, redact(str(error), 500))

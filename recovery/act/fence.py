@@ -10,8 +10,8 @@ from recovery.kube.client import APPLICATIONS, SECRETS, Client
 from recovery.kube.errors import Conflict
 
 WITHIN = 5.0
-"""Seconds after its claim was confirmed in which an effect may go out that nothing else fences: a successor never sends it
-again, so it must not come late."""
+"""Seconds after its claim was confirmed, or the claim's last write went out, in which an effect may go out that nothing else
+fences: a successor never sends it again, so it must not come late."""
 LABELS_WITHIN = 15.0
 """The same for the label on a cluster's Secret: writing it twice changes nothing, and the clusters are looked at before."""
 
@@ -20,12 +20,13 @@ Why = Callable[[float | None], str]
 version it was read with); empty when it may."""
 
 
-def fenced(doors: Doors, why: Why) -> Doors:
-    """The same doors, each write of which raises Conflict (nothing was written) when it is no longer ours to make."""
+def fenced(doors: Doors, why: Why, went: Callable[[], None]) -> Doors:
+    """The same doors, each write of which raises Conflict (nothing was written) when it is no longer ours to make; ``went``
+    hears of each that went out: the next one of the same claim counts from there."""
     return Doors(
-        cast("Client", _Kube(doors.kube, why)),
-        cast("Ways", _Ways(doors.ways, why)),
-        cast("ArgoCD", _Door(doors.argocd, why, ("restart", "invalidate"))) if doors.argocd is not None else None,
+        cast("Client", _Kube(doors.kube, why, went)),
+        cast("Ways", _Ways(doors.ways, why, went)),
+        cast("ArgoCD", _Door(doors.argocd, why, went, ("restart", "invalidate"))) if doors.argocd is not None else None,
         doors.home,
     )
 
@@ -38,8 +39,8 @@ def _ask(why: Why, within: float | None) -> None:
 class _Door:
     """Some of its methods ask first."""
 
-    def __init__(self, door: Any, why: Why, writes: tuple[str, ...]) -> None:
-        self._door, self._why, self._writes = door, why, writes
+    def __init__(self, door: Any, why: Why, went: Callable[[], None], writes: tuple[str, ...]) -> None:
+        self._door, self._why, self._went, self._writes = door, why, went, writes
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._door, name)
@@ -48,7 +49,9 @@ class _Door:
 
         async def ask_first(*args: Any, **more: Any) -> Any:
             _ask(self._why, WITHIN)
-            return await method(*args, **more)
+            answer = await method(*args, **more)
+            self._went()
+            return answer
 
         return ask_first
 
@@ -56,8 +59,8 @@ class _Door:
 class _Kube(_Door):
     """An Application is fenced by its version; nothing else is."""
 
-    def __init__(self, door: Client, why: Why) -> None:
-        super().__init__(door, why, ("create", "update", "patch", "delete"))
+    def __init__(self, door: Client, why: Why, went: Callable[[], None]) -> None:
+        super().__init__(door, why, went, ("create", "update", "patch", "delete"))
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._door, name)
@@ -66,7 +69,9 @@ class _Kube(_Door):
 
         async def ask_first(what: Any, *args: Any, **more: Any) -> Any:
             _ask(self._why, {APPLICATIONS: None, SECRETS: LABELS_WITHIN}.get(what, WITHIN))
-            return await method(what, *args, **more)
+            answer = await method(what, *args, **more)
+            self._went()
+            return answer
 
         return ask_first
 
@@ -74,10 +79,10 @@ class _Kube(_Door):
 class _Ways(_Door):
     """The ways it finds are fenced as well."""
 
-    def __init__(self, door: Ways, why: Why) -> None:
-        super().__init__(door, why, ())
+    def __init__(self, door: Ways, why: Why, went: Callable[[], None]) -> None:
+        super().__init__(door, why, went, ())
 
     async def to(self, server: str) -> Any:
         """The way to a cluster."""
         there = await self._door.to(server)
-        return _Door(there, self._why, ("delete",)) if there is not None else None
+        return _Door(there, self._why, self._went, ("delete",)) if there is not None else None

@@ -10,12 +10,13 @@ from recovery.act import workloads
 from recovery.act.order import CHANGED, Action, Doors, Order, Workload, read
 from recovery.decide.operations import fell_ill_again
 from recovery.decide.telling import acted
-from recovery.kube.errors import Conflict, Unavailable
+from recovery.kube.errors import Busy, Conflict, Unavailable
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.application import Health
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
+from recovery.model.redact import redact
 from recovery.model.situation import Situation
 
 NO_TOKEN = "NoToken"  # noqa: S105 (a reason code)
@@ -96,14 +97,22 @@ async def _find(order: Order, doors: Doors) -> Outcome:
 
 
 async def _restart(order: Order, doors: Doors) -> Outcome:
-    done = []
+    done: list[str] = []
+    left = ""
     for workload in map(_parse, order.record.targets):
-        if doors.argocd is not None:
-            await doors.argocd.restart(order.app, workload)
-        else:
-            await _restart_here(order, doors, workload)
+        try:
+            if doors.argocd is not None:
+                await doors.argocd.restart(order.app, workload)
+            else:
+                await _restart_here(order, doors, workload)
+        except (Conflict, Busy) as error:
+            if not done:
+                raise  # nothing was written: the whole of it is judged again
+            # What was restarted is not restarted again for the sake of the others: they come with the next attempt.
+            left = f"; then it was stopped at {workload}: {redact(str(error), 200)}"
+            break
         done.append(str(workload))
-    words = f"restarted {', '.join(done)}"
+    words = f"restarted {', '.join(done)}{left}"
     note = acted(order.situation, order.recovery, words) if order.recovery else None
     return Outcome(Result.Sent, "Restarted", words, notes=(note,) if note else (), told=("default",))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import UTC, datetime
 from typing import Annotated
@@ -68,7 +69,10 @@ def _pause(subject: str, project: str, *, everything: bool, lasting: str, reason
     except ValueError as error:
         raise Refused(f"--for: {error}", USAGE) from error
     what = subject or (f"project-{project}" if project else "all")
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", ("silence-" if silences else "") + what)[:200].strip("-")
+    plain = ("silence-" if silences else "") + what.replace("/", ".", 1)  # no namespace has a dot in its name
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:200].strip("-")
+    if name != plain:
+        name += "-" + hashlib.sha256(plain.encode()).hexdigest()[:6]  # two subjects never share an entry
     return Pause(selector(subject, project), reason, "", until, name, silences)
 
 

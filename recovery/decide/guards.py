@@ -105,6 +105,8 @@ def paused(a: Asked) -> str | Closed:
     """A person said: not now, by `recovery pause`, in the policy file, or by the annotation ``paused`` on the application or
     its project (true, or why, or until when)."""
     about, project = a.situation.about, a.situation.project
+    if _under_way(a):
+        return ""
     said = (
         [(f"{'application ' * isinstance(about, Application)}{about.key}", about.mark("paused"))]
         if isinstance(about, Application | Cluster)
@@ -225,18 +227,18 @@ def dismissed(a: Asked) -> str:
 
 def storm(a: Asked) -> str:
     """Many fell ill with it: one incident, and not as many cures as members."""
-    return a.situation.storm[1] if a.situation.storm else ""
+    return a.situation.storm[1] if a.situation.storm and not _under_way(a) else ""
 
 
 def after(a: Asked) -> str:
     """What it stands on is ill as well, and is cured first."""
-    return a.situation.waits_for
+    return "" if _under_way(a) else a.situation.waits_for
 
 
 def windows(a: Asked) -> Closed | None:
     """The calendar: Argo CD's sync windows for all that syncs or changes what runs, and our own maintenance windows."""
     situation, traits = a.situation, a.step.traits
-    if traits.speaks or _begun(a):
+    if traits.speaks or _begun(a) or _under_way(a):
         return None
     about, closed = situation.about, None
     if isinstance(about, Application) and situation.project and (traits.syncs or traits.destructive):
@@ -246,15 +248,18 @@ def windows(a: Asked) -> Closed | None:
 
 def per_hour(a: Asked) -> str | Closed:
     """Not too much is changed within an hour."""
-    if not a.step.traits.destructive or _begun(a):
+    if not a.step.traits.destructive or _begun(a) or _under_way(a):
         return ""
+    running = a.recovery.running if a.recovery else None
+    own = {running.started_at} if running is not None else set()
     done, limits = a.situation.destroyed, a.situation.policies.budget.destructive_per_hour
     counts = (
         (" in all", done.fleet, limits.fleet),
         (f" in project {done.name}", done.project, limits.project),
         (" of this one", done.subject, limits.application),
     )
-    for where, times, limit in counts:
+    for where, begun, limit in counts:
+        times = tuple(at for at in begun if at not in own)
         if len(times) >= limit:
             words = f"{len(times)} restarts, rollbacks and failovers{where} within the hour, and {limit} may be"
             return Closed(words, times[len(times) - limit] + HOUR) if limit and times else words
@@ -321,6 +326,12 @@ def _begun(a: Asked) -> bool:
     """Is it in the middle of this step? Then it was let go when it began."""
     running = a.recovery.running if a.recovery else None
     return running is not None and bool(running.stage)
+
+
+def _under_way(a: Asked) -> bool:
+    """Is its next write only what a step that went out still needs? What is under way is finished, but for a move's waves."""
+    running = a.recovery.running if a.recovery else None
+    return running is not None and (running.sent or bool(running.stage)) and not a.step.traits.relocates
 
 
 def _how_to_approve(a: Asked) -> str:

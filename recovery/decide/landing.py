@@ -11,6 +11,7 @@ from recovery.model.connection import Cluster
 from recovery.model.move import Place
 from recovery.model.names import FAILOVER_TO
 from recovery.model.policy import Policies
+from recovery.model.selector import Selector
 from recovery.model.situation import Dependent, Situation
 from recovery.model.stamps import aware
 
@@ -132,6 +133,9 @@ def barred(dep: Dependent, situation: Situation, *, moved: bool = False) -> str:
         until = aware(value)
         if value.strip().lower() not in ("", "false", "no") and not (until is not None and situation.now >= until):
             return f"{where} is annotated recovery.gitops.dev/paused: {value[:100]}"
+    for pause in (*situation.policies.pauses, *situation.pauses):
+        if not pause.silences and pause.runs(situation.now) and pause.selector != Selector() and pause.selector.selects(app):
+            return f"it is paused by {pause.by or 'somebody'}: {pause.reason or 'no reason given'}"
     for where, value in ((f"application {app.key}", app.mark("mode")), ("its project", project.mark("mode") if project else "")):
         if value and value != "act":
             return f"{where} is annotated recovery.gitops.dev/mode: {value[:40]}"

@@ -22,6 +22,8 @@ APPROVED = "LetGo"
 COOLING = "Cooldown"
 RESUMES = timedelta(minutes=1)
 """After a storm, one more recovery may be at work for each of these, up to the budget."""
+NEARLY = 0.8
+"""Of those that fell ill, the part that makes a group the common cause."""
 SHOWN = 50
 """Members that a record and a message list."""
 GROWN = 1.25
@@ -42,8 +44,13 @@ def over(crowd: Crowd, limits: StormLimits) -> bool:
 
 def common(crowds: Iterable[Crowd], limits: StormLimits) -> Crowd | None:
     """The group that all of it has most in common, if it is a storm: the largest share, the smaller group at equal ones."""
-    found = [crowd for crowd in crowds if over(crowd, limits)]
-    return max(found, key=lambda c: (round(c.share, 2), -c.total), default=None)
+    seen = tuple(crowds)
+    found = [crowd for crowd in seen if over(crowd, limits)]
+    fallen = max((crowd.fallen for crowd in seen), default=0)
+    # A group that holds nearly all of them is what they have in common; else it is larger than any one of its groups.
+    if most := [crowd for crowd in found if crowd.fallen >= fallen * NEARLY]:
+        return max(most, key=lambda c: (round(c.share, 2), -c.total))
+    return max(found, key=lambda c: (c.fallen, c.share), default=None)
 
 
 def words(crowd: Crowd, limits: StormLimits, window: timedelta) -> str:
@@ -64,6 +71,8 @@ class Weather(Struct, frozen=True):
     """Who they are, at most 50."""
     limits: StormLimits
     channels: tuple[str, ...] = ()
+    before: Crowd | None = None
+    """When its members were let go: those of it that fell ill before that and still are."""
     recovery: Recovery | None = None
     """The open one."""
     past: int = 0
@@ -83,14 +92,18 @@ def judge(weather: Weather) -> tuple[Decision, ...]:
         message = f"{by} has let its members go: they are recovered one after the other"
         return (_said(weather, recovery, Kind.Wait, RecoveryPhase.Verifying, APPROVED, message),)
     if over(weather.crowd, weather.limits):
-        if recovery.reason in (STORM.title(), APPROVED):
+        if recovery.reason == APPROVED:
+            return (_anew(weather, recovery),)
+        if recovery.reason == STORM.title():
             again = now + timedelta(minutes=1 if weather.crowd.fallen >= SHOWN else 0, seconds=15)
-            if recovery.reason != APPROVED and weather.crowd.fallen >= recovery.resources_seen * GROWN:
+            if weather.crowd.fallen >= recovery.resources_seen * GROWN:
                 recovery = _counted(structs.replace(recovery, message=_message(weather)), weather)
             return (Decision(Kind.Stall, STORM, recovery.reason, recovery.message, again, recovery=recovery),)
         message = _message(weather)  # it came back while it was cooling down
         recovery = _counted(structs.replace(recovery, well_since=None), weather)
         return (_said(weather, recovery, Kind.Stall, RecoveryPhase.Suppressed, STORM.title(), message),)
+    if recovery.reason == APPROVED and weather.before is not None and over(weather.before, weather.limits):
+        return (Decision(Kind.Wait, STORM, APPROVED, recovery.message, now + timedelta(minutes=1), recovery=recovery),)
     since = recovery.well_since or now
     if now - since < weather.limits.cooldown:
         until = since + weather.limits.cooldown
@@ -99,6 +112,19 @@ def judge(weather: Weather) -> tuple[Decision, ...]:
         kept = structs.replace(recovery, phase=RecoveryPhase.Verifying, reason=reason, message=message, well_since=since)
         return (Decision(Kind.Wait, STORM, reason, message, min(until, now + timedelta(minutes=1)), recovery=kept),)
     return (_over(weather, recovery),)
+
+
+def approved_at(storm: Recovery) -> datetime | None:
+    """When a person let its members go; who falls ill later was not meant."""
+    return next((w.at for w in reversed(storm.wishes) if w.what == "approve"), None)
+
+
+def _anew(weather: Weather, recovery: Recovery) -> Decision:
+    """Its members were let go, and many others have fallen ill since: nobody has let those go."""
+    wishes = tuple(w for w in recovery.wishes if w.what != "approve")
+    told = structs.replace(_note(weather, recovery.name), key=f"{recovery.name}/storm/{weather.now:%Y%m%dT%H%M%S}")
+    recovery = structs.replace(recovery, wishes=wishes, ill_since=weather.crowd.since, well_since=None).with_notes(told)
+    return _said(weather, _counted(recovery, weather), Kind.Stall, RecoveryPhase.Suppressed, STORM.title(), _message(weather))
 
 
 def _counted(recovery: Recovery, weather: Weather) -> Recovery:
@@ -131,15 +157,20 @@ def _opened(weather: Weather) -> Decision:
         suppressed_since=now,
     )
     recovery = _counted(recovery, weather)
+    recovery = recovery.with_notes(_note(weather, name)).heard_by(*(weather.channels or ("default",)))
+    return Decision(Kind.Stall, STORM, STORM.title(), message, now + timedelta(minutes=1), recovery=recovery)
+
+
+def _note(weather: Weather, name: str) -> Note:
+    crowd = weather.crowd
     listed = "\n".join(f"- {member}" for member in weather.members)
     more = f"\n... and {crowd.fallen - len(weather.members)} more" if crowd.fallen > len(weather.members) else ""
     body = (
-        f"{message}. What is under way is finished, nothing new is begun; {spell(weather.limits.cooldown)} after it is over they are "
+        f"{_message(weather)}. What is under way is finished, nothing new is begun; "
+        f"{spell(weather.limits.cooldown)} after it is over they are "
         f"recovered again, one after the other. To let them go now: recovery approve {name}\n{listed}{more}\nRecord: {name}"
     )
-    note = Note(f"{name}/storm", f"{crowd.fallen} applications of {crowd} are ill: one incident", body, "critical", weather.channels)
-    recovery = recovery.with_notes(note).heard_by(*(weather.channels or ("default",)))
-    return Decision(Kind.Stall, STORM, STORM.title(), message, now + timedelta(minutes=1), recovery=recovery)
+    return Note(f"{name}/storm", f"{crowd.fallen} applications of {crowd} are ill: one incident", body, "critical", weather.channels)
 
 
 def _said(weather: Weather, recovery: Recovery, kind: Kind, phase: RecoveryPhase, reason: str, message: str) -> Decision:

@@ -85,7 +85,7 @@ def track(old: Sight | None, app: Application, policies: Policies, now: datetime
             since = max(since, min(now, began(policy.condition, app, since)))
         clocks[symptom] = since
     inherited = (unwell and first_install) if not known else sight.inherited and not (app.health is Health.Healthy and not unwell)
-    if sight.dismissed and not unwell and app.health is not Health.Unknown and app.sync is not Sync.Unknown:
+    if sight.dismissed and not unwell and app.health is Health.Healthy and app.sync is not Sync.Unknown:
         sight = structs.replace(sight, dismissed=())
     soaking, ledger = _ledger(sight, app, policies, now)
     sight = structs.replace(sight, moved=_moved(sight, app, now))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -39,6 +40,8 @@ SLOW = 4.0
 """Seconds that one round may take."""
 LABEL = "recovery.gitops.dev/lease"
 SHARDS = "recovery.gitops.dev/shards"
+PROCESS = "recovery.gitops.dev/process"
+"""Annotation: which process it is that calls itself so."""
 
 
 def ranked(what: str, names: Iterable[str]) -> str:
@@ -98,6 +101,11 @@ class Shards:
         """Replicas seen alive."""
         self._leaving = False
         self._joined = False
+        self._shown = False
+        self._lapsed = False
+        self._good = clock.monotonic()
+        """When we were last seen to live."""
+        self._process = secrets.token_hex(4)
 
     def holds(self, uid: str) -> bool:
         """May we act on this subject, now?"""
@@ -127,7 +135,8 @@ class Shards:
             except (KubeError, TimeoutError, msgspec.DecodeError) as error:
                 self.trouble = f"leases: {error or 'no answer in time'}"
             now = self.held()
-            if now != before:
+            if now != before or self._lapsed:
+                self._lapsed = False
                 log.info("shards", identity=self.identity, holds=list(now), of=self.count, replicas=list(self.members), why=self.trouble)
                 before = now
                 self.changed()
@@ -151,6 +160,12 @@ class Shards:
         leases = await self._leases()
         now = self._clock.monotonic()
         self._notice(leases, now)
+        if now - self._good > DEADLINE:
+            self._joined = False  # for so long others may have taken us for dead, and have changed the number
+        if twin := self._twin(leases):
+            self._renewed.clear()
+            await self._show(leases)
+            return twin
         await self._show(leases)
         living = [lease for lease in self._alive(leases, now) if lease.holder != self.identity]
         if idle := await self._idle(leases, living, now):
@@ -158,8 +173,12 @@ class Shards:
             self._renewed.clear()
             return idle
         self.members = tuple(sorted([self.identity, *(m.holder for m in living if self._number(m) == self.count)]))
-        for shard in range(self.count):
-            await self._turn(shard, leases.get(self._shard(shard)), ranked(f"shard {shard}", self.members), now)
+        turns = [
+            self._turn(shard, leases.get(self._shard(shard)), ranked(f"shard {shard}", self.members), now) for shard in range(self.count)
+        ]
+        ends = await asyncio.gather(*turns, return_exceptions=True)
+        if wrong := next((end for end in ends if isinstance(end, BaseException)), None):
+            raise wrong
         if self.lead:
             await self._tidy(leases, now)
         return ""
@@ -194,7 +213,17 @@ class Shards:
         """That we live, and how many shards we were told of."""
         name = self._member(self.identity)
         with suppress(Conflict):  # only we write it: our own last write, whose answer was lost
-            await self._write(leases.get(name), name, self.identity, {SHARDS: str(self.count)})
+            await self._write(leases.get(name), name, self.identity, {SHARDS: str(self.count), PROCESS: self._process})
+            self._good = self._clock.monotonic()
+        self._shown = True
+
+    def _twin(self, leases: dict[str, _Lease]) -> str:
+        """Another process that lives under our name; of one that died before we came, only its Lease is left."""
+        lease = leases.get(self._member(self.identity))
+        process = (lease.metadata.annotations or {}).get(PROCESS, self._process) if lease else self._process
+        if process == self._process or not self._shown:
+            return ""
+        return f"another process calls itself {self.identity}: every replica needs a RECOVERY_IDENTITY of its own; idle"
 
     async def _idle(self, leases: dict[str, _Lease], living: list[_Lease], now: float) -> str:
         """Why we may not act for the number of shards; empty when the object that fixes it says ours, and knows of us.
@@ -214,12 +243,17 @@ class Shards:
             log.info("number of shards changes", was=number, now=self.count)
         elif self._joined:
             return ""
-        try:
-            await self._write(fixed, self._name, "", {SHARDS: str(self.count)})
-        except Conflict:
-            return "another replica joins in this moment: the next round tells"
-        self._joined = True
-        return ""
+        for _ in range(2):
+            try:
+                await self._write(fixed, self._name, "", {SHARDS: str(self.count)})
+            except Conflict:
+                fixed = (await self._leases()).get(self._name)
+                if fixed is None or number != self.count or self._number(fixed) != self.count:
+                    break
+                continue  # another one has joined in this moment
+            self._joined = True
+            return ""
+        return "another replica joins in this moment: the next round tells"
 
     async def _turn(self, shard: int, lease: _Lease | None, owner: str, now: float) -> None:
         """Renew, take, give back, or leave alone."""
@@ -245,6 +279,8 @@ class Shards:
             sent = self._clock.monotonic()
             await self._write(lease, name, self.identity)  # it was our own write whose answer was lost
         if not self._leaving:
+            # In between it was nobody's: what was judged then has to be looked at again.
+            self._lapsed = self._lapsed or sent - self._renewed.get(shard, sent) > DEADLINE
             self._renewed[shard] = sent
 
     async def _write(self, lease: _Lease | None, name: str, holder: str, annotations: dict[str, str] | None = None) -> None:

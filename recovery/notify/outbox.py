@@ -65,10 +65,17 @@ class Outbox:
         """Take on what this recovery has to say and has not said yet. While it is silenced that waits; over by then, it is dropped."""
         for note in recovery.notes if recovery else ():
             if recovery and self.silenced(recovery):
-                if recovery.phase.over and note.key not in self._known:
+                if recovery.phase.over and note.resolves and self._heard_of(recovery):
+                    self.say(note, recovery.name)  # who was called before the silence is told that it is over
+                elif recovery.phase.over and note.key not in self._known:
                     self._struck(note, recovery.name)
                 continue
             self.say(note, recovery.name if recovery else "")
+
+    def _heard_of(self, recovery: Recovery) -> bool:
+        """Has anybody been told of it? What waits to be told has not."""
+        waiting = [note for note in recovery.notes if not note.resolves]
+        return bool(recovery.told) and (not waiting or any(key.startswith(f"{recovery.name}/") for key in self._known))
 
     def say(self, note: Note, recovery: str = "") -> None:
         """Take on one message; the same key a second time is the same message."""
@@ -88,7 +95,9 @@ class Outbox:
         return frozenset(self._done.get(recovery, ()))
 
     def forget(self, recovery: str, keys: frozenset[str]) -> None:
-        """These are struck off its record: nothing more to remember."""
+        """These are struck off its record: nothing more to remember. A record of the same name may say the same once more."""
+        for key in keys:
+            self._known.pop(key, None)
         left = self._done.get(recovery, set()) - keys
         if left:
             self._done[recovery] = left

@@ -37,9 +37,12 @@ class Pauses:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self.all: tuple[Pause, ...] = ()
+        self.version = ""
+        """resourceVersion of what was seen last."""
 
     def put(self, item: ConfigMap) -> None:
         """The ConfigMap as it is now."""
+        self.version = item.metadata.resource_version
         self._use(tuple(read(name, text) for name, text in sorted((item.data or {}).items())))
 
     def drop(self, namespace: str, name: str) -> None:  # noqa: ARG002 (a Sink)

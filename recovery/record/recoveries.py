@@ -23,12 +23,17 @@ from recovery.record.codec import decode, encode, listed
 log = structlog.get_logger(__name__)
 
 HOUR = timedelta(hours=1)
+LISTED_WITHIN = 60.0
+"""Seconds that a list of several pages may be older than what we wrote."""
 KEPT_FOR = timedelta(days=7)
 KEPT_AT_MOST = 1000
 
 
 class ClaimLost(Exception):
     """The intent could not be saved as judged: judge again. Nothing outside was touched."""
+
+    taken = False
+    """Its name is taken by something that cannot be read: a person has to look."""
 
 
 class Recoveries:
@@ -54,6 +59,7 @@ class Recoveries:
         self._open: defaultdict[Key, set[str]] = defaultdict(set)
         self._refreshed: dict[str, datetime] = {}
         self._lost = lost
+        self._saved_at: dict[str, float] = {}
         self._destructive = destructive
         self._destroyed: dict[str, tuple[datetime, ...]] = {}
         self._storms: set[str] = set()
@@ -87,6 +93,7 @@ class Recoveries:
             self._by_uid[gone.subject.uid].discard(name)
             self._in_flight.discard(name)
             self._destroyed.pop(name, None)
+            self._saved_at.pop(name, None)
             self._storms.discard(name)
             self._open[_key(gone)].discard(name)
         return gone
@@ -94,8 +101,11 @@ class Recoveries:
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
         """After a whole list: what is not named is gone."""
         present = {name for _, name in names}
+        now = self._clock.monotonic()
         for name in [n for n in self._all if n not in present]:
-            self.drop(scope, name)
+            # A list of several pages is older than what was written while it was read: the watch tells of those.
+            if self._all[name].version and now - self._saved_at.get(name, float("-inf")) > LISTED_WITHIN:
+                self.drop(scope, name)
 
     # Read by the controller
 
@@ -247,11 +257,14 @@ class Recoveries:
                 raw = await self._client.create(RECOVERIES, self._namespace, body)
         except Conflict as error:
             await self._reload(wanted.name)
-            raise ClaimLost(str(error)) from error
+            lost = ClaimLost(str(error))
+            lost.taken = not wanted.version and wanted.name not in self._all
+            raise lost from error
         except NotFound as error:
-            self.drop(self._namespace, wanted.name)
+            (self.drop(self._namespace, wanted.name) if wanted.version else self._forget(wanted.name))
             raise ClaimLost(f"{wanted.name} was deleted, or the CRD recoveries.recovery.gitops.dev is missing: {error}") from error
         saved = decode(raw)
+        self._saved_at[saved.name] = self._clock.monotonic()
         self._index(saved)
         return saved
 

@@ -13,6 +13,7 @@ from recovery.decide.guards import GUARDS, Asked, refusal
 from recovery.model.application import ApplicationSet, Hold, Operation, Phase, Project, Requested, SyncWindow
 from recovery.model.names import Key
 from recovery.model.policy import Budget, Mode
+from recovery.model.recovery import RecoveryPhase
 from recovery.model.selector import Selector
 from recovery.model.situation import Destroyed, Fleet, Freshness, Sight, Situation
 from recovery.model.window import Pause, Window
@@ -326,3 +327,16 @@ def test_a_budget_of_zero_allows_nothing() -> None:
 
     assert no is not None
     assert no.by == "budget"
+
+
+@pytest.mark.parametrize(("sent", "by"), [(True, ""), (False, "storm")])
+def test_what_is_under_way_is_finished_in_a_storm(sent: bool, by: str) -> None:
+    from recovery.model.recovery import StepRecord
+    from tests.builders import a_recovery
+
+    held = a_recovery("cart", NOW, phase=RecoveryPhase.Remediating, attempt=1, steps=(StepRecord(1, 0, "rollback", NOW, sent=sent),))
+    situation = a_situation(gave_up(), storm=(Key("storm", "", "fleet"), "many"), recovery=held, pauses=())
+
+    no = refusal(Asked(situation, POLICY, SYNC, held))
+
+    assert (no.by if no else "") == by
