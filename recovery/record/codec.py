@@ -78,6 +78,11 @@ def listed(raw: bytes) -> tuple[Recovery, ...]:
     return tuple(found)
 
 
+def counted(raw: bytes) -> int:
+    """How many there are in a list, readable or not."""
+    return len(_list.decode(raw).items)
+
+
 _SHOWN = ("name", "policy", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import msgspec
 import structlog
 from msgspec import structs
 
@@ -18,7 +19,7 @@ from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
 from recovery.model.situation import Destroyed, Fleet
 from recovery.model.storm import STORM
-from recovery.record.codec import decode, encode, listed
+from recovery.record.codec import counted, decode, encode, listed
 
 log = structlog.get_logger(__name__)
 
@@ -256,9 +257,8 @@ class Recoveries:
             else:
                 raw = await self._client.create(RECOVERIES, self._namespace, body)
         except Conflict as error:
-            await self._reload(wanted.name)
             lost = ClaimLost(str(error))
-            lost.taken = not wanted.version and wanted.name not in self._all
+            lost.taken = await self._reload(wanted.name)
             raise lost from error
         except NotFound as error:
             (self.drop(self._namespace, wanted.name) if wanted.version else self._forget(wanted.name))
@@ -268,16 +268,18 @@ class Recoveries:
         self._index(saved)
         return saved
 
-    async def _reload(self, name: str) -> None:
-        """Take in the object as it is; by a list of one, which needs no right that watching does not need."""
+    async def _reload(self, name: str) -> bool:
+        """Take in the object as it is; by a list of one, which needs no right that watching does not need. Is it unreadable?"""
         try:
-            items = listed(await self._client.list(RECOVERIES, self._namespace, fieldSelector=f"metadata.name={name}"))
-        except KubeError:
-            return  # the watch will bring it
+            raw = await self._client.list(RECOVERIES, self._namespace, fieldSelector=f"metadata.name={name}")
+            items = listed(raw)
+        except (KubeError, msgspec.DecodeError):
+            return False  # the watch will bring it
         for item in items:
             self._index(item)
         if not items:
             self._forget(name)
+        return counted(raw) > len(items)
 
     def _restore(self, name: str, held: Recovery | None) -> None:
         if held is not None:

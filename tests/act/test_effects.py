@@ -432,3 +432,32 @@ def test_every_action_is_known_by_its_own_name() -> None:
     assert all(action.traits.name == name for name, action in ALL_ACTIONS.items())
     assert set(KINDS) == set(ALL_ACTIONS) - INTERNAL
     assert set(TRAITS) == set(ALL_ACTIONS)
+
+
+def test_a_restart_that_is_stopped_half_way_is_not_begun_anew() -> None:
+    """Two workloads; the second one's write is refused: the first is not restarted again for its sake."""
+    two = ("apps/v1/Deployment/shop/cart", "apps/v1/Deployment/shop/other")
+
+    class OneOnly:
+        def __init__(self) -> None:
+            self.restarted: list[str] = []
+
+        async def restart(self, app: Any, workload: Any) -> None:
+            if self.restarted:
+                raise Busy("slow down", 429)
+            self.restarted.append(str(workload))
+
+    async def inside() -> tuple[Outcome, OneOnly]:
+        kube, argocd = Kube(virtual.VirtualClock()), OneOnly()
+        record = StepRecord(1, 0, "restart", NOW, stage="replace", targets=two)
+        recovery = a_recovery("cart-1", NOW, phase=RecoveryPhase.Remediating, steps=(record,), attempt=1, policy="p", resolved_at=None)
+        step = the_policies().policies[1].actions[0]
+        executor = Executor(ALL_ACTIONS, Doors(kube, Remotes(kube, "argocd", ()), argocd), lambda _: "", virtual.VirtualClock())  # type: ignore[arg-type]
+        decision = Decision(Kind.Remediate, "p", "", "", step=step, recovery=recovery)
+        return await executor.carry_out(a_situation(an_application(), recovery=recovery), decision, recovery), argocd
+
+    outcome, argocd = virtual.run(inside())
+
+    assert argocd.restarted == ["Deployment/cart"]
+    assert outcome.result is Result.Sent
+    assert outcome.message == "restarted Deployment/cart; then it was stopped at Deployment/other: slow down"

@@ -452,3 +452,17 @@ def test_a_failover_that_cannot_be_is_refused_when_the_policy_is_read(parameters
 
     with pytest.raises(Exception, match=words.replace("?", r"\?")):
         parse(text, KINDS)
+
+
+def test_what_people_paused_by_command_stays_where_it_is() -> None:
+    from recovery.model.selector import Selector
+    from recovery.model.situation import Dependent, Sight
+    from recovery.model.window import Pause
+
+    app = an_application(kinds=("Deployment",))
+    paused = structs.replace(about_a_cluster(), pauses=(Pause(Selector(projects=(app.project,)), "migration", "ada"),))
+    silent = structs.replace(about_a_cluster(), pauses=(Pause(Selector(projects=(app.project,)), "migration", "ada", silences=True),))
+    dependent = Dependent(app, Sight(app.uid, NOW))
+
+    assert unmovable(dependent, paused, a_live_cluster(), stateful=False) == "it is paused by ada: migration"
+    assert "paused" not in unmovable(dependent, silent, a_live_cluster(), stateful=False)

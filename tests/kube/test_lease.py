@@ -240,3 +240,32 @@ def test_few_subjects_move_when_the_number_grows() -> None:
 def test_all_replicas_rank_alike() -> None:
     assert ranked("shard 1", ["a", "b", "c"]) == ranked("shard 1", ["c", "b", "a"])
     assert ranked("shard 1", []) == ""
+
+
+def test_two_processes_of_one_name_do_not_both_act_for_long() -> None:
+    async def script(bed: Bed) -> None:
+        first = bed.start("a")
+        await bed.until_owned(5)
+        bed.replicas["first"] = bed.replicas.pop("a")
+        second = bed.start("a")
+        await bed.clock.sleep(6)
+        for _ in range(100):
+            await bed.clock.sleep(0.1)
+            assert not (first.holds("uid-1") and second.holds("uid-1"))
+        assert "another process calls itself a" in first.trouble + second.trouble
+
+    on_a_bed(script)
+
+
+def test_one_that_was_cut_off_does_not_go_on_with_a_number_that_is_being_changed() -> None:
+    async def script(bed: Bed) -> None:
+        bed.start("a", 2)
+        await bed.until_owned(5)
+        away = bed.replicas["a"][1]
+        away.fault = lambda: Unavailable("cut off")
+        bed.start("d", 5)
+        await bed.watch(DURATION + 1)
+        away.fault = lambda: None
+        await bed.watch(60)
+
+    on_a_bed(script)
