@@ -25,7 +25,7 @@ from recovery.observe import wire
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.manifests import deployment
-from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, degraded, the_policies
+from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, an_application, degraded, the_policies
 
 SPEC: dict[str, Any] = {
     "project": "shop",
