@@ -25,7 +25,7 @@ def test_story(show: Show, story: Callable[[Stage], Awaitable[list[str]]]) -> No
     played = show.results[story.__name__].result()
 
     embedded = play(story, played.stage.prefix)
-    assert played.transcripts == embedded
+    assert played.transcripts == embedded, f"on the real bed {played.transcripts}, embedded {embedded}"
     assert all(code == 0 for code in played.stage.exit_codes if "killed" not in story.__name__)
 
 
