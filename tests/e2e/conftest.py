@@ -15,7 +15,7 @@ from recovery.kube.asyncio_client import connect
 from tests.connected_stories import CLUSTER_STORIES, CONNECTED_STORIES
 from tests.e2e.extra_stories import looked_at_only, through_argo_cd
 from tests.e2e.further import Further
-from tests.e2e.guard_stories import GUARD_STORIES
+from tests.e2e.guard_stories import GUARD_STORIES, storm, three_replicas
 from tests.e2e.real_connected import RealConnectedStage
 from tests.e2e.real_stage import RealStage
 from tests.stories import STORIES
@@ -27,6 +27,8 @@ from tests.testbed.repositories import Repositories
 
 EXTRA = {through_argo_cd: "token", looked_at_only: "observe"}
 """Stories that only the real bed can play, and the overlay they are installed with."""
+CROWDED = (storm, three_replicas)
+"""Stories of so many applications that Argo CD is slow meanwhile: one at a time, after the others."""
 AT_ONCE = 4
 """Stories at the same time on two cores."""
 
@@ -48,6 +50,7 @@ class Show:
         self._thread.start()
         self._places = asyncio.Semaphore(AT_ONCE)
         self._lane = asyncio.Semaphore(1)
+        self._crowd = asyncio.Semaphore(1)
         self.further = Further(bed)
         self.results: dict[str, Future[Played]] = {}
         self.client: Any = None
@@ -79,14 +82,23 @@ class Show:
 
     async def _play(self, story: Callable[[Any], Awaitable[list[str]]], stage: RealStage) -> Played:
         # Stories of clusters wait for each other; they do not take a place from the others meanwhile.
-        places = self._lane if story in CLUSTER_STORIES else self._places
+        places = self._lane if story in CLUSTER_STORIES else self._crowd if story in CROWDED else self._places
         async with places:
+            if story in CROWDED:
+                await self._others()
             say(f"story {story.__name__} begins")
             async with stage.set_up():
                 names = await story(stage)
                 await asyncio.sleep(1)
             say(f"story {story.__name__} is over")
             return Played({name: stage.transcript(name) for name in names}, stage)
+
+    async def _others(self) -> None:
+        """Hundreds of applications keep Argo CD busy: until the stories whose seconds count are over."""
+        await asyncio.sleep(2)  # until all of them have been asked for
+        patient = {story.__name__ for story in (*CROWDED, *CLUSTER_STORIES)}
+        waiting = [asyncio.wrap_future(result) for name, result in self.results.items() if name not in patient]
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     def end(self) -> None:
         """Stop the loop; what is still playing is cancelled."""
