@@ -20,7 +20,7 @@ from recovery.decide.landing import unknown_targets
 from recovery.decide.telling import adoption_digest, still_held
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
 from recovery.kube.errors import KubeError
-from recovery.kube.lease import Shards, shard_of
+from recovery.kube.lease import Shards
 from recovery.kube.remote import Remotes as KubeRemotes
 from recovery.model.names import Key
 from recovery.model.policy import Policies
@@ -107,9 +107,7 @@ class App:
         self.shards = Shards(client, settings.argocd_namespace, name, settings.shards, identity, clock)
         self.shards.changed = self._shards_changed
         self._led = False
-        self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add, self._lost, destructive)
-        self.recoveries.shards = lambda uid: shard_of(uid, settings.shards)
-        self.recoveries.shard_count = settings.shards
+        self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add, self._lost, destructive, settings.shards)
         globs = (settings.argocd_namespace, *settings.application_namespaces)
         self.store = Store(clock, self.queue.add, self.recoveries.follows, globs)
         self.projects, self.application_sets = Shelf(), Shelf()

@@ -26,13 +26,13 @@ from recovery.act.workloads import RESTARTED_AT
 from recovery.app import App
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, RECOVERIES, STATEFUL_SETS, Resource
 from recovery.kube.errors import Busy, Conflict, Gone, KubeError, Unavailable
-from recovery.model.names import INFO
 from recovery.model.recovery import Note, RecoveryPhase
 from recovery.record.codec import decode
 from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.manifests import custom, deployment
 from recovery.simulate.world import OURS, World
+from tests.operations import Newly, claimed
 from tests.stage import policies
 
 APPS = tuple(f"w-{n}" for n in range(7))
@@ -153,7 +153,7 @@ class Auditor:
         self.world = world
         self._enabled = enabled
         self._operations: Counter[str] = Counter()
-        self._last: dict[str, str] = {}
+        self._newly = Newly(self._operation)
         self.effects = 0
         self.broken: list[str] = []
         """What did not hold: whoever wrote it may swallow what is raised."""
@@ -183,7 +183,7 @@ class Auditor:
 
     def _heard(self, what: Resource, kind: str, item: dict[str, Any]) -> None:
         if what == APPLICATIONS and kind == "MODIFIED":
-            self._operation(item)
+            self._newly.seen(item)
         elif what == RECOVERIES and kind != "DELETED":
             recovery = decode(msgspec.json.encode(item))
             if recovery.attempt > recovery.limit and recovery.subject.kind != "Storm":
@@ -196,17 +196,12 @@ class Auditor:
             if twice:
                 self._broken(f"two open recoveries of one subject: {twice}")
 
-    def _operation(self, item: dict[str, Any]) -> None:
-        name = item["metadata"]["name"]
-        token = next((e["value"] for e in (item.get("operation") or {}).get("info") or () if e["name"] == INFO), "")
-        if token and self._last.get(name) != token:
-            self._operations[token] += 1
-            if self._operations[token] > 1:
-                self._broken(f"written twice: {token}")
-            held = next((r for r in self.world.recoveries() if token.startswith(r.name + "/")), None)
-            if held is None or held.running is None or held.token(held.running) != token:
-                self._broken(f"an operation without a claim: {token}")
-        self._last[name] = token
+    def _operation(self, token: str) -> None:
+        self._operations[token] += 1
+        if self._operations[token] > 1:
+            self._broken(f"written twice: {token}")
+        if not claimed(token, self.world.recoveries()):
+            self._broken(f"an operation without a claim: {token}")
 
 
 class Night:

@@ -15,7 +15,6 @@ from recovery import logs
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, EVENTS, PROJECTS, RECOVERIES, SECRETS
 from recovery.model.names import Key
 from recovery.record.checkpoint import LABEL
-from recovery.settings import Settings
 from recovery.simulate.world import ARGOCD, OURS
 from tests.play import Play, play
 from tests.stage import policies as short_policies
@@ -101,9 +100,7 @@ def test_no_planted_secret_is_found_in_any_output() -> None:
 
 
 async def _night(p: Play, texts: list[str], held: str, out: io.StringIO) -> None:
-    await p.world.policies(
-        short_policies("w", duration="10s").replace("guards", "guards") + "guards: {storm: {minimum: 1000, count: 1000}}\n"
-    )
+    await p.world.policies(short_policies("w", duration="10s") + "guards: {storm: {minimum: 1000, count: 1000}}\n")
     await p.world.cluster.create(
         SECRETS,
         OURS,
@@ -119,7 +116,6 @@ async def _night(p: Play, texts: list[str], held: str, out: io.StringIO) -> None
         await p.clock.sleep(600)
         p.extra = [app.views.recoveries(), app.views.details(), app.views.metrics().decode()]  # type: ignore[attr-defined]
         p.extra += [app.views.explain(Key("application", "argocd", f"w-{n}")) for n in range(len(texts))]  # type: ignore[attr-defined]
-        assert Settings  # the token is a setting, and never printed
 
 
 def _carrying(number: int, text: str, texts: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recovery.act.operation import token_of
 from recovery.app import App
 from recovery.commands.approve import asked as approval
 from recovery.commands.failback import asked as wanted
@@ -18,7 +19,7 @@ from recovery.commands.failing import Refused
 from recovery.commands.wishing import write
 from recovery.kube.client import APPLICATIONS, RECOVERIES, Resource
 from recovery.model.connection import FRESH
-from recovery.model.names import HOLD, INFO
+from recovery.model.names import HOLD
 from recovery.model.recovery import RecoveryPhase
 from recovery.record.codec import decode
 from recovery.settings import Settings
@@ -26,6 +27,7 @@ from recovery.simulate import virtual
 from recovery.simulate.manifests import deployment, stateful_set
 from recovery.simulate.world import World
 from tests.connected_stories import connected
+from tests.operations import claimed
 from tests.play import Play
 from tests.test_properties import trouble
 
@@ -83,10 +85,10 @@ class Watcher:
         before, self._where[name] = self._where.get(name, place), place
         if before == place:
             return
-        token = next((e["value"] for e in (item.get("operation") or {}).get("info") or () if e["name"] == INFO), "")
+        token = token_of(item.get("operation"))
         self.moves[f"{name} {token}"] += 1
         held = next((r for r in self.play.world.recoveries() if token.startswith(r.name + "/")), None)
-        if held is None or held.running is None or held.token(held.running) != token:
+        if not claimed(token, self.play.world.recoveries()):
             self.wrong.append(f"{name}: moved to {place} without a saved claim")
         if name == STATEFUL:
             self.wrong.append(f"{name} holds data and was moved to {place}")

@@ -16,13 +16,12 @@ from aiohttp import web
 from recovery.app import App
 from recovery.clock import SystemClock
 from recovery.kube.asyncio_client import connect
-from recovery.kube.client import APPLICATIONS, Resource
-from recovery.model.names import INFO
 from recovery.model.recovery import Note, RecoveryPhase
 from recovery.settings import Settings
 from recovery.simulate.http import Face
 from recovery.simulate.manifests import custom, deployment
 from recovery.simulate.world import World
+from tests.operations import counted
 from tests.stage import policies
 
 SPEED = 12.0
@@ -69,20 +68,10 @@ class Faulty(Face):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_faults_on_the_wire(tmp_path: Path, seed: int) -> None:
-    operations: Counter[str] = Counter()
-    last: dict[str, str] = {}
-
-    def heard(what: Resource, kind: str, item: dict[str, Any]) -> None:
-        if what == APPLICATIONS and kind == "MODIFIED":
-            token = next((e["value"] for e in (item.get("operation") or {}).get("info") or () if e["name"] == INFO), "")
-            if token and last.get(item["metadata"]["name"]) != token:
-                operations[token] += 1
-            last[item["metadata"]["name"]] = token
-
-    async def inside() -> tuple[list[Any], Counter[str], Counter[tuple[str, str]]]:
+    async def inside() -> tuple[list[Any], Counter[str], Counter[tuple[str, str]], Counter[str]]:
         clock = SystemClock(SPEED)
         async with World(clock).living() as world:
-            world.cluster.listen(heard)
+            operations = counted(world.cluster)
             face = Faulty(world, seed)
             await face.start()
             config = tmp_path / "kubeconfig"
@@ -113,9 +102,9 @@ def test_faults_on_the_wire(tmp_path: Path, seed: int) -> None:
                 await running
                 await client.close()
                 await face.stop()
-            return world.recoveries(), face.seen, Counter(client.calls)
+            return world.recoveries(), face.seen, Counter(client.calls), operations
 
-    recoveries, seen, calls = asyncio.run(inside())
+    recoveries, seen, calls, operations = asyncio.run(inside())
 
     assert sum(seen.values()) > 5, "there were faults"
     assert {r.phase for r in recoveries} == {RecoveryPhase.Resolved}

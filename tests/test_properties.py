@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from recovery.app import App
 from recovery.kube.client import APPLICATIONS, RECOVERIES, Resource
 from recovery.kube.errors import Busy, Conflict, KubeError, Unavailable
-from recovery.model.names import INFO
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.record.codec import decode
 from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.manifests import custom, deployment
 from recovery.simulate.world import World
+from tests.operations import Newly, claimed
 from tests.play import Play
 from tests.stage import policies
 
@@ -51,11 +51,11 @@ class Watcher:
         self.over_limit: list[Recovery] = []
         self.two_at_once: list[str] = []
         play.world.cluster.listen(self.heard)
-        self._last: dict[str, str] = {}
+        self._newly = Newly(self._operation)
 
     def heard(self, what: Resource, kind: str, item: dict[str, Any]) -> None:
         if what == APPLICATIONS and kind == "MODIFIED":
-            self._operation(item)
+            self._newly.seen(item)
         if what == RECOVERIES and kind != "DELETED":
             import msgspec
 
@@ -65,15 +65,10 @@ class Watcher:
             open_ones = Counter(r.subject.uid for r in self.play.world.recoveries() if not r.phase.over)
             self.two_at_once += [uid for uid, count in open_ones.items() if count > 1]
 
-    def _operation(self, item: dict[str, Any]) -> None:
-        name = item["metadata"]["name"]
-        token = next((e["value"] for e in (item.get("operation") or {}).get("info") or () if e["name"] == INFO), "")
-        if token and self._last.get(name) != token:
-            self.operations[token] += 1
-            held = next((r for r in self.play.world.recoveries() if token.startswith(r.name + "/")), None)
-            if held is None or held.running is None or held.token(held.running) != token:
-                self.unclaimed.append(token)
-        self._last[name] = token
+    def _operation(self, token: str) -> None:
+        self.operations[token] += 1
+        if not claimed(token, self.play.world.recoveries()):
+            self.unclaimed.append(token)
 
 
 async def live(play: Play, night: list[Any], enabled: bool) -> Watcher:

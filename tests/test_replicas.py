@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
 
 from recovery.app import App
-from recovery.kube.client import APPLICATIONS, LEASES, Resource
-from recovery.model.names import INFO
+from recovery.kube.client import LEASES
 from recovery.model.recovery import RecoveryPhase
 from recovery.settings import Settings
 from recovery.simulate.manifests import deployment
+from tests.operations import counted
 from tests.play import Play, play
 from tests.stage import policies as short_policies
 
@@ -49,22 +48,6 @@ async def replicas(p: Play, count: int, shards: int) -> AsyncIterator[list[Repli
                 await replica.stops()
 
 
-def operations(p: Play) -> Counter[str]:
-    """Our operations by the step they are for."""
-    found: Counter[str] = Counter()
-    last: dict[str, str] = {}
-
-    def heard(what: Resource, kind: str, item: dict[str, Any]) -> None:
-        if what == APPLICATIONS and kind == "MODIFIED":
-            token = next((e["value"] for e in (item.get("operation") or {}).get("info") or () if e["name"] == INFO), "")
-            if token and last.get(item["metadata"]["name"]) != token:
-                found[token] += 1
-            last[item["metadata"]["name"]] = token
-
-    p.world.cluster.listen(heard)
-    return found
-
-
 async def break_and_wait(p: Play, seconds: float) -> None:
     for name in NAMES:
         await p.world.application(name, (deployment(name, "crash-until-restart", 5),), project=f"p-{name}")
@@ -74,7 +57,7 @@ async def break_and_wait(p: Play, seconds: float) -> None:
 def test_three_share_the_work_and_do_nothing_twice() -> None:
     async def script(p: Play) -> None:
         await p.world.policies(POLICIES)
-        done = operations(p)
+        done = counted(p.world.cluster)
         async with replicas(p, 3, 6) as running:
             held = [r.app.shards.held() for r in running]
             assert sorted(shard for shards in held for shard in shards) == list(range(6))
@@ -94,7 +77,7 @@ def test_three_share_the_work_and_do_nothing_twice() -> None:
 def test_one_that_dies_in_the_middle_is_replaced_and_what_it_did_is_found_again() -> None:
     async def script(p: Play) -> None:
         await p.world.policies(POLICIES)
-        done = operations(p)
+        done = counted(p.world.cluster)
         async with replicas(p, 2, 1) as running:
             (leader,) = [r for r in running if r.app.shards.lead]
             await break_and_wait(p, 18)

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from recovery.commands.approve import asked
+from recovery.commands.wishing import write
 from recovery.decide import storms
 from recovery.kube.client import CONFIG_MAPS, EVENTS, RECOVERIES
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.storm import Crowd, StormLimits
-from recovery.record.codec import encode
 from recovery.simulate.manifests import deployment
 from recovery.simulate.world import OURS, World
 from tests.builders import NOW
@@ -53,6 +54,12 @@ async def fleet(world: World, ill: int, well: int) -> None:
         await world.application(f"web-{number}", (deployment(f"web-{number}", "ready", 5),), project="shop")
     for number in range(well):
         await world.application(f"well-{number}", (deployment(f"well-{number}"),), project="other")
+
+
+async def let_go(p: Play) -> None:
+    """A person approves the one storm there is."""
+    (storm,) = p.world.recoveries()
+    await write(p.world.cluster, OURS, storm.name, asked, "ada", p.clock)
 
 
 async def break_all(p: Play, ill: int) -> None:
@@ -126,21 +133,13 @@ def test_after_a_storm_those_still_ill_are_recovered_one_after_the_other() -> No
 
 def test_a_person_may_let_its_members_go() -> None:
     async def script(p: Play) -> None:
-        from msgspec import structs
-
-        from recovery.commands.approve import asked
-        from recovery.model.move import Wish
-
         await p.world.policies(POLICIES)
         await fleet(p.world, 6, 20)
         async with p.controller():
             await p.clock.sleep(5 * MINUTE)
             await break_all(p, 6)
             await p.clock.sleep(10 * MINUTE)
-            (storm,) = p.world.recoveries()
-            what, _, step = asked(storm)[0].partition(" ")
-            wanted = structs.replace(storm, wishes=(Wish(what, "ada", p.clock.now(), step),))
-            await p.world.cluster.update(RECOVERIES, OURS, storm.name, encode(wanted, OURS))
+            await let_go(p)
             await p.clock.sleep(10 * MINUTE)
             assert p.touched("web") != []
             (storm,) = [r for r in p.world.recoveries() if r.subject.kind == "Storm"]
@@ -227,21 +226,13 @@ def test_a_pause_that_cannot_be_read_pauses_everything_and_says_so() -> None:
 
 def test_letting_the_members_go_is_no_leave_for_the_next_storm() -> None:
     async def script(p: Play) -> None:
-        from msgspec import structs
-
-        from recovery.commands.approve import asked
-        from recovery.model.move import Wish
-
         await p.world.policies(POLICIES)
         await fleet(p.world, 12, 4)
         async with p.controller():
             await p.clock.sleep(5 * MINUTE)
             await break_all(p, 6)
             await p.clock.sleep(10 * MINUTE)
-            (storm,) = p.world.recoveries()
-            what, _, step = asked(storm)[0].partition(" ")
-            wanted = structs.replace(storm, wishes=(Wish(what, "ada", p.clock.now(), step),))
-            await p.world.cluster.update(RECOVERIES, OURS, storm.name, encode(wanted, OURS))
+            await let_go(p)
             await p.clock.sleep(40 * MINUTE)
             assert p.touched("web-0"), "those that were let go are recovered"
             for number in range(6, 12):

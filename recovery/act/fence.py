@@ -24,23 +24,26 @@ def fenced(doors: Doors, why: Why, went: Callable[[], None]) -> Doors:
     """The same doors, each write of which raises Conflict (nothing was written) when it is no longer ours to make; ``went``
     hears of each that went out: the next one of the same claim counts from there."""
     return Doors(
-        cast("Client", _Kube(doors.kube, why, went)),
-        cast("Ways", _Ways(doors.ways, why, went)),
+        cast("Client", _Door(doors.kube, why, went, ("create", "update", "patch", "delete"), _by_kind)),
+        cast("Ways", _Ways(doors.ways, why, went, ())),
         cast("ArgoCD", _Door(doors.argocd, why, went, ("restart", "invalidate"))) if doors.argocd is not None else None,
         doors.home,
     )
 
 
-def _ask(why: Why, within: float | None) -> None:
-    if words := why(within):
-        raise Conflict(f"not written: {words}")
-
-
 class _Door:
     """Some of its methods ask first."""
 
-    def __init__(self, door: Any, why: Why, went: Callable[[], None], writes: tuple[str, ...]) -> None:
-        self._door, self._why, self._went, self._writes = door, why, went, writes
+    def __init__(
+        self,
+        door: Any,
+        why: Why,
+        went: Callable[[], None],
+        writes: tuple[str, ...],
+        within: Callable[[tuple[Any, ...]], float | None] = lambda _: WITHIN,
+    ) -> None:
+        """``within`` says by its arguments how late after its claim a write may be."""
+        self._door, self._why, self._went, self._writes, self._within = door, why, went, writes, within
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._door, name)
@@ -48,7 +51,8 @@ class _Door:
             return method
 
         async def ask_first(*args: Any, **more: Any) -> Any:
-            _ask(self._why, WITHIN)
+            if words := self._why(self._within(args)):
+                raise Conflict(f"not written: {words}")
             answer = await method(*args, **more)
             self._went()
             return answer
@@ -56,31 +60,13 @@ class _Door:
         return ask_first
 
 
-class _Kube(_Door):
+def _by_kind(args: tuple[Any, ...]) -> float | None:
     """An Application is fenced by its version; nothing else is."""
-
-    def __init__(self, door: Client, why: Why, went: Callable[[], None]) -> None:
-        super().__init__(door, why, went, ("create", "update", "patch", "delete"))
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._door, name)
-        if name not in self._writes:
-            return method
-
-        async def ask_first(what: Any, *args: Any, **more: Any) -> Any:
-            _ask(self._why, {APPLICATIONS: None, SECRETS: LABELS_WITHIN}.get(what, WITHIN))
-            answer = await method(what, *args, **more)
-            self._went()
-            return answer
-
-        return ask_first
+    return {APPLICATIONS: None, SECRETS: LABELS_WITHIN}.get(args[0], WITHIN)
 
 
 class _Ways(_Door):
     """The ways it finds are fenced as well."""
-
-    def __init__(self, door: Ways, why: Why, went: Callable[[], None]) -> None:
-        super().__init__(door, why, went, ())
 
     async def to(self, server: str) -> Any:
         """The way to a cluster."""

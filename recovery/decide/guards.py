@@ -124,7 +124,7 @@ def paused(a: Asked) -> str | Closed:
             return Closed(f"{where} is annotated recovery.gitops.dev/paused: {value[:100]}", until)
         return f"{where} is annotated recovery.gitops.dev/paused: {value[:100]}"
     for pause in (*a.situation.policies.pauses, *a.situation.pauses):
-        if not pause.silences and pause.runs(a.situation.now) and pause.selector.selects(about):
+        if pause.holds_back(about, a.situation.now):
             return _paused_by(pause, a)
     return ""
 
@@ -222,7 +222,7 @@ def dismissed(a: Asked) -> str:
     known = a.recovery is not None and bool(a.recovery.version)
     if known or a.policy.name not in held:
         return ""
-    return "its recovery was deleted by hand; nothing is done until it has been well, or `recovery reset` says so"
+    return "its recovery was deleted by hand; nothing is done until it has once been well"
 
 
 def storm(a: Asked) -> str:

@@ -134,7 +134,7 @@ def barred(dep: Dependent, situation: Situation, *, moved: bool = False) -> str:
         if value.strip().lower() not in ("", "false", "no") and not (until is not None and situation.now >= until):
             return f"{where} is annotated recovery.gitops.dev/paused: {value[:100]}"
     for pause in (*situation.policies.pauses, *situation.pauses):
-        if not pause.silences and pause.runs(situation.now) and pause.selector != Selector() and pause.selector.selects(app):
+        if pause.selector != Selector() and pause.holds_back(app, situation.now):
             return f"it is paused by {pause.by or 'somebody'}: {pause.reason or 'no reason given'}"
     for where, value in ((f"application {app.key}", app.mark("mode")), ("its project", project.mark("mode") if project else "")):
         if value and value != "act":

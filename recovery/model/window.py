@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from recovery.model.application import Application
+from recovery.model.connection import Cluster, Repository
 from recovery.model.selector import Selector
 
 
@@ -39,3 +41,7 @@ class Pause(Struct, frozen=True):
     def runs(self, now: datetime) -> bool:
         """Is it in force?"""
         return self.until is None or now < self.until
+
+    def holds_back(self, about: Application | Repository | Cluster, now: datetime) -> bool:
+        """Is nothing to be done to this subject now?"""
+        return not self.silences and self.runs(now) and self.selector.selects(about)

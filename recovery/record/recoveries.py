@@ -14,6 +14,7 @@ from recovery.clock import Clock
 from recovery.decide.outcomes import concluded
 from recovery.kube.client import RECOVERIES, Client
 from recovery.kube.errors import Conflict, KubeError, NotFound
+from recovery.kube.lease import shard_of
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
@@ -48,8 +49,10 @@ class Recoveries:
         changed: Callable[[Key], None],
         lost: Callable[[Recovery], None] = lambda _: None,
         destructive: frozenset[str] = frozenset(),
+        shards: int = 1,
     ) -> None:
-        """``lost`` hears of an open one that somebody deleted; ``destructive`` are the actions that change what runs."""
+        """``lost`` hears of an open one that somebody deleted; ``destructive`` are the actions that change what runs; among so
+        many ``shards`` the subjects are divided."""
         self._client = client
         self._namespace = namespace
         self._clock = clock
@@ -65,9 +68,7 @@ class Recoveries:
         self._destroyed: dict[str, tuple[datetime, ...]] = {}
         self._storms: set[str] = set()
         self._calm_since: datetime | None = None
-        self.shards: Callable[[str], int] = lambda _: 0
-        """In which shard a subject is, by UID."""
-        self.shard_count = 1
+        self._shards = shards
 
     # Filled by a reflector
 
@@ -151,6 +152,7 @@ class Recoveries:
     def fleet(self, cluster: str, project: str, repositories: tuple[str, ...], without: str, uid: str = "") -> Fleet:
         """The counts that the budget and the pace need, leaving out one recovery (the one that asks)."""
         busy = [self._all[name] for name in self._in_flight if name != without]
+        mine = shard_of(uid, self._shards)
         refreshed = [self._refreshed[url] for url in repositories if url in self._refreshed]
         return Fleet(
             in_flight=len(busy),
@@ -158,8 +160,8 @@ class Recoveries:
             in_flight_project=sum(r.subject.project == project for r in busy),
             refreshed_at=max(refreshed, default=None),
             calm_since=self._calm_since,
-            shards=self.shard_count,
-            in_flight_shard=sum(self.shards(r.subject.uid) == self.shards(uid) for r in busy),
+            shards=self._shards,
+            in_flight_shard=sum(shard_of(r.subject.uid, self._shards) == mine for r in busy),
         )
 
     # Written by the controller
