@@ -1,0 +1,72 @@
+"""Nothing failed, and yet it is not what Git wants."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from recovery.causes.patient import Patient, found
+from recovery.model.application import Health, Phase, Sync
+from recovery.model.cause import Confidence, Finding
+
+FIGHTS = 5
+"""After so many self-heals in a row somebody else writes the same fields."""
+COMPARED = timedelta(seconds=5)
+"""A sync shows in the comparison after it, not in the one that is on its way already."""
+
+
+def prune_only(patient: Patient) -> Finding | None:
+    """All that differs waits to be deleted. While Git cannot be read everything seems to: only a known status counts."""
+    app = patient.app
+    if app.sync is not Sync.OutOfSync or not app.unsynced_count or app.prunable < app.unsynced_count:
+        return None
+    return found(
+        "PruneOnly",
+        f"{app.prunable} of {app.resources} resources are no longer in Git: {', '.join(app.unsynced)}",
+        about=app.unsynced[0] if app.unsynced else "",
+        confidence=Confidence.certain,
+    )
+
+
+def shared(patient: Patient) -> Finding | None:
+    """Two applications write one resource, or Argo CD heals and heals."""
+    app = patient.app
+    if app.sync is not Sync.OutOfSync:
+        return None
+    warned = [c for c in app.conditions if c.type == "SharedResourceWarning"]
+    if warned:
+        told = [f"condition SharedResourceWarning: {c.message}" for c in warned]
+        return found("DriftFight", *told, variant="Shared", about=warned[0].message.split(" ")[0], confidence=Confidence.certain)
+    if app.operation is not None and app.operation.heals >= FIGHTS:
+        healed = f"self-heal has synced it {app.operation.heals} times in a row: {', '.join(app.unsynced)}"
+        return found("DriftFight", healed, variant="Heals", about=app.unsynced[0] if app.unsynced else "")
+    return None
+
+
+def missing(patient: Patient) -> Finding | None:
+    """What Git wants is not there."""
+    app = patient.app
+    if app.health is not Health.Missing or app.operating:
+        return None
+    return found(
+        "ResourcesMissing",
+        f"health is Missing, {app.sync.value}: {', '.join(app.unsynced) or 'all resources'}",
+        confidence=Confidence.certain,
+    )
+
+
+def never_converging(patient: Patient) -> Finding | None:
+    """Synced to this very revision, compared since, and still different."""
+    app, operation = patient.app, patient.app.operation
+    if app.sync is not Sync.OutOfSync or operation is None or operation.phase is not Phase.Succeeded or app.operating:
+        return None
+    compared = operation.finished_at and app.reconciled_at and app.reconciled_at >= operation.finished_at + COMPARED
+    if operation.revisions != app.revisions or not compared or app.hold is not None:
+        return None
+    told = f"the sync of this revision succeeded at {operation.finished_at:%Y-%m-%d %H:%M:%SZ}, and it differs: {', '.join(app.unsynced)}"
+    return found("NeverConverging", told, about=app.unsynced[0] if app.unsynced else "", confidence=Confidence.guess)
+
+
+def warnings(patient: Patient) -> Finding | None:
+    """Only warnings are left."""
+    warned = [c for c in patient.app.conditions if c.type.endswith("Warning")]
+    return found("WarningOnly", *(f"condition {c.type}: {c.message}" for c in warned), confidence=Confidence.certain) if warned else None

@@ -1,0 +1,41 @@
+"""Which cures a cause leaves, asked for one cure at a time."""
+
+from __future__ import annotations
+
+from recovery.causes.catalogue import BY_NAME
+from recovery.model.cause import Cause, Cure, Finding, Verdict
+
+RETRIES = "RetryInProgress"
+STRICT = tuple(Verdict)
+"""From what leaves most to what leaves least."""
+
+
+def cause_of(finding: Finding) -> Cause:
+    """Its entry in the catalogue."""
+    return BY_NAME[finding.cause]
+
+
+def verdict(finding: Finding | None, cure: Cure) -> Verdict:
+    """What a cure is, given what was found; without a finding nothing speaks against it."""
+    if finding is None:
+        return Verdict.allowed
+    said = cause_of(finding).verdict(cure, finding.variant)
+    # While Argo CD tries again by itself, its cause may be what it likes: nobody gets in its way.
+    return max(said, BY_NAME[RETRIES].verdict(cure), key=STRICT.index) if RETRIES in finding.also else said
+
+
+def objection(finding: Finding | None, cure: Cure, tried: int) -> str:
+    """Why this cure is not to be tried, in words; empty when nothing speaks against it. ``tried``: times in this recovery."""
+    said = verdict(finding, cure)
+    if finding is None or said is Verdict.allowed or (said is Verdict.once and not tried):
+        return ""
+    cause = cause_of(finding)
+    how = {
+        Verdict.once: f"{cure.value} was tried already and did not help",
+        Verdict.useless: f"{cure.value} cannot help",
+        Verdict.forbidden: f"{cure.value} is forbidden",
+    }[said]
+    note = f" {cause.notes[finding.variant]}" if finding.variant in cause.notes else ""
+    about = f" ({finding.about})" if finding.about else ""
+    seen = f" Seen: {finding.evidence[0].rstrip('.')}." if finding.evidence else ""
+    return f"the cause is {cause.code} {finding.what}{about}, and {how}. {cause.title}{note}{seen} {cause.advice}"

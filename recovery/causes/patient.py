@@ -1,0 +1,41 @@
+"""What a recogniser may look at, and how it puts what it found."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from recovery.model.application import Application
+from recovery.model.cause import Confidence, Finding, Signs
+
+LINES = 6
+LENGTH = 300
+
+
+class Patient(Struct, frozen=True):
+    """One application, and what else is known of it."""
+
+    app: Application
+    now: datetime | None = None
+    """None for an exported file: then nothing is judged by the clock."""
+    signs: Signs | None = None
+    """What was looked up beyond the Application; None for nothing yet."""
+    still_since: datetime | None = None
+    """Since when its running operation has shown no progress."""
+    storm: str = ""
+    """Many fell ill with it: in words."""
+    frozen: str = ""
+    """Argo CD does not look at it any more: why that is believed, in words."""
+
+    def lasted(self, since: datetime | None, least: timedelta) -> bool:
+        """Has it been so for this long? Of an exported file nobody knows, and it counts as long."""
+        return self.now is None or (since is not None and self.now - since >= least)
+
+
+def found(
+    cause: str, *evidence: str, variant: str = "", about: str = "", confidence: Confidence = Confidence.likely, also: tuple[str, ...] = ()
+) -> Finding:
+    """A finding; its evidence cut to what people read."""
+    lines = tuple(dict.fromkeys(" ".join(line.split())[:LENGTH] for line in evidence if line))
+    return Finding(cause, lines[:LINES], confidence, variant, about[:200], also)

@@ -1,0 +1,78 @@
+"""What pods, workloads, jobs and volume claims say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from recovery.causes.patient import Patient, found
+from recovery.causes.texts import PODS, Line
+from recovery.model.application import Health
+from recovery.model.cause import Confidence, Finding, Unwell
+
+LONG = timedelta(minutes=10)
+"""Progressing for longer than this, with nothing that tells why, is stuck."""
+_ILL = (Health.Degraded, Health.Progressing, Health.Missing, Health.Unknown)
+
+
+def unwell(patient: Patient) -> tuple[Unwell, ...]:
+    """What of it is not well: from the tree, and from the Application itself where it still says so (2.14, or
+    ``controller.resource.health.persist``)."""
+    return (*(patient.signs.unwell if patient.signs else ()), *patient.app.unwell)
+
+
+def words(one: Unwell) -> str:
+    """``Pod/cart-7c9: ImagePullBackOff: Back-off pulling image``."""
+    return ": ".join(filter(None, (str(one), one.reason, one.message)))
+
+
+def classified(patient: Patient) -> list[tuple[Line, Unwell]]:
+    """Every resource whose words are known, the most telling first."""
+    known = [(line, one) for one in unwell(patient) if (line := PODS.first(f"{one.kind}: {one.reason}: {one.message}")) is not None]
+    claims = [one for one in unwell(patient) if one.kind == "PersistentVolumeClaim" and one.health in ("Progressing", "Degraded")]
+    known += [(line, one) for one in claims if (line := PODS.first("Unschedulable")) is not None and all(one is not o for _, o in known)]
+    return sorted(known, key=lambda each: PODS.rank(each[0]))
+
+
+def crowd(patient: Patient) -> Finding | None:
+    """Many fell ill at once, and this one was not deployed anew."""
+    app = patient.app
+    if not patient.storm or app.health is not Health.Degraded:
+        return None
+    lately = app.deployed_at is not None and app.health_since is not None and app.health_since - app.deployed_at < timedelta(hours=1)
+    return (
+        None
+        if lately
+        else found("DependencyOutage", patient.storm, "it was not deployed within the hour before", confidence=Confidence.likely)
+    )
+
+
+def workloads(patient: Patient) -> Finding | None:
+    """Why what was deployed does not run."""
+    app = patient.app
+    if app.health not in _ILL:
+        return None
+    known = classified(patient)
+    if not known and app.health_message and (line := PODS.first(app.health_message)) is not None:
+        return found(line.cause, f"health {app.health.value}: {app.health_message}", variant=line.variant)
+    if known:
+        line, one = known[0]
+        if line.cause == "ImageUnavailable" and not line.variant:
+            # The same image with a better reason: kubelet says it once in full, and then only that it waits.
+            line, one = next(((other, o) for other, o in known if other.cause == line.cause and other.variant), known[0])
+        also = tuple(dict.fromkeys(other.cause for other, _ in known if other.cause != line.cause))
+        return found(line.cause, words(one), *(words(o) for _, o in known if o is not one), variant=line.variant, about=str(one), also=also)
+    ill = [one for one in unwell(patient) if one.health in ("Degraded", "Progressing", "Missing", "Unknown")]
+    if app.health is Health.Degraded:
+        told = [one for one in ill if one.health == "Degraded" and one.message]
+        return found("Unclassified", *map(words, told), about=str(told[0]), confidence=Confidence.guess) if told else None
+    if app.health is Health.Progressing and (patient.now is None or patient.lasted(app.health_since, LONG)):
+        since = f"Progressing since {app.health_since:%Y-%m-%d %H:%M:%SZ}" if app.health_since else "Progressing"
+        return found("StuckProgressing", since, *map(words, ill), about=str(ill[0]) if ill else "", confidence=Confidence.guess)
+    return None
+
+
+def suspended(patient: Patient) -> Finding | None:
+    """Somebody paused something."""
+    if patient.app.health is not Health.Suspended:
+        return None
+    return found("Suspended", "health is Suspended", *map(words, unwell(patient)), confidence=Confidence.certain)
