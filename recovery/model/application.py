@@ -7,6 +7,7 @@ from enum import Enum
 
 from msgspec import Struct
 
+from recovery.model.cause import Unwell
 from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER
 from recovery.model.move import Place
 from recovery.model.names import Key
@@ -90,6 +91,10 @@ class Operation(Struct, frozen=True, gc=False):
     """Changes whenever a resource's result does; means nothing else."""
     failures: tuple[str, ...] = ()
     """Messages of the resources that failed, at most 5, each cut at 300 characters."""
+    hooks: tuple[str, ...] = ()
+    """Its hooks, at most 5: ``PreSync Job/migrate Failed``."""
+    heals: int = 0
+    """How many self-heals in a row this was (``autoHealAttemptsCount``)."""
 
     @property
     def retrying(self) -> bool:
@@ -149,6 +154,8 @@ class Hold(Struct, frozen=True, rename="camel"):
     """We switched auto-sync off and owe it back."""
     had_enabled: bool | None = None
     """The previous ``automated.enabled``; None when the field was absent."""
+    automated: dict[str, bool] | None = None
+    """The whole previous ``automated``, where it had to be taken out (Argo CD before 3.1)."""
     sticky: bool = False
     """Given back once already and the next revision was bad too: only a person ends this one."""
     since: datetime | None = None
@@ -186,6 +193,10 @@ class Application(Struct, frozen=True, gc=False):
     """``status.sync``: what Git wants now, one revision for each source."""
     health: Health = Health.Unknown
     health_since: datetime | None = None
+    health_message: str = ""
+    """Which resources make it so (3.6: controller/health.go:formatHealthCauses)."""
+    unwell: tuple[Unwell, ...] = ()
+    """Resources that are not well, at most 5, where the Application itself says so (2.14, or health persisted)."""
     conditions: tuple[Condition, ...] = ()
     requested: Requested | None = None
     operation: Operation | None = None
@@ -193,6 +204,13 @@ class Application(Struct, frozen=True, gc=False):
     history: tuple[int, ...] = ()
     """The ids that are still in ``status.history``, oldest first."""
     resources: int = 0
+    unsynced: tuple[str, ...] = ()
+    """``Kind/name`` of resources that differ from Git, at most 5."""
+    unsynced_count: int = 0
+    prunable: int = 0
+    """How many of those are no longer in Git."""
+    images: tuple[str, ...] = ()
+    """What it runs (``status.summary.images``), at most 10."""
     kinds: tuple[str, ...] = ()
     """Kinds of its resources, each once; empty as soon as Argo CD cannot read its cluster."""
     control_plane: bool = False

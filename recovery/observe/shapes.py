@@ -60,6 +60,7 @@ class SyncStatus(Struct):
 
 class HealthStatus(Struct, rename="camel", gc=False):
     status: str = ""
+    message: str = ""
     last_transition_time: str | None = None
 
 
@@ -79,8 +80,13 @@ class InitiatedBy(Struct, gc=False):
     automated: bool | None = None
 
 
+class Sync(Struct, rename="camel", gc=False):
+    auto_heal_attempts_count: int | None = None
+
+
 class Operation(Struct, rename="camel"):
     info: list[Info] | None = None
+    sync: Sync | None = None
     initiated_by: InitiatedBy | None = None
 
 
@@ -89,6 +95,7 @@ class ResultResource(Struct, rename="camel", gc=False):
     name: str = ""
     status: str = ""
     hook_phase: str = ""
+    hook_type: str = ""
     message: str = ""
 
 
@@ -115,9 +122,18 @@ class History(Struct, rename="camel"):
     deploy_started_at: str | None = None
 
 
-class Resource(Struct, gc=False):
+class Resource(Struct, rename="camel", gc=False):
     kind: str = ""
     name: str = ""
+    namespace: str = ""
+    group: str = ""
+    status: str = ""
+    requires_pruning: bool = False
+    health: HealthStatus | None = None
+
+
+class Summary(Struct, gc=False):
+    images: list[str] | None = None
 
 
 class Status(Struct, rename="camel"):
@@ -127,6 +143,7 @@ class Status(Struct, rename="camel"):
     operation_state: OperationState | None = None
     history: list[History] | None = None
     resources: list[Resource] | None = None
+    summary: Summary | None = None
     reconciled_at: str | None = None
 
 

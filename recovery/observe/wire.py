@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from recovery.model import application as model
+from recovery.model.cause import Unwell
 from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, SYNC_WAVE, TRACKING
 from recovery.model.redact import redact
 from recovery.model.stamps import utc
@@ -41,6 +42,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
     hold, unreadable = _held(annotations.get(HOLD))
     revisions = _revisions(sync.revision, sync.revisions)
     well = sync.status == "Synced" and health.status == "Healthy"
+    differs = [] if sync.status == "Synced" else [r for r in resources if r.status == "OutOfSync"]
     return model.Application(
         namespace=intern(meta.namespace),
         name=meta.name,
@@ -66,6 +68,8 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         revisions=revisions,
         health=model.Health(health.status or "Unknown"),
         health_since=utc(health.last_transition_time),
+        health_message="" if well else redact(health.message, 300),
+        unwell=() if well else _unwell(resources),
         conditions=tuple(
             model.Condition(intern(c.type), redact(c.message, 500), utc(c.last_transition_time)) for c in status.conditions or ()
         ),
@@ -74,6 +78,10 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         deploy=_deploy(history[-1], revisions) if history else None,
         history=tuple(h.id for h in history),
         resources=len(resources),
+        unsynced=tuple(f"{r.kind}/{r.name}" for r in differs[:5]),
+        unsynced_count=len(differs),
+        prunable=sum(r.requires_pruning for r in differs),
+        images=tuple(intern(image) for image in (status.summary.images if status.summary else None) or ())[:10],
         kinds=_kinds(resources),
         control_plane=any(
             (r.name in _ARGOCD and r.kind in ("Deployment", "StatefulSet")) or (r.name in _CRDS and r.kind == "CustomResourceDefinition")
@@ -82,6 +90,16 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         reconciled_at=utc(status.reconciled_at),
         hold=hold,
         unreadable=unreadable,
+    )
+
+
+def _unwell(resources: list[shapes.Resource]) -> tuple[Unwell, ...]:
+    """Where health is kept with the resources (2.14; since 3.0 only if controller.resource.health.persist is set)."""
+    ill = [r for r in resources if r.health and r.health.status not in ("", "Healthy", "Suspended")]
+    return tuple(
+        Unwell(intern(r.kind), r.name, intern(r.namespace), intern(r.group), r.health.status, redact(r.health.message, 300))
+        for r in ill[:5]
+        if r.health
     )
 
 
@@ -210,6 +228,8 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
         username=intern(by.username or ""),
         recovery=_ours(state.operation),
         progress=0 if state.finished_at else _progress(result.resources),
+        hooks=() if brief else tuple(f"{r.hook_type} {r.kind}/{r.name} {r.hook_phase}" for r in result.resources or () if r.hook_type)[:5],
+        heals=(state.operation.sync.auto_heal_attempts_count or 0) if state.operation and state.operation.sync else 0,
         failures=tuple(f"{r.kind}/{r.name}: {redact(r.message, 300)}" for r in failed[:5]),
     )
 
