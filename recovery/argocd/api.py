@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from yarl import URL
 
+from recovery.argocd.tree import Node, nodes
 from recovery.kube.errors import KubeError, Late, Unavailable, error_for
 from recovery.model.application import Application
 from recovery.model.redact import hold, redact
@@ -25,30 +26,6 @@ _JSON = {"Content-Type": "application/json"}
 
 
 T = TypeVar("T")
-
-
-class Node(Struct, frozen=True):
-    """One entry of the resource tree."""
-
-    kind: str = ""
-    group: str = ""
-    version: str = "v1"
-    namespace: str = ""
-    name: str = ""
-    uid: str = ""
-    health: dict[str, Any] | None = None
-
-
-class _Tree(Struct):
-    nodes: list[msgspec.Raw] | None = None
-
-    def readable(self) -> tuple[Node, ...]:
-        """The entries that can be read: one odd entry must not cost the others."""
-        found = []
-        for raw in self.nodes or ():
-            with suppress(msgspec.DecodeError, ValueError):
-                found.append(msgspec.json.decode(raw, type=Node))
-        return tuple(found)
 
 
 class State(Struct, frozen=True, rename="camel"):
@@ -66,6 +43,26 @@ class ListedRepository(Struct, frozen=True, rename="camel"):
     type: str = "git"
     project: str = ""
     connection_state: State | None = None
+
+
+class _Manifest(Struct):
+    manifest: str = ""
+
+
+class _Rendered(Struct):
+    manifests: list[str] | None = None
+
+
+class _Version(Struct, rename="pascal"):
+    version: str = ""
+
+
+class _ServedInfo(Struct, rename="camel"):
+    api_versions: list[str] | None = None
+
+
+class _Served(Struct):
+    info: _ServedInfo = msgspec.field(default_factory=_ServedInfo)
 
 
 class _Info(Struct, rename="camel"):
@@ -138,10 +135,10 @@ class ArgoCDAPI:
             f"/api/v1/applications/{quote(app.name)}/resource-tree",
             {"appNamespace": app.namespace, "project": app.project},
         )
-        nodes = _decoded(raw, _Tree).readable()
+        nodes = _nodes(raw)
         # StatefulSets and DaemonSets never turn Degraded (gitops-engine pkg/health).
         bad = {"Deployment": ("Degraded",), "Rollout": ("Degraded",)}
-        return tuple(n for n in nodes if n.kind in kinds and (n.health or {}).get("status") in bad.get(n.kind, ("Degraded", "Progressing")))
+        return tuple(n for n in nodes if n.kind in kinds and n.status in bad.get(n.kind, ("Degraded", "Progressing")))
 
     async def restart(self, app: Application, workload: Node) -> None:
         """Run the resource action ``restart`` (the body is the bare JSON string; seen on 3.2)."""
@@ -179,7 +176,7 @@ class ArgoCDAPI:
         where = {"appNamespace": app.namespace, "project": app.project}
         path = f"/api/v1/applications/{quote(app.name)}"
         try:
-            tree = _decoded(await self._request("GET", f"{path}/resource-tree", where), _Tree).readable()
+            tree = _nodes(await self._request("GET", f"{path}/resource-tree", where))
         except KubeError as error:
             # The tree comes from Argo CD's cache: whatever is wrong with it says nothing about the cluster.
             raise Unavailable(f"no resource tree: {error}") from error
@@ -205,17 +202,65 @@ class ArgoCDAPI:
         raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/managed-resources", where)
         return tuple(_managed(item) for item in _items(raw, _ManagedItem) if not item.hook and item.target_state not in ("", "null"))
 
+    async def managed_whole(self, app: Application) -> list[dict[str, Any]]:
+        """Each managed resource with its live, wanted and predicted state as JSON texts, from Argo CD's cache; Secrets are masked."""
+        return list(_items(await self._request("GET", f"/api/v1/applications/{quote(app.name)}/managed-resources", _where(app)), dict))
+
     async def kinds(self, app: Application) -> frozenset[str]:
         """Kinds of all that belongs to it, also what its resources made (an operator's StatefulSets), from Argo CD's cache."""
         where = {"appNamespace": app.namespace, "project": app.project}
         raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/resource-tree", where)
-        return frozenset(node.kind for node in _decoded(raw, _Tree).readable())
+        return frozenset(node.kind for node in _nodes(raw))
+
+    async def tree(self, app: Application) -> bytes:
+        """The resource tree, from Argo CD's cache."""
+        return await self._request("GET", f"/api/v1/applications/{quote(app.name)}/resource-tree", _where(app))
+
+    async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
+        """One live resource of it, whole, read in its cluster now."""
+        asked = {"namespace": node.namespace, "resourceName": node.name, "version": node.version, "group": node.group, "kind": node.kind}
+        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/resource", _where(app) | asked, slow=True)
+        return _decoded(_decoded(raw, _Manifest).manifest.encode() or b"{}", dict)
+
+    async def events(self, app: Application, node: Any) -> list[dict[str, Any]]:
+        """The Events about one resource of it (server/application/application.go:ListResourceEvents)."""
+        asked = {"resourceNamespace": node.namespace, "resourceName": node.name, "resourceUID": node.uid}
+        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/events", _where(app) | asked, slow=True)
+        return list(_items(raw, dict))
+
+    async def rendered(self, app: Application, revisions: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+        """What these revisions want, rendered now (server/application/application.go:GetManifests); it needs Git or its cache."""
+        asked = _where(app)
+        query: list[tuple[str, str]] = [*asked.items()]
+        if len(revisions) == 1:
+            query.append(("revision", revisions[0]))
+        else:
+            query += [("revisions", revision) for revision in revisions]
+            query += [("sourcePositions", str(number)) for number in range(1, len(revisions) + 1)]
+        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/manifests", query, slow=True)
+        found = []
+        for text in _decoded(raw, _Rendered).manifests or ():
+            with suppress(msgspec.DecodeError, ValueError):
+                found.append(msgspec.json.decode(text, type=dict[str, Any]))
+        return tuple(found)
+
+    async def version(self) -> str:
+        """Its version, such as ``v3.2.11+abc``; needs no token."""
+        return _decoded(await self._request("GET", "/api/version", {}), _Version).version
+
+    async def api_versions(self, server: str) -> frozenset[str]:
+        """Kinds that a cluster serves, as ``group/version/Kind``, from the controller's cache (rewritten every 10 s)."""
+        by = {} if "://" in server else {"id.type": "name"}
+        raw = await self._request("GET", f"/api/v1/clusters/{quote(server, safe='')}", by)
+        return frozenset(_decoded(raw, _Served).info.api_versions or ())
 
     async def alive(self) -> None:
         """Does it answer at all? KubeError when it does not."""
         await self._request("GET", "/api/version", {})
 
-    async def _request(self, method: str, path: str, query: dict[str, str], body: bytes | None = None, *, slow: bool = False) -> bytes:
+    async def _request(
+        self, method: str, path: str, query: dict[str, str] | list[tuple[str, str]], body: bytes | None = None, *, slow: bool = False
+    ) -> bytes:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT, connector=aiohttp.TCPConnector(ssl=self._tls))
         headers = {"Authorization": f"Bearer {self._secret()}"} | (_JSON if method != "GET" else {})
@@ -248,6 +293,10 @@ class ArgoCDAPI:
         return self._token
 
 
+def _where(app: Application) -> dict[str, str]:
+    return {"appNamespace": app.namespace, "project": app.project}
+
+
 def _error(status: int, answer: bytes, asked: str) -> KubeError:
     try:
         told = redact(msgspec.json.decode(answer, type=_Error).message, 300)
@@ -262,6 +311,14 @@ def _decoded(raw: bytes, kind: type[T]) -> T:
     """The answer as what it should be; Unavailable when it is something else."""
     try:
         return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Unavailable(f"Argo CD's API: an answer that cannot be read: {str(error)[:160]}") from error
+
+
+def _nodes(raw: bytes) -> tuple[Node, ...]:
+    """The nodes of a tree; Unavailable when it is something else."""
+    try:
+        return nodes(raw)
     except (msgspec.DecodeError, ValueError) as error:
         raise Unavailable(f"Argo CD's API: an answer that cannot be read: {str(error)[:160]}") from error
 

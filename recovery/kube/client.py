@@ -31,6 +31,7 @@ CONFIG_MAPS = Resource("", "v1", "configmaps")
 SECRETS = Resource("", "v1", "secrets")
 EXTERNAL_SECRETS = Resource("external-secrets.io", "v1", "externalsecrets")
 EXTERNAL_SECRETS_BETA = Resource("external-secrets.io", "v1beta1", "externalsecrets")
+PODS = Resource("", "v1", "pods")
 EVENTS = Resource("", "v1", "events")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews")
@@ -67,3 +68,6 @@ class Client(Protocol):
 
     async def delete(self, what: Resource, namespace: str, name: str) -> None:
         """NotFound when it is gone already."""
+
+    async def raw(self, path: str, **query: str) -> bytes:
+        """GET any path, such as what a group serves."""

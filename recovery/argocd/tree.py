@@ -1,0 +1,62 @@
+"""Argo CD's resource tree, as much of it as anybody here reads."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import msgspec
+from msgspec import Struct
+
+
+class Info(Struct, frozen=True, gc=False):
+    """One entry of a node's ``info``."""
+
+    name: str = ""
+    value: str = ""
+
+
+class HealthWords(Struct, frozen=True, gc=False):
+    """Health of a node."""
+
+    status: str = ""
+    message: str = ""
+
+
+class Node(Struct, frozen=True):
+    """One entry of the tree."""
+
+    kind: str = ""
+    group: str = ""
+    version: str = "v1"
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    health: HealthWords | None = None
+    info: tuple[Info, ...] | None = None
+
+    @property
+    def status(self) -> str:
+        """Its health in a word; empty where it has none."""
+        return self.health.status if self.health else ""
+
+    def told(self, what: str) -> str:
+        """One of its ``info`` values."""
+        return next((i.value for i in self.info or () if i.name == what), "")
+
+
+class _Tree(Struct):
+    nodes: list[msgspec.Raw] | None = None
+
+
+def nodes(raw: bytes) -> tuple[Node, ...]:
+    """The nodes that can be read: one odd entry must not cost the others. An exported tree may be the bare list of nodes.
+
+    Raises DecodeError or ValidationError when it is no tree at all.
+    """
+    bare = raw.lstrip().startswith(b"[")
+    listed = msgspec.json.decode(raw, type=list[msgspec.Raw]) if bare else msgspec.json.decode(raw, type=_Tree).nodes
+    found = []
+    for each in listed or ():
+        with suppress(msgspec.DecodeError, ValueError):
+            found.append(msgspec.json.decode(each, type=Node))
+    return tuple(found)
