@@ -7,6 +7,7 @@ from typing import NamedTuple
 PREFIX = "recovery.gitops.dev/"
 HOLD = PREFIX + "hold"
 """Annotation: what we owe an application back (a Hold as JSON)."""
+REFRESH_TIMESTAMP = "argocd.argoproj.io/refresh-timestamp"
 REFRESH = "argocd.argoproj.io/refresh"
 """Annotation: Argo CD re-reads Git and the cluster, then removes it (util/argo/argo.go:RefreshApp)."""
 SKIP_RECONCILE = "argocd.argoproj.io/skip-reconcile"

@@ -69,7 +69,7 @@ class PolicySource:
             self._refuse(item, str(error))
             return
         self.policies, self.error = policies, ""
-        log.info("policies in force", hash=policies.hash, policies=[p.name for p in policies.policies if not p.not_evaluated])
+        log.info("policies in force", hash=policies.hash, policies=[p.name for p in policies.policies])
         for warning in policies.warnings:
             log.warning("policies", warning=warning)
         self._changed(policies)

@@ -11,7 +11,8 @@ from msgspec import structs
 
 from recovery.clock import Clock
 from recovery.decide.symptoms import onset, track
-from recovery.model.application import Application, ApplicationSet, Project
+from recovery.model.application import Application, ApplicationSet, Health, Project, Sync
+from recovery.model.cause import Signs
 from recovery.model.connection import ident
 from recovery.model.names import Key
 from recovery.model.policy import Policies
@@ -60,6 +61,14 @@ class Store:
         self.illness = Illness()
         self.families: defaultdict[str, set[Name]] = defaultdict(set)
         """Children of an app-of-apps, by their parent's ``namespace/name``."""
+        self.ailing: set[Name] = set()
+        """Applications that are worth a closer look."""
+        self.signs: dict[str, Signs] = {}
+        """What was looked up about those that are ill, by UID."""
+        self.causes: dict[str, str] = {}
+        """What those that are ill were last found to be ill of, by UID."""
+        self.frozen: dict[Name, str] = {}
+        """Applications that Argo CD does not look at any more, and why that is believed."""
         self.policies: Policies | None = None
         self.fresh_from = clock.now()
         self.inheriting = False
@@ -106,6 +115,8 @@ class Store:
             self.uncompared.add(name)
         if app.hold and app.hold.target is not None:
             self.moved[app.hold.recovery].add(name)
+        if _ails(app):
+            self.ailing.add(name)
 
     def _unfile(self, name: Name, app: Application) -> None:
         self.illness.left(app)
@@ -116,6 +127,7 @@ class Store:
         for word in filter(None, (app.destination.name, app.destination.server)):
             _discard(self.by_cluster, word, name)
         self.uncompared.discard(name)
+        self.ailing.discard(name)
         if app.hold:
             _discard(self.moved, app.hold.recovery, name)
 
@@ -143,6 +155,16 @@ class Store:
             self.sights[uid] = structs.replace(sight, dismissed=(*sight.dismissed, policy))
             self.dirty.add(uid)
 
+    def examined(self, uid: str, name: Name, signs: Signs) -> None:
+        """Somebody looked closer at an application."""
+        app, old = self.applications.get(name), self.signs.get(uid)
+        if app is None or app.uid != uid or name not in self.ailing:
+            return  # it is gone, or well by now
+        self.signs[uid] = signs
+        if old is None or structs.replace(old, at=signs.at) != signs:
+            self._track(app)
+            self._changed(app.key)
+
     def pending(self) -> Iterable[tuple[Application, Sight]]:
         """Subjects on which a clock runs."""
         for app in self.applications.values():
@@ -169,7 +191,7 @@ class Store:
         if self.policies is None:
             return
         old = self.sights.get(app.uid)
-        new = track(old, app, self.policies, self._clock.now(), self.fresh_from, self.inheriting)
+        new = track(old, app, self.policies, self._clock.now(), self.fresh_from, self.inheriting, self.signs.get(app.uid))
         if new != old:
             if not new.clocks:
                 new = structs.replace(new, clocks=_NONE)
@@ -186,6 +208,14 @@ class Store:
         if self.sights.pop(uid, None) is not None:
             self.dirty.add(uid)
         self.inherited.discard(uid)
+        self.signs.pop(uid, None)
+        self.causes.pop(uid, None)
+
+
+def _ails(app: Application) -> bool:
+    """May a closer look tell more than the Application does?"""
+    failed = app.operation is not None and bool(app.operation.failures) and app.sync is not Sync.Synced
+    return not app.deleting and (failed or app.health in (Health.Degraded, Health.Progressing, Health.Missing))
 
 
 def _discard(index: defaultdict[str, set[Name]], key: str, name: Name) -> None:

@@ -1,0 +1,101 @@
+"""Finds applications that Argo CD does not look at any more: they cannot make themselves heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import durationpy
+import msgspec
+import structlog
+from msgspec import Struct
+
+from recovery.clock import Clock
+from recovery.decide.freezing import frozen
+from recovery.kube.client import CONFIG_MAPS, Client
+from recovery.kube.errors import KubeError
+from recovery.model.frost import STANDING, Reconciling
+from recovery.model.names import REFRESH, Key
+from recovery.observe.store import Name, Store
+
+log = structlog.get_logger(__name__)
+
+EVERY = 15.0
+"""Seconds between two looks over the fleet; each costs about a microsecond an application."""
+SETTINGS_EVERY = timedelta(minutes=5)
+SETTINGS = "argocd-cm"
+
+
+class _Data(Struct, rename={"interval": "timeout.reconciliation", "jitter": "timeout.reconciliation.jitter"}):
+    interval: str | None = None
+    jitter: str | None = None
+
+
+class _Settings(Struct):
+    data: _Data = msgspec.field(default_factory=_Data)
+
+
+class Freezer:
+    """Keeps ``store.frozen``; ``changed`` hears of every application for which that changed, and of them all as one."""
+
+    def __init__(
+        self, store: Store, client: Client, namespace: str, clock: Clock, fresh: Callable[[], bool], changed: Callable[[Key], None]
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._namespace = namespace
+        self._clock = clock
+        self._fresh = fresh
+        self._changed = changed
+        self._asked: dict[str, datetime] = {}
+        self._read_at: datetime | None = None
+        self.reconciling = Reconciling()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.once()
+            await self._clock.sleep(EVERY)
+
+    async def once(self) -> None:
+        """One look, if what we see ourselves is fresh; also before anything is judged after a start."""
+        if self._read_at is None or self._clock.now() - self._read_at >= SETTINGS_EVERY:
+            await self._read()
+        if self._fresh():
+            self.look()
+
+    def look(self) -> None:
+        """Once over the fleet."""
+        now, found = self._clock.now(), dict[Name, str]()
+        asked: dict[str, datetime] = {}
+        for name, app in self._store.applications.items():
+            if REFRESH in (app.marks or {}):
+                asked[app.uid] = self._asked.get(app.uid, now)
+            if words := frozen(app, self.reconciling, asked.get(app.uid), now):
+                found[name] = words
+        self._asked = asked
+        before, self._store.frozen = self._store.frozen, found
+        changed = before.keys() ^ found.keys()
+        for name in changed:
+            self._changed(Key("application", *name))
+        if changed:
+            self._changed(STANDING)
+
+    async def _read(self) -> None:
+        """How often Argo CD means to look. Zero: only when it is told to."""
+        try:
+            raw = await self._client.get(CONFIG_MAPS, self._namespace, SETTINGS)
+            data = msgspec.json.decode(raw, type=_Settings).data
+            interval, jitter = _duration(data.interval, 120), _duration(data.jitter, 60)
+            said = data.interval is not None
+            self.reconciling = Reconciling(interval + jitter if interval else timedelta(), SETTINGS if said else Reconciling().source)
+            self._read_at = self._clock.now()
+        except (KubeError, msgspec.DecodeError, ValueError) as error:
+            self._read_at = self._clock.now()
+            log.info("Argo CD's settings cannot be read; its default interval is assumed", why=str(error)[:200])
+
+
+def _duration(text: str | None, default: float) -> timedelta:
+    if text is None or not text.strip():
+        return timedelta(seconds=default)
+    return timedelta(seconds=float(text)) if text.strip().isdigit() else durationpy.from_str(text.strip())

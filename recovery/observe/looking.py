@@ -1,0 +1,181 @@
+"""One closer look at an application that is ill: its tree, its pods, their events, and kinds that are missing.
+
+Through Argo CD's API where a token is configured, else in the cluster this controller runs in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from recovery.argocd.tree import nodes
+from recovery.clock import Clock
+from recovery.kube.client import APPLICATIONS, DAEMON_SETS, DEPLOYMENTS, PODS, STATEFUL_SETS, Client
+from recovery.kube.errors import KubeError, NotFound
+from recovery.model.application import Application, Health
+from recovery.model.cause import Finding, Signs, Unwell
+from recovery.model.redact import redact
+from recovery.observe import trees
+
+PODS_READ = 3
+"""Pods of one application that are read whole."""
+WORKLOADS_READ = 5
+PROVIDERS_READ = 10
+_ILL = (Health.Degraded, Health.Progressing, Health.Missing)
+_KINDS = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "DaemonSet": DAEMON_SETS}
+
+
+class Closer(Protocol):
+    """What is asked of Argo CD."""
+
+    async def tree(self, app: Application) -> bytes:
+        """The resource tree."""
+
+    async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
+        """One live resource of it, whole."""
+
+    async def events(self, app: Application, node: Any) -> list[dict[str, Any]]:
+        """The Events about one resource of it."""
+
+    async def version(self) -> str:
+        """Argo CD's own."""
+
+    async def api_versions(self, server: str) -> frozenset[str]:
+        """Kinds that a cluster serves, as ``group/version/Kind``."""
+
+
+class Look:
+    """Looks; KubeErrors become words on what is missing."""
+
+    def __init__(
+        self, kube: Client, api: Closer | None, clock: Clock, applications: Callable[[], Mapping[tuple[str, str], Application]]
+    ) -> None:
+        self._kube = kube
+        self._api = api
+        self._clock = clock
+        self._applications = applications
+
+    async def __call__(self, app: Application, finding: Finding | None) -> Signs:
+        """All there is to see now."""
+        missing: list[str] = []
+        unwell: tuple[Unwell, ...] = ()
+        if app.health in _ILL or app.operating:
+            unwell = await self._unwell(app, missing)
+        served: dict[str, bool] = {}
+        providers: tuple[str, ...] = ()
+        if finding is not None and finding.cause == "MissingCRD" and "/" in finding.about:
+            there = await self._served(app, finding.about, missing)
+            if there is not None:
+                served[finding.about] = there
+            if there is False:
+                providers = await self._providers(finding.about)
+        return Signs(self._clock.now(), unwell, served, providers, tuple(missing))
+
+    async def _unwell(self, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
+        try:
+            if self._api is not None:
+                return await self._through_argocd(self._api, app, missing)
+            if app.destination.in_cluster:
+                return await self._here(app)
+            missing.append(f"its resources: it runs on {app.destination.cluster}, and no Argo CD token is configured")
+        except (KubeError, msgspec.DecodeError, ValueError) as error:
+            missing.append(f"its resources: {redact(str(error), 200)}")
+        return ()
+
+    async def _through_argocd(self, api: Closer, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
+        tree = nodes(await api.tree(app))
+        ill = trees.ill(tree)
+        told: list[Unwell] = []
+        pods = [node for node in ill if node.kind == "Pod"][:PODS_READ]
+        for node in pods:
+            try:
+                told += trees.of_pod(await api.manifest(app, node))
+            except KubeError as error:
+                missing.append(f"Pod/{node.name}: {redact(str(error), 200)}")
+        # An event tells in full what a pod only says in short; without a pod, why there is none.
+        for node in (*pods[:1], *(n for n in ill if n.kind in ("ReplicaSet", "StatefulSet", "DaemonSet", "PersistentVolumeClaim")))[:2]:
+            try:
+                told += trees.of_events(await api.events(app, node))
+            except KubeError as error:
+                missing.append(f"events of {node.kind}/{node.name}: {redact(str(error), 200)}")
+        return tuple(dict.fromkeys((*told, *trees.unwell(tree))))[: trees.KEPT]
+
+    async def _here(self, app: Application) -> tuple[Unwell, ...]:
+        item: dict[str, Any] = msgspec.json.decode(await self._kube.get(APPLICATIONS, app.namespace, app.name), type=dict)
+        rows = [r for r in (item.get("status") or {}).get("resources") or () if r.get("kind") in _KINDS]
+        told: list[Unwell] = []
+        read = 0
+        for row in rows[:WORKLOADS_READ]:
+            kind, namespace, name = str(row["kind"]), str(row.get("namespace", "")), str(row.get("name", ""))
+            try:
+                found: dict[str, Any] = msgspec.json.decode(await self._kube.get(_KINDS[kind], namespace, name), type=dict)
+            except NotFound:
+                continue
+            told += trees.of_workload(kind, found)
+            labels = ((found.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+            if not labels or _ready(kind, found) or read >= PODS_READ:
+                continue
+            listed = msgspec.json.decode(
+                await self._kube.list(PODS, namespace, labelSelector=",".join(f"{k}={v}" for k, v in labels.items()), limit="20"), type=dict
+            )
+            for pod in listed.get("items") or ():
+                if read < PODS_READ and (words := trees.of_pod(pod)):
+                    told += words
+                    read += 1
+        return tuple(sorted(dict.fromkeys(told), key=lambda u: u.kind != "Pod"))[: trees.KEPT]
+
+    async def _served(self, app: Application, kind: str, missing: list[str]) -> bool | None:
+        """Does its cluster serve this kind (``group/Kind`` or ``group/version/Kind``)? None when nobody knows."""
+        group, _, rest = kind.partition("/")
+        version, _, name = rest.rpartition("/")
+        try:
+            if app.destination.in_cluster:
+                return name in await self._kinds_here(group, version)
+            if self._api is not None:
+                known = await self._api.api_versions(app.destination.server or app.destination.name)
+                return any(k.startswith(f"{group}/") and k.endswith(f"/{name}") and (not version or f"/{version}/" in k) for k in known)
+            missing.append(f"whether {app.destination.cluster} serves {kind}: no Argo CD token is configured")
+        except (KubeError, msgspec.DecodeError, ValueError) as error:
+            missing.append(f"whether {app.destination.cluster} serves {kind}: {redact(str(error), 200)}")
+        return None
+
+    async def _kinds_here(self, group: str, version: str) -> set[str]:
+        try:
+            versions = [version]
+            if not version:
+                found = msgspec.json.decode(await self._kube.raw(f"/apis/{group}"), type=dict)
+                versions = [str(v.get("version", "")) for v in found.get("versions") or ()]
+            kinds: set[str] = set()
+            for each in versions:
+                served = msgspec.json.decode(await self._kube.raw(f"/apis/{group}/{each}"), type=dict)
+                kinds |= {str(r.get("kind", "")) for r in served.get("resources") or ()}
+        except NotFound:
+            return set()
+        return kinds
+
+    async def _providers(self, kind: str) -> tuple[str, ...]:
+        """Applications that bring a CRD of this group."""
+        group = kind.partition("/")[0]
+        holders = [name for name, app in self._applications().items() if "CustomResourceDefinition" in app.kinds]
+        found = []
+        for namespace, name in sorted(holders)[:PROVIDERS_READ]:
+            try:
+                item = msgspec.json.decode(await self._kube.get(APPLICATIONS, namespace, name), type=dict)
+            except (KubeError, msgspec.DecodeError):
+                continue
+            rows = (item.get("status") or {}).get("resources") or ()
+            if any(r.get("kind") == "CustomResourceDefinition" and str(r.get("name", "")).endswith(f".{group}") for r in rows):
+                found.append(f"{namespace}/{name}")
+        return tuple(found)
+
+
+def _ready(kind: str, found: dict[str, Any]) -> bool:
+    spec, status = found.get("spec") or {}, found.get("status") or {}
+    if kind == "DaemonSet":
+        return int(status.get("numberReady", 0)) >= int(status.get("desiredNumberScheduled", 0))
+    wanted, there, ready = int(spec.get("replicas", 1)), int(status.get("replicas", 0)), int(status.get("readyReplicas", 0))
+    # The old pods of a rollout stay ready for as long as the new ones do not come up.
+    updated = int(status.get("updatedReplicas", wanted if kind == "StatefulSet" else 0))
+    return updated >= wanted and ready >= wanted >= there

@@ -1,0 +1,107 @@
+"""What a resource tree, a pod, a workload or an event tells of why something is not well. Bytes in, lean values out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from recovery.argocd.tree import Node
+from recovery.model.cause import Unwell
+from recovery.model.redact import redact
+from recovery.model.stamps import utc
+
+KEPT = 20
+_WORDS = 300
+
+
+def ill(tree: Iterable[Node]) -> tuple[Node, ...]:
+    """The nodes that are not well: pods first, for they tell why."""
+    bad = [n for n in tree if n.status not in ("", "Healthy", "Suspended")]
+    return tuple(sorted(bad, key=lambda n: (n.kind != "Pod", n.status != "Degraded")))
+
+
+def unwell(tree: Iterable[Node]) -> tuple[Unwell, ...]:
+    """What of a tree is not well, at most 20, in its own words."""
+    return tuple(
+        Unwell(
+            n.kind,
+            n.name,
+            n.namespace,
+            n.group,
+            n.status,
+            redact(n.health.message if n.health else "", _WORDS),
+            n.told("Status Reason"),
+        )
+        for n in ill(tree)[:KEPT]
+    )
+
+
+def of_pod(pod: dict[str, Any]) -> tuple[Unwell, ...]:
+    """What a Pod says of itself: its containers' states, the last one too, and why it has no node."""
+    meta, status = pod.get("metadata") or {}, pod.get("status") or {}
+    found: list[tuple[str, str]] = []
+    unbound = [c for c in status.get("conditions") or () if c.get("type") == "PodScheduled" and c.get("status") == "False"]
+    found += [(str(c.get("reason", "")), str(c.get("message", ""))) for c in unbound]
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        if container.get("ready") and not (container.get("state") or {}).get("waiting"):
+            continue
+        last, now = (container.get("lastState") or {}).get("terminated"), container.get("state") or {}
+        for ended in filter(None, (last, now.get("terminated"))):
+            if ended.get("exitCode") != 0:
+                # Not its own last words: they may say anything, and are the application's.
+                found.append((str(ended.get("reason", "")), f"a container ended with exit code {ended.get('exitCode')}"))
+        if (waiting := now.get("waiting")) and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
+            found.append((str(waiting.get("reason", "")), str(waiting.get("message", ""))))
+    if status.get("reason"):
+        found.append((str(status["reason"]), str(status.get("message", ""))))
+    health = "Degraded" if found else "Progressing"
+    return tuple(
+        Unwell("Pod", str(meta.get("name", "")), str(meta.get("namespace", "")), "", health, redact(message, _WORDS), reason)
+        for reason, message in found
+    )
+
+
+def of_workload(kind: str, item: dict[str, Any]) -> tuple[Unwell, ...]:
+    """What a Deployment, ReplicaSet, StatefulSet, DaemonSet or Job says in its conditions."""
+    meta = item.get("metadata") or {}
+    found = []
+    for condition in (item.get("status") or {}).get("conditions") or ():
+        late = condition.get("type") == "Progressing" and condition.get("status") == "False"
+        failed = condition.get("type") in ("ReplicaFailure", "Failed") and condition.get("status") == "True"
+        if late or failed:
+            found.append(
+                Unwell(
+                    kind,
+                    str(meta.get("name", "")),
+                    str(meta.get("namespace", "")),
+                    "",
+                    "Degraded",
+                    redact(str(condition.get("message", "")), _WORDS),
+                    str(condition.get("reason", "")),
+                    utc(condition.get("lastTransitionTime")),
+                )
+            )
+    return tuple(found)
+
+
+def of_events(items: Iterable[dict[str, Any]]) -> tuple[Unwell, ...]:
+    """Warnings among Events, the newest first."""
+    warned = [i for i in items if i.get("type") == "Warning"]
+    warned.sort(key=lambda i: str(i.get("lastTimestamp") or i.get("eventTime") or ""), reverse=True)
+    found = []
+    for item in warned[:KEPT]:
+        about = item.get("involvedObject") or {}
+        words = redact(str(item.get("message", "")), _WORDS)
+        found.append(
+            Unwell(
+                str(about.get("kind", "")),
+                str(about.get("name", "")),
+                str(about.get("namespace", "")),
+                "",
+                "",
+                words,
+                str(item.get("reason", "")),
+                utc(item.get("lastTimestamp")),
+            )
+        )
+    return tuple(found)
