@@ -8,9 +8,10 @@ from typing import Any
 from msgspec import Struct, structs
 
 from recovery.decide import telling
+from recovery.decide.asking import Asked
 from recovery.decide.attempt import called, suppress, undertake
 from recovery.decide.fingerprint import fingerprint
-from recovery.decide.guards import Asked, refusal
+from recovery.decide.guards import refusal
 from recovery.decide.landing import cluster_of
 from recovery.decide.moving import homeward, label_of
 from recovery.model.action import Judge, Judgement, Progress, Traits

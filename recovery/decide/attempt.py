@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from recovery.decide import telling
+from recovery.decide import cures, telling
+from recovery.decide.approvals import EXPIRED, expired
+from recovery.decide.asking import Asked
 from recovery.decide.connections import connection
 from recovery.decide.fingerprint import fingerprint
-from recovery.decide.guards import EXPIRED, Asked, Refusal, barred, expired, reason, refusal, silenced
+from recovery.decide.guards import CURE_FORBIDDEN, Refusal, barred, reason, refusal, silenced
 from recovery.decide.landing import cluster_of
 from recovery.decide.moving import summary
 from recovery.decide.operations import claim_on
@@ -60,10 +62,25 @@ def advance(situation: Situation, policy: Policy, recovery: Recovery, actions: t
         if skip := step.traits.fits(step, situation, recovery):
             recovery = recovery.with_step(ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now))
             continue
+        if words := cures.objection(situation, policy, step, recovery):
+            without = recovery.with_step(ended(record, StepOutcome.Skipped, reason(CURE_FORBIDDEN), words, situation.now))
+            if treats_later(situation, policy, actions[index + 1 :], without):
+                recovery = without
+                continue
         if no := refusal(asked):
             return suppress(situation, policy, recovery, no)
         return remediate(situation, policy, recovery.with_step(record), step)
     return _attempt_over(situation, policy, recovery)
+
+
+def treats_later(situation: Situation, policy: Policy, rest: tuple[Step, ...], recovery: Recovery) -> bool:
+    """Is there a later step that treats this cause?"""
+    return any(
+        step.traits.cures(step.parameters)
+        and not cures.objection(situation, policy, step, recovery)
+        and not step.traits.fits(step, situation, recovery)
+        for step in rest
+    )
 
 
 def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: Step) -> Decision:
@@ -71,13 +88,14 @@ def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: St
     about = situation.about
     if not recovery.evidence:
         seen = about.resources if isinstance(about, Application) else 0
-        recovery = structs.replace(recovery, evidence=telling.evidence(about), resources_seen=seen)
+        recovery = structs.replace(recovery, evidence=telling.evidence(about, situation.finding), resources_seen=seen)
     named = any(action.traits.name == step.traits.name for action in policy.actions)
     why = f"{policy.sentence} (attempt {recovery.attempt} of {recovery.limit})" if named else f"{about.key} is well again"
     message = f"{step}: {why}"
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Remediating,
+        cause=situation.finding.what if situation.finding else recovery.cause,
         reason="StepStarted",
         message=message,
         suppressed_since=None,
@@ -91,6 +109,10 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     now = situation.now
     since = recovery.suppressed_since or now
     again = now + no.again
+    cause = situation.finding.what if situation.finding else recovery.cause
+    if no.by == CURE_FORBIDDEN and cause != recovery.cause:
+        since = now  # another cause is other news, once it has stood for a moment, and each of them once
+        recovery = structs.replace(recovery, cause=cause, suppression_told=cause.partition("/")[0] in recovery.causes_told)
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Suppressed,
@@ -100,7 +122,14 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     )
     if no.tells and not recovery.suppression_told:
         if now - since >= no.tells_after:
-            note = telling.held_back(situation, recovery, no.by, no.message, policy.channels)
+            if no.by == CURE_FORBIDDEN:
+                note = telling.incurable(situation, recovery, no.message, policy)
+                told = tuple(dict.fromkeys((*recovery.causes_told, cause.partition("/")[0])))
+                recovery = structs.replace(
+                    recovery, causes_told=told, evidence=recovery.evidence or telling.evidence(situation.about, situation.finding)
+                )
+            else:
+                note = telling.held_back(situation, recovery, no.by, no.message, policy.channels)
             recovery = structs.replace(called(recovery, note), suppression_told=True)
         else:
             again = min(again, since + no.tells_after)
@@ -157,7 +186,10 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
     asked = next((w for w in reversed(recovery.wishes) if w.what == "reset" and w.at > last), None)
     if asked is not None:
         anew = structs.replace(
-            recovery, limit=recovery.attempt + policy.attempts, evidence=telling.evidence(situation.about), escalated=False
+            recovery,
+            limit=recovery.attempt + policy.attempts,
+            evidence=telling.evidence(situation.about, situation.finding),
+            escalated=False,
         )
         return begin(situation, policy, structs.replace(anew, wishes=tuple(w for w in anew.wishes if w.what != "reset")))
     # While an operation runs, Argo CD's words on the last one are gone: nothing can be said about the failure.
@@ -181,7 +213,9 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
         again = last + REOPEN_AFTER
         message = f"the failure has changed; looked at again at {again:%H:%M:%S} UTC, at most once an hour"
         return Decision(Kind.Stall, policy.name, recovery.reason, message, again, recovery=recovery)
-    fresh = structs.replace(recovery, limit=recovery.attempt + policy.attempts, evidence=telling.evidence(situation.about))
+    fresh = structs.replace(
+        recovery, limit=recovery.attempt + policy.attempts, evidence=telling.evidence(situation.about, situation.finding)
+    )
     return begin(situation, policy, fresh)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from recovery.decide.connections import connection
-from recovery.model.application import Application, Health, Sync
+from recovery.model.application import Application, Health, Phase, Sync
 from recovery.model.connection import Cluster, Connection, Repository
 from recovery.model.policy import Condition
 from recovery.model.recovery import Recovery
@@ -36,6 +36,11 @@ def _ailment(condition: Condition, app: Application, recovery: Recovery) -> str:
         return f"it is {app.sync.value}"
     if (condition.health or app.expected_out_of_sync) and app.health is not Health.Healthy:
         return f"it is {app.health.value}"
+    if condition.cause and not condition.status and not condition.health and not app.expected_out_of_sync:
+        errors = [c.type for c in app.conditions if c.type.endswith("Error")]
+        failed = app.sync is not Sync.Synced and operation is not None and operation.phase in (Phase.Failed, Phase.Error)
+        if errors or app.operating or failed or app.health is not Health.Healthy or (app.auto_sync and app.sync is not Sync.Synced):
+            return f"it is {app.sync.value} and {app.health.value}" + (f", with {', '.join(errors)}" if errors else "")
     if condition.operation and not condition.status and not condition.health:
         in_order = operation is not None and operation.phase.over and operation.phase not in condition.operation
         if not in_order:

@@ -22,9 +22,10 @@ from msgspec import structs
 
 from recovery.decide.aftercare import aftercare, forgiven
 from recovery.decide.again import AFTER, again_at
+from recovery.decide.asking import Asked
 from recovery.decide.attempt import advance, away, begin, ended, opened, remediate, resolve, stalled, supersede, suppress
 from recovery.decide.cure import ailment
-from recovery.decide.guards import Asked, reason, refusal
+from recovery.decide.guards import CURE_FORBIDDEN, reason, refusal
 from recovery.decide.holds import settle_hold
 from recovery.decide.moving import PLAN_OUTDATED, given_up, reconciled
 from recovery.decide.operations import WITHDRAW, claim_on
@@ -82,7 +83,7 @@ def decide(situation: Situation) -> tuple[Decision, ...]:
     return _one_record(tuple(decisions)) if not open_one else tuple(decisions)
 
 
-YIELDING = ("owner intent", "approval", "disabled")
+YIELDING = ("owner intent", CURE_FORBIDDEN, "approval", "disabled")
 """Guards behind which a recovery that has done nothing yet gives way to another policy that may act."""
 
 
@@ -218,8 +219,25 @@ def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
             return Decision(Kind.Wait, policy.name, recovery.reason, recovery.message, recovery.next_at, recovery=recovery)
         case RecoveryPhase.BackingOff:
             return begin(situation, policy, recovery)
+        case RecoveryPhase.Suppressed if _another_cause(situation, recovery):
+            return _anew(situation, policy, recovery, actions)
         case _:
             return advance(situation, policy, recovery, actions)
+
+
+def _another_cause(situation: Situation, recovery: Recovery) -> bool:
+    """Was it held back for a cause that is no longer the cause?"""
+    finding = situation.finding
+    # That nobody can say any more why it is ill is no other cause.
+    return finding is not None and recovery.reason == reason(CURE_FORBIDDEN) and bool(recovery.cause) and finding.what != recovery.cause
+
+
+def _anew(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:
+    """What was left out for the one cause may be the cure of the other: the actions are gone through from the first."""
+    if any(step.sent for step in recovery.in_attempt()):
+        return advance(situation, policy, recovery, actions)
+    kept = tuple(step for step in recovery.steps if step.attempt != recovery.attempt)
+    return begin(situation, policy, structs.replace(recovery, attempt=recovery.attempt - 1, steps=kept))
 
 
 def _verify(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec import Struct
 
+from recovery.causes.matrix import cause_of
+from recovery.decide import cures
+from recovery.decide.approvals import approval, approved, how_to_approve, mode_of, plans
+from recovery.decide.asking import Asked, Objection, begun, under_way
+from recovery.decide.budgets import REFRESH_EVERY, budget, pace, per_hour
 from recovery.decide.connections import DOWN, down
-from recovery.decide.storms import RESUMES
 from recovery.decide.windows import Closed, maintenance, sync_windows
 from recovery.model.application import Application, Phase, Sync, short
+from recovery.model.cause import Tells
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
-from recovery.model.move import Wish
-from recovery.model.policy import Mode, Policy, Step
-from recovery.model.recovery import Recovery
+from recovery.model.policy import Mode
 from recovery.model.selector import Selector
 from recovery.model.situation import Situation
 from recovery.model.stamps import aware
@@ -26,15 +29,8 @@ MANY_INHERITED = 5
 """More unwell subjects than this at a first install, and nothing is touched until a person says so."""
 UNCOMPARED_WITHIN = timedelta(seconds=30)
 """An operation that has just ended shows in the sync status only after the next comparison, seconds later."""
-REFRESH_EVERY = timedelta(seconds=10)
-"""One of our refreshes for each repository in this time."""
-HOUR = timedelta(hours=1)
-SKEW = timedelta(minutes=5)
-"""By so much a person's clock may differ from ours."""
-EXPIRED = "expired"
-"""What an approval is called that was not used in time."""
-APPROVED_FOR = timedelta(hours=1)
-"""An approval is good for this long; the world moves on."""
+CURE_FORBIDDEN = "cure forbidden"
+"""The guard that knows the cause."""
 
 
 class Refusal(Struct, frozen=True):
@@ -53,30 +49,12 @@ def reason(by: str) -> str:
     return by.title().replace(" ", "")
 
 
-class Asked(Struct, frozen=True):
-    """What a guard is asked about: this step of this policy, in this situation."""
-
-    situation: Situation
-    policy: Policy
-    step: Step
-    recovery: Recovery | None
-
-    @property
-    def place(self) -> str:
-        """The step as an approval names it: ``attempt.index``."""
-        if self.recovery is None:
-            return ""
-        running = self.recovery.running
-        index = running.index if running else len(self.recovery.in_attempt())
-        return f"{self.recovery.attempt}.{index}"
-
-
 class Guard(Struct, frozen=True):
     """One reason not to act."""
 
     name: str
-    ask: Callable[[Asked], str | Closed | None]
-    """Why not, with the numbers; empty for no objection. Closed says by itself when to ask again."""
+    ask: Callable[[Asked], str | Closed | Objection | None]
+    """Why not, with the numbers; empty for no objection. Closed says by itself when to ask again, an Objection when to tell."""
     again: timedelta = timedelta(minutes=5)
     """Ask again after this time even if nothing is seen to change."""
     keeps: bool = True
@@ -105,7 +83,7 @@ def paused(a: Asked) -> str | Closed:
     """A person said: not now, by `recovery pause`, in the policy file, or by the annotation ``paused`` on the application or
     its project (true, or why, or until when)."""
     about, project = a.situation.about, a.situation.project
-    if _under_way(a):
+    if under_way(a):
         return ""
     said = (
         [(f"{'application ' * isinstance(about, Application)}{about.key}", about.mark("paused"))]
@@ -209,6 +187,28 @@ def owner_busy(a: Asked) -> str:
     return ""
 
 
+def cure_forbidden(a: Asked) -> Objection | None:
+    """The cause is known, and this is not its cure."""
+    if begun(a) or under_way(a) or a.situation.finding is None:
+        return None
+    words = cures.objection(a.situation, a.policy, a.step, a.recovery)
+    if not words:
+        return None
+    # A repository or a cluster that has failed is an incident of its own: one message, not one for each application.
+    common = a.situation.failed or a.situation.cluster_failed
+    return Objection(words, Tells.never if common else cause_of(a.situation.finding).tells)
+
+
+def unseen(a: Asked) -> str:
+    """What runs is not touched before somebody has looked why it is ill."""
+    return a.situation.unseen if a.step.traits.destructive and not begun(a) and not under_way(a) else ""
+
+
+def frozen(a: Asked) -> str:
+    """Argo CD does not look at it any more: what it shows is old, and nothing that is asked of it would be done."""
+    return a.situation.frozen if not under_way(a) else ""
+
+
 def dependency(a: Asked) -> str:
     """What it depends on has failed: it is not the application that is ill."""
     if a.situation.cluster_failed:
@@ -227,43 +227,23 @@ def dismissed(a: Asked) -> str:
 
 def storm(a: Asked) -> str:
     """Many fell ill with it: one incident, and not as many cures as members."""
-    return a.situation.storm[1] if a.situation.storm and not _under_way(a) else ""
+    return a.situation.storm[1] if a.situation.storm and not under_way(a) else ""
 
 
 def after(a: Asked) -> str:
     """What it stands on is ill as well, and is cured first."""
-    return "" if _under_way(a) else a.situation.waits_for
+    return "" if under_way(a) else a.situation.waits_for
 
 
 def windows(a: Asked) -> Closed | None:
     """The calendar: Argo CD's sync windows for all that syncs or changes what runs, and our own maintenance windows."""
     situation, traits = a.situation, a.step.traits
-    if traits.speaks or _begun(a) or _under_way(a):
+    if traits.speaks or begun(a) or under_way(a):
         return None
     about, closed = situation.about, None
     if isinstance(about, Application) and situation.project and (traits.syncs or traits.destructive):
         closed = sync_windows(about, situation.project.windows, situation.now)
     return closed or maintenance(about, traits.name, situation.policies.windows, situation.now)
-
-
-def per_hour(a: Asked) -> str | Closed:
-    """Not too much is changed within an hour."""
-    if not a.step.traits.destructive or _begun(a) or _under_way(a):
-        return ""
-    running = a.recovery.running if a.recovery else None
-    own = {running.started_at} if running is not None else set()
-    done, limits = a.situation.destroyed, a.situation.policies.budget.destructive_per_hour
-    counts = (
-        (" in all", done.fleet, limits.fleet),
-        (f" in project {done.name}", done.project, limits.project),
-        (" of this one", done.subject, limits.application),
-    )
-    for where, begun, limit in counts:
-        times = tuple(at for at in begun if at not in own)
-        if len(times) >= limit:
-            words = f"{len(times)} restarts, rollbacks and failovers{where} within the hour, and {limit} may be"
-            return Closed(words, times[len(times) - limit] + HOUR) if limit and times else words
-    return ""
 
 
 def together(a: Asked) -> str:
@@ -274,7 +254,7 @@ def together(a: Asked) -> str:
 def corroboration(a: Asked) -> str:
     """A cluster is down when two witnesses have agreed for the whole duration, and somebody outside answers us."""
     cluster = a.situation.about
-    if not a.step.traits.relocates or not isinstance(cluster, Cluster) or _begun(a):
+    if not a.step.traits.relocates or not isinstance(cluster, Cluster) or begun(a):
         return ""
     agreed, words = down(cluster, a.situation.now)
     if not agreed:
@@ -287,82 +267,12 @@ def corroboration(a: Asked) -> str:
 
 def cut_off(a: Asked) -> str:
     """Is it they who are gone, or we? Only somebody outside who answers tells the two apart; else a person does."""
-    if not a.step.traits.relocates or a.situation.witnessed or _plans(a) or _begun(a) or approved(a):
+    if not a.step.traits.relocates or a.situation.witnessed or plans(a) or begun(a) or approved(a):
         return ""
     return (
         "no other remote cluster and no witness has answered in the last minute: it may be we who are cut off; "
-        f"{_how_to_approve(a)}, or name a witness in RECOVERY_WITNESS"
+        f"{how_to_approve(a)}, or name a witness in RECOVERY_WITNESS"
     )
-
-
-def approval(a: Asked) -> str:
-    """A person wants to be asked first."""
-    if mode_of(a) is not Mode.approve or _plans(a) or _begun(a) or approved(a):
-        return ""
-    said = ("approve", EXPIRED)
-    late = next((w for w in reversed(a.recovery.wishes) if w.what in said and w.step == a.place), None) if a.recovery else None
-    stale_one = f"; the approval of {late.by} at {late.at:%H:%M:%S} UTC has expired" if late else ""
-    return f"mode is approve: would {a.step}; {_how_to_approve(a)}{stale_one}"
-
-
-def approved(a: Asked) -> bool:
-    """Has a person let this very step go, within the last hour?"""
-    wishes = a.recovery.wishes if a.recovery else ()
-    # A command's clock may be a little ahead of ours; one that is far ahead would never expire.
-    return any(w.what == "approve" and w.step == a.place and -SKEW < a.situation.now - w.at < APPROVED_FOR for w in wishes)
-
-
-def expired(recovery: Recovery, now: datetime) -> tuple[Wish, ...]:
-    """Approvals that nobody has used in time, and that people have not been told of."""
-    return tuple(w for w in recovery.wishes if w.what == "approve" and now - w.at >= APPROVED_FOR)
-
-
-def _plans(a: Asked) -> bool:
-    """Does it only look for now, so that a person has a plan to approve?"""
-    return a.step.traits.relocates and (a.recovery is None or a.recovery.running is None)
-
-
-def _begun(a: Asked) -> bool:
-    """Is it in the middle of this step? Then it was let go when it began."""
-    running = a.recovery.running if a.recovery else None
-    return running is not None and bool(running.stage)
-
-
-def _under_way(a: Asked) -> bool:
-    """Is its next write only what a step that went out still needs? What is under way is finished, but for a move's waves."""
-    running = a.recovery.running if a.recovery else None
-    return running is not None and (running.sent or bool(running.stage)) and not a.step.traits.relocates
-
-
-def _how_to_approve(a: Asked) -> str:
-    return f"`recovery approve {a.recovery.name if a.recovery else ''}` lets it go, for {spell(APPROVED_FOR)}"
-
-
-def pace(a: Asked) -> str:
-    """Repositories are asked politely."""
-    last = a.situation.fleet.refreshed_at
-    if not a.step.traits.paced or last is None or a.situation.now - last >= REFRESH_EVERY:
-        return ""
-    return f"its repository was refreshed {spell(a.situation.now - last)} ago; one refresh every {spell(REFRESH_EVERY)}"
-
-
-def budget(a: Asked) -> str:
-    """Not too many at once."""
-    fleet, limits, app = a.situation.fleet, a.situation.policies.budget, a.situation.subject
-    if fleet.calm_since is not None and (step := int((a.situation.now - fleet.calm_since) / RESUMES)) < limits.in_flight - 1:
-        at_work = f"{fleet.in_flight} recoveries are at work, and {1 + step} may be"
-        if fleet.in_flight >= 1 + step:
-            return f"{at_work}: the storm was over {spell(a.situation.now - fleet.calm_since)} ago, and one more may be each minute"
-    counts = (
-        ("", fleet.in_flight, limits.in_flight),
-        (f" in this shard of {fleet.shards}", fleet.in_flight_shard, max(1, limits.in_flight // fleet.shards)),
-        (f" on cluster {app.destination.cluster}", fleet.in_flight_cluster, limits.per_cluster),
-        (f" in project {app.project}", fleet.in_flight_project, limits.per_project),
-    )
-    for where, count, limit in counts:
-        if count >= limit:
-            return f"{count} recoveries are at work{where}, and {limit} may be"
-    return ""
 
 
 def disabled(a: Asked) -> str:
@@ -373,6 +283,8 @@ def disabled(a: Asked) -> str:
 
 
 _SOON = timedelta(seconds=15)
+_STANDS = timedelta(seconds=20)
+"""A cause is news when it has stood for so long: right after an operation Argo CD's picture is still on its way."""
 _LEAST = timedelta(seconds=1)
 _CONNECTED = frozenset({"application", "repository", "cluster"})
 _CLUSTER = frozenset({"cluster"})
@@ -387,9 +299,12 @@ GUARDS = (
     Guard("adoption", adoption, keeps=False, tells=False, subject=True, about=_CONNECTED),
     Guard("hold", hold),
     Guard("owner intent", owner_intent),
+    Guard(CURE_FORBIDDEN, cure_forbidden, again=timedelta(minutes=1)),
+    Guard("unseen", unseen, again=timedelta(seconds=5), keeps=False, tells=False),
     Guard("dependency", dependency, again=_SOON, tells=False),
     Guard("after", after, again=_SOON, tells=False),
     Guard(STORM, storm, again=timedelta(minutes=1), keeps=False, tells=False, subject=True),
+    Guard("frozen", frozen, again=timedelta(minutes=1), keeps=False, tells=False, subject=True),
     Guard("owner busy", owner_busy, again=timedelta(seconds=30)),
     Guard("together", together, again=_SOON, keeps=False, tells=False, subject=True, about=_TOGETHER),
     Guard("windows", windows, about=_CONNECTED),
@@ -419,6 +334,9 @@ def _first(asked: Asked, binds: Callable[[Guard], bool]) -> Refusal | None:
     for guard in GUARDS:
         if kind not in guard.about or not binds(guard) or not (no := guard.ask(asked)):
             continue
+        if isinstance(no, Objection):
+            tells, after = no.tells is not Tells.never, _STANDS if no.tells is Tells.at_once else guard.tells_after
+            return Refusal(guard.name, no.message, guard.again, keeps=tells, tells=tells, tells_after=after)
         message, again = (no.message, max(no.until - asked.situation.now, _LEAST)) if isinstance(no, Closed) else (no, guard.again)
         return Refusal(guard.name, message, again, guard.keeps, guard.tells, guard.tells_after)
     return None
@@ -428,20 +346,6 @@ def silenced(asked: Asked) -> Refusal | None:
     """The off switch alone, for what is no step: a call for a person when all attempts are used up."""
     message = disabled(asked)
     return Refusal("disabled", message, timedelta(minutes=5), keeps=True, tells=False) if message else None
-
-
-def mode_of(a: Asked) -> Mode:
-    """The narrowest of policy, action, project and application; an unreadable annotation narrows to observe."""
-    mode = a.policy.mode.narrowed(a.step.mode)
-    for step in a.policy.actions:
-        # A running attempt keeps its actions, but an edit that narrows one of this kind binds at once.
-        mode = mode.narrowed(step.mode) if step.traits.name == a.step.traits.name else mode
-    project, about = a.situation.project, a.situation.about
-    own = about.mark("mode") if isinstance(about, Application | Cluster) else ""
-    for said in (own, project.mark("mode") if project else ""):
-        if said:
-            mode = mode.narrowed(Mode(said) if said in Mode.__members__ else Mode.observe)
-    return mode
 
 
 def inherited(situation: Situation) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from recovery.decide.guards import Asked, refusal
+from recovery.decide.asking import Asked
+from recovery.decide.guards import refusal
 from recovery.decide.operations import WITHDRAW
 from recovery.model.action import Judgement, Progress, Traits
 from recovery.model.application import Application, Hold, Sync, named, short
@@ -108,6 +109,8 @@ def restored(fresh: dict[str, Any], hold: Hold | None) -> dict[str, Any]:
     version = fresh["metadata"]["resourceVersion"]
     body: dict[str, Any] = {"metadata": {"resourceVersion": version, "annotations": {HOLD: None, REFRESH: "normal"}}}
     automated = (fresh["spec"].get("syncPolicy") or {}).get("automated")
-    if hold and hold.suspended and automated is not None and automated.get("enabled") is False:
+    if hold and hold.suspended and automated is None and hold.automated is not None:
+        body["spec"] = {"syncPolicy": {"automated": hold.automated}}
+    elif hold and hold.suspended and automated is not None and automated.get("enabled") is False:
         body["spec"] = {"syncPolicy": {"automated": {"enabled": hold.had_enabled}}}
     return body

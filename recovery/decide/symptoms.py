@@ -6,7 +6,10 @@ from datetime import datetime
 
 from msgspec import structs
 
+from recovery.causes.diagnose import diagnose
+from recovery.causes.patient import Patient
 from recovery.model.application import Application, Health, Sync, named
+from recovery.model.cause import Signs
 from recovery.model.policy import Condition, Policies, Policy, SubjectType
 from recovery.model.situation import Good, Sight
 
@@ -16,11 +19,13 @@ KEPT = 5
 
 def in_force(policy: Policy, kind: str = "application") -> bool:
     """Is this a policy that is judged for this type of subject at all?"""
-    return policy.condition.type is SubjectType(kind) and not policy.not_evaluated
+    return policy.condition.type is SubjectType(kind)
 
 
-def holds(condition: Condition, app: Application) -> bool:
-    """Does all of the condition but its duration hold?"""
+def holds(condition: Condition, app: Application, cause: str = "") -> bool:
+    """Does all of the condition but its duration hold? ``cause`` is what was recognised in it."""
+    if condition.cause and (cause not in condition.cause or app.expected_out_of_sync):
+        return False
     if condition.status and (app.sync not in condition.status or app.expected_out_of_sync):
         return False
     if condition.health and app.health not in condition.health:
@@ -30,7 +35,7 @@ def holds(condition: Condition, app: Application) -> bool:
         # The request stays on the application while it runs; beside an operation that is over it asks for the next one.
         taken_up = operation is not None and (app.requested is None or not operation.phase.over)
         return operation is not None and taken_up and operation.phase in condition.operation
-    return bool(condition.status or condition.health)
+    return bool(condition.status or condition.health or condition.cause)
 
 
 def onset(app: Application, sight: Sight, policies: Policies) -> datetime | None:
@@ -53,7 +58,7 @@ def onset(app: Application, sight: Sight, policies: Policies) -> datetime | None
 
 def began(condition: Condition, app: Application, now: datetime) -> datetime:
     """Argo CD's own word on when this began; now where it keeps none (sync status has no timestamp)."""
-    stamps = [now] if condition.status else []
+    stamps = [now] if condition.status or condition.cause else []
     if condition.health and app.health_since:
         stamps.append(app.health_since)
     if condition.operation and app.operation and app.operation.finished_at:
@@ -61,7 +66,15 @@ def began(condition: Condition, app: Application, now: datetime) -> datetime:
     return max(stamps, default=now)
 
 
-def track(old: Sight | None, app: Application, policies: Policies, now: datetime, fresh_from: datetime, first_install: bool) -> Sight:
+def track(
+    old: Sight | None,
+    app: Application,
+    policies: Policies,
+    now: datetime,
+    fresh_from: datetime,
+    first_install: bool,
+    signs: Signs | None = None,
+) -> Sight:
     """Bring what we remember up to a new look.
 
     ``fresh_from`` is when this process first saw the fleet: nothing is held to have lasted longer than we know of it,
@@ -71,8 +84,9 @@ def track(old: Sight | None, app: Application, policies: Policies, now: datetime
     sight = old if known and old is not None else Sight(uid=app.uid, first_seen=now)
     clocks: dict[str, datetime] = {}
     unwell = False
+    cause = _cause(app, sight, signs, now) if any(p.condition.cause for p in policies.policies) else ""
     for policy in policies.policies:
-        if not in_force(policy) or not holds(policy.condition, app):
+        if not in_force(policy) or not holds(policy.condition, app, cause):
             continue
         symptom = policy.condition.symptom
         unwell = unwell or policy.selector.selects(app)
@@ -80,7 +94,7 @@ def track(old: Sight | None, app: Application, policies: Policies, now: datetime
         if since is None:
             # Clocks differ between machines: a stamp from the future counts as now.
             since = min(now, max(began(policy.condition, app, now), sight.first_seen, fresh_from))
-        elif not policy.condition.status:
+        elif not policy.condition.status and not policy.condition.cause:
             # It may have been well while nobody watched: Argo CD's own stamp of a later beginning stands.
             since = max(since, min(now, began(policy.condition, app, since)))
         clocks[symptom] = since
@@ -94,12 +108,26 @@ def track(old: Sight | None, app: Application, policies: Policies, now: datetime
     return structs.replace(sight, clocks=clocks, inherited=inherited, soaking=soaking, ledger=ledger, kinds=kinds)
 
 
+def _cause(app: Application, sight: Sight, signs: Signs | None, now: datetime) -> str:
+    """The name of what is wrong with it, for conditions that ask for one."""
+    if plainly_well(app):
+        return ""
+    finding = diagnose(Patient(app, now, signs, sight.moved[1] if sight.moved else None))
+    return finding.cause if finding else ""
+
+
+def plainly_well(app: Application) -> bool:
+    """Nothing about it asks for a cause: most of a fleet, most of the time."""
+    return app.sync is Sync.Synced and app.health is Health.Healthy and not app.conditions and not app.operating
+
+
 def _moved(sight: Sight, app: Application, now: datetime) -> tuple[str, datetime] | None:
     """A clock that any progress of the running operation sets back."""
     operation = app.operation
     if operation is None or operation.phase.over:
         return None
     shows = f"{operation.started_at} {operation.phase.value} {operation.message} {operation.progress}"
+    shows += "" if app.requested else " not asked for"  # what nobody asks for any more is orphaned when it stays so
     return sight.moved if sight.moved and sight.moved[0] == shows else (shows, now)
 
 
@@ -114,7 +142,7 @@ def _ledger(sight: Sight, app: Application, policies: Policies, now: datetime) -
         return None, sight.ledger
     soaking = sight.soaking
     if soaking is None or soaking.history_id != app.deploy.id:
-        return Good(app.deploy.id, app.deploy.revisions, now), sight.ledger
+        return Good(app.deploy.id, app.deploy.revisions, now, app.images, app.destination.cluster), sight.ledger
     if now - soaking.seen < policies.ledger.soak:
         return soaking, sight.ledger
     return None, (*sight.ledger, soaking)[-KEPT:]

@@ -8,6 +8,7 @@ from datetime import datetime
 from recovery.decide.connections import connection, worst
 from recovery.decide.guards import MANY_INHERITED
 from recovery.model.application import Application, short
+from recovery.model.cause import Finding
 from recovery.model.connection import Cluster, Connection, Repository, Verdict
 from recovery.model.duration import spell
 from recovery.model.move import Wish
@@ -121,6 +122,16 @@ def held_back(situation: Situation, recovery: Recovery, by: str, message: str, c
     )
 
 
+def incurable(situation: Situation, recovery: Recovery, message: str, policy: Policy) -> Note:
+    """The cause is known, and only people can mend it."""
+    finding = situation.finding
+    title = f"{place(situation.about)} needs a person: {finding.what if finding else 'unknown cause'}"
+    spoken = dict.fromkeys(c for step in policy.actions if step.traits.speaks for c in step.parameters.channels)
+    body = f"{standing(situation)} since {_clock(recovery)}; {message}{_stop(recovery)}"
+    key = f"{recovery.name}/incurable/{recovery.cause}"
+    return Note(key, title, body, policy.severity.value, policy.channels or tuple(spoken))
+
+
 def approval_expired(situation: Situation, recovery: Recovery, late: Wish, channels: tuple[str, ...]) -> Note:
     """An approval was not used in time."""
     body = f"{late.by} approved step {late.step} at {late.at:%H:%M:%S} UTC, and it was not done within the hour. {recovery.message}"
@@ -166,7 +177,7 @@ def gave_back(app: Application, words: str) -> Note:
     )
 
 
-def evidence(about: Application | Repository | Cluster) -> tuple[str, ...]:
+def evidence(about: Application | Repository | Cluster, finding: Finding | None = None) -> tuple[str, ...]:
     """What it looked like before the first step, for starting an operation erases the last one's result."""
     if not isinstance(about, Application):
         looks = sorted(about.evidence, key=lambda e: e.at)
@@ -176,6 +187,9 @@ def evidence(about: Application | Repository | Cluster) -> tuple[str, ...]:
     lines = [
         f"status: {state(app)}, deployed {short(app.deployed)}" + (f" at {app.deployed_at:%Y-%m-%d %H:%M:%SZ}" if app.deployed_at else "")
     ]
+    if finding is not None:
+        lines.append(f"cause: {finding.what} ({finding.confidence.value}){f', {finding.about}' if finding.about else ''}")
+        lines += [f"seen: {line}" for line in finding.evidence]
     lines += [f"condition {c.type}: {c.message}" for c in app.conditions[:20]]
     if operation := app.operation:
         by = "auto-sync" if operation.automated else operation.username or "unknown"

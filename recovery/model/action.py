@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from recovery.model.cause import Cure
 from recovery.model.move import Move
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ def always(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     return None
 
 
+def no_cure(parameters: Any) -> tuple[Cure, ...]:  # noqa: ARG001 (of a kind that the action matrix does not know)
+    """It speaks, looks, or gives back."""
+    return ()
+
+
 class Traits(Struct, frozen=True):
     """One kind of action: the judgement knows it by this alone."""
 
@@ -94,6 +100,8 @@ class Traits(Struct, frozen=True):
     """It tells people and touches nothing."""
     reports: bool = False
     """It also tells of a cure."""
+    cures: Callable[[Any], tuple[Cure, ...]] = no_cure
+    """How the action matrix names what it does, given its parameters: its ways, the strongest first."""
     exempt: frozenset[str] = frozenset()
     """Guards that do not bind it, by name."""
     applies_to: frozenset[str] = frozenset({"application"})

@@ -140,8 +140,6 @@ class Policy(Struct, frozen=True):
     healthy_delay: timedelta = timedelta(seconds=30)
     reset_after: timedelta = timedelta(minutes=10)
     channels: tuple[str, ...] = ()
-    not_evaluated: str = ""
-    """Why this policy is parsed but not acted on yet; empty when it is in force."""
 
     @property
     def hash(self) -> str:

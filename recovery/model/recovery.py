@@ -139,6 +139,8 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     well_since: datetime | None = None
     suppressed_since: datetime | None = None
     suppression_told: bool = False
+    causes_told: tuple[str, ...] = ()
+    """Causes that people were told of because no cure is left: each once, also where two of them alternate."""
     resolved_at: datetime | None = None
     stalls: tuple[datetime, ...] = ()
     fingerprint: str = ""

@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from recovery.model.application import Application, ApplicationSet, Project
+from recovery.model.cause import Finding, Signs
 from recovery.model.connection import Cluster, Repository
 from recovery.model.move import Move
 from recovery.model.names import Key
@@ -20,7 +21,12 @@ class Good(Struct, frozen=True, gc=False):
 
     history_id: int
     revisions: tuple[str, ...]
+    """One, or one for each source."""
     seen: datetime
+    images: tuple[str, ...] = ()
+    """What ran, at most 10."""
+    cluster: str = ""
+    """Where it ran; empty in what an older version wrote."""
 
 
 class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -113,6 +119,14 @@ class Situation(Struct, frozen=True):
     """RECOVERY_ENABLED."""
     pauses: tuple[Pause, ...] = ()
     """What people have paused or silenced by command."""
+    signs: Signs | None = None
+    """About an application: what was looked up beyond its own object; None for nothing yet."""
+    finding: Finding | None = None
+    """About an application: why it is ill; None when nothing says so."""
+    unseen: str = ""
+    """About an application: that a closer look is still to come, in words."""
+    frozen: str = ""
+    """About an application: why Argo CD is believed not to look at it any more, in words."""
     storm: tuple[Key, str] | None = None
     """About an application: the storm that it is a member of, and why, in words."""
     waits_for: str = ""

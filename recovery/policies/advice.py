@@ -28,8 +28,6 @@ def advice(document: Document, policies: list[Policy]) -> tuple[str, ...]:
 
 def _on(policy: Policy) -> list[str]:
     told = []
-    if policy.not_evaluated:
-        told.append(f"not evaluated: {policy.not_evaluated}")
     named = sorted({c for step in policy.actions for c in getattr(step.parameters, "channels", ())} | set(policy.channels))
     if named:
         told.append(f"channels {', '.join(named)} have to be keys of the Secret recovery-channels; else {_ALL}")

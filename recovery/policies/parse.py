@@ -11,6 +11,7 @@ import msgspec
 import yaml
 from msgspec import Struct, inspect
 
+from recovery.causes.catalogue import BY_NAME
 from recovery.decide.windows import wrong_with
 from recovery.model.action import Traits
 from recovery.model.duration import Duration
@@ -209,7 +210,6 @@ class _Resolver:
             healthy_delay=_first(text.healthy_delay, defaults.healthy_delay, timedelta(seconds=30)),
             reset_after=_first(text.reset_after, defaults.reset_after, timedelta(minutes=10)),
             channels=text.channels or defaults.channels or (),
-            not_evaluated=_not_evaluated(condition),
         )
 
     def _condition(self, text: ConditionText, path: str) -> Condition:
@@ -223,6 +223,9 @@ class _Resolver:
             connection_state=_many(text.connection_state),
         )
         of_app = ("status", "health", "operation", "cause")
+        for cause in condition.cause:
+            if cause not in BY_NAME:
+                self._reader.wrong(None, f"{path}.cause", f"unknown cause {cause!r}{did_you_mean(cause, BY_NAME)}")
         given = [name for name in (*of_app, "connection_state") if getattr(condition, name)]
         application = text.type is SubjectType.application
         for name in given:
@@ -264,12 +267,6 @@ class _Resolver:
 def _storm(text: StormText) -> StormLimits:
     fleet, group = int(text.fleet.rstrip("%")), int(text.group.rstrip("%"))
     return StormLimits(text.window, text.minimum, fleet, group, text.count, text.cooldown)
-
-
-def _not_evaluated(condition: Condition) -> str:
-    if condition.cause:
-        return "cause needs the diagnosis, which is not built yet"
-    return ""
 
 
 def _a(kind: SubjectType) -> str:

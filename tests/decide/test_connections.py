@@ -9,9 +9,10 @@ import pytest
 from msgspec import structs
 
 from recovery.act.all_actions import KINDS
+from recovery.decide.asking import Asked
 from recovery.decide.connections import DOWN, connection, down, healthy, said_by, watch
 from recovery.decide.engine import decide
-from recovery.decide.guards import Asked, refusal
+from recovery.decide.guards import refusal
 from recovery.decide.landing import busy, permitted, target_of, unmovable
 from recovery.decide.relabelling import relabelled
 from recovery.decide.telling import secret_of, whom

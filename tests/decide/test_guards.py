@@ -9,15 +9,17 @@ import pytest
 from msgspec import structs
 
 from recovery.act.all_actions import TRAITS
-from recovery.decide.guards import GUARDS, Asked, refusal
+from recovery.decide.asking import Asked
+from recovery.decide.guards import GUARDS, refusal
 from recovery.model.application import ApplicationSet, Hold, Operation, Phase, Project, Requested, SyncWindow
+from recovery.model.cause import Confidence, Finding
 from recovery.model.names import Key
 from recovery.model.policy import Budget, Mode
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.selector import Selector
 from recovery.model.situation import Destroyed, Fleet, Freshness, Sight, Situation
 from recovery.model.window import Pause, Window
-from tests.builders import BAD, NOW, a_situation, an_application, gave_up, the_policies
+from tests.builders import BAD, NOW, a_situation, an_application, degraded, gave_up, the_policies
 from tests.decide.test_connections import GUARDS as CLUSTER_GUARDS
 
 POLICY = the_policies().policies[0]
@@ -45,6 +47,13 @@ def running(**changes: Any) -> Any:
 
 
 REFUSALS = [
+    pytest.param(
+        a_situation(gave_up(), finding=Finding("RolloutFailed", ("Pod/cart-1: CrashLoopBackOff",), Confidence.likely)),
+        "cure forbidden",
+        "the cause is C30 RolloutFailed, and sync is forbidden",
+        id="cure forbidden",
+    ),
+    pytest.param(a_situation(gave_up(), frozen="not compared for 57h"), "frozen", "not compared for 57h", id="frozen"),
     pytest.param(
         a_situation(gave_up(), freshness=Freshness(fresh=False, message="last heard of 300s ago")),
         "stale",
@@ -193,9 +202,19 @@ def test_a_guard_refuses_with_its_numbers(situation: Situation, by: str, words: 
     assert (no.by, words in no.message) == (by, True), no.message
 
 
+def test_what_runs_is_not_touched_before_somebody_has_looked_why_it_is_ill() -> None:
+    blind = a_situation(degraded(), unseen="nobody has looked")
+    restart = the_policies().policies[1].actions[0]
+
+    no = refusal(asked(blind, restart))
+    assert no is not None
+    assert (no.by, no.message) == ("unseen", "nobody has looked")
+    assert refusal(asked(structs.replace(blind, unseen=""), restart)) is None
+
+
 def test_every_guard_is_in_the_table() -> None:
     of_clusters = {str(case.values[2]) for case in CLUSTER_GUARDS}
-    shown = {str(case.values[1]) for case in REFUSALS} | {"pace", "per hour"} | of_clusters
+    shown = {str(case.values[1]) for case in REFUSALS} | {"pace", "per hour", "unseen"} | of_clusters
 
     assert shown == {guard.name for guard in GUARDS}
 

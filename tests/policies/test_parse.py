@@ -29,12 +29,12 @@ def problems(text: str | bytes) -> list[str]:
 def test_the_shipped_policies_are_the_requirements_own_and_parse() -> None:
     policies = parse((CONFIG / "policies.yaml").read_bytes(), KINDS)
 
-    told = {p.name: ([s.traits.name for s in p.actions], p.not_evaluated) for p in policies.policies}
+    told = {p.name: [s.traits.name for s in p.actions] for p in policies.policies}
     assert told == {
-        "application-sync-failure": (["refresh", "sync", "notify"], ""),
-        "application-health-degraded": (["restart", "rollback", "escalate"], ""),
-        "repository-connection-failure": (["refresh_credentials", "test_connection", "notify"], ""),
-        "cluster-connection-failure": (["refresh_cluster_config", "test_cluster_connectivity", "failover"], ""),
+        "application-sync-failure": ["refresh", "sync", "notify"],
+        "application-health-degraded": ["restart", "rollback", "escalate"],
+        "repository-connection-failure": ["refresh_credentials", "test_connection", "notify"],
+        "cluster-connection-failure": ["refresh_cluster_config", "test_cluster_connectivity", "failover"],
     }
 
 
@@ -290,11 +290,12 @@ def test_a_guard_that_cannot_be_read_says_what_would_be_right(guards: str, path:
     assert [(p.path, words in p.message) for p in raised.value.problems] == [(path, True)]
 
 
-def test_a_cause_is_reported_as_not_evaluated() -> None:
-    policies = parse(ONE.replace("health: Degraded", "cause: [MissingCRD]"), KINDS)
+def test_a_condition_asks_for_causes_by_name() -> None:
+    policies = parse(ONE.replace("health: Degraded", "cause: [MissingCRD, HookFailed]"), KINDS)
 
-    assert policies.policies[0].not_evaluated == "cause needs the diagnosis, which is not built yet"
-    assert any("not evaluated" in w for w in policies.warnings)
+    assert policies.policies[0].condition.cause == ("MissingCRD", "HookFailed")
+    wrong = problems(ONE.replace("health: Degraded", "cause: MissingCDR"))
+    assert wrong == ["line 3, column 41: recovery_policies[0].condition.cause: unknown cause 'MissingCDR', did you mean 'MissingCRD'?"]
 
 
 def test_an_attempts_actions_survive_being_kept() -> None:

@@ -1,0 +1,47 @@
+"""What a guard is asked about, and how it may answer."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from recovery.model.cause import Tells
+from recovery.model.policy import Policy, Step
+from recovery.model.recovery import Recovery
+from recovery.model.situation import Situation
+
+
+class Objection(Struct, frozen=True):
+    """A no that says by itself how soon people have to know."""
+
+    message: str
+    tells: Tells = Tells.at_once
+
+
+class Asked(Struct, frozen=True):
+    """What a guard is asked about: this step of this policy, in this situation."""
+
+    situation: Situation
+    policy: Policy
+    step: Step
+    recovery: Recovery | None
+
+    @property
+    def place(self) -> str:
+        """The step as an approval names it: ``attempt.index``."""
+        if self.recovery is None:
+            return ""
+        running = self.recovery.running
+        index = running.index if running else len(self.recovery.in_attempt())
+        return f"{self.recovery.attempt}.{index}"
+
+
+def begun(a: Asked) -> bool:
+    """Is it in the middle of this step? Then it was let go when it began."""
+    running = a.recovery.running if a.recovery else None
+    return running is not None and bool(running.stage)
+
+
+def under_way(a: Asked) -> bool:
+    """Is its next write only what a step that went out still needs? What is under way is finished, but for a move's waves."""
+    running = a.recovery.running if a.recovery else None
+    return running is not None and (running.sent or bool(running.stage)) and not a.step.traits.relocates

@@ -1,0 +1,61 @@
+"""Not too much at once, not too much within an hour, and not too fast."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from recovery.decide.asking import Asked, begun, under_way
+from recovery.decide.storms import RESUMES
+from recovery.decide.windows import Closed
+from recovery.model.duration import spell
+
+HOUR = timedelta(hours=1)
+REFRESH_EVERY = timedelta(seconds=10)
+"""One of our refreshes for each repository in this time."""
+
+
+def per_hour(a: Asked) -> str | Closed:
+    """Not too much is changed within an hour."""
+    if not a.step.traits.destructive or begun(a) or under_way(a):
+        return ""
+    running = a.recovery.running if a.recovery else None
+    own = {running.started_at} if running is not None else set()
+    done, limits = a.situation.destroyed, a.situation.policies.budget.destructive_per_hour
+    counts = (
+        (" in all", done.fleet, limits.fleet),
+        (f" in project {done.name}", done.project, limits.project),
+        (" of this one", done.subject, limits.application),
+    )
+    for where, starts, limit in counts:
+        times = tuple(at for at in starts if at not in own)
+        if len(times) >= limit:
+            words = f"{len(times)} restarts, rollbacks and failovers{where} within the hour, and {limit} may be"
+            return Closed(words, times[len(times) - limit] + HOUR) if limit and times else words
+    return ""
+
+
+def pace(a: Asked) -> str:
+    """Repositories are asked politely."""
+    last = a.situation.fleet.refreshed_at
+    if not a.step.traits.paced or last is None or a.situation.now - last >= REFRESH_EVERY:
+        return ""
+    return f"its repository was refreshed {spell(a.situation.now - last)} ago; one refresh every {spell(REFRESH_EVERY)}"
+
+
+def budget(a: Asked) -> str:
+    """Not too many at once."""
+    fleet, limits, app = a.situation.fleet, a.situation.policies.budget, a.situation.subject
+    if fleet.calm_since is not None and (step := int((a.situation.now - fleet.calm_since) / RESUMES)) < limits.in_flight - 1:
+        at_work = f"{fleet.in_flight} recoveries are at work, and {1 + step} may be"
+        if fleet.in_flight >= 1 + step:
+            return f"{at_work}: the storm was over {spell(a.situation.now - fleet.calm_since)} ago, and one more may be each minute"
+    counts = (
+        ("", fleet.in_flight, limits.in_flight),
+        (f" in this shard of {fleet.shards}", fleet.in_flight_shard, max(1, limits.in_flight // fleet.shards)),
+        (f" on cluster {app.destination.cluster}", fleet.in_flight_cluster, limits.per_cluster),
+        (f" in project {app.project}", fleet.in_flight_project, limits.per_project),
+    )
+    for where, count, limit in counts:
+        if count >= limit:
+            return f"{count} recoveries are at work{where}, and {limit} may be"
+    return ""
