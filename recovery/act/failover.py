@@ -10,8 +10,9 @@ from msgspec import Struct, structs
 from recovery.act import moving
 from recovery.act.order import Action, Doors, Order
 from recovery.decide.again import AFTER, again_at
+from recovery.decide.approvals import APPROVED_FOR
 from recovery.decide.connections import connection, down, healthy
-from recovery.decide.guards import APPROVED_FOR, inherited
+from recovery.decide.guards import inherited
 from recovery.decide.landing import busy, cluster_of, target_of, unmovable
 from recovery.decide.moving import (
     AT_ONCE,

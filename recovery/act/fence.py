@@ -28,6 +28,7 @@ def fenced(doors: Doors, why: Why, went: Callable[[], None]) -> Doors:
         cast("Ways", _Ways(doors.ways, why, went, ())),
         cast("ArgoCD", _Door(doors.argocd, why, went, ("restart", "invalidate"))) if doors.argocd is not None else None,
         doors.home,
+        doors.dialect,
     )
 
 

@@ -8,10 +8,13 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
+from recovery.decide import cures
 from recovery.kube.client import APPLICATIONS, Body, Client
 from recovery.model.action import Traits
 from recovery.model.application import Application
+from recovery.model.cause import Cure
 from recovery.model.decision import Outcome, Result
+from recovery.model.dialect import Dialect
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.situation import Situation
@@ -71,6 +74,9 @@ class ArgoCD(Protocol):
 
     async def managed(self, app: Application) -> Sequence[Wanted]:
         """What the application wants in its cluster, from Argo CD's cache."""
+
+    async def rendered(self, app: Application, revisions: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+        """What these revisions want, rendered by Argo CD now."""
 
     async def kinds(self, app: Application) -> frozenset[str]:
         """Kinds of all that belongs to it, also what its resources made, from Argo CD's cache."""
@@ -135,6 +141,8 @@ class Doors(Struct, frozen=True):
     argocd: ArgoCD | None = None
     home: str = "argocd"
     """Argo CD's namespace."""
+    dialect: Callable[[], Dialect] = Dialect
+    """Which version of Argo CD it is, as far as it has said so."""
 
 
 class Order(Struct, frozen=True):
@@ -188,6 +196,13 @@ async def read_app(app: Application, doors: Doors) -> dict[str, Any] | None:
     raw = await doors.kube.get(APPLICATIONS, app.namespace, app.name)
     fresh: dict[str, Any] = msgspec.json.decode(raw, type=dict)
     return fresh if fresh["metadata"].get("uid") == app.uid else None
+
+
+def way(order: Order) -> Cure | None:
+    """Which of the step's ways the cause leaves."""
+    name = order.recovery.policy if order.recovery else ""
+    policy = next((p for p in order.situation.policies.policies if p.name == name), None)
+    return cures.chosen(order.situation, policy, order.step, order.recovery)
 
 
 def unchanged(order: Order, fresh: dict[str, Any]) -> bool:

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from recovery.act.order import Action, Doors, Order
+from recovery.act.order import Action, Doors, Order, way
 from recovery.kube.client import APPLICATIONS
 from recovery.model.action import Judgement, Progress, Traits
 from recovery.model.application import Health, Sync
+from recovery.model.cause import Cure
 from recovery.model.decision import Outcome, Result
-from recovery.model.names import REFRESH, SKIP_RECONCILE
+from recovery.model.names import REFRESH, REFRESH_TIMESTAMP, SKIP_RECONCILE
 from recovery.model.policy import Step
 from recovery.model.recovery import StepRecord
 from recovery.model.situation import Situation
@@ -42,10 +43,13 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
 
 
 async def start(order: Order, doors: Doors) -> Outcome:
-    """One annotation; asking twice is harmless."""
-    value = "hard" if order.step.parameters.hard else "normal"
+    """One annotation; asking twice is harmless. Hard only where the cause leaves that."""
+    value = "hard" if way(order) is Cure.hard_refresh else "normal"
     app = order.app
-    await doors.kube.patch(APPLICATIONS, app.namespace, app.name, {"metadata": {"uid": app.uid, "annotations": {REFRESH: value}}})
+    annotations = {REFRESH: value}
+    if doors.dialect().stamps_refreshes:
+        annotations[REFRESH_TIMESTAMP] = order.situation.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    await doors.kube.patch(APPLICATIONS, app.namespace, app.name, {"metadata": {"uid": app.uid, "annotations": annotations}})
     return Outcome(Result.Sent)
 
 
@@ -57,6 +61,7 @@ REFRESH_ACTION = Action(
         judge=judge,
         paced=True,
         fetches=True,
+        cures=lambda p: (Cure.hard_refresh, Cure.refresh) if p.hard else (Cure.refresh,),
     ),
     start,
 )

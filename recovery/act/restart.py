@@ -13,6 +13,7 @@ from recovery.decide.telling import acted
 from recovery.kube.errors import Busy, Conflict, Unavailable
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.application import Health
+from recovery.model.cause import Cure
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
@@ -153,6 +154,7 @@ RESTART = Action(
         settle=timedelta(minutes=10),
         judge=judge,
         fits=fits,
+        cures=lambda _: (Cure.restart,),
         destructive=True,
         counts_as_sent=True,
         exempt=frozenset({"owner intent"}),

@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from recovery.act import preflight
 from recovery.act.operation import withdraw, withdrawing, write
 from recovery.act.order import CHANGED, Action, Doors, Order, read, unchanged
 from recovery.act.restart import NO_TOKEN
@@ -18,6 +19,7 @@ from recovery.decide.telling import acted
 from recovery.kube.client import APPLICATIONS
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.application import Application, Health, Hold, Sync, named, short
+from recovery.model.cause import Cure
 from recovery.model.decision import Outcome, Result
 from recovery.model.duration import Duration, default, spell
 from recovery.model.names import HOLD, REFRESH
@@ -47,6 +49,13 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Run the old revision's hooks; Argo CD's own rollback does not."""
     within: Duration = default(hours=1)
     """Only if the illness began within this time of the current deploy."""
+    allow: tuple[str, ...] = ()
+    """What does not stand in its way: hooks, StatefulSet, PersistentVolumeClaim, CustomResourceDefinition."""
+
+    def __post_init__(self) -> None:
+        for what in self.allow:
+            if what not in preflight.ALLOWED:
+                raise ValueError(f"{what!r} cannot be allowed; one of {', '.join(preflight.ALLOWED)}")
 
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
@@ -71,10 +80,16 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
 
 
 def target(situation: Situation) -> Good | None:
-    """The newest revision of the ledger that is still in the history, and neither deployed now nor named bad."""
+    """The newest revision of the ledger that is still in the history, ran on this cluster, and is neither deployed now nor
+    named bad."""
     app = situation.subject
     bad = {named(app.deployed), *(app.hold.bad if app.hold else ())}
-    usable = (g for g in reversed(situation.sight.ledger) if g.history_id in app.history and named(g.revisions) not in bad)
+    here = app.destination.cluster
+    usable = (
+        g
+        for g in reversed(situation.sight.ledger)
+        if g.history_id in app.history and named(g.revisions) not in bad and g.cluster in ("", here)
+    )
     return next(usable, None)
 
 
@@ -138,10 +153,11 @@ def _owned(situation: Situation) -> Skip | None:
     app = situation.subject
     owner, parent = situation.application_set, situation.parent
     if app.application_set and (owner is None or not owner.leaves_sync_policy):
-        hint = "add ignoreApplicationDifferences: [{jsonPointers: [/spec/syncPolicy]}] to it"
+        hint = f"add to it: `spec: {{ignoreApplicationDifferences: [{{name: {app.name}, jsonPointers: [/spec/syncPolicy]}}]}}`"
         return Skip("OwnerWouldRevert", f"ApplicationSet {app.application_set} would switch auto-sync on again; {hint}")
     if app.parent and (parent is None or (parent.auto_sync and parent.self_heal)):
-        hint = "let it ignore /spec/syncPolicy of its children (ignoreDifferences and RespectIgnoreDifferences=true)"
+        ignored = f"{{group: argoproj.io, kind: Application, name: {app.name}, jsonPointers: [/spec/syncPolicy]}}"
+        hint = f"add to it: `spec: {{ignoreDifferences: [{ignored}], syncPolicy: {{syncOptions: [RespectIgnoreDifferences=true]}}}}`"
         return Skip("OwnerWouldRevert", f"its parent application {app.parent} would switch auto-sync on again; {hint}")
     return None
 
@@ -186,6 +202,12 @@ async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
         return Outcome(Result.Sent, "Adopted", "found already suspended")
     if not unchanged(order, fresh):
         return CHANGED
+    good = target(order.situation)
+    if good is None:
+        return Outcome(Result.Skipped, "NoGoodRevision", "there is no good revision any more")
+    reason, words = await preflight.against(order, doors, fresh, good, order.step.parameters.allow)
+    if reason:
+        return Outcome(Result.Skipped, reason, words)
     automated = (fresh["spec"].get("syncPolicy") or {}).get("automated")
     suspends = automated is not None and automated.get("enabled", True) is not False
     hold = Hold(
@@ -204,12 +226,25 @@ async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
             "annotations": {HOLD: msgspec.json.encode(hold).decode(), REFRESH: "normal"},
         }
     }
-    if suspends:
+    if suspends and doors.dialect().drops_enabled:
+        body = _taken_out(body, hold, automated)
+    elif suspends:
         body["spec"] = {"syncPolicy": {"automated": {"enabled": False}}}
-    await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body)
-    good = target(order.situation)
+    stored = msgspec.json.decode(await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body), type=dict)
+    kept = (stored["spec"].get("syncPolicy") or {}).get("automated")
+    if suspends and kept is not None and kept.get("enabled") is not False:
+        # A CRD that does not know the field drops it in silence (before 3.1): then the whole of it goes.
+        body["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"]
+        await doors.kube.patch(APPLICATIONS, app.namespace, app.name, _taken_out(body, hold, automated))
     # Told together with going back, a moment later: one message, not two.
-    return Outcome(Result.Sent, "Suspended", "auto-sync suspended", targets=(f"to {short(good.revisions)}",) if good else ())
+    return Outcome(Result.Sent, "Suspended", "auto-sync suspended", targets=(f"to {short(good.revisions)}",))
+
+
+def _taken_out(body: dict[str, Any], hold: Hold, automated: dict[str, Any] | None) -> dict[str, Any]:
+    """The same with ``automated`` taken out, what it was kept in the hold."""
+    kept = structs.replace(hold, automated={k: v for k, v in (automated or {}).items() if isinstance(v, bool)})
+    annotations = {**body["metadata"]["annotations"], HOLD: msgspec.json.encode(kept).decode()}
+    return {"metadata": {**body["metadata"], "annotations": annotations}, "spec": {"syncPolicy": {"automated": None}}}
 
 
 def _gone_back_before(situation: Situation) -> bool:
@@ -261,6 +296,7 @@ ROLLBACK = Action(
         settle=timedelta(minutes=10),
         judge=judge,
         fits=fits,
+        cures=lambda _: (Cure.rollback,),
         destructive=True,
         fetches=True,
         exempt=frozenset({"owner intent"}),

@@ -8,11 +8,12 @@ from typing import Any
 from msgspec import Struct
 
 from recovery.act.operation import plain, withdraw, withdrawing, write
-from recovery.act.order import CHANGED, Action, Doors, Order, read
+from recovery.act.order import CHANGED, Action, Doors, Order, read, way
 from recovery.decide.guards import inherited
 from recovery.decide.operations import effect
 from recovery.model.action import Judgement, Skip, Traits
 from recovery.model.application import Sync, short
+from recovery.model.cause import Cure
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
@@ -67,7 +68,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
     prune, kept = _prune(order, fresh)
     sync = plain(fresh, order.app.revisions, parameters.sync_options)
     sync["prune"] = prune
-    if parameters.force:
+    if way(order) is Cure.forced_sync:
         sync["syncStrategy"] = {"hook": {"force": True}}
     outcome = await write(order, doors, fresh, sync, policy.get("retry"))
     if outcome.result is not Result.Sent:
@@ -98,6 +99,15 @@ def _prune(order: Order, fresh: dict[str, Any]) -> tuple[bool, str]:
 
 
 SYNC = Action(
-    Traits(name="sync", parameters=Parameters, settle=timedelta(minutes=10), judge=judge, fits=fits, syncs=True, fetches=True),
+    Traits(
+        name="sync",
+        parameters=Parameters,
+        settle=timedelta(minutes=10),
+        judge=judge,
+        fits=fits,
+        syncs=True,
+        fetches=True,
+        cures=lambda p: (Cure.forced_sync, Cure.sync) if p.force else (Cure.sync,),
+    ),
     start,
 )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from msgspec import Struct
 
-from recovery.act.order import CHANGED, Action, Doors, Order, read
+from recovery.act.order import CHANGED, Action, Doors, Order, read, unchanged, way
+from recovery.causes.matrix import verdict
 from recovery.kube.client import APPLICATIONS
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.application import Phase
+from recovery.model.cause import Cure, Verdict
 from recovery.model.decision import Outcome, Result
 from recovery.model.duration import Duration, default, spell
 from recovery.model.policy import Step
@@ -25,11 +28,15 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 
     after: Duration = default(minutes=15)
     """How long an operation may go without progress before it counts as hung."""
+    repair_orphans: bool = False
+    """Clear the state of an operation that nobody works on any more; history and everything else stay."""
 
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
     """Only a Running operation that is neither in its retry pause nor waiting for a person, and for long enough."""
     operation = situation.subject.operation
+    if _orphaned(step, situation):
+        return None
     if operation is None or operation.phase is not Phase.Running or operation.started_at is None:
         return Skip("NothingRuns", "no operation is running")
     if operation.retrying:
@@ -41,6 +48,12 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     if still < step.parameters.after:
         return Skip("NotHung", f"it made progress {spell(still)} ago, and counts as hung after {spell(step.parameters.after)} without any")
     return None
+
+
+def _orphaned(step: Step, situation: Situation) -> bool:
+    """Is it one that may be repaired, and are we asked to?"""
+    finding = situation.finding
+    return step.parameters.repair_orphans and finding is not None and verdict(finding, Cure.repair) is Verdict.allowed
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
@@ -61,6 +74,8 @@ async def start(order: Order, doors: Doors) -> Outcome:
     fresh = await read(order, doors)
     state = ((fresh or {}).get("status") or {}).get("operationState") or {}
     began = order.record.claim.operation_started_at
+    if way(order) is Cure.repair:
+        return await _repair(order, doors, fresh)
     same = bool(state.get("startedAt")) and began is not None and state["startedAt"] == began.strftime("%Y-%m-%dT%H:%M:%SZ")
     if fresh is None or not same or state.get("phase") != "Running":
         return CHANGED
@@ -72,6 +87,15 @@ async def start(order: Order, doors: Doors) -> Outcome:
     return Outcome(Result.Sent)
 
 
+async def _repair(order: Order, doors: Doors, fresh: dict[str, Any] | None) -> Outcome:
+    """Only operationState, only as it was judged, and only if it is still orphaned: what is written a second later is news."""
+    if fresh is None or not unchanged(order, fresh) or fresh.get("operation"):
+        return CHANGED
+    body = {"metadata": {"resourceVersion": fresh["metadata"]["resourceVersion"]}, "status": {"operationState": None}}
+    await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, body)
+    return Outcome(Result.Sent, "Repaired", "cleared the state of an operation that nobody worked on")
+
+
 TERMINATE = Action(
     Traits(
         name="terminate",
@@ -79,6 +103,7 @@ TERMINATE = Action(
         settle=timedelta(minutes=2),
         judge=judge,
         fits=fits,
+        cures=lambda p: (Cure.terminate, Cure.repair) if p.repair_orphans else (Cure.terminate,),
         exempt=frozenset({"owner busy", "owner intent"}),
     ),
     start,
