@@ -11,6 +11,7 @@ from recovery.commands.adopt import adopt
 from recovery.commands.approve import approve
 from recovery.commands.check import check
 from recovery.commands.demo import demo
+from recovery.commands.diagnose import diagnose
 from recovery.commands.explain import explain
 from recovery.commands.failback import failback
 from recovery.commands.failing import USAGE, Refused
@@ -29,7 +30,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, check, schema, plan, status, explain, approve, reset, pause, resume, silence, failback, adopt, release):
+for command in (
+    run,
+    demo,
+    check,
+    schema,
+    plan,
+    status,
+    explain,
+    diagnose,
+    approve,
+    reset,
+    pause,
+    resume,
+    silence,
+    failback,
+    adopt,
+    release,
+):
     app.command()(command)
 
 

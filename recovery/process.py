@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,11 +14,29 @@ from recovery.clock import Clock, SystemClock
 from recovery.serve.http import Server
 from recovery.settings import Settings
 
+if TYPE_CHECKING:
+    from recovery.argocd.api import ArgoCDAPI
+
 log = structlog.get_logger(__name__)
 
 
 class CannotListen(Exception):
     """The address of health and metrics is taken, or not ours."""
+
+
+def api_of(settings: Settings) -> ArgoCDAPI | None:
+    """Argo CD's API as the settings say; None without a token."""
+    if not settings.has_token:
+        return None
+    from recovery.argocd.api import ArgoCDAPI
+
+    return ArgoCDAPI(
+        settings.argocd_server,
+        token=settings.argocd_token,
+        token_file=settings.argocd_token_file,
+        ca_file=settings.argocd_ca_file,
+        insecure=settings.argocd_insecure,
+    )
 
 
 async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None = None) -> None:
@@ -51,19 +70,9 @@ async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, 
         connecting.cancel()  # an exec plugin may hang
         return
     client = connecting.result()
-    argocd = None
-    if settings.has_token:
-        from recovery.argocd.api import ArgoCDAPI
-
-        argocd = ArgoCDAPI(
-            settings.argocd_server,
-            token=settings.argocd_token,
-            token_file=settings.argocd_token_file,
-            ca_file=settings.argocd_ca_file,
-            insecure=settings.argocd_insecure,
-        )
-        if settings.argocd_insecure:
-            log.warning("ARGOCD_INSECURE: Argo CD's certificate is not verified")
+    argocd = api_of(settings)
+    if argocd is not None and settings.argocd_insecure:
+        log.warning("ARGOCD_INSECURE: Argo CD's certificate is not verified")
     app = App(settings, client, clock, send, argocd)
     server.views = app.views
     ending = asyncio.ensure_future(stopped.wait())

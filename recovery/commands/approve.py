@@ -8,7 +8,7 @@ import typer
 
 from recovery.commands.failing import WRONG, Refused
 from recovery.commands.wishing import wish
-from recovery.decide.guards import APPROVED_FOR
+from recovery.decide.approvals import APPROVED_FOR
 from recovery.model.duration import spell
 from recovery.model.recovery import Recovery, RecoveryPhase
 

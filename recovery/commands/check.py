@@ -64,5 +64,4 @@ def _praise(name: str, policies: Policies) -> None:
     typer.echo(f"{name}: well: {len(policies.policies)} policies")
     for policy in policies.policies:
         steps = ", then ".join(str(step) for step in policy.actions)
-        when = policy.sentence if not policy.not_evaluated else f"not evaluated ({policy.not_evaluated})"
-        typer.echo(f"  {policy.name}: {when}: {steps}; {policy.attempts} attempts, {spell(policy.backoff.duration)} apart")
+        typer.echo(f"  {policy.name}: {policy.sentence}: {steps}; {policy.attempts} attempts, {spell(policy.backoff.duration)} apart")

@@ -8,22 +8,45 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from recovery.commands.failing import WRONG, Refused, Shape, when
+from recovery.causes.diagnose import diagnose
+from recovery.causes.patient import Patient
+from recovery.causes.report import told
+from recovery.clock import SystemClock
+from recovery.commands import diagnosing
+from recovery.commands.failing import USAGE, WRONG, Refused, Shape, when
 from recovery.commands.reaching import SERVICE, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
-from recovery.kube.client import RECOVERIES
+from recovery.kube.client import APPLICATIONS, RECOVERIES
 from recovery.kube.errors import KubeError, NotFound
+from recovery.model.application import short
 from recovery.observe import wire
+from recovery.observe.looking import Look
 from recovery.record.codec import decode, row
 from recovery.settings import Settings
 
-Subject = Annotated[str, typer.Argument(metavar="SUBJECT", help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME.")]
+Subject = Annotated[str, typer.Argument(metavar="[SUBJECT]", help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME.")]
+File = Annotated[
+    str, typer.Option("-f", "--file", help="Explain an exported Application (JSON or YAML; - reads standard input); no cluster is asked.")
+]
+Tree = Annotated[str, typer.Option("--tree", help="With -f: its resource tree, as Argo CD's API gives it.")]
 Output = Annotated[Shape, typer.Option("-o", "--output", help="For people or for scripts.")]
 
 
-def explain(subject: Subject, output: Output = Shape.table) -> None:
-    """Tell what is seen of a subject and on whose word, what was decided about it and why, and a failover's plan."""
+def explain(subject: Subject = "", file: File = "", tree: Tree = "", output: Output = Shape.table) -> None:
+    """Tell why a subject is ill and which cures are right, what was decided about it, and a failover's plan."""
+    if bool(subject) == bool(file) or (tree and not file):
+        raise Refused(
+            "name a subject, or a file with -f\nTry: recovery explain shop/cart, or recovery explain -f app.json --tree tree.json", USAGE
+        )
+    if file:
+        app, found = diagnosing.of_file(file, tree)
+        if output is Shape.json:
+            typer.echo(json.dumps(found, indent=2))
+            return
+        state = f"{app.sync.value} and {app.health.value} at {short(app.revisions)}"
+        typer.echo("\n".join([f"{app.key}: {state}", *diagnosing.lines(found)]))
+        return
     settings = settings_from_environment()
     body = reach(lambda client: _ask(client, settings, subject))
     if output is Shape.json:
@@ -58,16 +81,31 @@ async def _from_objects(client: AsyncioClient, settings: Settings, subject: str,
             continue
         if str(recovery.subject) == wanted:
             found.append(recovery)
-    if not found:
+    seen = await _seen(client, *wanted.split("/", 1)) if not wanted.startswith(("cluster/", "repository/")) else {}
+    if not found and not seen:
         raise Refused(f"the controller does not answer ({why[:160]}), and no recovery tells of {subject}", WRONG)
     opened = next((r for r in found if not r.phase.over), None)
     note = f"the controller does not answer ({why[:160]}); this is what its objects say"
     return {
         "subject": wanted,
         "note": note,
+        **seen,
         "recovery": msgspec.to_builtins(opened) if opened else None,
         "past": [row(r) for r in found if r.phase.over],
     }
+
+
+async def _seen(client: AsyncioClient, namespace: str, name: str) -> dict[str, Any]:
+    """The application itself, and why it is ill, found out here and now; empty when it cannot be read."""
+    try:
+        app = wire.application(await client.get(APPLICATIONS, namespace, name))
+    except (KubeError, *wire.Unreadable):
+        return {}
+    clock = SystemClock()
+    first = diagnose(Patient(app, clock.now()))
+    signs = await Look(client, None, clock, dict)(app, first)
+    finding = diagnose(Patient(app, clock.now(), signs))
+    return {"state": f"{app.sync.value} and {app.health.value} at {short(app.revisions)}", "diagnosis": told(finding)}
 
 
 def lines(body: dict[str, Any]) -> list[str]:
@@ -85,6 +123,8 @@ def lines(body: dict[str, Any]) -> list[str]:
         good = f", last seen good at {when(body['good_at'])}" if body.get("good_at") else ""
         told.append(f"  {body['applications']} applications depend on it{good}")
         told += [f"    {d['subject']}  {d['state']}" for d in body["depending"][:20]]
+    if "diagnosis" in body and (body["diagnosis"]["cause"] or "depending" not in body):
+        told += diagnosing.lines(body["diagnosis"])
     for d in body.get("decisions") or ():
         by = f"suppressed by {d['by']}" if d["by"] else d["kind"].lower()
         told.append(f"  {d['policy']}: {by}: {d['message']}" + (f" (next look at {d['again_at']})" if d["again_at"] else ""))

@@ -13,12 +13,16 @@ import typer
 from msgspec import Struct, structs
 
 from recovery.act.all_actions import KINDS
+from recovery.causes.diagnose import diagnose
+from recovery.causes.patient import Patient
 from recovery.commands.check import read
 from recovery.commands.failing import Refused, Shape
-from recovery.decide.attempt import ended, opened
+from recovery.decide import cures
+from recovery.decide.asking import Asked
+from recovery.decide.attempt import ended, opened, treats_later
 from recovery.decide.engine import name_of
-from recovery.decide.guards import Asked, refusal
-from recovery.decide.symptoms import began, holds, in_force, track
+from recovery.decide.guards import refusal
+from recovery.decide.symptoms import began, holds, in_force, plainly_well, track
 from recovery.model.application import Application, Health, Sync
 from recovery.model.duration import spell
 from recovery.model.policy import Policies, Policy
@@ -72,7 +76,7 @@ def plan(fleet: Fleet, policies: PolicyFile = "", output: Output = Shape.table, 
             )
         )
         return
-    _table(rows, [app for app in apps if show_all], rules)
+    _table(rows, [app for app in apps if show_all])
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("act", "wait", "refuse")}
     typer.echo(
         f"\n{len(apps)} applications: {counts['act']} would be acted on, {counts['wait']} are pending, "
@@ -128,10 +132,12 @@ def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Po
     sight = track(None, app, rules, now, long_ago, first_install=False)
     sight = structs.replace(sight, first_seen=long_ago)
     parent = fleet.get(tuple(app.parent.split("/", 1))) if "/" in app.parent else None  # type: ignore[arg-type]
-    situation = Situation(now=now, about=app, sight=sight, policies=rules, parent=parent)
+    finding = None if plainly_well(app) else diagnose(Patient(app, now))
+    situation = Situation(now=now, about=app, sight=sight, policies=rules, parent=parent, finding=finding)
+    cause = finding.cause if finding else ""
     rows, first = [], ""
     for policy in rules.policies:
-        if not in_force(policy) or not policy.selector.selects(app) or not holds(policy.condition, app):
+        if not in_force(policy) or not policy.selector.selects(app) or not holds(policy.condition, app, cause):
             continue
         since = min(now, began(policy.condition, app, long_ago))  # clocks differ between machines
         due = since + policy.condition.duration
@@ -159,6 +165,11 @@ def _steps(situation: Situation, policy: Policy, since: datetime) -> list[tuple[
         elif skip := step.traits.fits(step, situation, recovery):
             told.append((str(step), "skipped", f"skipped ({skip.message})"))
             recovery = recovery.with_step(ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now))
+        elif (words := cures.objection(situation, policy, step, recovery)) and treats_later(
+            situation, policy, policy.actions[index + 1 :], recovery.with_step(ended(record, StepOutcome.Skipped, "", "", situation.now))
+        ):
+            told.append((str(step), "skipped", f"skipped ({words})"))
+            recovery = recovery.with_step(ended(record, StepOutcome.Skipped, "CureForbidden", words, situation.now))
         elif no := refusal(Asked(situation, policy, step, recovery)):
             told.append((str(step), "refused", f"refused by {no.by}: {no.message}"))
         else:
@@ -176,7 +187,7 @@ def _verdict(steps: list[tuple[str, str, str]]) -> tuple[str, str]:
     return "refuse", "no action fits in a first attempt"
 
 
-def _table(rows: list[Row], everything: list[Application], rules: Policies) -> None:
+def _table(rows: list[Row], everything: list[Application]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -195,9 +206,6 @@ def _table(rows: list[Row], everything: list[Application], rules: Policies) -> N
             table.add_row(str(app.key), f"{app.sync.value}, {app.health.value}", "-", "nothing", _why_nothing(app))
     if rows or everything:
         console.print(table)
-    for warning in rules.warnings:
-        if "not evaluated" in warning:
-            console.print(_plain(warning), style="dim")
 
 
 def _why_nothing(app: Application) -> str:

@@ -30,7 +30,6 @@ def test_check_praises_the_shipped_policies() -> None:
     assert done.returncode == 0
     assert "application-health-degraded: Degraded for 5m: restart (resources: [Deployment, StatefulSet]), then rollback" in done.stdout
     assert "cluster-connection-failure: cluster Failed for 3m: refresh_cluster_config, then test_cluster_connectivity" in done.stdout
-    assert "not evaluated" not in done.stdout
 
 
 def test_check_tells_all_that_is_wrong_with_place_and_mend(tmp_path: Path) -> None:
@@ -163,3 +162,83 @@ def test_plan_is_a_table_for_people() -> None:
 
 def test_version() -> None:
     assert recovery("--version").stdout.strip() == "0.1.0"
+
+
+ILL = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "Application",
+    "metadata": {"name": "cart", "namespace": "argocd", "uid": "u"},
+    "spec": {"destination": {"server": "https://kubernetes.default.svc"}},
+    "status": {"sync": {"status": "Synced", "revision": "b"}, "health": {"status": "Progressing"}},
+}
+TREE = {"nodes": [{"kind": "Pod", "name": "p", "health": {"status": "Degraded", "message": "Back-off pulling image: not found"}, "info": [{"name": "Status Reason", "value": "ImagePullBackOff"}]}]}  # fmt: skip
+
+
+def test_explain_of_a_file_needs_no_cluster(tmp_path: Path) -> None:
+    (tmp_path / "app.json").write_text(json.dumps(ILL))
+    (tmp_path / "tree.json").write_text(json.dumps(TREE))
+
+    done = recovery("explain", "-f", str(tmp_path / "app.json"), "--tree", str(tmp_path / "tree.json"), KUBECONFIG="/no/such/file")
+
+    assert done.returncode == 0, done.stderr
+    assert "cause: C31 ImageUnavailable/NotFound" in done.stdout
+    assert "right:     rollback" in done.stdout
+
+
+def test_explain_of_a_file_speaks_json_as_documented(tmp_path: Path) -> None:
+    (tmp_path / "tree.json").write_text(json.dumps(TREE))
+
+    done = recovery("explain", "-f", "-", "--tree", str(tmp_path / "tree.json"), "-o", "json", text=json.dumps(ILL))
+    body = json.loads(done.stdout)
+
+    assert {k: body[k] for k in ("cause", "code", "allowed")} == {"cause": "ImageUnavailable", "code": "C31", "allowed": ["rollback"]}
+    assert {"evidence", "forbidden", "advice"} <= set(body)
+
+
+def test_explain_reads_what_kubectl_prints_by_default(tmp_path: Path) -> None:
+    import yaml
+
+    done = recovery("explain", "-f", "-", text=yaml.safe_dump(ILL))
+
+    assert done.returncode == 0
+    assert "cause: C36 StuckProgressing (guess)" in done.stdout
+    assert "argocd/cart: Synced and Progressing" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "says"),
+    [
+        pytest.param((), "", "name a subject, or a file with -f", id="nothing"),
+        pytest.param(("cart", "-f", "x"), "", "name a subject, or a file with -f", id="both"),
+        pytest.param(("-f", "/no/such"), "", "/no/such: No such file or directory", id="no file"),
+        pytest.param(("-f", "-"), "kind: Deployment", "holds a Deployment, not an Application", id="another kind"),
+        pytest.param(("-f", "-"), "{", "- is no Application", id="half a file"),
+        pytest.param(("-f", "-"), "a: [", "is neither JSON nor YAML", id="neither"),
+        pytest.param(("-f", "-"), "[1]", "- is no Application", id="a list"),
+    ],
+)
+def test_explain_says_what_is_wrong_with_its_input(words: tuple[str, ...], text: str, says: str) -> None:
+    done = recovery("explain", *words, text=text)
+
+    assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        pytest.param((), "name one application, or ask for --all", id="nothing"),
+        pytest.param(("cart", "--all"), "name one application, or ask for --all", id="both"),
+        pytest.param(("cart", "-o", "x.zip"), "x.zip is no name for a bundle", id="no tar"),
+    ],
+)
+def test_diagnose_says_how_it_is_used(words: tuple[str, ...], says: str) -> None:
+    done = recovery("diagnose", *words)
+
+    assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+
+
+def test_diagnose_of_a_cluster_that_does_not_answer_leaves_no_file(tmp_path: Path) -> None:
+    done = recovery("diagnose", "cart", "-o", str(tmp_path / "b.tar.gz"), KUBECONFIG="/no/such/file")
+
+    assert done.returncode == 3
+    assert list(tmp_path.iterdir()) == []

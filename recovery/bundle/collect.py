@@ -1,0 +1,384 @@
+"""What goes into a bundle, section by section. A section that fails is listed as missing; the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from recovery.bundle.archive import Archive
+from recovery.bundle.commands import recovery_commands
+from recovery.bundle.drift import drift
+from recovery.bundle.page import page
+from recovery.causes.diagnose import diagnose
+from recovery.causes.patient import Patient
+from recovery.causes.report import told
+from recovery.kube.errors import Forbidden, KubeError, NotFound
+from recovery.model.application import Application, Health, Sync, short
+from recovery.model.cause import Finding, Signs
+from recovery.model.redact import redact
+from recovery.observe import wire
+
+APPLICATIONS_WHOLE = 100
+"""Applications whose whole object is kept; the others are in the report."""
+LOGS_OF, LOG_LINES = 10, 200
+ROWS = 500
+SECTION = 25.0
+"""Seconds for one section, at most."""
+
+
+class Door(Protocol):
+    """The API server, as the person who asks is let in."""
+
+    async def raw(self, path: str, **query: str) -> bytes:
+        """GET any path."""
+
+
+class Scope(Struct, frozen=True):
+    """What is asked for."""
+
+    argocd: str
+    """Argo CD's namespace."""
+    ours: str
+    namespaces: tuple[str, ...]
+    """Where Applications are."""
+    only: tuple[str, str] | None = None
+    """One application, by namespace and name; None for all that are ill."""
+
+
+class Word(Protocol):
+    """Argo CD's API, with a token."""
+
+    async def repositories(self) -> Sequence[Any]:
+        """Its list of repositories, with what it says of each connection."""
+
+    async def clusters(self) -> Sequence[Any]:
+        """The same of clusters."""
+
+    async def managed_whole(self, app: Application) -> list[dict[str, Any]]:
+        """Live, wanted and predicted state of each resource."""
+
+
+Look = Callable[[Application, Finding | None], Awaitable[Signs]]
+Say = Callable[[str], None]
+
+
+class Collector:
+    """Fills an archive. ``look`` takes the closer looks that the controller takes, too."""
+
+    def __init__(self, door: Door, look: Look, scope: Scope, archive: Archive, now: datetime, say: Say, argocd: Word | None = None) -> None:
+        self._door = door
+        self._argocd = argocd
+        self._look = look
+        self._scope = scope
+        self._archive = archive
+        self._now = now
+        self._say = say
+        self._sections: dict[str, list[dict[str, Any]]] = {}
+        self._applications: list[dict[str, Any]] = []
+        self._summary: dict[str, Any] = {}
+
+    async def collect(self, version: str, seconds: float) -> dict[str, Any]:
+        """All sections within this time; the report, which is in the archive as well."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        sections: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
+            ("applications", self._apps),
+            ("controllers", self._controllers),
+            ("this controller", self._ourselves),
+            ("repositories", self._repositories),
+            ("cluster resources", self._cluster),
+            ("network", self._network),
+            ("metrics", self._metrics),
+            ("logs", self._logs),
+        )
+        for number, (name, section) in enumerate(sections, start=1):
+            self._say(f"{number}/{len(sections)} {name}")
+            left = end - loop.time()
+            try:
+                async with asyncio.timeout(max(0.0, left if name == "applications" else min(left, SECTION))):
+                    await section()
+            except TimeoutError:
+                self._archive.lacks(name, "no answer in time; what was collected of it until then is here")
+            except (KubeError, msgspec.DecodeError, ValueError) as error:
+                self._archive.lacks(name, str(error))
+        self._archive.lacks(
+            "DNS from inside the cluster",
+            "it needs a pod: kubectl run dns-test --image=busybox --rm -it --restart=Never -- nslookup kubernetes.default",
+        )
+        what = f"application {'/'.join(self._scope.only)}" if self._scope.only else "GitOps incident"
+        report = {
+            "title": f"{what}, {self._now:%Y-%m-%d %H:%M:%SZ}",
+            "at": f"{self._now:%Y-%m-%dT%H:%M:%SZ}",
+            "version": version,
+            "summary": self._summary,
+            "applications": self._applications,
+            "sections": self._sections,
+            "missing": self._archive.missing,
+        }
+        self._archive.json("report.json", report)
+        self._archive.text("index.html", page(report, [*self._archive.files, "index.html", "missing.json", "SHA256SUMS"]), cleaned=True)
+        return report
+
+    # Sections
+
+    async def _apps(self) -> None:
+        counts: Counter[str] = Counter()
+        causes: Counter[str] = Counter()
+        whole = 0
+        async for raw in self._every_application():
+            try:
+                app = wire.application(raw)
+            except wire.Unreadable as error:
+                self._archive.lacks(f"application {wire.identity(raw).metadata.name}", f"it cannot be read: {error}")
+                continue
+            counts[app.sync.value] += 1
+            counts[app.health.value] += 1
+            counts["all"] += 1
+            mine = self._scope.only == (app.namespace, app.name)
+            if self._scope.only and not mine:
+                continue
+            finding = diagnose(Patient(app, self._now))
+            if not mine and finding is None and app.sync is Sync.Synced and app.health is Health.Healthy:
+                continue
+            whole += 1
+            if whole <= APPLICATIONS_WHOLE:
+                finding = await self._one(app, raw, finding)
+            causes[finding.what if finding else "no cause seen"] += 1
+        if self._scope.only and not self._applications:
+            raise NotFound(f"there is no application {'/'.join(self._scope.only)}", 404)
+        if whole > APPLICATIONS_WHOLE:
+            self._archive.lacks(
+                f"{whole - APPLICATIONS_WHOLE} more applications that are ill",
+                f"{APPLICATIONS_WHOLE} are kept whole; their causes are counted",
+            )
+        self._summary |= {
+            "applications": counts["all"],
+            "not Healthy": counts["all"] - counts["Healthy"],
+            "OutOfSync": counts["OutOfSync"],
+            "sync Unknown": counts[Sync.Unknown.value],
+        }
+        self._sections["Causes"] = [{"cause": name, "applications": number} for name, number in causes.most_common()]
+
+    async def _one(self, app: Application, raw: msgspec.Raw, finding: Finding | None) -> Finding | None:
+        signs = await self._look(app, finding)
+        finding = diagnose(Patient(app, self._now, signs))
+        folder = f"applications/{app.namespace}/{app.name}"
+        self._archive.json(f"{folder}/application.json", msgspec.json.decode(raw))
+        self._archive.json(f"{folder}/signs.json", msgspec.to_builtins(signs))
+        for lacking in signs.missing:
+            self._archive.lacks(str(app.key), lacking)
+        drifted: list[dict[str, Any]] = [{"resource": name, "differs": "OutOfSync"} for name in app.unsynced]
+        if self._argocd is not None and app.sync is Sync.OutOfSync:
+            try:
+                drifted = drift(await self._argocd.managed_whole(app))
+                self._archive.json(f"{folder}/drift.json", drifted)
+            except (KubeError, msgspec.DecodeError) as error:
+                self._archive.lacks(f"drift of {app.key}", str(error))
+        self._sections.setdefault("Drift from Git", []).extend({"application": str(app.key), **d} for d in drifted[:50])
+        state = f"{app.sync.value} and {app.health.value} at {short(app.revisions)}"
+        self._applications.append(
+            {
+                "subject": str(app.key),
+                "state": state,
+                "diagnosis": told(finding),
+                "commands": recovery_commands(app, finding),
+                "drift": list(app.unsynced),
+            }
+        )
+        events = await self._items(
+            f"/api/v1/namespaces/{app.namespace}/events", fieldSelector=f"involvedObject.name={app.name}", limit="50"
+        )
+        self._archive.json(f"{folder}/events.json", [_event(e) for e in events])
+        if app.destination.in_cluster and app.destination.namespace:
+            near = await self._items(f"/api/v1/namespaces/{app.destination.namespace}/events", limit="200")
+            warned = [_event(e) for e in near if e.get("type") == "Warning"]
+            self._archive.json(f"{folder}/destination-warnings.json", warned)
+        return finding
+
+    async def _controllers(self) -> None:
+        rows = []
+        for namespace in (self._scope.argocd, self._scope.ours, "flux-system"):
+            try:
+                pods = await self._items(f"/api/v1/namespaces/{namespace}/pods", limit="200")
+            except NotFound:
+                continue
+            except Forbidden as error:
+                self._archive.lacks(f"pods in {namespace}", str(error))
+                continue
+            rows += [{"namespace": namespace, **_pod(pod)} for pod in pods]
+            told = [{"metadata": {"name": p["metadata"]["name"]}, "status": p.get("status")} for p in pods]
+            self._archive.json(f"controllers/{namespace}-pods.json", told)
+        self._sections["Controllers"] = rows
+        self._summary["controller pods not ready"] = sum(not row["ready"] for row in rows)
+
+    async def _ourselves(self) -> None:
+        recoveries = await self._items(f"/apis/recovery.gitops.dev/v1alpha1/namespaces/{self._scope.ours}/recoveries", limit="200")
+        self._archive.json("recovery/recoveries.json", recoveries)
+        self._sections["Recoveries"] = [
+            {
+                "name": r["metadata"]["name"],
+                "phase": (r.get("status") or {}).get("phase", ""),
+                "cause": (r.get("spec") or {}).get("cause", ""),
+                "message": redact(str((r.get("status") or {}).get("message", "")), 300),
+            }
+            for r in recoveries[:ROWS]
+        ]
+        service = f"/api/v1/namespaces/{self._scope.ours}/services/http:gitops-recovery-controller:8080/proxy"
+        for path, name in (("/ready", "ready"), ("/api/v1/recoveries", "status")):
+            try:
+                self._archive.json(f"recovery/{name}.json", msgspec.json.decode(await self._door.raw(service + path)))
+            except (KubeError, msgspec.DecodeError) as error:
+                self._archive.lacks(f"the controller's own {name}", str(error))
+
+    async def _repositories(self) -> None:
+        """Argo CD's word on repositories and clusters, with a token; else what its applications say of them."""
+        if self._argocd is not None:
+            for title, listed in (
+                ("Repositories by Argo CD", await self._argocd.repositories()),
+                ("Clusters by Argo CD", await self._argocd.clusters()),
+            ):
+                self._sections[title] = [_connected(each) for each in listed]
+        rows: dict[str, dict[str, Any]] = {}
+        async for raw in self._every_application():
+            try:
+                app = wire.application(raw)
+            except wire.Unreadable:
+                continue
+            for url in app.repositories:
+                row = rows.setdefault(url, {"repository": url, "applications": 0, "cannot be compared": 0, "says": ""})
+                row["applications"] += 1
+                said = next((c.message for c in app.conditions if c.type == "ComparisonError"), "")
+                row["cannot be compared"] += bool(said)
+                row["says"] = row["says"] or redact(said, 200)
+        self._sections["Repositories"] = sorted(rows.values(), key=lambda r: -r["cannot be compared"])[:ROWS]
+
+    async def _cluster(self) -> None:
+        nodes = await self._items("/api/v1/nodes", limit="500")
+        self._sections["Nodes"] = [
+            {
+                "node": n["metadata"]["name"],
+                "ready": next((c["status"] for c in (n.get("status") or {}).get("conditions") or () if c["type"] == "Ready"), "?"),
+                "pressure": ", ".join(
+                    c["type"] for c in (n.get("status") or {}).get("conditions") or () if c["type"] != "Ready" and c["status"] == "True"
+                ),
+            }
+            for n in nodes
+        ]
+        bad = await self._items("/api/v1/pods", limit="500", fieldSelector="status.phase!=Running,status.phase!=Succeeded")
+        self._sections["Pods that do not run"] = [{"namespace": p["metadata"].get("namespace", ""), **_pod(p)} for p in bad[:ROWS]]
+        self._summary["pods that do not run"] = len(bad)
+        claims = await self._items("/api/v1/persistentvolumeclaims", limit="500")
+        self._sections["Volume claims that are not bound"] = [
+            {"claim": f"{c['metadata'].get('namespace')}/{c['metadata']['name']}", "phase": (c.get("status") or {}).get("phase", "")}
+            for c in claims
+            if (c.get("status") or {}).get("phase") != "Bound"
+        ]
+        try:
+            usage = await self._items("/apis/metrics.k8s.io/v1beta1/nodes")
+            self._archive.json("cluster/usage.json", usage)
+        except KubeError as error:
+            self._archive.lacks("resource usage", f"metrics server: {error}")
+
+    async def _network(self) -> None:
+        wanted = (
+            ("Ingresses", "/apis/networking.k8s.io/v1/ingresses"),
+            ("Network policies", "/apis/networking.k8s.io/v1/networkpolicies"),
+        )
+        for title, path in wanted:
+            items = await self._items(path, limit="500")
+            self._sections[title] = [{"name": f"{i['metadata'].get('namespace')}/{i['metadata']['name']}"} for i in items[:ROWS]]
+            self._archive.json(f"network/{title.lower().replace(' ', '-')}.json", items)
+        slices = await self._items("/apis/discovery.k8s.io/v1/endpointslices", limit="500")
+        empty = [s for s in slices if not any((e.get("conditions") or {}).get("ready", True) for e in s.get("endpoints") or ())]
+        self._sections["Services without an endpoint"] = [
+            {"service": f"{s['metadata'].get('namespace')}/{(s['metadata'].get('labels') or {}).get('kubernetes.io/service-name', '?')}"}
+            for s in empty[:ROWS]
+        ]
+
+    async def _metrics(self) -> None:
+        wanted = ("argocd_app_info", "argocd_app_sync_total", "argocd_cluster_", "argocd_git_", "workqueue_depth", "process_resident")
+        for service in ("argocd-metrics:8082", "argocd-repo-server:8084", "argocd-server-metrics:8083"):
+            path = f"/api/v1/namespaces/{self._scope.argocd}/services/{quote(service)}/proxy/metrics"
+            try:
+                text = (await self._door.raw(path)).decode(errors="replace")
+            except KubeError as error:
+                self._archive.lacks(f"metrics of {service}", str(error))
+                continue
+            self._archive.text(f"metrics/{service.partition(':')[0]}.txt", "\n".join(x for x in text.splitlines() if x.startswith(wanted)))
+
+    async def _logs(self) -> None:
+        """The last words of Argo CD's own pods, and of ours."""
+        read = 0
+        for namespace in (self._scope.argocd, self._scope.ours):
+            for pod in await self._items(f"/api/v1/namespaces/{namespace}/pods", limit="50"):
+                name = pod["metadata"]["name"]
+                if read >= LOGS_OF or not name.startswith(("argocd-", "gitops-recovery")):
+                    continue
+                read += 1
+                try:
+                    text = await self._door.raw(
+                        f"/api/v1/namespaces/{namespace}/pods/{name}/log", tailLines=str(LOG_LINES), limitBytes="262144"
+                    )
+                    self._archive.text(f"logs/{namespace}-{name}.log", text.decode(errors="replace"))
+                except KubeError as error:
+                    self._archive.lacks(f"log of {namespace}/{name}", str(error))
+
+    # Reading
+
+    async def _every_application(self) -> Any:  # an async generator of msgspec.Raw
+        for namespace in self._scope.namespaces:
+            more = ""
+            while True:
+                path = (
+                    f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/applications"
+                    if namespace
+                    else "/apis/argoproj.io/v1alpha1/applications"
+                )
+                found = wire.listed(await self._door.raw(path, limit="100", **({"continue": more} if more else {})))
+                for item in found.items:
+                    yield item
+                more = found.metadata.more
+                if not more:
+                    break
+
+    async def _items(self, path: str, **query: str) -> list[dict[str, Any]]:
+        return list(msgspec.json.decode(await self._door.raw(path, **query), type=dict).get("items") or ())
+
+
+def _connected(listed: Any) -> dict[str, Any]:
+    """Its name, and Argo CD's cached word on its connection."""
+    state = listed.connection_state if hasattr(listed, "connection_state") else (listed.info.connection_state if listed.info else None)
+    said = {"status": state.status, "says": redact(state.message, 200), "at": state.attempted_at} if state else {}
+    return {"name": redact(getattr(listed, "repo", "") or getattr(listed, "name", ""), 200), **said}
+
+
+def _pod(pod: dict[str, Any]) -> dict[str, Any]:
+    status = pod.get("status") or {}
+    states = status.get("containerStatuses") or ()
+    waiting = [(s.get("state") or {}).get("waiting") or {} for s in states]
+    return {
+        "pod": pod["metadata"]["name"],
+        "phase": status.get("phase", ""),
+        "ready": bool(states) and all(s.get("ready") for s in states),
+        "restarts": sum(int(s.get("restartCount", 0)) for s in states),
+        "why": ", ".join(filter(None, (str(w.get("reason", "")) for w in waiting))) or str(status.get("reason", "")),
+    }
+
+
+def _event(item: dict[str, Any]) -> dict[str, Any]:
+    about = item.get("involvedObject") or {}
+    return {
+        "at": item.get("lastTimestamp") or item.get("eventTime"),
+        "type": item.get("type"),
+        "about": f"{about.get('kind')}/{about.get('name')}",
+        "reason": item.get("reason"),
+        "message": redact(str(item.get("message", "")), 400),
+        "count": item.get("count"),
+    }

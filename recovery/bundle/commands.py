@@ -1,0 +1,22 @@
+"""What a person may type next, for a cause. Only what the cause does not forbid."""
+
+from __future__ import annotations
+
+from recovery.causes.matrix import verdict
+from recovery.model.application import Application
+from recovery.model.cause import Cure, Finding, Verdict
+
+_LINES: dict[Cure, str] = {
+    Cure.refresh: "kubectl -n {ns} annotate application {name} argocd.argoproj.io/refresh=normal --overwrite",
+    Cure.hard_refresh: "kubectl -n {ns} annotate application {name} argocd.argoproj.io/refresh=hard --overwrite",
+    Cure.sync: "argocd app sync {name} --app-namespace {ns}",
+    Cure.terminate: "argocd app terminate-op {name} --app-namespace {ns}",
+    Cure.rollback: "argocd app history {name} --app-namespace {ns}   # then: argocd app rollback {name} ID",
+}
+
+
+def recovery_commands(app: Application, finding: Finding | None) -> list[str]:
+    """Commands for this application, the mildest first."""
+    usable = (Verdict.allowed, Verdict.once)
+    lines = [line.format(ns=app.namespace, name=app.name) for cure, line in _LINES.items() if finding and verdict(finding, cure) in usable]
+    return [*lines, f"recovery explain {app.key}"]
