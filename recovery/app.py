@@ -16,6 +16,7 @@ from recovery.act.order import ArgoCD, Doors
 from recovery.act.order import Ways as ActWays
 from recovery.clock import Clock
 from recovery.controller import RECOVERY, SOON, Controller
+from recovery.crowds import Crowds
 from recovery.decide.landing import unknown_targets
 from recovery.decide.telling import adoption_digest, still_held
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
@@ -31,6 +32,10 @@ from recovery.notify.channels import Channels
 from recovery.notify.outbox import Outbox, Send
 from recovery.observe import pauses, policy_source, probes, wire
 from recovery.observe.connections import Connections
+from recovery.observe.dialects import Dialects
+from recovery.observe.examiner import Examiner
+from recovery.observe.freezer import Freezer
+from recovery.observe.looking import Closer, Look
 from recovery.observe.pauses import Pauses
 from recovery.observe.policy_source import ConfigMap, PolicySource
 from recovery.observe.poller import AskGit, AskWitness, Connect, Poller, Ways, Word
@@ -59,7 +64,7 @@ TARGETS_EVERY = 5.0
 """Seconds between two looks at where policies would move applications to."""
 
 
-class AskArgoCD(ArgoCD, Word, Protocol):
+class AskArgoCD(ArgoCD, Word, Closer, Protocol):
     """Argo CD's API, as actions and the poller need it."""
 
 
@@ -152,6 +157,7 @@ class App:
             self._stream(PROJECTS, settings.argocd_namespace, wire.project, self.projects),
             *(self._stream(APPLICATION_SETS, ns, wire.application_set, self.application_sets, optional=True) for ns in settings.namespaces),
         )
+        crowds = Crowds(self.store, self.recoveries, self.source, clock, self.freshness)
         scene = Scene(
             self.store,
             self.projects,
@@ -164,14 +170,19 @@ class App:
             self.connections,
             self.poller,
             TRAITS,
+            crowds,
             home=settings.argocd_namespace,
             enabled=settings.enabled,
             has_token=argocd is not None,
         )
-        doors = Doors(client, self.looks.ways, argocd, settings.argocd_namespace)
+        look = Look(client, argocd, clock, lambda: self.store.applications)
+        self.examiner = Examiner(self.store, look, clock, scene.diagnosis)
+        self.freezer = Freezer(self.store, client, settings.argocd_namespace, clock, lambda: self.freshness().fresh, self.queue.add)
+        self.dialects = Dialects(argocd, clock)
+        doors = Doors(client, self.looks.ways, argocd, settings.argocd_namespace, lambda: self.dialects.now)
         holds = self.shards.holds
         executor = Executor(ALL_ACTIONS, doors, self._barred, clock)
-        self.controller = Controller(scene, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock, holds)
+        self.controller = Controller(scene, crowds, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock, holds)
         streams = (*self._ours, *self._theirs)
         self.views = LiveViews(
             self.store,
@@ -188,6 +199,9 @@ class App:
             clock,
             self.shards,
             lambda: self.pauses.all,
+            scene.diagnosis,
+            scene.reason,
+            lambda: str(self.dialects.now),
         )
 
     def _stream(self, what: Any, namespace: str, decoder: Any, sink: Any, *, optional: bool = False, **query: str) -> Reflector[Any]:
@@ -243,12 +257,16 @@ class App:
             inherited_unwell=len(self.store.inherited),
             enabled=self.settings.enabled,
         )
+        await self.freezer.once()
         for recovery in self.recoveries.all():
             self.queue.add(recovery.subject.key)
         start(self._kept_going("leases", self.shards.run))
         if self.settings.enabled:
             start(self._kept_going("outbox", self.outbox.run))
         start(self._kept_going("poller", self.poller.run))
+        start(self._kept_going("dialect", self.dialects.run))
+        start(self._kept_going("freezer", self.freezer.run))
+        start(self._kept_going("examiner", self.examiner.run))
         start(self._until_looked())
         start(self._kept_going("targets", self._watch_targets))
         for _ in range(WORKERS):

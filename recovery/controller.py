@@ -9,12 +9,13 @@ from typing import Protocol
 import structlog
 
 from recovery.clock import Clock
-from recovery.decide import storms
+from recovery.decide import freezing, storms
 from recovery.decide.engine import bereft, decide
 from recovery.decide.storms import Weather
 from recovery.model.application import Application
 from recovery.model.connection import Evidence
 from recovery.model.decision import Decision, Kind, Outcome, Result
+from recovery.model.frost import SHARD, UID, Frost
 from recovery.model.names import Key
 from recovery.model.recovery import Note, Recovery
 from recovery.model.situation import Situation
@@ -41,14 +42,21 @@ class Scene(Protocol):
     def gone(self, key: Key) -> bool:
         """Is it certain that it is not there any more?"""
 
+    def found(self, key: Key, evidence: Evidence) -> None:
+        """An action saw something of its subject by the way."""
+
+
+class Crowds(Protocol):
+    """What many have in common."""
+
     def weather(self, key: Key) -> Weather | None:
         """A storm by its key, now; None when nothing is in force."""
 
+    def frost(self) -> Frost | None:
+        """The applications that Argo CD does not look at, now; None when nothing is in force."""
+
     def members(self, key: Key) -> list[Key]:
         """The ill of a storm's group."""
-
-    def found(self, key: Key, evidence: Evidence) -> None:
-        """An action saw something of its subject by the way."""
 
 
 class Claims(Protocol):
@@ -114,6 +122,7 @@ class Controller:
     def __init__(
         self,
         scene: Scene,
+        crowds: Crowds,
         claims: Claims,
         actions: Actions,
         records: Records,
@@ -124,6 +133,7 @@ class Controller:
     ) -> None:
         """``holds`` says whether a subject (by UID) is ours to act on; one that is not is judged, and no more."""
         self._scene = scene
+        self._crowds = crowds
         self._claims = claims
         self._actions = actions
         self._records = records
@@ -141,6 +151,9 @@ class Controller:
             return
         if key.kind == STORM:
             await self._storm(key)
+            return
+        if key.kind == SHARD:
+            await self._shard(key)
             return
         situation = self._scene.situation(key)
         if situation is None and not self._scene.gone(key):
@@ -166,7 +179,7 @@ class Controller:
             self._again(key, max(min(dues), soon))
 
     async def _storm(self, key: Key) -> None:
-        weather = self._scene.weather(key)
+        weather = self._crowds.weather(key)
         decisions = storms.judge(weather) if weather else ()
         if not self._holds(uid_of(key)):
             self._look_on(key, decisions)
@@ -175,8 +188,19 @@ class Controller:
         for decision in decisions:
             await self._carry(key, None, decision)
             if decision.kind is Kind.Resolve or decision.reason == storms.APPROVED:
-                for member in self._scene.members(key):
+                for member in self._crowds.members(key):
                     self._again(member, None)
+
+    async def _shard(self, key: Key) -> None:
+        """Applications that Argo CD does not look at any more: one incident for all of them."""
+        frost = self._crowds.frost()
+        decisions = freezing.judge(frost) if frost else ()
+        if not self._holds(UID):
+            self._look_on(key, decisions)
+            return
+        self._records.note(key, decisions, ours=True)
+        for decision in decisions:
+            await self._carry(key, None, decision)
 
     def _bereft(self, key: Key) -> tuple[Decision, ...]:
         # What is away from home on its account has to be brought back, whatever became of the subject.

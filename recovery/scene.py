@@ -4,40 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from itertools import islice
 
 from msgspec import structs
 
+from recovery.causes.connections import of_connection
+from recovery.causes.diagnose import diagnose
+from recovery.causes.patient import Patient
 from recovery.clock import Clock
+from recovery.crowds import Crowds
 from recovery.decide.connections import connection, healthy, worst
-from recovery.decide.storms import SHOWN, Weather, approved_at, common, over, words
-from recovery.decide.symptoms import in_force
+from recovery.decide.cures import told_apart
+from recovery.decide.symptoms import plainly_well
 from recovery.model.action import Traits
 from recovery.model.application import Application, ApplicationSet
+from recovery.model.cause import Finding, Signs
 from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict
 from recovery.model.move import Move, MovePhase
-from recovery.model.names import SYNC_WAVE, Key
-from recovery.model.policy import Mode
+from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.model.situation import Dependent, Destroyed, Fleet, Freshness, Situation
-from recovery.model.storm import StormLimits, uid_of
 from recovery.model.window import Pause
 from recovery.observe.connections import Connections
-from recovery.observe.illness import groups_of
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.poller import Poller
 from recovery.observe.store import Shelf, Store
 from recovery.policies import steps_from
 from recovery.record.recoveries import Recoveries
+from recovery.turns import Turns
 
 AT_ONCE = timedelta(minutes=10)
 """Clusters, or repositories of one host, that fall ill within this time of each other are one incident."""
-DEEPEST = 100
-"""Applications that one waits for, itself or by others; with more of them it waits for none."""
-IN_TURN = ("After", "Budget", "Pace")
-"""What is held back for one of these goes on by itself, and is waited for."""
-FIRST_WITHIN = timedelta(minutes=5)
-"""What stands on an application that is due waits for its recovery to begin, and not for ever."""
+SEEN_WITHIN = timedelta(minutes=20)
+"""What a closer look has shown is believed for this long; it is repeated every five minutes at most."""
 
 
 class Scene:
@@ -56,6 +54,7 @@ class Scene:
         connections: Connections,
         poller: Poller,
         actions: Mapping[str, Traits],
+        crowds: Crowds,
         *,
         home: str,
         enabled: bool,
@@ -74,6 +73,8 @@ class Scene:
         self._connections = connections
         self._poller = poller
         self._actions = actions
+        self._crowds = crowds
+        self._turns = Turns(store, recoveries, source)
         self._enabled = enabled
         self._has_token = has_token
 
@@ -134,6 +135,12 @@ class Scene:
         fleet = self._recoveries.fleet(app.destination.cluster, app.project, app.repositories, name, app.uid)
         failed, cluster_failed = self._depends(app, base.now)
         ill = bool(base.sight.clocks)
+        storm = self._crowds.storm(app, base) if ill else None
+        finding = told_apart(self.diagnosis(app, storm[1] if storm else ""), base.recovery)
+        if finding is not None:
+            self._store.causes[app.uid] = finding.cause
+        else:
+            self._store.causes.pop(app.uid, None)
         return structs.replace(
             base,
             project=self._projects.project(self._home, app.project),
@@ -142,126 +149,43 @@ class Scene:
             fleet=structs.replace(fleet, inherited_unwell=self._inherited_unwell(base.adopted_at)),
             failed=failed,
             cluster_failed=cluster_failed,
-            storm=self._storm(app, base) if ill else None,
-            waits_for=self._waits_for(app, base.now) if ill else "",
+            storm=storm,
+            signs=self._signs(app),
+            unseen=self._unseen(app),
+            finding=finding,
+            frozen=self._store.frozen.get((app.namespace, app.name), ""),
+            waits_for=self._turns.waits_for(app, base.now) if ill else "",
             destroyed=self._recoveries.destroyed(app.uid, app.project) if ill else Destroyed(),
         )
 
-    def _storm(self, app: Application, base: Situation) -> tuple[Key, str] | None:
-        """The storm that an ill application is a member of: one that is known, else what is seen of one."""
-        illness, onset, limits = self._store.illness, self._store.illness.onset(app), base.policies.storm
-        if onset is None:
+    def diagnosis(self, app: Application, storm: str = "") -> Finding | None:
+        """Why an application is ill; None for well, or for nobody knows."""
+        frozen = self._store.frozen.get((app.namespace, app.name), "")
+        if plainly_well(app) and not frozen:
             return None
-        held = [p.condition.duration for p in base.policies.policies if p.condition.symptom in base.sight.clocks]
-        window = max(limits.window, *held) if held else limits.window
-        groups = groups_of(app)
-        known = {r.subject.name: r for r in self._recoveries.storms()}
-        for group in groups:
-            crowd = illness.crowd(group, onset - window, onset + window)
-            storm = known.get(crowd.key.name)
-            if storm is not None and (storm.ill_since or storm.opened_at) - window <= onset:
-                let_go = approved_at(storm)
-                if let_go is not None and (onset <= let_go or base.recovery is not None):
-                    return None  # a person has let it go; what falls ill later is another matter
-                if let_go is None:
-                    return crowd.key, f"{storm.message} ({storm.name})"
-        crowd_in_common = common((illness.crowd(group, onset - window, onset + window) for group in groups), limits)
-        return (crowd_in_common.key, words(crowd_in_common, limits, window)) if crowd_in_common else None
+        sight = self._store.sights.get(app.uid)
+        still = sight.moved[1] if sight and sight.moved else None
+        return diagnose(Patient(app, self._clock.now(), self._signs(app), still, storm, frozen))
 
-    def weather(self, key: Key) -> Weather | None:
-        """A storm by its key: what is judged of it, and who its members are."""
-        policies = self._source.policies
-        if policies is None:
-            return None
-        now, illness = self._clock.now(), self._store.illness
-        group, _, name = key.name.partition("/")
-        opened, past = self._recoveries.of(uid_of(key))
-        window = max([policies.storm.window, *(p.condition.duration for p in policies.policies if in_force(p))])
-        let_go = approved_at(opened) if opened else None
-        began = let_go or opened.ill_since if opened and opened.ill_since else self._began((group, name), now, window, policies.storm)
-        crowd = illness.crowd((group, name), began, now)
-        if opened:
-            # Those that were let go and fell ill once more while they are recovered are no new ones.
-            again = (
-                sum(self._recoveries.follows(Key("application", *each)) for each in illness.members((group, name), began, now))
-                if let_go
-                else 0
-            )
-            crowd = structs.replace(crowd, since=began, fallen=crowd.fallen - again)
-        before = illness.crowd((group, name), opened.ill_since, let_go) if opened and opened.ill_since and let_go else None
-        members = tuple(f"{ns}/{app}" for ns, app in islice(illness.members((group, name), began, now), SHOWN))
-        return Weather(now, crowd, members, policies.storm, policies.channels, before, opened, len(past), self._freshness())
+    def _signs(self, app: Application) -> Signs | None:
+        """What was seen of it lately; what is older is of another day."""
+        signs = self._store.signs.get(app.uid)
+        return signs if signs is not None and self._clock.now() - signs.at <= SEEN_WITHIN else None
 
-    def _began(self, group: tuple[str, str], now: datetime, window: timedelta, limits: StormLimits) -> datetime:
-        """Since when what is seen now is a storm: the window that holds most of those that fell ill."""
-        onsets = [onset for onset in self._store.illness.onsets(group) if onset <= now]
-        crowds = [(self._store.illness.crowd(group, at, at + 2 * window), at) for at in dict.fromkeys(onsets)]
-        best = max((c for c in crowds if over(c[0], limits)), key=lambda c: c[0].fallen, default=None)
-        return best[1] if best else now
+    def _unseen(self, app: Application) -> str:
+        """Nobody has looked closer yet, as after a start: until then its pods may be ill of anything."""
+        lookable = self._has_token or app.destination.in_cluster
+        if self._signs(app) is not None or not lookable or (app.namespace, app.name) not in self._store.ailing:
+            return ""
+        return "nobody has looked at its resources yet; that takes seconds"
 
-    def members(self, key: Key) -> list[Key]:
-        """The ill of a storm's group: looked at again when it is over."""
-        group, _, name = key.name.partition("/")
-        now = self._clock.now()
-        found = self._store.illness.members((group, name), now - timedelta(days=366), now)
-        return [Key("application", namespace, app) for namespace, app in found]
-
-    def _waits_for(self, app: Application, now: datetime) -> str:
-        """An application it stands on that is being cured: named by annotation, or of an earlier sync wave of its parent."""
-        for name, why in self._before(app):
-            other = self._store.applications.get(name)
-            if other is None or other.uid == app.uid or self._stands_on(other, app):
-                continue  # each waits for the other: then neither does
-            opened = self._recoveries.of(other.uid)[0]
-            working = (RecoveryPhase.Remediating, RecoveryPhase.Verifying, RecoveryPhase.BackingOff)
-            in_turn = opened is not None and opened.phase is RecoveryPhase.Suppressed and opened.reason in IN_TURN
-            if opened is not None and (opened.phase in working or in_turn):
-                return f"{other.key} {why} and is being recovered first ({opened.name}: {opened.phase.value})"
-            due = self._due(other)
-            if opened is None and due is not None and now < due + FIRST_WITHIN:
-                return f"{other.key} {why}, is ill as well and comes first (due {due:%H:%M:%S} UTC)"
-        return ""
-
-    def _before(self, app: Application) -> list[tuple[tuple[str, str], str]]:
-        named = [n.strip() for n in app.mark("after").split(",") if n.strip()]
-        found = [
-            ((app.namespace, n) if "/" not in n else (n.partition("/")[0], n.partition("/")[2]), "is named by its annotation after")
-            for n in named
-        ]
-        mine = _wave(app)
-        for name in sorted(self._store.families.get(app.parent, ())) if app.parent else ():
-            other = self._store.applications[name]
-            if _wave(other) < mine and self._store.illness.onset(other) is not None:
-                found.append((name, f"is of sync wave {_wave(other)}, before {mine}"))
-        return found
-
-    def _stands_on(self, app: Application, on: Application) -> bool:
-        """Does it wait for the other, itself or by what it waits for?"""
-        wanted, seen = [app], {app.uid}
-        while wanted and len(seen) < DEEPEST:
-            for name, _ in self._before(wanted.pop()):
-                if name == (on.namespace, on.name):
-                    return True
-                other = self._store.applications.get(name)
-                if other is not None and other.uid not in seen:
-                    seen.add(other.uid)
-                    wanted.append(other)
-        return len(seen) >= DEEPEST
-
-    def _due(self, app: Application) -> datetime | None:
-        """When a policy would begin with it, if one acts on it at all."""
-        policies, sight = self._source.policies, self._store.sights.get(app.uid)
-        if policies is None or sight is None:
-            return None
-        dues = [
-            sight.clocks[p.condition.symptom] + p.condition.duration
-            for p in policies.policies
-            if in_force(p) and p.mode is Mode.act and p.condition.symptom in sight.clocks and p.selector.selects(app)
-        ]
-        return min(dues, default=None)
+    def reason(self, about: Repository | Cluster, now: datetime) -> Finding | None:
+        """Why a repository or a cluster has failed; None when it has not."""
+        return of_connection(about, worst(about, now)) if connection(about, now)[0] is Connection.Failed else None
 
     def _connected(self, about: Repository | Cluster) -> Situation:
         base = self._base(about)
+        base = structs.replace(base, finding=self.reason(about, base.now))
         base = structs.replace(base, fleet=Fleet(inherited_unwell=self._connections.inherited()))
         dependents = tuple(self._dependent(app) for app in self._applications(about, base.recovery))
         if isinstance(about, Repository):
@@ -366,11 +290,6 @@ class Scene:
             return len(self._store.inherited)
         sights = (self._store.sights.get(uid) for uid in self._store.inherited)
         return sum(1 for sight in sights if sight is not None and sight.first_seen > adopted)
-
-
-def _wave(app: Application) -> int:
-    text = (app.marks or {}).get(SYNC_WAVE, "0").strip()
-    return int(text) if text.lstrip("-").isdecimal() else 0
 
 
 def _other(failed: Cluster, clusters: tuple[Cluster, ...], now: datetime) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from recovery.causes.report import told
 from recovery.clock import Clock
 from recovery.decide import telling
 from recovery.decide.connections import connection
 from recovery.kube.lease import Shards
+from recovery.model.application import Application
+from recovery.model.cause import Finding
 from recovery.model.connection import Cluster, Repository
 from recovery.model.names import Key
 from recovery.model.window import Pause
@@ -47,6 +51,9 @@ class LiveViews:
         clock: Clock,
         shards: Shards,
         pauses: Callable[[], tuple[Pause, ...]],
+        diagnosis: Callable[[Application], Finding | None],
+        reason: Callable[[Repository | Cluster, datetime], Finding | None],
+        argocd: Callable[[], str],
     ) -> None:
         self._store = store
         self._recoveries = recoveries
@@ -62,6 +69,9 @@ class LiveViews:
         self._clock = clock
         self._shards = shards
         self._pauses = pauses
+        self._diagnosis = diagnosis
+        self._reason = reason
+        self._argocd = argocd
 
     def ready(self) -> tuple[str, ...]:
         reasons = [] if self._source.policies else [f"no policies: {self._source.error}"]
@@ -73,6 +83,8 @@ class LiveViews:
         return {
             "enabled": self._enabled,
             "applications": len(self._store.applications),
+            "frozen": len(self._store.frozen),
+            "argocd": self._argocd(),
             "policies": policies.hash if policies else None,
             "policies_error": self._source.error or None,
             "warnings": self._connections.warnings,
@@ -88,7 +100,6 @@ class LiveViews:
                 for p in (*(policies.pauses if policies else ()), *self._pauses())
                 if p.runs(self._clock.now())
             ],
-            "not_evaluated": {p.name: p.not_evaluated for p in policies.policies if p.not_evaluated} if policies else {},
         }
 
     def metrics(self) -> bytes:
@@ -112,6 +123,7 @@ class LiveViews:
             m.unreadable.labels(stream.name).set(len(stream.unreadable))
         latest = [entry for entries in self._journal.latest.values() for entry in entries]
         for gauge, counts in (
+            (m.causes, Counter(self._store.causes.values())),
             (m.active, Counter(r.phase.value for r in self._recoveries.all())),
             (m.pending, Counter(e.policy for e in latest if e.reason == "Pending")),
             (m.suppressed, Counter(e.by for e in latest if e.kind == "Suppress")),
@@ -178,6 +190,7 @@ class LiveViews:
         return {
             **self._about(about.key, about.uid),
             **self._connected(about),
+            "diagnosis": told(self._reason(about, self._clock.now())),
             "depending": [{"subject": str(app.key), "state": telling.state(app), "project": app.project} for app in apps],
         }
 
@@ -198,11 +211,13 @@ class LiveViews:
         app = self._store.applications.get((key.namespace, key.name))
         if app is None:
             return None
-        sight = self._store.sights.get(app.uid)
+        sight, finding = self._store.sights.get(app.uid), self._diagnosis(app)
         return {
             **self._about(key, app.uid),
             "state": telling.state(app),
+            "diagnosis": told(finding),
+            "signs": msgspec.to_builtins(signs) if (signs := self._store.signs.get(app.uid)) else None,
             "ledger": msgspec.to_builtins(sight.ledger) if sight else [],
             "hold": msgspec.to_builtins(app.hold) if app.hold else None,
-            "evidence": telling.evidence(app),
+            "evidence": telling.evidence(app, finding),
         }

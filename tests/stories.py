@@ -147,21 +147,23 @@ async def rollback_sticks(stage: Stage) -> list[str]:
 
 
 async def nothing_cures(stage: Stage) -> list[str]:
-    """Exactly as many attempts as allowed, one escalation, then no write any more."""
+    """A CRD that does not come: no sync in vain, one call that names the cause, no write at all; when it comes, one sync."""
     name = f"{stage.prefix}-lost"
     await stage.policies(policies(stage.prefix))
     async with stage.controller():
         await gave_up(stage, name, "Gadget")
-        await stage.until("stalled", lambda: in_phase(stage, name, RecoveryPhase.Stalled), 180)
-        await stage.until("told", heard_of(stage, "needs a person"), 30)
-        stalled = (await stage.recoveries(name))[-1]
-        assert stalled.attempt == stalled.limit == 3
-        assert sum(s.action == "sync" for s in stalled.steps) == 3
-        written = await stage.writes(name)
+        await stage.until("held back", lambda: in_phase(stage, name, RecoveryPhase.Suppressed), 90)
+        await stage.until("told", heard_of(stage, "needs a person: MissingCRD"), 60)
         await stage.sleep(40)
-        assert await stage.writes(name) == written
-        assert await in_phase(stage, name, RecoveryPhase.Stalled)
+        held = (await stage.recoveries(name))[-1]
+        assert (held.phase, held.reason, held.cause) == (RecoveryPhase.Suppressed, "CureForbidden", "MissingCRD/Absent"), held
+        assert not any(step.sent for step in held.steps), held.steps
+        assert await stage.writes(name) == 0
         assert sum("needs a person" in m["title"] for m in stage.received) == 1
+        await stage.install("Gadget")
+        await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 180)
+        assert sum(s.action == "sync" and s.sent for s in (await stage.recoveries(name))[-1].steps) == 1
+        assert await is_well(stage, name)
     return [name]
 
 

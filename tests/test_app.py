@@ -257,17 +257,17 @@ def test_a_recovery_deleted_by_hand_is_not_resurrected_by_the_running_one() -> N
     async def script(p: Play) -> None:
         await p.world.policies(short_policies("web", attempts=1))
         async with p.controller():
-            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.world.application("web-1", (deployment("web-1"), custom("Mute", "w")))
             await p.clock.sleep(5 * MINUTE)
             (stalled,) = p.world.recoveries()
             assert stalled.phase is RecoveryPhase.Stalled
             await p.world.cluster.delete(RECOVERIES, OURS, stalled.name)
             await p.clock.sleep(5 * MINUTE)
             assert p.world.recoveries() == [], "deleted is meant: it is not opened again while the illness lasts"
-            await p.world.install("Widget")
+            await p.world.install("Mute")
             await p.world.sync("web-1")
             await p.clock.sleep(MINUTE)
-            await p.world.commit("web-1", (deployment("web-1"), custom("Gadget", "g")))
+            await p.world.commit("web-1", (deployment("web-1"), custom("Mute2", "g")))
             await p.clock.sleep(5 * MINUTE)
             assert p.phases() == ["Stalled"], "well in between: the next illness is another one"
 
@@ -359,11 +359,11 @@ def test_a_stalled_recovery_begins_anew_when_a_person_says_so() -> None:
 
         await p.world.policies(short_policies("web", attempts=1))
         async with p.controller():
-            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.world.application("web-1", (deployment("web-1"), custom("Mute", "w")))
             await p.clock.sleep(10 * MINUTE)
             (stalled,) = p.world.recoveries()
             assert (stalled.phase, stalled.attempt) == (RecoveryPhase.Stalled, 1)
-            await p.world.install("Widget")
+            await p.world.install("Mute")
             await p.clock.sleep(10 * MINUTE)
             assert p.phases() == ["Stalled"], "nobody said that anything changed"
             await write(p.world.cluster, OURS, stalled.name, asked, "ada", p.clock)  # type: ignore[arg-type]
@@ -408,7 +408,7 @@ def test_an_approval_that_is_not_used_in_time_is_told_of_once() -> None:
         await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
         await p.world.policies(short_policies("web").replace("defaults: {", "defaults: {mode: approve, "))
         async with p.controller():
-            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+            await p.world.application("web-1", (deployment("web-1"), custom("Mute", "w")))
             await p.clock.sleep(2 * MINUTE)
             (held,) = p.world.recoveries()
             assert held.reason == "Approval"

@@ -40,7 +40,7 @@ def imported(path: Path) -> set[str]:
         ("kubernetes_asyncio", ("kube",)),
         ("aiohttp", ("kube", "argocd", "notify", "observe", "serve", "simulate")),
         ("apprise", ("notify",)),
-        ("yaml", ("policies",)),
+        ("yaml", ("policies", "commands")),
         ("typer", ("commands", "recovery")),
         ("rich", ("commands",)),
     ],

@@ -83,7 +83,7 @@ def counted(raw: bytes) -> int:
     return len(_list.decode(raw).items)
 
 
-_SHOWN = ("name", "policy", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")
+_SHOWN = ("name", "policy", "cause", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")
 
 
 def row(recovery: Recovery) -> dict[str, Any]:

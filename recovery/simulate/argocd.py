@@ -40,6 +40,8 @@ class ArgoCD:
         self.installed: set[str] = set()
         """Custom kinds whose CRD is there."""
         self.resync = RESYNC
+        self.keeps_health = False
+        """Health stands with every resource in the Application (before 3.0)."""
         cluster.listen(self._heard)
 
     def manage(self, destination: Destination) -> None:
@@ -145,10 +147,12 @@ class ArgoCD:
             if self._absent(manifest):
                 failed = True
                 row["status"] = "SyncFailed"
-                row["message"] = (
+                # A Mute is refused without a word: a failure whose cause nobody can know.
+                words = (
                     f"The Kubernetes API could not find {group}/{manifest['kind']} for requested resource {_namespace(app)}/{row['name']}. "
-                    f'Make sure the "{manifest["kind"]}" CRD is installed on the destination cluster.'
                 )
+                words += f'Make sure the "{manifest["kind"]}" CRD is installed on the destination cluster.'
+                row["message"] = "" if manifest["kind"].startswith("Mute") else words
             results.append(row)
         if failed:
             await self._finish(key, app, "Failed", "one or more synchronization tasks are not valid", results, commit.sha)
@@ -253,7 +257,7 @@ class ArgoCD:
             "status": {
                 "sync": sync,
                 "health": {"status": worst, "lastTransitionTime": since},
-                "resources": [{k: v for k, v in row.items() if k != "health"} for row in rows],
+                "resources": [self._kept(row) for row in rows],
                 "conditions": conditions or None,
                 "reconciledAt": stamp(now),
                 "seenGeneration": app["metadata"].get("generation"),
@@ -263,6 +267,10 @@ class ArgoCD:
             patch["operation"] = operation
             patch["status"]["operationState"] = None
         await self._write(key, patch)
+
+    def _kept(self, row: dict[str, Any]) -> dict[str, Any]:
+        rest = {k: v for k, v in row.items() if k != "health"}
+        return {**rest, "health": {"status": row["health"]}} if self.keeps_health else rest
 
     def _row(self, app: Object, manifest: dict[str, Any]) -> dict[str, Any]:
         name, kind = manifest["metadata"]["name"], manifest["kind"]

@@ -46,6 +46,10 @@ class Cluster:
         self._objects: dict[Resource, dict[tuple[str, str], Object]] = {}
         self._log: dict[Resource, deque[tuple[int, str, Object]]] = {}
         self._compacted = 0
+        self.unknown: tuple[tuple[str, ...], ...] = ()
+        """Paths that the CRD of Applications does not know: dropped in silence, as structural pruning does."""
+        self.served: dict[str, set[str]] = {}
+        """Custom kinds by group."""
         self._watchers: dict[Resource, set[asyncio.Queue[tuple[str, Object] | None]]] = {}
         self._listeners: list[Heard] = []
         self._absent = set(absent)
@@ -148,6 +152,17 @@ class Cluster:
             if (not namespace or item["metadata"].get("namespace", "") == namespace) and _selected(item, query):
                 yield msgspec.json.encode({"type": kind, "object": item})
 
+    async def raw(self, path: str, **query: str) -> bytes:  # noqa: ARG002 (a Client; discovery has no query)
+        """What a group serves."""
+        self._count("get")
+        parts = path.strip("/").split("/")
+        kinds = self.served.get(parts[1]) if len(parts) > 1 and parts[0] == "apis" else None
+        if not kinds:
+            raise NotFound("the server could not find the requested resource", 404)
+        if len(parts) == 2:
+            return msgspec.json.encode({"versions": [{"version": "v1"}]})
+        return msgspec.json.encode({"resources": [{"kind": kind} for kind in sorted(kinds)]})
+
     async def get(self, what: Resource, namespace: str, name: str) -> bytes:
         self._count("get")
         return msgspec.json.encode(self._existing(what, namespace, name))
@@ -197,6 +212,8 @@ class Cluster:
     # Inside
 
     def _store(self, verb: str, what: Resource, item: Object, kind: str, body: Body) -> bytes:
+        for path in self.unknown if what.plural == "applications" else ():
+            item = _without(item, path)
         meta = item["metadata"]
         old = self.find(what, meta["namespace"], meta["name"])
         if old is not None and {**old, "metadata": {**old["metadata"], "resourceVersion": ""}} == {
@@ -257,6 +274,16 @@ def merged(old: Any, patch: Any) -> Any:
         else:
             result[key] = merged(result.get(key), value)
     return result
+
+
+def _without(item: Object, path: tuple[str, ...]) -> Object:
+    first, rest = path[0], path[1:]
+    if not isinstance(item.get(first), dict | None) and rest:
+        return item
+    if not rest:
+        return {k: v for k, v in item.items() if k != first}
+    below = item.get(first)
+    return {**item, first: _without(below, rest)} if isinstance(below, dict) else item
 
 
 def _selected(item: Object, query: Mapping[str, str]) -> bool:

@@ -233,7 +233,7 @@ class Demo:
         def left_alone(app: Application) -> bool:
             return app.sync is Sync.OutOfSync
 
-        return await self._ends("lost", "a fault that nothing cures", "missing CRD, for good", RecoveryPhase.Stalled, left_alone)
+        return await self._ends("lost", "a fault that nothing cures", "missing CRD, for good", RecoveryPhase.Suppressed, left_alone)
 
     async def _pay(self, process: Process) -> Scene:
         await self.clock.sleep(30)
@@ -271,8 +271,8 @@ class Demo:
         ended = (recovery.resolved_at or self.clock.now()) if recovery else self.clock.now()
         began = (recovery.ill_since or recovery.opened_at) if recovery else self._since
         took = spell(ended - began)
-        if phase is RecoveryPhase.Stalled:
-            done, took = f"{done}; a person was called", f"gave up after {took}"
+        if phase is RecoveryPhase.Suppressed:
+            done, took = "nothing in vain; a person was told the cause", f"held back after {took}"
         return Scene(name, story, cause, done, took, found and holds(self._app(name)))
 
     async def _until(self, holds: Callable[[], bool], longest: timedelta) -> bool:

@@ -8,14 +8,16 @@ from typing import Any
 
 import msgspec
 
-from recovery.argocd.api import ListedCluster, ListedRepository, Managed, Node, State
+from recovery.argocd.api import ListedCluster, ListedRepository, Managed, State
+from recovery.argocd.tree import Node
 from recovery.clock import Clock
-from recovery.kube.client import APPLICATIONS, SECRETS, Body, Resource
+from recovery.kube.client import APPLICATIONS, PODS, SECRETS, Body, Resource
 from recovery.kube.errors import Forbidden, Invalid, KubeError, NotFound, Unauthorized, Unavailable
 from recovery.kube.remote import Known
 from recovery.model.application import Application
 from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER
 from recovery.model.names import PREFIX
+from recovery.observe.trees import of_pod
 from recovery.record.codec import stamp
 from recovery.simulate.cluster import KINDS, Cluster, Object
 from recovery.simulate.git import Git
@@ -143,6 +145,8 @@ class API:
         self._git = git
         self._clock = clock
         self.up = True
+        self.speaks = "v3.2.11"
+        """The version it says it is."""
         self.tests: list[str] = []
         """Repositories that were tested, in order."""
 
@@ -217,6 +221,57 @@ class API:
     async def kinds(self, app: Application) -> frozenset[str]:
         """Of what Git wants."""
         return frozenset(each.kind for each in await self.managed(app))
+
+    def _pods(self, app: Application) -> list[Object]:
+        found = self._destinations.of({"name": app.destination.name, "server": app.destination.server})
+        cluster, item = (found.cluster if found else self._cluster), self._cluster.find(APPLICATIONS, app.namespace, app.name)
+        commit = self._git.head(item["spec"]["source"]["repoURL"]) if item else None
+        names = {m["metadata"]["name"] for m in (commit.manifests if commit else ())}
+        return [pod for pod in cluster.every(PODS) if (pod["metadata"].get("labels") or {}).get("owner") in names]
+
+    async def tree(self, app: Application) -> bytes:
+        """Its pods, with the health Argo CD gives them."""
+        self._answer()
+        nodes = []
+        for pod in self._pods(app):
+            words = of_pod(pod)
+            health = {"status": "Degraded", "message": words[-1].message} if words else {"status": "Healthy"}
+            nodes.append({"kind": "Pod", "namespace": pod["metadata"]["namespace"], "name": pod["metadata"]["name"], "health": health})
+        return msgspec.json.encode({"nodes": nodes})
+
+    async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
+        """One pod."""
+        self._answer()
+        return next((pod for pod in self._pods(app) if pod["metadata"]["name"] == node.name), {})
+
+    async def events(self, app: Application, node: Any) -> list[dict[str, Any]]:  # noqa: ARG002 (nothing is told here)
+        """None."""
+        self._answer()
+        return []
+
+    async def version(self) -> str:
+        """What it says it is."""
+        self._answer()
+        return self.speaks
+
+    async def rendered(self, app: Application, revisions: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+        """The manifests of a commit; an error where the repository cannot be read."""
+        self._answer()
+        item = self._cluster.find(APPLICATIONS, app.namespace, app.name)
+        url = item["spec"]["source"]["repoURL"] if item else ""
+        commit = self._git.at(url, revisions[0]) if revisions else None
+        if (trouble := self._git.trouble(url)) or commit is None:
+            error = Unavailable(f"Argo CD's API: 500 {trouble or 'revision not found'}", 500)
+            error.told = trouble or "revision not found"
+            raise error
+        return commit.manifests
+
+    async def api_versions(self, server: str) -> frozenset[str]:
+        """What it serves."""
+        self._answer()
+        found = self._destinations.of({"server": server, "name": server})
+        served = (found.cluster if found else self._cluster).served
+        return frozenset(f"{group}/v1/{kind}" for group, kinds in served.items() for kind in kinds)
 
     async def degraded(self, app: Application, kinds: tuple[str, ...]) -> Sequence[Node]:  # noqa: ARG002 (restarts are played without a token)
         """None: restarts in the embedded world go without a token."""

@@ -52,8 +52,8 @@ class Face:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         found = _PATH.match(request.path)
-        if found is None:
-            return _status(404, "the server could not find the requested resource")
+        if found is None or not found["plural"]:
+            return await self._discovery(request.path)
         what = Resource(found["group"] or "", found["version"], found["plural"])
         namespace, name = found["ns"] or "", found["name"] or ""
         query = {k: v for k, v in request.query.items() if k not in ("fieldManager", "timeoutSeconds", "allowWatchBookmarks")}
@@ -65,6 +65,12 @@ class Face:
         except KubeError as error:
             return _status(error.status or 500, str(error))
         return web.Response(body=answer, status=201 if request.method == "POST" else 200, content_type="application/json")
+
+    async def _discovery(self, path: str) -> web.Response:
+        try:
+            return web.Response(body=await self._cluster.raw(path), content_type="application/json")
+        except KubeError as error:
+            return _status(error.status or 404, str(error))
 
     async def _call(self, method: str, what: Resource, namespace: str, name: str, body: Any, query: dict[str, str]) -> bytes:
         match method:

@@ -1,8 +1,7 @@
 """Deployments, StatefulSets and DaemonSets that come to life: pods behave as their image's tag says.
 
-``ready`` is ready after two seconds; ``crash`` and ``missing`` never are; ``crash-until-restart`` is ready only in pods
-that a restart made. A Deployment whose rollout misses its progressDeadlineSeconds is Degraded; the other kinds stay
-Progressing for ever (gitops-engine pkg/health, seen on 3.2).
+``ready`` is ready after two seconds; pods.py says what the others do. A Deployment whose rollout misses its
+progressDeadlineSeconds is Degraded; the other kinds stay Progressing for ever (gitops-engine pkg/health, seen on 3.2).
 """
 
 from __future__ import annotations
@@ -12,9 +11,11 @@ from typing import Any
 
 from recovery.act.workloads import RESTARTED_AT
 from recovery.clock import Clock
-from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Resource
+from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, PODS, STATEFUL_SETS, Resource
 from recovery.kube.errors import KubeError
 from recovery.model.names import Key
+from recovery.record.codec import stamp
+from recovery.simulate import pods
 from recovery.simulate.cluster import Cluster, Object
 from recovery.workqueue import WorkQueue
 
@@ -25,9 +26,8 @@ _BY_PLURAL = {resource.plural: kind for kind, resource in KINDS.items()}
 
 def runs(template: dict[str, Any]) -> bool:
     """Do pods of this template ever get ready?"""
-    tags = [c["image"].rpartition(":")[2] for c in template["spec"]["containers"]]
     restarted = RESTARTED_AT in ((template.get("metadata") or {}).get("annotations") or {})
-    return all(tag.startswith("ready") or (tag == "crash-until-restart" and restarted) for tag in tags)
+    return all(pods.ready(c["image"].rpartition(":")[2], restarted=restarted) for c in template["spec"]["containers"])
 
 
 def health(kind: str, item: Object | None) -> str:
@@ -97,7 +97,22 @@ class Kubelet:
             reason = "ProgressDeadlineExceeded" if failed else "NewReplicaSetAvailable" if ready else "ReplicaSetUpdated"
             status["conditions"] = [{"type": "Progressing", "status": "False" if failed else "True", "reason": reason}]
         await self._cluster.patch(what, key.namespace, key.name, {"status": status})
+        await self._keep_pod(key, spec["template"], ready or not good)
         if good and not ready:
             self._queue.add(key, began + READY_AFTER)
         elif not good and now < late:
             self._queue.add(key, late)
+
+    async def _keep_pod(self, key: Key, template: dict[str, Any], settled: bool) -> None:
+        """One pod stands for all of a workload's."""
+        meta, container = template.get("metadata") or {}, template["spec"]["containers"][0]
+        name = f"{key.name}-pod"
+        restarted = RESTARTED_AT in (meta.get("annotations") or {})
+        known = self._cluster.find(PODS, key.namespace, name)
+        now = (known or {"metadata": {"creationTimestamp": stamp(self._clock.now())}})["metadata"]["creationTimestamp"]
+        status = pods.status(container["image"], name, now, restarted=restarted) if settled else {"phase": "Pending"}
+        body = {"metadata": {"name": name, "labels": {**(meta.get("labels") or {}), "owner": key.name}}, "status": status}
+        if known is None:
+            await self._cluster.create(PODS, key.namespace, body)
+        elif known.get("status") != status:
+            await self._cluster.update(PODS, key.namespace, name, body)

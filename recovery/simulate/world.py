@@ -15,6 +15,7 @@ from recovery.clock import Clock
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES
 from recovery.model.application import Application
 from recovery.model.connection import Evidence, Verdict, Witness
+from recovery.model.dialect import dialect_of
 from recovery.model.recovery import Recovery
 from recovery.observe import wire
 from recovery.observe.probes import connect
@@ -45,6 +46,13 @@ class World:
         self.outside = False
         """A witness outside answers."""
         self._further: list[asyncio.Task[None]] = []
+
+    def speaks(self, version: str) -> None:
+        """Behave as this version of Argo CD does, where they differ."""
+        dialect = dialect_of(version)
+        self.api.speaks = version
+        self.argocd.keeps_health = dialect.keeps_health
+        self.cluster.unknown = (("spec", "syncPolicy", "automated", "enabled"),) if dialect.drops_enabled else ()
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[World]:
@@ -126,6 +134,7 @@ class World:
     async def install(self, kind: str) -> None:
         """Install the CRD of a custom kind."""
         self.argocd.installed.add(kind)
+        self.cluster.served.setdefault("shop.example", set()).add(kind)
 
     async def annotate(self, name: str, annotations: dict[str, str | None]) -> None:
         """Set or remove annotations of an Application."""

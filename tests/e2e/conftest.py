@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from recovery.kube.asyncio_client import connect
 from tests.connected_stories import CLUSTER_STORIES, CONNECTED_STORIES
+from tests.e2e.cause_stories import CAUSE_STORIES, causes_of_the_platform, causes_of_workloads
 from tests.e2e.extra_stories import looked_at_only, through_argo_cd
 from tests.e2e.further import Further
 from tests.e2e.guard_stories import GUARD_STORIES, storm, three_replicas
@@ -27,7 +28,7 @@ from tests.testbed.repositories import Repositories
 
 EXTRA = {through_argo_cd: "token", looked_at_only: "observe"}
 """Stories that only the real bed can play, and the overlay they are installed with."""
-CROWDED = (storm, three_replicas)
+CROWDED = (storm, three_replicas, causes_of_the_platform)
 """Stories of so many applications that Argo CD is slow meanwhile: one at a time, after the others."""
 AT_ONCE = 4
 """Stories at the same time on two cores."""
@@ -134,8 +135,11 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
             playing.begin(asked)
             for number, story in enumerate((s for s in GUARD_STORIES if s.__name__ in asked), start=60):
                 playing.play(story, number)
+            token = {"ARGOCD_SERVER": f"http://127.0.0.1:{bed.argocd_port}", "ARGOCD_TOKEN": bed.argocd_token}
+            for number, story in enumerate((s for s in CAUSE_STORIES if s.__name__ in asked), start=80):
+                with_token = story is causes_of_workloads
+                playing.play(story, number, "token" if with_token else "base", **(token if with_token else {}))
             for number, (story, overlay) in enumerate(EXTRA.items(), start=50):
-                token = {"ARGOCD_SERVER": f"http://127.0.0.1:{bed.argocd_port}", "ARGOCD_TOKEN": bed.argocd_token}
                 playing.play(story, number, overlay, **(token if overlay == "token" else {}))
             yield playing
         finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +42,7 @@ def test_recoveries_as_kubectl_and_recovery_status_show_them(show: Show) -> None
     namespace = show.results["looked_at_only"].result().stage.namespace
 
     table = show.bed.kubectl("-n", namespace, "get", "rcv")
-    assert table.splitlines()[0].split() == ["NAME", "SUBJECT", "POLICY", "PHASE", "ATTEMPT", "AGE", "MESSAGE"]
+    assert table.splitlines()[0].split() == ["NAME", "SUBJECT", "POLICY", "CAUSE", "PHASE", "ATTEMPT", "AGE", "MESSAGE"]
     assert "would refresh (hard: true)" in table
     shown = recovery(show.bed, "status", namespace=namespace)
     assert shown.returncode == 0, shown.stderr
@@ -58,6 +60,27 @@ def test_plan_on_an_exported_fleet(show: Show) -> None:
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["unreadable"] == {}
+
+
+def test_everything_in_one_file_and_why_from_an_exported_application(show: Show, tmp_path: Path) -> None:
+    namespace = show.results["looked_at_only"].result().stage.namespace
+    name = f"{show.results['looked_at_only'].result().stage.prefix}-observe"
+    bundle = tmp_path / "all.tar.gz"
+    env = {"ARGOCD_SERVER": f"http://127.0.0.1:{show.bed.argocd_port}", "ARGOCD_TOKEN": show.bed.argocd_token}
+
+    done = recovery(show.bed, "diagnose", "--all", "-o", str(bundle), namespace=namespace, **env)
+
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(bundle) as tar:
+        files = {m.name.removeprefix("all/"): tar.extractfile(m).read() for m in tar.getmembers()}  # type: ignore[union-attr]
+    assert {"index.html", "report.json", "missing.json", "SHA256SUMS"} <= set(files)
+    report = json.loads(files["report.json"])
+    assert report["summary"]["applications"] >= 1
+    assert any("in-cluster" in str(row) for row in report["sections"]["Clusters by Argo CD"])
+    assert not any(show.bed.argocd_token.encode() in body for body in files.values())
+    exported = show.bed.kubectl("-n", "argocd", "get", "application", name, "-o", "json")
+    told = json.loads(recovery(show.bed, "explain", "-f", "-", "-o", "json", text=exported).stdout)
+    assert (told["cause"], told["code"]) == ("MissingCRD", "C16")
 
 
 def test_an_unreachable_api_server_is_waited_for(show: Show) -> None:

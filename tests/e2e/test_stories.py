@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.connected_stories import CONNECTED_STORIES
+from tests.e2e.cause_stories import CAUSE_STORIES, SCORES, table
 from tests.e2e.conftest import Show
 from tests.e2e.guard_stories import GUARD_STORIES
 from tests.stage import Stage
@@ -33,6 +34,17 @@ def test_story(show: Show, story: Callable[[Stage], Awaitable[list[str]]]) -> No
 def test_guards_and_replicas(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> None:
     played = show.results[story.__name__].result()
 
+    assert all(code == 0 for code in played.stage.exit_codes)
+
+
+@pytest.mark.parametrize("story", CAUSE_STORIES, ids=lambda s: s.__name__)
+def test_causes(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> None:
+    played = show.results[story.__name__].result()
+
+    found = SCORES[played.stage.prefix]
+    print(table(found))
+    assert found
+    assert [s.case.name for s in found if not s.right or s.wrong] == []
     assert all(code == 0 for code in played.stage.exit_codes)
 
 

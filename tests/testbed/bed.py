@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -32,6 +33,7 @@ class Bed:
         self._processes: list[Process] = []
         self.kubeconfig = self.folder / "admin.kubeconfig"
         self.audit_log = self.folder / "audit.log"
+        self.away = self.folder / "remote-base-is-away"
 
     # Life
 
@@ -163,7 +165,12 @@ class Bed:
             "g, recovery, role:recovery\n"
         )
         maps: dict[str, dict[str, str]] = {
-            "argocd-cm": {"accounts.recovery": "apiKey", "resource.exclusions": "", "timeout.reconciliation": "10s"},
+            "argocd-cm": {
+                "accounts.recovery": "apiKey",
+                "resource.exclusions": "",
+                "timeout.reconciliation": "10s",
+                "timeout.reconciliation.jitter": "0s",
+            },
             "argocd-rbac-cm": {"policy.csv": rbac},
             "argocd-tls-certs-cm": {},
             "argocd-ssh-known-hosts-cm": {},
@@ -208,7 +215,8 @@ class Bed:
         )
         self.apply(*objects)
         self.argocd_token = _jwt(issued)
-        redis, repo = free_port(), free_port()
+        redis = self.redis = free_port()
+        repo = free_port()
         self._run("redis", ["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         for name in ("tls", "ssh", "plugins", "tmp"):
             (self.folder / name).mkdir()
@@ -222,6 +230,7 @@ class Bed:
             "ARGOCD_PLUGINSOCKFILEPATH": str(self.folder / "plugins"),
             "ARGOCD_ASK_PASS_SOCK": str(self.folder / "askpass.sock"),
             "TMPDIR": str(self.folder / "tmp"),
+            "PATH": f"{self._tools()}:{os.environ['PATH']}",
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
@@ -264,6 +273,21 @@ class Bed:
         self._run("argocd-application-controller", command, env)
         self._run("argocd-applicationset-controller", self._application_sets(repo), env)
         wait_for("argocd-server", lambda: listening(self.argocd_port), 60, self.process("argocd-server"))
+
+    def _tools(self) -> Path:
+        """A kustomize that prints what lies there, and fails as long as the remote base it was given is away."""
+        folder = self.folder / "tools"
+        folder.mkdir()
+        script = folder / "kustomize"
+        script.write_text(
+            '#!/bin/sh\nif [ "$1" = version ]; then echo v5.7.0; exit 0; fi\n'
+            f"if [ -e '{self.away}' ]; then\n"
+            "  echo 'Error: accumulating resources: accumulation err=accumulating resources from https://bases.example/shop?ref=v1: "
+            "dial tcp 10.0.0.9:443: connect: connection refused' >&2; exit 1\nfi\n"
+            'for arg; do :; done; cat "$arg"/*.yml\n'
+        )
+        script.chmod(0o755)
+        return folder
 
     def _application_sets(self, repo: int) -> list[str]:
         command = [str(self.bin / "argocd-applicationset-controller"), "--metrics-addr", f"127.0.0.1:{free_port()}"]

@@ -101,8 +101,8 @@ class Controller:
         return self.process.stop(8)
 
 
-def recovery(bed: Bed, *words: str, namespace: str = BASE, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def recovery(bed: Bed, *words: str, namespace: str = BASE, text: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
     """A ``recovery`` command as admin."""
-    env = {**os.environ, "KUBECONFIG": str(bed.kubeconfig), "RECOVERY_NAMESPACE": namespace}
+    env = {**os.environ, "KUBECONFIG": str(bed.kubeconfig), "RECOVERY_NAMESPACE": namespace, **more}
     program = str(Path(sys.executable).parent / "recovery")
     return subprocess.run([program, *words], env=env, input=text, capture_output=True, text=True, check=False, timeout=60)

@@ -17,6 +17,7 @@ from recovery.kube.client import Resource
 from recovery.kube.errors import Conflict, KubeError, NotFound
 from recovery.observe.reflector import Reflector
 from recovery.record.codec import stamp
+from recovery.simulate import pods
 
 PODS = Resource("", "v1", "pods")
 NODES = Resource("", "v1", "nodes")
@@ -46,9 +47,11 @@ class Kubelet:
         meta, status = pod["metadata"], pod.get("status") or {}
         if meta.get("deletionTimestamp"):
             self._spawn(partial(self._delete, meta))
-        elif not pod["spec"].get("nodeName"):
+        elif not pod["spec"].get("nodeName") and not nowhere(pod):
             self._spawn(partial(self._bind, meta))
-        elif not status.get("containerStatuses"):
+        elif not status.get("containerStatuses") and not any(
+            c["type"] == "PodScheduled" and c["status"] == "False" for c in status.get("conditions") or ()
+        ):
             self._spawn(partial(self._live, pod))
 
     def drop(self, namespace: str, name: str) -> None:
@@ -88,31 +91,13 @@ class Kubelet:
 
     async def _live(self, pod: dict[str, Any]) -> None:
         meta, container = pod["metadata"], pod["spec"]["containers"][0]
-        tag = container["image"].rpartition(":")[2]
         restarted = RESTARTED_AT in (meta.get("annotations") or {})
         await asyncio.sleep(1)
-        now = stamp(self._clock.now())
-        ready = tag.startswith(("ready", "v")) or (tag == "crash-until-restart" and restarted)
-        waiting = {
-            "reason": "ImagePullBackOff" if tag == "missing" else "CrashLoopBackOff",
-            "message": f"back-off: image {container['image']}",
-        }
-        state = {"running": {"startedAt": now}} if ready else {"waiting": waiting}
-        condition = {"status": "True" if ready else "False", "lastTransitionTime": now}
-        status = {
-            "phase": "Running" if ready else "Pending",
-            "startTime": now,
-            "conditions": [{"type": kind, **condition} for kind in ("Ready", "ContainersReady")],
-            "containerStatuses": [
-                {
-                    "name": container["name"],
-                    "image": container["image"],
-                    "imageID": "",
-                    "ready": ready,
-                    "restartCount": 0 if ready else 3,
-                    "state": state,
-                }
-            ],
-        }
+        status = pods.status(container["image"], meta["name"], stamp(self._clock.now()), restarted=restarted, container=container["name"])
         path = PODS.path(meta["namespace"], meta["name"]) + "/status"
         await self._client._request("PATCH", path, "patch", {"status": status}, kind="application/merge-patch+json")
+
+
+def nowhere(pod: dict[str, Any]) -> bool:
+    """No node has room for it."""
+    return str(pod["spec"]["containers"][0]["image"]).endswith(":unschedulable")

@@ -1,0 +1,107 @@
+"""What many have in common at this moment: storms, and applications that Argo CD does not look at any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import islice
+
+from msgspec import structs
+
+from recovery.clock import Clock
+from recovery.decide.storms import SHOWN, Weather, approved_at, common, over, words
+from recovery.decide.symptoms import in_force
+from recovery.model.application import Application
+from recovery.model.frost import UID, Frost
+from recovery.model.names import Key
+from recovery.model.situation import Freshness, Situation
+from recovery.model.storm import StormLimits, uid_of
+from recovery.observe.illness import groups_of
+from recovery.observe.policy_source import PolicySource
+from recovery.observe.store import Store
+from recovery.record.recoveries import Recoveries
+
+
+class Crowds:
+    """Counts over all applications, for the judgement of what stands for many."""
+
+    def __init__(
+        self, store: Store, recoveries: Recoveries, source: PolicySource, clock: Clock, freshness: Callable[[], Freshness]
+    ) -> None:
+        self._store = store
+        self._recoveries = recoveries
+        self._source = source
+        self._clock = clock
+        self._freshness = freshness
+
+    def storm(self, app: Application, base: Situation) -> tuple[Key, str] | None:
+        """The storm that an ill application is a member of: one that is known, else what is seen of one."""
+        illness, onset, limits = self._store.illness, self._store.illness.onset(app), base.policies.storm
+        if onset is None:
+            return None
+        held = [p.condition.duration for p in base.policies.policies if p.condition.symptom in base.sight.clocks]
+        window = max(limits.window, *held) if held else limits.window
+        groups = groups_of(app)
+        known = {r.subject.name: r for r in self._recoveries.storms()}
+        for group in groups:
+            crowd = illness.crowd(group, onset - window, onset + window)
+            storm = known.get(crowd.key.name)
+            if storm is not None and (storm.ill_since or storm.opened_at) - window <= onset:
+                let_go = approved_at(storm)
+                if let_go is not None and (onset <= let_go or base.recovery is not None):
+                    return None  # a person has let it go; what falls ill later is another matter
+                if let_go is None:
+                    return crowd.key, f"{storm.message} ({storm.name})"
+        crowd_in_common = common((illness.crowd(group, onset - window, onset + window) for group in groups), limits)
+        return (crowd_in_common.key, words(crowd_in_common, limits, window)) if crowd_in_common else None
+
+    def weather(self, key: Key) -> Weather | None:
+        """A storm by its key: what is judged of it, and who its members are."""
+        policies = self._source.policies
+        if policies is None:
+            return None
+        now, illness = self._clock.now(), self._store.illness
+        group, _, name = key.name.partition("/")
+        opened, past = self._recoveries.of(uid_of(key))
+        window = max([policies.storm.window, *(p.condition.duration for p in policies.policies if in_force(p))])
+        let_go = approved_at(opened) if opened else None
+        began = let_go or opened.ill_since if opened and opened.ill_since else self._began((group, name), now, window, policies.storm)
+        crowd = illness.crowd((group, name), began, now)
+        if opened:
+            # Those that were let go and fell ill once more while they are recovered are no new ones.
+            again = (
+                sum(self._recoveries.follows(Key("application", *each)) for each in illness.members((group, name), began, now))
+                if let_go
+                else 0
+            )
+            crowd = structs.replace(crowd, since=began, fallen=crowd.fallen - again)
+        before = illness.crowd((group, name), opened.ill_since, let_go) if opened and opened.ill_since and let_go else None
+        members = tuple(f"{ns}/{app}" for ns, app in islice(illness.members((group, name), began, now), SHOWN))
+        return Weather(now, crowd, members, policies.storm, policies.channels, before, opened, len(past), self._freshness())
+
+    def frost(self) -> Frost | None:
+        """The applications that Argo CD does not look at any more: what is judged of them."""
+        policies, frozen = self._source.policies, self._store.frozen
+        if policies is None:
+            return None
+        ill = [app for name in sorted(frozen) if (app := self._store.applications.get(name)) is not None]
+        opened, past = self._recoveries.of(UID)
+        clusters = tuple(sorted({app.destination.cluster for app in ill}))
+        why, newest = frozen[ill[0].namespace, ill[0].name] if ill else "", past[-1].name if past else ""
+        members = tuple(str(app.key) for app in ill[:SHOWN])
+        total = len(self._store.applications)
+        return Frost(self._clock.now(), clusters, members, len(ill), total, why, policies.channels, opened, newest, self._freshness())
+
+    def _began(self, group: tuple[str, str], now: datetime, window: timedelta, limits: StormLimits) -> datetime:
+        """Since when what is seen now is a storm: the window that holds most of those that fell ill."""
+        onsets = [onset for onset in self._store.illness.onsets(group) if onset <= now]
+        crowds = [(self._store.illness.crowd(group, at, at + 2 * window), at) for at in dict.fromkeys(onsets)]
+        best = max((c for c in crowds if over(c[0], limits)), key=lambda c: c[0].fallen, default=None)
+        return best[1] if best else now
+
+    def members(self, key: Key) -> list[Key]:
+        """The ill of a storm's group: looked at again when it is over."""
+        group, _, name = key.name.partition("/")
+        now = self._clock.now()
+        found = self._store.illness.members((group, name), now - timedelta(days=366), now)
+        return [Key("application", namespace, app) for namespace, app in found]
