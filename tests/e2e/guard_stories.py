@@ -115,7 +115,11 @@ async def storm(stage: RealStage) -> list[str]:
 
         await stage.until("over", calm, 150)
         assert [e for e in stage.writes_of_all() if e["objectRef"]["name"] in names] == []
-        assert sum("is over" in m["title"] for m in stage.received) == 1
+
+        async def told_of_the_end() -> bool:
+            return sum("is over" in m["title"] for m in stage.received) == 1
+
+        await stage.until("told that it is over", told_of_the_end, 20)
     await taken_away(stage)
     return []
 
