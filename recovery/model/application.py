@@ -210,7 +210,7 @@ class Application(Struct, frozen=True, gc=False):
     prunable: int = 0
     """How many of those are no longer in Git."""
     images: tuple[str, ...] = ()
-    """What it runs (``status.summary.images``), at most 10."""
+    """What it runs (``status.summary.images``), at most 3: a hint for people, and memory for each of a fleet."""
     kinds: tuple[str, ...] = ()
     """Kinds of its resources, each once; empty as soon as Argo CD cannot read its cluster."""
     control_plane: bool = False

@@ -24,7 +24,7 @@ class Good(Struct, frozen=True, gc=False):
     """One, or one for each source."""
     seen: datetime
     images: tuple[str, ...] = ()
-    """What ran, at most 10."""
+    """What ran, at most 3."""
     cluster: str = ""
     """Where it ran; empty in what an older version wrote."""
 

@@ -125,8 +125,6 @@ class History(Struct, rename="camel"):
 class Resource(Struct, rename="camel", gc=False):
     kind: str = ""
     name: str = ""
-    namespace: str = ""
-    group: str = ""
     status: str = ""
     requires_pruning: bool = False
     health: HealthStatus | None = None

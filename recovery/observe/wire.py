@@ -81,7 +81,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         unsynced=tuple(f"{r.kind}/{r.name}" for r in differs[:5]),
         unsynced_count=len(differs),
         prunable=sum(r.requires_pruning for r in differs),
-        images=tuple(intern(image) for image in (status.summary.images if status.summary else None) or ())[:10],
+        images=tuple((status.summary.images if status.summary else None) or ())[:3],
         kinds=_kinds(resources),
         control_plane=any(
             (r.name in _ARGOCD and r.kind in ("Deployment", "StatefulSet")) or (r.name in _CRDS and r.kind == "CustomResourceDefinition")
@@ -96,11 +96,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
 def _unwell(resources: list[shapes.Resource]) -> tuple[Unwell, ...]:
     """Where health is kept with the resources (2.14; since 3.0 only if controller.resource.health.persist is set)."""
     ill = [r for r in resources if r.health and r.health.status not in ("", "Healthy", "Suspended")]
-    return tuple(
-        Unwell(intern(r.kind), r.name, intern(r.namespace), intern(r.group), r.health.status, redact(r.health.message, 300))
-        for r in ill[:5]
-        if r.health
-    )
+    return tuple(Unwell(intern(r.kind), r.name, health=r.health.status, message=redact(r.health.message, 300)) for r in ill[:5] if r.health)
 
 
 _known_kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
