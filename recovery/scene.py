@@ -150,7 +150,6 @@ class Scene:
             failed=failed,
             cluster_failed=cluster_failed,
             storm=storm,
-            signs=self._signs(app),
             unseen=self._unseen(app),
             finding=finding,
             frozen=self._store.frozen.get((app.namespace, app.name), ""),

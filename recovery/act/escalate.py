@@ -7,8 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from recovery.act.notify import judge, policy_of
-from recovery.act.order import Action, Doors, Order
+from recovery.act.notify import judge
+from recovery.act.order import Action, Doors, Order, policy_of
 from recovery.decide.telling import EVERYWHERE, escalated
 from recovery.model.action import Skip, Traits
 from recovery.model.decision import Outcome, Result

@@ -7,11 +7,11 @@ from enum import Enum
 
 from msgspec import Struct
 
-from recovery.act.order import Action, Doors, Order
+from recovery.act.order import Action, Doors, Order, policy_of
 from recovery.decide.telling import EVERYWHERE, noted
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.decision import Outcome, Result
-from recovery.model.policy import Policy, Severity, Step
+from recovery.model.policy import Severity, Step
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.situation import Situation
 
@@ -44,12 +44,6 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
     """Nothing to wait for; unsaid after a crash, it is said again."""
     return Judgement(Progress.Succeeded, "Told") if record.sent else Judgement(Progress.Again)
-
-
-def policy_of(order: Order) -> Policy | None:
-    """The policy this order came from."""
-    name = order.recovery.policy if order.recovery else ""
-    return next((p for p in order.situation.policies.policies if p.name == name), None)
 
 
 async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)

@@ -15,7 +15,7 @@ from recovery.model.application import Application
 from recovery.model.cause import Cure
 from recovery.model.decision import Outcome, Result
 from recovery.model.dialect import Dialect
-from recovery.model.policy import Step
+from recovery.model.policy import Policy, Step
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.situation import Situation
 
@@ -198,11 +198,15 @@ async def read_app(app: Application, doors: Doors) -> dict[str, Any] | None:
     return fresh if fresh["metadata"].get("uid") == app.uid else None
 
 
+def policy_of(order: Order) -> Policy | None:
+    """The policy this order came from."""
+    name = order.recovery.policy if order.recovery else ""
+    return next((p for p in order.situation.policies.policies if p.name == name), None)
+
+
 def way(order: Order) -> Cure | None:
     """Which of the step's ways the cause leaves."""
-    name = order.recovery.policy if order.recovery else ""
-    policy = next((p for p in order.situation.policies.policies if p.name == name), None)
-    return cures.chosen(order.situation, policy, order.step, order.recovery)
+    return cures.chosen(order.situation, policy_of(order), order.step, order.recovery)
 
 
 def unchanged(order: Order, fresh: dict[str, Any]) -> bool:

@@ -130,21 +130,14 @@ class ArgoCDAPI:
 
     async def degraded(self, app: Application, kinds: tuple[str, ...]) -> tuple[Node, ...]:
         """The workloads of these kinds that the resource tree calls Degraded, or Progressing where it is never more."""
-        raw = await self._request(
-            "GET",
-            f"/api/v1/applications/{quote(app.name)}/resource-tree",
-            {"appNamespace": app.namespace, "project": app.project},
-        )
-        nodes = _nodes(raw)
+        nodes = _nodes(await self.tree(app))
         # StatefulSets and DaemonSets never turn Degraded (gitops-engine pkg/health).
         bad = {"Deployment": ("Degraded",), "Rollout": ("Degraded",)}
         return tuple(n for n in nodes if n.kind in kinds and n.status in bad.get(n.kind, ("Degraded", "Progressing")))
 
     async def restart(self, app: Application, workload: Node) -> None:
         """Run the resource action ``restart`` (the body is the bare JSON string; seen on 3.2)."""
-        where = {
-            "appNamespace": app.namespace,
-            "project": app.project,
+        where = _where(app) | {
             "namespace": workload.namespace,
             "resourceName": workload.name,
             "version": workload.version,
@@ -173,10 +166,10 @@ class ArgoCDAPI:
         """Have Argo CD read one resource of this application from its cluster, now; its name, or empty when there is none
         that may be read. KubeError with Argo CD's words in ``told`` when it cannot (seen on 3.2: while Argo CD calls the
         cluster Successful, this fails at once)."""
-        where = {"appNamespace": app.namespace, "project": app.project}
+        where = _where(app)
         path = f"/api/v1/applications/{quote(app.name)}"
         try:
-            tree = _nodes(await self._request("GET", f"{path}/resource-tree", where))
+            tree = _nodes(await self.tree(app))
         except KubeError as error:
             # The tree comes from Argo CD's cache: whatever is wrong with it says nothing about the cluster.
             raise Unavailable(f"no resource tree: {error}") from error
@@ -198,7 +191,7 @@ class ArgoCDAPI:
 
     async def managed(self, app: Application) -> tuple[Managed, ...]:
         """What the application wants in its cluster, from Argo CD's cache; it does not need the cluster."""
-        where = {"appNamespace": app.namespace, "project": app.project}
+        where = _where(app)
         raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/managed-resources", where)
         return tuple(_managed(item) for item in _items(raw, _ManagedItem) if not item.hook and item.target_state not in ("", "null"))
 
@@ -208,9 +201,7 @@ class ArgoCDAPI:
 
     async def kinds(self, app: Application) -> frozenset[str]:
         """Kinds of all that belongs to it, also what its resources made (an operator's StatefulSets), from Argo CD's cache."""
-        where = {"appNamespace": app.namespace, "project": app.project}
-        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/resource-tree", where)
-        return frozenset(node.kind for node in _nodes(raw))
+        return frozenset(node.kind for node in _nodes(await self.tree(app)))
 
     async def tree(self, app: Application) -> bytes:
         """The resource tree, from Argo CD's cache."""

@@ -429,4 +429,3 @@ CAUSES: tuple[Cause, ...] = (
 )
 
 BY_NAME: Mapping[str, Cause] = {cause.name: cause for cause in CAUSES}
-UNCLASSIFIED = BY_NAME["Unclassified"]

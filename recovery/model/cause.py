@@ -133,7 +133,3 @@ class Signs(Struct, frozen=True):
     """Applications that bring a kind that is missing."""
     missing: tuple[str, ...] = ()
     """What could not be looked up, and why."""
-
-
-NOT_ASKED = "not asked yet"
-"""Of a tree that nobody has read."""

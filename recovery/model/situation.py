@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from recovery.model.application import Application, ApplicationSet, Project
-from recovery.model.cause import Finding, Signs
+from recovery.model.cause import Finding
 from recovery.model.connection import Cluster, Repository
 from recovery.model.move import Move
 from recovery.model.names import Key
@@ -119,8 +119,6 @@ class Situation(Struct, frozen=True):
     """RECOVERY_ENABLED."""
     pauses: tuple[Pause, ...] = ()
     """What people have paused or silenced by command."""
-    signs: Signs | None = None
-    """About an application: what was looked up beyond its own object; None for nothing yet."""
     finding: Finding | None = None
     """About an application: why it is ill; None when nothing says so."""
     unseen: str = ""
