@@ -19,6 +19,7 @@ from recovery.controller import RECOVERY, SOON, Controller
 from recovery.crowds import Crowds
 from recovery.decide.landing import unknown_targets
 from recovery.decide.telling import adoption_digest, still_held
+from recovery.hearing import Hearing
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
 from recovery.kube.errors import KubeError
 from recovery.kube.lease import Shards
@@ -26,7 +27,6 @@ from recovery.kube.remote import Remotes as KubeRemotes
 from recovery.model.names import Key
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
-from recovery.model.selector import Selector
 from recovery.model.situation import Freshness
 from recovery.notify.channels import Channels
 from recovery.notify.outbox import Outbox, Send
@@ -137,9 +137,13 @@ class App:
         self.journal = Journal(self.metrics, self.events, settings.namespace, settings.enabled)
         self.checkpoint = Checkpoint(client, settings.namespace, clock)
         self.outbox = Outbox(
-            send, Channels(client, settings.namespace, settings.channels, clock), clock, self._delivered, self._unheard, self._told
+            send,
+            Channels(client, settings.namespace, settings.channels, settings.channels_dir, clock),
+            clock,
+            self._delivered,
+            self._unheard,
+            self._told,
         )
-        self.outbox.silenced = self._silenced
         self._records = self._stream(RECOVERIES, settings.namespace, decode, self.recoveries)
         self._ours = (
             self._stream(
@@ -182,7 +186,11 @@ class App:
         doors = Doors(client, self.looks.ways, argocd, settings.argocd_namespace, lambda: self.dialects.now)
         holds = self.shards.holds
         executor = Executor(ALL_ACTIONS, doors, self._barred, clock)
-        self.controller = Controller(scene, crowds, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock, holds)
+        hearing = Hearing(self.store, self.connections, self.recoveries, self.source, lambda: self.pauses.all, clock)
+        self.outbox.fleet = hearing
+        self.controller = Controller(
+            scene, crowds, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock, holds, hearing.reminds
+        )
         streams = (*self._ours, *self._theirs)
         self.views = LiveViews(
             self.store,
@@ -260,6 +268,7 @@ class App:
         await self.freezer.once()
         for recovery in self.recoveries.all():
             self.queue.add(recovery.subject.key)
+            self.queue.add(Key(RECOVERY, "", recovery.name))
         start(self._kept_going("leases", self.shards.run))
         if self.settings.enabled:
             start(self._kept_going("outbox", self.outbox.run))
@@ -400,7 +409,7 @@ class App:
             pause = min(pause * 2, 30)
 
     def _use(self, policies: Policies) -> None:
-        self.outbox.default_channels = policies.channels
+        self.outbox.policies = policies
         self.store.use(policies)
         self.connections.tick()
         self._wake()
@@ -417,15 +426,6 @@ class App:
         log.warning("a recovery is lost", recovery=gone.name, subject=str(gone.subject), why=what)
         title = f"{gone.subject}: its recovery {what.partition(' (')[0]}"
         self.outbox.say(Note(f"{gone.name}/lost/{gone.version}", title, body, "warning"))
-
-    def _silenced(self, recovery: Recovery) -> bool:
-        about = self.store.applications.get((recovery.subject.namespace, recovery.subject.name)) or self.connections.get(
-            recovery.subject.key
-        )
-        now = self._clock.now()
-        return any(
-            p.silences and p.runs(now) and (p.selector == Selector() or (about and p.selector.selects(about))) for p in self.pauses.all
-        )
 
     def _paused(self) -> None:
         """People paused or resumed something: all that waits is looked at again."""

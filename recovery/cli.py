@@ -7,6 +7,7 @@ import sys
 import typer
 
 from recovery import logs
+from recovery.commands.account import audit, history, report
 from recovery.commands.adopt import adopt
 from recovery.commands.approve import approve
 from recovery.commands.check import check
@@ -15,6 +16,7 @@ from recovery.commands.diagnose import diagnose
 from recovery.commands.explain import explain
 from recovery.commands.failback import failback
 from recovery.commands.failing import USAGE, Refused
+from recovery.commands.notify import notify
 from recovery.commands.pausing import pause, resume, silence
 from recovery.commands.plan import plan
 from recovery.commands.release import release
@@ -38,6 +40,10 @@ for command in (
     plan,
     status,
     explain,
+    history,
+    report,
+    audit,
+    notify,
     diagnose,
     approve,
     reset,

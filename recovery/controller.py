@@ -11,6 +11,9 @@ import structlog
 from recovery.clock import Clock
 from recovery.decide import freezing, storms
 from recovery.decide.engine import bereft, decide
+from recovery.decide.holds import TAKEN_BACK
+from recovery.decide.regret import undone
+from recovery.decide.reminding import News, said
 from recovery.decide.storms import Weather
 from recovery.model.application import Application
 from recovery.model.connection import Evidence
@@ -70,8 +73,8 @@ class Claims(Protocol):
     ) -> Recovery | None:
         """Save the outcome."""
 
-    async def strike(self, name: str, delivered: frozenset[str]) -> None:
-        """Drop messages that were delivered."""
+    async def amend(self, name: str, change: Callable[[Recovery], Recovery]) -> None:
+        """Save a change that is no decision."""
 
     def open_at(self, key: Key) -> tuple[Recovery, ...]:
         """Open recoveries of whatever was called this."""
@@ -106,14 +109,21 @@ class Messages(Protocol):
     def tell(self, recovery: Recovery | None) -> None:
         """What this recovery has to say."""
 
-    def say(self, note: Note, recovery: str = "") -> None:
+    def say(self, note: Note) -> None:
         """One message without a recovery."""
 
-    def done(self, recovery: str) -> frozenset[str]:
-        """Keys of its messages that were delivered."""
+    def news(self, recovery: str) -> News:
+        """What became of its messages."""
 
-    def forget(self, recovery: str, keys: frozenset[str]) -> None:
-        """They need not be remembered any more."""
+    def forget(self, recovery: str, news: News) -> None:
+        """It is written down."""
+
+
+class Reminds(Protocol):
+    """What is owed to people while a recovery lasts."""
+
+    def __call__(self, recovery: Recovery) -> tuple[Recovery, datetime | None]:
+        """The same with what is due to be said, and when to look again."""
 
 
 class Controller:
@@ -130,6 +140,7 @@ class Controller:
         again: Callable[[Key, datetime | None], None],
         clock: Clock,
         holds: Callable[[str], bool],
+        reminds: Reminds,
     ) -> None:
         """``holds`` says whether a subject (by UID) is ours to act on; one that is not is judged, and no more."""
         self._scene = scene
@@ -141,13 +152,12 @@ class Controller:
         self._again = again
         self._clock = clock
         self._holds = holds
+        self._reminds = reminds
 
     async def reconcile(self, key: Key) -> None:
         """One pass. A lost claim ends it with an exception; the caller queues the key again."""
         if key.kind == RECOVERY:
-            delivered = self._messages.done(key.name)
-            await self._claims.strike(key.name, delivered)
-            self._messages.forget(key.name, delivered)
+            await self._talk(key)
             return
         if key.kind == STORM:
             await self._storm(key)
@@ -168,6 +178,26 @@ class Controller:
         self._records.note(key, decisions, ours=True)
         for decision in decisions:
             await self._carry(key, situation, decision)
+
+    async def _talk(self, key: Key) -> None:
+        """What became of a recovery's messages is written down; what is due by now is said."""
+        news, now = self._messages.news(key.name), self._clock.now()
+        again: datetime | None = None
+
+        def change(held: Recovery) -> Recovery:
+            nonlocal again
+            after = said(held, news, now) if news else held
+            if self._holds(held.subject.uid):
+                after, again = self._reminds(after)
+            return after
+
+        await self._claims.amend(key.name, change)
+        self._messages.forget(key.name, news)
+        after = self._claims.get(key.name)
+        if after is not None and self._holds(after.subject.uid):
+            self._messages.tell(after)
+        if again is not None:
+            self._again(key, max(again, now + AT_LEAST))
 
     def _look_on(self, key: Key, decisions: tuple[Decision, ...]) -> None:
         """Another replica acts on it: what would be decided is shown all the same, and looked at again in its time."""
@@ -208,6 +238,8 @@ class Controller:
 
     async def _carry(self, key: Key, situation: Situation | None, decision: Decision) -> None:
         before = self._claims.get(decision.recovery.name) if decision.recovery else None
+        if decision.reason == TAKEN_BACK and situation is not None and situation.subject.hold is not None:
+            await self._claims.amend(situation.subject.hold.recovery, lambda held: undone(held, decision.message))
         claimed = await self._claims.claim(decision)
         after, again = claimed, decision.again_at
         if situation is not None and decision.kind is Kind.Remediate:

@@ -125,6 +125,7 @@ class Scene:
             pinned=steps_from(opened.actions, self._actions) if opened else None,
             freshness=self._freshness(),
             enabled=self._enabled,
+            distrusted=self._recoveries.distrusted(),
             adopted_at=self._source.adopted_at,
             has_token=self._has_token,
         )

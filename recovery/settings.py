@@ -40,6 +40,8 @@ class Settings(Struct, frozen=True):
     """RECOVERY_NAMESPACE: where our own objects live."""
     policies: str = "recovery-policies"
     channels: str = "recovery-channels"
+    channels_dir: str = ""
+    """RECOVERY_CHANNELS_DIR: where that Secret is mounted; then it is not read by name."""
     cluster_secrets: tuple[str, ...] = ()
     """RECOVERY_CLUSTER_SECRETS: Argo CD's cluster Secrets that may be read, by name."""
     poll_interval: timedelta = timedelta(seconds=10)
@@ -91,6 +93,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         namespace=env.get("RECOVERY_NAMESPACE") or _own_namespace() or "gitops-system",
         policies=env.get("RECOVERY_POLICIES") or "recovery-policies",
         channels=env.get("RECOVERY_CHANNELS") or "recovery-channels",
+        channels_dir=env.get("RECOVERY_CHANNELS_DIR", ""),
         cluster_secrets=tuple(n.strip() for n in env.get("RECOVERY_CLUSTER_SECRETS", "").split(",") if n.strip()),
         poll_interval=_duration(env, "RECOVERY_POLL_INTERVAL", timedelta(seconds=10), wrong),
         ask_git=_flag(env, "RECOVERY_ASK_GIT", False, wrong),

@@ -44,6 +44,7 @@ recovery_policies:
   - {{type: test_cluster_connectivity, timeout: 60s}}
   - {{type: failover, parameters: {{if_primary_cluster_down: true, target_cluster: secondary{more}}}}}
 defaults: {{attempts: {attempts}, backoff: {{duration: {backoff}}}, healthy_delay: 3s, channels: [receiver]}}
+channels: {{receiver: {{group_wait: 0s}}, pager: {{group_wait: 0s}}}}
 ledger: {{soak: 10s}}
 """
 

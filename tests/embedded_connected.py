@@ -13,8 +13,9 @@ from recovery.commands.explain import lines
 from recovery.commands.failback import asked
 from recovery.commands.wishing import write
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, EXTERNAL_SECRETS, SECRETS, Resource
+from recovery.model.message import Message
 from recovery.model.names import USERNAME, Key
-from recovery.model.recovery import Note, Recovery
+from recovery.model.recovery import Recovery
 from recovery.notify.pagerduty_channel import event
 from recovery.record.codec import stamp
 from recovery.simulate.workloads import KINDS
@@ -63,11 +64,12 @@ class EmbeddedConnectedStage(EmbeddedStage):
         async with super().controller(enabled=enabled, killed_at=killed_at) as dead:
             yield dead
 
-    async def _send(self, url: str, note: Note) -> None:
+    async def _send(self, url: str, note: Message) -> str:
         if url.startswith("pagerduty://"):
             self.paged.append(event("KEY", note))
         else:
             await super()._send(url, note)
+        return ""
 
     # Clusters
 

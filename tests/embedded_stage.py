@@ -15,7 +15,8 @@ from recovery.app import App
 from recovery.decide.narrative import changes
 from recovery.kube.client import APPLICATIONS, EVENTS, RECOVERIES, SECRETS, Body, Resource
 from recovery.model.application import Application
-from recovery.model.recovery import Note, Recovery
+from recovery.model.message import Message
+from recovery.model.recovery import Recovery
 from recovery.record.codec import decode, encode
 from recovery.settings import Settings
 from recovery.simulate.cluster import Cluster
@@ -154,8 +155,9 @@ class EmbeddedStage:
             with contextlib.suppress(asyncio.CancelledError):
                 await task[0]
 
-    async def _send(self, url: str, note: Note) -> None:
+    async def _send(self, url: str, note: Message) -> str:
         self.received.append({"title": note.title, "message": note.body, "url": url})
+        return ""
 
     async def ready_details(self) -> dict[str, Any]:
         assert self._app is not None

@@ -10,7 +10,7 @@ from typing import Any
 from recovery.app import App
 from recovery.kube.client import APPLICATIONS, Body, Resource
 from recovery.kube.errors import KubeError
-from recovery.model.recovery import Note
+from recovery.model.message import Message
 from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.world import World
@@ -22,7 +22,7 @@ class Play:
     def __init__(self, world: World) -> None:
         self.world = world
         self.clock = virtual.VirtualClock()
-        self.told: list[Note] = []
+        self.told: list[Message] = []
         self.faults: list[Callable[[str, Resource], KubeError | None]] = []
         self.calls = world.cluster.calls
 
@@ -39,8 +39,9 @@ class Play:
 
         return call
 
-    async def send(self, url: str, note: Note) -> None:
+    async def send(self, url: str, note: Message) -> str:
         self.told.append(note)
+        return ""
 
     @contextlib.asynccontextmanager
     async def controller(self, **settings: Any) -> AsyncIterator[App]:

@@ -26,7 +26,8 @@ from recovery.act.workloads import RESTARTED_AT
 from recovery.app import App
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, RECOVERIES, STATEFUL_SETS, Resource
 from recovery.kube.errors import Busy, Conflict, Gone, KubeError, Unavailable
-from recovery.model.recovery import Note, RecoveryPhase
+from recovery.model.message import Message
+from recovery.model.recovery import RecoveryPhase
 from recovery.record.codec import decode
 from recovery.settings import Settings
 from recovery.simulate import virtual
@@ -221,8 +222,9 @@ class Night:
         """A replica under its own name, as a container that starts again in its Pod."""
         clock, door = JumpingClock(), Door(self.auditor, self.chance)
 
-        async def send(url: str, note: Note) -> None:
+        async def send(url: str, note: Message) -> str:
             """Heard."""
+            return ""
 
         settings = Settings(enabled=self.enabled, identity=f"controller-{number}", shards=self.shards, interval=timedelta(seconds=30))
         app = App(settings, door, clock, send, None, self.world.looks)  # type: ignore[arg-type]

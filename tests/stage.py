@@ -89,5 +89,6 @@ recovery_policies:
   - {{type: rollback, parameters: {{if_restart_fails: true}}, timeout: 90s}}
   - {{type: escalate, parameters: {{after_attempts: 2}}}}
 defaults: {{attempts: {attempts}, backoff: {{duration: 15s}}, healthy_delay: 3s, channels: [receiver]}}
+channels: {{receiver: {{group_wait: 0s}}}}
 ledger: {{soak: 10s}}
 """

@@ -17,8 +17,9 @@ from recovery.app import App
 from recovery.commands.failback import asked as wanted
 from recovery.commands.wishing import write
 from recovery.kube.client import APPLICATIONS, EVENTS, LEASES, Body, Resource
+from recovery.model.message import Message
 from recovery.model.names import REFRESH
-from recovery.model.recovery import Note, RecoveryPhase
+from recovery.model.recovery import RecoveryPhase
 from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.manifests import custom, deployment
@@ -203,8 +204,9 @@ async def one(night: Night, world: World, dies_at: int, *, after: bool) -> tuple
     told: Counter[str] = Counter()
     clock = virtual.VirtualClock()
 
-    async def send(url: str, note: Note) -> None:
+    async def send(url: str, note: Message) -> str:
         told[note.key] += 1
+        return ""
 
     settings = Settings(
         identity="controller-0", cluster_secrets=("cluster-primary", "cluster-secondary"), witness="https://outside.example"

@@ -16,7 +16,8 @@ from aiohttp import web
 from recovery.app import App
 from recovery.clock import SystemClock
 from recovery.kube.asyncio_client import connect
-from recovery.model.recovery import Note, RecoveryPhase
+from recovery.model.message import Message
+from recovery.model.recovery import RecoveryPhase
 from recovery.settings import Settings
 from recovery.simulate.http import Face
 from recovery.simulate.manifests import custom, deployment
@@ -78,8 +79,9 @@ def test_faults_on_the_wire(tmp_path: Path, seed: int) -> None:
             config.write_text(json.dumps(face.kubeconfig()))
             client = await connect(str(config))
 
-            async def send(url: str, note: Note) -> None:
+            async def send(url: str, note: Message) -> str:
                 """Heard."""
+                return ""
 
             await world.policies(policies("w") + "guards: {storm: {minimum: 1000}}\n")
             settings = Settings(identity="controller-0", interval=timedelta(seconds=10))

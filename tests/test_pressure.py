@@ -17,7 +17,7 @@ import msgspec
 from recovery.app import App
 from recovery.clock import SystemClock
 from recovery.kube.client import APPLICATIONS, Resource
-from recovery.model.recovery import Note
+from recovery.model.message import Message
 from recovery.serve.http import Server
 from recovery.settings import Settings
 from recovery.simulate.world import World
@@ -106,8 +106,9 @@ def test_a_burst_of_changes_holds_up_no_probe_and_takes_no_memory() -> None:
         await world.policies(policies("w"))
         door = Flooded(world)
 
-        async def send(url: str, note: Note) -> None:
+        async def send(url: str, note: Message) -> str:
             """Heard."""
+            return ""
 
         server = Server("127.0.0.1", 0)
         await server.start()

@@ -10,13 +10,13 @@ import typer
 
 from recovery.act.all_actions import KINDS
 from recovery.commands.failing import WRONG, Refused, Shape
+from recovery.commands.printing import Output
 from recovery.model.duration import spell
 from recovery.model.policy import Policies
 from recovery.policies import InvalidPolicies, parse
 from recovery.policies.nodes import LARGEST
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Policy files or ConfigMap manifests; - is standard input.")]
-Output = Annotated[Shape, typer.Option("-o", "--output", help="For people or for scripts.")]
 
 
 def check(files: Files, output: Output = Shape.table) -> None:

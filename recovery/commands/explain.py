@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +13,7 @@ from recovery.causes.report import told
 from recovery.clock import SystemClock
 from recovery.commands import diagnosing
 from recovery.commands.failing import USAGE, WRONG, Refused, Shape, when
+from recovery.commands.printing import Output, printed
 from recovery.commands.reaching import SERVICE, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
@@ -30,7 +30,6 @@ File = Annotated[
     str, typer.Option("-f", "--file", help="Explain an exported Application (JSON or YAML; - reads standard input); no cluster is asked.")
 ]
 Tree = Annotated[str, typer.Option("--tree", help="With -f: its resource tree, as Argo CD's API gives it.")]
-Output = Annotated[Shape, typer.Option("-o", "--output", help="For people or for scripts.")]
 
 
 def explain(subject: Subject = "", file: File = "", tree: Tree = "", output: Output = Shape.table) -> None:
@@ -41,16 +40,16 @@ def explain(subject: Subject = "", file: File = "", tree: Tree = "", output: Out
         )
     if file:
         app, found = diagnosing.of_file(file, tree)
-        if output is Shape.json:
-            typer.echo(json.dumps(found, indent=2))
+        if output.for_scripts:
+            printed(found, output)
             return
         state = f"{app.sync.value} and {app.health.value} at {short(app.revisions)}"
         typer.echo("\n".join([f"{app.key}: {state}", *diagnosing.lines(found)]))
         return
     settings = settings_from_environment()
     body = reach(lambda client: _ask(client, settings, subject))
-    if output is Shape.json:
-        typer.echo(json.dumps(body, indent=2))
+    if output.for_scripts:
+        printed(body, output)
         return
     for line in lines(body):
         typer.echo(line)

@@ -9,7 +9,14 @@ class Shape(Enum):
     """How a command prints what it found."""
 
     table = "table"
+    wide = "wide"
     json = "json"
+    yaml = "yaml"
+
+    @property
+    def for_scripts(self) -> bool:
+        """Is it to be read by a program?"""
+        return self in (Shape.json, Shape.yaml)
 
 
 WRONG, USAGE, UNREACHABLE = 1, 2, 3

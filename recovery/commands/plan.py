@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from recovery.causes.diagnose import diagnose
 from recovery.causes.patient import Patient
 from recovery.commands.check import read
 from recovery.commands.failing import Refused, Shape
+from recovery.commands.printing import Output, printed
 from recovery.decide import cures
 from recovery.decide.asking import Asked
 from recovery.decide.attempt import ended, opened, treats_later
@@ -52,7 +52,6 @@ PolicyFile = Annotated[
     str,
     typer.Option("-p", "--policies", metavar="FILE", help="A policy file or ConfigMap manifest; default: the shipped one."),
 ]
-Output = Annotated[Shape, typer.Option("-o", "--output", help="For people or for scripts.")]
 ShowAll = Annotated[bool, typer.Option("--all", help="Also applications that no policy is for.")]
 
 
@@ -68,13 +67,8 @@ def plan(fleet: Fleet, policies: PolicyFile = "", output: Output = Shape.table, 
     by_name = {(app.namespace, app.name): app for app in apps}
     rows = [row for app in apps for row in _rows(app, by_name, rules, now)]
     well = len(apps) - len({row.application for row in rows})
-    if output is Shape.json:
-        typer.echo(
-            json.dumps(
-                {"rows": msgspec.to_builtins(rows), "applications": len(apps), "well": well, "unreadable": broken},
-                indent=2,
-            )
-        )
+    if output.for_scripts:
+        printed({"rows": rows, "applications": len(apps), "well": well, "unreadable": broken}, output)
         return
     _table(rows, [app for app in apps if show_all])
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("act", "wait", "refuse")}

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from recovery.commands.failing import UNREACHABLE, Refused
+from recovery.commands.printing import patience
 from recovery.kube.asyncio_client import AsyncioClient, connect
 from recovery.kube.client import Resource
 from recovery.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
@@ -23,7 +24,8 @@ SERVICE = "/api/v1/namespaces/{namespace}/services/http:gitops-recovery-controll
 def reach(ask: Callable[[AsyncioClient], Awaitable[T]]) -> T:
     """Connect as kubectl does, ask, close. Refused with exit code 3 when the cluster does not answer as it should."""
     try:
-        return asyncio.run(_reach(ask))
+        with patience("asking the cluster"):
+            return asyncio.run(_reach(ask))
     except (Unauthorized, Forbidden) as error:
         raise Refused(f"{error}\nTry: kubectl auth whoami", UNREACHABLE) from error
     except NotFound as error:

@@ -19,22 +19,23 @@ from recovery.observe import wire
 from recovery.settings import Settings
 
 Target = Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="The application; without a namespace, Argo CD's own.")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Say what would be given back, and change nothing.")]
 Everything = Annotated[bool, typer.Option("--all", help="Every application that is held; before uninstalling.")]
 
 
-def release(application: Target = "", everything: Everything = False) -> None:
+def release(application: Target = "", everything: Everything = False, dry_run: Dry = False) -> None:
     """End the hold that a rollback or a failover left: auto-sync becomes what it was before, a moved application stays."""
     if bool(application) == everything:
         raise Refused("name one application, or say --all", USAGE)
     settings = settings_from_environment()
-    for line in reach(lambda client: _release(client, settings, application)):
+    for line in reach(lambda client: _release(client, settings, application, dry_run=dry_run)):
         typer.echo(line)
 
 
-async def _release(client: AsyncioClient, settings: Settings, wanted: str) -> list[str]:
+async def _release(client: AsyncioClient, settings: Settings, wanted: str, *, dry_run: bool) -> list[str]:
     if wanted:
         namespace, _, name = wanted.rpartition("/")
-        return [await _one(client, namespace or settings.argocd_namespace, name)]
+        return [await _one(client, namespace or settings.argocd_namespace, name, dry_run=dry_run)]
     lines = []
     for place in settings.namespaces:
         async for item in every(client, APPLICATIONS, place):
@@ -44,11 +45,11 @@ async def _release(client: AsyncioClient, settings: Settings, wanted: str) -> li
                 lines.append(f"{wire.identity(item).metadata.name}: cannot be read, left alone: {error}")
                 continue
             if app.hold or app.unreadable:
-                lines.append(await _one(client, app.namespace, app.name))
+                lines.append(await _one(client, app.namespace, app.name, dry_run=dry_run))
     return lines or ["nothing is held"]
 
 
-async def _one(client: AsyncioClient, namespace: str, name: str) -> str:
+async def _one(client: AsyncioClient, namespace: str, name: str, *, dry_run: bool) -> str:
     try:
         raw = await client.get(APPLICATIONS, namespace, name)
     except NotFound as error:
@@ -57,8 +58,9 @@ async def _one(client: AsyncioClient, namespace: str, name: str) -> str:
     fresh: dict[str, Any] = msgspec.json.decode(raw, type=dict)
     if HOLD not in (fresh["metadata"].get("annotations") or {}):
         return f"{namespace}/{name}: not held"
-    await client.patch(APPLICATIONS, namespace, name, restored(fresh, app.hold))
+    if not dry_run:
+        await client.patch(APPLICATIONS, namespace, name, restored(fresh, app.hold))
     state = "auto-sync is as it was" if app.hold and app.hold.suspended else "auto-sync was not touched"
     if app.hold and app.hold.target is not None:
         state = f"it stays on {app.hold.target} and is no longer owed to {app.hold.origin} (`recovery failback` would have moved it)"
-    return f"{namespace}/{name}: released; {state}"
+    return f"{namespace}/{name}: {'would be released' if dry_run else 'released'}; {state}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from recovery.commands.failing import Refused, Shape, when
+from recovery.commands.printing import Output, Watch, again_and_again, paper, printed
 from recovery.commands.reaching import SERVICE, every, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
@@ -18,18 +17,24 @@ from recovery.kube.errors import KubeError
 from recovery.observe import wire
 from recovery.settings import Settings
 
-Output = Annotated[Shape, typer.Option("-o", "--output", help="For people or for scripts.")]
 ShowAll = Annotated[bool, typer.Option("--all", help="Also recoveries that are over.")]
 
 
-def status(output: Output = Shape.table, show_all: ShowAll = False) -> None:
+def status(output: Output = Shape.table, show_all: ShowAll = False, watch: Watch = False) -> None:
     """List recoveries and pending conditions, with reasons."""
     settings = settings_from_environment()
-    body = reach(lambda client: _ask(client, settings))
-    if output is Shape.json:
-        typer.echo(json.dumps(body, indent=2))
-        return
-    _print(body, show_all)
+
+    def once() -> None:
+        body = reach(lambda client: _ask(client, settings))
+        if output.for_scripts:
+            printed(body, output)
+        else:
+            _print(body, show_all, wide=output is Shape.wide)
+
+    if watch:
+        again_and_again(once)
+    else:
+        once()
 
 
 async def _ask(client: AsyncioClient, settings: Settings) -> dict[str, Any]:
@@ -107,12 +112,11 @@ def _print_connected(console: Any, what: str, rows: list[dict[str, Any]]) -> Non
         console.print(f"... and {len(rows) - 50} more; -o json shows all")
 
 
-def _print(body: dict[str, Any], show_all: bool) -> None:
-    from rich.console import Console
+def _print(body: dict[str, Any], show_all: bool, *, wide: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = paper()
     for reason in body.get("reasons") or ():
         console.print(Text(f"! {reason}"), style="yellow")
     replica = body.get("replica") or {}
@@ -133,16 +137,24 @@ def _print(body: dict[str, Any], show_all: bool) -> None:
     over = ("Resolved", "Superseded")
     rows = [r for r in body["recoveries"] if show_all or r["phase"] not in over]
     table = Table(box=None, pad_edge=False, header_style="bold", title="Recoveries", title_justify="left")
-    for column in ("NAME", "SUBJECT", "POLICY", "PHASE", "ATTEMPT", "SINCE", "MESSAGE"):
+    more = ("CAUSE", "TRIED", "NEXT", "TOLD") if wide else ()
+    for column in ("NAME", "SUBJECT", "POLICY", "PHASE", "ATTEMPT", "SINCE", *more, "MESSAGE"):
         table.add_column(column, overflow="fold")
     for r in rows:
         attempt = f"{r.get('attempt') or 0}/{r.get('limit') or 0}"
-        table.add_row(
-            *(Text(str(v or "")) for v in (r["name"], r["subject"], r["policy"], r["phase"], attempt, when(r["openedAt"]), r["message"]))
-        )
+        told = ", ".join(r.get("heard") or ())
+        extra = (r.get("cause"), r.get("tried"), when(r.get("nextAt")), told) if wide else ()
+        shown = (r["name"], r["subject"], r["policy"], r["phase"], attempt, when(r["openedAt"]), *extra, r["message"])
+        table.add_row(*(Text(str(v or "")) for v in shown))
     console.print(table if rows else "No recovery is open." if not show_all else "There are no recoveries.")
     for what in ("clusters", "repositories"):
         _print_connected(console, what, body.get(what) or [])
+    for lost in (*(body.get("undelivered") or ()), *(f"{r['name']}: {words}" for r in rows for words in r.get("undelivered") or ())):
+        console.print(Text(f"! not told: {lost}"), style="red")
+    for dead in (c for c in body.get("channels") or () if c["why"]):
+        console.print(Text(f"! channel {dead['channel']}: {dead['why']} ({dead['waiting']} messages wait)"), style="yellow")
+    for policy, why in (body.get("distrusted") or {}).items():
+        console.print(Text(f"! policy {policy.partition('/')[0]} only watches: {why}; edit it to let it act again"), style="yellow")
     for missing in (*(body.get("warnings") or ()), *(body.get("missing") or ())):
         console.print(Text(f"! {missing}"), style="yellow")
     pending = body.get("pending") or []

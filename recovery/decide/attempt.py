@@ -11,7 +11,7 @@ from recovery.decide.approvals import EXPIRED, expired
 from recovery.decide.asking import Asked
 from recovery.decide.connections import connection
 from recovery.decide.fingerprint import fingerprint
-from recovery.decide.guards import CURE_FORBIDDEN, Refusal, barred, reason, refusal, silenced
+from recovery.decide.guards import CURE_FORBIDDEN, DISABLED, DISTRUSTED, Refusal, barred, reason, refusal, silenced
 from recovery.decide.landing import cluster_of
 from recovery.decide.moving import summary
 from recovery.decide.operations import claim_on
@@ -120,6 +120,8 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
         message=f"suppressed by {no.by}: {no.message}",
         suppressed_since=since,
     )
+    if no.by in (DISABLED, DISTRUSTED):
+        recovery = structs.replace(recovery, watched=True)
     if no.tells and not recovery.suppression_told:
         if now - since >= no.tells_after:
             if no.by == CURE_FORBIDDEN:
@@ -248,10 +250,13 @@ def resolve(situation: Situation, policy: Policy, recovery: Recovery, actions: t
 
 
 def supersede(recovery: Recovery, reason: str, message: str, now: datetime) -> Decision:
-    """Overtaken by events: close it without a word to the pager."""
+    """Overtaken by events: close it. Who was told of it is told that nothing more is done."""
     record = recovery.running
     if record is not None:
         recovery = recovery.with_last(ended(record, StepOutcome.Skipped, reason, message, now))
+    if recovery.told or recovery.talk.heard:
+        note = Note(f"{recovery.name}/resolve", f"{recovery.subject}: {message}"[:250], message, "info", recovery.told, resolves=True)
+        recovery = recovery.with_notes(note)
     recovery = structs.replace(recovery, phase=RecoveryPhase.Superseded, reason=reason, message=message, resolved_at=now)
     return Decision(Kind.Resolve, recovery.policy, reason, message, recovery=recovery)
 

@@ -29,6 +29,7 @@ from recovery.decide.guards import CURE_FORBIDDEN, reason, refusal
 from recovery.decide.holds import settle_hold
 from recovery.decide.moving import PLAN_OUTDATED, given_up, reconciled
 from recovery.decide.operations import WITHDRAW, claim_on
+from recovery.decide.regret import compared
 from recovery.decide.symptoms import in_force
 from recovery.decide.telling import EVERYWHERE
 from recovery.model.action import Judgement, Progress
@@ -297,6 +298,7 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
             over = ended(record, StepOutcome.Skipped, judged.reason, judged.message, now)
         case _ as never:
             assert_never(never)
+    over = compared(over, situation.about)
     if over.reason == PLAN_OUTDATED and not record.stage and not recovery.owed:
         # Nothing was tried: it is no attempt, and the next plan is of what there is by now.
         steps = tuple(s for s in recovery.steps if s.attempt != recovery.attempt)

@@ -31,6 +31,8 @@ UNCOMPARED_WITHIN = timedelta(seconds=30)
 """An operation that has just ended shows in the sync status only after the next comparison, seconds later."""
 CURE_FORBIDDEN = "cure forbidden"
 """The guard that knows the cause."""
+DISTRUSTED, DISABLED = "distrusted", "disabled"
+"""The guards that let it watch only."""
 
 
 class Refusal(Struct, frozen=True):
@@ -275,6 +277,12 @@ def cut_off(a: Asked) -> str:
     )
 
 
+def distrusted(a: Asked) -> str:
+    """What people took back, or what made it worse, is not done again and again."""
+    why = a.situation.distrusted.get(f"{a.policy.name}/{a.policy.hash}", "")
+    return f"policy {a.policy.name} only watches: {why}; edit the policy to let it act again" if why else ""
+
+
 def disabled(a: Asked) -> str:
     """We are to look, not to touch. Asked last, so that the answer reads as what would be done."""
     if not a.situation.enabled:
@@ -314,14 +322,15 @@ GUARDS = (
     Guard("pace", pace, again=REFRESH_EVERY, keeps=False),
     Guard("budget", budget, again=_SOON),
     Guard("per hour", per_hour, again=timedelta(minutes=1), about=_CONNECTED),
-    Guard("disabled", disabled, tells=False, about=_CONNECTED),
+    Guard(DISTRUSTED, distrusted, again=timedelta(minutes=5), tells_after=timedelta(), about=_CONNECTED),
+    Guard(DISABLED, disabled, tells=False, about=_CONNECTED),
 )
 
 
 def refusal(asked: Asked) -> Refusal | None:
     """The first guard that says no to this step, or None."""
     traits = asked.step.traits
-    return _first(asked, lambda g: g.name == "disabled" or (g.name not in traits.exempt and (g.subject or not traits.speaks)))
+    return _first(asked, lambda g: g.name == DISABLED or (g.name not in traits.exempt and (g.subject or not traits.speaks)))
 
 
 def barred(asked: Asked) -> Refusal | None:
@@ -345,7 +354,7 @@ def _first(asked: Asked, binds: Callable[[Guard], bool]) -> Refusal | None:
 def silenced(asked: Asked) -> Refusal | None:
     """The off switch alone, for what is no step: a call for a person when all attempts are used up."""
     message = disabled(asked)
-    return Refusal("disabled", message, timedelta(minutes=5), keeps=True, tells=False) if message else None
+    return Refusal(DISABLED, message, timedelta(minutes=5), keeps=True, tells=False) if message else None
 
 
 def inherited(situation: Situation) -> bool:

@@ -20,6 +20,8 @@ from recovery.model.situation import Situation
 
 GOING_BACK = "apply"
 """The stage of a rollback in which its operation is written."""
+TAKEN_BACK = "HoldTakenBack"
+"""Why a hold ends: a person has undone what it was for."""
 LEDGER = "(hold)"
 """Stands in the place of a policy's name: a hold is nobody's policy, it is what we owe."""
 
@@ -57,7 +59,14 @@ def settle_hold(situation: Situation) -> Decision | None:
     policy = Policy(LEDGER, Condition(SubjectType.application, timedelta()), (step,))
     if no := refusal(Asked(situation, policy, step, situation.recovery)):
         return Decision(Kind.Suppress, LEDGER, "Suppressed", no.message, situation.now + no.again, by=no.by)
-    return Decision(Kind.Remediate, LEDGER, "HoldOver", why, situation.now + timedelta(seconds=30), step=step)
+    return Decision(
+        Kind.Remediate,
+        LEDGER,
+        TAKEN_BACK if why.endswith("respected") else "HoldOver",
+        why,
+        situation.now + timedelta(seconds=30),
+        step=step,
+    )
 
 
 def _over(app: Application) -> str:

@@ -22,7 +22,7 @@ def claim_on(about: Application | Repository | Cluster) -> Claim:
         return Claim()
     app = about
     operation = app.operation
-    return Claim(app.resource_version, operation.started_at if operation else None, app.deploy.id if app.deploy else -1)
+    return Claim(app.resource_version, operation.started_at if operation else None, app.deploy.id if app.deploy else -1, app.health.value)
 
 
 def overtaken(claim: Claim, app: Application) -> str:

@@ -61,6 +61,12 @@ def wrong_with(schedule: str, zone: str) -> str:
     return ""
 
 
+def opened(schedule: str, duration: timedelta, zone: str, now: datetime) -> datetime | None:
+    """When the window that is open now ends; None when none is open."""
+    state = _state(schedule, duration, zone, now)
+    return state.changes if state.active else None
+
+
 def sync_windows(app: Application, windows: Iterable[SyncWindow], now: datetime) -> Closed | None:
     """May an automated operation on it start now? As argo-cd's SyncWindows.CanSync; what cannot be read says no, as there.
 

@@ -14,6 +14,7 @@ from recovery.model.action import Traits
 from recovery.model.application import Health, Phase, Sync
 from recovery.model.connection import Connection
 from recovery.model.duration import Duration, default, spell
+from recovery.model.notices import Notices
 from recovery.model.selector import Selector
 from recovery.model.storm import StormLimits
 from recovery.model.window import Pause, Window
@@ -191,3 +192,4 @@ class Policies(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     hash: str = ""
     """Of the text."""
+    notices: Notices = Notices()

@@ -52,6 +52,8 @@ class Claim(Struct, frozen=True, rename="camel"):
     operation_started_at: datetime | None = None
     history_id: int = -1
     """The newest history id; -1 when there was none."""
+    health: str = ""
+    """Of an application: how it was."""
 
 
 class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -77,6 +79,8 @@ class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     message: str = ""
     targets: tuple[str, ...] = ()
     """What it touches: workloads, or the revision gone back to."""
+    regret: str = ""
+    """``undone`` by a person, or ``worse``: the application was worse afterwards."""
 
 
 class Note(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -90,11 +94,31 @@ class Note(Struct, frozen=True, rename="camel", omit_defaults=True):
     channels: tuple[str, ...] = ()
     """Empty: wherever nobody asked for a special place (defaults.channels)."""
     resolves: bool = False
+    reached: tuple[str, ...] = ()
+    """Channels that have it already, while others are still waited for."""
 
     @property
     def incident(self) -> str:
         """What all messages of one recovery share."""
         return self.key.partition("/")[0]
+
+
+class Talk(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Who has heard of a recovery, and what they are still owed."""
+
+    heard: tuple[str, ...] = ()
+    """Channels that took a message of it; ``pagerduty@KEY`` where that was an incident shared with others."""
+    threads: dict[str, str] = {}
+    """By channel: what it answered to the first message, for the ones that follow."""
+    first_at: datetime | None = None
+    """When it was first told of."""
+    last_at: datetime | None = None
+    """When it was last told of."""
+    paged: int = 0
+    """How many steps of its route's escalation are done."""
+    repeats: int = 0
+    undelivered: tuple[str, ...] = ()
+    """What nobody took, ``channel: why``; the newest 10."""
 
 
 class Subject(Struct, frozen=True):
@@ -139,6 +163,8 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     well_since: datetime | None = None
     suppressed_since: datetime | None = None
     suppression_told: bool = False
+    watched: bool = False
+    """It would have acted, and was told only to watch."""
     causes_told: tuple[str, ...] = ()
     """Causes that people were told of because no cure is left: each once, also where two of them alternate."""
     resolved_at: datetime | None = None
@@ -156,6 +182,7 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     wishes: tuple[Wish, ...] = ()
     """What people asked for by command; at most 10."""
     notes: tuple[Note, ...] = ()
+    talk: Talk = Talk()
     version: str = ""
     """resourceVersion of the object that holds it; empty before it is saved."""
 

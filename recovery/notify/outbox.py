@@ -1,28 +1,30 @@
-"""Messages on their way to people: at least once, with growing pauses, never in a recovery's way."""
+"""Messages on their way to people: at least once, grouped, never in a recovery's way."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Protocol
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from recovery.clock import Clock
-from recovery.decide.telling import EVERYWHERE
-from recovery.kube.errors import KubeError
+from recovery.decide.reminding import News
+from recovery.decide.routing import About, channels_of
+from recovery.model.message import Message
+from recovery.model.notices import Delivery
+from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
-from recovery.notify.undelivered import Undelivered
+from recovery.notify.composing import compose
+from recovery.notify.lane import Lane, Letter, State
 
 log = structlog.get_logger(__name__)
-TRIES = 300
-"""Five minutes apart from the tenth on: about a day."""
-AT_ONCE = 4
 REMEMBERED = 10_000
+DEAD_LETTERS = 100
 
-Send = Callable[[str, Note], Awaitable[None]]
+Send = Callable[[str, Message], Awaitable[str]]
 
 
 class Addresses(Protocol):
@@ -30,6 +32,60 @@ class Addresses(Protocol):
 
     async def url(self, channel: str) -> str:
         """The channel's URL, empty when there is none."""
+
+
+class Fleet(Protocol):
+    """What the outbox has to know of recoveries."""
+
+    def about(self, recovery: Recovery) -> About:
+        """The subject, where it is known."""
+
+    def silenced(self, recovery: Recovery) -> bool:
+        """Has a person silenced its subject?"""
+
+    def flaps(self, recovery: Recovery) -> int:
+        """How often it fell ill lately, when that is too often to be told each time; else 0."""
+
+    def sharing(self, mark: str, recovery: str) -> bool:
+        """Is another recovery still open that was told as part of the same incident?"""
+
+
+class Nobody:
+    """A fleet in which nothing is known."""
+
+    def about(self, recovery: Recovery) -> About:  # noqa: ARG002 (a Fleet)
+        return None
+
+    def silenced(self, recovery: Recovery) -> bool:  # noqa: ARG002 (a Fleet)
+        return False
+
+    def flaps(self, recovery: Recovery) -> int:  # noqa: ARG002 (a Fleet)
+        return 0
+
+    def sharing(self, mark: str, recovery: str) -> bool:  # noqa: ARG002 (a Fleet)
+        return False
+
+
+class _Open:
+    """What is still to become of one message."""
+
+    def __init__(self, note: Note, channels: set[str]) -> None:
+        self.note = note
+        self.channels = channels
+        self.tried = {*channels, *note.reached}
+        self.heard = bool(note.reached)
+        self.why: list[str] = []
+
+
+class _Collected:
+    """News of one recovery that is not written down yet."""
+
+    def __init__(self) -> None:
+        self.struck: set[str] = set()
+        self.reached: dict[str, tuple[str, ...]] = {}
+        self.marks: dict[str, None] = {}
+        self.threads: dict[str, str] = {}
+        self.undelivered: list[str] = []
 
 
 class Outbox:
@@ -40,128 +96,219 @@ class Outbox:
         send: Send,
         addresses: Addresses,
         clock: Clock,
-        delivered: Callable[[str], None],
+        changed: Callable[[str], None],
         unheard: Callable[[Note, str], None],
         counted: Callable[[str, str], None],
     ) -> None:
+        """``changed`` is called with a recovery's name when there is news of its messages."""
         self._send = send
         self._addresses = addresses
         self._clock = clock
-        self._delivered = delivered
+        self._changed = changed
         self._unheard = unheard
-        self._counted = counted
-        self._queue: asyncio.Queue[tuple[str, Note, int]] = asyncio.Queue()
+        self.counted = counted
+        self._lanes: dict[str, Lane] = {}
+        self._new: asyncio.Queue[Lane] = asyncio.Queue()
         self._known: dict[str, None] = {}
-        self._done: dict[str, set[str]] = {}
+        self._open: dict[str, _Open] = {}
+        self._threads: dict[str, dict[str, str]] = {}
+        """By recovery and channel: what was answered to its first message."""
+        self._news: dict[str, _Collected] = {}
         self._order = count()
         self._over: dict[str, int] = {}
         """Incidents that were resolved, and when in the order of things: a trigger of before would open them again."""
-        self.default_channels: tuple[str, ...] = ()
-        self._places = asyncio.Semaphore(AT_ONCE)
-        self.silenced: Callable[[Recovery], bool] = lambda _: False
-        """Has a person silenced its subject?"""
+        self.policies = Policies(())
+        self.fleet: Fleet = Nobody()
+        self.dead: deque[str] = deque(maxlen=DEAD_LETTERS)
+        """What nobody took, newest last."""
 
     def tell(self, recovery: Recovery | None) -> None:
         """Take on what this recovery has to say and has not said yet. While it is silenced that waits; over by then, it is dropped."""
-        for note in recovery.notes if recovery else ():
-            if recovery and self.silenced(recovery):
-                if recovery.phase.over and note.resolves and self._heard_of(recovery):
-                    self.say(note, recovery.name)  # who was called before the silence is told that it is over
+        if recovery is None or not recovery.notes:
+            return
+        silenced = self.fleet.silenced(recovery)
+        flaps = 0 if silenced else self.fleet.flaps(recovery)
+        for note in recovery.notes:
+            if silenced:
+                if recovery.phase.over and note.resolves and recovery.talk.heard:
+                    self.say(note, recovery)  # who was called before the silence is told that it is over
                 elif recovery.phase.over and note.key not in self._known:
-                    self._struck(note, recovery.name)
-                continue
-            self.say(note, recovery.name if recovery else "")
+                    self._strike(note.key, recovery.name)
+            elif flaps and note.severity != "critical" and not (note.resolves and recovery.talk.heard):
+                self._flapping(note, recovery, flaps)
+            else:
+                self.say(note, recovery)
 
-    def _heard_of(self, recovery: Recovery) -> bool:
-        """Has anybody been told of it? What waits to be told has not."""
-        waiting = [note for note in recovery.notes if not note.resolves]
-        return bool(recovery.told) and (not waiting or any(key.startswith(f"{recovery.name}/") for key in self._known))
-
-    def say(self, note: Note, recovery: str = "") -> None:
+    def say(self, note: Note, recovery: Recovery | None = None) -> None:
         """Take on one message; the same key a second time is the same message."""
         if note.key in self._known:
             return
+        self._remember(note)
+        name = recovery.name if recovery else ""
+        heard = self._heard(note, recovery) if note.resolves else ()
+        wanted = channels_of(note, recovery, heard, self.fleet.about(recovery) if recovery else None, self.policies)
+        channels = {c for c in wanted if c not in note.reached}
+        if recovery is not None:
+            self._threads.setdefault(name, {}).update(recovery.talk.threads)
+        opened = self._open[note.key] = _Open(note, set(channels))
+        message = compose(note, recovery, self.policies.notices.words, self._clock.now())
+        number = next(self._order)
+        if note.resolves:
+            self._over[note.incident] = number
+            while len(self._over) > REMEMBERED:
+                self._over.pop(next(iter(self._over)))
+        for channel in wanted:
+            if channel in channels:
+                mark = self._mark(channel, recovery) if note.resolves else ""
+                self._lane(channel).put(Letter(message, name, number, self._clock.monotonic(), mark))
+        if not channels:
+            self._conclude(opened, name)
+
+    def _remember(self, note: Note) -> None:
         self._known[note.key] = None
         while len(self._known) > REMEMBERED:
             self._known.pop(next(iter(self._known)))
-        if note.resolves:
-            self._over[note.incident] = next(self._order)
-            while len(self._over) > REMEMBERED:
-                self._over.pop(next(iter(self._over)))
-        self._queue.put_nowait((recovery, note, next(self._order)))
 
-    def done(self, recovery: str) -> frozenset[str]:
-        """Keys of this recovery's messages that are dealt with."""
-        return frozenset(self._done.get(recovery, ()))
+    def _flapping(self, note: Note, recovery: Recovery, times: int) -> None:
+        """Said once in its time; the note itself is struck."""
+        limits = self.policies.notices.words.flapping
+        slot = int(self._clock.now().timestamp() // limits.within.total_seconds()) if limits.within else 0
+        if note.key not in self._known:
+            self._remember(note)
+            self.counted("", "flapping")
+            self._strike(note.key, recovery.name)
+        title = f"{recovery.subject} is flapping: it fell ill {times} times within {limits.within}"
+        body = f"What it goes through is no longer told one by one; what is critical is.\nSee: recovery history {recovery.subject}"
+        self.say(Note(f"flapping-{recovery.subject.uid}/{recovery.policy}/{slot}", title, body, "warning", note.channels))
 
-    def forget(self, recovery: str, keys: frozenset[str]) -> None:
-        """These are struck off its record: nothing more to remember. A record of the same name may say the same once more."""
-        for key in keys:
+    def _heard(self, note: Note, recovery: Recovery | None) -> tuple[str, ...]:
+        """Channels that know of the incident, or are about to: written down, not written down yet, on the way."""
+        collected = self._news.get(recovery.name) if recovery else None
+        written = [mark.partition("@")[0] for mark in recovery.talk.heard] if recovery else []
+        unwritten = [c for channels in collected.reached.values() for c in channels] if collected else []
+        about_to = [c for each in self._open.values() if each.note.incident == note.incident for c in sorted(each.channels)]
+        return tuple(dict.fromkeys((*written, *unwritten, *about_to)))
+
+    def _mark(self, channel: str, recovery: Recovery | None) -> str:
+        collected = self._news.get(recovery.name) if recovery else None
+        marks = (*(recovery.talk.heard if recovery else ()), *(collected.marks if collected else ()))
+        return next((mark for mark in marks if mark.startswith(f"{channel}@")), "")
+
+    def _lane(self, channel: str) -> Lane:
+        if channel not in self._lanes:
+            self._lanes[channel] = Lane(channel, self, self._clock)
+            self._new.put_nowait(self._lanes[channel])
+        return self._lanes[channel]
+
+    def lanes(self) -> tuple[State, ...]:
+        """How each channel stands that was ever spoken to."""
+        return tuple(lane.state() for lane in self._lanes.values())
+
+    def news(self, recovery: str) -> News:
+        """What became of this recovery's messages."""
+        c = self._news.get(recovery)
+        if c is None:
+            return News()
+        return News(frozenset(c.struck), dict(c.reached), tuple(c.marks), dict(c.threads), tuple(c.undelivered))
+
+    def forget(self, recovery: str, news: News) -> None:
+        """It is written down: nothing more to remember. A record of the same name may say the same once more."""
+        collected = self._news.get(recovery)
+        if collected is None:
+            return
+        for key in news.struck:
             self._known.pop(key, None)
-        left = self._done.get(recovery, set()) - keys
-        if left:
-            self._done[recovery] = left
-        else:
-            self._done.pop(recovery, None)
+            collected.struck.discard(key)
+        for key, channels in news.reached.items():
+            if collected.reached.get(key) == channels:
+                collected.reached.pop(key)
+        collected.undelivered = collected.undelivered[len(news.undelivered) :]
+        if not collected.struck and not collected.reached and not collected.undelivered:
+            self._news.pop(recovery)
+            if not any(each.note.incident == recovery for each in self._open.values()):
+                self._threads.pop(recovery, None)  # the record has them
 
     async def run(self) -> None:
-        """Until cancelled. Each message and each of its channels goes its own way; a dead one holds up nothing else."""
+        """Until cancelled. Each channel goes its own way; a dead one holds up nothing else."""
+        while not self._new.empty():
+            self._new.get_nowait()
         async with asyncio.TaskGroup() as group:
+            for lane in self._lanes.values():
+                group.create_task(lane.run())
             while True:
-                recovery, note, number = await self._queue.get()
-                group.create_task(self._handle(recovery, note, number))
+                group.create_task((await self._new.get()).run())
 
-    async def _handle(self, recovery: str, note: Note, number: int) -> None:
-        named = note.channels or (EVERYWHERE,)
-        channels = dict.fromkeys(c for name in named for c in (self.default_channels if name == EVERYWHERE else (name,)))
-        heard = False
-        for delivery in asyncio.as_completed([self._deliver(channel, note, recovery, number) for channel in channels]):
-            if await delivery and not heard:
-                # Somebody knows: after a restart they are not told a second time, whatever the other channels do.
-                heard = True
-                self._struck(note, recovery)
-        if not heard:
-            self._unheard(note, recovery)
-            self._struck(note, recovery)
+    # What a lane asks and tells.
 
-    def _struck(self, note: Note, recovery: str) -> None:
+    def delivery(self, channel: str) -> Delivery:
+        return self.policies.notices.delivery(channel)
+
+    async def url(self, channel: str) -> str:
+        return await self._addresses.url(channel)
+
+    async def send(self, url: str, message: Message) -> str:
+        return await self._send(url, message)
+
+    def overtaken(self, letter: Letter) -> bool:
+        return letter.number < self._over.get(letter.message.incident, -1)
+
+    def thread(self, letter: Letter, channel: str) -> str:
+        return self._threads.get(letter.recovery, {}).get(channel, "")
+
+    def shared(self, mark: str, recovery: str) -> bool:
+        return self.fleet.sharing(mark, recovery)
+
+    def reached(self, letter: Letter, channel: str, mark: str = "", thread: str = "") -> None:
+        self.counted(channel, "delivered")
+        if letter.recovery:
+            collected = self._news.setdefault(letter.recovery, _Collected())
+            key = letter.message.key
+            collected.reached[key] = tuple(dict.fromkeys((*collected.reached.get(key, ()), channel)))
+            if mark:
+                collected.marks[mark] = None
+            if thread:
+                collected.threads.setdefault(channel, thread)
+                self._threads.setdefault(letter.recovery, {}).setdefault(channel, thread)
+        self._settle(letter, channel, heard=True)
+
+    def ended(self, letter: Letter, channel: str, result: str, why: str = "") -> None:
+        self.counted(channel, result)
+        opened = self._open.get(letter.message.key)
+        if result == "passed on":
+            fallback = self.delivery(channel).fallback
+            if opened is not None and fallback not in opened.tried:
+                opened.channels.add(fallback)
+                opened.tried.add(fallback)
+                self._lane(fallback).put(Letter(letter.message, letter.recovery, letter.number, letter.since, letter.mark))
+        elif result in ("failed", "not configured"):
+            words = f"{channel}: {why}: {letter.message.title}"[:300]
+            if opened is not None:
+                opened.why.append(words)
+        self._settle(letter, channel, heard=result == "overtaken")
+
+    def _settle(self, letter: Letter, channel: str, *, heard: bool) -> None:
+        opened = self._open.get(letter.message.key)
+        if opened is None:
+            return
+        opened.channels.discard(channel)
+        opened.heard = opened.heard or heard
+        if not opened.channels:
+            self._conclude(opened, letter.recovery)
+        elif letter.recovery:
+            self._changed(letter.recovery)
+
+    def _conclude(self, opened: _Open, recovery: str) -> None:
+        """Nothing more can become of it."""
+        self._open.pop(opened.note.key, None)
+        for words in opened.why:
+            self.dead.append(words)
+            if recovery:
+                self._news.setdefault(recovery, _Collected()).undelivered.append(words)
+        if not opened.heard and not opened.note.resolves:
+            self._unheard(opened.note, recovery)
+        self._strike(opened.note.key, recovery)
+
+    def _strike(self, key: str, recovery: str) -> None:
         if recovery:
-            self._done.setdefault(recovery, set()).add(note.key)
-            self._delivered(recovery)
-
-    async def _deliver(self, channel: str, note: Note, recovery: str, number: int) -> bool:
-        """Did it reach this channel? False: it is not configured, or nobody answered there for a day."""
-        result = "delivered"
-
-        async def troubled(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            if state.attempt_number in (1, 5) or state.attempt_number % 50 == 0:
-                log.warning("message not taken yet", channel=channel, title=note.title, tries=state.attempt_number, why=str(error))
-            self._counted(channel, "tried again")
-
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type((Undelivered, KubeError)),
-                wait=wait_exponential_jitter(1, 300),
-                stop=stop_after_attempt(TRIES),
-                sleep=self._clock.sleep,
-                before_sleep=troubled,
-            ):
-                with attempt:
-                    if not note.resolves and number < self._over.get(note.incident, -1):
-                        result = "overtaken"
-                        break
-                    url = await self._addresses.url(channel)
-                    if url:
-                        async with self._places:
-                            await self._send(url, note)
-                    else:
-                        result = "not configured"
-        except RetryError as error:
-            result = "failed"
-            why = str(error.last_attempt.exception())
-            log.error("message not delivered", channel=channel, title=note.title, tries=TRIES, why=why, recovery=recovery)
-        self._counted(channel, result)
-        if result == "delivered":
-            log.info("told", channel=channel, title=note.title, recovery=recovery)
-        return result in ("delivered", "overtaken")
+            self._news.setdefault(recovery, _Collected()).struck.add(key)
+            self._changed(recovery)

@@ -4,55 +4,51 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
-import aiohttp
-import msgspec
-
+from recovery.model.message import Message
 from recovery.model.names import USERNAME
-from recovery.model.recovery import Note
+from recovery.notify.posting import post
 from recovery.notify.undelivered import Undelivered
 
 ENDPOINT = "https://events.pagerduty.com"
-_JSON = {"Content-Type": "application/json"}
 _SEVERITY = {"critical": "critical", "high": "error", "warning": "warning", "info": "info"}
 _LONGEST = 1024
-"""Characters of a summary that PagerDuty takes."""
+"""Characters of a summary that PagerDuty takes; the event as a whole may have 512 KB."""
+_KEY = 255
+"""Characters of a dedup key."""
 
 
-async def send(url: str, note: Note) -> None:
-    """Deliver to ``pagerduty://ROUTING_KEY[?endpoint=https://...]``; Undelivered says why not, without the key. 15 s at most."""
+async def send(url: str, message: Message) -> str:
+    """Deliver to ``pagerduty://ROUTING_KEY[?endpoint=https://...]``; Undelivered says why not, without the key."""
     # The key is no host name: its case counts, and what cannot be a host name must not raise an error that shows it.
     key, _, query = url.partition("://")[2].partition("?")
     endpoint = (parse_qs(query).get("endpoint") or [ENDPOINT])[0].rstrip("/")
     if not key.strip("/") or not endpoint.startswith(("https://", "http://")):
-        raise Undelivered("the channel's URL is not pagerduty://ROUTING_KEY[?endpoint=https://...]")
-    body = event(key.strip("/"), note)
+        raise Undelivered("the channel's URL is not pagerduty://ROUTING_KEY[?endpoint=https://...]", for_good=True)
     try:
-        timeout = aiohttp.ClientTimeout(total=15, connect=5)
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(
-                f"{endpoint}/v2/enqueue",
-                data=msgspec.json.encode(body),
-                headers={"Content-Type": "application/json"},
-                allow_redirects=False,
-            ) as response,
-        ):
-            status = response.status
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise Undelivered(f"PagerDuty could not be reached: {type(error).__name__}") from None
-    if status >= 300:
-        raise Undelivered(f"PagerDuty answered {status}" + ("; is the routing key right?" if status == 400 else ""))
+        await post("PagerDuty", f"{endpoint}/v2/enqueue", event(key.strip("/"), message))
+    except Undelivered as error:
+        if str(error).endswith(" 400"):
+            raise Undelivered(f"{error}; is the routing key right?", for_good=True) from None
+        raise
+    return ""
 
 
-def event(routing_key: str, note: Note) -> dict[str, object]:
+def event(routing_key: str, message: Message) -> dict[str, object]:
     """The event for a message: a resolve ends the incident, everything else triggers it or adds to it."""
-    head = {"routing_key": routing_key, "dedup_key": note.incident, "client": USERNAME}
-    if note.resolves:
+    head = {"routing_key": routing_key, "dedup_key": message.incident[:_KEY]}
+    if message.resolves:
         return {**head, "event_action": "resolve"}
-    payload = {
-        "summary": note.title[:_LONGEST],
-        "source": USERNAME,
-        "severity": _SEVERITY.get(note.severity, "error"),
-        "custom_details": {"message": note.body[:8000]},
+    payload: dict[str, object] = {
+        "summary": message.title[:_LONGEST],
+        "source": str(message.subject or USERNAME)[:_LONGEST],
+        "severity": _SEVERITY.get(message.severity, "error"),
+        "component": USERNAME,
+        "custom_details": {**{name.lower(): value[:1000] for name, value in message.facts}, "message": message.body[:8000]},
     }
-    return {**head, "event_action": "trigger", "payload": payload}
+    if message.at:
+        payload["timestamp"] = message.at.isoformat()
+    facts = dict(message.facts)
+    payload |= {field: facts[name][:200] for field, name in (("group", "Project"), ("class", "Cause")) if facts.get(name)}
+    links = [{"href": address, "text": name} for name, address in message.links]
+    client = {"client": USERNAME, **({"client_url": message.links[0][1]} if message.links else {})}
+    return {**head, **client, "event_action": "trigger", "payload": payload, **({"links": links} if links else {})}

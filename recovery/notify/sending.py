@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
-from msgspec import structs
-
-from recovery.model.recovery import Note
-from recovery.model.redact import redact
-from recovery.notify import apprise_channel, pagerduty_channel
+from recovery.model.message import Message
+from recovery.notify import apprise_channel, pagerduty_channel, slack_channel, webhook_channel
 from recovery.notify.undelivered import Undelivered
 
-OURS: dict[str, Callable[[str, Note], Awaitable[None]]] = {"pagerduty": pagerduty_channel.send}
-"""Channels that Apprise cannot serve as we need them; PagerDuty's own there has no dedup key for an incident's whole life."""
+Send = Callable[[str, Message], Awaitable[str]]
+"""Deliver to a URL; answers what names the incident's thread there, empty where there is none."""
 
 
-async def send(url: str, note: Note) -> None:
+class Kind(NamedTuple):
+    """What is special about a kind of channel."""
+
+    send: Send
+    apart: bool = False
+    """Keeps incidents apart by itself: a few of them are not put into one message."""
+    keyed: bool = False
+    """An incident is opened and closed there under a key."""
+
+
+KINDS: dict[str, Kind] = {
+    "pagerduty": Kind(pagerduty_channel.send, apart=True, keyed=True),
+    "slack": Kind(slack_channel.send, apart=True),
+    "webhook": Kind(webhook_channel.send, apart=True),
+    "webhooks": Kind(webhook_channel.send, apart=True),
+}
+"""What Apprise cannot do as we need it: an incident's key for life, a thread, the pause a receiver asks for."""
+OTHERS = Kind(apprise_channel.send)
+
+
+def kind_of(url: str) -> Kind:
+    """By the URL's scheme; whatever is not ours is Apprise's."""
+    return KINDS.get(url.partition("://")[0].lower(), OTHERS)
+
+
+async def send(url: str, message: Message) -> str:
     """Deliver; Undelivered says why not, without the URL."""
-    note = structs.replace(note, title=redact(note.title, 300), body=redact(note.body, 12_000))
     try:
-        await OURS.get(url.partition("://")[0].lower(), apprise_channel.send)(url, note)
+        return await kind_of(url).send(url, message)
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OSError) as error:
         # A URL may be anything, and so may what a library makes of it; its words could hold the credential.
         raise Undelivered(f"the channel's URL cannot be used ({type(error).__name__})") from None

@@ -4,4 +4,10 @@ from __future__ import annotations
 
 
 class Undelivered(Exception):
-    """The receiver did not take it; worth another try."""
+    """The receiver did not take it; worth another try, unless it is ``for_good``."""
+
+    def __init__(self, why: str, *, after: float | None = None, for_good: bool = False) -> None:
+        """``after``: seconds that the receiver asked us to wait (Retry-After)."""
+        super().__init__(why)
+        self.after = after
+        self.for_good = for_good

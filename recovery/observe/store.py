@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -50,8 +50,8 @@ class Store:
         """Applications with an open hold."""
         self.soaking: dict[str, Name] = {}
         """UIDs whose revision is on its way into the ledger, and where they are."""
-        self.by_repository: defaultdict[str, set[Name]] = defaultdict(set)
-        """Who reads from a repository, by its ident without a project."""
+        self.by_repository: dict[str, Collection[Name]] = {}
+        """Who reads from a repository, by its ident without a project. Most have one reader, and a set for one is four tuples large."""
         self.by_cluster: defaultdict[str, set[Name]] = defaultdict(set)
         """Who runs where, by the word in the destination: a name or a server."""
         self.uncompared: set[Name] = set()
@@ -108,7 +108,7 @@ class Store:
         if app.parent:
             self.families[app.parent].add(name)
         for url in app.repositories:
-            self.by_repository[ident(url)].add(name)
+            _join(self.by_repository, ident(url), name)
         for word in filter(None, (app.destination.name, app.destination.server)):
             self.by_cluster[word].add(name)
         if any(c.type == "ComparisonError" for c in app.conditions):
@@ -123,7 +123,7 @@ class Store:
         if app.parent:
             _discard(self.families, app.parent, name)
         for url in app.repositories:
-            _discard(self.by_repository, ident(url), name)
+            _leave(self.by_repository, ident(url), name)
         for word in filter(None, (app.destination.name, app.destination.server)):
             _discard(self.by_cluster, word, name)
         self.uncompared.discard(name)
@@ -222,6 +222,22 @@ def _discard(index: defaultdict[str, set[Name]], key: str, name: Name) -> None:
     index[key].discard(name)
     if not index[key]:
         del index[key]
+
+
+def _join(index: dict[str, Collection[Name]], key: str, name: Name) -> None:
+    there = index.setdefault(key, (name,))
+    if isinstance(there, set):
+        there.add(name)
+    elif name not in there:
+        index[key] = {*there, name}
+
+
+def _leave(index: dict[str, Collection[Name]], key: str, name: Name) -> None:
+    there = index.get(key, ())
+    if isinstance(there, set):
+        there.discard(name)
+    if not there or there == (name,):
+        index.pop(key, None)
 
 
 class Shelf:

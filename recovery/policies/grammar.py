@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 from recovery.model.application import Health, Phase, Sync
 from recovery.model.connection import Connection
 from recovery.model.duration import Duration, default
+from recovery.model.notices import Delivery, Route, Words
 from recovery.model.policy import Budget, Ledger, Mode, Severity, SubjectType
 from recovery.model.selector import Selector
 
@@ -104,13 +105,6 @@ class GuardsText(Struct, frozen=True, forbid_unknown_fields=True):
     pauses: tuple[PauseText, ...] = ()
 
 
-class ChannelText(Struct, frozen=True, forbid_unknown_fields=True):
-    """Options of a channel; its URL is in the Secret."""
-
-    group_wait: Duration | None = None
-    repeat_interval: Duration | None = None
-
-
 class Document(Struct, frozen=True, forbid_unknown_fields=True):
     """A whole policy file."""
 
@@ -118,4 +112,7 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     defaults: DefaultsText = field(default_factory=DefaultsText)
     guards: GuardsText = field(default_factory=GuardsText)
     ledger: Ledger = field(default_factory=Ledger)
-    channels: dict[str, ChannelText] = {}
+    channels: dict[str, Delivery] = {}
+    """Options of a channel; its URL is in the Secret."""
+    routes: Annotated[tuple[Route, ...], Meta(max_length=200)] = ()
+    messages: Words = field(default_factory=Words)

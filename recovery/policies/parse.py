@@ -15,10 +15,12 @@ from recovery.causes.catalogue import BY_NAME
 from recovery.decide.windows import wrong_with
 from recovery.model.action import Traits
 from recovery.model.duration import Duration
+from recovery.model.notices import LOUDNESS, Notices
 from recovery.model.policy import Backoff, Condition, Mode, Policies, Policy, Severity, Step, SubjectType, Written
 from recovery.model.stamps import aware
 from recovery.model.storm import StormLimits
 from recovery.model.window import Pause, Window
+from recovery.policies import templates
 from recovery.policies.advice import advice
 from recovery.policies.grammar import (
     ActionText,
@@ -165,7 +167,36 @@ class _Resolver:
             windows=tuple(self._window(w, f"guards.windows[{i}]") for i, w in enumerate(guards.windows)),
             pauses=tuple(self._pause(p, f"guards.pauses[{i}]") for i, p in enumerate(guards.pauses)),
             warnings=advice(document, policies),
+            notices=self._notices(document),
         )
+
+    def _notices(self, document: Document) -> Notices:
+        for name, options in document.channels.items():
+            for i, quiet in enumerate(options.quiet_hours):
+                if why := wrong_with(quiet.schedule, quiet.timezone):
+                    self._reader.wrong(None, f"channels.{name}.quiet_hours[{i}]", why)
+                elif not quiet.duration or quiet.duration > timedelta(days=1):
+                    self._reader.wrong(
+                        None, f"channels.{name}.quiet_hours[{i}].duration", "write how long they last, up to 24h, such as 8h"
+                    )
+                if LOUDNESS[-1] in quiet.severities:
+                    self._reader.wrong(None, f"channels.{name}.quiet_hours[{i}].severities", "what is critical is never kept back")
+            if options.fallback == name:
+                self._reader.wrong(None, f"channels.{name}.fallback", "a channel cannot stand in for itself; name another one")
+        for i, route in enumerate(document.routes):
+            after = [later.after for later in route.then]
+            if after != sorted(after):
+                self._reader.wrong(None, f"routes[{i}].then", "not in the order of their times; write the earliest first")
+            if not route.channels and not route.then:
+                self._reader.wrong(None, f"routes[{i}]", "leads nowhere; write channels, or then, or both")
+        for name in ("title", "body"):
+            if why := templates.wrong_with(getattr(document.messages, name)):
+                self._reader.wrong(None, f"messages.{name}", f"not a template that can be used: {why}")
+        for name in ("page", "argocd", "runbook"):
+            address = getattr(document.messages.links, name)
+            if address and not address.startswith(("https://", "http://")):
+                self._reader.wrong(None, f"messages.links.{name}", f"{address[:80]!r} is no address; write https://HOST/PATH")
+        return Notices(document.routes, document.channels, document.messages)
 
     def _window(self, text: WindowText, path: str) -> Window:
         if why := wrong_with(text.schedule, text.timezone):
@@ -209,7 +240,7 @@ class _Resolver:
             backoff=self._backoff(text.backoff or defaults.backoff or BackoffText()),
             healthy_delay=_first(text.healthy_delay, defaults.healthy_delay, timedelta(seconds=30)),
             reset_after=_first(text.reset_after, defaults.reset_after, timedelta(minutes=10)),
-            channels=text.channels or defaults.channels or (),
+            channels=text.channels or (),
         )
 
     def _condition(self, text: ConditionText, path: str) -> Condition:

@@ -89,7 +89,9 @@ _SHOWN = ("name", "policy", "cause", "phase", "attempt", "limit", "reason", "mes
 def row(recovery: Recovery) -> dict[str, Any]:
     """A recovery as lists show it, to people and to scripts."""
     fields = msgspec.to_builtins(recovery)
-    return {**{key: fields.get(key) for key in _SHOWN}, "subject": str(recovery.subject), "tried": done(recovery)}
+    talk = recovery.talk
+    told = {"heard": talk.heard, "undelivered": talk.undelivered}
+    return {**{key: fields.get(key) for key in _SHOWN}, "subject": str(recovery.subject), "tried": done(recovery), **told}
 
 
 def stamp(at: datetime) -> str:

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from recovery.clock import Clock
 from recovery.decide.outcomes import concluded
+from recovery.decide.regret import distrusted
 from recovery.kube.client import RECOVERIES, Client
 from recovery.kube.errors import Conflict, KubeError, NotFound
 from recovery.kube.lease import shard_of
@@ -58,6 +59,7 @@ class Recoveries:
         self._clock = clock
         self._changed = changed
         self._all: dict[str, Recovery] = {}
+        self._distrusted: dict[str, str] | None = None
         self._by_uid: defaultdict[str, set[str]] = defaultdict(set)
         self._in_flight: set[str] = set()
         self._open: defaultdict[Key, set[str]] = defaultdict(set)
@@ -97,6 +99,7 @@ class Recoveries:
             self._destroyed.pop(name, None)
             self._saved_at.pop(name, None)
             self._storms.discard(name)
+            self._distrusted = None
             self._open[_key(gone)].discard(name)
         return gone
 
@@ -219,12 +222,11 @@ class Recoveries:
                 return None
         return None
 
-    async def strike(self, name: str, delivered: frozenset[str]) -> None:
-        """Messages that reached people need not be kept; ClaimLost when it has to be tried again."""
+    async def amend(self, name: str, change: Callable[[Recovery], Recovery]) -> None:
+        """Write down what became of its messages, and what is to be said; ClaimLost when it has to be tried again."""
         held = self._all.get(name)
-        if held is None or not any(note.key in delivered for note in held.notes):
+        if held is None or (left := change(held)) == held:
             return
-        left = structs.replace(held, notes=tuple(n for n in held.notes if n.key not in delivered))
         self._index(left)
         try:
             await self._save(left)
@@ -290,6 +292,9 @@ class Recoveries:
             self._forget(name)
 
     def _index(self, recovery: Recovery) -> None:
+        before = self._all.get(recovery.name)
+        if before is None or before.steps != recovery.steps:
+            self._distrusted = None
         self._all[recovery.name] = recovery
         self._by_uid[recovery.subject.uid].add(recovery.name)
         (self._open[_key(recovery)].discard if recovery.phase.over else self._open[_key(recovery)].add)(recovery.name)
@@ -300,6 +305,12 @@ class Recoveries:
         self._count(recovery)
         working = recovery.phase is RecoveryPhase.Remediating
         (self._in_flight.add if working else self._in_flight.discard)(recovery.name)
+
+    def distrusted(self) -> dict[str, str]:
+        """Policies whose actions were regretted too often lately, in words; worked out anew when a step has ended."""
+        if self._distrusted is None:
+            self._distrusted = distrusted(self._all.values())
+        return self._distrusted
 
     def _count(self, recovery: Recovery) -> None:
         since = self._clock.now() - HOUR

@@ -34,8 +34,9 @@ from recovery.app import App
 from recovery.decide.narrative import changes
 from recovery.kube.client import APPLICATIONS, RECOVERIES, Resource
 from recovery.model.duration import Duration, spell
+from recovery.model.message import Message
 from recovery.model.move import MovePhase, Wish
-from recovery.model.recovery import Note, Recovery
+from recovery.model.recovery import Recovery
 from recovery.record.codec import decode, encode
 from recovery.settings import Settings
 from recovery.simulate.cluster import Object
@@ -240,8 +241,9 @@ class _Replay:
             await self._running
             self._app = None
 
-    async def _send(self, url: str, note: Note) -> None:
+    async def _send(self, url: str, message: Message) -> str:  # noqa: ARG002 (a Send)
         """No channel is configured in a scenario."""
+        return ""
 
     def _say(self, name: str, words: str) -> None:
         elapsed = spell(self._clock.now() - START)

@@ -95,7 +95,7 @@ class Bench(Face):
             return await self._change(int(request.query["count"]), float(request.query["rate"]), request.query.get("health", "Degraded"))
         if request.path == "/reactions":
             return web.json_response({name: at - self.changed[name] for name, at in self.reacted.items() if name in self.changed})
-        if not request.path.startswith("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications") and "/applications" not in request.path:
+        if "applications" not in request.path.split("/"):
             return await super()._answer(request)
         if "watch" in request.query:
             return await self._stream(request)

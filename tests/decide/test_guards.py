@@ -214,7 +214,7 @@ def test_what_runs_is_not_touched_before_somebody_has_looked_why_it_is_ill() -> 
 
 def test_every_guard_is_in_the_table() -> None:
     of_clusters = {str(case.values[2]) for case in CLUSTER_GUARDS}
-    shown = {str(case.values[1]) for case in REFUSALS} | {"pace", "per hour", "unseen"} | of_clusters
+    shown = {str(case.values[1]) for case in REFUSALS} | {"pace", "per hour", "unseen", "distrusted"} | of_clusters
 
     assert shown == {guard.name for guard in GUARDS}
 

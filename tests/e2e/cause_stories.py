@@ -72,8 +72,9 @@ def by_cause(prefix: str, *, after: str = "10s", repair: bool = False) -> str:
         policy["selector"] = {"names": [f"{prefix}-*"]}
     defaults = {"backoff": {"duration": "15s"}, "healthy_delay": "3s", "channels": ["receiver"], "attempts": 2}
     guards = {"storm": {"minimum": 1000, "count": 1000, "fleet": "100%", "group": "100%"}}
+    plain = {"receiver": {"group_wait": "0s"}}
     guards["budget"] = {"in_flight": 50, "per_cluster": 50, "per_project": 50}
-    return yaml.safe_dump({"recovery_policies": kept, "defaults": defaults, "guards": guards, "ledger": {"soak": "8s"}})
+    return yaml.safe_dump({"recovery_policies": kept, "defaults": defaults, "guards": guards, "channels": plain, "ledger": {"soak": "8s"}})
 
 
 async def create(

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from recovery.model.recovery import Note
+from recovery.model.message import Message
 from recovery.notify import pagerduty_channel, sending
 from recovery.notify.undelivered import Undelivered
 from tests.answering import Answering
 
-PAGE = Note("shop-1/1/2", "shop is down", "all of it", severity="high")
-OVER = Note("shop-1/resolve/x", "shop recovered", "", severity="info", resolves=True)
+PAGE = Message("shop-1/1/2", "shop-1", "shop is down", "all of it", severity="high")
+OVER = Message("shop-1/resolve/x", "shop-1", "shop recovered", "", severity="info", resolves=True)
 
 
 async def test_a_trigger_and_its_resolve_share_one_key() -> None:
@@ -31,6 +31,7 @@ async def test_a_trigger_and_its_resolve_share_one_key() -> None:
             "summary": "shop is down",
             "source": "gitops-recovery-controller",
             "severity": "error",
+            "component": "gitops-recovery-controller",
             "custom_details": {"message": "all of it"},
         },
     }
@@ -39,7 +40,7 @@ async def test_a_trigger_and_its_resolve_share_one_key() -> None:
 
 @pytest.mark.parametrize(("severity", "theirs"), [("critical", "critical"), ("high", "error"), ("warning", "warning"), ("info", "info")])
 def test_severities_are_theirs(severity: str, theirs: str) -> None:
-    event = pagerduty_channel.event("k", Note("a/1", "t", "b", severity=severity))
+    event = pagerduty_channel.event("k", Message("a/1", "a", "t", "b", severity=severity))
 
     assert event["payload"]["severity"] == theirs  # type: ignore[index]
 

@@ -207,10 +207,12 @@ def test_defaults_of_the_file_come_before_those_of_the_environment() -> None:
     environment = Defaults(7, timedelta(seconds=9))
 
     plain = parse(ONE, KINDS, environment).policies[0]
-    told = parse(ONE + "defaults: {attempts: 2, backoff: {duration: 1m}, channels: [ops]}\n", KINDS, environment).policies[0]
+    all_of_it = parse(ONE + "defaults: {attempts: 2, backoff: {duration: 1m}, channels: [ops]}\n", KINDS, environment)
+    told = all_of_it.policies[0]
 
     assert (plain.attempts, plain.backoff.duration) == (7, timedelta(seconds=9))
-    assert (told.attempts, told.backoff.duration, told.channels) == (2, timedelta(minutes=1), ("ops",))
+    assert (told.attempts, told.backoff.duration, told.channels) == (2, timedelta(minutes=1), ()), "a route comes before the defaults"
+    assert all_of_it.channels == ("ops",)
 
 
 def test_all_that_may_be_written_is_read() -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from recovery.decide.reminding import News, said
 from recovery.kube.client import RECOVERIES
 from recovery.kube.errors import Unavailable
 from recovery.model.decision import Decision, Kind, Outcome, Result
@@ -192,7 +193,7 @@ def test_delivered_messages_are_struck_off() -> None:
 
     async def script(cluster: Cluster, recoveries: Recoveries, clock: virtual.VirtualClock) -> None:
         await recoveries.claim(intent(OPEN.with_notes(Note("a", "A", ""), Note("b", "B", ""))))
-        await recoveries.strike("cart", frozenset({"a"}))
+        await recoveries.amend("cart", lambda held: said(held, News(frozenset({"a"})), clock.now()))
         stored = decode(msgspec.json.encode(cluster.find(RECOVERIES, "ours", "cart")))
         assert [n.key for n in stored.notes] == ["b"]
 

@@ -1,0 +1,111 @@
+"""recovery report, audit and history: what was done, what came of it, and on whose word."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from recovery.commands.failing import USAGE, WRONG, Refused, Shape
+from recovery.commands.printing import Output, printed, table
+from recovery.commands.reaching import reach
+from recovery.commands.run import settings_from_environment
+from recovery.decide import reporting
+from recovery.decide.telling import targets
+from recovery.kube.asyncio_client import AsyncioClient
+from recovery.kube.client import RECOVERIES
+from recovery.model.duration import Duration, spell
+from recovery.model.recovery import Recovery
+from recovery.record.codec import listed, row
+
+Since = Annotated[str, typer.Option("--since", metavar="DURATION", help="How far back, such as 24h or 7d; they are kept for seven days.")]
+Subject = Annotated[str, typer.Argument(metavar="SUBJECT", help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME.")]
+Policy = Annotated[str, typer.Option("--policy", help="Of this policy only.")]
+
+
+def report(since: Since = "7d", output: Output = Shape.table) -> None:
+    """Tell what came of it: acted, would have acted, healed by itself, undone by people, and how long it took."""
+    began = _began(since)
+    lines = reporting.report(_recoveries(), began)
+    if output.for_scripts:
+        printed({"since": began, "policies": lines}, output)
+        return
+    columns = ("RECOVERIES", "OPEN", "ACTED", "WOULD HAVE", "CURED", "BY ITSELF", "PERSON", "UNDONE", "WORSE", "TYPICAL", "SLOWEST")
+    table(("POLICY", *columns), [(line.policy, *_numbers(line)) for line in lines], f"Since {began:%Y-%m-%d %H:%M} UTC")
+
+
+def audit(since: Since = "24h", policy: Policy = "", output: Output = Shape.table) -> None:
+    """List everything that was done, by whom, why, and what came of it; oldest first."""
+    began = _began(since)
+    entries = [e for e in reporting.audit(_recoveries(), began) if not policy or e.policy == policy]
+    if output.for_scripts:
+        printed(entries, output)
+        return
+    wide = output is Shape.wide
+    columns = ["AT", "BY", "WHAT", "SUBJECT", "RESULT", *(("POLICY", "RECORD") if wide else ()), "WHY"]
+    rows = [
+        (f"{e.at:%Y-%m-%d %H:%M:%SZ}", e.by, e.what, e.subject, e.result, *((e.policy, e.recovery) if wide else ()), e.why) for e in entries
+    ]
+    table(columns, rows, "" if entries else f"Nothing was done since {began:%Y-%m-%d %H:%M} UTC.")
+
+
+def history(subject: Subject, output: Output = Shape.table) -> None:
+    """Tell what a subject went through: each of its recoveries, step by step, newest last."""
+    settings = settings_from_environment()
+    wanted = subject if "/" in subject else f"{settings.argocd_namespace}/{subject}"
+    found = sorted((r for r in _recoveries() if str(r.subject) == wanted), key=lambda r: r.opened_at)
+    if not found:
+        raise Refused(f"no recovery tells of {wanted}; they are kept for seven days\nTry: recovery explain {subject}", WRONG)
+    if output.for_scripts:
+        printed([{**row(r), "steps": r.steps, "wishes": r.wishes, "evidence": r.evidence} for r in found], output)
+        return
+    for recovery in found:
+        for line in told(recovery, wide=output is Shape.wide):
+            typer.echo(line)
+
+
+def told(recovery: Recovery, *, wide: bool) -> list[str]:
+    """One recovery as lines."""
+    took = reporting.took(recovery)
+    how = f", well after {spell(timedelta(seconds=took))}" if took is not None else ""
+    lines = [
+        f"{recovery.opened_at:%Y-%m-%d %H:%M:%SZ}  {recovery.name}  {recovery.policy}  {recovery.phase.value}{how}: {recovery.message}"
+    ]
+    if wide:
+        lines += [f"    saw: {line}" for line in recovery.evidence]
+    for step in recovery.steps:
+        lasted = f" after {spell(step.ended_at - step.started_at)}" if step.ended_at else ""
+        result = f"{step.outcome.value}{lasted} ({step.reason})" if step.outcome else "running"
+        what = f"{step.action} {targets(step)}".strip()
+        lines.append(f"  {step.started_at:%H:%M:%SZ}  {step.attempt}.{step.index} {what}: {result} {step.message}".rstrip())
+    lines += [f"  {w.at:%H:%M:%SZ}  {w.by} asked for {w.what} {w.step}".rstrip() for w in recovery.wishes]
+    if recovery.talk.heard:
+        lines.append(f"  told: {', '.join(recovery.talk.heard)}")
+    return lines
+
+
+def _began(since: str) -> datetime:
+    try:
+        return datetime.now(UTC) - Duration.parse(since)
+    except ValueError as error:
+        raise Refused(f"--since: {error}", USAGE) from error
+
+
+def _recoveries() -> tuple[Recovery, ...]:
+    settings = settings_from_environment()
+
+    async def ask(client: AsyncioClient) -> tuple[Recovery, ...]:
+        return listed(await client.list(RECOVERIES, settings.namespace))
+
+    return reach(ask)
+
+
+def _numbers(line: reporting.Line) -> tuple[object, ...]:
+    """A line's figures, in the order of the columns."""
+    outcomes = (line.recoveries, line.open, line.acted, line.would_have, line.cured, line.by_itself, line.needed_person)
+    return (*outcomes, line.undone, line.worse, _spelt(line.typical), _spelt(line.slowest))
+
+
+def _spelt(seconds: float | None) -> str:
+    return spell(timedelta(seconds=round(seconds))) if seconds is not None else ""

@@ -1,0 +1,136 @@
+"""recovery notify: see what people will read, and whether it reaches them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from msgspec import structs
+
+from recovery.act.all_actions import KINDS
+from recovery.clock import SystemClock
+from recovery.commands.check import read
+from recovery.commands.failing import UNREACHABLE, USAGE, WRONG, Refused, Shape
+from recovery.commands.printing import Output, patience, printed
+from recovery.commands.reaching import reach
+from recovery.commands.run import settings_from_environment
+from recovery.commands.wishing import whoami
+from recovery.kube.asyncio_client import AsyncioClient
+from recovery.kube.client import CONFIG_MAPS
+from recovery.kube.errors import NotFound
+from recovery.model.message import Message
+from recovery.model.policy import Policies
+from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
+from recovery.notify import apprise_channel, pagerduty_channel, sending, slack_channel, webhook_channel
+from recovery.notify.channels import Channels
+from recovery.notify.composing import compose
+from recovery.notify.undelivered import Undelivered
+from recovery.policies import InvalidPolicies, parse
+
+Preview = Annotated[bool, typer.Option("--preview", help="Show a sample as each kind of channel gets it; nothing is sent.")]
+Test = Annotated[str, typer.Option("--test", metavar="CHANNEL", help="Send a test message to this channel: a trigger, then its resolve.")]
+File = Annotated[str, typer.Option("-f", "--file", help="With --preview: the policy file whose templates and links are used.")]
+
+
+def notify(preview: Preview = False, test: Test = "", file: File = "", output: Output = Shape.table) -> None:
+    """Show what messages look like (--preview), or send one (--test)."""
+    if preview == bool(test):
+        raise Refused("say --preview, or --test CHANNEL\nTry: recovery notify --preview -f config/policies.yaml", USAGE)
+    if test:
+        _test(test)
+        return
+    message = sample(_policies(file))
+    shown = {
+        "text": f"{message.title}\n\n{message.text}",
+        "email": apprise_channel.html(message),
+        "slack": slack_channel.shown(message),
+        "pagerduty": pagerduty_channel.event("ROUTING_KEY", message),
+        "webhook": webhook_channel.body(message),
+    }
+    if output.for_scripts:
+        printed(shown, output)
+        return
+    typer.echo(shown["text"])
+    typer.echo("\n(-o json shows it as email, Slack, PagerDuty and webhooks get it)")
+
+
+def sample(policies: Policies) -> Message:
+    """A message such as people get, by these policies' templates and links."""
+    now = datetime.now(UTC)
+    policy = policies.policies[0].name if policies.policies else "application-health-degraded"
+    recovery = Recovery(
+        "cart-3f9a1c2b7d",
+        policy,
+        "",
+        Subject("Application", "shop", "cart", "", "shop", "prod-eu"),
+        now,
+        RecoveryPhase.Stalled,
+        cause="CrashLoop",
+        ill_since=now - timedelta(minutes=26),
+        attempt=3,
+        limit=3,
+    )
+    body = (
+        "OutOfSync and Degraded at 9f2c1aa. Tried: restart Deployment/cart Failed (still Degraded); rollback 41c90aa Skipped "
+        "(no revision was ever seen well). Argo CD says: back-off restarting failed container."
+        "\nStop it: kubectl -n shop annotate application cart recovery.gitops.dev/paused=true"
+    )
+    note = Note(f"{recovery.name}/escalate", "shop/cart (prod-eu) needs a person", body, "critical")
+    return compose(note, recovery, policies.notices.words, now)
+
+
+def _policies(file: str) -> Policies:
+    """Of a file; else those in force, else none."""
+    if file:
+        try:
+            return parse(read(file), KINDS)
+        except InvalidPolicies as error:
+            raise Refused(f"{file}: {error}\nTry: recovery check {file}", WRONG) from error
+    settings = settings_from_environment()
+
+    async def ask(client: AsyncioClient) -> bytes:
+        try:
+            return await client.get(CONFIG_MAPS, settings.namespace, settings.policies)
+        except NotFound:
+            return b""
+
+    raw = reach(ask)
+    try:
+        return parse(raw, KINDS) if raw else Policies(())
+    except InvalidPolicies as error:
+        raise Refused(f"ConfigMap {settings.policies}: {error}", WRONG) from error
+
+
+def _test(channel: str) -> None:
+    settings = settings_from_environment()
+
+    async def ask(client: AsyncioClient) -> tuple[str, tuple[str, ...], str]:
+        channels = Channels(client, settings.namespace, settings.channels, settings.channels_dir, SystemClock())
+        return await channels.url(channel), await channels.names(), await whoami(client)
+
+    url, names, by = reach(ask)
+    if not url:
+        known = ", ".join(names) or "none that you may read"
+        raise Refused(f"the Secret {settings.channels} has no channel {channel!r}; it has {known}", WRONG)
+    now = datetime.now(UTC)
+    trigger = structs.replace(
+        sample(Policies(())),
+        key=f"test-{now:%Y%m%dT%H%M%S}/1",
+        incident=f"test-{now:%Y%m%dT%H%M%S}",
+        title=f"Test message of the recovery controller, sent by {by}",
+        body="Nothing is wrong. What follows is a sample; it is resolved in a moment.",
+        severity="info",
+        at=now,
+    )
+    try:
+        with patience(f"sending to {channel}"):
+            thread = asyncio.run(sending.send(url, trigger))
+            over = structs.replace(trigger, key=f"{trigger.incident}/resolve", title="Test message: resolved", resolves=True, thread=thread)
+            asyncio.run(sending.send(url, over))
+    except Undelivered as error:
+        raise Refused(
+            f"{channel} did not take it: {error}\nTry: kubectl -n {settings.namespace} get secret {settings.channels}", UNREACHABLE
+        ) from error
+    typer.echo(f"{channel}: taken (a trigger, and its resolve)")

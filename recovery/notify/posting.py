@@ -1,0 +1,56 @@
+"""One POST of JSON to a receiver, and what its answer means for us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from recovery.notify.undelivered import Undelivered
+
+LARGEST = 64 * 1024
+"""Bytes of an answer that are read."""
+LONGEST_PAUSE = 3600.0
+_AGAIN = frozenset({408, 409, 425, 429})
+
+
+async def post(who: str, url: str, body: object, headers: Mapping[str, str] | None = None) -> tuple[bytes, str]:
+    """The answer's body and type when it was taken (2xx); Undelivered with the status, never with the URL. 15 s at most."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15, connect=5)) as session,
+            session.post(
+                url,
+                data=msgspec.json.encode(body),
+                headers={"Content-Type": "application/json; charset=utf-8", **(headers or {})},
+                allow_redirects=False,
+            ) as response,
+        ):
+            status, said = response.status, await response.content.read(LARGEST)
+            after, kind = response.headers.get("Retry-After"), response.content_type
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise Undelivered(f"{who} could not be reached: {type(error).__name__}") from None
+    if status >= 300:
+        # A 4xx will be the same tomorrow; that the receiver is busy or broken will not.
+        for_good = 400 <= status < 500 and status not in _AGAIN
+        raise Undelivered(f"{who} answered {status}", after=pause(after), for_good=for_good)
+    return said, kind
+
+
+def pause(header: str | None) -> float | None:
+    """Seconds of a Retry-After header, at most an hour; None for none, or for one that is no number."""
+    try:
+        return min(max(float(header), 0.0), LONGEST_PAUSE) if header else None
+    except ValueError:
+        return None
+
+
+def fields(raw: bytes) -> dict[str, Any]:
+    """A JSON object; empty for anything else."""
+    try:
+        found = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,94 @@
+"""Slack: with a bot token one message an incident, kept up to date, its steps in the thread; else an incoming webhook."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote
+
+from recovery.model.message import Message
+from recovery.notify.posting import fields, post
+from recovery.notify.undelivered import Undelivered
+
+API, HOOKS = "https://slack.com", "https://hooks.slack.com"
+_TEXT, _HEADER, _FIELD, _FIELDS = 2900, 150, 1900, 10
+"""Characters that a section (3000), a header (150) and a field (2000) may have, and the fields of a section."""
+_LATER = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+_COLOUR = {"critical": "#b3261e", "high": "#b3261e", "warning": "#b26a00", "info": "#2e6bb0"}
+_WELL = "#2e7d32"
+
+
+class Address(NamedTuple):
+    """What a slack:// URL says."""
+
+    token: str
+    """A bot's; empty for a webhook."""
+    hook: str
+    channel: str
+    endpoint: str
+
+
+def address(url: str) -> Address:
+    """Apprise's forms: ``slack://xoxb-TOKEN/#channel`` and ``slack://A/B/C[/#channel]``, ``?endpoint=`` for a proxy; Undelivered else."""
+    rest, _, query = url.partition("://")[2].partition("?")
+    parts = [unquote(part) for part in re.sub(r"^[^/@]*@", "", rest).split("/") if part]
+    endpoint = (parse_qs(query).get("endpoint") or [""])[0].rstrip("/")
+    if parts and parts[0].startswith("xox") and len(parts) > 1:
+        return Address(parts[0], "", parts[1], endpoint or API)
+    if len(parts) >= 3:
+        return Address("", "/".join(parts[:3]), parts[3] if len(parts) > 3 else "", endpoint or HOOKS)
+    raise Undelivered("the channel's URL is neither slack://xoxb-TOKEN/#channel nor slack://A/B/C", for_good=True)
+
+
+async def send(url: str, message: Message) -> str:
+    """Deliver; answers ``CHANNEL:TIMESTAMP`` of the incident's first message, where there is a bot. Undelivered says why not."""
+    to = address(url)
+    if not to.token:
+        await post("Slack", f"{to.endpoint}/services/{to.hook}", shown(message))
+        return ""
+    channel, _, first = message.thread.partition(":")
+    if not first:
+        answer = await _call(to, "chat.postMessage", {"channel": to.channel, **shown(message)})
+        return f"{answer.get('channel') or to.channel}:{answer.get('ts') or ''}"
+    # The step goes into the thread; a resolve is shown to the channel as well. The head shows how it stands.
+    step = {"channel": channel, "thread_ts": first, **({"reply_broadcast": True} if message.resolves else {}), **shown(message)}
+    await _call(to, "chat.postMessage", step)
+    with contextlib.suppress(Undelivered):  # the thread has it; the head is brought up to date by the next one
+        await _call(to, "chat.update", {"channel": channel, "ts": first, **shown(message)})
+    return message.thread
+
+
+async def _call(to: Address, method: str, body: dict[str, Any]) -> dict[str, Any]:
+    said, _ = await post("Slack", f"{to.endpoint}/api/{method}", body, {"Authorization": f"Bearer {to.token}"})
+    answer = fields(said)
+    if not answer.get("ok"):
+        error = re.sub(r"[^a-z_]", "", str(answer.get("error") or "no_answer"))[:60]
+        raise Undelivered(f"Slack refused it: {error}", for_good=bool(answer) and error not in _LATER)
+    return answer
+
+
+def shown(message: Message) -> dict[str, Any]:
+    """Blocks within Slack's limits, and the text for notifications."""
+    blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": _cut(message.title, _HEADER)}}]
+    if message.body:
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": _cut(_plain(message.body), _TEXT)}})
+    if message.facts:
+        said = [{"type": "mrkdwn", "text": _cut(f"*{name}*\n{_plain(value)}", _FIELD)} for name, value in message.facts[:_FIELDS]]
+        blocks.append({"type": "section", "fields": said})
+    if message.links:
+        words = " | ".join(f"<{where}|{_plain(name)}>" for name, where in message.links)
+        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _cut(words, _TEXT)}]})
+    colour = _WELL if message.resolves else _COLOUR.get(message.severity, _COLOUR["info"])
+    return {"text": _cut(_plain(message.title), _TEXT), "attachments": [{"color": colour, "blocks": blocks}]}
+
+
+def _plain(text: str) -> str:
+    # Slack's three characters; nothing that others wrote becomes a mention or a link.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _cut(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    return re.sub(r"&[a-z]{0,3}$", "", text[: longest - 1]) + "…"

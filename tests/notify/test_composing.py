@@ -1,0 +1,157 @@
+"""What a message says: facts, links, people's own words, and never a credential."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from msgspec import structs
+
+from recovery.decide.reminding import remind
+from recovery.model.duration import Duration
+from recovery.model.message import Message
+from recovery.model.notices import Delivery, Later, Links, Notices, Route, Words
+from recovery.model.policy import Policies
+from recovery.model.recovery import Note, RecoveryPhase, Subject, Talk
+from recovery.notify import apprise_channel, webhook_channel
+from recovery.notify.composing import compose, digest
+from recovery.policies import templates
+from tests.answering import Answering
+from tests.builders import NOW, a_recovery
+
+NOTE = Note("cart-1/escalate", "shop/cart needs a person", "it is ill", "critical")
+CART = structs.replace(
+    a_recovery("cart-1", NOW), subject=Subject("Application", "shop", "cart", "uid", "shop", "prod"), cause="CrashLoop", policy="web"
+)
+
+
+def test_every_message_says_what_where_since_when_and_what_is_next() -> None:
+    stalled = structs.replace(CART, phase=RecoveryPhase.Stalled, attempt=3, limit=3)
+    links = Links("https://recovery.example/", "https://argocd.example", "https://run.example/{cause}/{policy}")
+
+    message = compose(NOTE, stalled, Words(links=links), NOW)
+
+    assert dict(message.facts) == {
+        "Subject": "shop/cart",
+        "Cluster": "prod",
+        "Project": "shop",
+        "Policy": "web",
+        "Cause": "CrashLoop",
+        "Since": f"{stalled.ill_since or stalled.opened_at:%Y-%m-%d %H:%M:%S} UTC",
+        "Attempt": "3 of 3",
+        "Next": "nothing more by itself: a person is needed; then `recovery reset cart-1`",
+    }
+    assert dict(message.links) == {
+        "Page": "https://recovery.example/recoveries/cart-1",
+        "Argo CD": "https://argocd.example/applications/shop/cart",
+        "Runbook": "https://run.example/CrashLoop/web",
+    }
+    assert "Runbook: https://run.example/CrashLoop/web" in message.text
+
+
+def test_own_words_and_their_sandbox() -> None:
+    words = Words(title="[{{ severity|upper }}] {{ subject }}", body="{% for n, v in facts.items() %}{{ n }}={{ v }};{% endfor %}")
+
+    message = compose(NOTE, CART, words, NOW)
+
+    assert message.title == "[CRITICAL] shop/cart"
+    assert "Policy=web;" in message.body
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{{ nothing }}", "'nothing' is undefined; known are title, body"),
+        ("{{ title", "line 1"),
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{{ facts.update({'a': 1}) }}", "unsafe|not safely callable"),
+        ("{% for n in range(10**9) %}{% endfor %}", "Range too big"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_said_so(template: str, why: str) -> None:
+    with pytest.raises(templates.BadTemplate, match=why):
+        templates.render(template, templates.SAMPLE)
+
+
+def test_a_template_that_fails_leaves_our_own_words() -> None:
+    assert compose(NOTE, CART, Words(title="{{ 1 // attempt }}{{ nothing }}"), NOW).title == "shop/cart needs a person"
+
+
+def test_a_mail_shows_what_others_wrote_as_text() -> None:
+    message = Message("k", "i", "t", "<script>x</script>\nnext", facts=(("A", "<b>"),), links=(("P", 'https://x/"onload='),))
+
+    html = apprise_channel.html(message)
+
+    assert "<script>" not in html
+    assert "&lt;script&gt;x&lt;/script&gt;<br>" in html
+    assert 'href="https://x/&quot;onload="' in html
+
+
+async def test_the_webhook_is_as_its_schema_says() -> None:
+    from pathlib import Path
+
+    schema = json.loads((Path(__file__).parents[2] / "docs/webhook.schema.json").read_text())
+    assert schema == msgspec.json.schema(webhook_channel.Body), "python -m tests.webhook_schema writes it anew"
+    async with Answering() as there:
+        there.answers["/hook"] = (200, "ok")
+        await webhook_channel.send(there.url.replace("http", "webhook") + "/hook", compose(NOTE, CART, Words(), NOW))
+        body = msgspec.json.decode(there.asked[0][3], type=webhook_channel.Body)
+    assert (body.version, body.event, body.key, body.incident) == (1, "trigger", "cart-1/escalate", "cart-1")
+
+
+def test_a_digest_names_the_loudest_first() -> None:
+    many = [Message(f"r{n}/1", f"r{n}", f"r{n} is ill", "", "critical" if n == 7 else "warning", at=NOW) for n in range(30)]
+    over = Message("x/resolve", "x", "x recovered", "", "info", resolves=True, at=NOW)
+
+    message = digest([*many, over], "crowd")
+
+    assert message.title == "31 incidents: 30 not well, 1 recovered"
+    assert message.body.splitlines()[0] == "- r7 is ill"
+    assert message.body.splitlines()[-1] == "- ... and 11 more: recovery status"
+    assert (message.severity, message.resolves, len(message.members)) == ("critical", False, 31)
+
+
+AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
+THEN = (Later(Duration.parse("10m"), ("primary",)), Later(Duration.parse("30m"), ("secondary",)))
+ORDER = Policies((), notices=Notices((Route(("slack",), then=THEN),), {"slack": Delivery()}))
+TOLD = structs.replace(CART, phase=RecoveryPhase.Stalled, talk=Talk(("slack",), first_at=AT, last_at=AT))
+
+
+def test_an_escalation_goes_on_until_it_is_over() -> None:
+    asked, after = [], TOLD
+    for minutes in (0, 9, 10, 11, 29, 31, 60):
+        after, again = remind(after, None, ORDER, AT + timedelta(minutes=minutes))
+        asked.append((minutes, [n.channels for n in after.notes], again and (again - AT) // timedelta(minutes=1)))
+        after = structs.replace(after, notes=())
+    assert asked == [
+        (0, [], 10),
+        (9, [], 10),
+        (10, [("primary",)], 30),
+        (11, [], 30),
+        (29, [], 30),
+        (31, [("secondary",)], 271),
+        (60, [], 271),
+    ]
+    assert set(after.told) == {"primary", "secondary"}, "they are owed the resolve"
+
+
+@pytest.mark.parametrize("phase", [RecoveryPhase.Resolved, RecoveryPhase.Superseded, RecoveryPhase.Verifying])
+def test_nobody_is_called_for_what_is_cured(phase: RecoveryPhase) -> None:
+    after, _ = remind(structs.replace(TOLD, phase=phase), None, ORDER, AT + timedelta(hours=9))
+
+    assert after.notes == ()
+
+
+def test_what_is_still_ill_is_told_again_every_four_hours_and_never_where_nobody_wants_it() -> None:
+    at, notes, after = AT, [], TOLD
+    plain = Policies(())
+    for _ in range(24 * 6):
+        at += timedelta(minutes=10)
+        after, _ = remind(after, None, plain, at)
+        notes += [n.key for n in after.notes]
+        after = structs.replace(after, notes=())
+    assert notes == [f"cart-1/repeat/{n}" for n in range(1, 7)]
+    never = Policies((), notices=Notices(channels={"slack": Delivery(repeat_interval=Duration(0))}))
+    assert remind(TOLD, None, never, AT + timedelta(days=1)) == (TOLD, None)
