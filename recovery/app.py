@@ -210,6 +210,7 @@ class App:
             scene.diagnosis,
             scene.reason,
             lambda: str(self.dialects.now),
+            self.outbox,
         )
 
     def _stream(self, what: Any, namespace: str, decoder: Any, sink: Any, *, optional: bool = False, **query: str) -> Reflector[Any]:

@@ -11,6 +11,7 @@ import structlog
 
 from recovery.app import App
 from recovery.clock import Clock, SystemClock
+from recovery.serve.gate import Gate
 from recovery.serve.http import Server
 from recovery.settings import Settings
 
@@ -41,7 +42,7 @@ def api_of(settings: Settings) -> ArgoCDAPI | None:
 
 async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None = None) -> None:
     """Run in this process until SIGTERM or SIGINT; the HTTP faces first, everything slow afterwards."""
-    server = Server(*settings.listen)
+    server = Server(*settings.listen, guarded=settings.guarded, namespace=settings.namespace)
     try:
         await server.start()
     except OSError as error:
@@ -75,6 +76,7 @@ async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, 
         log.warning("ARGOCD_INSECURE: Argo CD's certificate is not verified")
     app = App(settings, client, clock, send, argocd)
     server.views = app.views
+    server.gate = Gate(client, settings.argocd_namespace, clock)
     ending = asyncio.ensure_future(stopped.wait())
     ending.add_done_callback(lambda _: app.stop())
     try:

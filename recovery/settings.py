@@ -57,6 +57,8 @@ class Settings(Struct, frozen=True):
     identity: str = ""
     """RECOVERY_IDENTITY: this replica's name; by default one that no other process has."""
     listen: tuple[str, int] = ("0.0.0.0", 8080)  # noqa: S104 (a Pod's probes come from outside)
+    auth: str = "auto"
+    """RECOVERY_AUTH: on, off, or auto: on unless only loopback is listened on."""
     log_level: str = "info"
     log_format: str = ""
     """json or console; empty: console on a terminal."""
@@ -67,6 +69,12 @@ class Settings(Struct, frozen=True):
         if any(set("*?[") & set(glob) for glob in self.application_namespaces):
             return ("",)
         return tuple(dict.fromkeys((self.argocd_namespace, *self.application_namespaces)))
+
+    @property
+    def guarded(self) -> bool:
+        """Does whoever looks have to say who they are?"""
+        here = self.listen[0] in ("localhost", "::1") or self.listen[0].startswith("127.")
+        return self.auth == "on" or (self.auth == "auto" and not here)
 
     @property
     def has_token(self) -> bool:
@@ -102,6 +110,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         lease=env.get("RECOVERY_LEASE") or "gitops-recovery-controller",
         identity=env.get("RECOVERY_IDENTITY", "").strip() or _identity(),
         listen=_listen(env, wrong),
+        auth=_one_of(env, "RECOVERY_AUTH", ("auto", "on", "off"), wrong),
         log_level=_one_of(env, "RECOVERY_LOG_LEVEL", ("info", "debug", "warning", "error"), wrong),
         log_format=_one_of(env, "RECOVERY_LOG_FORMAT", ("", "json", "console"), wrong),
     )

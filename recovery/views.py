@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from recovery.browsing import Browsing, Sees
 from recovery.causes.report import told
 from recovery.clock import Clock
 from recovery.decide import telling
@@ -19,6 +20,7 @@ from recovery.model.cause import Finding
 from recovery.model.connection import Cluster, Repository
 from recovery.model.names import Key
 from recovery.model.window import Pause
+from recovery.notify.outbox import Outbox
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.reflector import Reflector
@@ -54,6 +56,7 @@ class LiveViews:
         diagnosis: Callable[[Application], Finding | None],
         reason: Callable[[Repository | Cluster, datetime], Finding | None],
         argocd: Callable[[], str],
+        outbox: Outbox,
     ) -> None:
         self._store = store
         self._recoveries = recoveries
@@ -72,6 +75,8 @@ class LiveViews:
         self._diagnosis = diagnosis
         self._reason = reason
         self._argocd = argocd
+        self._outbox = outbox
+        self.browsing = Browsing(store, recoveries, journal, connections, clock)
 
     def ready(self) -> tuple[str, ...]:
         reasons = [] if self._source.policies else [f"no policies: {self._source.error}"]
@@ -88,6 +93,9 @@ class LiveViews:
             "policies": policies.hash if policies else None,
             "policies_error": self._source.error or None,
             "warnings": self._connections.warnings,
+            "distrusted": self._recoveries.distrusted(),
+            "channels": [msgspec.to_builtins(lane) for lane in self._outbox.lanes()],
+            "undelivered": list(self._outbox.dead),
             "replica": {
                 "identity": self._shards.identity,
                 "holds": self._shards.held(),
@@ -113,6 +121,13 @@ class LiveViews:
         m.connections.clear()
         for (kind, state), number in Counter((a.key.kind, connection(a, now)[0].value) for a in self._connections.all()).items():
             m.connections.labels(kind, state).set(number)
+        for gauge in (m.channel_failures, m.messages_waiting):
+            gauge.clear()
+        for lane in self._outbox.lanes():
+            m.channel_failures.labels(lane.channel).set(lane.failures)
+            m.messages_waiting.labels(lane.channel).set(lane.waiting)
+        m.dead_letters.set(len(self._outbox.dead))
+        m.distrusted.set(len(self._recoveries.distrusted()))
         m.shards.set(len(self._shards.held()))
         m.away.set(sum(len(r.owed) for r in self._recoveries.all()))
         for (verb, status), count in self._calls().items():
@@ -133,7 +148,7 @@ class LiveViews:
                 gauge.labels(label).set(number)
         return m.render()
 
-    def recoveries(self) -> Mapping[str, Any]:
+    def recoveries(self, sees: Sees) -> Mapping[str, Any]:
         reasons = self.ready()
         quiet = [
             {
@@ -146,19 +161,22 @@ class LiveViews:
                 "again_at": e.again_at,
             }
             for key, entries in self._journal.latest.items()
+            if sees(self.browsing.subject(key)[0])
             for e in entries
             if e.reason == "Pending" or (e.kind == "Suppress" and not e.recovery)
         ]
+        clusters = sorted(self._connections.clusters.values(), key=lambda c: c.name)
+        repositories = sorted(self._connections.repositories.values(), key=lambda r: r.name)
         return {
-            **self.details(),
+            **(self.details() if sees("") else {"enabled": self._enabled}),
             "ready": not reasons,
             "reasons": reasons,
-            "recoveries": [row(recovery) for recovery in self._recoveries.all()[:SHOWN]],
+            "recoveries": [row(r) for r in self._recoveries.all() if sees(r.subject.project)][:SHOWN],
             "pending": quiet[:SHOWN],
             "pending_total": len(quiet),
-            "clusters": [self._connected(c) for c in sorted(self._connections.clusters.values(), key=lambda c: c.name)[:SHOWN]],
-            "repositories": [self._connected(r) for r in sorted(self._connections.repositories.values(), key=lambda r: r.name)[:SHOWN]],
-            "missing": [words for each in self._connections.missing.values() for words in each],
+            "clusters": [self._connected(c) for c in clusters[:SHOWN]] if sees("") else [],
+            "repositories": [self._connected(r) for r in repositories if sees(r.project)][:SHOWN],
+            "missing": [words for each in self._connections.missing.values() for words in each if sees("")],
         }
 
     def _connected(self, about: Cluster | Repository) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from recovery.clock import SystemClock
 from recovery.commands import diagnosing
 from recovery.commands.failing import USAGE, WRONG, Refused, Shape, when
 from recovery.commands.printing import Output, printed
-from recovery.commands.reaching import SERVICE, reach
+from recovery.commands.reaching import ask_controller, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES
@@ -58,9 +58,9 @@ def explain(subject: Subject = "", file: File = "", tree: Tree = "", output: Out
 async def _ask(client: AsyncioClient, settings: Settings, subject: str) -> dict[str, Any]:
     """From the controller; from its Recovery objects when it does not answer."""
     place, _, name = subject.partition("/") if "/" in subject else (settings.argocd_namespace, "", subject)
-    path = f"{SERVICE.format(namespace=settings.namespace)}/api/v1/explain"
     try:
-        found: dict[str, Any] = msgspec.json.decode(await client.raw(path, subject=f"{place}/{name}"), type=dict)
+        raw = await ask_controller(client, settings.namespace, "/api/v1/explain", subject=f"{place}/{name}")
+        found: dict[str, Any] = msgspec.json.decode(raw, type=dict)
     except NotFound as error:
         if "is not known here" in str(error):
             raise Refused(f"{subject} is not known to the controller\nTry: recovery status", WRONG) from error

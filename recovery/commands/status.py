@@ -9,7 +9,7 @@ import typer
 
 from recovery.commands.failing import Refused, Shape, when
 from recovery.commands.printing import Output, Watch, again_and_again, paper, printed
-from recovery.commands.reaching import SERVICE, every, reach
+from recovery.commands.reaching import ask_controller, every, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES
@@ -39,9 +39,8 @@ def status(output: Output = Shape.table, show_all: ShowAll = False, watch: Watch
 
 async def _ask(client: AsyncioClient, settings: Settings) -> dict[str, Any]:
     """From the controller, through the API server's service proxy; from its objects when it does not answer."""
-    service = f"{SERVICE.format(namespace=settings.namespace)}/api/v1/recoveries"
     try:
-        live: dict[str, Any] = msgspec.json.decode(await client.raw(service), type=dict)
+        live: dict[str, Any] = msgspec.json.decode(await ask_controller(client, settings.namespace, "/api/v1/recoveries"), type=dict)
         return {"source": "controller", **live}
     except (KubeError, msgspec.DecodeError) as error:
         return await _from_objects(client, settings, str(error))

@@ -18,7 +18,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from recovery.kube.client import Body, Resource
+from recovery.kube.client import TOKEN_HEADER, Body, Resource
 from recovery.kube.errors import KubeError, Unavailable, error_for
 from recovery.model.names import USERNAME
 
@@ -65,9 +65,14 @@ class AsyncioClient:
     async def delete(self, what: Resource, namespace: str, name: str) -> None:
         await self._request("DELETE", what.path(namespace, name), "delete")
 
-    async def raw(self, path: str, **query: str) -> bytes:
-        """GET any path, such as a service's proxy."""
-        return await self._request("GET", path, "get", query=query)
+    async def raw(self, path: str, *, shown: str = "", **query: str) -> bytes:
+        """GET any path, such as a service's proxy. ``shown``: a token for who is behind the proxy, which takes Authorization away."""
+        return await self._request("GET", path, "get", query=query, headers={TOKEN_HEADER: shown} if shown else None)
+
+    @property
+    def bearer(self) -> str:
+        """Our own token, empty where we come with a certificate."""
+        return str(self._api.configuration.api_key.get("BearerToken") or "").removeprefix("Bearer ").strip()
 
     async def _request(
         self,
@@ -78,11 +83,12 @@ class AsyncioClient:
         *,
         kind: str = "application/json",
         query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> bytes:
         if method != "GET":
             query = {**(query or {}), "fieldManager": USERNAME} if method != "DELETE" else query
         try:
-            response = await self._open(method, path, query, _TIMEOUT, body, kind)
+            response = await self._open(method, path, query, _TIMEOUT, body, kind, headers)
             async with response:
                 answer: bytes = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as error:
@@ -143,12 +149,13 @@ class AsyncioClient:
         patience: aiohttp.ClientTimeout,
         body: Body | None = None,
         kind: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> aiohttp.ClientResponse:
         opened: aiohttp.ClientResponse = await self._api.call_api(
             path,
             method,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": kind},
+            header_params={"Accept": "application/json", "Content-Type": kind, **(headers or {})},
             body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,

@@ -35,6 +35,12 @@ PODS = Resource("", "v1", "pods")
 EVENTS = Resource("", "v1", "events")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews")
+TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews")
+ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews")
+TOKEN_HEADER = "X-Recovery-Token"  # noqa: S105 (a name)
+"""Where a program shows the controller a token: the API server's service proxy takes Authorization away."""
+VIEWER_TOKENS = Resource("", "v1", "serviceaccounts/gitops-recovery-viewer/token")
+"""Tokens of the ServiceAccount that may see everything on the page."""
 DEPLOYMENTS = Resource("apps", "v1", "deployments")
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets")
 DAEMON_SETS = Resource("apps", "v1", "daemonsets")

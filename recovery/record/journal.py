@@ -39,11 +39,14 @@ class Journal:
         self._namespace = namespace
         self._enabled = enabled
         self.latest: dict[Key, tuple[Entry, ...]] = {}
+        self.generation = 0
+        """Another one after every change."""
 
     def note(self, key: Key, decisions: tuple[Decision, ...], *, ours: bool) -> None:
         """The decisions of one pass; what is another replica's to carry out is remembered and not written down."""
         entries = tuple(_entry(d) for d in decisions)
         before = self.latest.get(key, ())
+        self.generation += entries != before
         if entries:
             self.latest[key] = entries
         else:

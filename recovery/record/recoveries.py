@@ -60,6 +60,8 @@ class Recoveries:
         self._changed = changed
         self._all: dict[str, Recovery] = {}
         self._distrusted: dict[str, str] | None = None
+        self.generation = 0
+        """Another one after every change."""
         self._by_uid: defaultdict[str, set[str]] = defaultdict(set)
         self._in_flight: set[str] = set()
         self._open: defaultdict[Key, set[str]] = defaultdict(set)
@@ -100,6 +102,7 @@ class Recoveries:
             self._saved_at.pop(name, None)
             self._storms.discard(name)
             self._distrusted = None
+            self.generation += 1
             self._open[_key(gone)].discard(name)
         return gone
 
@@ -293,6 +296,7 @@ class Recoveries:
 
     def _index(self, recovery: Recovery) -> None:
         before = self._all.get(recovery.name)
+        self.generation += 1
         if before is None or before.steps != recovery.steps:
             self._distrusted = None
         self._all[recovery.name] = recovery

@@ -1,68 +1,43 @@
-"""Look, don't touch: health, readiness, metrics and a read-only API on one port."""
+"""Look, don't touch: health, readiness, metrics, the page and a read-only API on one port."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
-import msgspec
+import structlog
 from aiohttp import web
 
-from recovery.model.names import Key
+from recovery.kube.errors import KubeError
+from recovery.serve import pages
+from recovery.serve.answers import HEADERS, json
+from recovery.serve.gate import COOKIE, EVERYBODY, Gate, Viewer, token_of
+from recovery.serve.seeing import Starting, Views
+from recovery.serve.site import Site
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-
-
-class Views(Protocol):
-    """What there is to see."""
-
-    def ready(self) -> tuple[str, ...]:
-        """Why it is not ready, one sentence a reason; empty when it is."""
-
-    def details(self) -> Mapping[str, Any]:
-        """What else ``/ready`` tells: the policies in force, and what is wrong with a newer text."""
-
-    def metrics(self) -> bytes:
-        """The exposition text."""
-
-    def recoveries(self) -> Mapping[str, Any]:
-        """Recoveries, pending conditions and suppressions."""
-
-    def explain(self, key: Key) -> Mapping[str, Any] | None:
-        """Everything decided about one subject; None when it is not known."""
-
-
-class Starting:
-    """Before anything is there to be seen."""
-
-    def ready(self) -> tuple[str, ...]:
-        return ("starting",)
-
-    def details(self) -> Mapping[str, Any]:
-        return {}
-
-    def metrics(self) -> bytes:
-        return b""
-
-    def recoveries(self) -> Mapping[str, Any]:
-        return {"recoveries": [], "pending": [], "ready": False}
-
-    def explain(self, key: Key) -> Mapping[str, Any] | None:  # noqa: ARG002 (nothing is known yet)
-        return None
+log = structlog.get_logger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Show = Callable[[web.Request, Viewer], Awaitable[web.StreamResponse]]
+LISTENERS = 200
+"""Open event streams."""
+TICK, BEAT = 1.0, 15.0
+"""Seconds between two looks for changes, and between two signs of life."""
 
 
 class Server:
-    """Serves from the first moment on; ``views`` is exchanged when there is something to see."""
+    """Serves from the first moment on; ``views`` is exchanged when there is something to see, ``gate`` when somebody can be asked."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, guarded: bool = False, namespace: str = "gitops-system") -> None:
+        """``guarded``: who looks has to say who they are."""
         self._host, self._port = host, port
+        self._guarded = guarded
+        self._site = Site(lambda: self.views, namespace)
         self._runner: web.AppRunner | None = None
+        self._listeners = 0
         self.views: Views = Starting()
+        self.gate: Gate | None = None
 
     @property
     def port(self) -> int:
@@ -72,15 +47,24 @@ class Server:
 
     async def start(self) -> None:
         """Listen; OSError when the address is taken."""
-        app = web.Application()
+        app = web.Application(client_max_size=64 * 1024)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/", self._front)
-        app.router.add_get("/api/v1/recoveries", self._recoveries)
+        app.router.add_get("/", self._seen(self._site.now))
+        app.router.add_get("/history", self._seen(self._site.history))
+        app.router.add_get("/applications", self._seen(self._site.applications))
+        app.router.add_get("/places", self._seen(self._site.places))
+        app.router.add_get("/recoveries/{name}", self._seen(self._site.recovery))
+        app.router.add_get("/subject", self._seen(self._site.subject))
+        app.router.add_get("/events", self._seen(self._events))
+        app.router.add_get("/static/{name}", self._static)
+        app.router.add_post("/login", self._login)
+        app.router.add_get("/logout", self._logout)
+        app.router.add_get("/api/v1/recoveries", self._seen(self._recoveries))
         # The last one may be a URL: a repository is called by it.
-        app.router.add_get("/api/v1/explain/{place}/{name:.+}", self._explain)
-        app.router.add_get("/api/v1/explain", self._explain)
+        app.router.add_get("/api/v1/explain/{place}/{name:.+}", self._seen(self._explain))
+        app.router.add_get("/api/v1/explain", self._seen(self._explain))
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
@@ -90,47 +74,100 @@ class Server:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def _seen(self, show: Show) -> Handler:
+        """Shown to whoever may look; a browser is asked for a token, a program is told 401."""
+
+        async def seen(request: web.Request) -> web.StreamResponse:
+            if not self._guarded:
+                return await show(request, EVERYBODY)
+            token = token_of(request)
+            if not token:
+                return self._site.who_are_you(request, "")
+            if self.gate is None:
+                return self._site.no(request, 503, "Starting", "The controller is starting; who you are cannot be asked yet.")
+            browsing = self.views.browsing
+            try:
+                viewer = await self.gate.viewer(token, browsing.projects() if browsing else ())
+            except KubeError as error:
+                log.warning("who looks could not be asked", why=str(error))
+                return self._site.no(request, 503, "Not now", "Kubernetes cannot be asked who you are; nothing is shown until it can.")
+            if viewer is None:
+                return self._site.who_are_you(request, "Kubernetes does not know this token; it may have expired.")
+            return await show(request, viewer)
+
+        return seen
+
+    async def _events(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:  # noqa: ARG002 (a page asks for itself once more, with its own rights)
+        """Server-sent events: that something changed. What it is, the page fetches itself."""
+        if self._listeners >= LISTENERS:
+            return self._site.no(request, 503, "Too many", "Too many pages are open; this one does not update itself.")
+        response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        await response.prepare(request)
+        self._listeners += 1
+        loop = asyncio.get_running_loop()
+        seen, beat = "", loop.time()
+        try:
+            await response.write(b"retry: 3000\n\n")
+            while request.transport is not None and not request.transport.is_closing():
+                browsing = self.views.browsing
+                version = browsing.version if browsing else ""
+                if seen and version != seen:
+                    await response.write(f"event: changed\ndata: {version}\n\n".encode())
+                    beat = loop.time()
+                elif loop.time() - beat > BEAT:
+                    await response.write(b": still here\n\n")
+                    beat = loop.time()
+                seen = version
+                await asyncio.sleep(TICK)
+        except (ConnectionError, RuntimeError):
+            pass  # gone
+        finally:
+            self._listeners -= 1
+        return response
+
+    async def _static(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in pages.STATIC:
+            return json({"message": "not found"}, 404)
+        headers = {**HEADERS, "Cache-Control": "max-age=300", "Content-Type": f"{pages.STATIC[name]}; charset=utf-8"}
+        return web.Response(body=pages.static(name), headers=headers)
+
+    async def _login(self, request: web.Request) -> web.Response:
+        """A token into a cookie that scripts cannot read and that no other site's request carries."""
+        if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+            return self._site.no(request, 403, "Not from here", "This form is sent from its own page only.")
+        token = str((await request.post()).get("token", "")).strip()
+        if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{1,8192}", token):
+            return self._site.who_are_you(request, "That is no token.")
+        secure = "; Secure" if request.headers.get("X-Forwarded-Proto", request.scheme) == "https" else ""
+        headers = {**HEADERS, "Location": "./", "Set-Cookie": f"{COOKIE}={token}; HttpOnly; SameSite=Strict{secure}"}
+        return web.Response(status=303, headers=headers)
+
+    async def _logout(self, _: web.Request) -> web.Response:
+        headers = {**HEADERS, "Location": "./", "Set-Cookie": f"{COOKIE}=; HttpOnly; SameSite=Strict; Max-Age=0"}
+        return web.Response(status=303, headers=headers)
+
     async def _health(self, _: web.Request) -> web.Response:
         # That this answers at all says that the event loop turns. An API server outage must not restart us.
-        return web.Response(text="ok\n", headers=_HEADERS)
+        return web.Response(text="ok\n", headers=HEADERS)
 
     async def _ready(self, _: web.Request) -> web.Response:
+        # Asked by the kubelet, who has no token: nothing that names a subject where others have to show one.
         reasons = self.views.ready()
-        return _json({"ready": not reasons, "reasons": reasons, **self.views.details()}, 503 if reasons else 200)
+        details = {} if self._guarded else self.views.details()
+        return json({"ready": not reasons, "reasons": reasons, **details}, 503 if reasons else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self.views.metrics(), headers={**_HEADERS, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(body=self.views.metrics(), headers={**HEADERS, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
-    async def _front(self, _: web.Request) -> web.Response:
-        return _json(
-            {
-                "paths": [
-                    "/healthz",
-                    "/ready",
-                    "/metrics",
-                    "/api/v1/recoveries",
-                    "/api/v1/explain/NAMESPACE/NAME",
-                    "/api/v1/explain/cluster/NAME",
-                    "/api/v1/explain/repository/URL",
-                ]
-            }
-        )
+    async def _recoveries(self, _: web.Request, viewer: Viewer) -> web.Response:
+        return json(self.views.recoveries(viewer.sees))
 
-    async def _recoveries(self, _: web.Request) -> web.Response:
-        return _json(self.views.recoveries())
-
-    async def _explain(self, request: web.Request) -> web.Response:
+    async def _explain(self, request: web.Request, viewer: Viewer) -> web.Response:
         # As a query, too: proxies fold the two slashes of a URL in a path.
         place, _, name = request.query.get("subject", "").partition("/")
         place, name = request.match_info.get("place", place), request.match_info.get("name", name)
-        # A namespace may be called cluster or repository, too: what is known by that name first is meant.
-        keys = [Key(place, "", name)] if place in ("cluster", "repository") else []
-        found = next((f for key in (*keys, Key("application", place, name)) if (f := self.views.explain(key)) is not None), None)
-        return _json(
-            found if found is not None else {"message": f"{place}/{name} is not known here"},
-            200 if found is not None else 404,
-        )
-
-
-def _json(body: Mapping[str, Any], status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, headers={**_HEADERS, "Content-Type": "application/json"})
+        found = self._site.found(f"{place}/{name}", viewer)
+        if found is None:
+            return json({"message": f"{place}/{name} is not known here"}, HTTPStatus.NOT_FOUND)
+        return json(found)

@@ -61,7 +61,7 @@ messages:
         ("routes: [{chanels: [a]}]", "did you mean 'channels'"),
         ("channels: {a: {fallback: a}}", "channels.a.fallback: a channel cannot stand in for itself"),
         ("channels: {a: {quiet_hours: [{schedule: '99 22 * * *', duration: 8h}]}}", "channels.a.quiet_hours[0]: '99 22 * * *' is no cron"),
-        ("channels: {a: {quiet_hours: [{schedule: '0 22 * * *', duration: 30h}]}}", "channels.a.quiet_hours[0].duration: write up to 24h"),
+        ("channels: {a: {quiet_hours: [{schedule: '0 22 * * *', duration: 30h}]}}", "channels.a.quiet_hours[0].duration: write how long"),
         (
             "channels: {a: {quiet_hours: [{schedule: '0 22 * * *', duration: 8h, severities: [critical]}]}}",
             "what is critical is never kept back",
