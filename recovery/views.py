@@ -17,8 +17,9 @@ from recovery.decide.connections import connection
 from recovery.kube.lease import Shards
 from recovery.model.application import Application
 from recovery.model.cause import Finding
-from recovery.model.connection import Cluster, Repository
+from recovery.model.connection import Cluster, Connection, Repository
 from recovery.model.names import Key
+from recovery.model.recovery import RecoveryPhase
 from recovery.model.window import Pause
 from recovery.notify.outbox import Outbox
 from recovery.observe.connections import Connections
@@ -119,6 +120,9 @@ class LiveViews:
         m.policies_good.set(0 if self._source.error else 1)
         now = self._clock.now()
         m.connections.clear()
+        for kind in ("cluster", "repository"):
+            for each in Connection:
+                m.connections.labels(kind, each.value).set(0)  # a series that is not there is no zero
         for (kind, state), number in Counter((a.key.kind, connection(a, now)[0].value) for a in self._connections.all()).items():
             m.connections.labels(kind, state).set(number)
         for gauge in (m.channel_failures, m.messages_waiting):
@@ -144,6 +148,8 @@ class LiveViews:
             (m.suppressed, Counter(e.by for e in latest if e.kind == "Suppress")),
         ):
             gauge.clear()
+            for phase in RecoveryPhase if gauge is m.active else ():
+                gauge.labels(phase.value).set(0)
             for label, number in counts.items():
                 gauge.labels(label).set(number)
         return m.render()

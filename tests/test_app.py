@@ -11,6 +11,7 @@ from recovery.kube.errors import Conflict, KubeError, Unavailable
 from recovery.model.application import Health
 from recovery.model.names import Key
 from recovery.model.recovery import RecoveryPhase
+from recovery.serve.gate import EVERYBODY
 from recovery.simulate import virtual
 from recovery.simulate.manifests import custom, deployment
 from recovery.simulate.world import ARGOCD, OURS, World
@@ -280,7 +281,7 @@ def test_what_is_seen_in_metrics_and_answers() -> None:
         async with p.controller() as app:
             await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
             await p.clock.sleep(8)
-            pending = app.views.recoveries()["pending"]
+            pending = app.views.recoveries(EVERYBODY.sees)["pending"]
             assert [(row["subject"], row["reason"]) for row in pending] == [("argocd/web-1", "Pending")]
             assert b'recovery_pending_conditions{policy="application-sync-failure"} 1.0' in app.views.metrics()
             await p.world.install("Widget")

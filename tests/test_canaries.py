@@ -15,6 +15,7 @@ from recovery import logs
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, EVENTS, PROJECTS, RECOVERIES, SECRETS
 from recovery.model.names import Key
 from recovery.record.checkpoint import LABEL
+from recovery.serve.gate import EVERYBODY
 from recovery.simulate.world import ARGOCD, OURS
 from tests.play import Play, play
 from tests.stage import policies as short_policies
@@ -114,7 +115,7 @@ async def _night(p: Play, texts: list[str], held: str, out: io.StringIO) -> None
             await p.world.cluster.create(APPLICATIONS, ARGOCD, _carrying(number, text, texts))
         p.world.argocd.running = False  # the status is as it was planted
         await p.clock.sleep(600)
-        p.extra = [app.views.recoveries(), app.views.details(), app.views.metrics().decode()]  # type: ignore[attr-defined]
+        p.extra = [app.views.recoveries(EVERYBODY.sees), app.views.details(), app.views.metrics().decode()]  # type: ignore[attr-defined]
         p.extra += [app.views.explain(Key("application", "argocd", f"w-{n}")) for n in range(len(texts))]  # type: ignore[attr-defined]
 
 

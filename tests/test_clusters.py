@@ -20,6 +20,7 @@ from recovery.model.connection import Connection
 from recovery.model.move import MovePhase
 from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase
+from recovery.serve.gate import EVERYBODY
 from recovery.simulate.manifests import deployment, stateful_set
 from recovery.simulate.world import ARGOCD, url
 from tests.connected_stories import connected
@@ -365,7 +366,7 @@ def test_a_repository_known_by_its_applications_alone_is_well_again() -> None:
             await p.clock.sleep(120)
             (held,) = [r for r in p.world.recoveries() if r.subject.kind == "Repository"]
             assert held.phase is RecoveryPhase.Resolved, held.message
-            assert any("no Argo CD token" in words for words in app.views.recoveries()["missing"])
+            assert any("no Argo CD token" in words for words in app.views.recoveries(EVERYBODY.sees)["missing"])
 
     play(script)
 
@@ -408,7 +409,7 @@ def test_what_is_seen_of_them_is_in_the_answers_and_in_the_metrics() -> None:
             assert found is not None
             assert found["state"] == Connection.Failed.value
             assert found["recovery"]["moves"][0]["phase"] == "Moved"
-            seen = {c["name"]: c["state"] for c in app.views.recoveries()["clusters"]}
+            seen = {c["name"]: c["state"] for c in app.views.recoveries(EVERYBODY.sees)["clusters"]}
             assert seen == {"in-cluster": "Successful", "primary": "Failed", "secondary": "Successful"}
             metrics = app.views.metrics().decode()
             assert 'recovery_connections{kind="cluster",state="Failed"} 1.0' in metrics

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from recovery.app import App
 from recovery.kube.client import LEASES
 from recovery.model.recovery import RecoveryPhase
+from recovery.serve.gate import EVERYBODY
 from recovery.settings import Settings
 from recovery.simulate.manifests import deployment
 from tests.operations import counted
@@ -67,7 +68,7 @@ def test_three_share_the_work_and_do_nothing_twice() -> None:
             assert all(times == 1 for times in done.values())
             restarts = Counter(w[3] for w in p.world.cluster.writes if "restartedAt" in str(w[4]) and w[0] == "patch")
             assert restarts == Counter(NAMES), "each was restarted once"
-            shown = [r.app.views.recoveries() for r in running]
+            shown = [r.app.views.recoveries(EVERYBODY.sees) for r in running]
             assert len({len(body["recoveries"]) for body in shown}) == 1, "every replica shows all of it"
             assert {body["replica"]["identity"] for body in shown} == {"controller-0", "controller-1", "controller-2"}
 

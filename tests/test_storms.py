@@ -12,6 +12,7 @@ from recovery.decide import storms
 from recovery.kube.client import CONFIG_MAPS, EVENTS, RECOVERIES
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.storm import Crowd, StormLimits
+from recovery.serve.gate import EVERYBODY
 from recovery.simulate.manifests import deployment
 from recovery.simulate.world import OURS, World
 from tests.builders import NOW
@@ -81,7 +82,7 @@ def test_a_storm_is_one_incident_and_nothing_is_done_to_its_members() -> None:
             (told,) = [e["message"] for e in p.world.cluster.every(EVENTS) if e["reason"] == "Message"]
             assert told.startswith("12 applications of project shop are ill: one incident")
             assert all(f"- argocd/web-{n}" in told for n in range(12)), "it lists its members"
-            rows = app.views.recoveries()["pending"]
+            rows = app.views.recoveries(EVERYBODY.sees)["pending"]
             assert {(r["by"], "12 of 12 applications of project shop" in r["message"]) for r in rows if r["by"]} == {("storm", True)}
             assert b'recovery_decisions_total{decision="Suppress"' in app.views.metrics()
             explained = app.views.explain(p.world.seen("web-3").key)

@@ -41,7 +41,7 @@ async def _demo(stay: bool) -> bool:
         scenes = await play.play(process)
         well = _table(console, scenes, time.monotonic() - began)
         if stay:
-            console.print(f"\nStill serving: {play.url}/api/v1/recoveries")
+            console.print(f"\nStill serving: {play.url}/")
             console.print(f"KUBECONFIG={play.kubeconfig} RECOVERY_NAMESPACE=gitops-system recovery status")
             console.print("Ctrl-C ends it.")
             await asyncio.Event().wait()

@@ -202,8 +202,10 @@ def cure_forbidden(a: Asked) -> Objection | None:
 
 
 def unseen(a: Asked) -> str:
-    """What runs is not touched before somebody has looked why it is ill."""
-    return a.situation.unseen if a.step.traits.destructive and not begun(a) and not under_way(a) else ""
+    """What runs is not touched before somebody has looked why it is ill; nor is anything tried once more that was held back for
+    its cause, when a restart has forgotten what was seen of it."""
+    known = a.recovery is not None and bool(a.recovery.causes_told)
+    return a.situation.unseen if (a.step.traits.destructive or known) and not begun(a) and not under_way(a) else ""
 
 
 def frozen(a: Asked) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from recovery.clock import SystemClock
-from recovery.kube.client import APPLICATIONS, Resource
+from recovery.kube.client import APPLICATIONS, SECRETS, Resource
 from recovery.model.application import Application, Health, Sync
 from recovery.model.duration import spell
 from recovery.model.names import INFO
@@ -25,6 +25,7 @@ from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.simulate.cluster import Object
 from recovery.simulate.http import Face
 from recovery.simulate.manifests import custom, deployment
+from recovery.simulate.receiver import Receiver
 from recovery.simulate.world import OURS, World
 
 SPEED = 22.0
@@ -56,7 +57,6 @@ class Process:
             **{k: v for k, v in os.environ.items() if not k.startswith(("RECOVERY_", "ARGOCD_"))},
             "KUBECONFIG": str(kubeconfig),
             "RECOVERY_NAMESPACE": OURS,
-            "RECOVERY_LISTEN": "127.0.0.1:0",
         }
         self._start = f"from recovery.simulate.demo import controller; controller({SPEED}, {since.timestamp()})"
         self._process: asyncio.subprocess.Process | None = None
@@ -65,8 +65,9 @@ class Process:
         self.port = 0
 
     async def start(self) -> None:
-        """Start it and begin to read."""
+        """Start it and begin to read; after a kill at the address it had, for whoever looks at its page."""
         self.ready.clear()
+        self._env["RECOVERY_LISTEN"] = f"127.0.0.1:{self.port}"
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", self._start, env=self._env, stdout=asyncio.subprocess.PIPE
         )
@@ -145,9 +146,11 @@ class Demo:
     @asynccontextmanager
     async def stage(self) -> AsyncIterator[Process]:
         """The embedded cluster over HTTP, and the controller, while inside."""
-        face = Face(self.world.cluster)
+        face, receiver = Face(self.world.cluster), Receiver(self._told)
         async with self.world.living():
             await face.start()
+            urls = await receiver.start()
+            await self.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": urls})
             self.kubeconfig.write_text(json.dumps(face.kubeconfig()))
             self.world.cluster.listen(self._watch)
             process = self._process = Process(self.kubeconfig, self._since, self._log)
@@ -156,6 +159,7 @@ class Demo:
             finally:
                 await process.stop()
                 await face.stop()
+                await receiver.stop()
                 self.folder.cleanup()
 
     async def play(self, process: Process) -> list[Scene]:
@@ -176,6 +180,7 @@ class Demo:
         self._say("demo", "sets up", f"the controller starts; its clock runs {SPEED:.0f} times as fast as yours")
         await process.start()
         await process.ready.wait()
+        self._say("demo", "sets up", f"look at it while it works: {self.url}/")
         async with asyncio.TaskGroup() as group:
             scenes = [group.create_task(scene(process)) for scene in (self._cart, self._api, self._web, self._lost, self._pay)]
         return [task.result() for task in scenes] + [self._legacy()]
@@ -314,6 +319,11 @@ class Demo:
                     self._killed = True
                     self._process.kill()
 
+    def _told(self, channel: str, message: dict[str, Any]) -> None:
+        name = next((fact["value"].partition("/")[2] for fact in message["facts"] if fact["name"] == "Subject"), "people")
+        if not name.startswith("legacy-"):
+            self._say(name, "tells", f"{channel}: {message['title']}")
+
     def _log(self, entry: dict[str, Any]) -> None:
         name = str(entry.get("subject", "")).partition("/")[2]
         if name.startswith("legacy-"):
@@ -329,7 +339,7 @@ class Demo:
                     + (f": {entry['message']}" if entry.get("message") else "")
                 )
                 self._say(name, "does", f"{words} [{entry['result']}]")
-            case "nobody to tell" | "told":
+            case "nobody to tell":
                 self._say(name or "people", "tells", str(entry.get("title", "")))
             case "inherited":
                 self._say("fleet", "sees", f"{entry['title']}: left alone")

@@ -16,6 +16,7 @@ from tests.testbed.processes import Process, free_port, wait_for
 ROOT = Path(__file__).parent.parent.parent
 ACCOUNT = "gitops-recovery-controller"
 BASE = "gitops-system"
+VIEWER = "gitops-recovery-viewer"
 
 
 def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
@@ -26,6 +27,7 @@ def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
     else:
         text = bed.kubectl("kustomize", str(folder)).replace(BASE, namespace)
         text = text.replace(f"{ACCOUNT}-workloads", f"{ACCOUNT}-workloads-{namespace}")
+        text = text.replace(f"{ACCOUNT}-reviews", f"{ACCOUNT}-reviews-{namespace}")
         text = text.replace(f"{ACCOUNT}-connections", f"{ACCOUNT}-connections-{namespace}")
         for name in ("applications", "wishes"):
             text = text.replace(f"{ACCOUNT}-{name}", f"{ACCOUNT}-{name}-{namespace}")
@@ -40,8 +42,15 @@ def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
             part.replace(f"kind: ServiceAccount\n  name: {ACCOUNT}-{namespace}\n", f"kind: ServiceAccount\n  name: {ACCOUNT}\n")
             for part in parts
         ]
+        parts = [_apart(part, namespace) if "namespace: argocd\n" in part else part for part in parts]
         bed.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text="\n---\n".join(parts))
     bed.established("recoveries.recovery.gitops.dev")
+
+
+def _apart(part: str, namespace: str) -> str:
+    """The viewer's rights on Argo CD's projects, beside those of other installations."""
+    part = part.replace(f"name: {VIEWER}\n", f"name: {VIEWER}-{namespace}\n")
+    return part.replace(f"kind: ServiceAccount\n  name: {VIEWER}-{namespace}\n", f"kind: ServiceAccount\n  name: {VIEWER}\n")
 
 
 class Controller:

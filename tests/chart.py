@@ -1,0 +1,123 @@
+"""``python -m tests.chart``: manifests/helm's templates anew, from manifests/base, config and manifests/crds. One source, two ways in."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CHART = ROOT / "manifests/helm"
+BASE = ROOT / "manifests/base"
+HEAD = "{{- /* Made from %s by python -m tests.chart: change it there. */ -}}\n"
+OURS, THEIRS = "{{ .Release.Namespace }}", "{{ .Values.argocd.namespace }}"
+OPTIONAL = {"admission.yaml": "admission.enabled", "network.yaml": "networkPolicy.enabled"}
+"""Whole files that a value leaves out."""
+SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "deployment.yaml": (
+        ("  replicas: 1\n", "  replicas: {{ .Values.replicas }}\n"),
+        ("    type: Recreate  #", "    type: {{ if gt (int .Values.replicas) 1 }}RollingUpdate{{ else }}Recreate{{ end }}  #"),
+        (
+            "image: gitops-recovery-controller:v1.0.0\n",
+            'image: "{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"\n',
+        ),
+        ('value: "argocd"\n', "value: {{ .Values.argocd.namespace | quote }}\n"),
+        ('value: "true"\n', "value: {{ .Values.enabled | quote }}\n"),
+        ('value: "3"\n', "value: {{ .Values.attempts | quote }}\n"),
+        (
+            'value: "300s"\n',
+            (
+                "value: {{ .Values.interval | quote }}\n"
+                "        {{- if gt (int .Values.replicas) 1 }}\n"
+                "        - name: RECOVERY_SHARDS\n"
+                "          value: {{ .Values.replicas | quote }}\n"
+                "        {{- end }}\n"
+                "        {{- range $name, $value := .Values.env }}\n"
+                "        - name: {{ $name }}\n"
+                "          value: {{ $value | quote }}\n"
+                "        {{- end }}\n"
+            ),
+        ),
+        (
+            '          requests:\n            memory: "128Mi"\n            cpu: "100m"\n          limits:\n            memory: "256Mi"\n            cpu: "200m"\n',
+            "          {{- toYaml .Values.resources | nindent 10 }}\n",
+        ),
+        (
+            "            drop: [ALL]\n",
+            (
+                "            drop: [ALL]\n"
+                "        {{- with .Values.volumeMounts }}\n"
+                "        volumeMounts:\n"
+                "        {{- toYaml . | nindent 8 }}\n"
+                "        {{- end }}\n"
+                "      {{- with .Values.volumes }}\n"
+                "      volumes:\n"
+                "      {{- toYaml . | nindent 6 }}\n"
+                "      {{- end }}\n"
+                "      {{- with .Values.nodeSelector }}\n"
+                "      nodeSelector:\n"
+                "        {{- toYaml . | nindent 8 }}\n"
+                "      {{- end }}\n"
+                "      {{- with .Values.tolerations }}\n"
+                "      tolerations:\n"
+                "      {{- toYaml . | nindent 6 }}\n"
+                "      {{- end }}\n"
+            ),
+        ),
+    ),
+}
+"""What values replace, file by file; each has to be there exactly once."""
+WORKLOADS = "# Restart in the cluster we run in."
+"""Where the rights on workloads begin: left out with workloads.enabled=false, when Argo CD restarts."""
+
+
+def templates() -> dict[str, str]:
+    """Every file that is made: path inside the chart, and text."""
+    made = {}
+    for name in ("rbac.yaml", "viewer.yaml", "deployment.yaml", "network.yaml", "admission.yaml"):
+        text = (BASE / name).read_text()
+        assert "{{" not in text, f"{name} would be read as a template"
+        text = text.replace("namespace: argocd", f"namespace: {THEIRS}").replace("gitops-system", OURS)
+        for old, new in SWAPS.get(name, ()):
+            assert text.count(old) == 1, f"{name}: {old!r} is there {text.count(old)} times"
+            text = text.replace(old, new)
+        if WORKLOADS in text:
+            before, after = text.split(WORKLOADS)
+            text = f"{before.removesuffix('---' + chr(10))}{{{{- if .Values.workloads.enabled }}}}\n---\n{WORKLOADS}{after}{{{{- end }}}}\n"
+        if value := OPTIONAL.get(name):
+            text = f"{{{{- if .Values.{value} }}}}\n{text}{{{{- end }}}}\n"
+        made[f"templates/{name}"] = HEAD % f"manifests/base/{name}" + text
+    monitor = (ROOT / "manifests/monitoring/servicemonitor.yaml").read_text().replace("gitops-system", OURS)
+    made["templates/servicemonitor.yaml"] = (
+        HEAD % "manifests/monitoring/servicemonitor.yaml" + f"{{{{- if .Values.serviceMonitor.enabled }}}}\n{monitor}{{{{- end }}}}\n"
+    )
+    made["templates/prometheusrule.yaml"] = (
+        HEAD % "manifests/monitoring/rules.yaml" + "{{- if .Values.prometheusRule.enabled }}\n"
+        "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: gitops-recovery-controller\n"
+        f"  namespace: {OURS}\n  labels:\n    app: gitops-recovery-controller\nspec:\n"
+        '{{ .Files.Get "files/rules.yaml" | indent 2 }}\n{{- end }}\n'
+    )
+    made["templates/policies.yaml"] = (
+        HEAD
+        % "config/policies.yaml"
+        + f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: recovery-policies\n  namespace: {OURS}\ndata:\n"
+        '  policies.yaml: |\n{{ .Values.policies | default (.Files.Get "files/policies.yaml") | indent 4 }}\n'
+    )
+    made["files/policies.yaml"] = (ROOT / "config/policies.yaml").read_text()
+    made["files/rules.yaml"] = re.sub(r"^#.*\n", "", (ROOT / "manifests/monitoring/rules.yaml").read_text())
+    made["crds/recoveries.yaml"] = (ROOT / "manifests/crds/recoveries.yaml").read_text()
+    return made
+
+
+def write() -> None:
+    """All of them; what is made no longer is taken away."""
+    for folder in ("templates", "files", "crds"):
+        shutil.rmtree(CHART / folder, ignore_errors=True)
+    for name, text in templates().items():
+        (CHART / name).parent.mkdir(parents=True, exist_ok=True)
+        (CHART / name).write_text(text)
+
+
+if __name__ == "__main__":
+    write()
