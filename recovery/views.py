@@ -14,6 +14,7 @@ from recovery.causes.report import told
 from recovery.clock import Clock
 from recovery.decide import telling
 from recovery.decide.connections import connection
+from recovery.decide.guards import GUARDS
 from recovery.kube.lease import Shards
 from recovery.model.application import Application
 from recovery.model.cause import Finding
@@ -148,8 +149,9 @@ class LiveViews:
             (m.suppressed, Counter(e.by for e in latest if e.kind == "Suppress")),
         ):
             gauge.clear()
-            for phase in RecoveryPhase if gauge is m.active else ():
-                gauge.labels(phase.value).set(0)
+            zeros = [p.value for p in RecoveryPhase] if gauge is m.active else [g.name for g in GUARDS] if gauge is m.suppressed else []
+            for label in zeros:
+                gauge.labels(label).set(0)
             for label, number in counts.items():
                 gauge.labels(label).set(number)
         return m.render()

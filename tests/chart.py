@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 CHART = ROOT / "manifests/helm"
 BASE = ROOT / "manifests/base"
 HEAD = "{{- /* Made from %s by python -m tests.chart: change it there. */ -}}\n"
+SUFFIX = "{{ .Values.nameSuffix }}"
 OURS, THEIRS = "{{ .Release.Namespace }}", "{{ .Values.argocd.namespace }}"
 OPTIONAL = {"admission.yaml": "admission.enabled", "network.yaml": "networkPolicy.enabled"}
 """Whole files that a value leaves out."""
@@ -72,6 +73,20 @@ WORKLOADS = "# Restart in the cluster we run in."
 """Where the rights on workloads begin: left out with workloads.enabled=false, when Argo CD restarts."""
 
 
+def _suffixed(text: str) -> str:
+    """Names outside the release's own namespace, so that two releases can stand beside each other."""
+    parts = re.split(r"(?m)^(?=---$)", text)
+    for index, part in enumerate(parts):
+        for name in ("reviews", "workloads", "applications", "wishes"):
+            part = part.replace(f"gitops-recovery-controller-{name}", f"gitops-recovery-controller-{name}{SUFFIX}")
+        if f"  namespace: {THEIRS}\n" in part:
+            for name in ("gitops-recovery-controller", "gitops-recovery-viewer"):
+                part = part.replace(f"metadata:\n  name: {name}\n", f"metadata:\n  name: {name}{SUFFIX}\n")
+                part = part.replace(f"kind: Role, name: {name}}}", f"kind: Role, name: {name}{SUFFIX} }}")
+        parts[index] = part
+    return "".join(parts)
+
+
 def templates() -> dict[str, str]:
     """Every file that is made: path inside the chart, and text."""
     made = {}
@@ -79,6 +94,7 @@ def templates() -> dict[str, str]:
         text = (BASE / name).read_text()
         assert "{{" not in text, f"{name} would be read as a template"
         text = text.replace("namespace: argocd", f"namespace: {THEIRS}").replace("gitops-system", OURS)
+        text = _suffixed(text)
         for old, new in SWAPS.get(name, ()):
             assert text.count(old) == 1, f"{name}: {old!r} is there {text.count(old)} times"
             text = text.replace(old, new)

@@ -17,6 +17,7 @@ from tests.e2e.cause_stories import CAUSE_STORIES, causes_of_the_platform, cause
 from tests.e2e.extra_stories import looked_at_only, through_argo_cd
 from tests.e2e.further import Further
 from tests.e2e.guard_stories import GUARD_STORIES, storm, three_replicas
+from tests.e2e.people_stories import PEOPLE_STORIES, in_and_out_by_helm, people_are_told
 from tests.e2e.real_connected import RealConnectedStage
 from tests.e2e.real_stage import RealStage
 from tests.stories import STORIES
@@ -141,6 +142,9 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
                 playing.play(story, number, "token" if with_token else "base", **(token if with_token else {}))
             for number, (story, overlay) in enumerate(EXTRA.items(), start=50):
                 playing.play(story, number, overlay, **(token if overlay == "token" else {}))
+            for number, story in enumerate((s for s in PEOPLE_STORIES if s.__name__ in asked), start=55):
+                overlay = "helm" if story is in_and_out_by_helm else "base"
+                playing.play(story, number, overlay, **({"RECOVERY_AUTH": "on"} if story is people_are_told else {}))
             yield playing
         finally:
             playing.end()

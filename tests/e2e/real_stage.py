@@ -37,7 +37,7 @@ from recovery.record.codec import decode, encode, stamp
 from tests.builders import a_recovery
 from tests.embedded_stage import called
 from tests.testbed.bed import Bed
-from tests.testbed.installation import ACCOUNT, Controller, install
+from tests.testbed.installation import ACCOUNT, ROOT, Controller, install
 from tests.testbed.killer import Killer
 from tests.testbed.receiver import Receiver
 from tests.testbed.repositories import Repositories
@@ -68,7 +68,12 @@ class RealStage:
     @contextlib.asynccontextmanager
     async def set_up(self) -> AsyncIterator[RealStage]:
         """Installed, watched, and with somewhere to send messages to."""
-        await asyncio.to_thread(install, self._bed, self.namespace, self.overlay)
+        if self.overlay == "helm":  # which installs by itself; the CRD and the namespace come before it
+            self._bed.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests/crds"))
+            self._bed.established("recoveries.recovery.gitops.dev")
+            self._bed.kubectl("create", "namespace", self.namespace)
+        else:
+            await asyncio.to_thread(install, self._bed, self.namespace, self.overlay)
         await self._receiver.start()
         place = f"127.0.0.1:{self._receiver.port}"
         urls = {"receiver": f"json://{place}/", "pagerduty": f"pagerduty://KEY?endpoint=http://{place}"}
@@ -85,6 +90,16 @@ class RealStage:
     def bed(self) -> Bed:
         """What it is played on."""
         return self._bed
+
+    @property
+    def port(self) -> int:
+        """Where the controller serves."""
+        return self._controller.port if self._controller else 0
+
+    def kill_controller(self) -> None:
+        """kill -9."""
+        if self._controller is not None:
+            self._controller.kill()
 
     @property
     def client(self) -> AsyncioClient:

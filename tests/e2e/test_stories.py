@@ -13,10 +13,11 @@ from tests.connected_stories import CONNECTED_STORIES
 from tests.e2e.cause_stories import CAUSE_STORIES, SCORES, table
 from tests.e2e.conftest import Show
 from tests.e2e.guard_stories import GUARD_STORIES
+from tests.e2e.people_stories import PEOPLE_STORIES
 from tests.stage import Stage
 from tests.stories import STORIES
 from tests.test_stories import play
-from tests.testbed.installation import ACCOUNT
+from tests.testbed.installation import ACCOUNT, VIEWER
 
 pytestmark = pytest.mark.e2e
 
@@ -37,6 +38,14 @@ def test_guards_and_replicas(show: Show, story: Callable[[Any], Awaitable[list[s
     assert all(code == 0 for code in played.stage.exit_codes)
 
 
+@pytest.mark.parametrize("story", PEOPLE_STORIES, ids=lambda s: s.__name__)
+def test_people(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> None:
+    played = show.results[story.__name__].result()
+
+    codes = played.stage.exit_codes
+    assert [codes[0], *codes[2:]] == [0] * (len(codes) - 1), "the second one was killed, where there is a third"
+
+
 @pytest.mark.parametrize("story", CAUSE_STORIES, ids=lambda s: s.__name__)
 def test_causes(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> None:
     played = show.results[story.__name__].result()
@@ -48,7 +57,7 @@ def test_causes(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> Non
     assert all(code == 0 for code in played.stage.exit_codes)
 
 
-def _asked(show: Show, namespaces: str = r"gitops-system(-\d)?") -> Counter[tuple[str, str, str, bool]]:
+def _asked(show: Show, namespaces: str = r"gitops-system(-\d|-55)?") -> Counter[tuple[str, str, str, bool]]:
     """What our ServiceAccounts asked for: verb, group, resource, and whether it was denied."""
     found: Counter[tuple[str, str, str, bool]] = Counter()
     events: list[dict[str, Any]] = []
@@ -71,9 +80,11 @@ def test_no_verb_is_denied_and_none_is_granted_in_vain(show: Show) -> None:
     denied = [key for key in asked if key[3]]
     assert denied == []
     granted = set()
-    for document in yaml.safe_load_all((ROOT / "manifests/base/rbac.yaml").read_text()):
-        for rule in document.get("rules", ()):
-            granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
+    for file in ("rbac.yaml", "viewer.yaml"):
+        for document in yaml.safe_load_all((ROOT / "manifests/base" / file).read_text()):
+            if document["metadata"]["name"] != VIEWER:
+                for rule in document.get("rules", ()):
+                    granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
     used = {key[:3] for key in asked}
     assert granted - used == set()
 
