@@ -86,10 +86,11 @@ def told(recovery: Recovery, *, wide: bool) -> list[str]:
 
 
 def _began(since: str) -> datetime:
+    days, unit = since[:-1], since[-1:]
     try:
-        return datetime.now(UTC) - Duration.parse(since)
-    except ValueError as error:
-        raise Refused(f"--since: {error}", USAGE) from error
+        return datetime.now(UTC) - (timedelta(days=int(days)) if unit == "d" and days.isdecimal() else Duration.parse(since))
+    except (ValueError, OverflowError) as error:
+        raise Refused(f"--since: {since[:40]!r} is no time span; write one such as 24h or 7d", USAGE) from error
 
 
 def _recoveries() -> tuple[Recovery, ...]:
