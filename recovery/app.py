@@ -48,6 +48,7 @@ from recovery.record.events import Events
 from recovery.record.journal import Journal
 from recovery.record.metrics import Metrics
 from recovery.record.recoveries import ClaimLost, Recoveries
+from recovery.record.traces import Traces
 from recovery.scene import Scene
 from recovery.settings import Settings
 from recovery.views import LiveViews
@@ -105,6 +106,7 @@ class App:
         self._busy = 0
         self.metrics = Metrics()
         self.events = Events(client, clock)
+        self.traces = Traces(settings.otlp_endpoint, settings.otlp_headers, clock)
         destructive = frozenset(name for name, traits in TRAITS.items() if traits.destructive)
         # Switched off, it keeps its own records and must not keep another one from acting.
         name = settings.lease if settings.enabled else f"{settings.lease}-observe"
@@ -134,7 +136,7 @@ class App:
         )
         self.source = PolicySource(KINDS, Defaults(settings.attempts, settings.interval), self._use, self._policies_refused)
         self.pauses = Pauses(self._paused)
-        self.journal = Journal(self.metrics, self.events, settings.namespace, settings.enabled)
+        self.journal = Journal(self.metrics, self.events, self.traces, settings.namespace, settings.enabled)
         self.checkpoint = Checkpoint(client, settings.namespace, clock)
         self.outbox = Outbox(
             send,
@@ -240,6 +242,7 @@ class App:
             for stream in self._ours:
                 start(stream.run())
             start(self.events.run())
+            start(self._kept_going("traces", self.traces.run))
             ready = asyncio.ensure_future(self._begin(start))
             stop = asyncio.ensure_future(self._stopping.wait())
             await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)

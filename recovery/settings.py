@@ -59,6 +59,10 @@ class Settings(Struct, frozen=True):
     listen: tuple[str, int] = ("0.0.0.0", 8080)  # noqa: S104 (a Pod's probes come from outside)
     auth: str = "auto"
     """RECOVERY_AUTH: on, off, or auto: on unless only loopback is listened on."""
+    otlp_endpoint: str = ""
+    """OTEL_EXPORTER_OTLP_ENDPOINT: where traces go, one a recovery; empty for none."""
+    otlp_headers: str = ""
+    """OTEL_EXPORTER_OTLP_HEADERS: a credential, as likely as not."""
     log_level: str = "info"
     log_format: str = ""
     """json or console; empty: console on a terminal."""
@@ -111,6 +115,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         identity=env.get("RECOVERY_IDENTITY", "").strip() or _identity(),
         listen=_listen(env, wrong),
         auth=_one_of(env, "RECOVERY_AUTH", ("auto", "on", "off"), wrong),
+        otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip(),
+        otlp_headers=env.get("OTEL_EXPORTER_OTLP_HEADERS", "").strip(),
         log_level=_one_of(env, "RECOVERY_LOG_LEVEL", ("info", "debug", "warning", "error"), wrong),
         log_format=_one_of(env, "RECOVERY_LOG_FORMAT", ("", "json", "console"), wrong),
     )
@@ -118,6 +124,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         wrong.append(f"ARGOCD_SERVER: {settings.argocd_server!r} is not a URL; write https://HOST or http://HOST")
     if settings.witness and not settings.witness.startswith(("http://", "https://")):
         wrong.append(f"RECOVERY_WITNESS: {settings.witness[:80]!r} is not a URL; write https://HOST/PATH")
+    if settings.otlp_endpoint and not settings.otlp_endpoint.startswith(("http://", "https://")):
+        wrong.append(f"OTEL_EXPORTER_OTLP_ENDPOINT: {settings.otlp_endpoint[:80]!r} is not a URL; write http://HOST:4318")
     if settings.poll_interval > timedelta(seconds=30):
         wrong.append(f"RECOVERY_POLL_INTERVAL: {env.get('RECOVERY_POLL_INTERVAL')} is longer than 30s; a verdict is good for 60s")
     if settings.shards > MOST_SHARDS:

@@ -12,6 +12,7 @@ from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
 from recovery.record.codec import API_VERSION
 from recovery.record.events import Events
 from recovery.record.metrics import Metrics
+from recovery.record.traces import Traces
 
 log = structlog.get_logger("audit")
 VERSION = 1
@@ -33,9 +34,10 @@ class Entry(Struct, frozen=True):
 class Journal:
     """Remembers the newest decision for each subject that is not at rest, so that only changes are written."""
 
-    def __init__(self, metrics: Metrics, events: Events, namespace: str, enabled: bool) -> None:
+    def __init__(self, metrics: Metrics, events: Events, traces: Traces, namespace: str, enabled: bool) -> None:
         self._metrics = metrics
         self._events = events
+        self._traces = traces
         self._namespace = namespace
         self._enabled = enabled
         self.latest: dict[Key, tuple[Entry, ...]] = {}
@@ -101,6 +103,8 @@ class Journal:
         if moved or stepped:
             warning = after.phase in (RecoveryPhase.Stalled, RecoveryPhase.Suppressed, RecoveryPhase.BackingOff)
             self._emit(app, after, f"Recovery{after.phase.value}", after.message, warning=warning)
+        if after.phase.over and (before is None or not before.phase.over):
+            self._traces.ended(after)
         resolved = after.phase is RecoveryPhase.Resolved and (before is None or before.phase is not RecoveryPhase.Resolved)
         if resolved and after.resolved_at:
             began = after.ill_since or after.opened_at
