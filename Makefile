@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/*.txt pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test lint unit e2e soak fuzz audit sbom licences bed bench lock clean help
+.PHONY: demo test lint unit e2e soak fuzz audit sbom licences bed bench shots lock clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -45,6 +45,9 @@ fuzz: $(STAMP)  ## A million spoilt inputs for whatever reads what others write.
 
 bed: $(STAMP)  ## The real Kubernetes and Argo CD, for playing by hand, until Ctrl-C.
 	@$(BIN)/python -m tests.testbed
+
+shots: $(STAMP)  ## The README's pictures anew: a demo recorded, and its page in Chromium.
+	$(BIN)/python -m tests.shots
 
 # Tools that look at the dependencies live in an environment of their own: what they need is none of ours.
 TOOLS := build/tools
