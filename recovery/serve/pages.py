@@ -50,4 +50,5 @@ def _environment() -> Any:
 def _at(moment: datetime | None) -> Markup:
     if moment is None:
         return Markup()
-    return Markup('<time datetime="{}">{} UTC</time>').format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d %H:%M:%S}")
+    html = Markup('<time datetime="{}"><span>{}</span> <span>{} UTC</span></time>')
+    return html.format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}")
