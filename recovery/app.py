@@ -274,7 +274,6 @@ class App:
         await self.freezer.once()
         for recovery in self.recoveries.all():
             self.queue.add(recovery.subject.key)
-            self.queue.add(Key(RECOVERY, "", recovery.name))
         start(self._kept_going("leases", self.shards.run))
         if self.settings.enabled:
             start(self._kept_going("outbox", self.outbox.run))
@@ -444,6 +443,7 @@ class App:
         for recovery in self.recoveries.all():
             if not recovery.phase.over:
                 self.queue.add(recovery.subject.key)
+                self.queue.add(Key(RECOVERY, "", recovery.name))  # what is due to be said depends on all this, too
         for app, _ in list(self.store.pending()):
             self.queue.add(app.key)
         for about in self.connections.all():

@@ -23,6 +23,8 @@ class Play:
         self.world = world
         self.clock = virtual.VirtualClock()
         self.told: list[Message] = []
+        self.sent: list[tuple[str, Message]] = []
+        """The same with where it went."""
         self.faults: list[Callable[[str, Resource], KubeError | None]] = []
         self.calls = world.cluster.calls
 
@@ -41,6 +43,7 @@ class Play:
 
     async def send(self, url: str, note: Message) -> str:
         self.told.append(note)
+        self.sent.append((url, note))
         return ""
 
     @contextlib.asynccontextmanager
