@@ -114,8 +114,8 @@ class Timeline(Struct, frozen=True):
     told: tuple[str, ...]
     to_tell: tuple[str, ...]
     undelivered: tuple[str, ...]
-    stop: str
-    """The command that stops it; empty when it is over."""
+    commands: tuple[str, ...]
+    """What to type next."""
 
 
 class Browsing:
@@ -131,7 +131,8 @@ class Browsing:
     @property
     def version(self) -> str:
         """Another one whenever something that is shown may have changed."""
-        return f"{self._recoveries.generation}.{self._journal.generation}.{len(self._store.applications)}"
+        states = hash(tuple(connection(about, self._clock.now())[0] for about in self._connections.all()))
+        return f"{self._recoveries.generation}.{self._journal.generation}.{self._store.generation}.{states}"
 
     def now(self) -> datetime:
         """UTC."""
@@ -230,9 +231,16 @@ class Browsing:
             for s, took in zip(r.steps, lasted, strict=True)
         )
         subject = r.subject
-        stop = f"kubectl -n {subject.namespace} annotate application {subject.name} recovery.gitops.dev/paused=true"
-        if subject.kind != "Application":
-            stop = f"recovery pause {subject}"
+        commands = [f"recovery explain {subject}", f"recovery history {subject}"]
+        match subject.kind:
+            case "Application":
+                stop = f"kubectl -n {subject.namespace} annotate application {subject.name} recovery.gitops.dev/paused=true   # stops it"
+            case "Repository" | "Cluster":
+                stop = f"recovery pause {subject}   # stops it"
+            case "Storm":
+                commands, stop = [], f"recovery approve {r.name}   # lets its members go"
+            case _:
+                commands, stop = [], ""
         return Timeline(
             self._shown(r),
             subject.kind,
@@ -245,7 +253,7 @@ class Browsing:
             r.talk.heard,
             tuple(n.title for n in r.notes),
             r.talk.undelivered,
-            "" if r.phase.over else stop,
+            tuple([*commands, *([stop] if stop and not r.phase.over else [])] or ["recovery status"]),
         )
 
     def _wanted(self, r: Recovery, sees: Sees, query: Query) -> bool:

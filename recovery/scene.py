@@ -269,9 +269,9 @@ class Scene:
         return failed, self._failed(cluster, now) if cluster else ""
 
     def _failed(self, about: Repository | Cluster, now: datetime) -> str:
-        state, words = connection(about, now)
+        state, _ = connection(about, now)
         if state is Connection.Failed:
-            return f"{about.key.kind} {about.name} is Failed: {words}"
+            return f"{about.key.kind} {about.name} is Failed{_plainly(about, now)}; recovery explain {about.key.kind}/{about.name}"
         opened = self._recoveries.of(about.uid)[0]
         idle = opened is not None and opened.phase in (RecoveryPhase.Stalled, RecoveryPhase.Suppressed)
         if opened is None or idle:
@@ -290,6 +290,12 @@ class Scene:
             return len(self._store.inherited)
         sights = (self._store.sights.get(uid) for uid in self._store.inherited)
         return sum(1 for sight in sights if sight is not None and sight.first_seen > adopted)
+
+
+def _plainly(about: Repository | Cluster, now: datetime) -> str:
+    """What is wrong, without on whose word: that may be an application of another project, and this is told to everybody's."""
+    verdict = worst(about, now)
+    return "" if verdict in (Verdict.no_evidence, Verdict.reachable) else f": {verdict.value.replace('_', ' ')}"
 
 
 def _other(failed: Cluster, clusters: tuple[Cluster, ...], now: datetime) -> str:

@@ -36,13 +36,16 @@ class Turns:
             if other is None or other.uid == app.uid or self._stands_on(other, app):
                 continue  # each waits for the other: then neither does
             opened = self._recoveries.of(other.uid)[0]
+            own = other.project == app.project
+            who = str(other.key) if own else "an application of another project"
             working = (RecoveryPhase.Remediating, RecoveryPhase.Verifying, RecoveryPhase.BackingOff)
             in_turn = opened is not None and opened.phase is RecoveryPhase.Suppressed and opened.reason in IN_TURN
             if opened is not None and (opened.phase in working or in_turn):
-                return f"{other.key} {why} and is being recovered first ({opened.name}: {opened.phase.value})"
+                how = f" ({opened.name}: {opened.phase.value})" if own else ""
+                return f"{who} {why} and is being recovered first{how}"
             due = self._due(other)
             if opened is None and due is not None and now < due + FIRST_WITHIN:
-                return f"{other.key} {why}, is ill as well and comes first (due {due:%H:%M:%S} UTC)"
+                return f"{who} {why}, is ill as well and comes first (due {due:%H:%M:%S} UTC)"
         return ""
 
     def _before(self, app: Application) -> list[tuple[tuple[str, str], str]]:

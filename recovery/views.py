@@ -204,23 +204,23 @@ class LiveViews:
             "trouble": about.trouble,
         }
 
-    def explain(self, key: Key) -> Mapping[str, Any] | None:
+    def explain(self, key: Key, sees: Sees) -> Mapping[str, Any] | None:
         if key.kind == "application":
-            return self._explain_application(key)
+            return self._explain_application(key, sees)
         about = self._connections.get(key)
-        return self._explain_connected(about) if about is not None else None
+        return self._explain_connected(about, sees) if about is not None else None
 
-    def _explain_connected(self, about: Cluster | Repository) -> Mapping[str, Any]:
+    def _explain_connected(self, about: Cluster | Repository, sees: Sees) -> Mapping[str, Any]:
         names = self._connections.on(about) if isinstance(about, Cluster) else self._connections.reading(about)
-        apps = [self._store.applications[name] for name in sorted(names)[:SHOWN]]
+        apps = [app for name in sorted(names)[:SHOWN] if sees((app := self._store.applications[name]).project)]
         return {
-            **self._about(about.key, about.uid),
+            **self._about(about.key, about.uid, sees),
             **self._connected(about),
             "diagnosis": told(self._reason(about, self._clock.now())),
             "depending": [{"subject": str(app.key), "state": telling.state(app), "project": app.project} for app in apps],
         }
 
-    def _about(self, key: Key, uid: str) -> dict[str, Any]:
+    def _about(self, key: Key, uid: str, sees: Sees) -> dict[str, Any]:
         """What every subject has."""
         sight = self._store.sights.get(uid)
         opened, past = self._recoveries.of(uid)
@@ -229,17 +229,17 @@ class LiveViews:
             "decisions": [msgspec.to_builtins(e) for e in self._journal.latest.get(key, ())],
             "clocks": msgspec.to_builtins(sight.clocks) if sight else {},
             "inherited": bool(sight and sight.inherited),
-            "recovery": msgspec.to_builtins(opened) if opened else None,
-            "past": [row(r) for r in past[-5:]],
+            "recovery": msgspec.to_builtins(opened) if opened and sees(opened.subject.project) else None,
+            "past": [row(r) for r in past[-5:] if sees(r.subject.project)],  # it may have been another project's
         }
 
-    def _explain_application(self, key: Key) -> Mapping[str, Any] | None:
+    def _explain_application(self, key: Key, sees: Sees) -> Mapping[str, Any] | None:
         app = self._store.applications.get((key.namespace, key.name))
         if app is None:
             return None
         sight, finding = self._store.sights.get(app.uid), self._diagnosis(app)
         return {
-            **self._about(key, app.uid),
+            **self._about(key, app.uid, sees),
             "state": telling.state(app),
             "diagnosis": told(finding),
             "signs": msgspec.to_builtins(signs) if (signs := self._store.signs.get(app.uid)) else None,

@@ -17,7 +17,7 @@ from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import RECOVERIES
 from recovery.model.duration import Duration, spell
 from recovery.model.recovery import Recovery
-from recovery.record.codec import listed, row
+from recovery.record.codec import counted, listed, row
 
 Since = Annotated[str, typer.Option("--since", metavar="DURATION", help="How far back, such as 24h or 7d; they are kept for seven days.")]
 Subject = Annotated[str, typer.Argument(metavar="SUBJECT", help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME.")]
@@ -96,10 +96,14 @@ def _began(since: str) -> datetime:
 def _recoveries() -> tuple[Recovery, ...]:
     settings = settings_from_environment()
 
-    async def ask(client: AsyncioClient) -> tuple[Recovery, ...]:
-        return listed(await client.list(RECOVERIES, settings.namespace))
+    async def ask(client: AsyncioClient) -> bytes:
+        return await client.list(RECOVERIES, settings.namespace)
 
-    return reach(ask)
+    raw = reach(ask)
+    found = listed(raw)
+    if broken := counted(raw) - len(found):
+        typer.echo(f"recovery: {broken} records cannot be read and are not in this; `recovery status` names them", err=True)
+    return found
 
 
 def _numbers(line: reporting.Line) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -127,9 +128,22 @@ def lines(body: dict[str, Any]) -> list[str]:
     for d in body.get("decisions") or ():
         by = f"suppressed by {d['by']}" if d["by"] else d["kind"].lower()
         told.append(f"  {d['policy']}: {by}: {d['message']}" + (f" (next look at {d['again_at']})" if d["again_at"] else ""))
+    told += [f"  clock: {symptom} since {when(since)}" for symptom, since in (body.get("clocks") or {}).items()]
+    told += _seen_well(body.get("ledger") or ())
+    if hold := body.get("hold"):
+        since = f" since {when(hold['since'])}" if hold.get("since") else ""
+        told.append(f"  held{since} by {hold['recovery']}; `recovery release {body['subject']}` ends it")
     told += _recovery(body.get("recovery"))
     told += [f"  earlier: {r['name']} {r['phase']} ({r['reason']}): {r['message']}" for r in body.get("past") or ()]
     return told
+
+
+def _seen_well(ledger: Sequence[dict[str, Any]]) -> list[str]:
+    """Where a rollback would go: the newest three."""
+    return [
+        f"  seen well at {short(tuple(g['revisions']))}" + (f" (history {g['history_id']})" if g.get("history_id") is not None else "")
+        for g in reversed(ledger[-3:])
+    ]
 
 
 def _look(seen: str | dict[str, Any]) -> str:

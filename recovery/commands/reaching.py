@@ -35,13 +35,21 @@ def reach(ask: Callable[[AsyncioClient], Awaitable[T]]) -> T:
 
 
 async def ask_controller(client: AsyncioClient, namespace: str, path: str, **query: str) -> bytes:
-    """From the controller, through the API server's service proxy. Where it asks who we are: with our own token, or with one of
-    the viewer's, if we may make one. KubeError when it does not answer, or not to us."""
+    """From the controller, through the API server's service proxy. Where it asks who we are: with one of the viewer's tokens, if
+    we may make one, else with our own. KubeError when it does not answer, or not to us."""
     where = f"{SERVICE.format(namespace=namespace)}{path}"
     try:
         return await client.raw(where, **query)
     except Unauthorized:
-        return await client.raw(where, shown=client.bearer or await _viewers_token(client, namespace), **query)
+        return await client.raw(where, shown=await _token(client, namespace), **query)
+
+
+async def _token(client: AsyncioClient, namespace: str) -> str:
+    """One of the viewer's: good for ten minutes and for looking. Our own only where we may not make one."""
+    try:
+        return await _viewers_token(client, namespace)
+    except (Forbidden, NotFound):
+        return client.bearer
 
 
 async def _viewers_token(client: AsyncioClient, namespace: str) -> str:

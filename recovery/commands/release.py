@@ -45,7 +45,10 @@ async def _release(client: AsyncioClient, settings: Settings, wanted: str, *, dr
                 lines.append(f"{wire.identity(item).metadata.name}: cannot be read, left alone: {error}")
                 continue
             if app.hold or app.unreadable:
-                lines.append(await _one(client, app.namespace, app.name, dry_run=dry_run))
+                try:
+                    lines.append(await _one(client, app.namespace, app.name, dry_run=dry_run))
+                except Refused as error:
+                    lines.append(str(error))  # the others are owed theirs all the same
     return lines or ["nothing is held"]
 
 
@@ -54,7 +57,10 @@ async def _one(client: AsyncioClient, namespace: str, name: str, *, dry_run: boo
         raw = await client.get(APPLICATIONS, namespace, name)
     except NotFound as error:
         raise Refused(f"there is no application {namespace}/{name}", WRONG) from error
-    app = wire.application(raw)
+    try:
+        app = wire.application(raw)
+    except wire.Unreadable as error:
+        raise Refused(f"{namespace}/{name} cannot be read, and is left alone: {error}", WRONG) from error
     fresh: dict[str, Any] = msgspec.json.decode(raw, type=dict)
     if HOLD not in (fresh["metadata"].get("annotations") or {}):
         return f"{namespace}/{name}: not held"

@@ -40,6 +40,8 @@ class Store:
         self._follows = follows
         self._globs = tuple(namespaces)
         self.applications: dict[Name, Application] = {}
+        self.generation = 0
+        """Another one after every change that is shown to people."""
         self.sights: dict[str, Sight] = {}
         """By UID."""
         self.dirty: set[str] = set()
@@ -81,6 +83,7 @@ class Store:
         name = (item.namespace, item.name)
         old = self.applications.get(name)
         self.applications[name] = item
+        self.generation += old is None or (old.sync, old.health, old.hold, old.project) != (item.sync, item.health, item.hold, item.project)
         if old is not None:
             self._unfile(name, old)
         self._file(name, item)
@@ -96,6 +99,7 @@ class Store:
     def drop(self, namespace: str, name: str) -> None:
         """It is gone."""
         gone = self.applications.pop((namespace, name), None)
+        self.generation += 1
         if gone is not None:
             self._unfile((namespace, name), gone)
         self.held.discard((namespace, name))

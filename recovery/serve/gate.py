@@ -13,16 +13,20 @@ from msgspec import Struct
 
 from recovery.clock import Clock
 from recovery.kube.client import ACCESS_REVIEWS, TOKEN_HEADER, TOKEN_REVIEWS, Client
+from recovery.kube.errors import KubeError
 
 COOKIE = "recovery_token"
 HEADERS = (TOKEN_HEADER, "X-Forwarded-Access-Token")
 """The first is ours: the API server's service proxy takes Authorization away. The second is oauth2-proxy's."""
 KEPT, KEPT_NO = 60.0, 10.0
 """Seconds an answer of the API server is good for."""
-LONGEST = 8192
-"""Characters of a token."""
+LONGEST = 3900
+"""Characters of a token: a cookie may not be larger."""
 REMEMBERED = 1000
-AT_ONCE = 8
+AT_ONCE, TOKENS_AT_ONCE = 8, 4
+"""Questions to the API server at the same time: of rights, and of tokens. Its own work comes first."""
+WAITING = 100
+"""Tokens that wait for their answer; beyond them nobody is asked for, and 503 is the answer."""
 
 
 class Viewer(Struct, frozen=True):
@@ -41,58 +45,98 @@ EVERYBODY = Viewer("")
 """Where nobody is asked who they are: on loopback, or when it is switched off."""
 
 
+class _Rights:
+    """What one user may see, as far as it was asked, and until when that is good."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.yes: set[str] = set()
+        self.no: set[str] = set()
+
+
+class Busy(KubeError):
+    """So many ask at once who they are that nobody more is asked for."""
+
+
 class Gate:
-    """Asks, and remembers the answers for a minute."""
+    """Asks, and remembers the answers for a minute. One question a token at a time, however many pages it opens."""
 
     def __init__(self, client: Client, namespace: str, clock: Clock) -> None:
         """``namespace``: Argo CD's, where its AppProjects are."""
         self._client = client
         self._namespace = namespace
         self._clock = clock
-        self._users: dict[str, tuple[float, dict[str, Any] | None]] = {}
-        self._rights: dict[tuple[str, str], tuple[float, bool]] = {}
+        self._users: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._strangers: dict[str, float] = {}
+        self._rights: dict[str, _Rights] = {}
+        self._asking: dict[str, asyncio.Task[Viewer | None]] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._tokens = asyncio.Semaphore(TOKENS_AT_ONCE)
 
     async def viewer(self, token: str, projects: Iterable[str]) -> Viewer | None:
         """Whose token this is and which of these projects they may see; None for nobody's. KubeError when it cannot be asked."""
-        user = await self._user(token)
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        if self._clock.monotonic() < self._strangers.get(digest, 0.0):
+            return None
+        task = self._asking.get(digest)
+        if task is None:
+            if len(self._asking) >= WAITING:
+                raise Busy(f"{WAITING} others ask who they are")
+            task = self._asking[digest] = asyncio.create_task(self._viewer(digest, token, frozenset(projects)))
+            task.add_done_callback(lambda done: self._answered(digest, done))
+        return await asyncio.shield(task)
+
+    def _answered(self, digest: str, done: asyncio.Task[Viewer | None]) -> None:
+        self._asking.pop(digest, None)
+        if not done.cancelled():
+            done.exception()  # whoever asked has it; that all of them have gone is no error
+
+    async def _viewer(self, digest: str, token: str, projects: frozenset[str]) -> Viewer | None:
+        user = await self._user(digest, token)
         if user is None:
             return None
         name = str(user.get("username") or "")
-        if await self._may(user, ""):
+        who = hashlib.sha256(msgspec.json.encode(user)).hexdigest()
+        rights = self._rights.get(who)
+        if rights is None or self._clock.monotonic() >= rights.until:
+            rights = _Rights(self._clock.monotonic() + KEPT)
+            _keep(self._rights, who, rights, REMEMBERED)
+        await self._ask(user, rights, {""})
+        if "" in rights.yes:
             return Viewer(name)
-        wanted = sorted(set(projects))
-        answers = await asyncio.gather(*(self._may(user, project) for project in wanted))
-        return Viewer(name, everything=False, projects=frozenset(p for p, may in zip(wanted, answers, strict=True) if may))
+        await self._ask(user, rights, projects - {""})
+        return Viewer(name, everything=False, projects=frozenset(rights.yes & projects))
 
-    async def _user(self, token: str) -> dict[str, Any] | None:
-        digest = hashlib.sha256(token.encode()).hexdigest()
+    async def _user(self, digest: str, token: str) -> dict[str, Any] | None:
         now = self._clock.monotonic()
         kept = self._users.get(digest)
         if kept is not None and now < kept[0]:
             return kept[1]
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
-        status = await self._asked(TOKEN_REVIEWS, body)
-        user = status.get("user") if status.get("authenticated") and not status.get("error") else None
-        _keep(self._users, digest, (now + (KEPT if user else KEPT_NO), user))
+        async with self._tokens:
+            status = await self._asked(TOKEN_REVIEWS, body)
+        user: dict[str, Any] | None = status.get("user") if status.get("authenticated") and not status.get("error") else None
+        if user is None:
+            _keep(self._strangers, digest, now + KEPT_NO, REMEMBERED)  # beside the others: nobody is forgotten for them
+        else:
+            _keep(self._users, digest, (now + KEPT, user), REMEMBERED)
         return user
 
+    async def _ask(self, user: Mapping[str, Any], rights: _Rights, projects: Iterable[str]) -> None:
+        """May they get these AppProjects (empty: all of them)? What is known already is not asked."""
+        wanted = sorted(set(projects) - rights.yes - rights.no)
+        answers = await asyncio.gather(*(self._may(user, project) for project in wanted))
+        for project, may in zip(wanted, answers, strict=True):
+            (rights.yes if may else rights.no).add(project)
+
     async def _may(self, user: Mapping[str, Any], project: str) -> bool:
-        """May they get this AppProject (empty: all of them)?"""
-        who = hashlib.sha256(msgspec.json.encode(user)).hexdigest()
-        now = self._clock.monotonic()
-        kept = self._rights.get((who, project))
-        if kept is not None and now < kept[0]:
-            return kept[1]
         wanted = {"group": "argoproj.io", "resource": "appprojects", "verb": "get", "namespace": self._namespace, "name": project}
         spec = {"user": user.get("username"), "groups": user.get("groups") or [], "uid": user.get("uid") or ""}
         spec |= {"extra": user.get("extra") or {}, "resourceAttributes": wanted}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
         async with self._places:
-            body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
             status = await self._asked(ACCESS_REVIEWS, body)
-        may = bool(status.get("allowed")) and not status.get("denied")
-        _keep(self._rights, (who, project), (now + (KEPT if may else KEPT_NO), may))
-        return may
+        return bool(status.get("allowed")) and not status.get("denied")
 
     async def _asked(self, what: Any, body: dict[str, Any]) -> dict[str, Any]:
         raw = await self._client.create(what, "", body)
@@ -110,8 +154,8 @@ def token_of(request: web.Request) -> str:
     return found if len(found) <= LONGEST and found.isascii() else ""
 
 
-def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
+def _keep(kept: dict[Any, Any], key: Any, value: Any, most: int) -> None:
     kept.pop(key, None)
     kept[key] = value
-    while len(kept) > REMEMBERED:
+    while len(kept) > most:
         kept.pop(next(iter(kept)))

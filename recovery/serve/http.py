@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from urllib.parse import parse_qs
 
 import structlog
 from aiohttp import web
@@ -13,15 +15,17 @@ from aiohttp import web
 from recovery.kube.errors import KubeError
 from recovery.serve import pages
 from recovery.serve.answers import HEADERS, json
-from recovery.serve.gate import COOKIE, EVERYBODY, Gate, Viewer, token_of
-from recovery.serve.seeing import Starting, Views
+from recovery.serve.gate import COOKIE, EVERYBODY, LONGEST, Gate, Viewer, token_of
+from recovery.serve.seeing import Browsing, Starting, Views
 from recovery.serve.site import Site
 
 log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Show = Callable[[web.Request, Viewer], Awaitable[web.StreamResponse]]
-LISTENERS = 200
-"""Open event streams."""
+LISTENERS, LISTENERS_EACH = 200, 20
+"""Open event streams, in all and of one person."""
+_BACK = re.compile(r"recoveries/[A-Za-z0-9.-]+|history|applications|places|subject\?name=[A-Za-z0-9%._/-]+")
+"""Where one may be sent after saying who one is."""
 TICK, BEAT = 1.0, 15.0
 """Seconds between two looks for changes, and between two signs of life."""
 
@@ -35,7 +39,8 @@ class Server:
         self._guarded = guarded
         self._site = Site(lambda: self.views, namespace)
         self._runner: web.AppRunner | None = None
-        self._listeners = 0
+        self._listeners: Counter[str] = Counter()
+        self._looked_at, self._known_version = float("-inf"), ""
         self.views: Views = Starting()
         self.gate: Gate | None = None
 
@@ -97,22 +102,22 @@ class Server:
 
         return seen
 
-    async def _events(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:  # noqa: ARG002 (a page asks for itself once more, with its own rights)
+    async def _events(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
         """Server-sent events: that something changed. What it is, the page fetches itself."""
-        if self._listeners >= LISTENERS:
+        if self._listeners.total() >= LISTENERS or (viewer.name and self._listeners[viewer.name] >= LISTENERS_EACH):
             return self._site.no(request, 503, "Too many", "Too many pages are open; this one does not update itself.")
         response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         await response.prepare(request)
-        self._listeners += 1
+        self._listeners[viewer.name] += 1
         loop = asyncio.get_running_loop()
         seen, beat = "", loop.time()
         try:
             await response.write(b"retry: 3000\n\n")
             while request.transport is not None and not request.transport.is_closing():
                 browsing = self.views.browsing
-                version = browsing.version if browsing else ""
+                version = self._version(browsing)
                 if seen and version != seen:
-                    await response.write(f"event: changed\ndata: {version}\n\n".encode())
+                    await response.write(b"event: changed\ndata: changed\n\n")  # how much is not for everybody
                     beat = loop.time()
                 elif loop.time() - beat > BEAT:
                     await response.write(b": still here\n\n")
@@ -122,8 +127,19 @@ class Server:
         except (ConnectionError, RuntimeError):
             pass  # gone
         finally:
-            self._listeners -= 1
+            self._listeners[viewer.name] -= 1
+            self._listeners += Counter()  # who listens no longer is forgotten
         return response
+
+    def _version(self, browsing: Browsing | None) -> str:
+        """Worked out once a second, however many listen."""
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at >= TICK or browsing is None:
+            told = self.views.details()
+            about = [self.views.ready(), told.get("pauses"), told.get("policies"), told.get("policies_error"), told.get("channels")]
+            self._known_version = f"{browsing.version if browsing else ''} {hash(repr(about))}"
+            self._looked_at = now
+        return self._known_version
 
     async def _static(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -134,17 +150,29 @@ class Server:
 
     async def _login(self, request: web.Request) -> web.Response:
         """A token into a cookie that scripts cannot read and that no other site's request carries."""
-        if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        if _foreign(request):
             return self._site.no(request, 403, "Not from here", "This form is sent from its own page only.")
-        token = str((await request.post()).get("token", "")).strip()
-        if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{1,8192}", token):
+        try:
+            plain = request.content_type == "application/x-www-form-urlencoded"
+            form = parse_qs((await request.read()).decode("ascii")) if plain else {}
+        except (ValueError, web.HTTPException):
+            form = {}
+        token = (form.get("token") or [""])[0].strip()
+        if len(token) > LONGEST:
+            words = f"That token has {len(token)} characters; a cookie holds {LONGEST}. Show it in a header."
+            return self._site.who_are_you(request, words)
+        if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
             return self._site.who_are_you(request, "That is no token.")
+        back = (form.get("next") or [""])[0]
+        where = (
+            back if re.fullmatch(r"(recoveries/[A-Za-z0-9.-]+|history|applications|places|subject\?name=[A-Za-z0-9%._/-]+)", back) else "./"
+        )
         secure = "; Secure" if request.headers.get("X-Forwarded-Proto", request.scheme) == "https" else ""
-        headers = {**HEADERS, "Location": "./", "Set-Cookie": f"{COOKIE}={token}; HttpOnly; SameSite=Strict{secure}"}
+        headers = {**HEADERS, "Location": where, "Set-Cookie": f"{COOKIE}={token}; HttpOnly; SameSite=Lax{secure}"}
         return web.Response(status=303, headers=headers)
 
     async def _logout(self, _: web.Request) -> web.Response:
-        headers = {**HEADERS, "Location": "./", "Set-Cookie": f"{COOKIE}=; HttpOnly; SameSite=Strict; Max-Age=0"}
+        headers = {**HEADERS, "Location": "./", "Set-Cookie": f"{COOKIE}=; HttpOnly; SameSite=Lax; Max-Age=0"}
         return web.Response(status=303, headers=headers)
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -154,7 +182,10 @@ class Server:
     async def _ready(self, _: web.Request) -> web.Response:
         # Asked by the kubelet, who has no token: nothing that names a subject where others have to show one.
         reasons = self.views.ready()
-        details = {} if self._guarded else self.views.details()
+        if self._guarded:
+            short = [reason.partition(": ")[0] for reason in reasons]
+            return json({"ready": not reasons, "reasons": short}, 503 if reasons else 200)
+        details = self.views.details()
         return json({"ready": not reasons, "reasons": reasons, **details}, 503 if reasons else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
@@ -171,3 +202,12 @@ class Server:
         if found is None:
             return json({"message": f"{place}/{name} is not known here"}, HTTPStatus.NOT_FOUND)
         return json(found)
+
+
+def _foreign(request: web.Request) -> bool:
+    """Was the form on another site's page? Browsers say so; over plain http, the Origin does."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("Origin", "")
+    return bool(origin) and origin.partition("://")[2] not in (request.headers.get("X-Forwarded-Host", ""), request.host)

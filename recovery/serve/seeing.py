@@ -53,7 +53,7 @@ class Views(Protocol):
     def recoveries(self, sees: Sees) -> Mapping[str, Any]:
         """Recoveries, pending conditions and suppressions."""
 
-    def explain(self, key: Key) -> Mapping[str, Any] | None:
+    def explain(self, key: Key, sees: Sees) -> Mapping[str, Any] | None:
         """Everything decided about one subject; None when it is not known."""
 
     @property
@@ -78,5 +78,5 @@ class Starting:
     def recoveries(self, sees: Sees) -> Mapping[str, Any]:  # noqa: ARG002 (nothing is known yet)
         return {"recoveries": [], "pending": [], "ready": False}
 
-    def explain(self, key: Key) -> Mapping[str, Any] | None:  # noqa: ARG002 (nothing is known yet)
+    def explain(self, key: Key, sees: Sees) -> Mapping[str, Any] | None:  # noqa: ARG002 (nothing is known yet)
         return None

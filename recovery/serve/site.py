@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -35,7 +36,9 @@ class Site:
         if program(request):
             words = why or "a token is needed: Authorization: Bearer TOKEN, or X-Recovery-Token through the API server's proxy"
             return json({"message": words}, 401)
-        return self._page("login.html", request, EVERYBODY, 401, why=why, namespace=self._namespace, live=False)
+        back = request.path.strip("/") if request.method == "GET" else ""
+        back += f"?name={quote(request.query['name'])}" if back == "subject" and "name" in request.query else ""
+        return self._page("login.html", request, EVERYBODY, 401, why=why, back=back, namespace=self._namespace, live=False)
 
     def no(self, request: web.Request, status: int, title: str, words: str, viewer: Viewer = EVERYBODY) -> web.Response:
         if program(request):
@@ -74,8 +77,9 @@ class Site:
         """What concerns everything: loud or not, and the words."""
         told = self._views().details()
         reasons = self._views().ready()
-        found = [(True, f"Not ready: {'; '.join(reasons)}")] if reasons else []
-        if told.get("policies_error") and told.get("policies"):
+        words = "; ".join(reasons if viewer.everything else [reason.partition(": ")[0] for reason in reasons])
+        found = [(True, f"Not ready: {words}")] if reasons else []
+        if told.get("policies_error") and told.get("policies") and viewer.everything:
             found.append((True, f"The newest policies are refused, the last good ones stay: {told['policies_error']}"))
         if told.get("enabled") is False:
             found.append((False, "RECOVERY_ENABLED is false: everything is decided and shown, nothing is touched."))
@@ -136,7 +140,7 @@ class Site:
         keys = [Key(place, "", rest)] if place in ("cluster", "repository") else []
         browsing = self._views().browsing
         for key in (*keys, Key("application", place, rest)):
-            if (found := self._views().explain(key)) is not None:
+            if (found := self._views().explain(key, viewer.sees)) is not None:
                 project = browsing.subject(key)[0] if browsing else ""
                 return found if viewer.sees(project) else None
         return None

@@ -184,7 +184,8 @@ def test_bad_usage_says_what_would_be_right(words: tuple[str, ...], says: str) -
 
 
 def test_a_mounted_secret_is_read_anew(tmp_path: Path) -> None:
-    from recovery.notify.channels import mounted
+    from recovery.notify.channels import Channels, mounted
+    from recovery.simulate import virtual
 
     (tmp_path / "slack").write_text("slack://A/B/C\n")
     (tmp_path / "..data").mkdir()
@@ -192,3 +193,14 @@ def test_a_mounted_secret_is_read_anew(tmp_path: Path) -> None:
 
     assert mounted(tmp_path) == {"slack": "slack://A/B/C\n"}
     assert mounted(tmp_path / "none") == {}
+
+    async def script() -> None:
+        clock = virtual.VirtualClock()
+        channels = Channels(World(clock).cluster, OURS, "recovery-channels", str(tmp_path), clock)
+        assert await channels.url("slack") == "slack://A/B/C"
+        (tmp_path / "slack").write_text("slack://D/E/F")
+        assert await channels.url("slack") == "slack://A/B/C", "for as long as an answer is good"
+        await clock.sleep(31)
+        assert await channels.url("slack") == "slack://D/E/F"
+
+    virtual.run(script())

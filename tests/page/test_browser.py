@@ -202,3 +202,45 @@ async def test_ten_thousand_applications_and_five_thousand_recoveries() -> None:
         timing = await page.evaluate("performance.getEntriesByType('navigation')[0].duration")
         print(f"a page of 10,000 applications: {timing:.0f} ms in the browser, {nodes} nodes")
         assert page.complaints == []
+
+
+async def test_it_works_behind_a_proxys_path() -> None:
+    """As /tools/recovery/ of some other host: links, assets, searches, events."""
+    import aiohttp
+    from aiohttp import web
+    from playwright.async_api import expect
+
+    scene = Scene()
+    scene.fill()
+    async with scene.served() as url, aiohttp.ClientSession() as session:
+
+        async def pass_on(request: web.Request) -> web.StreamResponse:
+            where = f"{url}/{request.match_info['rest']}"
+            async with session.get(where, params=request.query, headers={"Accept": request.headers.get("Accept", "")}) as answer:
+                response = web.StreamResponse(
+                    status=answer.status, headers={k: v for k, v in answer.headers.items() if k != "Content-Length"}
+                )
+                await response.prepare(request)
+                async for piece in answer.content.iter_any():
+                    await response.write(piece)
+                return response
+
+        app = web.Application()
+        app.router.add_get("/tools/recovery/{rest:.*}", pass_on)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            async with browser() as page:
+                await page.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/tools/recovery/")
+                await expect(page.locator("#live")).to_have_text(re.compile("^up to date"))
+                await page.click("#open a")
+                assert "/tools/recovery/recoveries/" in page.url
+                await page.click("text=History")
+                assert page.url.endswith("/tools/recovery/history")
+                await page.fill("#q", "app-00025")
+                await page.click("button")
+                assert "/tools/recovery/history?q=app-00025" in page.url
+                assert page.complaints == []
+        finally:
+            await runner.cleanup()

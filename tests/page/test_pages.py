@@ -10,11 +10,12 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from msgspec import structs
 
 from recovery.clock import SystemClock
 from recovery.kube.client import ACCESS_REVIEWS, TOKEN_REVIEWS
 from recovery.kube.errors import Unavailable
-from recovery.model.recovery import RecoveryPhase
+from recovery.model.recovery import RecoveryPhase, Subject
 from recovery.serve.gate import Gate
 from tests.page.scene import HOSTILE, Scene
 
@@ -117,10 +118,16 @@ class Kube:
         self.may = {("admin", ""), ("ada", "team-1")}
         self.asked: list[str] = []
         self.broken = False
+        self.now = self.most = 0
+        """Tokens asked about at this moment, and at most."""
 
     async def create(self, what: Any, namespace: str, body: dict[str, Any]) -> bytes:
         if self.broken:
             raise Unavailable("no answer")
+        self.now += what == TOKEN_REVIEWS
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.001)
+        self.now -= what == TOKEN_REVIEWS
         spec = body["spec"]
         if what == TOKEN_REVIEWS:
             name = self.users.get(spec["token"])
@@ -178,7 +185,7 @@ async def test_a_token_is_kept_in_a_cookie_that_scripts_cannot_read() -> None:
     async with scene.served(Gate(Kube(), "argocd", SystemClock())) as url, aiohttp.ClientSession() as session:  # type: ignore[arg-type]
         answer = await session.post(f"{url}/login", data={"token": "all"}, headers={"X-Forwarded-Proto": "https"}, allow_redirects=False)
         assert (answer.status, answer.headers["Location"]) == (303, "./")
-        assert answer.headers["Set-Cookie"] == "recovery_token=all; HttpOnly; SameSite=Strict; Secure"
+        assert answer.headers["Set-Cookie"] == "recovery_token=all; HttpOnly; SameSite=Lax; Secure"
         elsewhere = await session.post(
             f"{url}/login", data={"token": "all"}, headers={"Sec-Fetch-Site": "cross-site"}, allow_redirects=False
         )
@@ -198,3 +205,69 @@ async def test_a_change_is_told_to_whoever_listens() -> None:
         scene.recovery(7, RecoveryPhase.Stalled, message="again", version="2")
         async with asyncio.timeout(10):
             assert await answer.content.readline() == b"event: changed\n"
+
+
+async def test_a_flood_of_strangers_does_not_reach_the_api_server_all_at_once_nor_push_out_who_is_known() -> None:
+    scene, kube = Scene(), Kube()
+    async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
+        await got(f"{url}/", Authorization="Bearer all")
+        many = await asyncio.gather(*(got(f"{url}/", Authorization=f"Bearer s{n}") for n in range(300)))
+        assert {status for status, _, _ in many} <= {401, 503}
+        assert kube.most <= 4
+        before = len(kube.asked)
+        await asyncio.gather(*(got(f"{url}/", Authorization="Bearer all") for _ in range(20)))
+        assert len(kube.asked) == before, "known for a minute, whoever came since"
+
+
+async def test_one_persons_many_pages_are_one_question() -> None:
+    scene, kube = Scene(), Kube()
+    scene.applications(1000)
+    async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
+        for _ in range(3):
+            await asyncio.gather(*(got(f"{url}/", Authorization="Bearer some") for _ in range(5)))
+    assert (kube.asked.count("who"), len(kube.asked)) == (1, 12), "one token, all projects, each of ten"
+
+
+async def test_what_was_another_projects_is_not_shown_with_it() -> None:
+    scene, kube = Scene(), Kube()
+    scene.applications(10)
+    scene.recovery(
+        1, RecoveryPhase.Resolved, subject=structs.replace(scene.recovery(1, RecoveryPhase.Resolved).subject, project="team-2"), version="2"
+    )
+    async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
+        own = await got(f"{url}/subject?name=argocd/app-00001", Authorization="Bearer some")
+        everything = await got(f"{url}/subject?name=argocd/app-00001", Authorization="Bearer all")
+    assert ("app-00001-abc" in own[1], "app-00001-abc" in everything[1]) == (False, True)
+
+
+async def test_a_storm_says_how_it_is_let_go_and_links_to_nothing() -> None:
+    scene = Scene()
+    subject = Subject("Storm", "", "repository/https://git.example/all.git", "storm/x")
+    scene.recovery(1, RecoveryPhase.Suppressed, subject=subject)
+    async with scene.served() as url:
+        _, html, _ = await got(f"{url}/recoveries/app-00001-abc")
+        assert "recovery approve app-00001-abc" in html
+        assert "recovery pause" not in html
+        assert "subject?name=storm" not in html
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("multipart/form-data", "x"), ("application/x-www-form-urlencoded; charset=foo", "token=%zz"), ("text/plain", "token=all"), ("", "")],
+)
+async def test_a_form_that_is_none_is_answered_in_words(kind: str, body: str) -> None:
+    scene = Scene()
+    async with scene.served(Gate(Kube(), "argocd", SystemClock())) as url, aiohttp.ClientSession() as session:  # type: ignore[arg-type]
+        answer = await session.post(f"{url}/login", data=body, headers={"Content-Type": kind, **HTML} if kind else HTML)
+        assert answer.status == 401
+        assert "That is no token" in await answer.text()
+
+
+async def test_after_the_login_one_is_where_one_wanted_to_be_and_nowhere_else() -> None:
+    scene = Scene()
+    async with scene.served(Gate(Kube(), "argocd", SystemClock())) as url, aiohttp.ClientSession() as session:  # type: ignore[arg-type]
+        _, html, _ = await got(f"{url}/recoveries/app-1")
+        assert '<input type="hidden" name="next" value="recoveries/app-1">' in html
+        for back, where in (("recoveries/app-1", "recoveries/app-1"), ("https://evil.example", "./"), ("//evil", "./"), ("../x", "./")):
+            answer = await session.post(f"{url}/login", data={"token": "all", "next": back}, allow_redirects=False)
+            assert answer.headers["Location"] == where
