@@ -189,7 +189,7 @@ class App:
         doors = Doors(client, self.looks.ways, argocd, settings.argocd_namespace, lambda: self.dialects.now)
         holds = self.shards.holds
         executor = Executor(ALL_ACTIONS, doors, self._barred, clock)
-        hearing = Hearing(self.store, self.connections, self.recoveries, self.source, lambda: self.pauses.all, clock)
+        hearing = Hearing(self.store, self.connections, self.recoveries, self.source, lambda: self.pauses.all, clock, holds)
         self.outbox.fleet = hearing
         self.controller = Controller(
             scene, crowds, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock, holds, hearing.reminds
@@ -430,7 +430,8 @@ class App:
         body = f"The record {gone.name} {what}; nothing more is done for it. It stood at {gone.phase.value}: {gone.message}"
         log.warning("a recovery is lost", recovery=gone.name, subject=str(gone.subject), why=what)
         title = f"{gone.subject}: its recovery {what.partition(' (')[0]}"
-        self.outbox.say(Note(f"{gone.name}/lost/{gone.version}", title, body, "warning"))
+        # It ends the incident: nobody will ever do it otherwise.
+        self.outbox.say(Note(f"{gone.name}/lost/{gone.version}", title, body, "warning", gone.told, resolves=True), gone)
 
     def _paused(self) -> None:
         """People paused or resumed something: all that waits is looked at again."""

@@ -28,13 +28,16 @@ class Hearing:
         source: PolicySource,
         pauses: Callable[[], tuple[Pause, ...]],
         clock: Clock,
+        holds: Callable[[str], bool],
     ) -> None:
+        """``holds``: is a subject (by UID) ours to act on?"""
         self._store = store
         self._connections = connections
         self._recoveries = recoveries
         self._source = source
         self._pauses = pauses
         self._clock = clock
+        self._holds = holds
 
     def about(self, recovery: Recovery) -> About:
         """The subject as last seen; None when it is not there, and for what stands for many."""
@@ -58,6 +61,11 @@ class Hearing:
     def sharing(self, mark: str, recovery: str) -> bool:
         """Is another recovery still open that was told as part of the same incident?"""
         return any(r.name != recovery and not r.phase.over and mark in r.talk.heard for r in self._recoveries.all())
+
+    def tells(self, recovery: str) -> bool:
+        """Is its subject ours? Of what is not known any more we say what we began to say."""
+        known = self._recoveries.get(recovery)
+        return known is None or self._holds(known.subject.uid)
 
     def reminds(self, recovery: Recovery) -> tuple[Recovery, datetime | None]:
         """The same with what is due to be said, and when to look again; while it is silenced, nothing is."""

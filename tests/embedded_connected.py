@@ -18,6 +18,7 @@ from recovery.model.names import USERNAME, Key
 from recovery.model.recovery import Recovery
 from recovery.notify.pagerduty_channel import event
 from recovery.record.codec import stamp
+from recovery.serve.gate import EVERYBODY
 from recovery.simulate.workloads import KINDS
 from recovery.simulate.world import ARGOCD, OURS, RUNS_IN, World, url
 from tests.embedded_stage import EmbeddedStage
@@ -149,7 +150,7 @@ class EmbeddedConnectedStage(EmbeddedStage):
         assert self._app is not None
         if words[0] == "explain":
             kind, _, name = words[1].partition("/")
-            body = msgspec.json.decode(msgspec.json.encode(self._app.views.explain(Key(kind, "", name))))
+            body = msgspec.json.decode(msgspec.json.encode(self._app.views.explain(Key(kind, "", name), EVERYBODY.sees)))
             return "\n".join(lines(body))
         wishes = {"stay": "--stay" in words, "cleanup": "--cleanup" in words}
         found = await write(self._world.cluster, OURS, words[1], lambda held: asked(held, **wishes), "ada", self._clock)

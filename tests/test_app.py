@@ -219,7 +219,7 @@ def test_a_projects_word_holds_beside_application_sets() -> None:
             await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")), project="gate")
             await p.clock.sleep(5 * MINUTE)
             assert p.touched("web") == []
-            assert app.views.explain(Key("application", ARGOCD, "web-1"))["decisions"][0]["by"] == "paused"  # type: ignore[index]
+            assert app.views.explain(Key("application", ARGOCD, "web-1"), EVERYBODY.sees)["decisions"][0]["by"] == "paused"  # type: ignore[index]
             assert app.application_sets.application_set(ARGOCD, "gate") is not None
 
     play(script)
@@ -291,8 +291,8 @@ def test_what_is_seen_in_metrics_and_answers() -> None:
             assert 'recovery_steps_total{action="sync",policy="application-sync-failure",reason="Cured",result="Succeeded"} 1.0' in text
             assert 'recovery_time_to_recover_seconds_count{policy="application-sync-failure"} 1.0' in text
             assert "web-1" not in text, "no application's name is a label"
-            assert app.views.explain(Key("application", "argocd", "web-1"))["state"].startswith("Synced and Healthy")  # type: ignore[index]
-            assert app.views.explain(Key("application", "argocd", "nobody")) is None
+            assert app.views.explain(Key("application", "argocd", "web-1"), EVERYBODY.sees)["state"].startswith("Synced and Healthy")  # type: ignore[index]
+            assert app.views.explain(Key("application", "argocd", "nobody"), EVERYBODY.sees) is None
 
     play(script)
 

@@ -116,7 +116,7 @@ async def _night(p: Play, texts: list[str], held: str, out: io.StringIO) -> None
         p.world.argocd.running = False  # the status is as it was planted
         await p.clock.sleep(600)
         p.extra = [app.views.recoveries(EVERYBODY.sees), app.views.details(), app.views.metrics().decode()]  # type: ignore[attr-defined]
-        p.extra += [app.views.explain(Key("application", "argocd", f"w-{n}")) for n in range(len(texts))]  # type: ignore[attr-defined]
+        p.extra += [app.views.explain(Key("application", "argocd", f"w-{n}"), EVERYBODY.sees) for n in range(len(texts))]  # type: ignore[attr-defined]
 
 
 def _carrying(number: int, text: str, texts: list[str]) -> dict[str, Any]:

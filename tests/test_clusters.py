@@ -405,7 +405,7 @@ def test_what_is_seen_of_them_is_in_the_answers_and_in_the_metrics() -> None:
         async with running(p) as app:
             dies(p)
             await p.clock.sleep(120)
-            found = app.views.explain(Key("cluster", "", "primary"))
+            found = app.views.explain(Key("cluster", "", "primary"), EVERYBODY.sees)
             assert found is not None
             assert found["state"] == Connection.Failed.value
             assert found["recovery"]["moves"][0]["phase"] == "Moved"

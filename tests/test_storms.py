@@ -85,7 +85,7 @@ def test_a_storm_is_one_incident_and_nothing_is_done_to_its_members() -> None:
             rows = app.views.recoveries(EVERYBODY.sees)["pending"]
             assert {(r["by"], "12 of 12 applications of project shop" in r["message"]) for r in rows if r["by"]} == {("storm", True)}
             assert b'recovery_decisions_total{decision="Suppress"' in app.views.metrics()
-            explained = app.views.explain(p.world.seen("web-3").key)
+            explained = app.views.explain(p.world.seen("web-3").key, EVERYBODY.sees)
             assert explained is not None
             assert storm.name in explained["decisions"][0]["message"], "explain names the incident"
             # The common cause is mended: all are well again, nobody was told of each.

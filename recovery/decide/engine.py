@@ -162,6 +162,8 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
     if relapsed is None:
         return begin(situation, policy, opened(situation, policy, name_of(situation), since))
     again = structs.replace(relapsed, phase=RecoveryPhase.Remediating, resolved_at=None, well_since=None, ill_since=since)
+    # Whoever heard of it is still owed the end; how long it has been told of is counted anew.
+    again = structs.replace(again, talk=structs.replace(relapsed.talk, first_at=None, last_at=None, paged=0, repeated={}))
     if not any(step.sent for step in again.in_attempt()):
         # Nothing was tried in its last attempt (held back, healed by itself): that one does not count.
         again = structs.replace(again, attempt=again.attempt - 1, steps=tuple(s for s in again.steps if s.attempt != again.attempt))

@@ -13,6 +13,8 @@ from recovery.model.recovery import Note, Recovery, RecoveryPhase
 
 _CURED = (RecoveryPhase.Verifying, RecoveryPhase.Resolved, RecoveryPhase.Superseded)
 UNDELIVERED = 10
+REPEAT = "repeat/"
+"""How the keys of reminders begin, after the recovery's name."""
 
 
 class News(Struct, frozen=True):
@@ -21,14 +23,14 @@ class News(Struct, frozen=True):
     struck: frozenset[str] = frozenset()
     """Keys of messages that need no more."""
     reached: dict[str, tuple[str, ...]] = {}
-    """By key: channels that have it."""
-    marks: tuple[str, ...] = ()
-    """Channels that took it as part of an incident of many: ``pagerduty@KEY``."""
+    """By key: who has it, a channel or one of its incidents of many (``pagerduty@KEY``)."""
+    heard: tuple[str, ...] = ()
+    """Under what they know of it: the same words."""
     threads: dict[str, str] = {}
     undelivered: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.struck or self.reached or self.undelivered)
+        return bool(self.struck or self.reached or self.heard or self.undelivered)
 
 
 def remind(recovery: Recovery, about: About, policies: Policies, now: datetime) -> tuple[Recovery, datetime | None]:
@@ -51,18 +53,29 @@ def remind(recovery: Recovery, about: About, policies: Policies, now: datetime) 
         note = _still(recovery, f"then/{number}", now, Severity.critical.value, later.channels)
         talk = structs.replace(talk, paged=number + 1, last_at=now)
         recovery = structs.replace(recovery.with_notes(note).heard_by(*later.channels), talk=talk)
+    recovery, due = _repeat(recovery, policies, severity, first, now)
+    if due is not None:
+        dues.append(due)
+    return recovery, min(dues, default=None)
+
+
+def _repeat(recovery: Recovery, policies: Policies, severity: str, first: datetime, now: datetime) -> tuple[Recovery, datetime | None]:
+    """A reminder to each channel whose own interval has passed, and when the next one is due."""
+    talk = recovery.talk
     heard = tuple(dict.fromkeys(mark.partition("@")[0] for mark in talk.heard))
     every = {c: policies.notices.delivery(c).repeat_interval for c in heard}
-    spoken = [c for c in heard if every[c]]
-    if spoken and recovery.phase in (RecoveryPhase.Stalled, RecoveryPhase.Suppressed):
-        at = (talk.last_at or first) + min(every[c] for c in spoken)
-        if at <= now:
-            note = _still(recovery, f"repeat/{talk.repeats + 1}", now, severity, tuple(spoken))
-            talk = structs.replace(recovery.talk, repeats=talk.repeats + 1, last_at=now)
-            recovery = structs.replace(recovery.with_notes(note), talk=talk)
-            at = now + min(every[c] for c in spoken)
-        dues.append(at)
-    return recovery, min(dues, default=None)
+    due = {c: max(talk.repeated.get(c, first), talk.last_at or first) + every[c] for c in heard if every[c]}
+    if not due:
+        return recovery, None
+    if recovery.phase not in (RecoveryPhase.Stalled, RecoveryPhase.Suppressed):
+        return recovery, max(min(due.values()), now + timedelta(minutes=1))  # at work on it: that is no time for reminders
+    late = tuple(c for c, at in due.items() if at <= now)
+    if late:
+        note = _still(recovery, f"{REPEAT}{talk.repeats + 1}", now, severity, late)
+        talk = structs.replace(talk, repeats=talk.repeats + 1, repeated={**talk.repeated, **dict.fromkeys(late, now)})
+        recovery = structs.replace(recovery.with_notes(note), talk=talk)
+        due |= {c: now + every[c] for c in late}
+    return recovery, min(due.values())
 
 
 def _loudest(recovery: Recovery, policies: Policies) -> str:
@@ -83,10 +96,10 @@ def _still(recovery: Recovery, key: str, now: datetime, severity: str, channels:
 def said(recovery: Recovery, news: News, now: datetime) -> Recovery:
     """The same with what became of its messages."""
     talk = recovery.talk
-    reached = {channel for channels in news.reached.values() for channel in channels}
-    heard = tuple(dict.fromkeys((*talk.heard, *news.marks, *(c for c in sorted(reached) if c not in _names(news.marks)))))
-    if reached or news.marks:
-        talk = structs.replace(talk, heard=heard, first_at=talk.first_at or now, last_at=now)
+    if news.heard:
+        talk = structs.replace(talk, heard=tuple(dict.fromkeys((*talk.heard, *news.heard))), first_at=talk.first_at or now)
+    if any(not key.startswith(f"{recovery.name}/{REPEAT}") for key in news.reached):
+        talk = structs.replace(talk, last_at=now)
     if news.threads:
         talk = structs.replace(talk, threads={**news.threads, **talk.threads})
     if news.undelivered:
@@ -97,7 +110,3 @@ def said(recovery: Recovery, news: News, now: datetime) -> Recovery:
         if n.key not in news.struck
     )
     return structs.replace(recovery, talk=talk, notes=notes)
-
-
-def _names(marks: tuple[str, ...]) -> set[str]:
-    return {mark.partition("@")[0] for mark in marks}

@@ -113,7 +113,9 @@ class Talk(Struct, frozen=True, rename="camel", omit_defaults=True):
     first_at: datetime | None = None
     """When it was first told of."""
     last_at: datetime | None = None
-    """When it was last told of."""
+    """When there was last news of it; a reminder is none."""
+    repeated: dict[str, datetime] = {}
+    """By channel: when it was last reminded."""
     paged: int = 0
     """How many steps of its route's escalation are done."""
     repeats: int = 0

@@ -14,11 +14,13 @@ from msgspec import Struct
 
 from recovery.clock import Clock
 from recovery.kube.client import SECRETS, Client
-from recovery.kube.errors import Forbidden, NotFound
+from recovery.kube.errors import Forbidden, KubeError, NotFound
 from recovery.model.redact import hold
 
 LONGEST = 4096
 """Bytes of a URL."""
+GRACE = 300.0
+"""Seconds that the last known URLs are used when the Secret is gone: it may only be made anew."""
 KEPT = 30.0
 """Seconds an answer is good for: a changed URL is in use within that."""
 
@@ -38,13 +40,22 @@ class Channels:
         self._folder = folder
         self._clock = clock
         self._urls: dict[str, str] = {}
-        self._read_at = float("-inf")
+        self._read_at = self._good_at = float("-inf")
 
     async def url(self, channel: str) -> str:
         """The channel's Apprise URL, empty when there is none. KubeError when the Secret cannot be asked for now."""
         now = self._clock.monotonic()
         if now - self._read_at > KEPT:
-            self._urls = await self._read()
+            try:
+                read = await self._read()
+            except (KubeError, msgspec.DecodeError):
+                if not self._urls:
+                    raise
+                read = self._urls  # not to be had now: what was good a moment ago is good enough
+            if read or now - self._good_at > GRACE:
+                self._urls = read
+            if read:
+                self._good_at = now
             self._read_at = now
         return self._urls.get(channel, "")
 

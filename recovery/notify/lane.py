@@ -16,20 +16,22 @@ from recovery.kube.errors import KubeError
 from recovery.model.message import Message
 from recovery.model.notices import Delivery
 from recovery.notify.composing import digest, merged
-from recovery.notify.sending import kind_of
+from recovery.notify.sending import Kind, kind_of
 from recovery.notify.undelivered import Undelivered
 
 log = structlog.get_logger(__name__)
 DEAD_AFTER = 3
 """Failures in a row after which a channel counts as dead, and its fallback is told."""
 LONGEST_PAUSE = 300.0
+UNREAD_PAUSE = 5.0
+"""Seconds until it is asked again where the channel leads, when nobody could say: that is not the channel's fault."""
 KEPT_FOR = 86_400.0
 """Seconds a message is tried for where nothing stands in."""
 APART = 5
 """So many incidents at once a channel that keeps them apart is told one by one; more are one."""
 
 
-class Letter(Struct):
+class Letter(Struct, eq=False):
     """One message for one channel."""
 
     message: Message
@@ -39,7 +41,7 @@ class Letter(Struct):
     since: float
     """Monotonic seconds."""
     mark: str = ""
-    """The incident of many that it was told as, and has to be resolved as."""
+    """The incident of many that its own was told as: it is raised and resolved as that. ``pagerduty@KEY``."""
 
 
 class State(Struct, frozen=True):
@@ -64,6 +66,9 @@ class Desk(Protocol):
     async def send(self, url: str, message: Message) -> str:
         """Deliver."""
 
+    def ours(self, letter: Letter) -> bool:
+        """Is it still ours to tell? Another replica may have taken over."""
+
     def overtaken(self, letter: Letter) -> bool:
         """Has its incident ended meanwhile?"""
 
@@ -73,11 +78,20 @@ class Desk(Protocol):
     def shared(self, mark: str, recovery: str) -> bool:
         """Is another one still open that was told as part of the same incident?"""
 
+    def stands_in(self, letter: Letter, channel: str) -> bool:
+        """Is there a fallback that has not been asked to tell it?"""
+
+    def pass_on(self, letter: Letter, channel: str) -> None:
+        """Let the fallback tell it, too."""
+
     def reached(self, letter: Letter, channel: str, mark: str = "", thread: str = "") -> None:
-        """It arrived."""
+        """It arrived; under ``mark``, where that is not the letter's own."""
+
+    def perhaps(self, letter: Letter, channel: str) -> None:
+        """It may have arrived: an incident may be open there."""
 
     def ended(self, letter: Letter, channel: str, result: str, why: str = "") -> None:
-        """It will not arrive here: ``not configured``, ``overtaken``, ``failed``; or ``passed on``, to the fallback."""
+        """It will not arrive here: ``not configured``, ``not for it``, ``overtaken``, ``failed``, ``passed on``, ``taken over``."""
 
     def counted(self, channel: str, result: str) -> None:
         """For the metrics."""
@@ -102,11 +116,6 @@ class Lane:
         """Does it not answer?"""
         return self._failures >= DEAD_AFTER
 
-    @property
-    def _passing_on(self) -> bool:
-        """It counts as dead, it is not time for another try, and somebody stands in."""
-        return self.dead and self._clock.monotonic() < self._retry_at and bool(self._desk.delivery(self._channel).fallback)
-
     def state(self) -> State:
         """For people."""
         return State(self._channel, len(self._letters), self._failures, self._why)
@@ -116,12 +125,20 @@ class Lane:
         self._letters.append(letter)
         self._news.set()
 
+    def wake(self) -> None:
+        """What decides when things are said has changed."""
+        self._news.set()
+
     async def run(self) -> None:
-        """Send what is due, wait for more."""
+        """Send what is due, wait for more. What nobody foresaw is a failure of this channel, and of no other."""
         while True:
             due = self._due()
             if due is not None and due <= 0:
-                await self._flush()
+                try:
+                    await self._flush()
+                except Exception as error:
+                    log.exception("channel failed", channel=self._channel)
+                    self._fails(type(error).__name__)
                 continue
             self._news.clear()
             await self._wait(due)
@@ -131,17 +148,23 @@ class Lane:
         if not self._letters:
             return None
         now = self._clock.now()
-        quiet = [self._quiet(letter, now) for letter in self._letters]
-        if any(end is None for end in quiet):
-            if self._passing_on:
-                return 0.0
+        quiet = [(letter, self._quiet(letter, now)) for letter in self._letters]
+        free = [letter for letter, end in quiet if end is None]
+        if any(self._given_up(letter) for letter in free):
+            return 0.0
+        if free:
             wait = self._sent_at + self._desk.delivery(self._channel).group_wait.total_seconds()
             return max(wait, self._retry_at) - self._clock.monotonic()
-        return min((end - now).total_seconds() for end in quiet if end is not None) + 0.1
+        return min((end - now).total_seconds() for _, end in quiet if end is not None) + 0.1
 
     def _quiet(self, letter: Letter, now: datetime) -> datetime | None:
         hours = self._desk.delivery(self._channel).quiet_hours
         return None if letter.message.resolves else quiet_until(hours, letter.message.severity, now)
+
+    def _given_up(self, letter: Letter) -> bool:
+        """The channel counts as dead, it is not time for another try, and somebody stands in who has not been asked yet."""
+        waits = self.dead and self._clock.monotonic() < self._retry_at
+        return waits and self._desk.stands_in(letter, self._channel)
 
     async def _wait(self, seconds: float | None) -> None:
         news = asyncio.ensure_future(self._news.wait())
@@ -156,57 +179,74 @@ class Lane:
     async def _flush(self) -> None:
         """Everything that may leave now, as few messages as make sense."""
         await asyncio.sleep(0)  # what is said in one breath is one message
-        if self._passing_on:
-            for letter in list(self._letters):
-                self._end(letter, "passed on", self._why)
+        due = self._to_tell()
+        if self._clock.monotonic() < self._retry_at:
+            for letter in [each for each in due if self._given_up(each)]:
+                self._pass_on(letter, self._why)
             return
+        if not due:
+            return
+        try:
+            url = await self._desk.url(self._channel)
+        except KubeError as error:
+            self._retry_at = self._clock.monotonic() + UNREAD_PAUSE
+            self._desk.counted(self._channel, "tried again")
+            log.warning("where a channel leads could not be asked", channel=self._channel, why=str(error))
+            return
+        if not url:
+            for letter in due:
+                self._nowhere(letter)
+            return
+        kind = kind_of(url)
+        if kind.keyed:
+            # An incident that nobody would ever close is not opened: there is no recovery whose end would.
+            for letter in [x for x in due if not x.recovery and not x.message.resolves and x.message.severity != "critical"]:
+                due.remove(letter)
+                self._end(letter, "not for it", "it is about no incident that could be resolved")
+        for batch, message, mark in self._batches(due, kind):
+            if not await self._sent(batch, message, mark, url, kind):
+                return
+
+    def _to_tell(self) -> list[Letter]:
+        """What may leave now: ours, not overtaken, not in quiet hours."""
         now = self._clock.now()
+        for letter in [each for each in self._letters if not self._desk.ours(each)]:
+            self._end(letter, "taken over")
         due = [letter for letter in self._letters if self._quiet(letter, now) is None]
         for letter in [each for each in due if not each.message.resolves and self._desk.overtaken(each)]:
             due.remove(letter)
             self._end(letter, "overtaken")
-        try:
-            url = await self._desk.url(self._channel) if due else ""
-        except KubeError as error:
-            self._failed(due, Undelivered(str(error)))
-            return
-        if due and not url:
-            for letter in due:
-                self._end(letter, "not configured", f"the Secret has no key {self._channel}")
-            return
-        for batch, message, mark in self._batches(due, url):
-            try:
-                thread = await self._desk.send(url, message)
-            except Undelivered as error:
-                self._failed(batch, error)
-                if not error.for_good:
-                    return
-                continue
-            self._failures, self._why, self._retry_at = 0, "", float("-inf")
-            self._sent_at = self._clock.monotonic()
-            for letter in batch:
-                self._letters.remove(letter)
-                self._desk.reached(letter, self._channel, mark, "" if mark or len({x.message.incident for x in batch}) > 1 else thread)
-            log.info("told", channel=self._channel, title=message.title, recovery=batch[0].recovery, messages=len(batch))
+        return due
 
-    def _batches(self, due: list[Letter], url: str) -> list[tuple[list[Letter], Message, str]]:
-        """Which letters go together, as what, and the mark of an incident they share."""
-        kind, found = kind_of(url), []
-        shared = [letter for letter in due if letter.mark]
-        for mark in dict.fromkeys(letter.mark for letter in shared):
-            members = [letter for letter in shared if letter.mark == mark]
-            if self._desk.shared(mark, members[-1].recovery):
-                for letter in members:
-                    self._letters.remove(letter)
-                    self._desk.reached(letter, self._channel)  # the incident goes on for the others
-                continue
-            found.append((members, structs.replace(members[-1].message, incident=mark.partition("@")[2]), ""))
+    async def _sent(self, batch: list[Letter], message: Message, mark: str, url: str, kind: Kind) -> bool:
+        """Send one message; False: nothing more is tried now."""
+        try:
+            thread = await self._desk.send(url, message)
+        except Undelivered as error:
+            if error.unsure and kind.keyed:
+                for letter in batch:
+                    self._desk.perhaps(letter, self._channel)
+            self._failed(batch, error)
+            return error.for_good
+        self._failures, self._why, self._retry_at = 0, "", float("-inf")
+        self._sent_at = self._clock.monotonic()
+        single = len({letter.message.incident for letter in batch}) == 1
+        for letter in batch:
+            self._letters.remove(letter)
+            self._desk.reached(letter, self._channel, mark, thread if single else "")
+        log.info("told", channel=self._channel, title=message.title, recovery=batch[0].recovery, messages=len(batch))
+        return True
+
+    def _batches(self, due: list[Letter], kind: Kind) -> list[tuple[list[Letter], Message, str]]:
+        """Which letters go together, as what, and the mark of the incident of many that they become."""
+        found: list[tuple[list[Letter], Message, str]] = []
+        for mark in dict.fromkeys(letter.mark for letter in due if letter.mark):
+            found += self._of_many([letter for letter in due if letter.mark == mark], mark)
         rest: dict[str, list[Letter]] = {}
         for letter in due:
             if not letter.mark:
                 rest.setdefault(letter.message.incident, []).append(letter)
-        new = [letters for letters in rest.values() if not letters[-1].message.resolves]
-        crowd = new if kind.keyed else list(rest.values())
+        crowd = [each for each in rest.values() if not each[-1].message.resolves] if kind.keyed else list(rest.values())
         if len(crowd) > (APART if kind.apart else 1):
             letters = [letter for each in crowd for letter in each]
             incident = f"crowd-{letters[0].message.incident}"
@@ -217,25 +257,57 @@ class Lane:
             found.append((letters, structs.replace(message, thread=self._desk.thread(letters[0], self._channel)), ""))
         return found
 
-    def _failed(self, letters: list[Letter], error: Undelivered) -> None:
+    def _of_many(self, letters: list[Letter], mark: str) -> list[tuple[list[Letter], Message, str]]:
+        """Letters about members of one incident: news raises it; it is resolved with its last member."""
+        key = mark.partition("@")[2]
+        news = [letter for letter in letters if not letter.message.resolves]
+        ends = [letter for letter in letters if letter.message.resolves]
+        found = [(news, structs.replace(merged([x.message for x in news]), incident=key), "")] if news else []
+        if ends and self._desk.shared(mark, ends[-1].recovery):
+            for letter in ends:
+                self._letters.remove(letter)
+                self._desk.reached(letter, self._channel)  # the incident goes on for the others
+        elif ends:
+            found.append((ends, structs.replace(ends[-1].message, incident=key), ""))
+        return found
+
+    def _fails(self, why: str, after: float = 0.0) -> None:
+        """One failure more, and when the next try is."""
         self._failures += 1
-        self._why = str(error)
+        self._why = why
         growing = min(2.0 ** min(self._failures - 1, 20), LONGEST_PAUSE) * random.uniform(0.75, 1)  # noqa: S311 (a pause, no secret)
-        self._retry_at = self._clock.monotonic() + (error.after if error.after is not None else growing)
+        self._retry_at = self._clock.monotonic() + max(growing, after)
         self._desk.counted(self._channel, "tried again")
+
+    def _failed(self, letters: list[Letter], error: Undelivered) -> None:
+        self._fails(str(error), error.after or 0.0)
         if self._failures in (1, 5) or self._failures % 50 == 0:
             log.warning("message not taken yet", channel=self._channel, messages=len(letters), tries=self._failures, why=str(error))
-        fallback = self._desk.delivery(self._channel).fallback
         for letter in letters:
-            if fallback and (self.dead or error.for_good):
-                self._end(letter, "passed on", str(error))
+            if (self.dead or error.for_good) and self._desk.stands_in(letter, self._channel):
+                self._pass_on(letter, str(error), for_good=error.for_good)
             elif error.for_good or self._clock.monotonic() - letter.since > KEPT_FOR:
-                log.error(
-                    "message not delivered", channel=self._channel, title=letter.message.title, why=str(error), recovery=letter.recovery
-                )
+                log.error("message not delivered", channel=self._channel, why=str(error), recovery=letter.recovery)
                 self._end(letter, "failed", str(error))
         if error.for_good:
             self._retry_at = float("-inf")  # the next message may be another matter
+        elif error.after is None:
+            # It may be this one that the channel cannot take: the others are tried before it next time.
+            last = {letter.message.incident for letter in letters}
+            self._letters.sort(key=lambda letter: letter.message.incident in last)
+
+    def _pass_on(self, letter: Letter, why: str, *, for_good: bool = False) -> None:
+        """The fallback tells it. An end is owed here all the same: who was called here has to hear of it."""
+        self._desk.pass_on(letter, self._channel)
+        if for_good or not letter.message.resolves:
+            self._end(letter, "passed on", why)
+
+    def _nowhere(self, letter: Letter) -> None:
+        why = f"the Secret has no key {self._channel}"
+        if self._desk.stands_in(letter, self._channel):
+            self._pass_on(letter, why, for_good=True)
+        else:
+            self._end(letter, "not configured", why)
 
     def _end(self, letter: Letter, result: str, why: str = "") -> None:
         self._letters.remove(letter)

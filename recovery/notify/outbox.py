@@ -49,6 +49,9 @@ class Fleet(Protocol):
     def sharing(self, mark: str, recovery: str) -> bool:
         """Is another recovery still open that was told as part of the same incident?"""
 
+    def tells(self, recovery: str) -> bool:
+        """Are we the ones who tell of it? Of what is not known, too."""
+
 
 class Nobody:
     """A fleet in which nothing is known."""
@@ -65,14 +68,18 @@ class Nobody:
     def sharing(self, mark: str, recovery: str) -> bool:  # noqa: ARG002 (a Fleet)
         return False
 
+    def tells(self, recovery: str) -> bool:  # noqa: ARG002 (a Fleet)
+        return True
+
 
 class _Open:
     """What is still to become of one message."""
 
-    def __init__(self, note: Note, channels: set[str]) -> None:
+    def __init__(self, note: Note, targets: set[str]) -> None:
         self.note = note
-        self.channels = channels
-        self.tried = {*channels, *note.reached}
+        self.targets = targets
+        """Who is still to be told: channels, or their incidents of many (``pagerduty@KEY``)."""
+        self.tried = {target.partition("@")[0] for target in (*targets, *note.reached)}
         self.heard = bool(note.reached)
         self.why: list[str] = []
 
@@ -83,7 +90,7 @@ class _Collected:
     def __init__(self) -> None:
         self.struck: set[str] = set()
         self.reached: dict[str, tuple[str, ...]] = {}
-        self.marks: dict[str, None] = {}
+        self.heard: dict[str, None] = {}
         self.threads: dict[str, str] = {}
         self.undelivered: list[str] = []
 
@@ -117,7 +124,7 @@ class Outbox:
         self._order = count()
         self._over: dict[str, int] = {}
         """Incidents that were resolved, and when in the order of things: a trigger of before would open them again."""
-        self.policies = Policies(())
+        self._policies = Policies(())
         self.fleet: Fleet = Nobody()
         self.dead: deque[str] = deque(maxlen=DEAD_LETTERS)
         """What nobody took, newest last."""
@@ -130,39 +137,65 @@ class Outbox:
         flaps = 0 if silenced else self.fleet.flaps(recovery)
         for note in recovery.notes:
             if silenced:
-                if recovery.phase.over and note.resolves and recovery.talk.heard:
+                if recovery.phase.over and note.resolves and self._heard(note, recovery):
                     self.say(note, recovery)  # who was called before the silence is told that it is over
                 elif recovery.phase.over and note.key not in self._known:
                     self._strike(note.key, recovery.name)
-            elif flaps and note.severity != "critical" and not (note.resolves and recovery.talk.heard):
+            elif flaps and note.severity != "critical" and not (note.resolves and self._heard(note, recovery)):
                 self._flapping(note, recovery, flaps)
             else:
                 self.say(note, recovery)
 
-    def say(self, note: Note, recovery: Recovery | None = None) -> None:
-        """Take on one message; the same key a second time is the same message."""
+    @property
+    def policies(self) -> Policies:
+        """Those in force: they say where messages go, how and when."""
+        return self._policies
+
+    @policies.setter
+    def policies(self, policies: Policies) -> None:
+        self._policies = policies
+        for lane in self._lanes.values():
+            lane.wake()
+
+    def say(self, note: Note, recovery: Recovery | None = None, like: Recovery | None = None) -> None:
+        """Take on one message; the same key a second time is the same message. ``like``: it goes where that one's would."""
         if note.key in self._known:
             return
         self._remember(note)
         name = recovery.name if recovery else ""
         heard = self._heard(note, recovery) if note.resolves else ()
-        wanted = channels_of(note, recovery, heard, self.fleet.about(recovery) if recovery else None, self.policies)
-        channels = {c for c in wanted if c not in note.reached}
+        model = recovery or like
+        about = self.fleet.about(model) if model else None
+        wanted = channels_of(note, model, tuple(dict.fromkeys(h.partition("@")[0] for h in heard)), about, self._policies)
+        targets = self._targets(wanted, note, recovery)
         if recovery is not None:
             self._threads.setdefault(name, {}).update(recovery.talk.threads)
-        opened = self._open[note.key] = _Open(note, set(channels))
-        message = compose(note, recovery, self.policies.notices.words, self._clock.now())
+        opened = self._open[note.key] = _Open(note, set(targets))
+        message = compose(note, recovery, self._policies.notices.words, self._clock.now())
         number = next(self._order)
         if note.resolves:
             self._over[note.incident] = number
             while len(self._over) > REMEMBERED:
                 self._over.pop(next(iter(self._over)))
-        for channel in wanted:
-            if channel in channels:
-                mark = self._mark(channel, recovery) if note.resolves else ""
-                self._lane(channel).put(Letter(message, name, number, self._clock.monotonic(), mark))
-        if not channels:
+        for target in targets:
+            channel, shared, _ = target.partition("@")
+            self._lane(channel).put(Letter(message, name, number, self._clock.monotonic(), target if shared else ""))
+        if not targets:
             self._conclude(opened, name)
+
+    def _targets(self, wanted: tuple[str, ...], note: Note, recovery: Recovery | None) -> list[str]:
+        """Under what each channel knows the incident: an end goes to all of it, news to the newest."""
+        known = self._known_as(recovery)
+        found: list[str] = []
+        for channel in wanted:
+            names = [name for name in known if name.partition("@")[0] == channel] or [channel]
+            found += names if note.resolves else names[-1:]
+        return [target for target in dict.fromkeys(found) if target not in note.reached]
+
+    def _known_as(self, recovery: Recovery | None) -> tuple[str, ...]:
+        """``pagerduty``, ``pagerduty@KEY``: written down, or not yet."""
+        collected = self._news.get(recovery.name) if recovery else None
+        return tuple(dict.fromkeys((*(recovery.talk.heard if recovery else ()), *(collected.heard if collected else ()))))
 
     def _remember(self, note: Note) -> None:
         self._known[note.key] = None
@@ -171,7 +204,7 @@ class Outbox:
 
     def _flapping(self, note: Note, recovery: Recovery, times: int) -> None:
         """Said once in its time; the note itself is struck."""
-        limits = self.policies.notices.words.flapping
+        limits = self._policies.notices.words.flapping
         slot = int(self._clock.now().timestamp() // limits.within.total_seconds()) if limits.within else 0
         if note.key not in self._known:
             self._remember(note)
@@ -179,20 +212,12 @@ class Outbox:
             self._strike(note.key, recovery.name)
         title = f"{recovery.subject} is flapping: it fell ill {times} times within {limits.within}"
         body = f"What it goes through is no longer told one by one; what is critical is.\nSee: recovery history {recovery.subject}"
-        self.say(Note(f"flapping-{recovery.subject.uid}/{recovery.policy}/{slot}", title, body, "warning", note.channels))
+        self.say(Note(f"flapping-{recovery.subject.uid}/{recovery.policy}/{slot}", title, body, "warning", note.channels), like=recovery)
 
     def _heard(self, note: Note, recovery: Recovery | None) -> tuple[str, ...]:
-        """Channels that know of the incident, or are about to: written down, not written down yet, on the way."""
-        collected = self._news.get(recovery.name) if recovery else None
-        written = [mark.partition("@")[0] for mark in recovery.talk.heard] if recovery else []
-        unwritten = [c for channels in collected.reached.values() for c in channels] if collected else []
-        about_to = [c for each in self._open.values() if each.note.incident == note.incident for c in sorted(each.channels)]
-        return tuple(dict.fromkeys((*written, *unwritten, *about_to)))
-
-    def _mark(self, channel: str, recovery: Recovery | None) -> str:
-        collected = self._news.get(recovery.name) if recovery else None
-        marks = (*(recovery.talk.heard if recovery else ()), *(collected.marks if collected else ()))
-        return next((mark for mark in marks if mark.startswith(f"{channel}@")), "")
+        """Who knows of the incident, or is about to: written down, not written down yet, on the way."""
+        about_to = [t for each in self._open.values() if each.note.incident == note.incident for t in sorted(each.targets)]
+        return tuple(dict.fromkeys((*self._known_as(recovery), *about_to)))
 
     def _lane(self, channel: str) -> Lane:
         if channel not in self._lanes:
@@ -209,7 +234,7 @@ class Outbox:
         c = self._news.get(recovery)
         if c is None:
             return News()
-        return News(frozenset(c.struck), dict(c.reached), tuple(c.marks), dict(c.threads), tuple(c.undelivered))
+        return News(frozenset(c.struck), dict(c.reached), tuple(c.heard), dict(c.threads), tuple(c.undelivered))
 
     def forget(self, recovery: str, news: News) -> None:
         """It is written down: nothing more to remember. A record of the same name may say the same once more."""
@@ -222,8 +247,10 @@ class Outbox:
         for key, channels in news.reached.items():
             if collected.reached.get(key) == channels:
                 collected.reached.pop(key)
+        for mark in news.heard:
+            collected.heard.pop(mark, None)
         collected.undelivered = collected.undelivered[len(news.undelivered) :]
-        if not collected.struck and not collected.reached and not collected.undelivered:
+        if not collected.struck and not collected.reached and not collected.heard and not collected.undelivered:
             self._news.pop(recovery)
             if not any(each.note.incident == recovery for each in self._open.values()):
                 self._threads.pop(recovery, None)  # the record has them
@@ -241,7 +268,7 @@ class Outbox:
     # What a lane asks and tells.
 
     def delivery(self, channel: str) -> Delivery:
-        return self.policies.notices.delivery(channel)
+        return self._policies.notices.delivery(channel)
 
     async def url(self, channel: str) -> str:
         return await self._addresses.url(channel)
@@ -258,41 +285,57 @@ class Outbox:
     def shared(self, mark: str, recovery: str) -> bool:
         return self.fleet.sharing(mark, recovery)
 
+    def ours(self, letter: Letter) -> bool:
+        return not letter.recovery or self.fleet.tells(letter.recovery)
+
+    def stands_in(self, letter: Letter, channel: str) -> bool:
+        fallback, opened = self.delivery(channel).fallback, self._open.get(letter.message.key)
+        return bool(fallback) and opened is not None and fallback not in opened.tried
+
+    def pass_on(self, letter: Letter, channel: str) -> None:
+        fallback, opened = self.delivery(channel).fallback, self._open.get(letter.message.key)
+        if opened is not None:
+            opened.targets.add(fallback)
+            opened.tried.add(fallback)
+            self._lane(fallback).put(Letter(letter.message, letter.recovery, letter.number, letter.since))
+
     def reached(self, letter: Letter, channel: str, mark: str = "", thread: str = "") -> None:
         self.counted(channel, "delivered")
+        target = letter.mark or channel
         if letter.recovery:
             collected = self._news.setdefault(letter.recovery, _Collected())
             key = letter.message.key
-            collected.reached[key] = tuple(dict.fromkeys((*collected.reached.get(key, ()), channel)))
-            if mark:
-                collected.marks[mark] = None
+            collected.reached[key] = tuple(dict.fromkeys((*collected.reached.get(key, ()), target)))
+            collected.heard[mark or target] = None
             if thread:
                 collected.threads.setdefault(channel, thread)
                 self._threads.setdefault(letter.recovery, {}).setdefault(channel, thread)
-        self._settle(letter, channel, heard=True)
+        self._settle(letter, target, heard=True)
+
+    def perhaps(self, letter: Letter, channel: str) -> None:
+        if letter.recovery and not letter.message.resolves:
+            self._news.setdefault(letter.recovery, _Collected()).heard[letter.mark or channel] = None
+            self._changed(letter.recovery)
 
     def ended(self, letter: Letter, channel: str, result: str, why: str = "") -> None:
         self.counted(channel, result)
         opened = self._open.get(letter.message.key)
-        if result == "passed on":
-            fallback = self.delivery(channel).fallback
-            if opened is not None and fallback not in opened.tried:
-                opened.channels.add(fallback)
-                opened.tried.add(fallback)
-                self._lane(fallback).put(Letter(letter.message, letter.recovery, letter.number, letter.since, letter.mark))
-        elif result in ("failed", "not configured"):
-            words = f"{channel}: {why}: {letter.message.title}"[:300]
-            if opened is not None:
-                opened.why.append(words)
-        self._settle(letter, channel, heard=result == "overtaken")
+        if result == "taken over":
+            # Whoever has it now tells it; should it come back to us, it is told then.
+            self._open.pop(letter.message.key, None)
+            self._known.pop(letter.message.key, None)
+            return
+        if result in ("failed", "not configured") and opened is not None:
+            opened.why.append(f"{channel}: {why}: {letter.message.title}"[:300])
+        self._settle(letter, letter.mark or channel, heard=result == "overtaken")
 
-    def _settle(self, letter: Letter, channel: str, *, heard: bool) -> None:
+    def _settle(self, letter: Letter, target: str, *, heard: bool) -> None:
         opened = self._open.get(letter.message.key)
         if opened is None:
             return
-        opened.channels.discard(channel)
+        opened.targets.discard(target)
         opened.heard = opened.heard or heard
-        if not opened.channels:
+        if not opened.targets:
             self._conclude(opened, letter.recovery)
         elif letter.recovery:
             self._changed(letter.recovery)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import aiohttp
@@ -30,8 +31,10 @@ async def post(who: str, url: str, body: object, headers: Mapping[str, str] | No
         ):
             status, said = response.status, await response.content.read(LARGEST)
             after, kind = response.headers.get("Retry-After"), response.content_type
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+    except aiohttp.ClientConnectorError as error:
         raise Undelivered(f"{who} could not be reached: {type(error).__name__}") from None
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise Undelivered(f"{who} gave no answer: {type(error).__name__}", unsure=True) from None
     if status >= 300:
         # A 4xx will be the same tomorrow; that the receiver is busy or broken will not.
         for_good = 400 <= status < 500 and status not in _AGAIN
@@ -42,7 +45,8 @@ async def post(who: str, url: str, body: object, headers: Mapping[str, str] | No
 def pause(header: str | None) -> float | None:
     """Seconds of a Retry-After header, at most an hour; None for none, or for one that is no number."""
     try:
-        return min(max(float(header), 0.0), LONGEST_PAUSE) if header else None
+        seconds = float(header) if header else -1.0
+        return min(seconds, LONGEST_PAUSE) if isfinite(seconds) and seconds >= 0 else None
     except ValueError:
         return None
 

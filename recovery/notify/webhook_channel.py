@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 from msgspec import Struct
@@ -51,7 +51,7 @@ async def send(url: str, message: Message) -> str:
         raise Undelivered("the channel's URL is not webhook://HOST/PATH or webhooks://HOST/PATH", for_good=True)
     headers = {"X-Recovery-Version": str(VERSION)}
     if parts.username:
-        headers["Authorization"] = aiohttp.BasicAuth(parts.username, parts.password or "").encode()
+        headers["Authorization"] = aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or "")).encode()
     query = f"?{parts.query}" if parts.query else ""
     await post(
         "the webhook", f"{'https' if parts.scheme == 'webhooks' else 'http'}://{host}{parts.path or '/'}{query}", body(message), headers

@@ -15,7 +15,7 @@ from recovery.causes.catalogue import BY_NAME
 from recovery.decide.windows import wrong_with
 from recovery.model.action import Traits
 from recovery.model.duration import Duration
-from recovery.model.notices import LOUDNESS, Notices
+from recovery.model.notices import LOUDNESS, Delivery, Notices
 from recovery.model.policy import Backoff, Condition, Mode, Policies, Policy, Severity, Step, SubjectType, Written
 from recovery.model.stamps import aware
 from recovery.model.storm import StormLimits
@@ -181,8 +181,9 @@ class _Resolver:
                     )
                 if LOUDNESS[-1] in quiet.severities:
                     self._reader.wrong(None, f"channels.{name}.quiet_hours[{i}].severities", "what is critical is never kept back")
-            if options.fallback == name:
-                self._reader.wrong(None, f"channels.{name}.fallback", "a channel cannot stand in for itself; name another one")
+            if name in (ways := _fallbacks(name, document.channels)):
+                loop = " -> ".join((name, *ways[: ways.index(name) + 1]))
+                self._reader.wrong(None, f"channels.{name}.fallback", f"a channel cannot stand in for itself ({loop}); name another one")
         for i, route in enumerate(document.routes):
             after = [later.after for later in route.then]
             if after != sorted(after):
@@ -293,6 +294,14 @@ class _Resolver:
 
     def _backoff(self, text: BackoffText) -> Backoff:
         return Backoff(_first(text.duration, None, self._environment.backoff), text.factor, text.max_duration)
+
+
+def _fallbacks(name: str, channels: Mapping[str, Delivery]) -> list[str]:
+    """Who stands in for it, and for that one, and so on; until nobody does or one comes a second time."""
+    found: list[str] = []
+    while name in channels and (name := channels[name].fallback) and name not in found:
+        found.append(name)
+    return found
 
 
 def _storm(text: StormText) -> StormLimits:

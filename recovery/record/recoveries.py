@@ -206,7 +206,10 @@ class Recoveries:
             self._refreshed.update(dict.fromkeys(repositories, now))
         after = concluded(claimed, outcome, now)
         if outcome.result is Result.Conflict:
-            # Nothing was written outside; the next claim saves this along.
+            # Nothing was written outside; the next claim saves this along, on what is known by now.
+            held = self._all.get(after.name)
+            if held is not None and held.running == claimed.running:
+                after = concluded(held, outcome, now)
             self._index(after)
             return after
         for _ in range(3):
@@ -289,8 +292,11 @@ class Recoveries:
         return counted(raw) > len(items)
 
     def _restore(self, name: str, held: Recovery | None) -> None:
+        """What was meant is not written: it is as it was, unless the watch has brought something newer meanwhile."""
         if held is not None:
-            self._index(held)
+            now = self._all.get(name)
+            if now is None or now.version == held.version or _newer(held.version, now.version):
+                self._index(held)
         else:
             self._forget(name)
 

@@ -155,3 +155,22 @@ def test_what_is_still_ill_is_told_again_every_four_hours_and_never_where_nobody
     assert notes == [f"cart-1/repeat/{n}" for n in range(1, 7)]
     never = Policies((), notices=Notices(channels={"slack": Delivery(repeat_interval=Duration(0))}))
     assert remind(TOLD, None, never, AT + timedelta(days=1)) == (TOLD, None)
+
+
+def test_each_channel_is_reminded_in_its_own_time() -> None:
+    often = Policies((), notices=Notices(channels={"slack": Delivery(repeat_interval=Duration.parse("1h"))}))
+    after, told = structs.replace(TOLD, talk=structs.replace(TOLD.talk, heard=("slack", "boss"))), []
+    for hour in range(1, 9):
+        after, _ = remind(after, None, often, AT + timedelta(hours=hour))
+        told += [(hour, n.channels) for n in after.notes]
+        after = structs.replace(after, notes=())
+    assert [hour for hour, channels in told if "slack" in channels] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [hour for hour, channels in told if "boss" in channels] == [4, 8]
+
+
+def test_a_reminder_is_armed_while_it_is_worked_on() -> None:
+    at_work = structs.replace(TOLD, phase=RecoveryPhase.BackingOff)
+
+    after, again = remind(at_work, None, Policies(()), AT + timedelta(hours=9))
+
+    assert (after.notes, again) == ((), AT + timedelta(hours=9, minutes=1))

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from msgspec import structs
 
 from recovery.decide.reminding import News, said
+from recovery.kube.errors import Unavailable
 from recovery.model.duration import Duration
 from recovery.model.message import Message
 from recovery.model.notices import Delivery, Flapping, Notices, Quiet, Route, Words
@@ -36,6 +38,8 @@ class Post(Nobody):
         self.changed: list[str] = []
         self.counted: list[tuple[str, str]] = []
         self.flapping = 0
+        self.silent = False
+        self.not_ours: set[str] = set()
         self.sharers: set[str] = set()
         self.clock = virtual.VirtualClock()
         self.outbox = Outbox(
@@ -55,6 +59,12 @@ class Post(Nobody):
 
     def about(self, recovery: Recovery) -> object:
         return an_application(project="shop")
+
+    def silenced(self, recovery: Recovery) -> bool:
+        return self.silent
+
+    def tells(self, recovery: str) -> bool:
+        return recovery not in self.not_ours
 
     def sharing(self, mark: str, recovery: str) -> bool:
         return bool(self.sharers - {recovery})
@@ -399,10 +409,195 @@ def test_the_thread_of_an_incident_is_kept_through_a_restart() -> None:
 def test_what_became_of_messages_is_written_once() -> None:
     at = datetime(2026, 3, 2, 12, tzinfo=UTC)
     recovery = ill("r", note("a"), note("b"), talk=Talk(heard=("mail",), first_at=at))
-    news = News(frozenset({"a"}), {"a": ("slack",), "b": ("pd",)}, ("pd@crowd-x",), {"slack": "C:1"}, ("mail: no",))
+    news = News(frozenset({"a"}), {"a": ("slack",), "b": ("pd",)}, ("pd@crowd-x", "slack"), {"slack": "C:1"}, ("mail: no",))
 
     after = said(recovery, news, at + timedelta(minutes=1))
 
     assert [n.key for n in after.notes] == ["b"]
     assert after.notes[0].reached == ("pd",)
     assert after.talk == Talk(("mail", "pd@crowd-x", "slack"), {"slack": "C:1"}, at, at + timedelta(minutes=1), undelivered=("mail: no",))
+
+
+def incidents(p: Post) -> dict[str, bool]:
+    """What stands open at the pager: by key, whether it does."""
+    stand: dict[str, bool] = {}
+    for message in p.messages:
+        stand[message.incident] = not message.resolves
+    return stand
+
+
+@pytest.mark.parametrize("crowd_first", [True, False])
+def test_whatever_was_opened_at_a_pager_is_closed_there(crowd_first: bool) -> None:
+    async def script(p: Post) -> None:
+        members = [ill(f"r{n}") for n in range(9)]
+
+        async def say(what: str, *, apart: bool) -> None:
+            for index, each in enumerate(members):
+                told = each.with_notes(note(f"{each.name}/{what}", "pd"))
+                p.outbox.tell(told)
+                if apart:
+                    await p.clock.sleep(60)
+                members[index] = told
+            await p.clock.sleep(60)
+            members[:] = [p.written(each) for each in members]
+
+        await say("first", apart=not crowd_first)
+        await say("second", apart=crowd_first)
+        p.sharers = {each.name for each in members}
+        for each in members:
+            p.sharers.discard(each.name)
+            p.outbox.tell(structs.replace(each, phase=RecoveryPhase.Resolved).with_notes(note(f"{each.name}/end", resolves=True)))
+            await p.clock.sleep(60)
+        assert len(incidents(p)) >= 1
+        assert [key for key, stands in incidents(p).items() if stands] == []
+
+    play(Post, script)
+
+
+def test_an_end_reaches_the_channel_that_was_told_however_long_it_is_dead() -> None:
+    async def script(p: Post) -> None:
+        recovery = ill("r", note("r/1", "pager"))
+        p.outbox.tell(recovery)
+        await p.clock.sleep(5)
+        p.dead.add("pager")
+        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(note("r/end", resolves=True))
+        p.outbox.tell(over)
+        await p.clock.sleep(3600)
+        assert p.got[1:] == [("mail", "r/end")], "the fallback knows"
+        p.dead.clear()
+        await p.clock.sleep(600)
+        assert p.got[1:] == [("mail", "r/end"), ("pager", "r/end")], "and so does who was called"
+
+    play(lambda: Post(pager=Delivery(group_wait=Duration(0), fallback="mail"), mail=AT_ONCE), script)
+
+
+def test_what_may_have_arrived_is_resolved_there_too() -> None:
+    class Unsure(Post):
+        async def send(self, url: str, message: Message) -> str:
+            if url.endswith("pd") and not message.resolves:
+                raise Undelivered("gave no answer", unsure=True)
+            return await super().send(url, message)
+
+    async def script(p: Post) -> None:
+        recovery = ill("r", note("r/1", "pd"))
+        p.outbox.tell(recovery)
+        await p.clock.sleep(60)
+        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved, notes=(note("r/end", resolves=True),))
+        p.outbox.tell(over)
+        await p.clock.sleep(600)
+        assert ("pd", "r/end") in p.got
+
+    play(lambda: Unsure(pd=Delivery(fallback="mail"), mail=AT_ONCE), script)
+
+
+def test_who_lost_the_shard_says_nothing_more_and_tells_it_when_it_comes_back() -> None:
+    async def script(p: Post) -> None:
+        recovery = ill("r", note("r/1", "pager"))
+        p.outbox.tell(recovery)
+        await p.clock.sleep(30)
+        p.not_ours.add("r")
+        p.dead.clear()
+        await p.clock.sleep(600)
+        assert p.got == []
+        p.not_ours.clear()
+        p.outbox.tell(recovery)
+        await p.clock.sleep(60)
+        assert p.got == [("pager", "r/1")]
+
+    play(lambda: Post("pager"), script)
+
+
+def test_an_end_is_said_after_a_trigger_on_its_way_also_when_it_is_silenced_meanwhile() -> None:
+    async def script(p: Post) -> None:
+        recovery = ill("r", note("r/1", "pager"))
+        p.outbox.tell(recovery)
+        await p.clock.sleep(30)
+        p.silent = True
+        p.outbox.tell(structs.replace(recovery, phase=RecoveryPhase.Resolved).with_notes(note("r/end", "pager", resolves=True)))
+        p.dead.clear()
+        await p.clock.sleep(600)
+        assert [key for _, key in p.got] == ["r/end"], "overtaken: what is over is not opened"
+
+    play(lambda: Post("pager"), script)
+
+
+def test_two_that_stand_in_for_each_other_lose_nothing() -> None:
+    async def script(p: Post) -> None:
+        p.outbox.tell(ill("r", note("r/1", "slack")))
+        await p.clock.sleep(30)
+        assert p.outbox.news("r").struck == frozenset(), "still owed"
+        p.dead.clear()
+        await p.clock.sleep(600)
+        assert ("mail", "r/1") in p.got
+
+    both = {"slack": Delivery(group_wait=Duration(0), fallback="mail"), "mail": Delivery(group_wait=Duration(0), fallback="slack")}
+    play(lambda: Post("slack", "mail", **both), script)
+
+
+def test_a_pause_of_nothing_is_no_busy_loop() -> None:
+    async def script(p: Post) -> None:
+        p.pause = 0.0
+        p.outbox.say(note("a", "slack"))
+        await p.clock.sleep(60)
+        assert p.tries < 10
+
+    play(lambda: Post("slack"), script)
+
+
+def test_a_message_that_a_channel_cannot_take_holds_up_no_other() -> None:
+    class Choking(Post):
+        async def send(self, url: str, message: Message) -> str:
+            if message.incident == "bad":
+                raise Undelivered("answered 500")
+            return await super().send(url, message)
+
+    async def script(p: Post) -> None:
+        p.outbox.say(note("bad/1", "pd", severity="critical"))
+        await p.clock.sleep(30)
+        for n in range(3):
+            p.outbox.say(note(f"good{n}/1", "pd", severity="critical"))
+        await p.clock.sleep(600)
+        assert {key for _, key in p.got} == {"good0/1", "good1/1", "good2/1"}
+
+    play(Choking, script)
+
+
+def test_what_nobody_foresaw_is_that_channels_failure_and_no_others() -> None:
+    class Broken(Post):
+        async def send(self, url: str, message: Message) -> str:
+            if url == "slack":
+                raise ZeroDivisionError
+            return await super().send(url, message)
+
+    async def script(p: Post) -> None:
+        p.outbox.say(note("a", "slack", "pager"))
+        await p.clock.sleep(60)
+        assert p.got == [("pager", "a")]
+        assert p.outbox.lanes()[0].why == "ZeroDivisionError"
+
+    play(Broken, script)
+
+
+def test_where_it_leads_cannot_be_asked_is_not_the_channels_fault() -> None:
+    class Unread(Post):
+        async def url(self, channel: str) -> str:
+            if self.clock.now() < self.until:
+                raise Unavailable("no answer")
+            return channel
+
+    async def script(p: Unread) -> None:
+        p.until = p.clock.now() + timedelta(seconds=60)
+        p.outbox.say(note("a", "slack"))
+        await p.clock.sleep(90)
+        assert p.got == [("slack", "a")], "and its fallback was not asked"
+
+    play(lambda: Unread(slack=Delivery(fallback="mail")), script)  # type: ignore[arg-type]
+
+
+def test_news_of_no_recovery_opens_no_incident_that_nobody_would_close() -> None:
+    async def script(p: Post) -> None:
+        p.outbox.say(note("policies/1", "pd", "slack"))
+        await p.clock.sleep(60)
+        assert p.got == [("slack", "policies/1")]
+
+    play(Post, script)

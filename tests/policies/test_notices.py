@@ -59,7 +59,8 @@ messages:
         ),
         ("routes: [{channels: [a], severities: [loud]}]", "severities"),
         ("routes: [{chanels: [a]}]", "did you mean 'channels'"),
-        ("channels: {a: {fallback: a}}", "channels.a.fallback: a channel cannot stand in for itself"),
+        ("channels: {a: {fallback: a}}", "channels.a.fallback: a channel cannot stand in for itself (a -> a)"),
+        ("channels: {a: {fallback: b}, b: {fallback: a}}", "channels.b.fallback: a channel cannot stand in for itself (b -> a -> b)"),
         ("channels: {a: {quiet_hours: [{schedule: '99 22 * * *', duration: 8h}]}}", "channels.a.quiet_hours[0]: '99 22 * * *' is no cron"),
         ("channels: {a: {quiet_hours: [{schedule: '0 22 * * *', duration: 30h}]}}", "channels.a.quiet_hours[0].duration: write how long"),
         (
