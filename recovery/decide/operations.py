@@ -14,6 +14,8 @@ PICKED_UP_WITHIN = timedelta(seconds=60)
 """An Argo CD that works takes up an operation within seconds (seen on 3.2: one)."""
 WITHDRAW = "withdraw"
 """The stage in which an operation that was not taken up is taken back."""
+CACHE_LAG = timedelta(seconds=3)
+"""Argo CD's picture of a cluster comes by watches: a comparison in the second after a sync may not have its result yet (seen on 3.2)."""
 
 
 def claim_on(about: Application | Repository | Cluster) -> Claim:
@@ -92,7 +94,11 @@ def effect(record: StepRecord, situation: Situation) -> Judgement:
     app, operation = situation.subject, ours(record, situation)
     done = operation.finished_at if operation else None
     compared = done is not None and app.reconciled_at is not None and app.reconciled_at > done
-    if compared and app.sync is Sync.OutOfSync and not app.expected_out_of_sync:
+    if compared and done and app.sync is Sync.OutOfSync and not app.expected_out_of_sync:
+        if (waited := situation.now - done) < CACHE_LAG:
+            # The first comparison after it may have been of what the cluster cache knew before it; the right one follows.
+            words = "the operation succeeded; the comparison right after it is waited out"
+            return Judgement(Progress.Running, message=words, soon=min(CACHE_LAG - waited, CACHE_LAG))
         return Judgement(Progress.Failed, "StillOutOfSync", "the operation succeeded and the next comparison is still OutOfSync")
     if fell_ill_again(app, done):
         return Judgement(Progress.Failed, "DegradedAgain", "it became Degraded again after the operation")

@@ -456,6 +456,24 @@ def test_a_sync_that_went_through_and_left_it_out_of_sync_has_failed() -> None:
     assert (sync.outcome, sync.reason) == (StepOutcome.Failed, "StillOutOfSync")
 
 
+def test_a_comparison_in_the_moment_after_a_sync_is_not_believed_yet() -> None:
+    case = Case(gave_up())
+    case.look()
+    case.look(timedelta(seconds=2), consumed(gave_up(), NOW + timedelta(seconds=2)))
+    done = operated(gave_up(), case, Phase.Succeeded)
+    at = done.operation.finished_at if done.operation else None
+    assert at is not None
+    early = structs.replace(done, reconciled_at=at + timedelta(seconds=1))
+    ago = at - case.now
+
+    waits = case.look(ago + timedelta(seconds=1), early)
+    assert (waits.reason, waits.again_at) == ("Settling", at + timedelta(seconds=3))
+    case.look(timedelta(seconds=2), early)
+
+    sync = next(s for s in case.recovery.steps if s.action == "sync")
+    assert (sync.outcome, sync.reason) == (StepOutcome.Failed, "StillOutOfSync")
+
+
 HELD = Hold(recovery="cart-1", uid="uid-cart", bad=(BAD,), suspended=True)
 
 
