@@ -90,6 +90,7 @@ class Cluster:
         self.call(self._runner.cleanup())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        self._loop.close()
 
     def run(self, *words: str, **env: str) -> Any:
         return recovery(*words, KUBECONFIG=str(self.kubeconfig), RECOVERY_NAMESPACE=OURS, **env)
