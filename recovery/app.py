@@ -24,7 +24,6 @@ from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PR
 from recovery.kube.errors import KubeError
 from recovery.kube.lease import Shards
 from recovery.kube.remote import Remotes as KubeRemotes
-from recovery.memory import give_back
 from recovery.model.names import Key
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
@@ -270,7 +269,6 @@ class App:
             inherited_unwell=len(self.store.inherited),
             enabled=self.settings.enabled,
         )
-        give_back()
         await self.freezer.once()
         for recovery in self.recoveries.all():
             self.queue.add(recovery.subject.key)

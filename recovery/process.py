@@ -11,6 +11,7 @@ import structlog
 
 from recovery.app import App
 from recovery.clock import Clock, SystemClock
+from recovery.memory import give_back
 from recovery.serve.gate import Gate
 from recovery.serve.http import Server
 from recovery.settings import Settings
@@ -79,11 +80,20 @@ async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, 
     server.gate = Gate(client, settings.argocd_namespace, clock)
     ending = asyncio.ensure_future(stopped.wait())
     ending.add_done_callback(lambda _: app.stop())
+    settling = asyncio.ensure_future(_settled(app))
     try:
         await app.run()
     finally:
         ending.cancel()
+        settling.cancel()
         await app.looks.ways.close()
         await client.close()
         if argocd is not None:
             await argocd.close()
+
+
+async def _settled(app: App) -> None:
+    """Once the fleet is listed, what that took is given back."""
+    while app.views.ready():  # noqa: ASYNC110 (readiness is a question, not an event)
+        await asyncio.sleep(0.5)
+    give_back()
