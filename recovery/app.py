@@ -9,21 +9,26 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
 import structlog
+from msgspec import structs
 
 from recovery.act.all_actions import ALL_ACTIONS, KINDS, TRAITS
 from recovery.act.executor import Executor
 from recovery.act.order import ArgoCD, Doors
 from recovery.act.order import Ways as ActWays
+from recovery.argocd.ownership import Ownership
 from recovery.clock import Clock
 from recovery.controller import RECOVERY, SOON, Controller
 from recovery.crowds import Crowds
+from recovery.decide.holds import proven
 from recovery.decide.landing import unknown_targets
+from recovery.decide.reconciled import unreconciled
 from recovery.decide.telling import adoption_digest, still_held
 from recovery.hearing import Hearing
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
-from recovery.kube.errors import KubeError
+from recovery.kube.errors import Conflict, KubeError
 from recovery.kube.lease import Shards
 from recovery.kube.remote import Remotes as KubeRemotes
+from recovery.model.application import Application, Project
 from recovery.model.names import Key
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
@@ -43,7 +48,7 @@ from recovery.observe.reflector import Reflector
 from recovery.observe.store import Shelf, Store
 from recovery.policies import Defaults
 from recovery.record.checkpoint import EVERY, Checkpoint
-from recovery.record.codec import API_VERSION, decode
+from recovery.record.codec import API_VERSION, decode, encode
 from recovery.record.events import Events
 from recovery.record.journal import Journal
 from recovery.record.metrics import Metrics
@@ -103,6 +108,7 @@ class App:
         self._clock = clock
         self.queue = WorkQueue(clock)
         self._stopping = asyncio.Event()
+        self._start: Callable[[Coroutine[Any, Any, None]], object] = asyncio.ensure_future
         self._busy = 0
         self.metrics = Metrics()
         self.events = Events(client, clock)
@@ -116,8 +122,8 @@ class App:
         self._led = False
         self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add, self._lost, destructive, settings.shards)
         globs = (settings.argocd_namespace, *settings.application_namespaces)
-        self.store = Store(clock, self.queue.add, self.recoveries.follows, globs)
-        self.projects, self.application_sets = Shelf(), Shelf()
+        self.store = Store(clock, self.queue.add, self.recoveries.follows, globs, self._unreconciled)
+        self.projects, self.application_sets = Shelf(self.store.reconsider), Shelf()
         self.connections = Connections(clock, self.store, self.queue.add, self.recoveries.follows)
         self.looks = looks or Looks(
             KubeRemotes(client, settings.argocd_namespace, settings.cluster_secrets), probes.connect, probes.ask_git, probes.witness
@@ -181,11 +187,12 @@ class App:
             enabled=settings.enabled,
             has_token=argocd is not None,
         )
-        look = Look(client, argocd, clock, lambda: self.store.applications)
+        self.dialects = Dialects(argocd, clock)
+        owns = Ownership(client, settings.argocd_namespace, clock, lambda: self.dialects.now, self._project)
+        look = Look(client, argocd, clock, lambda: self.store.applications, owns)
         self.examiner = Examiner(self.store, look, clock, scene.diagnosis)
         self.freezer = Freezer(self.store, client, settings.argocd_namespace, clock, lambda: self.freshness().fresh, self.queue.add)
-        self.dialects = Dialects(argocd, clock)
-        doors = Doors(client, self.looks.ways, argocd, settings.argocd_namespace, lambda: self.dialects.now)
+        doors = Doors(client, self.looks.ways, owns, argocd, settings.argocd_namespace, lambda: self.dialects.now)
         holds = self.shards.holds
         executor = Executor(ALL_ACTIONS, doors, self._barred, clock)
         hearing = Hearing(self.store, self.connections, self.recoveries, self.source, lambda: self.pauses.all, clock, holds)
@@ -225,6 +232,14 @@ class App:
                 return Freshness(fresh=False, message=stale)
         return Freshness(fresh=True)
 
+    def _unreconciled(self, app: Application) -> str:
+        """Why Argo CD does not reconcile it."""
+        home = self.settings.argocd_namespace
+        return unreconciled(app, self.projects.project(home, app.project or "default"), home)
+
+    async def _project(self, name: str) -> Project | None:
+        return self.projects.project(self.settings.argocd_namespace, name)
+
     def _barred(self, uid: str) -> str:
         """Why nothing may be written for a subject any more, whatever was decided a moment ago."""
         if not self.shards.holds(uid):
@@ -239,6 +254,7 @@ class App:
     async def run(self) -> None:
         """Observe, judge and act until stopped. Faults of the API server are waited out."""
         async with _tasks() as start:
+            self._start = start
             for stream in self._ours:
                 start(stream.run())
             start(self.events.run())
@@ -373,6 +389,7 @@ class App:
         while True:
             held = [app for name in self.store.held if (app := self.store.applications.get(name))]
             if self.shards.lead:
+                held = [app for app in held if app.hold and proven(app, self.recoveries.get(app.hold.recovery))]
                 await self.recoveries.retire(frozenset(app.hold.recovery for app in held if app.hold))
                 for app in held:
                     if note := still_held(app, self._clock.now()):
@@ -419,17 +436,42 @@ class App:
 
     def _lost(self, gone: Recovery) -> None:
         """An open recovery was deleted by hand: that was meant, and it is not opened again while the illness lasts."""
+        why = self._records.unreadable.get(f"{self.settings.namespace}/{gone.name}", "")
+        owes = bool(gone.owed) or any(
+            (app := self.store.applications.get(name)) is not None and proven(app, gone) for name in self.store.held
+        )
+        if owes and not why:
+            self._rewrite(gone)
+            return
         if not gone.owed:
             self.store.dismiss(gone.subject.uid, gone.policy)
         if not self.shards.holds(gone.subject.uid):
             return
-        why = self._records.unreadable.get(f"{self.settings.namespace}/{gone.name}", "")
         what = f"can no longer be read ({why})" if why else "was deleted"
         body = f"The record {gone.name} {what}; nothing more is done for it. It stood at {gone.phase.value}: {gone.message}"
         log.warning("a recovery is lost", recovery=gone.name, subject=str(gone.subject), why=what)
         title = f"{gone.subject}: its recovery {what.partition(' (')[0]}"
         # It ends the incident: nobody will ever do it otherwise.
         self.outbox.say(Note(f"{gone.name}/lost/{gone.version}", title, body, "warning", gone.told, resolves=True), gone)
+
+    def _rewrite(self, gone: Recovery) -> None:
+        """A record that says what is owed is the only proof of it: it is written again, by whoever knows that it was there."""
+        if not self.shards.holds(gone.subject.uid) or not self.freshness().fresh:
+            return
+
+        async def write() -> None:
+            try:
+                await self._client.create(
+                    RECOVERIES, self.settings.namespace, encode(structs.replace(gone, version=""), self.settings.namespace)
+                )
+            except Conflict:
+                return  # somebody has restored it already
+            except KubeError as error:
+                log.warning("a record of what is owed was deleted and could not be written again", recovery=gone.name, why=str(error))
+                return
+            log.warning("a record of what is owed was deleted, and is written again", recovery=gone.name, subject=str(gone.subject))
+
+        self._start(write())
 
     def _paused(self) -> None:
         """People paused or resumed something: all that waits is looked at again."""

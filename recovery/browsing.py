@@ -17,6 +17,7 @@ from recovery.model.connection import Connection, Repository
 from recovery.model.duration import spell
 from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase
+from recovery.model.text import shell
 from recovery.notify.composing import next_of
 from recovery.observe.connections import Connections
 from recovery.observe.store import Store
@@ -231,14 +232,15 @@ class Browsing:
             for s, took in zip(r.steps, lasted, strict=True)
         )
         subject = r.subject
-        commands = [f"recovery explain {subject}", f"recovery history {subject}"]
+        commands = [f"recovery explain {shell(subject)}", f"recovery history {shell(subject)}"]
         match subject.kind:
             case "Application":
-                stop = f"kubectl -n {subject.namespace} annotate application {subject.name} recovery.gitops.dev/paused=true   # stops it"
+                name = f"-n {shell(subject.namespace)} annotate application {shell(subject.name)}"
+                stop = f"kubectl {name} recovery.gitops.dev/paused=true   # stops it"
             case "Repository" | "Cluster":
-                stop = f"recovery pause {subject}   # stops it"
+                stop = f"recovery pause {shell(subject)}   # stops it"
             case "Storm":
-                commands, stop = [], f"recovery approve {r.name}   # lets its members go"
+                commands, stop = [], f"recovery approve {shell(r.name)}   # lets its members go"
             case _:
                 commands, stop = [], ""
         return Timeline(

@@ -24,6 +24,7 @@ from recovery.commands.reset import reset
 from recovery.commands.run import run
 from recovery.commands.schema import schema
 from recovery.commands.status import status
+from recovery.model.text import plain
 
 app = typer.Typer(
     name="recovery",
@@ -73,10 +74,11 @@ def main() -> None:
     try:
         app()
     except Refused as error:
-        typer.echo(f"recovery: {error}", err=True)
+        typer.echo(f"recovery: {plain(str(error), lines=True)}", err=True)
         sys.exit(error.code)
     except BrokenPipeError:
         sys.exit(0)
     except OSError as error:
-        typer.echo(f"recovery: {error.strerror or error}{': ' + str(error.filename) if error.filename else ''}", err=True)
+        about = f": {error.filename}" if error.filename else ""
+        typer.echo(f"recovery: {plain(f'{error.strerror or error}{about}')}", err=True)
         sys.exit(USAGE)

@@ -43,7 +43,7 @@ def _clean(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
     """The last look at every line: no credential that this process holds, or that looks like one, and no line break of a stranger."""
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = redact(value, LONGEST)
+            event[key] = redact(value, LONGEST, lines=key == "exception")  # ours, and of several lines
         elif isinstance(value, list | tuple):
             event[key] = [redact(v, LONGEST) if isinstance(v, str) else v for v in value]
     return event
@@ -55,5 +55,5 @@ class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         told = {"event": redact(record.getMessage(), LONGEST), "level": record.levelname.lower(), "logger": record.name}
         if record.exc_info:
-            told["exception"] = redact(self.formatException(record.exc_info), LONGEST)
+            told["exception"] = redact(self.formatException(record.exc_info), LONGEST, lines=True)
         return json.dumps(told)

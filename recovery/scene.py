@@ -14,6 +14,8 @@ from recovery.clock import Clock
 from recovery.crowds import Crowds
 from recovery.decide.connections import connection, healthy, worst
 from recovery.decide.cures import told_apart
+from recovery.decide.holds import proven, unproven
+from recovery.decide.reconciled import unreconciled
 from recovery.decide.symptoms import plainly_well
 from recovery.model.action import Traits
 from recovery.model.application import Application, ApplicationSet
@@ -23,6 +25,7 @@ from recovery.model.move import Move, MovePhase
 from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.model.situation import Dependent, Destroyed, Fleet, Freshness, Situation
+from recovery.model.text import shell
 from recovery.model.window import Pause
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
@@ -130,7 +133,14 @@ class Scene:
             has_token=self._has_token,
         )
 
+    def _proven(self, app: Application) -> Application:
+        """As it is, but for a hold that only its annotation speaks of: that one is shown, and nothing is done on its word."""
+        if app.hold is None or proven(app, self._recoveries.get(app.hold.recovery)):
+            return app
+        return structs.replace(app, hold=None, unreadable=unproven(app.hold))
+
     def _application(self, app: Application) -> Situation:
+        app = self._proven(app)
         base = self._base(app)
         name = base.recovery.name if base.recovery else ""
         fleet = self._recoveries.fleet(app.destination.cluster, app.project, app.repositories, name, app.uid)
@@ -152,6 +162,7 @@ class Scene:
             cluster_failed=cluster_failed,
             storm=storm,
             unseen=self._unseen(app),
+            unreconciled=self.unreconciled(app),
             finding=finding,
             frozen=self._store.frozen.get((app.namespace, app.name), ""),
             waits_for=self._turns.waits_for(app, base.now) if ill else "",
@@ -161,11 +172,15 @@ class Scene:
     def diagnosis(self, app: Application, storm: str = "") -> Finding | None:
         """Why an application is ill; None for well, or for nobody knows."""
         frozen = self._store.frozen.get((app.namespace, app.name), "")
-        if plainly_well(app) and not frozen:
+        if (plainly_well(app) and not frozen) or self.unreconciled(app):
             return None
         sight = self._store.sights.get(app.uid)
         still = sight.moved[1] if sight and sight.moved else None
         return diagnose(Patient(app, self._clock.now(), self._signs(app), still, storm, frozen))
+
+    def unreconciled(self, app: Application) -> str:
+        """Why Argo CD does not reconcile it."""
+        return unreconciled(app, self._projects.project(self._home, app.project or "default"), self._home)
 
     def _signs(self, app: Application) -> Signs | None:
         """What was seen of it lately; what is older is of another day."""
@@ -236,16 +251,17 @@ class Scene:
             app = self._store.applications.get((move.namespace, move.name))
             if app is not None and app.uid == move.uid and app.uid not in there:
                 apps.append(app)
-        return apps
+        return [self._proven(app) for app in apps]
 
     def _moved_from(self, about: Cluster) -> set[tuple[str, str]]:
         """Applications whose hold says that this cluster is their home."""
         held = {name for names in self._store.moved.values() for name in names}
         apps = self._store.applications
-        return {name for name in held if (hold := apps[name].hold) and hold.origin and about.called(str(hold.origin))}
+        found = {name for name in held if (hold := apps[name].hold) and hold.origin and about.called(str(hold.origin))}
+        return {name for name in found if (hold := apps[name].hold) and proven(apps[name], self._recoveries.get(hold.recovery))}
 
     def _orphans(self, about: Cluster) -> tuple[Move, ...]:
-        """Those of them that no open recovery knows: its object was deleted by hand, and the annotation is the truth."""
+        """Those of them that no open recovery knows any more: theirs has ended, and says itself that they are away."""
         found = []
         for name in sorted(self._moved_from(about)):
             app = self._store.applications[name]
@@ -271,7 +287,7 @@ class Scene:
     def _failed(self, about: Repository | Cluster, now: datetime) -> str:
         state, _ = connection(about, now)
         if state is Connection.Failed:
-            return f"{about.key.kind} {about.name} is Failed{_plainly(about, now)}; recovery explain {about.key.kind}/{about.name}"
+            return f"{about.key.kind} {about.name} is Failed{_plainly(about, now)}; recovery explain {shell(about.key)}"
         opened = self._recoveries.of(about.uid)[0]
         idle = opened is not None and opened.phase in (RecoveryPhase.Stalled, RecoveryPhase.Suppressed)
         if opened is None or idle:

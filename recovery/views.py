@@ -15,6 +15,7 @@ from recovery.clock import Clock
 from recovery.decide import telling
 from recovery.decide.connections import connection
 from recovery.decide.guards import GUARDS
+from recovery.decide.holds import proven, unproven
 from recovery.kube.lease import Shards
 from recovery.model.application import Application
 from recovery.model.cause import Finding
@@ -238,12 +239,14 @@ class LiveViews:
         if app is None:
             return None
         sight, finding = self._store.sights.get(app.uid), self._diagnosis(app)
+        owed = app.hold is not None and proven(app, self._recoveries.get(app.hold.recovery))
         return {
             **self._about(key, app.uid, sees),
             "state": telling.state(app),
             "diagnosis": told(finding),
             "signs": msgspec.to_builtins(signs) if (signs := self._store.signs.get(app.uid)) else None,
             "ledger": msgspec.to_builtins(sight.ledger) if sight else [],
-            "hold": msgspec.to_builtins(app.hold) if app.hold else None,
+            "hold": msgspec.to_builtins(app.hold) if app.hold and owed else None,
+            "not_honoured": app.unreadable or (unproven(app.hold) if app.hold and not owed else ""),
             "evidence": telling.evidence(app, finding),
         }

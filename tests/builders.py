@@ -8,13 +8,17 @@ from typing import Any
 from msgspec import structs
 
 from recovery.act.all_actions import KINDS
+from recovery.argocd.ownership import Ownership
 from recovery.decide.connections import DOWN
+from recovery.kube.client import Client
 from recovery.model.application import Application, Deploy, Destination, Health, Operation, Permitted, Phase, Project, Sync
 from recovery.model.connection import Cluster, Evidence, Verdict, Witness
+from recovery.model.dialect import Dialect
 from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery, RecoveryPhase, Subject
 from recovery.model.situation import Dependent, Good, Sight, Situation
 from recovery.policies import parse
+from recovery.simulate.virtual import VirtualClock
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 GOOD, BAD = "a" * 40, "b" * 40
@@ -154,3 +158,28 @@ def about_a_cluster(cluster: Cluster | None = None, *, down_for: float = 600, **
         **changes,
     }
     return Situation(now=NOW, about=about, sight=fields.pop("sight", sight), clusters=clusters, **fields)
+
+
+ANYWHERE = Project("default", namespace="argocd", destinations=(Permitted(server="*", namespace="*"),))
+
+
+def the_proof(kube: Client, project: Project | None = ANYWHERE, version: Dialect | None = None) -> Ownership:
+    """Proofs of ownership in a cluster in memory; every AppProject is this one."""
+
+    async def known(_: str) -> Project | None:
+        return project
+
+    return Ownership(kube, "argocd", VirtualClock(), lambda: version or Dialect(), known)
+
+
+def owned(manifest: dict[str, Any], by: str = "cart", namespace: str = "shop") -> dict[str, Any]:
+    """A live object as Argo CD deploys it for the application ``by``: with its tracking annotation."""
+    group = manifest["apiVersion"].rpartition("/")[0]
+    mark = f"{by}:{group}/{manifest['kind']}:{namespace}/{manifest['metadata']['name']}"
+    meta = {**manifest["metadata"], "annotations": {"argocd.argoproj.io/tracking-id": mark}}
+    return {**manifest, "metadata": meta}
+
+
+def controlled(controller: str, **meta: Any) -> dict[str, Any]:
+    """Metadata of an object whose controller has this UID."""
+    return {**meta, "ownerReferences": [{"uid": controller, "controller": True}]}

@@ -211,7 +211,7 @@ def test_a_cluster_that_never_returns_lets_its_applications_stay() -> None:
     play(script)
 
 
-def test_a_recovery_that_was_deleted_by_hand_is_known_again_from_the_holds() -> None:
+def test_a_record_that_is_deleted_while_it_owes_something_is_written_again() -> None:
     async def script(p: Play) -> None:
         await begin(p, "w-a")
         async with running(p):
@@ -572,14 +572,16 @@ def test_what_came_to_the_target_after_the_plan_is_seen_before_anything_is_moved
             await p.clock.sleep(600)
             await ask(p, approval)
             await p.clock.sleep(30)
-            assert newest(p).moves[0].reason == "Deployment/w-a is on secondary already, and application other tracks it"
+            assert newest(p).moves[0].reason == "Deployment/w-a is on secondary already, and another application tracks it"
 
         assert where(p, "w-a") == ["primary"]
 
     play(script)
 
 
-def test_what_is_away_is_known_again_though_its_recovery_was_deleted_while_nobody_looked() -> None:
+def test_what_is_away_and_on_no_record_is_left_alone_and_shown() -> None:
+    """Its record was deleted while nobody looked: an annotation alone moves nothing, for anybody may have written it."""
+
     async def script(p: Play) -> None:
         await begin(p, "w-a")
         async with running(p):
@@ -588,10 +590,14 @@ def test_what_is_away_is_known_again_though_its_recovery_was_deleted_while_nobod
             returns(p)
             await p.clock.sleep(60)
         await p.world.cluster.delete(RECOVERIES, "gitops-system", newest(p).name)
-        async with running(p):
-            await p.clock.sleep(60)
-            assert [m.name for m in newest(p).owed] == ["w-a"]
-            assert newest(p).reason == "SplitBrain"
+        before = where(p, "w-a")
+        async with running(p) as app:
+            await p.clock.sleep(600)
+            told = app.views.explain(p.world.seen("w-a").key, lambda _: True)
+
+        assert [r for r in p.world.recoveries() if r.owed] == []
+        assert where(p, "w-a") == before
+        assert "no record says" in str(told["not_honoured"])  # type: ignore[index]
 
     play(script)
 

@@ -26,6 +26,7 @@ def fenced(doors: Doors, why: Why, went: Callable[[], None]) -> Doors:
     return Doors(
         cast("Client", _Door(doors.kube, why, went, ("create", "update", "patch", "delete"), _by_kind)),
         cast("Ways", _Ways(doors.ways, why, went, ())),
+        doors.owns,
         cast("ArgoCD", _Door(doors.argocd, why, went, ("restart", "invalidate"))) if doors.argocd is not None else None,
         doors.home,
         doors.dialect,

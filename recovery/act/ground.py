@@ -51,7 +51,7 @@ class Ground:
         for each in wanted[:LOOKED_AT]:
             path = await self._path(app, each)
             item = await self.item(path) if path else None
-            if path and item is not None and tracked_by(item) == instance:
+            if path and item is not None and carries(item, instance):
                 found.append((path, str(item["metadata"].get("uid", ""))))
         return tuple(found)
 
@@ -86,10 +86,10 @@ class Ground:
         item = await self.item(path) if path else None
         if item is None or each.kind == "Namespace":
             return ""
-        owner = tracked_by(item)
-        if owner == instance:
+        if carries(item, instance):
             return ""  # its own, from an earlier stay
-        whose = f"application {owner} tracks it" if owner else "nobody that Argo CD knows put it there"
+        # Whose it is, is for those who may see that other application.
+        whose = "another application tracks it" if tracked_by(item) else "nobody that Argo CD knows put it there"
         return f"{each.kind}/{each.name} is on {self.name} already, and {whose}"
 
     async def _path(self, app: Application, each: Wanted) -> str:
@@ -131,16 +131,22 @@ class Ground:
         return self._may[asked]
 
 
+def carries(item: dict[str, Any], instance: str) -> bool:
+    """Is this object the application's by a mark that is of this very object? A copied one proves nothing; a label alone does
+    only where there is no annotation (clusters tracked by label)."""
+    meta = item.get("metadata") or {}
+    said, _, about = str((meta.get("annotations") or {}).get(TRACKING, "")).partition(":")
+    if not said:
+        return str((meta.get("labels") or {}).get(INSTANCE, "")) == instance
+    group = str(item.get("apiVersion", "")).rpartition("/")[0]
+    return said == instance and about == f"{group}/{item.get('kind', '')}:{meta.get('namespace', '')}/{meta.get('name', '')}"
+
+
 def tracked_by(item: dict[str, Any]) -> str:
     """The application that an object belongs to, by annotation or by label (util/argo/resource_tracking.go); empty for none."""
     meta = item.get("metadata") or {}
     tracking = str((meta.get("annotations") or {}).get(TRACKING, ""))
     return tracking.partition(":")[0] or str((meta.get("labels") or {}).get(INSTANCE, ""))
-
-
-def instance_of(app: Application, home: str) -> str:
-    """How Argo CD calls an application in what it tracks: with its namespace where that is not Argo CD's own."""
-    return app.name if app.namespace == home else f"{app.namespace}_{app.name}"
 
 
 def words_of(error: KubeError) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from recovery.act.ground import Ground, instance_of, tracked_by, words_of
+from recovery.act.ground import Ground, carries, words_of
 from recovery.act.order import Action, Doors, Order
 from recovery.decide.aftercare import CLEANUP, LIST_LEFTOVERS
 from recovery.decide.landing import cluster_of
+from recovery.decide.ownership import instance_of
 from recovery.decide.telling import acted
 from recovery.kube.errors import KubeError, NotFound
 from recovery.model.application import Application
@@ -100,7 +101,7 @@ async def _remove(order: Order, doors: Doors, app: Application, entry: str) -> s
         item = await ground.item(path)
         if item is None:
             return ""
-        if tracked_by(item) != instance_of(app, doors.home):
+        if not carries(item, instance_of(app, doors.home)):
             return "it is somebody else's now"
         await there.delete(path, {"preconditions": {"uid": item["metadata"]["uid"]}, "propagationPolicy": "Background"})
     except NotFound:

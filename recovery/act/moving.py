@@ -11,10 +11,11 @@ import msgspec
 import structlog
 from msgspec import structs
 
-from recovery.act.ground import Ground, instance_of, words_of
+from recovery.act.ground import Ground, words_of
 from recovery.act.operation import operation, plain, token_of
 from recovery.act.order import Doors, Order, read_app
 from recovery.decide.landing import STATEFUL, on_it, place_of, target_of, unmovable
+from recovery.decide.ownership import instance_of
 from recovery.decide.relabelling import taken_along
 from recovery.kube.client import APPLICATIONS, SECRETS
 from recovery.kube.errors import Busy, Conflict, Forbidden, Invalid, KubeError, NotFound, Unauthorized, Unavailable

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from recovery.decide import cures
-from recovery.kube.client import APPLICATIONS, Body, Client
+from recovery.kube.client import APPLICATIONS, Body, Client, Resource
 from recovery.model.action import Traits
 from recovery.model.application import Application
 from recovery.model.cause import Cure
@@ -133,11 +133,19 @@ class Ways(Protocol):
         """Read the Secrets again at the next occasion."""
 
 
+class Owns(Protocol):
+    """Reads what is proven to be an application's."""
+
+    async def owned(self, app: Application, what: Resource, namespace: str, name: str) -> tuple[dict[str, Any] | None, str]:
+        """The live object, and why it is not proven to be the application's: one of both, or neither where nothing is there."""
+
+
 class Doors(Struct, frozen=True):
     """The only ways out. ``argocd`` is None when no token is configured."""
 
     kube: Client
     ways: Ways
+    owns: Owns
     argocd: ArgoCD | None = None
     home: str = "argocd"
     """Argo CD's namespace."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from recovery.act import workloads
 from recovery.act.order import CHANGED, Action, Doors, Order, Workload, read
 from recovery.decide.operations import fell_ill_again
+from recovery.decide.ownership import NOT_OWNED
 from recovery.decide.telling import acted
 from recovery.kube.errors import Busy, Conflict, Unavailable
 from recovery.model.action import Judgement, Progress, Skip, Traits
@@ -19,9 +20,13 @@ from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.redact import redact
 from recovery.model.situation import Situation
+from recovery.model.text import plain
 
 NO_TOKEN = "NoToken"  # noqa: S105 (a reason code)
 _FOUND = "replace"
+KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
+SHOWN = 3
+"""Workloads that are named where something was left alone."""
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,10 +36,9 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Kinds that may be restarted: Deployment, StatefulSet, DaemonSet, Rollout."""
 
     def __post_init__(self) -> None:
-        known = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
         for kind in self.resources:
-            if kind not in known:
-                raise ValueError(f"{kind!r} cannot be restarted; one of {', '.join(known)}")
+            if kind not in KINDS:
+                raise ValueError(f"{kind!r} cannot be restarted; one of {', '.join(KINDS)}")
 
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
@@ -73,13 +77,9 @@ async def _find(order: Order, doors: Doors) -> Outcome:
     if doors.argocd is not None:
         found = tuple(Workload(w.group, w.kind, w.namespace, w.name, w.version) for w in await doors.argocd.degraded(order.app, kinds))
     else:
-        unwell = []
-        for workload in workloads.of(fresh, tuple(kind for kind in kinds if kind in workloads.RESOURCES)):
-            state = await workloads.read(doors.kube, workload)
-            if state and workloads.unwell(workload.kind, state):
-                unwell.append(workload)
-                settle = max(settle, workloads.deadline(state))
-        found = tuple(unwell)
+        found, foreign, settle = await _unwell_here(order, doors, workloads.of(fresh, kinds), settle)
+        if foreign and not found:
+            return Outcome(Result.Skipped, NOT_OWNED, f"not proven to be its own, and left alone: {'; '.join(foreign[:SHOWN])}")
     beyond = tuple(kind for kind in kinds if kind not in workloads.RESOURCES)
     if not found and doors.argocd is None and (there := workloads.of(fresh, beyond)):
         return Outcome(
@@ -97,15 +97,38 @@ async def _find(order: Order, doors: Doors) -> Outcome:
     )
 
 
+async def _unwell_here(
+    order: Order, doors: Doors, listed: tuple[Workload, ...], settle: timedelta
+) -> tuple[tuple[Workload, ...], list[str], timedelta]:
+    """Of the workloads that the application lists: those that are its own and unwell, and why others are not its own."""
+    found, foreign = [], []
+    for workload in listed:
+        if workload.kind not in workloads.RESOURCES:
+            continue
+        state, why = await doors.owns.owned(order.app, workloads.RESOURCES[workload.kind], workload.namespace, workload.name)
+        if why:
+            foreign.append(f"{plain(str(workload), 100)} ({why})")
+        elif state and workloads.unwell(workload.kind, state):
+            found.append(workload)
+            settle = max(settle, workloads.deadline(state))
+    return tuple(found), foreign, settle
+
+
 async def _restart(order: Order, doors: Doors) -> Outcome:
     done: list[str] = []
+    foreign: list[str] = []
     left = ""
-    for workload in map(_parse, order.record.targets):
+    for target in order.record.targets:
+        workload = _parse(target)
+        if workload is None or (doors.argocd is None and workload.kind not in workloads.RESOURCES):
+            foreign.append(f"{plain(target, 100)} (it names no workload)")
+            continue
         try:
             if doors.argocd is not None:
                 await doors.argocd.restart(order.app, workload)
-            else:
-                await _restart_here(order, doors, workload)
+            elif why := await _restart_here(order, doors, workload):
+                foreign.append(f"{plain(str(workload), 100)} ({why})")
+                continue
         except (Conflict, Busy) as error:
             if not done:
                 raise  # nothing was written: the whole of it is judged again
@@ -113,28 +136,32 @@ async def _restart(order: Order, doors: Doors) -> Outcome:
             left = f"; then it was stopped at {workload}: {redact(str(error), 200)}"
             break
         done.append(str(workload))
-    words = f"restarted {', '.join(done)}{left}"
+    alone = f"; not proven to be its own, and left alone: {'; '.join(foreign[:SHOWN])}" if foreign else ""
+    if not done:
+        return Outcome(Result.Skipped, NOT_OWNED, alone.removeprefix("; "))
+    words = f"restarted {', '.join(done)}{left}{alone}"
     note = acted(order.situation, order.recovery, words) if order.recovery else None
     return Outcome(Result.Sent, "Restarted", words, notes=(note,) if note else (), told=("default",))
 
 
-async def _restart_here(order: Order, doors: Doors, workload: Workload) -> None:
+async def _restart_here(order: Order, doors: Doors, workload: Workload) -> str:
+    """Restart it if it is the application's own; else why it is not. What the claim says of it is not enough."""
     claimed = order.record.started_at.replace(microsecond=0)
     for _ in range(5):
         try:
-            state = await workloads.read(doors.kube, workload)
+            state, why = await doors.owns.owned(order.app, workloads.RESOURCES[workload.kind], workload.namespace, workload.name)
         except Unavailable as error:
             raise Conflict(f"{workload} could not be read, so nothing was done: {error}", 409) from error
         if state is None:
-            return
+            return why
         last = workloads.restarted_at(state)
         if last is not None and last >= claimed:
-            return  # done before a crash
+            return ""  # done before a crash
         try:
             await workloads.restart(doors.kube, workload, state["metadata"]["resourceVersion"], order.situation.now)
         except Conflict:
             continue  # its status moves all the time while pods crash
-        return
+        return ""
     raise Conflict(f"{workload} changed five times while it was to be restarted", 409)
 
 
@@ -142,8 +169,11 @@ def _spell(workload: Workload) -> str:
     return f"{workload.group}/{workload.version}/{workload.kind}/{workload.namespace}/{workload.name}"
 
 
-def _parse(target: str) -> Workload:
-    group, version, kind, namespace, name = target.split("/", 4)
+def _parse(target: str) -> Workload | None:
+    parts = target.split("/")
+    if len(parts) != 5 or parts[2] not in KINDS:
+        return None
+    group, version, kind, namespace, name = parts
     return Workload(group, kind, namespace, name, version)
 
 

@@ -197,8 +197,10 @@ async def start(order: Order, doors: Doors) -> Outcome:
 async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome:
     """One patch names the revision bad and switches auto-sync off; what it was stands in the annotation."""
     app = order.app
-    annotations = fresh["metadata"].get("annotations") or {}
-    if HOLD in annotations and order.token.startswith(msgspec.json.decode(annotations[HOLD]).get("recovery", "\0") + "/"):
+    hold = order.record.owes
+    if hold is None:
+        return Outcome(Result.Failed, "NothingClaimed", "the claim does not say what would be owed: nothing was touched")
+    if _written((fresh["metadata"].get("annotations") or {}).get(HOLD), hold):
         return Outcome(Result.Sent, "Adopted", "found already suspended")
     if not unchanged(order, fresh):
         return CHANGED
@@ -208,26 +210,15 @@ async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     reason, words = await preflight.against(order, doors, fresh, good, order.step.parameters.allow)
     if reason:
         return Outcome(Result.Skipped, reason, words)
-    automated = (fresh["spec"].get("syncPolicy") or {}).get("automated")
-    suspends = automated is not None and automated.get("enabled", True) is not False
-    hold = Hold(
-        recovery=order.recovery.name if order.recovery else "",
-        uid=app.uid,
-        # What Git wants besides is bad only if auto-sync would have deployed it; a manual application's is untried.
-        bad=tuple(dict.fromkeys((named(app.deployed), named(app.revisions)))) if app.auto_sync else (named(app.deployed),),
-        suspended=suspends,
-        had_enabled=automated.get("enabled") if automated else None,
-        sticky=_gone_back_before(order.situation),
-        since=order.situation.now,
-    )
+    suspends = hold.suspended
     body: dict[str, Any] = {
         "metadata": {
             "resourceVersion": order.record.claim.resource_version,
-            "annotations": {HOLD: msgspec.json.encode(hold).decode(), REFRESH: "normal"},
+            "annotations": {HOLD: msgspec.json.encode(structs.replace(hold, automated=None)).decode(), REFRESH: "normal"},
         }
     }
     if suspends and doors.dialect().drops_enabled:
-        body = _taken_out(body, hold, automated)
+        body = _taken_out(body, hold)
     elif suspends:
         body["spec"] = {"syncPolicy": {"automated": {"enabled": False}}}
     stored = msgspec.json.decode(await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body), type=dict)
@@ -235,15 +226,39 @@ async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     if suspends and kept is not None and kept.get("enabled") is not False:
         # A CRD that does not know the field drops it in silence (before 3.1): then the whole of it goes.
         body["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"]
-        await doors.kube.patch(APPLICATIONS, app.namespace, app.name, _taken_out(body, hold, automated))
+        await doors.kube.patch(APPLICATIONS, app.namespace, app.name, _taken_out(body, hold))
     # Told together with going back, a moment later: one message, not two.
     return Outcome(Result.Sent, "Suspended", "auto-sync suspended", targets=(f"to {short(good.revisions)}",))
 
 
-def _taken_out(body: dict[str, Any], hold: Hold, automated: dict[str, Any] | None) -> dict[str, Any]:
+def owes(step: Step, situation: Situation, recovery: Recovery) -> Hold | None:  # noqa: ARG001 (an Owes)
+    """What its first write takes: auto-sync as it is now, and the revisions that are named bad."""
+    app = situation.subject
+    return Hold(
+        recovery=recovery.name,
+        uid=app.uid,
+        # What Git wants besides is bad only if auto-sync would have deployed it; a manual application's is untried.
+        bad=tuple(dict.fromkeys((named(app.deployed), named(app.revisions)))) if app.auto_sync else (named(app.deployed),),
+        suspended=app.auto_sync,
+        had_enabled=(app.automated or {}).get("enabled"),
+        automated=app.automated,
+        sticky=_gone_back_before(situation),
+        since=situation.now,
+    )
+
+
+def _written(text: str | None, hold: Hold) -> bool:
+    """Is this very hold what the annotation says?"""
+    try:
+        said = msgspec.json.decode(text or "", type=Hold)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return structs.replace(said, automated=None) == structs.replace(hold, automated=None)
+
+
+def _taken_out(body: dict[str, Any], hold: Hold) -> dict[str, Any]:
     """The same with ``automated`` taken out, what it was kept in the hold."""
-    kept = structs.replace(hold, automated={k: v for k, v in (automated or {}).items() if isinstance(v, bool)})
-    annotations = {**body["metadata"]["annotations"], HOLD: msgspec.json.encode(kept).decode()}
+    annotations = {**body["metadata"]["annotations"], HOLD: msgspec.json.encode(hold).decode()}
     return {"metadata": {**body["metadata"], "annotations": annotations}, "spec": {"syncPolicy": {"automated": None}}}
 
 
@@ -296,6 +311,7 @@ ROLLBACK = Action(
         settle=timedelta(minutes=10),
         judge=judge,
         fits=fits,
+        owes=owes,
         cures=lambda _: (Cure.rollback,),
         destructive=True,
         fetches=True,

@@ -5,37 +5,31 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from recovery.act.order import Workload
 from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Client, Resource
-from recovery.kube.errors import NotFound
 from recovery.model.stamps import utc
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 """The annotation kubectl rollout restart sets on the pod template; Git does not know it, so self-heal leaves it."""
 
 RESOURCES: dict[str, Resource] = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "DaemonSet": DAEMON_SETS}
+MOST = 200
+"""Workloads of one application that are looked at; what its owner lists beyond them costs nobody anything."""
 
 
 def of(fresh: dict[str, Any], kinds: tuple[str, ...]) -> tuple[Workload, ...]:
-    """The workloads of these kinds that an Application manages, from its whole object."""
+    """The workloads of these kinds that an Application says it manages, from its whole object, at most 200. Its owner may have
+    written them: each has to be proven before it is touched (argocd/ownership.py)."""
     resources = (fresh.get("status") or {}).get("resources") or []
     return tuple(
-        Workload(r.get("group", ""), r["kind"], r.get("namespace", ""), r.get("name", ""), r.get("version", "v1"))
+        Workload(_word(r, "group"), _word(r, "kind"), _word(r, "namespace"), _word(r, "name"), _word(r, "version") or "v1")
         for r in resources
-        if r.get("kind") in kinds and not r.get("requiresPruning")
-    )
+        if isinstance(r, dict) and r.get("kind") in kinds and not r.get("requiresPruning")
+    )[:MOST]
 
 
-async def read(kube: Client, workload: Workload) -> dict[str, Any] | None:
-    """The workload itself; None when it is not there."""
-    try:
-        raw = await kube.get(RESOURCES[workload.kind], workload.namespace, workload.name)
-    except NotFound:
-        return None
-    found: dict[str, Any] = msgspec.json.decode(raw, type=dict)
-    return found
+def _word(row: dict[str, Any], field: str) -> str:
+    return str(row.get(field) or "")
 
 
 def unwell(kind: str, found: dict[str, Any]) -> bool:

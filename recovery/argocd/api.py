@@ -144,7 +144,7 @@ class ArgoCDAPI:
             "group": workload.group,
             "kind": workload.kind,
         }
-        await self._request("POST", f"/api/v1/applications/{quote(app.name)}/resource/actions", where, b'"restart"')
+        await self._request("POST", f"/api/v1/applications/{_segment(app.name)}/resource/actions", where, b'"restart"')
 
     async def repositories(self) -> tuple[ListedRepository, ...]:
         """What Argo CD has been told to read from, from its cache."""
@@ -158,16 +158,14 @@ class ArgoCDAPI:
         """Have Argo CD list the branches of this one repository, with its own credentials, now (not from a cache:
         reposerver/repository/repository.go:ListRefs); KubeError with Argo CD's words in ``told`` when it cannot."""
         what = "helmcharts" if kind == "helm" else "refs"
-        await self._request(
-            "GET", f"/api/v1/repositories/{quote(url, safe='')}/{what}", {"appProject": project} if project else {}, slow=True
-        )
+        await self._request("GET", f"/api/v1/repositories/{_segment(url)}/{what}", {"appProject": project} if project else {}, slow=True)
 
     async def live_read(self, app: Application) -> str:
         """Have Argo CD read one resource of this application from its cluster, now; its name, or empty when there is none
         that may be read. KubeError with Argo CD's words in ``told`` when it cannot (seen on 3.2: while Argo CD calls the
         cluster Successful, this fails at once)."""
         where = _where(app)
-        path = f"/api/v1/applications/{quote(app.name)}"
+        path = f"/api/v1/applications/{_segment(app.name)}"
         try:
             tree = _nodes(await self.tree(app))
         except KubeError as error:
@@ -187,17 +185,17 @@ class ArgoCDAPI:
 
     async def invalidate(self, server: str) -> None:
         """Have Argo CD list this cluster anew (server/cluster/cluster.go:InvalidateCache; needs clusters, update)."""
-        await self._request("POST", f"/api/v1/clusters/{quote(server, safe='')}/invalidate-cache", {}, b"{}")
+        await self._request("POST", f"/api/v1/clusters/{_segment(server)}/invalidate-cache", {}, b"{}")
 
     async def managed(self, app: Application) -> tuple[Managed, ...]:
         """What the application wants in its cluster, from Argo CD's cache; it does not need the cluster."""
         where = _where(app)
-        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/managed-resources", where)
+        raw = await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/managed-resources", where)
         return tuple(_managed(item) for item in _items(raw, _ManagedItem) if not item.hook and item.target_state not in ("", "null"))
 
     async def managed_whole(self, app: Application) -> list[dict[str, Any]]:
         """Each managed resource with its live, wanted and predicted state as JSON texts, from Argo CD's cache; Secrets are masked."""
-        return list(_items(await self._request("GET", f"/api/v1/applications/{quote(app.name)}/managed-resources", _where(app)), dict))
+        return list(_items(await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/managed-resources", _where(app)), dict))
 
     async def kinds(self, app: Application) -> frozenset[str]:
         """Kinds of all that belongs to it, also what its resources made (an operator's StatefulSets), from Argo CD's cache."""
@@ -205,18 +203,18 @@ class ArgoCDAPI:
 
     async def tree(self, app: Application) -> bytes:
         """The resource tree, from Argo CD's cache."""
-        return await self._request("GET", f"/api/v1/applications/{quote(app.name)}/resource-tree", _where(app))
+        return await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/resource-tree", _where(app))
 
     async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
         """One live resource of it, whole, read in its cluster now."""
         asked = {"namespace": node.namespace, "resourceName": node.name, "version": node.version, "group": node.group, "kind": node.kind}
-        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/resource", _where(app) | asked, slow=True)
+        raw = await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/resource", _where(app) | asked, slow=True)
         return _decoded(_decoded(raw, _Manifest).manifest.encode() or b"{}", dict)
 
     async def events(self, app: Application, node: Any) -> list[dict[str, Any]]:
         """The Events about one resource of it (server/application/application.go:ListResourceEvents)."""
         asked = {"resourceNamespace": node.namespace, "resourceName": node.name, "resourceUID": node.uid}
-        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/events", _where(app) | asked, slow=True)
+        raw = await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/events", _where(app) | asked, slow=True)
         return list(_items(raw, dict))
 
     async def rendered(self, app: Application, revisions: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
@@ -228,7 +226,7 @@ class ArgoCDAPI:
         else:
             query += [("revisions", revision) for revision in revisions]
             query += [("sourcePositions", str(number)) for number in range(1, len(revisions) + 1)]
-        raw = await self._request("GET", f"/api/v1/applications/{quote(app.name)}/manifests", query, slow=True)
+        raw = await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/manifests", query, slow=True)
         found = []
         for text in _decoded(raw, _Rendered).manifests or ():
             with suppress(msgspec.DecodeError, ValueError):
@@ -242,7 +240,7 @@ class ArgoCDAPI:
     async def api_versions(self, server: str) -> frozenset[str]:
         """Kinds that a cluster serves, as ``group/version/Kind``, from the controller's cache (rewritten every 10 s)."""
         by = {} if "://" in server else {"id.type": "name"}
-        raw = await self._request("GET", f"/api/v1/clusters/{quote(server, safe='')}", by)
+        raw = await self._request("GET", f"/api/v1/clusters/{_segment(server)}", by)
         return frozenset(_decoded(raw, _Served).info.api_versions or ())
 
     async def alive(self) -> None:
@@ -282,6 +280,11 @@ class ArgoCDAPI:
             except ValueError as error:
                 raise Unavailable("ARGOCD_TOKEN_FILE: it is no text") from error
         return self._token
+
+
+def _segment(word: str) -> str:
+    """Anything as one segment of a path: a URL, too."""
+    return quote(word, safe="")
 
 
 def _where(app: Application) -> dict[str, str]:

@@ -7,6 +7,8 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
+from recovery.model.text import plain
+
 
 class Info(Struct, frozen=True, gc=False):
     """One entry of a node's ``info``."""
@@ -58,5 +60,8 @@ def nodes(raw: bytes) -> tuple[Node, ...]:
     found = []
     for each in listed or ():
         with suppress(msgspec.DecodeError, ValueError):
-            found.append(msgspec.json.decode(each, type=Node))
+            node = msgspec.json.decode(each, type=Node)
+            # What Kubernetes would never take for a name comes from no cluster: it is neither asked for nor shown.
+            if all(plain(word, 253) == word for word in (node.kind, node.group, node.version, node.namespace, node.name, node.uid)):
+                found.append(node)
     return tuple(found)

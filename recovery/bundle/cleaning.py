@@ -30,7 +30,7 @@ def _clean(item: Any, deep: int) -> Any:
     if deep > _DEEPEST:
         return "(left out: nested too deeply)"
     if isinstance(item, str):
-        return redact(item, _TEXT)
+        return redact(item, _TEXT, lines=True)
     if isinstance(item, list):
         return _arguments([clean(each, deep + 1) for each in item])
     if not isinstance(item, dict):

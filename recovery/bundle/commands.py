@@ -5,6 +5,7 @@ from __future__ import annotations
 from recovery.causes.matrix import verdict
 from recovery.model.application import Application
 from recovery.model.cause import Cure, Finding, Verdict
+from recovery.model.text import shell
 
 _LINES: dict[Cure, str] = {
     Cure.refresh: "kubectl -n {ns} annotate application {name} argocd.argoproj.io/refresh=normal --overwrite",
@@ -18,5 +19,6 @@ _LINES: dict[Cure, str] = {
 def recovery_commands(app: Application, finding: Finding | None) -> list[str]:
     """Commands for this application, the mildest first."""
     usable = (Verdict.allowed, Verdict.once)
-    lines = [line.format(ns=app.namespace, name=app.name) for cure, line in _LINES.items() if finding and verdict(finding, cure) in usable]
-    return [*lines, f"recovery explain {app.key}"]
+    namespace, name = shell(app.namespace), shell(app.name)
+    lines = [line.format(ns=namespace, name=name) for cure, line in _LINES.items() if finding and verdict(finding, cure) in usable]
+    return [*lines, f"recovery explain {shell(app.key)}"]

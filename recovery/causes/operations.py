@@ -199,7 +199,7 @@ def missing_kind(words: str) -> str:
         return f"{m.group(2)}/{m.group(1)}/{m.group(3)}"
     if m := re.search(r"could not find ([\w.-]+)/(\w+)", words):
         return f"{m.group(1)}/{m.group(2)}"
-    if m := re.search(r"\b(\w+)\.([a-z0-9.-]+) \"\" not found", words):
+    if m := re.search(r"\b(\w{1,63})\.([a-z0-9.-]{1,253}) \"\" not found", words):
         return f"{m.group(2)}/{m.group(1)}"
     if m := re.search(r"no matches for kind \"?(\w+)\"? in (?:version|group) \"?([\w.-]+)(?:/(\w+))?", words):
         return f"{m.group(2)}/{m.group(3)}/{m.group(1)}" if m.group(3) else f"{m.group(2)}/{m.group(1)}"

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from recovery.causes.linear import after, last, linear
+
 
 class Line(Struct, frozen=True):
     """A cause, its variant, and the expressions that tell it."""
@@ -21,7 +23,7 @@ class Line(Struct, frozen=True):
 
 def _line(cause: str, *patterns: str) -> Line:
     name, _, variant = cause.partition("/")
-    return Line(name, variant, re.compile("|".join(f"(?:{p})" for p in patterns), re.IGNORECASE))
+    return Line(name, variant, linear(*patterns))
 
 
 class Table:
@@ -44,7 +46,7 @@ _REDIS = _line(
     r"\bNOAUTH\b",
     r"\bWRONGPASS\b",
     r"\bredis(?:/v\d+)?: ",
-    r"dial tcp [^ ]*:6379",
+    r"dial tcp [^ ]{0,300}:6379",
     r"\bOOM command not allowed",
 )
 _NETWORK = (
@@ -77,7 +79,7 @@ _REFUSED = (
     r"permission denied \(publickey",
     r"permission denied, please try again",
     r"unable to authenticate",
-    r"ssh: handshake failed: (?!.*timeout)",
+    last(r"ssh: handshake failed: ", without="timeout"),
     r"knownhosts: key",
     r"host key verification failed",
     r"error creating SSH agent",
@@ -100,23 +102,23 @@ SPEC = Table(
     _line(
         "DestinationUnknown",
         r"there are no clusters with this name",
-        r"cluster '[^']*' has not been configured",
+        r"cluster '[^']{0,300}' has not been configured",
         r"there are \d+ clusters with the same name",
         r"error getting cluster by",
-        r"cluster \"[^\"]*\" not found",
+        r"cluster \"[^\"]{0,300}\" not found",
         r"unable to find destination server",
         r"(?:Failed to get|error (?:getting|retrieving|resolving)|failed to resolve) destination cluster",
     ),
     _REDIS,
-    _line("RepoServerTransient", r"code = Unavailable", r"dial tcp [^ ]*:8081"),
-    _line("GitAuthFailed", r"repository not accessible: .*(?:" + "|".join(_REFUSED) + ")"),
+    _line("RepoServerTransient", r"code = Unavailable", r"dial tcp [^ ]{0,300}:8081"),
+    _line("GitAuthFailed", after("repository not accessible: ", *_REFUSED)),
     _line(
         "RevisionNotFound",
-        r"unable to resolve '[^']*' to a commit",
+        r"unable to resolve '[^']{0,300}' to a commit",
         r"app path does not exist",
         r"app path is (?:absolute|not a directory)",
     ),
-    _line("GitUnreachable", r"repository not accessible: .*(?:" + "|".join(_NETWORK) + ")"),
+    _line("GitUnreachable", after("repository not accessible: ", *_NETWORK)),
     _line("ManifestError", r"unable to generate manifests?", r"exit status \d"),
     _line(
         "SpecNotPermitted",
@@ -139,7 +141,7 @@ _LIVE_REFUSED = (
     r"asked for the client to provide credentials",
     r"x509: ",
     r"\bUnauthorized\b|\b401\b",
-    r"tls: (?!.*timeout)",
+    last(r"tls: ", without="timeout"),
     r"certificate (?:signed by|has expired|is not valid)",
     r"getting credentials: ",
     r"exec: executable .* (?:failed|not found)",
@@ -191,7 +193,7 @@ DIFFED = _line(
     r"field not declared in schema",
     r"error calculating (?:structured merge|server.?side) diff",
     r"failed to (?:perform|calculate) (?:server.?side )?diff|error running dry.?run apply|ServerSideDiff|server-side diff",
-    r"unable to (?:remarshal|convert) .*|error building typed value",
+    r"unable to (?:remarshal|convert) |error building typed value",
     r"Failed to check if live resource",
     r"error setting app health",
     r"creating (?:mapping|union) values|failed to convert .* to structured",
@@ -206,7 +208,7 @@ TARGET = Table(
     _line(
         "RepoServerTransient",
         r"code = Unavailable",
-        r"dial tcp [^ ]*:8081",
+        r"dial tcp [^ ]{0,300}:8081",
         r"transport is closing",
         r"connection error: desc",
         r"code = ResourceExhausted",
@@ -216,7 +218,7 @@ TARGET = Table(
     SIGNED,
     _line(
         "RevisionNotFound",
-        r"unable to resolve '?[^']*'? to a (?:commit|concrete|digest)",
+        r"unable to resolve '?[^']{0,300}'? to a (?:commit|concrete|digest)",
         r"(?:app )?path does not exist",
         r"app path is not a directory",
         r"cannot reference a different revision of the same repository",
@@ -233,11 +235,11 @@ TARGET = Table(
     _line("GitUnreachable", *_NETWORK),
     _line(
         "ManifestError",
-        r"`?helm (?:template|dependency)[^`]*`? failed",
-        r"`?kustomize build[^`]*`? failed",
+        r"`?helm (?:template|dependency)[^`]{0,300}`? failed",
+        r"`?kustomize build[^`]{0,300}`? failed",
         r"Failed to unmarshal",
         r"error (?:converting|unmarshaling|parsing) (?:YAML|JSON)|yaml: |json: cannot unmarshal|mapping values are not allowed",
-        r"failed to (?:execute|render|parse|evaluate) (?!.*(?:i/o timeout|401|403))",
+        last(r"failed to (?:execute|render|parse|evaluate) ", without="i/o timeout|401|403"),
         r"plugin sidecar failed|could not find (?:any )?plugin|config ?management ?plugin|cmp.*failed",
         r"out.of.bounds symlinks|symlink",
         r"exceeded max combined manifest",
@@ -284,7 +286,8 @@ TRANSIENT = Table(
         r"server has received too many requests|Too many requests",
         r"context deadline exceeded|i/o timeout|TLS handshake timeout|unexpected EOF|\bEOF$",
         r"connection (?:refused|reset|closed)|client connection lost|broken pipe",
-        r"an error on the server|internal error occurred(?!.*webhook)",
+        r"an error on the server",
+        last(r"internal error occurred", without="webhook"),
         r"no endpoints available",
         r"failed to initialize sync context",
         r"leader changed|rpc error: code = (?:Unavailable|DeadlineExceeded)",
@@ -303,7 +306,7 @@ RESULT = Table(
     ),
     _line(
         "AdmissionDenied",
-        r"admission webhook \"[^\"]*\" denied",
+        r"admission webhook \"[^\"]{0,300}\" denied",
         r"denied the request",
         r"ValidatingAdmissionPolicy .* denied",
         r"violates PodSecurity|unable to validate against any (?:pod security|security context)",
@@ -321,7 +324,7 @@ RESULT = Table(
     ),
     _line(
         "NamespaceMissing",
-        r"namespaces? \"[^\"]*\" not found",
+        r"namespaces? \"[^\"]{0,300}\" not found",
         r"the namespace failed to apply",
         r"Namespace for .* is missing",
         r"namespace .* (?:is|because it is) being terminated",
@@ -339,7 +342,7 @@ RESULT = Table(
         r"could not find version",
         r"unable to recognize .*no matches",
         r"failed to find (?:api|resource) .* in (?:cluster|discovery)",
-        r"\b[A-Z]\w*\.[a-z0-9.-]+ \"\" not found",  # where the group is served and this kind of it is not (seen on 3.2)
+        r"\b[A-Z]\w{0,63}\.[a-z0-9.-]{1,253} \"\" not found",  # where the group is served and this kind of it is not (seen on 3.2)
     ),
     _line(
         "ObjectTooLarge",
@@ -362,7 +365,7 @@ RESULT = Table(
     ),
     _line(
         "FieldConflict",
-        r"conflicts? with \"[^\"]*\"(?: with subresource[^:]*)?(?: using|:)",
+        r"conflicts? with \"[^\"]{0,300}\"(?: with subresource[^:]{0,300})?(?: using|:)",
         r"Apply failed with \d+ conflicts?",
         r"conflict with .* using",
     ),
@@ -378,7 +381,10 @@ RESULT = Table(
         r"\bUnauthorized\b|asked for the client to provide credentials",
     ),
     _line(
-        "DestinationUnknown", r"Failed to get destination cluster", r"there are no clusters with this name", r"cluster \"[^\"]*\" not found"
+        "DestinationUnknown",
+        r"Failed to get destination cluster",
+        r"there are no clusters with this name",
+        r"cluster \"[^\"]{0,300}\" not found",
     ),
     _line("SpecNotPermitted", r"InvalidSpecError", r"Failed to load application project", r"not permitted to use project"),
     _line("DriftFight/Shared", r"Shared resource found"),
@@ -392,7 +398,7 @@ GENERIC = re.compile(
 )
 """Words that only say that it failed."""
 BY_HAND = re.compile(r"^Operation terminated", re.IGNORECASE)
-HOOKS = re.compile(r"one or more (?:SyncFail )?hooks? failed|hook .* failed|completed unsuccessfully", re.IGNORECASE)
+HOOKS = linear(r"one or more (?:SyncFail )?hooks? failed|hook .* failed|completed unsuccessfully")
 MIGRATES = re.compile(r"migrat|schema|flyway|liquibase|alembic|\bdb\b|database|goose|sequelize|prisma", re.IGNORECASE)
 
 PODS = Table(
@@ -400,7 +406,7 @@ PODS = Table(
     _line(
         "ConfigMissing",
         r"\bCreateContainerConfigError\b",
-        r"(?:configmap|secret)s? \"[^\"]*\" not found",
+        r"(?:configmap|secret)s? \"[^\"]{0,300}\" not found",
         r"couldn't find key .* in (?:ConfigMap|Secret)",
         r"references non-existent (?:secret|config) key",
         r"MountVolume\.SetUp failed .*(?:configmap|secret)s? .*not found",
@@ -430,7 +436,7 @@ PODS = Table(
         "Unschedulable",
         r"\bUnschedulable\b",
         r"\bEvicted\b|node was low on resource|Preempting",
-        r"\d+/\d+ nodes are available",
+        r"\d{1,6}/\d{1,6} nodes are available",
         r"FailedScheduling|unbound immediate PersistentVolumeClaims|didn't match Pod's node affinity|had untolerated taint",
         r"FailedAttachVolume|Multi-Attach|ProvisioningFailed|waiting for a volume to be created|no persistent volumes available|storageclass.* not found|failed to provision volume",
         r"no volume plugin matched|waiting for first consumer",

@@ -17,6 +17,7 @@ from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import RECOVERIES
 from recovery.model.duration import Duration, spell
 from recovery.model.recovery import Recovery
+from recovery.model.text import shell
 from recovery.record.codec import counted, listed, row
 
 Since = Annotated[str, typer.Option("--since", metavar="DURATION", help="How far back, such as 24h or 7d; they are kept for seven days.")]
@@ -56,7 +57,7 @@ def history(subject: Subject, output: Output = Shape.table) -> None:
     wanted = subject if "/" in subject else f"{settings.argocd_namespace}/{subject}"
     found = sorted((r for r in _recoveries() if str(r.subject) == wanted), key=lambda r: r.opened_at)
     if not found:
-        raise Refused(f"no recovery tells of {wanted}; they are kept for seven days\nTry: recovery explain {subject}", WRONG)
+        raise Refused(f"no recovery tells of {wanted}; they are kept for seven days\nTry: recovery explain {shell(subject)}", WRONG)
     if output.for_scripts:
         printed([{**row(r), "steps": r.steps, "wishes": r.wishes, "evidence": r.evidence} for r in found], output)
         return

@@ -11,11 +11,11 @@ from recovery import __version__
 from recovery.bundle.archive import Archive
 from recovery.bundle.collect import Collector, Scope
 from recovery.clock import SystemClock
+from recovery.commands import diagnosing
 from recovery.commands.failing import USAGE, WRONG, Refused
 from recovery.commands.reaching import reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
-from recovery.observe.looking import Look
 from recovery.process import api_of
 from recovery.settings import Settings
 
@@ -60,7 +60,7 @@ async def _collect(client: AsyncioClient, settings: Settings, scope: Scope, outp
         with Archive(output, clock.now(), at_most=max_mib * 1024 * 1024) as archive:
             if api is None:
                 archive.lacks("resource trees of other clusters, live drift", "no ARGOCD_TOKEN in the environment")
-            look = Look(client, api, clock, dict)
+            look = diagnosing.closer_look(client, api, settings, clock)
             report = await Collector(client, look, scope, archive, clock.now(), _say, api).collect(__version__, seconds)
             if scope.only and not report["applications"]:
                 why = next((m["why"] for m in report["missing"] if m["what"] == "applications"), "")

@@ -9,15 +9,27 @@ import msgspec
 import typer
 import yaml
 
+from recovery.argocd.api import ArgoCDAPI
+from recovery.argocd.ownership import Ownership
 from recovery.argocd.tree import nodes
 from recovery.causes.diagnose import diagnose
 from recovery.causes.patient import Patient
 from recovery.causes.report import told
-from recovery.clock import SystemClock
+from recovery.clock import Clock, SystemClock
 from recovery.commands.failing import USAGE, Refused
-from recovery.model.application import Application
+from recovery.kube.asyncio_client import AsyncioClient
+from recovery.kube.client import PROJECTS
+from recovery.kube.errors import KubeError
+from recovery.model.application import Application, Project
 from recovery.model.cause import Signs
+from recovery.model.dialect import Dialect
 from recovery.observe import trees, wire
+from recovery.observe.looking import Look
+from recovery.settings import Settings
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes of a file that is read: a whole resource tree of a large application has a few MiB."""
+DEEPEST = 100
 
 
 def of_file(path: str, tree: str = "") -> tuple[Application, dict[str, Any]]:
@@ -32,6 +44,18 @@ def of_file(path: str, tree: str = "") -> tuple[Application, dict[str, Any]]:
                 f"{tree} is no resource tree: {error}\nTry: argocd app get APP --output json, or the API's resource-tree", USAGE
             ) from error
     return app, told(diagnose(Patient(app, signs=signs)), tree_read=bool(tree))
+
+
+def closer_look(client: AsyncioClient, api: ArgoCDAPI | None, settings: Settings, clock: Clock) -> Look:
+    """Closer looks with the rights of whoever calls: what is not proven to be an application's is not read further here either."""
+
+    async def project(name: str) -> Project | None:
+        try:
+            return wire.project(await client.get(PROJECTS, settings.argocd_namespace, name))
+        except (KubeError, *wire.Unreadable):
+            return None
+
+    return Look(client, api, clock, dict, Ownership(client, settings.argocd_namespace, clock, Dialect, project))
 
 
 def lines(body: dict[str, Any]) -> list[str]:
@@ -55,20 +79,34 @@ def lines(body: dict[str, Any]) -> list[str]:
 
 
 def _bytes(path: str) -> bytes:
-    if path == "-":
-        return typer.get_binary_stream("stdin").read()
     try:
-        return Path(path).read_bytes()
+        raw = typer.get_binary_stream("stdin").read(LARGEST + 1) if path == "-" else _read(Path(path))
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", USAGE) from error
+    if len(raw) > LARGEST:
+        raise Refused(f"{path} is larger than {LARGEST // 1024**2} MiB; an Application has 1.5 at most", USAGE)
+    return raw
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
 
 
 def _json(raw: bytes, path: str) -> bytes:
     """JSON as it is; YAML, which kubectl and argocd print as well, turned into it."""
     if raw.lstrip()[:1] in (b"{", b"["):
         return raw
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return msgspec.json.encode(yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506 (a safe loader, the fast one where it is there)
+        depth = 0
+        for event in yaml.parse(raw, Loader=loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise Refused(f"{path} has a YAML alias, which no export has: a few lines with aliases can fill any memory", USAGE)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise Refused(f"{path} is nested more than {DEEPEST} levels deep", USAGE)
+        return msgspec.json.encode(yaml.load(raw, Loader=loader))  # noqa: S506 (a safe loader, the fast one where it is there)
     except (yaml.YAMLError, ValueError, TypeError, UnicodeDecodeError) as error:
         raise Refused(f"{path} is neither JSON nor YAML: {str(error)[:200]}", USAGE) from error
 

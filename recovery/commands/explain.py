@@ -21,8 +21,8 @@ from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES
 from recovery.kube.errors import KubeError, NotFound
 from recovery.model.application import short
+from recovery.model.text import shell
 from recovery.observe import wire
-from recovery.observe.looking import Look
 from recovery.record.codec import decode, row
 from recovery.settings import Settings
 
@@ -81,7 +81,7 @@ async def _from_objects(client: AsyncioClient, settings: Settings, subject: str,
             continue
         if str(recovery.subject) == wanted:
             found.append(recovery)
-    seen = await _seen(client, *wanted.split("/", 1)) if not wanted.startswith(("cluster/", "repository/")) else {}
+    seen = await _seen(client, settings, *wanted.split("/", 1)) if not wanted.startswith(("cluster/", "repository/")) else {}
     if not found and not seen:
         raise Refused(f"the controller does not answer ({why[:160]}), and no recovery tells of {subject}", WRONG)
     opened = next((r for r in found if not r.phase.over), None)
@@ -95,7 +95,7 @@ async def _from_objects(client: AsyncioClient, settings: Settings, subject: str,
     }
 
 
-async def _seen(client: AsyncioClient, namespace: str, name: str) -> dict[str, Any]:
+async def _seen(client: AsyncioClient, settings: Settings, namespace: str, name: str) -> dict[str, Any]:
     """The application itself, and why it is ill, found out here and now; empty when it cannot be read."""
     try:
         app = wire.application(await client.get(APPLICATIONS, namespace, name))
@@ -103,7 +103,7 @@ async def _seen(client: AsyncioClient, namespace: str, name: str) -> dict[str, A
         return {}
     clock = SystemClock()
     first = diagnose(Patient(app, clock.now()))
-    signs = await Look(client, None, clock, dict)(app, first)
+    signs = await diagnosing.closer_look(client, None, settings, clock)(app, first)
     finding = diagnose(Patient(app, clock.now(), signs))
     return {"state": f"{app.sync.value} and {app.health.value} at {short(app.revisions)}", "diagnosis": told(finding)}
 
@@ -132,7 +132,11 @@ def lines(body: dict[str, Any]) -> list[str]:
     told += _seen_well(body.get("ledger") or ())
     if hold := body.get("hold"):
         since = f" since {when(hold['since'])}" if hold.get("since") else ""
-        told.append(f"  held{since} by {hold['recovery']}; `recovery release {body['subject']}` ends it")
+        told.append(f"  held{since} by {hold['recovery']}; `recovery release {shell(body['subject'])}` ends it")
+    if why := body.get("not_honoured"):
+        told.append(
+            f"  ! its annotation recovery.gitops.dev/hold is not honoured: {why}; `recovery release {shell(body['subject'])}` removes it"
+        )
     told += _recovery(body.get("recovery"))
     told += [f"  earlier: {r['name']} {r['phase']} ({r['reason']}): {r['message']}" for r in body.get("past") or ()]
     return told

@@ -9,6 +9,7 @@ import typer
 from recovery.commands.failing import WRONG, Refused
 from recovery.commands.wishing import wish
 from recovery.model.recovery import Recovery
+from recovery.model.text import shell
 
 Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="The recovery of the cluster, as `recovery status` names it.")]
 Stay = Annotated[bool, typer.Option("--stay", help="Leave them where they are: the new place is their home from now on.")]
@@ -24,7 +25,7 @@ def failback(recovery: Name, stay: Stay = False, cleanup: Clean = False) -> None
         typer.echo(f"  {move}  {move.target} -> {move.target if stay else move.origin}")
     if not stay and found.reason != "SplitBrain":
         typer.echo(f"{found.subject.name} is not seen well yet ({found.reason}): they go as soon as it is; --stay does not wait for it")
-    typer.echo(f"Watch it: recovery explain {found.subject}")
+    typer.echo(f"Watch it: recovery explain {shell(found.subject)}")
 
 
 def asked(held: Recovery, *, stay: bool, cleanup: bool) -> tuple[str, ...]:
@@ -32,5 +33,5 @@ def asked(held: Recovery, *, stay: bool, cleanup: bool) -> tuple[str, ...]:
     if held.phase.over:
         raise Refused(f"{held.name} is over ({held.phase.value}); nothing is away from home on its account", WRONG)
     if not held.owed:
-        raise Refused(f"{held.name} has moved no application\nTry: recovery explain {held.subject}", WRONG)
+        raise Refused(f"{held.name} has moved no application\nTry: recovery explain {shell(held.subject)}", WRONG)
     return ("stay" if stay else "failback", *(("cleanup",) if cleanup else ()))

@@ -23,6 +23,7 @@ from recovery.kube.errors import NotFound
 from recovery.model.message import Message
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
+from recovery.model.text import shell
 from recovery.notify import apprise_channel, pagerduty_channel, sending, slack_channel, webhook_channel
 from recovery.notify.channels import Channels
 from recovery.notify.composing import compose
@@ -131,6 +132,7 @@ def _test(channel: str) -> None:
             asyncio.run(sending.send(url, over))
     except Undelivered as error:
         raise Refused(
-            f"{channel} did not take it: {error}\nTry: kubectl -n {settings.namespace} get secret {settings.channels}", UNREACHABLE
+            f"{channel} did not take it: {error}\nTry: kubectl -n {shell(settings.namespace)} get secret {shell(settings.channels)}",
+            UNREACHABLE,
         ) from error
     typer.echo(f"{channel}: taken (a trigger, and its resolve)")

@@ -19,6 +19,7 @@ from recovery.kube.client import CONFIG_MAPS
 from recovery.kube.errors import Conflict, NotFound
 from recovery.model.duration import Duration
 from recovery.model.selector import Selector
+from recovery.model.text import shell
 from recovery.model.window import Pause
 from recovery.observe.pauses import NAME, read, write
 from recovery.observe.policy_source import ConfigMap
@@ -98,7 +99,7 @@ def _file(entry: Pause) -> None:
     settings = settings_from_environment()
     by = reach(lambda client: _write(client, settings.namespace, entry))
     until = f" until {entry.until:%Y-%m-%d %H:%M} UTC" if entry.until else ""
-    typer.echo(f"{entry.name}: {'silenced' if entry.silences else 'paused'} by {by}{until}; `recovery resume {entry.name}` ends it")
+    typer.echo(f"{entry.name}: {'silenced' if entry.silences else 'paused'} by {by}{until}; `recovery resume {shell(entry.name)}` ends it")
 
 
 async def _write(client: AsyncioClient, namespace: str, entry: Pause) -> str:

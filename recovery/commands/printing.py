@@ -14,6 +14,7 @@ import msgspec
 import typer
 
 from recovery.commands.failing import Refused, Shape
+from recovery.model.text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +54,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str =
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(Text("" if value is None else str(value)) for value in row))
+        made.add_row(*(Text("" if value is None else plain(str(value), lines=True)) for value in row))
     paper().print(made)
 
 

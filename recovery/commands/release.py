@@ -10,12 +10,14 @@ import typer
 from recovery.commands.failing import USAGE, WRONG, Refused
 from recovery.commands.reaching import every, reach
 from recovery.commands.run import settings_from_environment
-from recovery.decide.holds import restored
+from recovery.decide.holds import proven, restored
 from recovery.kube.asyncio_client import AsyncioClient
-from recovery.kube.client import APPLICATIONS
-from recovery.kube.errors import NotFound
+from recovery.kube.client import APPLICATIONS, RECOVERIES
+from recovery.kube.errors import Invalid, NotFound
 from recovery.model.names import HOLD
+from recovery.model.recovery import Recovery
 from recovery.observe import wire
+from recovery.record.codec import decode
 from recovery.settings import Settings
 
 Target = Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="The application; without a namespace, Argo CD's own.")]
@@ -35,7 +37,7 @@ def release(application: Target = "", everything: Everything = False, dry_run: D
 async def _release(client: AsyncioClient, settings: Settings, wanted: str, *, dry_run: bool) -> list[str]:
     if wanted:
         namespace, _, name = wanted.rpartition("/")
-        return [await _one(client, namespace or settings.argocd_namespace, name, dry_run=dry_run)]
+        return [await _one(client, settings, namespace or settings.argocd_namespace, name, dry_run=dry_run)]
     lines = []
     for place in settings.namespaces:
         async for item in every(client, APPLICATIONS, place):
@@ -46,13 +48,21 @@ async def _release(client: AsyncioClient, settings: Settings, wanted: str, *, dr
                 continue
             if app.hold or app.unreadable:
                 try:
-                    lines.append(await _one(client, app.namespace, app.name, dry_run=dry_run))
+                    lines.append(await _one(client, settings, app.namespace, app.name, dry_run=dry_run))
                 except Refused as error:
                     lines.append(str(error))  # the others are owed theirs all the same
     return lines or ["nothing is held"]
 
 
-async def _one(client: AsyncioClient, namespace: str, name: str, *, dry_run: bool) -> str:
+async def _kept(client: AsyncioClient, settings: Settings, name: str) -> Recovery | None:
+    """The record that an annotation names; None where there is none that can be read."""
+    try:
+        return decode(await client.get(RECOVERIES, settings.namespace, name))
+    except (NotFound, Invalid, *wire.Unreadable):
+        return None
+
+
+async def _one(client: AsyncioClient, settings: Settings, namespace: str, name: str, *, dry_run: bool) -> str:
     try:
         raw = await client.get(APPLICATIONS, namespace, name)
     except NotFound as error:
@@ -64,8 +74,12 @@ async def _one(client: AsyncioClient, namespace: str, name: str, *, dry_run: boo
     fresh: dict[str, Any] = msgspec.json.decode(raw, type=dict)
     if HOLD not in (fresh["metadata"].get("annotations") or {}):
         return f"{namespace}/{name}: not held"
+    owed = app.hold if app.hold and proven(app, await _kept(client, settings, app.hold.recovery)) else None
     if not dry_run:
-        await client.patch(APPLICATIONS, namespace, name, restored(fresh, app.hold))
+        await client.patch(APPLICATIONS, namespace, name, restored(fresh, owed))
+    if app.hold and owed is None:
+        what = "would be removed" if dry_run else "is removed"
+        return f"{namespace}/{name}: its annotation {what}; no record says that this is owed, so nothing else is changed"
     state = "auto-sync is as it was" if app.hold and app.hold.suspended else "auto-sync was not touched"
     if app.hold and app.hold.target is not None:
         state = f"it stays on {app.hold.target} and is no longer owed to {app.hold.origin} (`recovery failback` would have moved it)"

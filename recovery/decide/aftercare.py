@@ -23,6 +23,7 @@ from recovery.model.move import MovePhase
 from recovery.model.policy import Policy, Step, Written
 from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
 from recovery.model.situation import Situation
+from recovery.model.text import shell
 
 AT_ONCE = 5
 """Applications refreshed in one go when their repository is back; the next ones after PAUSE."""
@@ -223,7 +224,7 @@ def _split_brain(situation: Situation, policy: Policy, recovery: Recovery) -> De
     how = (
         f"they go home at {due:%H:%M:%S} UTC if it stays well"
         if due
-        else f"`recovery failback {recovery.name}` brings them home, --stay leaves them"
+        else f"`recovery failback {shell(recovery.name)}` brings them home, --stay leaves them"
     )
     copies = (
         f"{left} of their resources are live on both (split brain)"

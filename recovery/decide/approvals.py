@@ -11,6 +11,7 @@ from recovery.model.duration import spell
 from recovery.model.move import Wish
 from recovery.model.policy import Mode
 from recovery.model.recovery import Recovery
+from recovery.model.text import shell
 
 SKEW = timedelta(minutes=5)
 """By so much a person's clock may differ from ours."""
@@ -62,4 +63,4 @@ def plans(a: Asked) -> bool:
 
 
 def how_to_approve(a: Asked) -> str:
-    return f"`recovery approve {a.recovery.name if a.recovery else ''}` lets it go, for {spell(APPROVED_FOR)}"
+    return f"`recovery approve {shell(a.recovery.name) if a.recovery else ''}` lets it go, for {spell(APPROVED_FOR)}"

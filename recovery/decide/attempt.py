@@ -69,6 +69,7 @@ def advance(situation: Situation, policy: Policy, recovery: Recovery, actions: t
                 continue
         if no := refusal(asked):
             return suppress(situation, policy, recovery, no)
+        record = structs.replace(record, owes=step.traits.owes(step, situation, recovery))
         return remediate(situation, policy, recovery.with_step(record), step)
     return _attempt_over(situation, policy, recovery)
 

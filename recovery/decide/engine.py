@@ -25,10 +25,11 @@ from recovery.decide.again import AFTER, again_at
 from recovery.decide.asking import Asked
 from recovery.decide.attempt import advance, away, begin, ended, opened, remediate, resolve, stalled, supersede, suppress
 from recovery.decide.cure import ailment
-from recovery.decide.guards import CURE_FORBIDDEN, reason, refusal
+from recovery.decide.guards import CURE_FORBIDDEN, Refusal, reason, refusal
 from recovery.decide.holds import settle_hold
 from recovery.decide.moving import PLAN_OUTDATED, given_up, reconciled
 from recovery.decide.operations import WITHDRAW, claim_on
+from recovery.decide.reconciled import RECONCILE_SKIPPED
 from recovery.decide.regret import compared
 from recovery.decide.symptoms import in_force
 from recovery.decide.telling import EVERYWHERE
@@ -66,6 +67,8 @@ def decide(situation: Situation) -> tuple[Decision, ...]:
         decisions.append(released)
     if open_one and (orphan := _orphaned(situation, policies, open_one)):
         return (*decisions, orphan)
+    if situation.unreconciled:
+        return (*decisions, _left_alone(situation, policies, open_one))
     if open_one and (yielded := _yields(situation, policies, open_one)):
         return (*decisions, yielded)
     first = open_one.policy if open_one else ""
@@ -84,6 +87,19 @@ def decide(situation: Situation) -> tuple[Decision, ...]:
     return _one_record(tuple(decisions)) if not open_one else tuple(decisions)
 
 
+def _left_alone(situation: Situation, policies: tuple[Policy, ...], recovery: Recovery | None) -> Decision:
+    """Argo CD does not reconcile it: nothing is read from its status, so that nothing is known and nothing is done."""
+    if recovery is None:
+        again, words = situation.now + timedelta(minutes=5), situation.unreconciled
+        return Decision(Kind.Suppress, NO_POLICY, reason(RECONCILE_SKIPPED), words, again, by=RECONCILE_SKIPPED)
+    policy = next(p for p in policies if p.name == recovery.policy)
+    pause = timedelta(minutes=5)
+    no = Refusal(RECONCILE_SKIPPED, situation.unreconciled, pause, keeps=True, tells=True, tells_after=timedelta())
+    return suppress(situation, policy, recovery, no)
+
+
+NO_POLICY = "(none)"
+"""Stands in the place of a policy's name where none was asked."""
 YIELDING = ("owner intent", CURE_FORBIDDEN, "approval", "disabled")
 """Guards behind which a recovery that has done nothing yet gives way to another policy that may act."""
 
@@ -348,9 +364,10 @@ def _again(situation: Situation, policy: Policy, recovery: Recovery, record: Ste
     claim = claim_on(situation.about)
     if judged.progress is not Progress.Next:
         claim = structs.replace(record.claim, resource_version=claim.resource_version)
-    return remediate(
-        situation, policy, recovery.with_last(structs.replace(record, claim=claim, stage=stage, sent=False, claimed_at=situation.now)), step
-    )
+    # What is owed is what stood there when the first write was claimed, and no later write changes that.
+    owes = record.owes if stage else step.traits.owes(step, situation, recovery)
+    claimed = structs.replace(record, claim=claim, stage=stage, sent=False, claimed_at=situation.now, owes=owes)
+    return remediate(situation, policy, recovery.with_last(claimed), step)
 
 
 def bereft(recovery: Recovery, now: datetime) -> Decision:

@@ -12,7 +12,7 @@ from recovery.model.connection import Cluster, Repository
 _VARYING = (
     (re.compile(r"/(?:tmp|dev/shm|var/folders)/[^\s\"',)]+"), "PATH"),
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "HASH"),
-    (re.compile(r"\s*\(retried \d+ times\)\.?|Retrying attempt #.*"), ""),
+    (re.compile(r" ?\(retried \d+ times\)\.?|Retrying attempt #.*"), ""),
     (re.compile(r"\d+"), "N"),
 )
 

@@ -13,6 +13,7 @@ from recovery.decide.approvals import approval, approved, how_to_approve, mode_o
 from recovery.decide.asking import Asked, Objection, begun, under_way
 from recovery.decide.budgets import REFRESH_EVERY, budget, pace, per_hour
 from recovery.decide.connections import DOWN, down
+from recovery.decide.reconciled import RECONCILE_SKIPPED
 from recovery.decide.windows import Closed, maintenance, sync_windows
 from recovery.model.application import Application, Phase, Sync, short
 from recovery.model.cause import Tells
@@ -23,6 +24,7 @@ from recovery.model.selector import Selector
 from recovery.model.situation import Situation
 from recovery.model.stamps import aware
 from recovery.model.storm import STORM
+from recovery.model.text import shell
 from recovery.model.window import Pause
 
 MANY_INHERITED = 5
@@ -113,8 +115,13 @@ def _paused_by(pause: Pause, a: Asked) -> str | Closed:
     what = "everything" if pause.selector == Selector() else f"{a.situation.about.key}"
     until = f", until {pause.until:%Y-%m-%d %H:%M} UTC" if pause.until else ""
     words = f"{what} is paused by {pause.by or 'somebody'}: {pause.reason or 'no reason given'}{until}"
-    words += f"; `recovery resume {pause.name}` ends it" if pause.name else ""
+    words += f"; `recovery resume {shell(pause.name)}` ends it" if pause.name else ""
     return Closed(words, pause.until) if pause.until else words
+
+
+def reconcile_skipped(a: Asked) -> str:
+    """Argo CD does not reconcile it: a person is at work, or somebody would have us believe something."""
+    return a.situation.unreconciled
 
 
 def never_ours(a: Asked) -> str:
@@ -139,9 +146,9 @@ def hold(a: Asked) -> str:
     """It was rolled back from this revision on purpose."""
     app = a.situation.subject
     if app.unreadable:
-        return f"its annotation recovery.gitops.dev/hold cannot be read ({app.unreadable}); `recovery release {app.key}` removes it"
+        return f"its annotation recovery.gitops.dev/hold is not honoured ({app.unreadable}); `recovery release {shell(app.key)}` removes it"
     if app.hold and a.step.traits.syncs and app.expected_out_of_sync:
-        return f"{short(app.revisions)} is known to be bad (KnownBadRevision); `recovery release {app.key}` ends the hold"
+        return f"{short(app.revisions)} is known to be bad (KnownBadRevision); `recovery release {shell(app.key)}` ends the hold"
     return ""
 
 
@@ -304,6 +311,7 @@ GUARDS = (
     Guard("stale", stale, again=timedelta(seconds=5), keeps=False, subject=True, about=_CONNECTED),
     Guard("deleting", deleting, keeps=False, tells=False, subject=True),
     Guard("paused", paused, subject=True, about=_CONNECTED),
+    Guard(RECONCILE_SKIPPED, reconcile_skipped, subject=True, tells_after=timedelta()),
     Guard("never ours", never_ours, keeps=False, tells=False, subject=True),
     Guard("dismissed", dismissed, keeps=False, tells=False, subject=True, about=_CONNECTED),
     Guard("adoption", adoption, keeps=False, tells=False, subject=True, about=_CONNECTED),

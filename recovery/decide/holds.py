@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from recovery.decide.asking import Asked
 from recovery.decide.guards import refusal
@@ -15,8 +15,9 @@ from recovery.model.application import Application, Hold, Sync, named, short
 from recovery.model.decision import Decision, Kind
 from recovery.model.names import HOLD, REFRESH
 from recovery.model.policy import Condition, Policy, Step, SubjectType, Written
-from recovery.model.recovery import StepRecord
+from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.situation import Situation
+from recovery.model.text import plain
 
 GOING_BACK = "apply"
 """The stage of a rollback in which its operation is written."""
@@ -41,6 +42,29 @@ RELEASE = Traits(
     judge=_gone,
     exempt=frozenset({"paused", "never ours", "adoption", "hold", "owner intent", "approval", "pace", "budget"}),
 )
+
+
+def proven(app: Application, kept: Recovery | None) -> bool:
+    """Does the record that the annotation names say the same: this application by its UID, and this value? What stands in an
+    annotation may have been written by anybody; nothing is switched on, moved or opened on its word alone."""
+    hold = app.hold
+    if hold is None or kept is None or hold.recovery != kept.name or hold.uid != app.uid:
+        return False
+    if hold.target is not None:
+        return any(m.uid == app.uid and m.origin == hold.origin and m.target == hold.target for m in kept.moves)
+    if kept.subject.uid != app.uid:
+        return False
+    return any(step.owes is not None and _same(hold, step.owes) for step in kept.steps)
+
+
+def _same(said: Hold, owed: Hold) -> bool:
+    # The annotation repeats the whole of ``automated`` only where it had to be taken out.
+    return structs.replace(said, automated=None) == structs.replace(owed, automated=None) and said.automated in (None, owed.automated)
+
+
+def unproven(hold: Hold) -> str:
+    """Why an annotation is left alone, for people."""
+    return f"no record says that {plain(hold.recovery, 80) or 'anybody'} owes it this: it is shown and left alone"
 
 
 def settle_hold(situation: Situation) -> Decision | None:

@@ -10,6 +10,7 @@ from recovery.decide.routing import About, route_of
 from recovery.model.duration import spell
 from recovery.model.policy import Policies, Severity
 from recovery.model.recovery import Note, Recovery, RecoveryPhase
+from recovery.model.text import shell
 
 _CURED = (RecoveryPhase.Verifying, RecoveryPhase.Resolved, RecoveryPhase.Superseded)
 UNDELIVERED = 10
@@ -89,7 +90,7 @@ def _still(recovery: Recovery, key: str, now: datetime, severity: str, channels:
     ill = spell(now - (recovery.ill_since or recovery.opened_at))
     title = f"{recovery.subject}: still ill after {ill}"
     body = f"{recovery.phase.value} ({recovery.reason}): {recovery.message}"
-    body += f"\nSee: recovery explain {recovery.subject}\nRecord: {recovery.name}"
+    body += f"\nSee: recovery explain {shell(recovery.subject)}\nRecord: {recovery.name}"
     return Note(f"{recovery.name}/{key}", title, body, severity, channels)
 
 

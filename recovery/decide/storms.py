@@ -13,6 +13,7 @@ from recovery.model.duration import spell
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
 from recovery.model.situation import Freshness
 from recovery.model.storm import STORM, Crowd, StormLimits, called
+from recovery.model.text import shell
 
 SMALL = 10
 """In a smaller fleet shares say little: half of it, and at least three, are a storm."""
@@ -168,7 +169,7 @@ def _note(weather: Weather, name: str) -> Note:
     body = (
         f"{_message(weather)}. What is under way is finished, nothing new is begun; "
         f"{spell(weather.limits.cooldown)} after it is over they are "
-        f"recovered again, one after the other. To let them go now: recovery approve {name}\n{listed}{more}\nRecord: {name}"
+        f"recovered again, one after the other. To let them go now: recovery approve {shell(name)}\n{listed}{more}\nRecord: {name}"
     )
     return Note(f"{name}/storm", f"{crowd.fallen} applications of {crowd} are ill: one incident", body, "critical", weather.channels)
 

@@ -74,14 +74,19 @@ def track(
     fresh_from: datetime,
     first_install: bool,
     signs: Signs | None = None,
+    *,
+    believed: bool = True,
 ) -> Sight:
     """Bring what we remember up to a new look.
 
     ``fresh_from`` is when this process first saw the fleet: nothing is held to have lasted longer than we know of it,
-    save what the checkpoint says. On a first install, what is already unwell is inherited.
+    save what the checkpoint says. On a first install, what is already unwell is inherited. What Argo CD does not reconcile
+    is not ``believed``: no condition holds on the word of whoever writes its status, and no revision of it is called good.
     """
     known = old is not None and old.uid == app.uid
     sight = old if known and old is not None else Sight(uid=app.uid, first_seen=now)
+    if not believed:
+        return structs.replace(sight, clocks={}, soaking=None)
     clocks: dict[str, datetime] = {}
     unwell = False
     cause = _cause(app, sight, signs, now) if any(p.condition.cause for p in policies.policies) else ""

@@ -15,6 +15,7 @@ from recovery.model.move import Wish
 from recovery.model.policy import Policy, Severity
 from recovery.model.recovery import Note, Recovery, StepOutcome, StepRecord
 from recovery.model.situation import Situation
+from recovery.model.text import shell
 
 EVIDENCE = 15_000
 """Characters of evidence a Recovery keeps: it has to stay a small object."""
@@ -223,9 +224,9 @@ def _held(app: Application) -> str:
     if app.hold is None:
         return ""
     if app.hold.target is not None:
-        return f"\nIt was moved from {app.hold.origin} to {app.hold.target}. Bring it home: recovery failback {app.hold.recovery}"
+        return f"\nIt was moved from {app.hold.origin} to {app.hold.target}. Bring it home: recovery failback {shell(app.hold.recovery)}"
     off = "Auto-sync is OFF" if app.hold.suspended else "It is held back"
-    return f"\n{off} until a commit after {app.hold.bad[0][:7]}. Undo: recovery release {app.key}"
+    return f"\n{off} until a commit after {app.hold.bad[0][:7]}. Undo: recovery release {shell(app.key)}"
 
 
 def _facts(situation: Situation, recovery: Recovery) -> str:
@@ -282,9 +283,9 @@ def _plan(recovery: Recovery) -> str:
 def _stop(recovery: Recovery) -> str:
     subject = recovery.subject
     if subject.kind != "Application":
-        return f"\nSee: recovery explain {subject}\nRecord: {recovery.name}"
+        return f"\nSee: recovery explain {shell(subject)}\nRecord: {recovery.name}"
     return (
-        f"\nStop it: kubectl -n {subject.namespace} annotate application {subject.name} recovery.gitops.dev/paused=true"
+        f"\nStop it: kubectl -n {shell(subject.namespace)} annotate application {shell(subject.name)} recovery.gitops.dev/paused=true"
         f"\nRecord: {recovery.name}"
     )
 

@@ -103,7 +103,7 @@ _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
 )
 _COMPILED = tuple((verdict, re.compile("|".join(patterns), re.IGNORECASE)) for verdict, patterns in _TABLE)
 _THERE = re.compile(r"remote repository is empty|reference not found|couldn't find remote ref", re.IGNORECASE)
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"']+", re.IGNORECASE)
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"']+", re.IGNORECASE)
 _GIT = re.compile(
     r"failed to list refs|ls-remote|authentication required|authorization failed|repository not found|git fetch|Failed to fetch|ssh: "
     r"|knownhosts|unexpected requesting|index\.yaml|failed to get index",

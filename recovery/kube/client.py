@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
+from recovery.kube.errors import Invalid
+from recovery.model.text import plain
+
 Body = Mapping[str, Any]
+_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
+_SEGMENT = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9._:]{0,251}[A-Za-z0-9])?")
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path. Invalid for what Kubernetes would take for no name: a stranger may have written it.
+
+    Raises errors.Invalid before anything is asked.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise Invalid(f"{plain(name, 100)!r} is no name of a Kubernetes object (RFC 1123)")
+    return name
+
+
+def whole_path(path: str) -> str:
+    """A path that was put together elsewhere, looked at once more: each part is a plain word, none leads upwards.
+
+    Raises errors.Invalid.
+    """
+    parts = path.removeprefix("/").split("/")
+    if not path.startswith("/") or not all(_SEGMENT.fullmatch(part) and ".." not in part for part in parts):
+        raise Invalid(f"{plain(path, 200)!r} is no path of a Kubernetes object")
+    return path
 
 
 class Resource(NamedTuple):
@@ -17,10 +44,10 @@ class Resource(NamedTuple):
     plural: str
 
     def path(self, namespace: str = "", name: str = "") -> str:
-        """The URL path of the collection, or of one object."""
+        """The URL path of the collection, or of one object. Raises errors.Invalid for what is no name."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        within = f"/namespaces/{namespace}" if namespace else ""
-        return f"{root}{within}/{self.plural}" + (f"/{name}" if name else "")
+        within = f"/namespaces/{segment(namespace)}" if namespace else ""
+        return f"{root}{within}/{self.plural}" + (f"/{segment(name)}" if name else "")
 
 
 APPLICATIONS = Resource("argoproj.io", "v1alpha1", "applications")
@@ -32,6 +59,7 @@ SECRETS = Resource("", "v1", "secrets")
 EXTERNAL_SECRETS = Resource("external-secrets.io", "v1", "externalsecrets")
 EXTERNAL_SECRETS_BETA = Resource("external-secrets.io", "v1beta1", "externalsecrets")
 PODS = Resource("", "v1", "pods")
+REPLICA_SETS = Resource("apps", "v1", "replicasets")
 EVENTS = Resource("", "v1", "events")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews")

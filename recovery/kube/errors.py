@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from recovery.model.text import plain
+
 
 class KubeError(Exception):
     """Anything that went wrong at this door. ``status`` is the HTTP status, 0 when there was no answer."""
@@ -10,7 +12,7 @@ class KubeError(Exception):
     """A write may have gone through although it failed for us."""
 
     def __init__(self, message: str, status: int = 0, retry_after: float = 0) -> None:
-        super().__init__(message)
+        super().__init__(plain(message, 4_000))  # it quotes names and texts of strangers
         self.status = status
         self.retry_after = retry_after
         self.told = ""

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct, field
 
-from recovery.kube.client import SECRETS, Body, Client
+from recovery.kube.client import SECRETS, Body, Client, whole_path
 from recovery.kube.errors import Forbidden, Invalid, KubeError, Late, NotFound, Unavailable, error_for
 from recovery.model.names import PREFIX, USERNAME
 from recovery.model.redact import hold, redact
@@ -112,7 +112,7 @@ class Remote:
         try:
             async with self._session.request(
                 method,
-                self._server + path,
+                self._server + whole_path(path),
                 data=data,
                 headers=headers,
                 server_hostname=sni,

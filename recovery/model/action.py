@@ -13,6 +13,7 @@ from recovery.model.cause import Cure
 from recovery.model.move import Move
 
 if TYPE_CHECKING:
+    from recovery.model.application import Hold
     from recovery.model.policy import Step
     from recovery.model.recovery import Recovery, StepRecord
     from recovery.model.situation import Situation
@@ -58,6 +59,7 @@ class Judgement(Struct, frozen=True):
     """How the recovery's moves stand now; None for as before."""
 
 
+Owes = Callable[["Step", "Situation", "Recovery"], "Hold | None"]
 Fits = Callable[["Step", "Situation", "Recovery"], "Skip | None"]
 Judge = Callable[["StepRecord", "Step", "Situation"], Judgement]
 
@@ -70,6 +72,11 @@ def always(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
 def no_cure(parameters: Any) -> tuple[Cure, ...]:  # noqa: ARG001 (of a kind that the action matrix does not know)
     """It speaks, looks, or gives back."""
     return ()
+
+
+def nothing(step: Step, situation: Situation, recovery: Recovery) -> Hold | None:  # noqa: ARG001 (an Owes)
+    """It takes nothing that would have to be given back."""
+    return None
 
 
 class Traits(Struct, frozen=True):
@@ -100,6 +107,8 @@ class Traits(Struct, frozen=True):
     """It tells people and touches nothing."""
     reports: bool = False
     """It also tells of a cure."""
+    owes: Owes = nothing
+    """What its first write takes from an application, and has to be given back: kept with the claim."""
     cures: Callable[[Any], tuple[Cure, ...]] = no_cure
     """How the action matrix names what it does, given its parameters: its ways, the strongest first."""
     exempt: frozenset[str] = frozenset()

@@ -178,7 +178,11 @@ class Application(Struct, frozen=True, gc=False):
     """Annotations under recovery.gitops.dev/ and the few of Argo CD's that bind us, with their full keys."""
     deleting: bool = False
     application_set: str = ""
-    """The ApplicationSet that owns it, if any."""
+    """The ApplicationSet that an owner reference names, if any; whether it is the one of this UID has to be looked up."""
+    application_set_uid: str = ""
+    skipped: bool = False
+    """Annotated argocd.argoproj.io/skip-reconcile: Argo CD writes nothing into its status, so that it is the text of anybody
+    and reads as empty here (controller/appcontroller.go:processAppRefreshQueueItem)."""
     parent: str = ""
     """The app-of-apps parent by tracking id, as ``namespace/name``."""
     destination: Destination = Destination()
@@ -188,6 +192,8 @@ class Application(Struct, frozen=True, gc=False):
     auto_sync: bool = False
     auto_prune: bool = False
     self_heal: bool = False
+    automated: dict[str, bool] | None = None
+    """``spec.syncPolicy.automated`` as it is written; None where it is not."""
     sync: Sync = Sync.Unknown
     revisions: tuple[str, ...] = ()
     """``status.sync``: what Git wants now, one revision for each source."""
@@ -218,7 +224,8 @@ class Application(Struct, frozen=True, gc=False):
     reconciled_at: datetime | None = None
     hold: Hold | None = None
     unreadable: str = ""
-    """Why its hold annotation could not be read; it is then treated as held by a person."""
+    """Why its hold annotation is not honoured (it cannot be read, or no record says the same); it is then treated as held by a
+    person."""
 
     @property
     def key(self) -> Key:
@@ -282,6 +289,8 @@ class Project(Struct, frozen=True):
     marks: dict[str, str] | None = None
     namespace: str = ""
     destinations: tuple[Permitted, ...] = ()
+    source_namespaces: tuple[str, ...] = ()
+    """Globs of namespaces other than Argo CD's own whose Applications may belong to it."""
     windows: tuple[SyncWindow, ...] = ()
 
     def mark(self, name: str) -> str:
@@ -302,6 +311,7 @@ class ApplicationSet(Struct, frozen=True):
 
     namespace: str
     name: str
+    uid: str = ""
     pull_requests: bool = False
     """It makes preview applications from pull requests."""
     rolling: bool = False

@@ -7,6 +7,7 @@ from enum import Enum
 
 from msgspec import Struct, structs
 
+from recovery.model.application import Hold
 from recovery.model.move import Move, Wish
 from recovery.model.names import Key
 from recovery.model.policy import Written
@@ -79,6 +80,9 @@ class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     message: str = ""
     targets: tuple[str, ...] = ()
     """What it touches: workloads, or the revision gone back to."""
+    owes: Hold | None = None
+    """Of a rollback: what is owed back from its first write on, as it stood when that was claimed. The annotation on the
+    Application says the same, and is honoured for no more than this."""
     regret: str = ""
     """``undone`` by a person, or ``worse``: the application was worse afterwards."""
 

@@ -6,23 +6,32 @@ import re
 from collections import Counter
 from math import log2
 
+from recovery.model.text import plain
+
 _NAMES = (
     r"password|passwd|pwd|passphrase|token|secret|secret[_-]?(?:access[_-]?)?key|private[_-]?key|api[_-]?key|access[_-]?key"
     r"|sig(?:nature)?|credential"
 )
-_SECRETS = (
+_SECRETS: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    # What a text has to hold before the expression is tried on it, empty for anything.
     # https://user:password@host, also inside longer texts, also with an @ in the password
     # A user alone that is plainly a name (ssh://git@, https://org@dev.azure.com) is none; a token has digits in it.
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)(?![a-z][a-z._-]{0,30}@[^/@\s]*(?:/|$|\s))[^/\s\"'<>]*@", re.IGNORECASE), r"\1***@"),
-    (re.compile(r"(https://hooks\.slack\.com/(?:services|workflows)/)[^\s\"']+", re.IGNORECASE), r"\1***"),
-    (re.compile(r"(\b(?:bearer|basic|token)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1***"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),
-    (re.compile(rf"((?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]{{3,}}", re.IGNORECASE), r"\1***"),
-    (re.compile(rf"(--(?:{_NAMES})\s+)[^\s\"']{{3,}}", re.IGNORECASE), r"\1***"),
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), "***"),
-    (re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b"), "***"),
+    (
+        "://",
+        re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)(?![a-z][a-z._-]{0,30}@[^/@\s]*(?:/|$|\s))[^/\s\"'<>]*@", re.IGNORECASE),
+        r"\1***@",
+    ),
+    ("://", re.compile(r"(https://hooks\.slack\.com/(?:services|workflows)/)[^\s\"']+", re.IGNORECASE), r"\1***"),
+    ("", re.compile(r"(\b(?:bearer|basic|token)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1***"),
+    ("", re.compile(rf"((?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]{{3,}}", re.IGNORECASE), r"\1***"),
+    ("--", re.compile(rf"(--(?:{_NAMES})\s+)[^\s\"']{{3,}}", re.IGNORECASE), r"\1***"),
+    ("-----", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), "***"),
+    ("", re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b"), "***"),
 )
 
+_TOKEN = re.compile(r"(?<![\w-])[\w-]++\.[\w-]++\.[\w-]*+")
+"""Three words joined by dots, which may end in a JSON web token. Each word is looked at three times at most, whatever it holds."""
+_TOKEN_BEGINS = re.compile(r"\beyJ[\w-]")
 _RANDOM = re.compile(r"(?<![\w/+-])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])(?=[\w+/-]*\d)[\w+-][\w+/-]{31,}={0,2}")
 """Small and capital letters and digits in one long word: no hash, no name that Kubernetes lets anybody give."""
 _BITS = 4.2
@@ -39,19 +48,29 @@ def _keys(text: str) -> str:
     return _RANDOM.sub(lambda found: "***" if _entropy(found.group()) >= _BITS else found.group(), text)
 
 
+def _token(found: re.Match[str]) -> str:
+    """Three words of which the first ends in the head of a JSON web token: what comes before it stays."""
+    word = found.group()
+    begins = _TOKEN_BEGINS.search(word, 0, word.index("."))
+    return f"{word[: begins.start()]}***" if begins else word
+
+
 def _entropy(word: str) -> float:
     counts = Counter(word).values()
     return -sum(n / len(word) * log2(n / len(word)) for n in counts)
 
 
-def redact(text: str, longest: int) -> str:
-    """The text without credentials, cut to ``longest`` characters."""
+def redact(text: str, longest: int, *, lines: bool = False) -> str:
+    """The text as ``plain`` gives it, without credentials, cut to ``longest`` characters."""
     # Cut first with room to spare: a pattern must not run over a megabyte of log.
-    text = text[: longest * 4]
+    text = plain(text[: longest * 4], lines=lines)
     for secret in _held:
         if secret in text:
             text = text.replace(secret, "***")
-    for pattern, stand_in in _SECRETS:
-        text = pattern.sub(stand_in, text)
+    for mark, pattern, stand_in in _SECRETS:
+        if mark in text:
+            text = pattern.sub(stand_in, text)
+    if "eyJ" in text:
+        text = _TOKEN.sub(_token, text)
     text = _keys(text)
     return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -123,6 +123,8 @@ class Situation(Struct, frozen=True):
     """About an application: why it is ill; None when nothing says so."""
     unseen: str = ""
     """About an application: that a closer look is still to come, in words."""
+    unreconciled: str = ""
+    """About an application: why Argo CD does not reconcile it by design, in words: its status is believed for nothing."""
     frozen: str = ""
     """About an application: why Argo CD is believed not to look at it any more, in words."""
     storm: tuple[Key, str] | None = None

@@ -13,6 +13,7 @@ from recovery.model.message import Message
 from recovery.model.notices import Links, Words
 from recovery.model.recovery import Note, Recovery, RecoveryPhase
 from recovery.model.redact import redact
+from recovery.model.text import shell
 from recovery.policies import templates
 
 log = structlog.get_logger(__name__)
@@ -21,7 +22,7 @@ _CAUSE = "Unknown"
 
 def compose(note: Note, recovery: Recovery | None, words: Words, now: datetime) -> Message:
     """Everything a channel may show. A template that fails leaves our own words."""
-    title, body = redact(note.title, 300), redact(note.body, 12_000)
+    title, body = redact(note.title, 300), redact(note.body, 12_000, lines=True)
     message = Message(note.key, note.incident, title, body, note.severity, note.resolves, at=now)
     if recovery is not None:
         facts, links = _facts(recovery), tuple(_links(recovery, words.links))
@@ -29,7 +30,7 @@ def compose(note: Note, recovery: Recovery | None, words: Words, now: datetime) 
     if words.title or words.body:
         known = _known(message, recovery)
         title, body = (_said(words.title, known) or title).strip(), _said(words.body, known) or body
-        message = structs.replace(message, title=redact(title, 300), body=redact(body, 12_000))
+        message = structs.replace(message, title=redact(title, 300), body=redact(body, 12_000, lines=True))
     return message
 
 
@@ -66,7 +67,7 @@ def next_of(recovery: Recovery) -> str:
     at = f" at {recovery.next_at:%H:%M:%S} UTC" if recovery.next_at else ""
     match recovery.phase:
         case RecoveryPhase.Stalled:
-            return f"nothing more by itself: a person is needed; then `recovery reset {recovery.name}`"
+            return f"nothing more by itself: a person is needed; then `recovery reset {shell(recovery.name)}`"
         case RecoveryPhase.BackingOff:
             return f"attempt {recovery.attempt + 1} of {recovery.limit}{at}, if it is still ill"
         case RecoveryPhase.Suppressed:

@@ -17,6 +17,7 @@ from recovery.model.message import Message
 from recovery.model.notices import Delivery
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
+from recovery.model.text import shell
 from recovery.notify.composing import compose
 from recovery.notify.lane import Lane, Letter, State
 
@@ -211,7 +212,7 @@ class Outbox:
             self.counted("", "flapping")
             self._strike(note.key, recovery.name)
         title = f"{recovery.subject} is flapping: it fell ill {times} times within {limits.within}"
-        body = f"What it goes through is no longer told one by one; what is critical is.\nSee: recovery history {recovery.subject}"
+        body = f"What it goes through is no longer told one by one; what is critical is.\nSee: recovery history {shell(recovery.subject)}"
         self.say(Note(f"flapping-{recovery.subject.uid}/{recovery.policy}/{slot}", title, body, "warning", note.channels), like=recovery)
 
     def _heard(self, note: Note, recovery: Recovery | None) -> tuple[str, ...]:

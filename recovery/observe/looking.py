@@ -10,19 +10,24 @@ from typing import Any, Protocol
 
 import msgspec
 
+from recovery.argocd.ownership import Ownership
 from recovery.argocd.tree import nodes
 from recovery.clock import Clock
-from recovery.kube.client import APPLICATIONS, DAEMON_SETS, DEPLOYMENTS, PODS, STATEFUL_SETS, Client
+from recovery.decide.ownership import NOT_OWNED
+from recovery.kube.client import APPLICATIONS, DAEMON_SETS, DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS, Client, Resource
 from recovery.kube.errors import KubeError, NotFound
 from recovery.model.application import Application, Health
 from recovery.model.cause import Finding, Signs, Unwell
 from recovery.model.redact import redact
+from recovery.model.text import plain
 from recovery.observe import trees
 
 PODS_READ = 3
 """Pods of one application that are read whole."""
 WORKLOADS_READ = 5
 PROVIDERS_READ = 10
+LISTED = 50
+"""Pods, or ReplicaSets, of one workload that are asked for."""
 _ILL = (Health.Degraded, Health.Progressing, Health.Missing)
 _KINDS = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "DaemonSet": DAEMON_SETS}
 
@@ -50,8 +55,14 @@ class Look:
     """Looks; KubeErrors become words on what is missing."""
 
     def __init__(
-        self, kube: Client, api: Closer | None, clock: Clock, applications: Callable[[], Mapping[tuple[str, str], Application]]
+        self,
+        kube: Client,
+        api: Closer | None,
+        clock: Clock,
+        applications: Callable[[], Mapping[tuple[str, str], Application]],
+        owns: Ownership,
     ) -> None:
+        self._owns = owns
         self._kube = kube
         self._api = api
         self._clock = clock
@@ -78,7 +89,7 @@ class Look:
             if self._api is not None:
                 return await self._through_argocd(self._api, app, missing)
             if app.destination.in_cluster:
-                return await self._here(app)
+                return await self._here(app, missing)
             missing.append(f"its resources: it runs on {app.destination.cluster}, and no Argo CD token is configured")
         except (KubeError, msgspec.DecodeError, ValueError) as error:
             missing.append(f"its resources: {redact(str(error), 200)}")
@@ -102,29 +113,47 @@ class Look:
                 missing.append(f"events of {node.kind}/{node.name}: {redact(str(error), 200)}")
         return tuple(dict.fromkeys((*told, *trees.unwell(tree))))[: trees.KEPT]
 
-    async def _here(self, app: Application) -> tuple[Unwell, ...]:
+    async def _here(self, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
         item: dict[str, Any] = msgspec.json.decode(await self._kube.get(APPLICATIONS, app.namespace, app.name), type=dict)
-        rows = [r for r in (item.get("status") or {}).get("resources") or () if r.get("kind") in _KINDS]
+        listed = (item.get("status") or {}).get("resources") or ()
+        rows = [r for r in listed if isinstance(r, dict) and r.get("kind") in _KINDS]
         told: list[Unwell] = []
         read = 0
         for row in rows[:WORKLOADS_READ]:
             kind, namespace, name = str(row["kind"]), str(row.get("namespace", "")), str(row.get("name", ""))
-            try:
-                found: dict[str, Any] = msgspec.json.decode(await self._kube.get(_KINDS[kind], namespace, name), type=dict)
-            except NotFound:
+            # The list is its owner's text: what another application or nobody deployed is neither read further nor quoted.
+            found, why = await self._owns.owned(app, _KINDS[kind], namespace, name)
+            if why:
+                missing.append(plain(f"{kind}/{name}: {NOT_OWNED}: {why}", 300))
+            if found is None:
                 continue
             told += trees.of_workload(kind, found)
-            labels = ((found.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-            if not labels or _ready(kind, found) or read >= PODS_READ:
+            if _ready(kind, found) or read >= PODS_READ:
                 continue
-            listed = msgspec.json.decode(
-                await self._kube.list(PODS, namespace, labelSelector=",".join(f"{k}={v}" for k, v in labels.items()), limit="20"), type=dict
-            )
-            for pod in listed.get("items") or ():
+            for pod in await self._pods(kind, found, namespace):
                 if read < PODS_READ and (words := trees.of_pod(pod)):
                     told += words
                     read += 1
         return tuple(sorted(dict.fromkeys(told), key=lambda u: u.kind != "Pod"))[: trees.KEPT]
+
+    async def _pods(self, kind: str, workload: dict[str, Any], namespace: str) -> list[dict[str, Any]]:
+        """The pods of a workload: those that name it, or a ReplicaSet of it, as their controller, by UID. Labels prove nothing."""
+        labels = ((workload.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+        if not labels:
+            return []
+        owners = {str((workload.get("metadata") or {}).get("uid", ""))}
+        if kind == "Deployment":
+            owners = {
+                str((item.get("metadata") or {}).get("uid", ""))
+                for item in await self._labelled(REPLICA_SETS, namespace, labels)
+                if controlled_by(item, owners)
+            }
+        return [item for item in await self._labelled(PODS, namespace, labels) if controlled_by(item, owners)]
+
+    async def _labelled(self, what: Resource, namespace: str, labels: dict[str, str]) -> list[dict[str, Any]]:
+        selector = ",".join(f"{k}={v}" for k, v in labels.items())
+        body = msgspec.json.decode(await self._kube.list(what, namespace, labelSelector=selector, limit=str(LISTED)), type=dict)
+        return [item for item in body.get("items") or () if isinstance(item, dict)]
 
     async def _served(self, app: Application, kind: str, missing: list[str]) -> bool | None:
         """Does its cluster serve this kind (``group/Kind`` or ``group/version/Kind``)? None when nobody knows."""
@@ -169,6 +198,12 @@ class Look:
             if any(r.get("kind") == "CustomResourceDefinition" and str(r.get("name", "")).endswith(f".{group}") for r in rows):
                 found.append(f"{namespace}/{name}")
         return tuple(found)
+
+
+def controlled_by(item: dict[str, Any], uids: set[str]) -> bool:
+    """Does its controller reference name one of these UIDs?"""
+    references = (item.get("metadata") or {}).get("ownerReferences") or ()
+    return any(r.get("controller") and r.get("uid") and str(r["uid"]) in uids for r in references)
 
 
 def _ready(kind: str, found: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from recovery.model.selector import Selector
 from recovery.model.stamps import aware
+from recovery.model.text import plain
 from recovery.model.window import Pause
 from recovery.observe.policy_source import ConfigMap
 
@@ -73,8 +74,8 @@ def read(name: str, text: str) -> Pause:
         if entry.until and until is None:
             raise ValueError(f"until is {entry.until!r}, which is no time")
     except (msgspec.DecodeError, ValueError) as error:
-        return Pause(reason=f"entry {name} of ConfigMap {NAME} cannot be read ({str(error)[:150]})", name=name)
-    return Pause(entry.selector, entry.reason, entry.by, until, name, entry.silences)
+        return Pause(reason=f"entry {name} of ConfigMap {NAME} cannot be read ({plain(str(error), 150)})", name=name)
+    return Pause(entry.selector, plain(entry.reason, 500), plain(entry.by, 253), until, plain(name, 253), entry.silences)
 
 
 def write(pause: Pause) -> str:

@@ -19,6 +19,7 @@ from recovery.model.connection import FRESH, Cluster, Evidence, Repository, Verd
 from recovery.model.names import PREFIX
 from recovery.model.redact import redact
 from recovery.model.stamps import utc
+from recovery.model.text import plain
 from recovery.observe.connections import Connections
 
 log = structlog.get_logger(__name__)
@@ -177,8 +178,8 @@ class Poller:
             try:
                 for listed in await self._word.clusters():
                     marks = {k: v for k, v in (listed.annotations or {}).items() if k.startswith(PREFIX)}
-                    server = listed.server.rstrip("/")
-                    found[server] = Cluster(server=server, name=listed.name or server, labels=listed.labels, marks=marks)
+                    server = plain(listed.server.rstrip("/"), 300)
+                    found[server] = Cluster(server=server, name=plain(listed.name or server, 253), labels=listed.labels, marks=marks)
                     self._listed(found[server], listed.info.connection_state if listed.info else None)
                 whole = True
             except KubeError as error:

@@ -6,9 +6,11 @@ import msgspec
 from msgspec import Struct, field
 
 
-class Owner(Struct, gc=False):
+class Owner(Struct, rename="camel", gc=False):
+    api_version: str = ""
     kind: str = ""
     name: str = ""
+    uid: str = ""
     controller: bool | None = None
 
 
@@ -37,6 +39,7 @@ class Destination(Struct, gc=False):
 class Automated(Struct, rename="camel", gc=False):
     prune: bool | None = None
     self_heal: bool | None = None
+    allow_empty: bool | None = None
     enabled: bool | None = None
 
 
@@ -165,6 +168,7 @@ class Window(Struct, rename="camel"):
 
 class ProjectSpec(Struct, rename="camel"):
     destinations: list[Destination] | None = None
+    source_namespaces: list[str] | None = None
     sync_windows: list[Window] | None = None
 
 

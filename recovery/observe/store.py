@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from msgspec import structs
 
 from recovery.clock import Clock
+from recovery.decide.reconciled import unreconciled
 from recovery.decide.symptoms import onset, track
 from recovery.model.application import Application, ApplicationSet, Health, Project, Sync
 from recovery.model.cause import Signs
@@ -33,8 +34,11 @@ class Store:
         changed: Callable[[Key], None],
         follows: Callable[[Key], bool],
         namespaces: Iterable[str] = ("*",),
+        unreconciled: Callable[[Application], str] = lambda app: unreconciled(app, None, app.namespace),
     ) -> None:
-        """``changed`` hears of every change that could matter, and of every one where ``follows`` says so."""
+        """``changed`` hears of every change that could matter, and of every one where ``follows`` says so. ``unreconciled`` says
+        why Argo CD does not reconcile an application: its status is then believed for nothing."""
+        self._unreconciled = unreconciled
         self._clock = clock
         self._changed = changed
         self._follows = follows
@@ -115,10 +119,12 @@ class Store:
             _join(self.by_repository, ident(url), name)
         for word in filter(None, (app.destination.name, app.destination.server)):
             self.by_cluster[word].add(name)
-        if any(c.type == "ComparisonError" for c in app.conditions):
-            self.uncompared.add(name)
         if app.hold and app.hold.target is not None:
             self.moved[app.hold.recovery].add(name)
+        if self._unreconciled(app):
+            return  # what it says of itself is nobody's word
+        if any(c.type == "ComparisonError" for c in app.conditions):
+            self.uncompared.add(name)
         if _ails(app):
             self.ailing.add(name)
 
@@ -146,6 +152,15 @@ class Store:
         for app in self.applications.values():
             self._track(app)
             self._changed(app.key)
+
+    def reconsider(self, project: str) -> None:
+        """An AppProject is new, changed or gone: which applications it takes may be another matter now."""
+        for name, app in list(self.applications.items()):
+            if app.project == project:
+                self._unfile(name, app)
+                self._file(name, app)
+                self._track(app)
+                self._changed(app.key)
 
     def look(self, app: Application) -> Sight:
         """What we remember of it, up to now."""
@@ -195,7 +210,16 @@ class Store:
         if self.policies is None:
             return
         old = self.sights.get(app.uid)
-        new = track(old, app, self.policies, self._clock.now(), self.fresh_from, self.inheriting, self.signs.get(app.uid))
+        new = track(
+            old,
+            app,
+            self.policies,
+            self._clock.now(),
+            self.fresh_from,
+            self.inheriting,
+            self.signs.get(app.uid),
+            believed=not self._unreconciled(app),
+        )
         if new != old:
             if not new.clocks:
                 new = structs.replace(new, clocks=_NONE)
@@ -247,21 +271,27 @@ def _leave(index: dict[str, Collection[Name]], key: str, name: Name) -> None:
 class Shelf:
     """AppProjects, or ApplicationSets: small things by namespace and name, one shelf a kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[str], None] = lambda _: None) -> None:
+        """``changed`` hears the name of what is new, newer or gone."""
         self._items: dict[Name, Project | ApplicationSet] = {}
+        self._changed = changed
 
     def put(self, item: Project | ApplicationSet) -> None:
         """It is new, or newer."""
+        before = self._items.get((item.namespace, item.name))
         self._items[item.namespace, item.name] = item
+        if before != item:
+            self._changed(item.name)
 
     def drop(self, namespace: str, name: str) -> None:
         """It is gone."""
-        self._items.pop((namespace, name), None)
+        if self._items.pop((namespace, name), None) is not None:
+            self._changed(name)
 
     def keep_only(self, scope: str, names: set[Name]) -> None:
         """After a whole list of one namespace (or of all): what is not named is gone."""
         for name in [n for n in self._items if n not in names and (not scope or n[0] == scope)]:
-            del self._items[name]
+            self.drop(*name)
 
     def all_sets(self) -> tuple[ApplicationSet, ...]:
         """Every ApplicationSet on it."""

@@ -9,9 +9,14 @@ from recovery.argocd.tree import Node
 from recovery.model.cause import Unwell
 from recovery.model.redact import redact
 from recovery.model.stamps import utc
+from recovery.model.text import plain
 
 KEPT = 20
 _WORDS = 300
+
+
+def _name(text: object) -> str:
+    return plain(str(text or ""), 253)
 
 
 def ill(tree: Iterable[Node]) -> tuple[Node, ...]:
@@ -30,7 +35,7 @@ def unwell(tree: Iterable[Node]) -> tuple[Unwell, ...]:
             n.group,
             n.status,
             redact(n.health.message if n.health else "", _WORDS),
-            n.told("Status Reason"),
+            plain(n.told("Status Reason"), _WORDS),
         )
         for n in ill(tree)[:KEPT]
     )
@@ -56,7 +61,7 @@ def of_pod(pod: dict[str, Any]) -> tuple[Unwell, ...]:
         found.append((str(status["reason"]), str(status.get("message", ""))))
     health = "Degraded" if found else "Progressing"
     return tuple(
-        Unwell("Pod", str(meta.get("name", "")), str(meta.get("namespace", "")), "", health, redact(message, _WORDS), reason)
+        Unwell("Pod", _name(meta.get("name")), _name(meta.get("namespace")), "", health, redact(message, _WORDS), _name(reason))
         for reason, message in found
     )
 
@@ -72,12 +77,12 @@ def of_workload(kind: str, item: dict[str, Any]) -> tuple[Unwell, ...]:
             found.append(
                 Unwell(
                     kind,
-                    str(meta.get("name", "")),
-                    str(meta.get("namespace", "")),
+                    _name(meta.get("name")),
+                    _name(meta.get("namespace")),
                     "",
                     "Degraded",
                     redact(str(condition.get("message", "")), _WORDS),
-                    str(condition.get("reason", "")),
+                    _name(condition.get("reason")),
                     utc(condition.get("lastTransitionTime")),
                 )
             )
@@ -94,13 +99,13 @@ def of_events(items: Iterable[dict[str, Any]]) -> tuple[Unwell, ...]:
         words = redact(str(item.get("message", "")), _WORDS)
         found.append(
             Unwell(
-                str(about.get("kind", "")),
-                str(about.get("name", "")),
-                str(about.get("namespace", "")),
+                _name(about.get("kind")),
+                _name(about.get("name")),
+                _name(about.get("namespace")),
                 "",
                 "",
                 words,
-                str(item.get("reason", "")),
+                _name(item.get("reason")),
                 utc(item.get("lastTimestamp")),
             )
         )

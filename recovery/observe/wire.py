@@ -7,6 +7,7 @@ skipped without becoming an object.
 from __future__ import annotations
 
 import zlib
+from itertools import islice
 from sys import intern
 from typing import Any
 
@@ -18,6 +19,7 @@ from recovery.model.cause import Unwell
 from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, SYNC_WAVE, TRACKING
 from recovery.model.redact import redact
 from recovery.model.stamps import utc
+from recovery.model.text import plain
 from recovery.observe import shapes
 
 _application = msgspec.json.Decoder(shapes.Application)
@@ -27,43 +29,79 @@ _hold = msgspec.json.Decoder(model.Hold)
 
 _ARGOCD = ("argocd-application-controller", "argocd-server", "argocd-repo-server", "gitops-recovery-controller")
 _CRDS = ("applications.argoproj.io", "recoveries.recovery.gitops.dev")
-_KEPT_ANNOTATIONS = (REFRESH, SKIP_RECONCILE, SYNC_WAVE)
+_KEPT_ANNOTATIONS = (SKIP_RECONCILE, REFRESH, SYNC_WAVE)
+GO_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+"""What Go's strconv.ParseBool takes for true: how Argo CD reads the annotation skip-reconcile."""
+
+
+class Bounds:
+    """The most that is kept of what the owner of an object writes, and the most that is looked at: what is beyond costs its decoding
+    and no more. Lengths in characters."""
+
+    name = 253
+    """Kubernetes' own bound for most names; kinds, namespaces and types are shorter."""
+    revision = 256
+    """A commit has 40 characters, an OCI digest 71, a Git reference 255 at most."""
+    url = 300
+    sources = 50
+    labels = 200
+    annotations = 30
+    conditions = 50
+    history = 200
+    kinds = 200
+    listed = 5
+    """Of each list that is kept for people to read."""
+    hold = 16_384
+    resources = 20_000
+    """Rows of status.resources or of a sync's result."""
 
 
 def application(raw: bytes | msgspec.Raw) -> model.Application:
     """One Application; DecodeError or ValidationError when it cannot be read at all."""
     wire = _application.decode(raw)
-    meta, spec, status = wire.metadata, wire.spec, wire.status or shapes.Status()
+    meta, spec = wire.metadata, wire.spec
     annotations = meta.annotations or {}
-    sources = spec.sources or ([spec.source] if spec.source else [])
+    skipped = annotations.get(SKIP_RECONCILE, "") in GO_TRUE
+    # Argo CD writes nothing into the status of an application that it skips: what stands there may be anybody's.
+    status = (None if skipped else wire.status) or shapes.Status()
+    sources = (spec.sources or ([spec.source] if spec.source else []))[: Bounds.sources]
+    urls = [intern(redact(s.repo_url, Bounds.url)) for s in sources]
     automated = spec.sync_policy.automated if spec.sync_policy else None
-    health, sync, history = status.health or shapes.HealthStatus(), status.sync or shapes.SyncStatus(), status.history or []
-    resources = status.resources or []
+    health, sync = status.health or shapes.HealthStatus(), status.sync or shapes.SyncStatus()
+    history = (status.history or [])[-Bounds.history :]
+    resources = (status.resources or [])[: Bounds.resources]
     hold, unreadable = _held(annotations.get(HOLD))
     revisions = _revisions(sync.revision, sync.revisions)
     well = sync.status == "Synced" and health.status == "Healthy"
     differs = [] if sync.status == "Synced" else [r for r in resources if r.status == "OutOfSync"]
+    owner = next(
+        (o for o in meta.owner_references or () if o.kind == "ApplicationSet" and o.api_version.partition("/")[0] in ("", "argoproj.io")),
+        None,
+    )
     return model.Application(
-        namespace=intern(meta.namespace),
-        name=meta.name,
-        uid=meta.uid,
-        resource_version=meta.resource_version,
-        project=intern(spec.project),
-        labels={intern(k): intern(v) for k, v in meta.labels.items()} if meta.labels else None,
-        marks={k: redact(v, 500) for k, v in annotations.items() if (k.startswith(PREFIX) and k != HOLD) or k in _KEPT_ANNOTATIONS} or None,
+        namespace=_name(meta.namespace),
+        name=plain(meta.name, Bounds.name),
+        uid=plain(meta.uid, Bounds.name),
+        resource_version=plain(meta.resource_version, Bounds.name),
+        project=_name(spec.project),
+        labels={_name(k, 317): _name(v) for k, v in islice(meta.labels.items(), Bounds.labels)} if meta.labels else None,
+        marks=_marks(annotations) or None,
         deleting=meta.deletion_timestamp is not None,
-        application_set=intern(next((o.name for o in meta.owner_references or () if o.kind == "ApplicationSet"), "")),
+        application_set=_name(owner.name) if owner else "",
+        application_set_uid=_name(owner.uid) if owner else "",
+        skipped=skipped,
         parent=_parent(annotations.get(TRACKING, ""), meta),
         destination=model.Destination(
-            intern((spec.destination.server or "").rstrip("/")),
-            intern(spec.destination.name or ""),
-            intern(spec.destination.namespace or ""),
+            _name((spec.destination.server or "").rstrip("/"), Bounds.url),
+            _name(spec.destination.name or ""),
+            _name(spec.destination.namespace or ""),
         ),
-        repositories=tuple(intern(redact(s.repo_url, 300)) for s in sources),
-        charts=tuple(intern(redact(s.repo_url, 300)) for s in sources if s.chart),
+        repositories=tuple(urls),
+        charts=tuple(url for url, source in zip(urls, sources, strict=True) if source.chart),
         auto_sync=automated is not None and automated.enabled is not False,
         auto_prune=bool(automated and automated.prune),
         self_heal=bool(automated and automated.self_heal),
+        automated=_automated(automated),
         sync=model.Sync(sync.status or "Unknown"),
         revisions=revisions,
         health=model.Health(health.status or "Unknown"),
@@ -71,17 +109,18 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         health_message="" if well else redact(health.message, 300),
         unwell=() if well else _unwell(resources),
         conditions=tuple(
-            model.Condition(intern(c.type), redact(c.message, 500), utc(c.last_transition_time)) for c in status.conditions or ()
+            model.Condition(_name(c.type), redact(c.message, 500), utc(c.last_transition_time))
+            for c in (status.conditions or [])[: Bounds.conditions]
         ),
         requested=_requested(wire.operation),
         operation=_operation(status.operation_state, revisions, brief=well),
         deploy=_deploy(history[-1], revisions) if history else None,
         history=tuple(h.id for h in history),
         resources=len(resources),
-        unsynced=tuple(f"{r.kind}/{r.name}" for r in differs[:5]),
+        unsynced=tuple(f"{_name(r.kind)}/{_name(r.name)}" for r in differs[: Bounds.listed]),
         unsynced_count=len(differs),
         prunable=sum(r.requires_pruning for r in differs),
-        images=tuple((status.summary.images if status.summary else None) or ())[:3],
+        images=tuple(plain(image, Bounds.url) for image in ((status.summary.images if status.summary else None) or ())[:3]),
         kinds=_kinds(resources),
         control_plane=any(
             (r.name in _ARGOCD and r.kind in ("Deployment", "StatefulSet")) or (r.name in _CRDS and r.kind == "CustomResourceDefinition")
@@ -93,10 +132,36 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
     )
 
 
+_AUTOMATED: dict[tuple[bool | None, ...], dict[str, bool]] = {}
+
+
+def _automated(wire: shapes.Automated | None) -> dict[str, bool] | None:
+    """As it is written; one mapping for all that are alike."""
+    if wire is None:
+        return None
+    known = (wire.prune, wire.self_heal, wire.allow_empty, wire.enabled)
+    names = ("prune", "selfHeal", "allowEmpty", "enabled")
+    return _AUTOMATED.setdefault(known, {name: value for name, value in zip(names, known, strict=True) if value is not None})
+
+
+def _name(text: str, longest: int = Bounds.name) -> str:
+    """A name, kept once however many carry it."""
+    return intern(plain(text, longest))
+
+
+def _marks(annotations: dict[str, str]) -> dict[str, str]:
+    """The annotations that bind us: the few of Argo CD's first, then our own, by name."""
+    ours = sorted(k for k in annotations if k.startswith(PREFIX) and k != HOLD and len(k) <= 317)
+    wanted = [*(k for k in _KEPT_ANNOTATIONS if k in annotations), *ours]
+    return {plain(k): redact(annotations[k], 500) for k in wanted[: Bounds.annotations]}
+
+
 def _unwell(resources: list[shapes.Resource]) -> tuple[Unwell, ...]:
     """Where health is kept with the resources (2.14; since 3.0 only if controller.resource.health.persist is set)."""
-    ill = [r for r in resources if r.health and r.health.status not in ("", "Healthy", "Suspended")]
-    return tuple(Unwell(intern(r.kind), r.name, health=r.health.status, message=redact(r.health.message, 300)) for r in ill[:5] if r.health)
+    ill = [r for r in resources if r.health and r.health.status not in ("", "Healthy", "Suspended")][: Bounds.listed]
+    return tuple(
+        Unwell(_name(r.kind), _name(r.name), health=_name(r.health.status), message=redact(r.health.message, 300)) for r in ill if r.health
+    )
 
 
 _known_kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -104,30 +169,34 @@ _known_kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
 
 def _kinds(resources: list[shapes.Resource]) -> tuple[str, ...]:
     """Each kind once, sorted; a fleet has few combinations, and each of them is kept once."""
-    found = tuple(sorted({intern(r.kind) for r in resources}))
-    return _known_kinds.setdefault(found, found) if len(_known_kinds) < 10_000 else found
+    found = tuple(sorted({_name(kind) for kind in islice(dict.fromkeys(r.kind for r in resources), Bounds.kinds)}))
+    return _known_kinds.setdefault(found, found) if len(_known_kinds) < 10_000 and len(found) <= 50 else found
 
 
 def project(raw: bytes | msgspec.Raw) -> model.Project:
     """One AppProject."""
     wire = _project.decode(raw)
     meta = wire.metadata
-    marks = {k: redact(v, 500) for k, v in (meta.annotations or {}).items() if k.startswith(PREFIX)} or None
-    places = tuple(model.Permitted(d.server or "", d.name or "", d.namespace or "") for d in wire.spec.destinations or ())
+    marks = {k: v for k, v in _marks(meta.annotations or {}).items() if k.startswith(PREFIX)} or None
+    places = tuple(
+        model.Permitted(plain(d.server or "", Bounds.url), plain(d.name or "", Bounds.name), plain(d.namespace or "", Bounds.name))
+        for d in wire.spec.destinations or ()
+    )
     windows = tuple(
         model.SyncWindow(
-            w.kind,
-            w.schedule,
-            w.duration,
-            tuple(w.applications or ()),
-            tuple(w.namespaces or ()),
-            tuple(w.clusters or ()),
-            w.time_zone,
+            _name(w.kind),
+            _name(w.schedule),
+            _name(w.duration),
+            tuple(map(_name, w.applications or ())),
+            tuple(map(_name, w.namespaces or ())),
+            tuple(map(_name, w.clusters or ())),
+            _name(w.time_zone),
             bool(w.and_operator),
         )
         for w in wire.spec.sync_windows or ()
     )
-    return model.Project(meta.name, marks, meta.namespace, places, windows)
+    namespaces = tuple(plain(n, Bounds.name) for n in wire.spec.source_namespaces or ())
+    return model.Project(_name(meta.name), marks, _name(meta.namespace), places, namespaces, windows)
 
 
 def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
@@ -139,8 +208,9 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
     mode = spec.sync_policy.applications_sync if spec.sync_policy else ""
     selectors, opaque = _selectors(spec.generators)
     return model.ApplicationSet(
-        namespace=wire.metadata.namespace,
-        name=wire.metadata.name,
+        namespace=_name(wire.metadata.namespace),
+        name=_name(wire.metadata.name),
+        uid=_name(wire.metadata.uid),
         pull_requests=b'"pullRequest"' in bytes(spec.generators),
         rolling=spec.strategy is not None and spec.strategy.type == "RollingSync",
         leaves_sync_policy=mode in ("create-only", "create-delete")
@@ -151,7 +221,7 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
         or any(q.strip().startswith(".spec.destination") for q in queries),
         deletes=mode not in ("create-only", "create-update"),
         updates=mode not in ("create-only", "create-delete"),
-        template_name=spec.template.metadata.name,
+        template_name=_name(spec.template.metadata.name),
         selectors=selectors,
         opaque=opaque,
     )
@@ -163,15 +233,15 @@ def _selectors(raw: msgspec.Raw) -> tuple[tuple[dict[str, str], ...], frozenset[
         generators = msgspec.json.decode(raw)
     except msgspec.DecodeError:
         return (), frozenset()
-    plain: list[dict[str, str]] = []
+    alone: list[dict[str, str]] = []
     opaque: set[str] = set()
     for generator in generators if isinstance(generators, list) else ():
         selector = _selector(generator)
         if selector is not None and set(selector) == {"matchLabels"} and len(generator) == 1:
-            plain.append({str(k): str(v) for k, v in (selector["matchLabels"] or {}).items()})
+            alone.append({_name(str(k)): _name(str(v)) for k, v in (selector["matchLabels"] or {}).items()})
         else:
             opaque |= _keys(generator)
-    return tuple(plain), frozenset(opaque)
+    return tuple(alone), frozenset(map(_name, opaque))
 
 
 def _selector(generator: Any) -> dict[str, Any] | None:
@@ -193,18 +263,18 @@ def _keys(node: Any, deep: int = 0) -> set[str]:
 
 
 def _revisions(one: str | None, many: list[str] | None) -> tuple[str, ...]:
-    return tuple(many) if many else (one,) if one else ()
+    return tuple(plain(r, Bounds.revision) for r in many[: Bounds.sources]) if many else (plain(one, Bounds.revision),) if one else ()
 
 
 def _requested(operation: shapes.Operation | None) -> model.Requested | None:
     if operation is None:
         return None
     by = operation.initiated_by or shapes.InitiatedBy()
-    return model.Requested(_ours(operation), by.username or "", bool(by.automated))
+    return model.Requested(_ours(operation), plain(by.username or "", Bounds.name), bool(by.automated))
 
 
 def _ours(operation: shapes.Operation | None) -> str:
-    return next((i.value for i in (operation.info if operation else None) or () if i.name == INFO), "")
+    return next((plain(i.value, Bounds.name) for i in (operation.info if operation else None) or () if i.name == INFO), "")
 
 
 def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, brief: bool) -> model.Operation | None:
@@ -212,7 +282,9 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
         return None
     by = (state.operation.initiated_by if state.operation else None) or shapes.InitiatedBy()
     result = state.sync_result or shapes.SyncResult()
-    failed = [r for r in result.resources or () if r.status == "SyncFailed" or r.hook_phase in ("Failed", "Error")]
+    rows = (result.resources or [])[: Bounds.resources]
+    failed = [r for r in rows if r.status == "SyncFailed" or r.hook_phase in ("Failed", "Error")][: Bounds.listed]
+    hooks = [] if brief else [r for r in rows if r.hook_type][: Bounds.listed]
     return model.Operation(
         phase=model.Phase(state.phase or "Unknown"),
         # What went well needs no words; this is most of the fleet, and most of its memory.
@@ -221,17 +293,17 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
         finished_at=utc(state.finished_at),
         revisions=_shared(_revisions(result.revision, result.revisions), wanted),
         automated=bool(by.automated),
-        username=intern(by.username or ""),
+        username=_name(by.username or ""),
         recovery=_ours(state.operation),
-        progress=0 if state.finished_at else _progress(result.resources),
-        hooks=() if brief else tuple(f"{r.hook_type} {r.kind}/{r.name} {r.hook_phase}" for r in result.resources or () if r.hook_type)[:5],
+        progress=0 if state.finished_at else _progress(rows),
+        hooks=tuple(plain(f"{r.hook_type} {r.kind}/{r.name} {r.hook_phase}", 300) for r in hooks),
         heals=(state.operation.sync.auto_heal_attempts_count or 0) if state.operation and state.operation.sync else 0,
-        failures=tuple(f"{r.kind}/{r.name}: {redact(r.message, 300)}" for r in failed[:5]),
+        failures=tuple(f"{_name(r.kind)}/{_name(r.name)}: {redact(r.message, 300)}" for r in failed),
     )
 
 
-def _progress(resources: list[shapes.ResultResource] | None) -> int:
-    return zlib.crc32("".join(f"{r.kind}/{r.name}{r.status}{r.hook_phase}{r.message}" for r in resources or ()).encode())
+def _progress(rows: list[shapes.ResultResource]) -> int:
+    return zlib.crc32("".join(f"{r.kind}/{r.name}{r.status}{r.hook_phase}{r.message}" for r in rows).encode())
 
 
 def _deploy(entry: shapes.History, wanted: tuple[str, ...]) -> model.Deploy:
@@ -247,7 +319,7 @@ def _shared(revisions: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, .
 
 def _parent(tracking: str, meta: shapes.Meta) -> str:
     """``parent:argoproj.io/Application:ns/child`` names the app-of-apps (util/argo/resource_tracking.go)."""
-    instance, _, rest = tracking.partition(":")
+    instance, _, rest = plain(tracking, 1000).partition(":")
     if not rest.startswith("argoproj.io/Application:"):
         return ""
     namespace, _, name = instance.rpartition("_")
@@ -257,10 +329,14 @@ def _parent(tracking: str, meta: shapes.Meta) -> str:
 def _held(text: str | None) -> tuple[model.Hold | None, str]:
     if text is None:
         return None, ""
+    if len(text) > Bounds.hold:
+        return None, f"it has {len(text)} characters; one of ours has {Bounds.hold} at most"
+    if plain(text) != text:
+        return None, "it holds control characters"
     try:
         hold = _hold.decode(text.encode())
-    except msgspec.DecodeError as error:
-        return None, str(error)[:200]
+    except (msgspec.DecodeError, RecursionError) as error:
+        return None, plain(str(error), 200)
     return (hold, "") if hold.bad or hold.target else (None, "it names neither a bad revision nor a place")
 
 

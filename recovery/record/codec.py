@@ -11,6 +11,7 @@ from msgspec import structs
 
 from recovery.decide.telling import done
 from recovery.model.recovery import Recovery
+from recovery.model.text import all_plain
 
 API_VERSION = "recovery.gitops.dev/v1alpha1"
 FORMAT = 1
@@ -65,7 +66,7 @@ def decode(raw: bytes | msgspec.Raw) -> Recovery:
     version = status.pop("format", 1)
     if not isinstance(version, int) or version > FORMAT:
         raise msgspec.ValidationError(f"status.format is {version}; this controller reads up to {FORMAT}: it was written by a newer one")
-    recovery = msgspec.convert({**wire.spec, **status, "name": wire.metadata.name}, Recovery)
+    recovery = msgspec.convert(all_plain({**wire.spec, **status, "name": wire.metadata.name}), Recovery)
     return structs.replace(recovery, version=wire.metadata.resource_version)
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from recovery.clock import Clock
 from recovery.kube.client import ACCESS_REVIEWS, TOKEN_HEADER, TOKEN_REVIEWS, Client
 from recovery.kube.errors import KubeError
+from recovery.model.text import plain
 
 COOKIE = "recovery_token"
 HEADERS = (TOKEN_HEADER, "X-Forwarded-Access-Token")
@@ -95,7 +96,7 @@ class Gate:
         user = await self._user(digest, token)
         if user is None:
             return None
-        name = str(user.get("username") or "")
+        name = plain(str(user.get("username") or ""), 253)
         who = hashlib.sha256(msgspec.json.encode(user)).hexdigest()
         rights = self._rights.get(who)
         if rights is None or self._clock.monotonic() >= rights.until:

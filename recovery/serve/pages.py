@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from recovery.decide.reporting import Day
+from recovery.model.text import shell
 from recovery.serve import charts
 from recovery.serve.gate import Viewer
 
@@ -44,6 +45,7 @@ def _environment() -> Any:
     )
     made.filters["at"] = _at
     made.filters["spelt"] = charts.spelt
+    made.filters["shell"] = shell
     return made
 
 

@@ -165,6 +165,7 @@ class Cluster:
 
     async def get(self, what: Resource, namespace: str, name: str) -> bytes:
         self._count("get")
+        what.path(namespace, name)  # as strict as the door to a real one
         return msgspec.json.encode(self._existing(what, namespace, name))
 
     async def create(self, what: Resource, namespace: str, body: Body) -> bytes:
@@ -193,6 +194,7 @@ class Cluster:
         return self._store("update", what, item, "MODIFIED", body)
 
     async def patch(self, what: Resource, namespace: str, name: str, body: Body) -> bytes:
+        what.path(namespace, name)
         old = self._existing(what, namespace, name)
         self._fence(what, old, (body.get("metadata") or {}).get("resourceVersion", ""))
         uid = (body.get("metadata") or {}).get("uid", "")

@@ -11,7 +11,7 @@ from typing import Any
 
 from recovery.act.workloads import RESTARTED_AT
 from recovery.clock import Clock
-from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, PODS, STATEFUL_SETS, Resource
+from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
 from recovery.kube.errors import KubeError
 from recovery.model.names import Key
 from recovery.record.codec import stamp
@@ -103,6 +103,20 @@ class Kubelet:
         elif not good and now < late:
             self._queue.add(key, late)
 
+    async def _controller(self, key: Key, meta: dict[str, Any]) -> dict[str, Any]:
+        """Who controls the pods: the workload itself, or the one ReplicaSet that stands for all of a Deployment's."""
+        what = KINDS[_BY_PLURAL[key.kind]]
+        workload = self._cluster.find(what, key.namespace, key.name) or {"metadata": {}}
+        owner = {"kind": _BY_PLURAL[key.kind], "name": key.name, "uid": workload["metadata"].get("uid", ""), "controller": True}
+        if key.kind != "deployments":
+            return owner
+        name = f"{key.name}-replicas"
+        if (found := self._cluster.find(REPLICA_SETS, key.namespace, name)) is None:
+            body = {"metadata": {"name": name, "labels": meta.get("labels") or {}, "ownerReferences": [owner]}}
+            await self._cluster.create(REPLICA_SETS, key.namespace, body)
+            found = self._cluster.find(REPLICA_SETS, key.namespace, name) or {"metadata": {}}
+        return {"kind": "ReplicaSet", "name": name, "uid": found["metadata"].get("uid", ""), "controller": True}
+
     async def _keep_pod(self, key: Key, template: dict[str, Any], settled: bool) -> None:
         """One pod stands for all of a workload's."""
         meta, container = template.get("metadata") or {}, template["spec"]["containers"][0]
@@ -111,7 +125,11 @@ class Kubelet:
         known = self._cluster.find(PODS, key.namespace, name)
         now = (known or {"metadata": {"creationTimestamp": stamp(self._clock.now())}})["metadata"]["creationTimestamp"]
         status = pods.status(container["image"], name, now, restarted=restarted) if settled else {"phase": "Pending"}
-        body = {"metadata": {"name": name, "labels": {**(meta.get("labels") or {}), "owner": key.name}}, "status": status}
+        owner = await self._controller(key, meta)
+        body = {
+            "metadata": {"name": name, "labels": {**(meta.get("labels") or {}), "owner": key.name}, "ownerReferences": [owner]},
+            "status": status,
+        }
         if known is None:
             await self._cluster.create(PODS, key.namespace, body)
         elif known.get("status") != status:

@@ -57,8 +57,7 @@ class World:
     @asynccontextmanager
     async def living(self) -> AsyncIterator[World]:
         """Argo CD and the workloads react while inside."""
-        anywhere = {"destinations": [{"server": "*", "namespace": "*"}]}
-        await self.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": "default"}, "spec": anywhere})
+        await self.project("default")
         tasks = [asyncio.create_task(self.argocd.run()), asyncio.create_task(self._kubelet.run()), asyncio.create_task(self._sets.run())]
         try:
             yield self
@@ -98,6 +97,12 @@ class World:
         else:
             await self.cluster.patch(CONFIG_MAPS, OURS, POLICIES, body)
 
+    async def project(self, name: str, *namespaces: str) -> None:
+        """An AppProject that permits these namespaces of every cluster, by default all; one that is there stays as it is."""
+        if self.cluster.find(PROJECTS, ARGOCD, name) is None:
+            places = [{"server": "*", "namespace": namespace} for namespace in namespaces or ("*",)]
+            await self.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": name}, "spec": {"destinations": places}})
+
     async def application(
         self,
         name: str,
@@ -113,6 +118,7 @@ class World:
     ) -> None:
         """Commit the manifests and create an Application for them, on a further cluster if one is named; ``more`` goes into
         its metadata."""
+        await self.project(project)
         self.git.commit(url(name), manifests)
         automated: dict[str, Any] = {"automated": {"prune": prune, "selfHeal": self_heal}} if auto_sync else {}
         if retry is not None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from recovery.act import rollback
 from recovery.act.all_actions import ALL_ACTIONS, INTERNAL, KINDS, TRAITS
 from recovery.act.executor import Executor
 from recovery.act.order import Doors
@@ -25,7 +26,7 @@ from recovery.observe import wire
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.manifests import deployment
-from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, an_application, degraded, the_policies
+from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, an_application, degraded, owned, the_policies, the_proof
 
 SPEC: dict[str, Any] = {
     "project": "shop",
@@ -79,7 +80,7 @@ def carry(
             body["operation"] = operation
         app = wire.application(await kube.create(APPLICATIONS, "argocd", body))
         if live:
-            await kube.create(DEPLOYMENTS, "shop", live)
+            await kube.create(DEPLOYMENTS, "shop", owned(live))
         text = f"recovery_policies: [{{name: p, condition: {{type: application, status: OutOfSync}}, actions: [{{type: {kind}, parameters: {msgspec.json.encode(parameters or {}).decode()}}}]}}]"
         policies = the_policies(text)
         step = policies.policies[0].actions[0]
@@ -87,13 +88,16 @@ def carry(
         claim = structs.replace(claim, operation_started_at=app.operation.started_at if app.operation else None)
         record = StepRecord(1, 0, kind, NOW, claim=claim, stage=stage, targets=targets)
         recovery = a_recovery("cart-1", NOW, phase=RecoveryPhase.Remediating, steps=(record,), attempt=1, policy="p", resolved_at=None)
+        if kind == "rollback":
+            owed = rollback.owes(policies.policies[0].actions[0], a_situation(app, policies=policies), recovery)
+            recovery = recovery.with_last(structs.replace(record, owes=owed))
         situation = a_situation(app, policies=policies, recovery=recovery)
         if ledger:
             situation = structs.replace(situation, sight=structs.replace(situation.sight, ledger=ledger))
         if meddle:
             await kube.patch(APPLICATIONS, "argocd", "cart", meddle)
         kube.fails = fails
-        executor = Executor(ALL_ACTIONS, Doors(kube, Remotes(kube, "argocd", ())), lambda _: "", virtual.VirtualClock())
+        executor = Executor(ALL_ACTIONS, Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube)), lambda _: "", virtual.VirtualClock())
         decision = Decision(Kind.Remediate, "p", "", "", step=step, recovery=recovery)
         for _ in range(times):
             outcome = await executor.carry_out(situation, decision, recovery)
@@ -452,7 +456,9 @@ def test_a_restart_that_is_stopped_half_way_is_not_begun_anew() -> None:
         record = StepRecord(1, 0, "restart", NOW, stage="replace", targets=two)
         recovery = a_recovery("cart-1", NOW, phase=RecoveryPhase.Remediating, steps=(record,), attempt=1, policy="p", resolved_at=None)
         step = the_policies().policies[1].actions[0]
-        executor = Executor(ALL_ACTIONS, Doors(kube, Remotes(kube, "argocd", ()), argocd), lambda _: "", virtual.VirtualClock())  # type: ignore[arg-type]
+        executor = Executor(
+            ALL_ACTIONS, Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube), argocd), lambda _: "", virtual.VirtualClock()
+        )  # type: ignore[arg-type]
         decision = Decision(Kind.Remediate, "p", "", "", step=step, recovery=recovery)
         return await executor.carry_out(a_situation(an_application(), recovery=recovery), decision, recovery), argocd
 

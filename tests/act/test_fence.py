@@ -38,7 +38,7 @@ def doors(late: list[float], holds: bool = True) -> tuple[Doors, Recorder, Recor
     def went() -> None:
         late[0] = 0.0
 
-    return fenced(Doors(kube, Recorder(), argocd), why, went), kube, argocd  # type: ignore[arg-type]
+    return fenced(Doors(kube, Recorder(), Recorder(), argocd), why, went), kube, argocd  # type: ignore[arg-type]
 
 
 def test_without_the_lease_nothing_is_written_and_everything_may_be_read() -> None:

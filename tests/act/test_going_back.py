@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from recovery.act import rollback
 from recovery.act.all_actions import ALL_ACTIONS
 from recovery.act.executor import Executor
 from recovery.act.order import Doors
@@ -27,7 +28,7 @@ from recovery.observe import wire
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster, Object
 from tests.act.test_effects import SPEC, STATUS
-from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, the_policies
+from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, the_policies, the_proof
 
 UNKNOWN = (("spec", "syncPolicy", "automated", "enabled"),)
 
@@ -84,11 +85,14 @@ def carry(
         claim = structs.replace(claim, operation_started_at=app.operation.started_at if app.operation else None)
         record = StepRecord(1, 0, kind, NOW, claim=claim)
         recovery = a_recovery("cart-1", NOW, phase=RecoveryPhase.Remediating, steps=(record,), attempt=1, policy="p", resolved_at=None)
+        if kind == "rollback":
+            owed = rollback.owes(policies.policies[0].actions[0], a_situation(app, policies=policies), recovery)
+            recovery = recovery.with_last(structs.replace(record, owes=owed))
         situation = a_situation(app, policies=policies, recovery=recovery, finding=finding)
         situation = structs.replace(situation, sight=structs.replace(situation.sight, ledger=(Good(3, (GOOD,), NOW),)))
         if meddle:
             await kube.patch(APPLICATIONS, "argocd", "cart", meddle)
-        doors = Doors(kube, Remotes(kube, "argocd", ()), argocd, "argocd", lambda: dialect or Dialect())
+        doors = Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube), argocd, "argocd", lambda: dialect or Dialect())
         executor = Executor(ALL_ACTIONS, doors, lambda _: "", virtual.VirtualClock())
         decision = Decision(Kind.Remediate, "p", "", "", step=policies.policies[0].actions[0], recovery=recovery)
         return await executor.carry_out(situation, decision, recovery), kube.find(APPLICATIONS, "argocd", "cart") or {}, kube

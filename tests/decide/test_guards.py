@@ -69,6 +69,9 @@ REFUSALS = [
         id="paused project, with why",
     ),
     pytest.param(a_situation(gave_up(marks=marked(paused="2026-03-02T13:00:00Z"))), "paused", "13:00", id="paused until later"),
+    pytest.param(
+        a_situation(gave_up(), unreconciled="annotated skip-reconcile"), "reconcile skipped", "skip-reconcile", id="skipped by Argo CD"
+    ),
     pytest.param(a_situation(gave_up(control_plane=True)), "never ours", "Argo CD", id="holds Argo CD"),
     pytest.param(
         a_situation(gave_up(application_set="pr"), application_set=ApplicationSet("argocd", "pr", pull_requests=True)),

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from recovery.argocd.tree import nodes
-from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS, PODS
+from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS
 from recovery.kube.errors import Forbidden, Unavailable
 from recovery.model.application import Application, Destination, Health
 from recovery.model.cause import Confidence, Finding, Signs, Unwell
@@ -23,7 +23,7 @@ from recovery.observe.store import Store
 from recovery.simulate import pods, virtual
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.manifests import deployment
-from tests.builders import NOW, an_application, the_policies
+from tests.builders import NOW, an_application, controlled, owned, the_policies, the_proof
 
 TREE = msgspec.json.encode(
     {
@@ -102,12 +102,19 @@ class API:
         return "v2.14.3+x"
 
 
+async def rollout(kube: Cluster, live: dict[str, Any]) -> None:
+    """A Deployment and its ReplicaSet, whose UID is ``rs``."""
+    stored = msgspec.json.decode(await kube.create(DEPLOYMENTS, "shop", live))
+    meta = controlled(stored["metadata"]["uid"], name="cart-rs", labels={"app": "cart"}, uid="rs")
+    await kube.create(REPLICA_SETS, "shop", {"metadata": meta})
+
+
 def looked(app: Application, api: API | None, finding: Finding | None = None, *, world: Any = None) -> Signs:
     async def inside() -> Signs:
         kube = Cluster(virtual.VirtualClock())
         if world:
             await world(kube)
-        return await Look(kube, api, virtual.VirtualClock(), dict)(app, finding)
+        return await Look(kube, api, virtual.VirtualClock(), dict, the_proof(kube))(app, finding)
 
     return virtual.run(inside())
 
@@ -124,10 +131,12 @@ def test_without_a_token_the_cluster_itself_is_asked() -> None:
     async def world(kube: Cluster) -> None:
         resources = [{"kind": "Deployment", "group": "apps", "name": "cart", "namespace": "shop"}]
         await kube.create(APPLICATIONS, "argocd", {"metadata": {"name": "cart"}, "status": {"resources": resources}})
-        await kube.create(DEPLOYMENTS, "shop", deployment("cart"))
+        await rollout(kube, owned(deployment("cart")))
         status = pods.status("registry.example/shop:oom", "cart-1", "2026-03-02T12:00:00Z")
-        await kube.create(PODS, "shop", {"metadata": {"name": "cart-1", "labels": {"app": "cart"}}, "status": status})
-        await kube.create(PODS, "shop", {"metadata": {"name": "other", "labels": {"app": "other"}}, "status": status})
+        await kube.create(PODS, "shop", {"metadata": controlled("rs", name="cart-1", labels={"app": "cart"}), "status": status})
+        await kube.create(PODS, "shop", {"metadata": controlled("rs", name="other", labels={"app": "other"}), "status": status})
+        await kube.create(PODS, "shop", {"metadata": {"name": "stray", "labels": {"app": "cart"}}, "status": status})
+        await kube.create(PODS, "shop", {"metadata": controlled("another", name="theirs", labels={"app": "cart"}), "status": status})
 
     signs = looked(an_application(health=Health.Degraded), None, world=world)
 
@@ -148,9 +157,9 @@ def test_pods_of_a_rollout_are_read_although_the_old_ones_are_ready(status: dict
     async def world(kube: Cluster) -> None:
         resources = [{"kind": "Deployment", "group": "apps", "name": "cart", "namespace": "shop"}]
         await kube.create(APPLICATIONS, "argocd", {"metadata": {"name": "cart"}, "status": {"resources": resources}})
-        await kube.create(DEPLOYMENTS, "shop", {**deployment("cart"), "status": status})
+        await rollout(kube, {**owned(deployment("cart")), "status": status})
         bad = pods.status("registry.example/shop:missing", "cart-2", "2026-03-02T12:00:00Z")
-        await kube.create(PODS, "shop", {"metadata": {"name": "cart-2", "labels": {"app": "cart"}}, "status": bad})
+        await kube.create(PODS, "shop", {"metadata": controlled("rs", name="cart-2", labels={"app": "cart"}), "status": bad})
 
     signs = looked(an_application(health=Health.Progressing), None, world=world)
 
@@ -185,7 +194,7 @@ def test_who_brings_a_missing_kind_is_named() -> None:
         kube = Cluster(virtual.VirtualClock())
         await world(kube)
         brings = {("argocd", "crds"): an_application(name="crds", kinds=("CustomResourceDefinition",))}
-        return await Look(kube, None, virtual.VirtualClock(), lambda: brings)(an_application(), MISSING)
+        return await Look(kube, None, virtual.VirtualClock(), lambda: brings, the_proof(kube))(an_application(), MISSING)
 
     signs = virtual.run(inside())
     assert (signs.served, signs.providers) == ({"shop.example/Widget": False}, ("argocd/crds",))
