@@ -9,13 +9,13 @@ from itertools import islice
 from msgspec import structs
 
 from recovery.clock import Clock
-from recovery.decide.storms import SHOWN, Weather, approved_at, common, over, words
+from recovery.decide.storms import SHOWN, Weather, approved_at, common, many, over, words
 from recovery.decide.symptoms import in_force
 from recovery.model.application import Application
 from recovery.model.frost import UID, Frost
 from recovery.model.names import Key
 from recovery.model.situation import Freshness, Situation
-from recovery.model.storm import StormLimits, uid_of
+from recovery.model.storm import Crowd, StormLimits, Wall, uid_of
 from recovery.observe.illness import groups_of
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Store
@@ -52,7 +52,7 @@ class Crowds:
                     return None  # a person has let it go; what falls ill later is another matter
                 if let_go is None:
                     return crowd.key, f"{storm.message} ({storm.name})"
-        crowd_in_common = common((illness.crowd(group, onset - window, onset + window) for group in groups), limits)
+        crowd_in_common = common((self._crowd(group, onset - window, onset + window, limits) for group in groups), limits)
         return (crowd_in_common.key, words(crowd_in_common, limits, window)) if crowd_in_common else None
 
     def weather(self, key: Key) -> Weather | None:
@@ -66,7 +66,7 @@ class Crowds:
         window = max([policies.storm.window, *(p.condition.duration for p in policies.policies if in_force(p))])
         let_go = approved_at(opened) if opened else None
         began = let_go or opened.ill_since if opened and opened.ill_since else self._began((group, name), now, window, policies.storm)
-        crowd = illness.crowd((group, name), began, now)
+        crowd = self._crowd((group, name), began, now, policies.storm)
         if opened:
             # Those that were let go and fell ill once more while they are recovered are no new ones.
             again = (
@@ -75,7 +75,7 @@ class Crowds:
                 else 0
             )
             crowd = structs.replace(crowd, since=began, fallen=crowd.fallen - again)
-        before = illness.crowd((group, name), opened.ill_since, let_go) if opened and opened.ill_since and let_go else None
+        before = self._crowd((group, name), opened.ill_since, let_go, policies.storm) if opened and opened.ill_since and let_go else None
         members = tuple(f"{ns}/{app}" for ns, app in islice(illness.members((group, name), began, now), SHOWN))
         return Weather(now, crowd, members, policies.storm, policies.channels, before, opened, len(past), self._freshness())
 
@@ -84,7 +84,7 @@ class Crowds:
         policies, frozen = self._source.policies, self._store.frozen
         if policies is None:
             return None
-        ill = [app for name in sorted(frozen) if (app := self._store.applications.get(name)) is not None]
+        ill = [app for name in sorted(self._store.standing & frozen.keys()) if (app := self._store.applications.get(name)) is not None]
         opened, past = self._recoveries.of(UID)
         clusters = tuple(sorted({app.destination.cluster for app in ill}))
         why, newest = frozen[ill[0].namespace, ill[0].name] if ill else "", past[-1].name if past else ""
@@ -92,10 +92,20 @@ class Crowds:
         total = len(self._store.applications)
         return Frost(self._clock.now(), clusters, members, len(ill), total, why, policies.channels, opened, newest, self._freshness())
 
+    def _crowd(self, group: tuple[str, str], since: datetime, until: datetime, limits: StormLimits) -> Crowd:
+        """A crowd, with whose they are where that decides whether it is a storm of all of them."""
+        illness = self._store.illness
+        crowd = illness.crowd(group, since, until)
+        if group[0] == "project" or not many(crowd, limits) or (shared_by := illness.shared_by(group)) < 2:
+            return crowd
+        parts = illness.parts(group, since, until)
+        storms = frozenset(project for project in parts if many(illness.crowd(("project", project), since, until), limits))
+        return structs.replace(crowd, wall=Wall({p: (c.fallen, c.of) for p, c in parts.items()}, shared_by, storms))
+
     def _began(self, group: tuple[str, str], now: datetime, window: timedelta, limits: StormLimits) -> datetime:
         """Since when what is seen now is a storm: the window that holds most of those that fell ill."""
         onsets = [onset for onset in self._store.illness.onsets(group) if onset <= now]
-        crowds = [(self._store.illness.crowd(group, at, at + 2 * window), at) for at in dict.fromkeys(onsets)]
+        crowds = [(self._crowd(group, at, at + 2 * window, limits), at) for at in dict.fromkeys(onsets)]
         best = max((c for c in crowds if over(c[0], limits)), key=lambda c: c[0].fallen, default=None)
         return best[1] if best else now
 

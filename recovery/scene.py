@@ -295,11 +295,11 @@ class Scene:
         return f"{about.key.kind} {about.name} is being recovered ({opened.name}: {opened.phase.value})"
 
     def _application_set(self, app: Application) -> ApplicationSet | None:
-        return self._application_sets.application_set(app.namespace, app.application_set) if app.application_set else None
+        found = self._application_sets.application_set(app.namespace, app.application_set) if app.application_set else None
+        return found if found and found.uid in ("", app.application_set_uid) else None
 
     def _parent(self, app: Application) -> Application | None:
-        namespace, _, name = app.parent.partition("/")
-        return self._store.applications.get((namespace, name)) if name else None
+        return self._store.parent(app)
 
     def _inherited_unwell(self, adopted: datetime | None) -> int:
         if adopted is None:

@@ -54,9 +54,12 @@ class Turns:
             ((app.namespace, n) if "/" not in n else (n.partition("/")[0], n.partition("/")[2]), "is named by its annotation after")
             for n in named
         ]
-        mine = _wave(app)
-        for name in sorted(self._store.families.get(app.parent, ())) if app.parent else ():
+        mine, parent = _wave(app), self._store.parent(app)
+        # A wave is believed only within one project, and only of those that their common parent itself lists.
+        for name in sorted(self._store.families.get(app.parent, ())) if parent and parent.project == app.project else ():
             other = self._store.applications[name]
+            if other.project != app.project or self._store.parent(other) is None:
+                continue
             if _wave(other) < mine and self._store.illness.onset(other) is not None:
                 found.append((name, f"is of sync wave {_wave(other)}, before {mine}"))
         return found

@@ -348,8 +348,8 @@ def test_an_approval_lets_the_plan_go_and_only_then(word: str) -> None:
     play(script)
 
 
-def test_a_repository_known_by_its_applications_alone_is_well_again() -> None:
-    """Without a token: what they say opens it, and what they say no more ends it."""
+def test_without_a_token_no_repository_exists_on_the_word_of_an_application() -> None:
+    """What an owner writes into an Application makes no repository; that nothing is known of any is said."""
 
     async def script(p: Play) -> None:
         await begin(p)
@@ -359,13 +359,9 @@ def test_a_repository_known_by_its_applications_alone_is_well_again() -> None:
             await p.clock.sleep(30)
             p.world.git.up = False
             p.world.argocd.wake()
-            await p.clock.sleep(60)
-            (held,) = [r for r in p.world.recoveries() if r.subject.kind == "Repository"]
-            assert held.phase is not RecoveryPhase.Resolved
-            p.world.git.up = True
-            await p.clock.sleep(120)
-            (held,) = [r for r in p.world.recoveries() if r.subject.kind == "Repository"]
-            assert held.phase is RecoveryPhase.Resolved, held.message
+            await p.clock.sleep(180)
+            assert [r for r in p.world.recoveries() if r.subject.kind == "Repository"] == []
+            assert app.connections.repositories == {}
             assert any("no Argo CD token" in words for words in app.views.recoveries(EVERYBODY.sees)["missing"])
 
     play(script)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from recovery.kube.client import APPLICATIONS
 from recovery.model.recovery import RecoveryPhase
 from recovery.serve.gate import EVERYBODY
 from recovery.simulate.manifests import deployment
@@ -18,6 +19,10 @@ async def family(p: Play, waves: dict[str, str], notes: dict[str, dict[str, str]
     """Children of one app-of-apps, with their sync waves, and twenty others that are well."""
     for number in range(20):
         await p.world.application(f"well-{number}", (deployment(f"well-{number}"),))
+    listed = [{"group": "argoproj.io", "kind": "Application", "namespace": "argocd", "name": name, "status": "Synced"} for name in waves]
+    status = {"frozen": True, "sync": {"status": "Synced"}, "health": {"status": "Healthy"}, "resources": listed}
+    spec = {"project": "default", "destination": {"server": "https://kubernetes.default.svc", "namespace": "argocd"}}
+    await p.world.cluster.create(APPLICATIONS, "argocd", {"metadata": {"name": "apps"}, "spec": spec, "status": status})
     for name, wave in waves.items():
         annotations = {
             "argocd.argoproj.io/tracking-id": f"apps:argoproj.io/Application:argocd/{name}",

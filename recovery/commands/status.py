@@ -153,7 +153,9 @@ def _print(body: dict[str, Any], show_all: bool, *, wide: bool) -> None:
     for dead in (c for c in body.get("channels") or () if c["why"]):
         console.print(Text(f"! channel {dead['channel']}: {dead['why']} ({dead['waiting']} messages wait)"), style="yellow")
     for policy, why in (body.get("distrusted") or {}).items():
-        console.print(Text(f"! policy {policy.partition('/')[0]} only watches: {why}; edit it to let it act again"), style="yellow")
+        name, _, project = (*policy.split("/", 2), "", "")[:3]
+        where = f" in project {project}" if project else ""
+        console.print(Text(f"! policy {name} only watches{where}: {why}; edit it to let it act again"), style="yellow")
     for missing in (*(body.get("warnings") or ()), *(body.get("missing") or ())):
         console.print(Text(f"! {missing}"), style="yellow")
     pending = body.get("pending") or []

@@ -14,6 +14,7 @@ from recovery.decide.asking import Asked, Objection, begun, under_way
 from recovery.decide.budgets import REFRESH_EVERY, budget, pace, per_hour
 from recovery.decide.connections import DOWN, down
 from recovery.decide.reconciled import RECONCILE_SKIPPED
+from recovery.decide.regret import trust_key
 from recovery.decide.windows import Closed, maintenance, sync_windows
 from recovery.model.application import Application, Phase, Sync, short
 from recovery.model.cause import Tells
@@ -288,8 +289,11 @@ def cut_off(a: Asked) -> str:
 
 def distrusted(a: Asked) -> str:
     """What people took back, or what made it worse, is not done again and again."""
-    why = a.situation.distrusted.get(f"{a.policy.name}/{a.policy.hash}", "")
-    return f"policy {a.policy.name} only watches: {why}; edit the policy to let it act again" if why else ""
+    about = a.situation.about
+    project = about.project if isinstance(about, Application) else ""
+    why = a.situation.distrusted.get(trust_key(a.policy.name, a.policy.hash, project), "")
+    where = f" in project {project}" if project else ""
+    return f"policy {a.policy.name} only watches{where}: {why}; edit the policy to let it act again" if why else ""
 
 
 def disabled(a: Asked) -> str:

@@ -44,16 +44,24 @@ def regretted(step: StepRecord) -> str:
     return step.regret or (UNDONE if step.reason in BY_PEOPLE else "")
 
 
-def distrusted(recoveries: Iterable[Recovery]) -> dict[str, str]:
-    """Policies that had better only watch, with the numbers that say so: by name and hash, as ``name/hash``.
+def trust_key(policy: str, policy_hash: str, project: str) -> str:
+    """What a policy's record in one project is kept under."""
+    return f"{policy}/{policy_hash}/{project}"
 
+
+def distrusted(recoveries: Iterable[Recovery]) -> dict[str, str]:
+    """Policies that had better only watch, with the numbers that say so: by name, hash and project, as ``name/hash/project``.
+
+    What a project's people took back counts in their project and nowhere else; what belongs to none (clusters) counts together.
     A policy that was edited since begins anew: its hash is another one.
     """
     by_policy: dict[str, list[tuple[StepRecord, Recovery]]] = {}
     for recovery in recoveries:
         for step in recovery.steps:
             if acted(step) and step.ended_at is not None:
-                by_policy.setdefault(f"{recovery.policy}/{recovery.policy_hash}", []).append((step, recovery))
+                by_policy.setdefault(trust_key(recovery.policy, recovery.policy_hash, recovery.subject.project), []).append(
+                    (step, recovery)
+                )
     found = {}
     for policy, steps in by_policy.items():
         last = sorted(steps, key=lambda each: each[0].started_at)[-LAST:]

@@ -32,7 +32,39 @@ GROWN = 1.25
 
 
 def over(crowd: Crowd, limits: StormLimits) -> bool:
-    """Is this crowd a storm?"""
+    """Is this crowd a storm, and one of the whole group?"""
+    return many(crowd, limits) and not explained(crowd, limits)
+
+
+def explained(crowd: Crowd, limits: StormLimits) -> bool:
+    """Do the applications of single projects explain it? Then it is theirs alone: they are counted in their own project, and
+    nobody else's recovery waits for them.
+
+    Where several projects share a group, it has fallen ill as a whole if that is so without the project that gives most,
+    and either without all those that are a storm in themselves, or with so large a part of all the projects hit that they
+    have the group in common and no owner.
+    """
+    wall = crowd.wall
+    if wall.shared_by < 2:
+        return False
+    largest = max(wall.parts, key=lambda project: wall.parts[project][0], default="")
+    if not many(_without(crowd, {largest}), limits):
+        return True
+    if many(_without(crowd, wall.storms), limits):
+        return False
+    return len(wall.parts) < 2 or len(wall.parts) * 100 < wall.shared_by * limits.group
+
+
+def _without(crowd: Crowd, projects: Iterable[str]) -> Crowd:
+    fallen, of, total = crowd.fallen, crowd.of, crowd.total
+    for project in projects:
+        theirs, well = crowd.wall.parts.get(project, (0, 0))
+        fallen, of, total = fallen - theirs, of - well, total - well
+    return structs.replace(crowd, fallen=fallen, of=max(of, fallen), total=max(total, fallen))
+
+
+def many(crowd: Crowd, limits: StormLimits) -> bool:
+    """Did so many fall ill that it is a storm, whosever they are?"""
     if crowd.group == "fleet" and crowd.total < SMALL:
         # Whoever asks for more than a small fleet has wants no storms in one.
         return limits.minimum < SMALL and crowd.fallen >= SMALL_LEAST and crowd.fallen * 2 >= crowd.total
@@ -149,7 +181,7 @@ def _opened(weather: Weather) -> Decision:
         name,
         STORM,
         "",
-        Subject("Storm", "", crowd.key.name, crowd.uid),
+        Subject("Storm", "", crowd.key.name, crowd.uid, crowd.name if crowd.group == "project" else ""),
         now,
         RecoveryPhase.Suppressed,
         ill_since=crowd.since,

@@ -185,6 +185,8 @@ class Application(Struct, frozen=True, gc=False):
     and reads as empty here (controller/appcontroller.go:processAppRefreshQueueItem)."""
     parent: str = ""
     """The app-of-apps parent by tracking id, as ``namespace/name``."""
+    children: frozenset[str] = frozenset()
+    """Applications among its resources, as ``namespace/name``, at most 2,000: it says itself whose parent it is."""
     destination: Destination = Destination()
     repositories: tuple[str, ...] = ()
     charts: tuple[str, ...] = ()

@@ -135,7 +135,7 @@ class Situation(Struct, frozen=True):
     adopted_at: datetime | None = None
     """`recovery adopt`: what was first seen before this is no longer inherited."""
     distrusted: dict[str, str] = {}
-    """Policies (``name/hash``) whose actions were regretted too often, with the numbers, in words."""
+    """Policies (``name/hash/project``) whose actions were regretted too often, with the numbers, in words."""
     has_token: bool = False
     """Argo CD's API can be asked."""
     failed: tuple[str, ...] = ()

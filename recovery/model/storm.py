@@ -24,6 +24,17 @@ class StormLimits(Struct, frozen=True):
     cooldown: timedelta = timedelta(minutes=10)
 
 
+class Wall(Struct, frozen=True):
+    """Whose those are that fell ill: a project's applications are its own business, and hold nobody else's."""
+
+    parts: dict[str, tuple[int, int]] = {}
+    """By project, where several have applications in the group: those of it that fell ill, and those of it that were well before."""
+    shared_by: int = 1
+    """Projects that have applications in the group."""
+    storms: frozenset[str] = frozenset()
+    """Those of the parts that are a storm in their own project."""
+
+
 class Crowd(Struct, frozen=True):
     """How many of a group fell ill within a time."""
 
@@ -36,6 +47,7 @@ class Crowd(Struct, frozen=True):
     total: int
     since: datetime
     """When the first of them fell ill."""
+    wall: Wall = Wall()
 
     @property
     def share(self) -> float:

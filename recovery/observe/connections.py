@@ -26,6 +26,8 @@ from recovery.model.names import Key
 from recovery.model.situation import Sight
 from recovery.observe.store import Name, Store
 
+AGREED = 2
+"""Projects whose applications have to say the same of what they share."""
 TOLD_FOR = timedelta(minutes=10)
 """What applications say is as old as Argo CD's last comparison of them, which comes every few minutes."""
 
@@ -61,7 +63,8 @@ class Connections:
     # Filled by the poller
 
     def know_clusters(self, found: Iterable[Cluster], *, whole: bool) -> None:
-        """The clusters there are; ``whole`` when Argo CD itself listed them. Those that only applications name are added."""
+        """The clusters there are, by Argo CD's word or by a Secret; ``whole`` when Argo CD itself listed them. That an application
+        names one proves nothing: what its owner writes makes no cluster."""
         listed = list(found)
         names = Counter(c.name for c in listed)
         new: dict[str, Cluster] = {}
@@ -70,11 +73,6 @@ class Connections:
                 twice = f"{names[cluster.name]} clusters are called {cluster.name!r}: destinations by that name are ambiguous"
                 cluster = structs.replace(cluster, name=cluster.server, trouble=twice)
             new[cluster.server] = cluster
-        known = {word for c in new.values() for word in (c.server, c.name)}
-        for word in self._store.by_cluster:
-            if word not in known and word != IN_CLUSTER:
-                unknown = "Argo CD does not list a cluster of this name" if whole else ""
-                new[word] = Cluster(server=word, name=word, trouble=unknown)
         new.setdefault(IN_CLUSTER_SERVER, Cluster(server=IN_CLUSTER_SERVER, name=IN_CLUSTER))
         for server, cluster in new.items():
             old = self.clusters.get(server)
@@ -89,14 +87,8 @@ class Connections:
             self._tell(cluster)
 
     def know_repositories(self, found: Iterable[Repository], *, whole: bool) -> None:
-        """The repositories Argo CD has been told of, and those that applications use without."""
+        """The repositories Argo CD has been told of. That applications read from others is their own word, and makes none."""
         new = {repository.ident: repository for repository in found}
-        urls = {ident(repository.url) for repository in new.values()}
-        for plain, names in self._store.by_repository.items():
-            if plain not in urls:
-                app = self._store.applications[next(iter(names))]
-                url = next((u for u in app.repositories if ident(u) == plain), plain)
-                new[plain] = Repository(url=url, type="oci" if url.startswith("oci://") else "helm" if url in app.charts else "git")
         for plain, repository in new.items():
             old = self.repositories.get(plain)
             if old is not None:
@@ -130,22 +122,22 @@ class Connections:
 
     def listen_to_applications(self) -> None:
         """What the conditions of applications say of what they depend on; only those that have something to say are asked,
-        and no more of them once one has said it."""
-        git: dict[str, Evidence] = {}
-        cluster: dict[str, Evidence] = {}
+        and no more of them once it is said. What several projects share is not ill on the word of one of them."""
+        git: dict[str, dict[str, Evidence]] = {}
+        cluster: dict[str, dict[str, Evidence]] = {}
         for name in self._store.uncompared:
             app = self._store.applications[name]
             home = self.cluster_of(app)
             plain = self._repository_of(app, app.repositories[0]) if len(set(app.repositories)) == 1 else ""
-            if (not plain or plain in git) and (home is None or home.server in cluster):
+            if (not plain or _enough(git, plain, app)) and (home is None or _enough(cluster, home.server, app)):
                 continue
             on_git, on_cluster = said_by(app, self._clock.now())
             if on_git and plain:
-                git.setdefault(plain, structs.replace(on_git, lasts=TOLD_FOR))
+                git.setdefault(plain, {}).setdefault(app.project, structs.replace(on_git, lasts=TOLD_FOR))
             if on_cluster and home:
-                cluster.setdefault(home.server, structs.replace(on_cluster, lasts=TOLD_FOR))
+                cluster.setdefault(home.server, {}).setdefault(app.project, structs.replace(on_cluster, lasts=TOLD_FOR))
         for about in self.all():
-            told = git.get(about.ident) if isinstance(about, Repository) else cluster.get(about.server)
+            told = self._agreed(about, (git.get(about.ident) if isinstance(about, Repository) else cluster.get(about.server)) or {})
             before = next((e for e in about.evidence if e.by is Witness.applications), None)
             if told is None and before is None:
                 continue
@@ -155,11 +147,22 @@ class Connections:
             self._put(held)
             self._tell(held)
 
+    def _agreed(self, about: Repository | Cluster, said: dict[str, Evidence]) -> Evidence | None:
+        """What applications say of it, if at least two projects say so, or all that use it are of one."""
+        if not said:
+            return None
+        if len(said) < AGREED:
+            names = self.on(about) if isinstance(about, Cluster) else self.reading(about)
+            if any(self._store.applications[name].project not in said for name in names):
+                return None
+        return next(iter(said.values()))
+
     def _compared_since(self, about: Repository | Cluster, told: Evidence) -> bool:
         """Has another application of it been compared well later than the one that says so?"""
         names = (self.on(about) if isinstance(about, Cluster) else self.reading(about)) - self._store.uncompared
         apps = (self._store.applications[name] for name in names)
-        return any(app.reconciled_at is not None and app.reconciled_at > told.at for app in apps)
+        now = self._clock.now()  # what is said to have been compared in the future was not
+        return any(app.reconciled_at is not None and told.at < app.reconciled_at <= now for app in apps)
 
     def _recovered(self, about: Repository | Cluster) -> Evidence | None:
         """They said that it failed, and say so no more."""
@@ -286,3 +289,9 @@ class Connections:
             if self.looked_at(about):
                 self._states[about.key] = state  # before that the controller says nothing about it: it has to hear of it again
             self._changed(about.key)
+
+
+def _enough(said: dict[str, dict[str, Evidence]], what: str, app: Application) -> bool:
+    """Is another word on it of no more weight?"""
+    known = said.get(what, {})
+    return app.project in known or len(known) >= AGREED

@@ -68,14 +68,24 @@ class Freezer:
         """Once over the fleet."""
         now, found = self._clock.now(), dict[Name, str]()
         asked: dict[str, datetime] = {}
+        looked_at: dict[str, set[str]] = {}
         for name, app in self._store.applications.items():
+            if self._store.unreconciled(app):
+                continue
             if REFRESH in (app.marks or {}):
                 asked[app.uid] = self._asked.get(app.uid, now)
             if words := frozen(app, self.reconciling, asked.get(app.uid), now):
                 found[name] = words
+            elif app.reconciled_at is not None:
+                looked_at.setdefault(app.destination.cluster, set()).add(app.project)
         self._asked = asked
         before, self._store.frozen = self._store.frozen, found
-        changed = before.keys() ^ found.keys()
+        # One shard looks at all applications of a cluster. Where it looks at those of another project, it is not the shard
+        # that stands still: when an application was compared is its owner's text as well.
+        apps = self._store.applications
+        standing = {n for n in found if not looked_at.get(apps[n].destination.cluster, set()) - {apps[n].project}}
+        changed = (before.keys() ^ found.keys()) | (self._store.standing ^ standing)
+        self._store.standing = standing
         for name in changed:
             self._changed(Key("application", *name))
         if changed:

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime
+from typing import TypeVar
 
 from recovery.model.application import Application
 from recovery.model.connection import ident
@@ -13,6 +14,8 @@ from recovery.model.storm import Crowd
 
 Group = tuple[str, str]
 Name = tuple[str, str]
+Entries = list[tuple[datetime, Name]]
+K = TypeVar("K")
 
 
 def groups_of(app: Application) -> tuple[Group, ...]:
@@ -29,16 +32,27 @@ def groups_of(app: Application) -> tuple[Group, ...]:
 
 
 class Illness:
-    """Kept up with every change; a question costs the logarithm of the ill."""
+    """Kept up with every change; a question costs the logarithm of the ill, and of whose they are as much for each project."""
 
     def __init__(self) -> None:
         self._totals: Counter[Group] = Counter()
+        self._projects: dict[Group, str | Counter[str]] = {}
+        """Whose a group's applications are: one project, as for most repositories, or how many of each."""
         self._onsets: dict[Name, datetime] = {}
-        self._ill: defaultdict[Group, list[tuple[datetime, Name]]] = defaultdict(list)
+        self._ill: defaultdict[Group, Entries] = defaultdict(list)
+        self._ill_of: defaultdict[tuple[Group, str], Entries] = defaultdict(list)
+        """The same by project, for what several share."""
 
     def joined(self, app: Application) -> None:
         """It is there."""
         for group in groups_of(app):
+            known = self._projects.get(group)
+            if known is None:
+                self._projects[group] = app.project
+            elif isinstance(known, Counter):
+                known[app.project] += 1
+            elif known != app.project:
+                self._projects[group] = Counter({known: self._totals[group], app.project: 1})
             self._totals[group] += 1
 
     def left(self, app: Application) -> None:
@@ -46,8 +60,14 @@ class Illness:
         self.found(app, None)
         for group in groups_of(app):
             self._totals[group] -= 1
+            known = self._projects.get(group)
+            if isinstance(known, Counter):
+                known[app.project] -= 1
+                if not known[app.project]:
+                    del known[app.project]
             if not self._totals[group]:
                 del self._totals[group]
+                self._projects.pop(group, None)
 
     def found(self, app: Application, onset: datetime | None) -> None:
         """Since when it is ill; None for well."""
@@ -56,13 +76,9 @@ class Illness:
         if before == onset:
             return
         for group in groups_of(app):
-            entries = self._ill[group]
-            if before is not None:
-                del entries[bisect_left(entries, (before, name))]
-            if onset is not None:
-                insort(entries, (onset, name))
-            if not entries:
-                del self._ill[group]
+            _moved(self._ill, group, name, before, onset)
+            if group[0] != "project":
+                _moved(self._ill_of, (group, app.project), name, before, onset)
         if onset is None:
             del self._onsets[name]
         else:
@@ -78,18 +94,47 @@ class Illness:
 
     def crowd(self, group: Group, since: datetime, until: datetime) -> Crowd:
         """Those of a group that fell ill in this time and still are."""
-        entries = self._ill.get(group, [])
-        first, last = self._between(entries, since, until)
-        total = self._totals[group]
-        began = entries[first][0] if first < last else since
-        return Crowd(group[0], group[1], last - first, total - first, total, began)
+        return _counted(group, self._ill.get(group, []), self._totals[group], since, until)
+
+    def parts(self, group: Group, since: datetime, until: datetime) -> dict[str, Crowd]:
+        """The same by the project whose they are, where several have applications in the group and these fell ill; else empty."""
+        known = self._projects.get(group)
+        if not isinstance(known, Counter) or len(known) < 2:
+            return {}
+        found = {
+            project: _counted(group, entries, total, since, until)
+            for project, total in known.items()
+            if (entries := self._ill_of.get((group, project)))
+        }
+        return {project: crowd for project, crowd in found.items() if crowd.fallen}
+
+    def shared_by(self, group: Group) -> int:
+        """How many projects have applications in a group."""
+        known = self._projects.get(group)
+        return len(known) if isinstance(known, Counter) else int(known is not None)
 
     def members(self, group: Group, since: datetime, until: datetime) -> Iterator[Name]:
         """Who they are, the first that fell ill first."""
         entries = self._ill.get(group, [])
-        first, last = self._between(entries, since, until)
+        first, last = _between(entries, since, until)
         return (name for _, name in entries[first:last])
 
-    @staticmethod
-    def _between(entries: list[tuple[datetime, Name]], since: datetime, until: datetime) -> tuple[int, int]:
-        return bisect_left(entries, since, key=lambda e: e[0]), bisect_right(entries, until, key=lambda e: e[0])
+
+def _moved(index: defaultdict[K, Entries], key: K, name: Name, before: datetime | None, onset: datetime | None) -> None:
+    entries = index[key]
+    if before is not None:
+        del entries[bisect_left(entries, (before, name))]
+    if onset is not None:
+        insort(entries, (onset, name))
+    if not entries:
+        del index[key]
+
+
+def _counted(group: Group, entries: Entries, total: int, since: datetime, until: datetime) -> Crowd:
+    first, last = _between(entries, since, until)
+    began = entries[first][0] if first < last else since
+    return Crowd(group[0], group[1], last - first, total - first, total, began)
+
+
+def _between(entries: Entries, since: datetime, until: datetime) -> tuple[int, int]:
+    return bisect_left(entries, since, key=lambda e: e[0]), bisect_right(entries, until, key=lambda e: e[0])

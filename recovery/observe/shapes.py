@@ -126,7 +126,9 @@ class History(Struct, rename="camel"):
 
 
 class Resource(Struct, rename="camel", gc=False):
+    group: str = ""
     kind: str = ""
+    namespace: str = ""
     name: str = ""
     status: str = ""
     requires_pruning: bool = False

@@ -36,9 +36,9 @@ class Store:
         namespaces: Iterable[str] = ("*",),
         unreconciled: Callable[[Application], str] = lambda app: unreconciled(app, None, app.namespace),
     ) -> None:
-        """``changed`` hears of every change that could matter, and of every one where ``follows`` says so. ``unreconciled`` says
-        why Argo CD does not reconcile an application: its status is then believed for nothing."""
-        self._unreconciled = unreconciled
+        """``changed`` hears of every change that could matter, and of every one where ``follows`` says so."""
+        self.unreconciled = unreconciled
+        """Why Argo CD does not reconcile an application: its status is then believed for nothing."""
         self._clock = clock
         self._changed = changed
         self._follows = follows
@@ -75,6 +75,8 @@ class Store:
         """What those that are ill were last found to be ill of, by UID."""
         self.frozen: dict[Name, str] = {}
         """Applications that Argo CD does not look at any more, and why that is believed."""
+        self.standing: set[Name] = set()
+        """Those of them that no other project's applications on their cluster speak against."""
         self.policies: Policies | None = None
         self.fresh_from = clock.now()
         self.inheriting = False
@@ -121,7 +123,7 @@ class Store:
             self.by_cluster[word].add(name)
         if app.hold and app.hold.target is not None:
             self.moved[app.hold.recovery].add(name)
-        if self._unreconciled(app):
+        if self.unreconciled(app):
             return  # what it says of itself is nobody's word
         if any(c.type == "ComparisonError" for c in app.conditions):
             self.uncompared.add(name)
@@ -166,6 +168,12 @@ class Store:
         """What we remember of it, up to now."""
         self._track(app)
         return self.sights.get(app.uid) or Sight(app.uid, self._clock.now())
+
+    def parent(self, app: Application) -> Application | None:
+        """The app-of-apps that its tracking id names, if that one lists it: what a child says of itself makes nobody its parent."""
+        namespace, _, name = app.parent.partition("/")
+        found = self.applications.get((namespace, name)) if name else None
+        return found if found is not None and f"{app.namespace}/{app.name}" in found.children else None
 
     def dismiss(self, uid: str, policy: str) -> None:
         """A person deleted the open recovery of a subject: it is not opened again while the illness lasts."""
@@ -218,7 +226,7 @@ class Store:
             self.fresh_from,
             self.inheriting,
             self.signs.get(app.uid),
-            believed=not self._unreconciled(app),
+            believed=not self.unreconciled(app),
         )
         if new != old:
             if not new.clocks:

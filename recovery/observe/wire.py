@@ -49,6 +49,7 @@ class Bounds:
     conditions = 50
     history = 200
     kinds = 200
+    children = 2_000
     listed = 5
     """Of each list that is kept for people to read."""
     hold = 16_384
@@ -91,6 +92,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         application_set_uid=_name(owner.uid) if owner else "",
         skipped=skipped,
         parent=_parent(annotations.get(TRACKING, ""), meta),
+        children=_children(resources, meta.namespace),
         destination=model.Destination(
             _name((spec.destination.server or "").rstrip("/"), Bounds.url),
             _name(spec.destination.name or ""),
@@ -147,6 +149,14 @@ def _automated(wire: shapes.Automated | None) -> dict[str, bool] | None:
 def _name(text: str, longest: int = Bounds.name) -> str:
     """A name, kept once however many carry it."""
     return intern(plain(text, longest))
+
+
+_CHILDLESS: frozenset[str] = frozenset()
+
+
+def _children(resources: list[shapes.Resource], namespace: str) -> frozenset[str]:
+    mine = (r for r in resources if r.kind == "Application" and r.group == "argoproj.io")
+    return frozenset(plain(f"{r.namespace or namespace}/{r.name}", 510) for r in islice(mine, Bounds.children)) or _CHILDLESS
 
 
 def _marks(annotations: dict[str, str]) -> dict[str, str]:

@@ -89,7 +89,9 @@ class Site:
             what = "Silenced" if pause["silences"] else "Paused"
             found.append((False, f"{what}{until} by {pause['by'] or 'somebody'}: {pause['reason']} ({pause['name'] or 'policy file'})"))
         for policy, why in (told.get("distrusted") or {}).items() if viewer.everything else ():
-            found.append((False, f"Policy {policy.partition('/')[0]} only watches: {why}. Edit it to let it act again."))
+            name, _, project = policy.split("/", 2)
+            where = f" in project {project}" if project else ""
+            found.append((False, f"Policy {name} only watches{where}: {why}. Edit it to let it act again."))
         for channel in told.get("channels") or () if viewer.everything else ():
             if channel["why"]:
                 wait = f"{channel['why']}; {channel['waiting']} messages wait"

@@ -53,7 +53,7 @@ def test_two_of_the_last_ten(recoveries: list[Recovery], watched: bool) -> None:
 
     assert bool(found) is watched
     if watched:
-        assert "of its last " in found["web/h1"]
+        assert "of its last " in found["web/h1/default"]
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,20 @@ def test_what_a_person_took_back_is_marked_at_the_effect_it_was() -> None:
 def test_a_distrusted_policy_watches_and_says_why() -> None:
     policies = the_policies()
     policy = policies.policies[1]
-    situation = a_situation(an_application(health=Health.Degraded), distrusted={f"{policy.name}/{policy.hash}": "2 of its last 3 actions"})
+    app = an_application(health=Health.Degraded)
+    situation = a_situation(app, distrusted={f"{policy.name}/{policy.hash}/{app.project}": "2 of its last 3 actions"})
 
     no = refusal(Asked(situation, policy, policy.actions[0], None))
 
     assert no is not None
     assert no.by == "distrusted"
     assert "2 of its last 3 actions; edit the policy to let it act again" in no.message
-    assert refusal(Asked(structs.replace(situation, distrusted={f"{policy.name}/old": "x"}), policy, policy.actions[0], None)) is None
+    assert (
+        refusal(Asked(structs.replace(situation, distrusted={f"{policy.name}/old/{app.project}": "x"}), policy, policy.actions[0], None))
+        is None
+    )
+    others = structs.replace(situation, distrusted={f"{policy.name}/{policy.hash}/evilteam": "2 of its last 3 actions"})
+    assert refusal(Asked(others, policy, policy.actions[0], None)) is None, "what another project took back is its own business"
 
 
 def over(name: str, minutes: int, *steps: StepRecord, **fields: Any) -> Recovery:
