@@ -14,8 +14,49 @@ HEAD = "{{- /* Made from %s by python -m tests.chart: change it there. */ -}}\n"
 SUFFIX = "{{ .Values.nameSuffix }}"
 OURS, THEIRS = "{{ .Release.Namespace }}", "{{ .Values.argocd.namespace }}"
 OPTIONAL = {"admission.yaml": "admission.enabled", "network.yaml": "networkPolicy.enabled"}
+READS = (
+    "  resources: [applications]\n  verbs: [get, list, watch, patch]\n",
+    "  resources: [applications]\n  verbs: [get, list, watch{{ if .Values.enabled }}, patch{{ end }}]\n",
+)
+"""An installation that only observes has no right to write elsewhere than in its own namespace, but for its Lease."""
 """Whole files that a value leaves out."""
 SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "in-argocd.yaml": (
+        READS,
+        (
+            '- apiGroups: [""]\n  resources: [events]\n  verbs: [create]\n',
+            '{{- if .Values.enabled }}\n- apiGroups: [""]\n  resources: [events]\n  verbs: [create]\n{{- end }}\n',
+        ),
+        ("recovery.gitops.dev/lease: gitops-recovery-controller ", "recovery.gitops.dev/lease: {{ .Values.lease }} "),
+    ),
+    "rbac.yaml": (
+        (
+            '- apiGroups: [""]\n  resources: [secrets]\n  resourceNames: [recovery-channels]\n  verbs: [get]\n',
+            (
+                "{{- if .Values.enabled }}\n"
+                '- apiGroups: [""]\n  resources: [secrets]\n  resourceNames: [recovery-channels]\n  verbs: [get]\n'
+                "{{- end }}\n"
+            ),
+        ),
+        (
+            "  resources: [deployments, statefulsets, daemonsets]\n  verbs: [get, patch]\n",
+            "  resources: [deployments, statefulsets, daemonsets]\n  verbs: [get{{ if .Values.enabled }}, patch{{ end }}]\n",
+        ),
+    ),
+    "admission.yaml": (
+        (
+            '  - name: forces  # components/force\n    expression: "false"\n',
+            "  - name: forces\n    expression: {{ .Values.admission.force | quote }}\n",
+        ),
+        (
+            '  - name: takesOut  # components/argocd-before-3.1: automated has no `enabled` there, and is taken out whole\n    expression: "false"\n',
+            "  - name: takesOut\n    expression: {{ .Values.admission.argocdBefore31 | quote }}\n",
+        ),
+    ),
+    "network.yaml": (
+        ("values: [monitoring, ingress-nginx]", "values: {{ .Values.networkPolicy.namespaces | toJson }}"),
+        ("{cidr: 192.0.2.1/32}", "{cidr: {{ .Values.networkPolicy.apiServer | quote }}}"),
+    ),
     "deployment.yaml": (
         ("  replicas: 1\n", "  replicas: {{ .Values.replicas }}\n"),
         ("    type: Recreate  #", "    type: {{ if gt (int .Values.replicas) 1 }}RollingUpdate{{ else }}Recreate{{ end }}  #"),
@@ -33,6 +74,10 @@ SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
                 "        {{- if gt (int .Values.replicas) 1 }}\n"
                 "        - name: RECOVERY_SHARDS\n"
                 "          value: {{ .Values.replicas | quote }}\n"
+                "        {{- end }}\n"
+                '        {{- if ne .Values.lease "gitops-recovery-controller" }}\n'
+                "        - name: RECOVERY_LEASE\n"
+                "          value: {{ .Values.lease | quote }}\n"
                 "        {{- end }}\n"
                 "        {{- range $name, $value := .Values.env }}\n"
                 "        - name: {{ $name }}\n"
@@ -77,7 +122,7 @@ def _suffixed(text: str) -> str:
     """Names outside the release's own namespace, so that two releases can stand beside each other."""
     parts = re.split(r"(?m)^(?=---$)", text)
     for index, part in enumerate(parts):
-        for name in ("reviews", "workloads", "applications", "wishes"):
+        for name in ("reviews", "workloads", "applications", "records", "requests"):
             part = part.replace(f"gitops-recovery-controller-{name}", f"gitops-recovery-controller-{name}{SUFFIX}")
         if f"  namespace: {THEIRS}\n" in part:
             for name in ("gitops-recovery-controller", "gitops-recovery-viewer"):
@@ -87,11 +132,29 @@ def _suffixed(text: str) -> str:
     return "".join(parts)
 
 
+def _apart(text: str) -> str:
+    """The objects of a list that only kustomize needs, each for itself."""
+    _, listed, items = text.partition("\nitems:\n")
+    if not listed:
+        return text
+    comments: list[str] = []
+    lines: list[str] = []
+    for line in items.splitlines():
+        if line.startswith("#"):
+            comments.append(line)
+        elif line.startswith("- "):
+            lines += ["---", *comments, line[2:]] if lines else [*comments, line[2:]]
+            comments = []
+        else:
+            lines.append(line[2:])
+    return "\n".join(lines) + "\n"
+
+
 def templates() -> dict[str, str]:
     """Every file that is made: path inside the chart, and text."""
     made = {}
-    for name in ("rbac.yaml", "viewer.yaml", "deployment.yaml", "network.yaml", "admission.yaml"):
-        text = (BASE / name).read_text()
+    for name in ("rbac.yaml", "in-argocd.yaml", "viewer.yaml", "deployment.yaml", "network.yaml", "admission.yaml"):
+        text = _apart((BASE / name).read_text())
         assert "{{" not in text, f"{name} would be read as a template"
         text = text.replace("namespace: argocd", f"namespace: {THEIRS}").replace("gitops-system", OURS)
         text = _suffixed(text)

@@ -17,7 +17,8 @@ BASE = ROOT / "manifests" / "base"
 
 
 def objects(path: Path) -> list[dict[str, Any]]:
-    return [d for d in yaml.safe_load_all(path.read_text()) if d]
+    """The objects of a file, those of a list each for itself."""
+    return [o for d in yaml.safe_load_all(path.read_text()) if d for o in d.get("items", [d])]
 
 
 def test_the_deployment_is_the_requirements() -> None:
@@ -57,7 +58,8 @@ def test_the_manifests_of_every_kind_are_there() -> None:
 
 
 def test_the_rights_are_narrow() -> None:
-    rules = [rule for o in objects(BASE / "rbac.yaml") for rule in o.get("rules", ())]
+    files = ("rbac.yaml", "in-argocd.yaml", "viewer.yaml")
+    rules = [rule for name in files for o in objects(BASE / name) for rule in o.get("rules", ())]
 
     for rule in rules:
         assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]

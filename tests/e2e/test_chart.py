@@ -34,12 +34,13 @@ def by_name(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def kustomized() -> dict[str, dict[str, Any]]:
-    """manifests/base as kustomize puts it together: it has no patches, only resources and one generated ConfigMap."""
+    """manifests/base as kustomize puts it together: resources and one generated ConfigMap, and one list whose items stay
+    where they are."""
     files = [
-        *(p for p in (ROOT / "manifests/base").glob("*.yaml") if p.name != "kustomization.yaml"),
+        *(p for p in (ROOT / "manifests/base").glob("*.yaml") if p.name not in ("kustomization.yaml", "names.yaml")),
         ROOT / "manifests/crds/recoveries.yaml",
     ]
-    objects = [o for path in files for o in yaml.safe_load_all(path.read_text()) if o]
+    objects = [o for path in files for whole in yaml.safe_load_all(path.read_text()) if whole for o in whole.get("items", [whole])]
     listed = yaml.safe_load((ROOT / "manifests/base/kustomization.yaml").read_text())["resources"]
     assert {p.name for p in files[:-1]} == {name for name in listed if name.endswith(".yaml")}, "every file is listed"
     policies = {"policies.yaml": (ROOT / "config/policies.yaml").read_text()}
@@ -65,7 +66,13 @@ def test_values(program: Path) -> None:
     assert env["RECOVERY_ENABLED"] == "false"
     assert (env["RECOVERY_SHARDS"], env["RECOVERY_WITNESS"], env["ARGOCD_NAMESPACE"]) == ("3", "https://x", "cd")
     assert "Role/cd/gitops-recovery-controller" in objects
-    assert "elsewhere" in str(objects["ValidatingAdmissionPolicy//gitops-recovery-controller-applications"])
+    for place, name in (("cd", ""), ("elsewhere", ""), ("", "-workloads")):
+        kind = "RoleBinding" if place else "ClusterRoleBinding"
+        bound = objects[f"{kind}/{place}/gitops-recovery-controller{name}"]
+        assert bound["metadata"]["labels"] == {"recovery.gitops.dev/bounds": "controller"}
+        assert bound["subjects"][0]["namespace"] == "elsewhere"
+    writes = [o for o in objects.values() if "patch" in str(o.get("rules")) and o["metadata"].get("namespace") != "elsewhere"]
+    assert writes == [], "who only observes has no right to write elsewhere"
     assert "gitops-system" not in str([o for o in objects.values() if o["kind"] not in ("ConfigMap", "CustomResourceDefinition")])
 
 

@@ -72,16 +72,14 @@ def _asked(show: Show, namespaces: str = r"gitops-system(-\d|-55)?") -> Counter[
 
 
 def test_no_verb_is_denied_and_none_is_granted_in_vain(show: Show) -> None:
-    import yaml
-
-    from tests.testbed.installation import ROOT
+    from tests.testbed.installation import ROOT, objects
 
     asked = _asked(show)
     denied = [key for key in asked if key[3]]
     assert denied == []
     granted = set()
-    for file in ("rbac.yaml", "viewer.yaml"):
-        for document in yaml.safe_load_all((ROOT / "manifests/base" / file).read_text()):
+    for file in ("rbac.yaml", "in-argocd.yaml", "viewer.yaml"):
+        for document in objects((ROOT / "manifests/base" / file).read_text().replace("kind: InArgoCDNamespace", "kind: List")):
             if document["metadata"]["name"] != VIEWER:
                 for rule in document.get("rules", ()):
                     granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
@@ -90,14 +88,13 @@ def test_no_verb_is_denied_and_none_is_granted_in_vain(show: Show) -> None:
 
 
 def test_the_connections_overlay_is_denied_nothing_and_grants_nothing_in_vain(show: Show) -> None:
-    import yaml
-
-    from tests.testbed.installation import ROOT
+    from tests.testbed.installation import ROOT, objects
 
     asked = _asked(show, r"gitops-system-7\d")
     assert [key for key in asked if key[3]] == []
     granted = set()
-    for document in yaml.safe_load_all((ROOT / "manifests/overlays/connections/rbac.yaml").read_text()):
+    listed = (ROOT / "manifests/overlays/connections/in-argocd.yaml").read_text()
+    for document in objects(listed.replace("kind: ConnectionsInArgoCDNamespace", "kind: List")):
         for rule in document.get("rules", ()):
             granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
     assert granted - {key[:3] for key in asked} == set()

@@ -47,6 +47,12 @@ class Bed:
         say(f"up in {time.monotonic() - began:.0f}s: KUBECONFIG={self.kubeconfig}")
         return self
 
+    def start_kubernetes(self) -> Bed:
+        """Only the control plane, with Argo CD's kinds: about 10 s."""
+        self._control_plane()
+        self._kinds()
+        return self
+
     def stop(self) -> None:
         """Everything down, the files gone."""
         for process in reversed(self._processes):
@@ -151,12 +157,15 @@ class Bed:
 
     # Argo CD
 
-    def _argocd(self) -> None:
+    def _kinds(self) -> None:
         self.kubectl("create", "-f", str(binaries.crds() / "application-crd.yaml"))
         self.kubectl("create", "-f", str(binaries.crds() / "applicationset-crd.yaml"))
         self.kubectl("create", "-f", str(binaries.crds() / "appproject-crd.yaml"))
         for crd in ("applications", "applicationsets", "appprojects"):
             self.established(f"{crd}.argoproj.io")
+
+    def _argocd(self) -> None:
+        self._kinds()
         part = {"app.kubernetes.io/part-of": "argocd"}
         rbac = (
             "p, role:recovery, applications, get, */*, allow\np, role:recovery, applications, action/apps/*/restart, */*, allow\n"

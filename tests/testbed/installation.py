@@ -9,6 +9,9 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tests.testbed.bed import Bed
 from tests.testbed.processes import Process, free_port, wait_for
@@ -19,6 +22,9 @@ BASE = "gitops-system"
 VIEWER = "gitops-recovery-viewer"
 
 
+CLUSTER_WIDE = ("ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+
+
 def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
     """``kubectl apply -k``; in another namespace than the shipped one, the same objects under other names."""
     folder = ROOT / "manifests" / ("base" if overlay == "base" else f"overlays/{overlay}")
@@ -26,31 +32,29 @@ def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
         bed.kubectl("apply", "--server-side", "-k", str(folder))
     else:
         text = bed.kubectl("kustomize", str(folder)).replace(BASE, namespace)
-        text = text.replace(f"{ACCOUNT}-workloads", f"{ACCOUNT}-workloads-{namespace}")
-        text = text.replace(f"{ACCOUNT}-reviews", f"{ACCOUNT}-reviews-{namespace}")
-        text = text.replace(f"{ACCOUNT}-connections", f"{ACCOUNT}-connections-{namespace}")
-        for name in ("applications", "wishes"):
-            text = text.replace(f"{ACCOUNT}-{name}", f"{ACCOUNT}-{name}-{namespace}")
-        # Roles in argocd would overwrite each other.
-        parts = [
-            part.replace(f"name: {ACCOUNT}\n", f"name: {ACCOUNT}-{namespace}\n")
-            if "namespace: argocd\n" in part and "kind: Role" in part
-            else part
-            for part in text.split("\n---\n")
-        ]
-        parts = [
-            part.replace(f"kind: ServiceAccount\n  name: {ACCOUNT}-{namespace}\n", f"kind: ServiceAccount\n  name: {ACCOUNT}\n")
-            for part in parts
-        ]
-        parts = [_apart(part, namespace) if "namespace: argocd\n" in part else part for part in parts]
-        bed.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text="\n---\n".join(parts))
+        text = text.replace(f"recovery.gitops.dev/lease: {ACCOUNT}", f"recovery.gitops.dev/lease: {namespace}")
+        text = yaml.safe_dump_all([_apart(item, namespace) for item in objects(text)])
+        bed.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
     bed.established("recoveries.recovery.gitops.dev")
 
 
-def _apart(part: str, namespace: str) -> str:
-    """The viewer's rights on Argo CD's projects, beside those of other installations."""
-    part = part.replace(f"name: {VIEWER}\n", f"name: {VIEWER}-{namespace}\n")
-    return part.replace(f"kind: ServiceAccount\n  name: {VIEWER}-{namespace}\n", f"kind: ServiceAccount\n  name: {VIEWER}\n")
+def objects(text: str) -> list[dict[str, Any]]:
+    """The objects of a rendered installation, those of a List each for itself."""
+    found = [item for item in yaml.safe_load_all(text) if item]
+    return [each for item in found for each in (item["items"] if item["kind"] == "List" else [item])]
+
+
+def _apart(item: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """Its rights in Argo CD's namespace and cluster-wide stand beside those of other installations."""
+    theirs = item["metadata"].get("namespace") == "argocd"
+    if not theirs and item["kind"] not in CLUSTER_WIDE:
+        return item
+    item["metadata"]["name"] += f"-{namespace}"
+    if "roleRef" in item:
+        item["roleRef"]["name"] += f"-{namespace}"
+    if "policyName" in item.get("spec", {}):
+        item["spec"]["policyName"] += f"-{namespace}"
+    return item
 
 
 class Controller:
@@ -65,7 +69,7 @@ class Controller:
             "RECOVERY_LISTEN": f"127.0.0.1:{self.port}",
             "RECOVERY_INTERVAL": "5s",
             # Many installations share this bed's Argo CD, each with its own applications.
-            "RECOVERY_LEASE": namespace,
+            "RECOVERY_LEASE": ACCOUNT if namespace == BASE else namespace,
             "RECOVERY_IDENTITY": "controller-0",
             "RECOVERY_LOG_FORMAT": "json",
             **env,
