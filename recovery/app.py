@@ -462,7 +462,7 @@ class App:
         async def write() -> None:
             try:
                 await self._client.create(
-                    RECOVERIES, self.settings.namespace, encode(structs.replace(gone, version=""), self.settings.namespace)
+                    RECOVERIES, self.settings.namespace, encode(structs.replace(gone, version="", wishes=()), self.settings.namespace)
                 )
             except Conflict:
                 return  # somebody has restored it already

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+import structlog
 from msgspec import structs
 
+from recovery.act.all_actions import INTERNAL
 from recovery.causes.connections import of_connection
 from recovery.causes.diagnose import diagnose
 from recovery.causes.patient import Patient
@@ -15,6 +17,7 @@ from recovery.crowds import Crowds
 from recovery.decide.connections import connection, healthy, worst
 from recovery.decide.cures import told_apart
 from recovery.decide.holds import proven, unproven
+from recovery.decide.pinned import agreed
 from recovery.decide.reconciled import unreconciled
 from recovery.decide.symptoms import plainly_well
 from recovery.model.action import Traits
@@ -23,6 +26,7 @@ from recovery.model.cause import Finding, Signs
 from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict
 from recovery.model.move import Move, MovePhase
 from recovery.model.names import Key
+from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.model.situation import Dependent, Destroyed, Fleet, Freshness, Situation
 from recovery.model.text import shell
@@ -35,6 +39,7 @@ from recovery.policies import steps_from
 from recovery.record.recoveries import Recoveries
 from recovery.turns import Turns
 
+log = structlog.get_logger(__name__)
 AT_ONCE = timedelta(minutes=10)
 """Clusters, or repositories of one host, that fall ill within this time of each other are one incident."""
 SEEN_WITHIN = timedelta(minutes=20)
@@ -125,13 +130,22 @@ class Scene:
             recovery=opened,
             past=past,
             pauses=self._pauses(),
-            pinned=steps_from(opened.actions, self._actions) if opened else None,
+            pinned=self._pinned(opened) if opened else None,
             freshness=self._freshness(),
             enabled=self._enabled,
             distrusted=self._recoveries.distrusted(),
             adopted_at=self._source.adopted_at,
             has_token=self._has_token,
         )
+
+    def _pinned(self, opened: Recovery) -> tuple[Step, ...] | None:
+        """The actions its attempt began with; None where what is written there cannot have come from its policy."""
+        policies = self._source.policies
+        policy = next((p for p in policies.policies if p.name == opened.policy), None) if policies else None
+        if not agreed(opened, policy, INTERNAL, frozenset(n for n, traits in self._actions.items() if traits.destructive)):
+            log.warning("the actions in a record are not its policy's: those of the policy stand", recovery=opened.name)
+            return None
+        return steps_from(opened.actions, self._actions)
 
     def _proven(self, app: Application) -> Application:
         """As it is, but for a hold that only its annotation speaks of: that one is shown, and nothing is done on its word."""

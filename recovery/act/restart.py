@@ -114,21 +114,28 @@ async def _unwell_here(
     return tuple(found), foreign, settle
 
 
+class _Alone(Exception):
+    """A workload is left alone, and why: it is not proven to be the application's, or it is well."""
+
+    def __init__(self, reason: str, words: str) -> None:
+        super().__init__(words)
+        self.reason = reason
+
+
 async def _restart(order: Order, doors: Doors) -> Outcome:
+    """What the claim names is looked at once more: it is restarted if it is the application's own and still unwell."""
     done: list[str] = []
-    foreign: list[str] = []
+    alone: list[_Alone] = []
     left = ""
     for target in order.record.targets:
         workload = _parse(target)
-        if workload is None or (doors.argocd is None and workload.kind not in workloads.RESOURCES):
-            foreign.append(f"{plain(target, 100)} (it names no workload)")
-            continue
         try:
-            if doors.argocd is not None:
-                await doors.argocd.restart(order.app, workload)
-            elif why := await _restart_here(order, doors, workload):
-                foreign.append(f"{plain(str(workload), 100)} ({why})")
-                continue
+            if workload is None:
+                raise _Alone(NOT_OWNED, f"{plain(target, 100)} (it names no workload)")
+            await (_restart_there if doors.argocd is not None else _restart_here)(order, doors, workload)
+        except _Alone as why:
+            alone.append(why)
+            continue
         except (Conflict, Busy) as error:
             if not done:
                 raise  # nothing was written: the whole of it is judged again
@@ -136,32 +143,49 @@ async def _restart(order: Order, doors: Doors) -> Outcome:
             left = f"; then it was stopped at {workload}: {redact(str(error), 200)}"
             break
         done.append(str(workload))
-    alone = f"; not proven to be its own, and left alone: {'; '.join(foreign[:SHOWN])}" if foreign else ""
+    words = "; ".join(map(str, alone[:SHOWN]))
     if not done:
-        return Outcome(Result.Skipped, NOT_OWNED, alone.removeprefix("; "))
-    words = f"restarted {', '.join(done)}{left}{alone}"
+        reason = NOT_OWNED if any(each.reason == NOT_OWNED for each in alone) else "NothingDegraded"
+        return Outcome(Result.Skipped, reason, f"left alone: {words}")
+    words = f"restarted {', '.join(done)}{left}" + (f"; left alone: {words}" if alone else "")
     note = acted(order.situation, order.recovery, words) if order.recovery else None
     return Outcome(Result.Sent, "Restarted", words, notes=(note,) if note else (), told=("default",))
 
 
-async def _restart_here(order: Order, doors: Doors, workload: Workload) -> str:
-    """Restart it if it is the application's own; else why it is not. What the claim says of it is not enough."""
-    claimed = order.record.started_at.replace(microsecond=0)
+async def _restart_there(order: Order, doors: Doors, workload: Workload) -> None:
+    """Through Argo CD's API, which knows what belongs to the application and how it is."""
+    assert doors.argocd is not None  # noqa: S101 (asked for by _restart only)
+    ill = {(w.group, w.kind, w.namespace, w.name) for w in await doors.argocd.degraded(order.app, KINDS)}
+    if (workload.group, workload.kind, workload.namespace, workload.name) not in ill:
+        raise _Alone("NothingDegraded", f"{plain(str(workload), 100)} (Argo CD's resource tree does not call it degraded)")
+    await doors.argocd.restart(order.app, workload)
+
+
+async def _restart_here(order: Order, doors: Doors, workload: Workload) -> None:
+    """In the cluster we run in; unless it was done before a crash."""
+    claimed, called = order.record.started_at.replace(microsecond=0), plain(str(workload), 100)
+    what = workloads.RESOURCES.get(workload.kind)
+    if what is None:
+        raise _Alone(NOT_OWNED, f"{called} (it can be restarted through Argo CD's API only)")
     for _ in range(5):
         try:
-            state, why = await doors.owns.owned(order.app, workloads.RESOURCES[workload.kind], workload.namespace, workload.name)
+            state, why = await doors.owns.owned(order.app, what, workload.namespace, workload.name)
         except Unavailable as error:
             raise Conflict(f"{workload} could not be read, so nothing was done: {error}", 409) from error
+        if why:
+            raise _Alone(NOT_OWNED, f"{called} (not proven to be its own: {why})")
         if state is None:
-            return why
+            return
         last = workloads.restarted_at(state)
         if last is not None and last >= claimed:
-            return ""  # done before a crash
+            return  # done before a crash
+        if not workloads.unwell(workload.kind, state):
+            raise _Alone("NothingDegraded", f"{called} (it is well by now)")
         try:
             await workloads.restart(doors.kube, workload, state["metadata"]["resourceVersion"], order.situation.now)
         except Conflict:
             continue  # its status moves all the time while pods crash
-        return ""
+        return
     raise Conflict(f"{workload} changed five times while it was to be restarted", 409)
 
 

@@ -281,7 +281,8 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     parameters: Parameters = order.step.parameters
     policy = fresh["spec"].get("syncPolicy") or {}
     sync: dict[str, Any] = {
-        "prune": parameters.prune,
+        # As for a sync, a ceiling: only where the application's own automated.prune is true.
+        "prune": parameters.prune and bool((policy.get("automated") or {}).get("prune")),
         "syncStrategy": {"hook": {}} if parameters.hooks else {"apply": {}},
     }
     for field in ("revision", "revisions", "source", "sources"):

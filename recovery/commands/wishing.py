@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
-from msgspec import structs
 
 from recovery.clock import Clock, SystemClock
 from recovery.commands.failing import WRONG, Refused
@@ -16,10 +16,10 @@ from recovery.kube.client import RECOVERIES, REVIEWS, Client
 from recovery.kube.errors import Conflict, KubeError, NotFound
 from recovery.model.move import Wish
 from recovery.model.recovery import Recovery
-from recovery.record.codec import decode, encode
+from recovery.record.codec import decode
 
-KEPT = 10
-"""Wishes that a recovery remembers."""
+KEPT = 50
+"""Wishes that a recovery holds; the controller keeps the newest ten."""
 Ask = Callable[[Recovery], tuple[str, ...]]
 """Which wishes may be written into it and for which step, as ``what`` or ``what step``; Refused when none."""
 
@@ -38,16 +38,23 @@ async def write(client: Client, namespace: str, name: str, ask: Ask, by: str, cl
     """Read, ask, write; again when the controller was faster."""
     for _ in range(10):
         try:
-            recovery = decode(await client.get(RECOVERIES, namespace, name))
+            raw = await client.get(RECOVERIES, namespace, name)
+            recovery = decode(raw)
         except NotFound as error:
             raise Refused(f"there is no recovery {name} in {namespace}\nTry: recovery status", WRONG) from error
         except (msgspec.DecodeError, ValueError) as error:
             raise Refused(f"recovery {name} cannot be read: {error}", WRONG) from error
         now = clock.now()
         wishes = tuple(Wish(what, by, now, step) for what, _, step in (w.partition(" ") for w in ask(recovery)))
-        wanted = structs.replace(recovery, wishes=(*recovery.wishes, *wishes)[-KEPT:])
+        if len(recovery.wishes) + len(wishes) > KEPT:
+            raise Refused(
+                f"recovery {name} has {len(recovery.wishes)} requests already, and holds {KEPT}; the controller forgets the oldest", WRONG
+            )
+        # As it is stored, and one thing more: the API server lets nobody else change anything else.
+        body: dict[str, Any] = msgspec.json.decode(raw, type=dict)
+        body["status"]["wishes"] = [*(body["status"].get("wishes") or ()), *map(msgspec.to_builtins, wishes)]
         try:
-            return decode(await client.update(RECOVERIES, namespace, name, encode(wanted, namespace)))
+            return decode(await client.update(RECOVERIES, namespace, name, body))
         except Conflict:
             continue
     raise Refused(f"recovery {name} changes all the time; try again", WRONG)

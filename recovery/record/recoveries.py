@@ -30,6 +30,8 @@ LISTED_WITHIN = 60.0
 """Seconds that a list of several pages may be older than what we wrote."""
 KEPT_FOR = timedelta(days=7)
 KEPT_AT_MOST = 1000
+WISHES = 10
+"""Requests of people that a record keeps, the newest."""
 
 
 class ClaimLost(Exception):
@@ -260,7 +262,7 @@ class Recoveries:
         return gone
 
     async def _save(self, wanted: Recovery) -> Recovery:
-        body = encode(wanted, self._namespace)
+        body = encode(structs.replace(wanted, wishes=wanted.wishes[-WISHES:]), self._namespace)
         try:
             if wanted.version:
                 raw = await self._client.update(RECOVERIES, self._namespace, wanted.name, body)

@@ -12,7 +12,7 @@ from msgspec import structs
 from recovery.act import rollback
 from recovery.act.all_actions import ALL_ACTIONS, INTERNAL, KINDS, TRAITS
 from recovery.act.executor import Executor
-from recovery.act.order import Doors
+from recovery.act.order import Doors, Workload
 from recovery.act.restart import NO_TOKEN
 from recovery.decide.engine import decide
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, Body, Resource
@@ -445,6 +445,9 @@ def test_a_restart_that_is_stopped_half_way_is_not_begun_anew() -> None:
     class OneOnly:
         def __init__(self) -> None:
             self.restarted: list[str] = []
+
+        async def degraded(self, app: Any, kinds: tuple[str, ...]) -> list[Workload]:
+            return [Workload("apps", "Deployment", "shop", name) for name in ("cart", "other")]
 
         async def restart(self, app: Any, workload: Any) -> None:
             if self.restarted:

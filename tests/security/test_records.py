@@ -1,0 +1,149 @@
+"""Whatever a Recovery or an annotation says is checked against what is so before a step goes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from recovery.act.all_actions import INTERNAL, TRAITS
+from recovery.decide.holds import proven
+from recovery.decide.pinned import agreed
+from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, RECOVERIES
+from recovery.model.application import Hold
+from recovery.model.move import Move, MovePhase, Place
+from recovery.model.policy import Written
+from recovery.model.recovery import StepRecord
+from recovery.simulate.manifests import deployment
+from recovery.simulate.world import ARGOCD, OURS
+from tests.builders import NOW, a_recovery, an_application, the_policies
+from tests.play import Play, play
+
+SHIPPED = Path("config/policies.yaml").read_text()
+DESTRUCTIVE = frozenset(name for name, traits in TRAITS.items() if traits.destructive)
+OWED = Hold("cart-1", "uid-cart", ("bad",), suspended=True, automated={"prune": False}, since=NOW)
+SAID = structs.replace(OWED, automated=None)
+
+
+@pytest.mark.parametrize(
+    ("said", "honoured"),
+    [
+        pytest.param(SAID, True, id="what was claimed"),
+        pytest.param(OWED, True, id="with what was taken out"),
+        pytest.param(structs.replace(OWED, automated={"prune": True, "allowEmpty": True}), False, id="widened"),
+        pytest.param(structs.replace(SAID, had_enabled=True), False, id="switched on"),
+        pytest.param(structs.replace(SAID, bad=("good",)), False, id="another revision named bad"),
+        pytest.param(structs.replace(SAID, recovery="cart-2"), False, id="a record that is not there"),
+        pytest.param(structs.replace(SAID, uid="other"), False, id="another object's"),
+        pytest.param(structs.replace(SAID, bad=(), origin=Place(name="prod"), target=Place(name="here")), False, id="a move nobody made"),
+        pytest.param(None, False, id="none"),
+    ],
+)
+def test_a_hold_is_honoured_for_no_more_than_its_record_says(said: Hold | None, honoured: bool) -> None:
+    step = StepRecord(1, 0, "rollback", NOW, owes=OWED)
+    kept = a_recovery("cart-1", NOW, steps=(step,))
+    kept = structs.replace(kept, subject=structs.replace(kept.subject, uid="uid-cart"))
+    app = an_application(uid="uid-cart", hold=said)
+
+    assert proven(app, kept) is honoured
+    assert not proven(app, None)
+    assert not proven(app, structs.replace(kept, steps=()))
+    assert not proven(app, structs.replace(kept, subject=structs.replace(kept.subject, uid="another")))
+
+
+def test_a_move_is_honoured_between_the_places_of_its_record() -> None:
+    home, away = Place(name="primary"), Place(name="secondary")
+    move = Move("argocd", "cart", "uid-cart", home, away, MovePhase.Moved)
+    kept = structs.replace(a_recovery("primary-1", NOW), moves=(move,))
+    said = Hold("primary-1", "uid-cart", origin=home, target=away)
+
+    assert proven(an_application(uid="uid-cart", hold=said), kept)
+    assert not proven(an_application(uid="uid-cart", hold=structs.replace(said, origin=Place(name="prod"))), kept)
+    assert not proven(an_application(uid="other", hold=said), kept)
+
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "auto-on": ({"bad": ["zzz"], "suspended": True, "hadEnabled": True}, {"automated": {"enabled": False}}),
+    "auto-map": (
+        {"bad": ["zzz"], "suspended": True, "automated": {"prune": True, "selfHeal": True, "allowEmpty": True}},
+        {"automated": None},
+    ),
+    "dest": ({"target": {"server": "https://kubernetes.default.svc"}, "origin": {"name": "prod"}}, {}),
+    "other-uid": ({"uid": "other", "bad": ["zzz"], "suspended": True, "automated": {"prune": True}}, {"automated": None}),
+    "weird": ({"recovery": "../x", "bad": ["\u001b[31m" + "A" * 2000], "suspended": True}, {}),
+    "deep": ({"x": "[" * 5000}, {}),
+}
+
+
+def test_a_crafted_annotation_switches_on_moves_and_opens_nothing() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        await p.world.further_cluster("prod")
+        for name, (_, policy) in CASES.items():
+            await p.world.application(name, (deployment(name),), project="evilteam")
+            await p.world.cluster.patch(APPLICATIONS, ARGOCD, name, {"spec": {"syncPolicy": policy}})
+        async with p.controller() as app:
+            await p.clock.sleep(180)
+            before = {name: p.world.raw(name)["spec"] for name in CASES}
+            for name, (hold, _) in CASES.items():
+                text = json.dumps({"recovery": "x", "uid": p.world.raw(name)["metadata"]["uid"], **hold})
+                await p.world.annotate(name, {"recovery.gitops.dev/hold": text})
+            await p.clock.sleep(3600)
+            for name in CASES:
+                assert p.world.raw(name)["spec"] == before[name], name
+                assert "recovery.gitops.dev/hold" in p.world.raw(name)["metadata"]["annotations"], "it is shown and left alone"
+                shown = app.views.explain(p.world.seen(name).key, lambda _: True)
+                assert shown is not None
+                assert shown["not_honoured"], name
+        assert not [s for r in p.world.recoveries() for s in r.steps if s.sent]
+        assert not [r for r in p.world.recoveries() if r.moves or r.subject.kind != "Application"]
+
+    play(script)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["a workload of its own that is well", "another's"])
+def test_a_forged_record_restarts_nothing(own: bool) -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        for i in range(6):
+            await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),), project="good")
+        await p.world.cluster.create(DEPLOYMENTS, "kube-system", deployment("coredns"))
+        await p.world.application("sick", (deployment("sick", "crash", 30), deployment("fine")), project="good")
+        async with p.controller():
+            await p.clock.sleep(4200)
+            (record,) = [r for r in p.world.recoveries() if r.subject.name == "sick"]
+            item = p.world.cluster.find(RECOVERIES, OURS, record.name)
+            body = json.loads(json.dumps(item))
+            status, now = body["status"], p.clock.now().isoformat().replace("+00:00", "Z")
+            for step in status["steps"]:
+                step.update(outcome=step.get("outcome") or "Failed", endedAt=step.get("endedAt") or now)
+            target = "apps/v1/Deployment/shop/fine" if own else "apps/v1/Deployment/kube-system/coredns"
+            status |= {"phase": "Remediating", "attempt": status.get("limit", 3) + 1, "limit": status.get("limit", 3) + 1}
+            status["actions"] = [{"type": "restart"}]
+            step = {"attempt": status["attempt"], "index": 0, "action": "restart", "startedAt": now, "claimedAt": now, "stage": "replace"}
+            status["steps"].append({**step, "sent": False, "targets": [target], "claim": status["steps"][0]["claim"]})
+            body["metadata"].pop("resourceVersion")
+            before = len(p.world.cluster.writes)
+            await p.world.cluster.update(RECOVERIES, OURS, record.name, body)
+            await p.clock.sleep(600)
+            restarted = {(w[2], w[3]) for w in p.world.cluster.writes[before:] if "restartedAt" in str(w[4])}
+        assert restarted <= {("shop", "sick")}
+
+    play(script)
+
+
+def test_the_actions_of_a_record_are_its_policys() -> None:
+    (policy, *_) = the_policies().policies
+    own = tuple(step.written for step in policy.actions)
+    record = a_recovery("cart-1", NOW, policy=policy.name, policy_hash=policy.hash, actions=own)
+    forged = (Written("rollback"), *own)
+
+    assert agreed(record, policy, INTERNAL, DESTRUCTIVE)
+    assert agreed(structs.replace(record, actions=(Written("release"), *own)), policy, INTERNAL, DESTRUCTIVE)
+    assert agreed(structs.replace(record, actions=()), policy, INTERNAL, DESTRUCTIVE)
+    assert not agreed(structs.replace(record, actions=forged), policy, INTERNAL, DESTRUCTIVE)
+    assert not agreed(structs.replace(record, actions=forged, policy_hash="older"), policy, INTERNAL, DESTRUCTIVE)
+    assert agreed(structs.replace(record, actions=(Written("notify"),), policy_hash="older"), policy, INTERNAL, DESTRUCTIVE)
