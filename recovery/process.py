@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -20,10 +22,42 @@ if TYPE_CHECKING:
     from recovery.argocd.api import ArgoCDAPI
 
 log = structlog.get_logger(__name__)
+EVERY = 60.0
+"""Seconds between two reports of one kind."""
+KINDS = 100
+LAG_EVERY, LAG_KEPT = 0.5, 60.0
+"""Seconds between two looks at the event loop, and for which its longest lag is told."""
 
 
 class CannotListen(Exception):
     """The address of health and metrics is taken, or not ours."""
+
+
+def raise_file_limit() -> None:
+    """As many open files as we may have: the soft limit of a container is often 1,024, the hard one is not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:
+            log.info("the limit of open files stays", soft=soft, hard=hard, why=str(error))
+
+
+class Troubles:
+    """What the event loop has to report, each kind of it once a minute: a full table of files is reported with every try."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        what = f"{context.get('message', '')} {type(context.get('exception')).__name__}"
+        now = loop.time()
+        if now - self._told.get(what, -EVERY) < EVERY:
+            return
+        if len(self._told) >= KINDS:
+            self._told.clear()
+        self._told[what] = now
+        log.error("event loop", what=str(context.get("message", "")), why=str(context.get("exception") or ""))
 
 
 def api_of(settings: Settings) -> ArgoCDAPI | None:
@@ -43,6 +77,7 @@ def api_of(settings: Settings) -> ArgoCDAPI | None:
 
 async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None = None) -> None:
     """Run in this process until SIGTERM or SIGINT; the HTTP faces first, everything slow afterwards."""
+    raise_file_limit()
     server = Server(*settings.listen, guarded=settings.guarded, namespace=settings.namespace)
     try:
         await server.start()
@@ -51,6 +86,7 @@ async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None 
     log.info("serving", port=server.port)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(Troubles())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     clock = clock or SystemClock()
@@ -81,15 +117,35 @@ async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, 
     ending = asyncio.ensure_future(stopped.wait())
     ending.add_done_callback(lambda _: app.stop())
     settling = asyncio.ensure_future(_settled(app))
+    lagging = asyncio.ensure_future(measure_lag(app.metrics.lag.set))
     try:
         await app.run()
     finally:
         ending.cancel()
         settling.cancel()
+        lagging.cancel()
         await app.looks.ways.close()
         await client.close()
         if argocd is not None:
             await argocd.close()
+
+
+async def measure_lag(tell: Callable[[float], object]) -> None:
+    """How late the event loop wakes us: whatever takes long without a pause keeps probes, the Lease and everybody waiting.
+
+    ``tell`` hears the longest lag within the last minute, in seconds; until cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    seen: deque[tuple[float, float]] = deque()
+    while True:
+        begun = loop.time()
+        await asyncio.sleep(LAG_EVERY)
+        now = loop.time()
+        lag = max(0.0, now - begun - LAG_EVERY)
+        while seen and (seen[-1][1] <= lag or now - seen[0][0] > LAG_KEPT):
+            (seen.pop if seen[-1][1] <= lag else seen.popleft)()
+        seen.append((now, lag))
+        tell(seen[0][1])
 
 
 async def _settled(app: App) -> None:

@@ -68,6 +68,7 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
             ("Queue", SERIES, "none", "sum(recovery_queue_length)", "subjects"),
             ("Passes a second", SERIES, "none", "sum by (result) (rate(recovery_reconciles_total[5m]))", "{{result}}"),
             ("API answers a second", SERIES, "none", "sum by (verb, status) (rate(recovery_api_requests[5m]))", "{{verb}} {{status}}"),
+            ("Longest lag of the event loop", SERIES, "s", "max(recovery_event_loop_lag_seconds)", "lag"),
             ("Shards held", STAT, "none", "sum(recovery_shards_held)", ""),
             ("Newest policies in force", STAT, "none", "min(recovery_policies_up_to_date)", ""),
             ("Policy texts refused", STAT, "none", "sum(recovery_policy_errors)", ""),

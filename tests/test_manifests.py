@@ -51,7 +51,7 @@ def test_the_pod_is_restricted() -> None:
 
 
 def test_the_manifests_of_every_kind_are_there() -> None:
-    kinds = {o["kind"] for path in [*BASE.glob("*.yaml"), *(ROOT / "manifests/crds").glob("*.yaml")] for o in objects(path)}
+    kinds = {o.get("kind") for path in [*BASE.glob("*.yaml"), *(ROOT / "manifests/crds").glob("*.yaml")] for o in objects(path)}
 
     assert {"Namespace", "CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} <= kinds
     assert {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"} <= kinds

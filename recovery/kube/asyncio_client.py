@@ -124,6 +124,10 @@ class AsyncioClient:
                 if response.status >= 400:
                     await self._renew(response.status)
                     raise _error(response, await response.read(), f"watch {path}")
+                said = response.headers.get("Content-Type", "")
+                if not said.startswith("application/"):
+                    # A load balancer's page: no event, and no sign of life of an API server.
+                    raise Unavailable(f"watch {path}: the answer is {said[:60] or 'of no type'}; is this an API server?")
                 yield _lines(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             self._count("watch", "broken")
@@ -179,6 +183,8 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
                 yield line
         if len(rest) > _LINE:
             raise ValueError(f"a watch event of more than {_LINE} bytes")
+    if rest.strip():
+        raise ValueError("the stream ends in the middle of an event")
 
 
 def _error(response: aiohttp.ClientResponse, answer: bytes, asked: str) -> KubeError:

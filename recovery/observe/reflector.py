@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
@@ -21,6 +21,8 @@ PAGE = 100
 """Objects a list page: 10,000 of 26 KB would be 260 MB in one."""
 SILENCE = 120.0
 """Seconds without a line after which a watch counts as dead; the API server sends a bookmark each minute or so."""
+AT_LEAST = 5.0
+"""Seconds that a watch without an event has to last to be one: an API server ends it after minutes."""
 TURN = 0.05
 """Seconds that one stream reads without a break."""
 STALE = 150.0
@@ -86,6 +88,10 @@ class Reflector(Generic[T]):
         """Objects that could not be decoded, and why; at most 100 are named."""
         self.restarts = 0
         self._failures = 0
+        self._events = 0
+        """Of the watch that is open, or was last."""
+        self._logged = ""
+        """What was last logged of a failure that goes on."""
 
     @property
     def name(self) -> str:
@@ -159,21 +165,34 @@ class Reflector(Generic[T]):
                 await self._pause(Unavailable(f"a page that cannot be read: {error}"))
 
     async def _watch(self) -> None:
-        async with self._client.watch(self._what, self._namespace, self._version, silence=SILENCE, **self._query) as lines:
-            # A quiet kind has no lines, and no bookmarks either where its resourceVersion stands still (seen on 1.34): that
-            # the API server lets us in again, after every silence, is then the only sign of life there is.
-            self._alive()
-            self.state = State.Watching
-            self.error = ""
-            turned = self._clock.monotonic()
-            async for line in lines:
+        before, self._events = self._heard, 0
+        begun = self._clock.monotonic()
+        try:
+            async with self._client.watch(self._what, self._namespace, self._version, silence=SILENCE, **self._query) as lines:
+                # A quiet kind has no lines, and no bookmarks either where its resourceVersion stands still (seen on 1.34):
+                # that the API server lets us in again, after every silence, is then the only sign of life there is.
                 self._alive()
-                self._event(line)
-                self._failures = 0
-                if self._heard - turned > TURN:
-                    # What has arrived already is read without waiting: in a burst, nothing else would have its turn.
-                    await self._clock.sleep(0)
-                    turned = self._clock.monotonic()
+                self.state, self.error = State.Watching, ""
+                await self._read(lines)
+            if not self._events and self._clock.monotonic() - begun < AT_LEAST:
+                raise Unavailable("the watch was ended at once, without an event")
+        except Unavailable:
+            if not self._events and self._clock.monotonic() - begun < AT_LEAST:
+                self._heard = before  # what let us in and had nothing to say may have been anybody: no sign of life
+            raise
+        self._logged = ""
+
+    async def _read(self, lines: AsyncIterator[bytes]) -> None:
+        turned = self._clock.monotonic()
+        async for line in lines:
+            self._event(line)
+            self._alive()
+            self._events += 1
+            self._failures, self._logged = 0, ""
+            if self._heard - turned > TURN:
+                # What has arrived already is read without waiting: in a burst, nothing else would have its turn.
+                await self._clock.sleep(0)
+                turned = self._clock.monotonic()
 
     def _event(self, line: bytes) -> None:
         try:
@@ -223,11 +242,11 @@ class Reflector(Generic[T]):
             self.state, self.listed = State.Absent, True
             await self._clock.sleep(60)
             return
-        quiet = "" if self.error else str(error)
         self.state, self.error = State.Broken, str(error)
         self.restarts += 1
-        if quiet:
-            log.warning("stream broken, will try again", stream=self.name, why=quiet)
+        if not self._logged:
+            log.warning("stream broken, will try again", stream=self.name, why=self.error)
+        self._logged = self.error
         wait = error.retry_after if isinstance(error, Busy) and error.retry_after else min(30.0, 0.5 * 2 ** min(self._failures, 6))
         self._failures += 1
         await self._clock.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, guards nothing)

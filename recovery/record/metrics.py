@@ -49,6 +49,7 @@ class Metrics:
         self.distrusted = Gauge("recovery_policies_distrusted", "Policies that only watch: their actions were regretted", registry=at)
         self.events_dropped = Gauge("recovery_events_dropped", "Kubernetes Events that found no place in the queue", registry=at)
         self.queue = Gauge("recovery_queue_length", "Subjects to be looked at", registry=at)
+        self.lag = Gauge("recovery_event_loop_lag_seconds", "Longest time within the last minute that the event loop was late", registry=at)
         self.passes = Counter("recovery_reconciles_total", "Passes over a subject", ["result"], registry=at)
 
     def render(self) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,8 +27,10 @@ LONGEST = 3900
 REMEMBERED = 1000
 AT_ONCE, TOKENS_AT_ONCE = 8, 4
 """Questions to the API server at the same time: of rights, and of tokens. Its own work comes first."""
-WAITING = 100
-"""Tokens that wait for their answer; beyond them nobody is asked for, and 503 is the answer."""
+WAITING, WAITING_EACH = 1000, 200
+"""Tokens that wait for their answer, in all and from one address; beyond them nobody is asked for, and 503 is the answer."""
+PATIENCE = 10.0
+"""Seconds that somebody waits for their turn."""
 
 
 class Viewer(Struct, frozen=True):
@@ -59,6 +62,41 @@ class Busy(KubeError):
     """So many ask at once who they are that nobody more is asked for."""
 
 
+class Turns:
+    """So many at a time; who waits is let in by turns of their address, and in order within one."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}
+
+    async def take(self, peer: str) -> None:
+        """Wait for a place; ``give`` it back."""
+        if self._free:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(peer, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give()  # it was our turn, and we have gone
+            raise
+
+    def give(self) -> None:
+        """The place goes to the first of the address that has waited longest for a turn."""
+        while self._queues:
+            peer = next(iter(self._queues))
+            queue = self._queues.pop(peer)
+            turn = queue.popleft()
+            if queue:
+                self._queues[peer] = queue  # behind the others
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
 class Gate:
     """Asks, and remembers the answers for a minute. One question a token at a time, however many pages it opens."""
 
@@ -71,29 +109,36 @@ class Gate:
         self._strangers: dict[str, float] = {}
         self._rights: dict[str, _Rights] = {}
         self._asking: dict[str, asyncio.Task[Viewer | None]] = {}
+        self._peers: Counter[str] = Counter()
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._tokens = asyncio.Semaphore(TOKENS_AT_ONCE)
+        self._tokens = Turns(TOKENS_AT_ONCE)
 
-    async def viewer(self, token: str, projects: Iterable[str]) -> Viewer | None:
-        """Whose token this is and which of these projects they may see; None for nobody's. KubeError when it cannot be asked."""
+    async def viewer(self, token: str, projects: Iterable[str], peer: str = "") -> Viewer | None:
+        """Whose token this is and which of these projects they may see; None for nobody's. KubeError when it cannot be asked.
+
+        Addresses (``peer``) take turns: one that shows a thousand made-up tokens keeps nobody else from being asked for.
+        """
         digest = hashlib.sha256(token.encode()).hexdigest()
         if self._clock.monotonic() < self._strangers.get(digest, 0.0):
             return None
         task = self._asking.get(digest)
         if task is None:
-            if len(self._asking) >= WAITING:
-                raise Busy(f"{WAITING} others ask who they are")
-            task = self._asking[digest] = asyncio.create_task(self._viewer(digest, token, frozenset(projects)))
-            task.add_done_callback(lambda done: self._answered(digest, done))
+            if len(self._asking) >= WAITING or self._peers[peer] >= WAITING_EACH:
+                raise Busy(f"{len(self._asking)} others ask who they are, {self._peers[peer]} of them from the same address")
+            self._peers[peer] += 1
+            task = self._asking[digest] = asyncio.create_task(self._viewer(digest, token, frozenset(projects), peer))
+            task.add_done_callback(lambda done: self._answered(digest, done, peer))
         return await asyncio.shield(task)
 
-    def _answered(self, digest: str, done: asyncio.Task[Viewer | None]) -> None:
+    def _answered(self, digest: str, done: asyncio.Task[Viewer | None], peer: str) -> None:
         self._asking.pop(digest, None)
+        self._peers[peer] -= 1
+        self._peers += Counter()  # who asks no longer is forgotten
         if not done.cancelled():
             done.exception()  # whoever asked has it; that all of them have gone is no error
 
-    async def _viewer(self, digest: str, token: str, projects: frozenset[str]) -> Viewer | None:
-        user = await self._user(digest, token)
+    async def _viewer(self, digest: str, token: str, projects: frozenset[str], peer: str) -> Viewer | None:
+        user = await self._user(digest, token, peer)
         if user is None:
             return None
         name = plain(str(user.get("username") or ""), 253)
@@ -108,14 +153,21 @@ class Gate:
         await self._ask(user, rights, projects - {""})
         return Viewer(name, everything=False, projects=frozenset(rights.yes & projects))
 
-    async def _user(self, digest: str, token: str) -> dict[str, Any] | None:
+    async def _user(self, digest: str, token: str, peer: str) -> dict[str, Any] | None:
         now = self._clock.monotonic()
         kept = self._users.get(digest)
         if kept is not None and now < kept[0]:
             return kept[1]
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
-        async with self._tokens:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._tokens.take(peer)
+        except TimeoutError as error:
+            raise Busy(f"no turn to ask who this is within {PATIENCE:.0f}s") from error
+        try:
             status = await self._asked(TOKEN_REVIEWS, body)
+        finally:
+            self._tokens.give()
         user: dict[str, Any] | None = status.get("user") if status.get("authenticated") and not status.get("error") else None
         if user is None:
             _keep(self._strangers, digest, now + KEPT_NO, REMEMBERED)  # beside the others: nobody is forgotten for them

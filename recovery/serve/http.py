@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import cast
 from urllib.parse import parse_qs
 
 import structlog
@@ -15,6 +16,7 @@ from aiohttp import web
 from recovery.kube.errors import KubeError
 from recovery.serve import pages
 from recovery.serve.answers import HEADERS, json
+from recovery.serve.doorkeeper import Doorkeeper
 from recovery.serve.gate import COOKIE, EVERYBODY, LONGEST, Gate, Viewer, token_of
 from recovery.serve.seeing import Browsing, Starting, Views
 from recovery.serve.site import Site
@@ -26,6 +28,10 @@ LISTENERS, LISTENERS_EACH = 200, 20
 """Open event streams, in all and of one person."""
 _BACK = re.compile(r"recoveries/[A-Za-z0-9.-]+|history|applications|places|subject\?name=[A-Za-z0-9%._/-]+")
 """Where one may be sent after saying who one is."""
+BACKLOG = 128
+READ = 10.0
+"""Seconds for a form to arrive, and for an event to be taken."""
+_LOOPBACK = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 TICK, BEAT = 1.0, 15.0
 """Seconds between two looks for changes, and between two signs of life."""
 
@@ -38,6 +44,10 @@ class Server:
         self._host, self._port = host, port
         self._guarded = guarded
         self._site = Site(lambda: self.views, namespace)
+        self._here_only = host in ("127.0.0.1", "::1", "localhost")
+        self._keeper = Doorkeeper()
+        self._listening: asyncio.Server | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self._listeners: Counter[str] = Counter()
         self._looked_at, self._known_version = float("-inf"), ""
@@ -47,12 +57,12 @@ class Server:
     @property
     def port(self) -> int:
         """The port in use (another than asked for only when 0 was)."""
-        addresses = self._runner.addresses if self._runner else []
-        return int(addresses[0][1]) if addresses else self._port
+        sockets = self._listening.sockets if self._listening else ()
+        return int(sockets[0].getsockname()[1]) if sockets else self._port
 
     async def start(self) -> None:
         """Listen; OSError when the address is taken."""
-        app = web.Application(client_max_size=64 * 1024)
+        app = web.Application(client_max_size=64 * 1024, middlewares=[self._ours, self._keeper.counted])
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._metrics)
@@ -72,12 +82,27 @@ class Server:
         app.router.add_get("/api/v1/explain", self._seen(self._explain))
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        assert self._runner.server is not None  # noqa: S101 (setup has made it)
+        loop = asyncio.get_running_loop()
+        factory = self._keeper.guard(cast("Callable[[], asyncio.Protocol]", self._runner.server))
+        self._listening = await loop.create_server(factory, self._host, self._port, backlog=BACKLOG, reuse_address=True)
+        self._sweeping = asyncio.create_task(self._keeper.run())
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening, and end what is being answered."""
+        if self._listening is not None:
+            self._listening.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _ours(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Where only this machine is listened to, a page of elsewhere that has made its name mean this machine is not answered."""
+        if self._here_only and not _LOOPBACK.fullmatch(request.headers.get("Host", "")):
+            return json({"message": "Host has to be localhost: this address is for this machine only"}, 421)
+        return await handler(request)
 
     def _seen(self, show: Show) -> Handler:
         """Shown to whoever may look; a browser is asked for a token, a program is told 401."""
@@ -92,7 +117,7 @@ class Server:
                 return self._site.no(request, 503, "Starting", "The controller is starting; who you are cannot be asked yet.")
             browsing = self.views.browsing
             try:
-                viewer = await self.gate.viewer(token, browsing.projects() if browsing else ())
+                viewer = await self.gate.viewer(token, browsing.projects() if browsing else (), request.remote or "")
             except KubeError as error:
                 log.warning("who looks could not be asked", why=str(error))
                 return self._site.no(request, 503, "Not now", "Kubernetes cannot be asked who you are; nothing is shown until it can.")
@@ -107,25 +132,26 @@ class Server:
         if self._listeners.total() >= LISTENERS or (viewer.name and self._listeners[viewer.name] >= LISTENERS_EACH):
             return self._site.no(request, 503, "Too many", "Too many pages are open; this one does not update itself.")
         response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        self._keeper.lasts(request)
         await response.prepare(request)
         self._listeners[viewer.name] += 1
         loop = asyncio.get_running_loop()
         seen, beat = "", loop.time()
         try:
-            await response.write(b"retry: 3000\n\n")
+            await _sent(response, b"retry: 3000\n\n")
             while request.transport is not None and not request.transport.is_closing():
                 browsing = self.views.browsing
                 version = self._version(browsing)
                 if seen and version != seen:
-                    await response.write(b"event: changed\ndata: changed\n\n")  # how much is not for everybody
+                    await _sent(response, b"event: changed\ndata: changed\n\n")  # how much is not for everybody
                     beat = loop.time()
                 elif loop.time() - beat > BEAT:
-                    await response.write(b": still here\n\n")
+                    await _sent(response, b": still here\n\n")
                     beat = loop.time()
                 seen = version
                 await asyncio.sleep(TICK)
-        except (ConnectionError, RuntimeError):
-            pass  # gone
+        except (ConnectionError, RuntimeError, TimeoutError):
+            pass  # gone, or it reads nothing
         finally:
             self._listeners[viewer.name] -= 1
             self._listeners += Counter()  # who listens no longer is forgotten
@@ -154,8 +180,9 @@ class Server:
             return self._site.no(request, 403, "Not from here", "This form is sent from its own page only.")
         try:
             plain = request.content_type == "application/x-www-form-urlencoded"
-            form = parse_qs((await request.read()).decode("ascii")) if plain else {}
-        except (ValueError, web.HTTPException):
+            async with asyncio.timeout(READ):
+                form = parse_qs((await request.read()).decode("ascii")) if plain else {}
+        except (ValueError, web.HTTPException, TimeoutError):
             form = {}
         token = (form.get("token") or [""])[0].strip()
         if len(token) > LONGEST:
@@ -202,6 +229,12 @@ class Server:
         if found is None:
             return json({"message": f"{place}/{name} is not known here"}, HTTPStatus.NOT_FOUND)
         return json(found)
+
+
+async def _sent(response: web.StreamResponse, data: bytes) -> None:
+    """Written, and taken in time: who reads nothing is let go."""
+    async with asyncio.timeout(READ):
+        await response.write(data)
 
 
 def _foreign(request: web.Request) -> bool:
