@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
 import structlog
-from msgspec import structs
 
 from recovery.act.all_actions import ALL_ACTIONS, KINDS, TRAITS
 from recovery.act.executor import Executor
@@ -25,7 +24,7 @@ from recovery.decide.reconciled import unreconciled
 from recovery.decide.telling import adoption_digest, still_held
 from recovery.hearing import Hearing
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
-from recovery.kube.errors import Conflict, KubeError
+from recovery.kube.errors import KubeError
 from recovery.kube.lease import Shards
 from recovery.kube.remote import Remotes as KubeRemotes
 from recovery.model.application import Application, Project
@@ -48,7 +47,7 @@ from recovery.observe.reflector import Reflector
 from recovery.observe.store import Shelf, Store
 from recovery.policies import Defaults
 from recovery.record.checkpoint import EVERY, Checkpoint
-from recovery.record.codec import API_VERSION, decode, encode
+from recovery.record.codec import API_VERSION, decode
 from recovery.record.events import Events
 from recovery.record.journal import Journal
 from recovery.record.metrics import Metrics
@@ -455,21 +454,17 @@ class App:
         self.outbox.say(Note(f"{gone.name}/lost/{gone.version}", title, body, "warning", gone.told, resolves=True), gone)
 
     def _rewrite(self, gone: Recovery) -> None:
-        """A record that says what is owed is the only proof of it: it is written again, by whoever knows that it was there."""
-        if not self.shards.holds(gone.subject.uid) or not self.freshness().fresh:
+        """A record that says what is owed is the only proof of it: it stays known, and is written again by whoever has the subject."""
+        if not self.shards.holds(gone.subject.uid):
             return
+        self.recoveries.keep(gone)
+        log.warning("a record of what is owed was deleted, and is written again", recovery=gone.name, subject=str(gone.subject))
 
         async def write() -> None:
             try:
-                await self._client.create(
-                    RECOVERIES, self.settings.namespace, encode(structs.replace(gone, version="", wishes=()), self.settings.namespace)
-                )
-            except Conflict:
-                return  # somebody has restored it already
-            except KubeError as error:
-                log.warning("a record of what is owed was deleted and could not be written again", recovery=gone.name, why=str(error))
-                return
-            log.warning("a record of what is owed was deleted, and is written again", recovery=gone.name, subject=str(gone.subject))
+                await self.recoveries.restore(gone.name)
+            except (ClaimLost, KubeError) as error:
+                log.warning("it could not be written again; the next step writes it", recovery=gone.name, why=str(error))
 
         self._start(write())
 

@@ -108,6 +108,16 @@ class Recoveries:
             self._open[_key(gone)].discard(name)
         return gone
 
+    def keep(self, gone: Recovery) -> None:
+        """Somebody deleted its object, and it still owes something: it stays what it was, and its next write makes it anew."""
+        self._index(structs.replace(gone, version="", wishes=()))
+
+    async def restore(self, name: str) -> None:
+        """Write what was kept, unless that was done already. ClaimLost when somebody was faster; KubeError."""
+        held = self._all.get(name)
+        if held is not None and not held.version:
+            await self._save(held)
+
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
         """After a whole list: what is not named is gone."""
         present = {name for _, name in names}
