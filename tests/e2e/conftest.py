@@ -20,6 +20,7 @@ from tests.e2e.guard_stories import GUARD_STORIES, storm, three_replicas
 from tests.e2e.people_stories import PEOPLE_STORIES, in_and_out_by_helm, people_are_told
 from tests.e2e.real_connected import RealConnectedStage
 from tests.e2e.real_stage import RealStage
+from tests.e2e.tenant_stories import TENANT_STORIES, forged_status_with_a_token
 from tests.stories import STORIES
 from tests.testbed.bed import Bed
 from tests.testbed.binaries import say
@@ -139,6 +140,9 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
             token = {"ARGOCD_SERVER": f"http://127.0.0.1:{bed.argocd_port}", "ARGOCD_TOKEN": bed.argocd_token}
             for number, story in enumerate((s for s in CAUSE_STORIES if s.__name__ in asked), start=80):
                 with_token = story is causes_of_workloads
+                playing.play(story, number, "token" if with_token else "base", **(token if with_token else {}))
+            for number, story in enumerate((s for s in TENANT_STORIES if s.__name__ in asked), start=90):
+                with_token = story is forged_status_with_a_token
                 playing.play(story, number, "token" if with_token else "base", **(token if with_token else {}))
             for number, (story, overlay) in enumerate(EXTRA.items(), start=50):
                 playing.play(story, number, overlay, **(token if overlay == "token" else {}))

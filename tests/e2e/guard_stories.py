@@ -181,7 +181,7 @@ async def paused_and_approved(stage: RealStage) -> list[str]:
         assert await stage.writes(name) == 0
         held = (await stage.recoveries(name))[-1]
         refused = await stage.approve(held, by="somebody-else")
-        assert "a wish is filed under the name of who asks" in refused
+        assert "who asks adds under their own name" in refused
         assert await stage.writes(name) == 0
         me = (await stage.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")).strip()
         assert await stage.approve(held, by=me) == ""
@@ -213,9 +213,10 @@ async def _only_what_is_ours(stage: RealStage, name: str) -> None:
     refused = {
         "of the spec only syncPolicy": {"spec": {"source": {"repoURL": "https://evil.example/x.git"}}},
         "of the spec only": {"spec": {"destination": {"namespace": "kube-system"}}},
+        "of automated only enabled": {"spec": {"syncPolicy": {"automated": {"prune": False}}}},
         "of the syncPolicy only automated": {"spec": {"syncPolicy": {"syncOptions": ["Replace=true"]}}},
         "of the status only operationState": {"status": {"history": []}},
-        "its own annotations": {"metadata": {"annotations": {"notifications.example/subscribe": "me"}}},
+        "of the annotations only": {"metadata": {"annotations": {"notifications.example/subscribe": "me"}}},
         "no labels, finalizers and owners": {"metadata": {"finalizers": ["resources-finalizer.argocd.argoproj.io"]}},
         "says that it is its own": {"operation": {"initiatedBy": {"username": "admin"}, "sync": {}}},
     }
@@ -224,8 +225,8 @@ async def _only_what_is_ours(stage: RealStage, name: str) -> None:
         assert words in said, (words, said)
         assert "ValidatingAdmissionPolicy" in said, said
     for body in (
-        {"metadata": {"annotations": {"recovery.gitops.dev/note": "x"}}},
-        {"spec": {"syncPolicy": {"automated": {"prune": False}}}},
+        {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}},
+        {"spec": {"syncPolicy": {"automated": {"enabled": True}}}},
     ):
         said = await stage.kubectl("patch", "application", name, "--type=merge", "-p", json.dumps(body), config=config)
         assert "patched" in said, said

@@ -270,6 +270,15 @@ class RealStage:
         assert self._controller is not None
         return dict(json.loads((await asyncio.to_thread(self._controller.get, path))[1]))
 
+    async def asked_text(self, path: str) -> str:
+        """The same as it comes."""
+        assert self._controller is not None
+        return (await asyncio.to_thread(self._controller.get, path))[1]
+
+    def log(self) -> str:
+        """What the controller has logged."""
+        return self._controller.process.tail(100_000) if self._controller else ""
+
     async def writes(self, name: str) -> int:
         user = f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
         return sum(
