@@ -254,6 +254,32 @@ def test_every_write_that_it_needs_is_allowed(installed: Installed) -> None:
             assert "patched" in said, (name, body, said)
 
 
+def test_an_application_elsewhere_is_bound_however_the_right_was_given(installed: Installed) -> None:
+    rules = [{"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get", "patch"]}]
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "anywhere"}
+    subjects = [{"kind": "ServiceAccount", "name": installed.account, "namespace": installed.namespace}]
+    kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "anywhere"}}
+    installed.bed.apply(
+        {**kind, "kind": "ClusterRole", "rules": rules}, {**kind, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": subjects}
+    )
+    away = application()
+    away["metadata"] |= {"namespace": "shop", "name": "away"}
+    installed.bed.kubectl("create", "-f", "-", text=json.dumps(away))
+    assert "denied" in installed.patch("application", "shop", "away", REFUSED["manifests"])
+    assert "patched" in installed.patch("application", "shop", "away", ALLOWED["refresh"][0])
+    installed.bed.kubectl("-n", "shop", "delete", "application", "away")
+    installed.bed.kubectl("delete", "clusterrolebinding,clusterrole", "anywhere")
+
+
+def test_what_the_components_let_through(bed: Bed, tmp_path: Path) -> None:
+    for name, variable in (("force", "forces"), ("argocd-before-3.1", "takesOut")):
+        above = Path("../" * len((tmp_path / name).resolve().parts[1:])) / str(ROOT / "manifests/components" / name).lstrip("/")
+        text = _kustomized(bed, tmp_path / name, components=[str(above)])
+        policy = next(o for o in yaml.safe_load_all(text) if o["metadata"]["name"] == "gitops-recovery-controller-applications")
+        values = {v["name"]: v["expression"] for v in policy["spec"]["variables"]}
+        assert {n for n in ("forces", "takesOut") if values[n] == "true"} == {variable}
+
+
 def test_a_workload_is_restarted_and_nothing_else(installed: Installed) -> None:
     assert "patched" in installed.patch("deployment", "shop", "web", RESTART)
     allowed = {
