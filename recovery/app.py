@@ -20,7 +20,7 @@ from recovery.controller import RECOVERY, SOON, Controller
 from recovery.crowds import Crowds
 from recovery.decide.holds import proven
 from recovery.decide.landing import unknown_targets
-from recovery.decide.reconciled import unreconciled
+from recovery.decide.reconciled import foreign, unreconciled
 from recovery.decide.telling import adoption_digest, still_held
 from recovery.hearing import Hearing
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
@@ -28,6 +28,7 @@ from recovery.kube.errors import KubeError
 from recovery.kube.lease import Shards
 from recovery.kube.remote import Remotes as KubeRemotes
 from recovery.model.application import Application, Project
+from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster
 from recovery.model.names import Key
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
@@ -121,7 +122,7 @@ class App:
         self._led = False
         self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add, self._lost, destructive, settings.shards)
         globs = (settings.argocd_namespace, *settings.application_namespaces)
-        self.store = Store(clock, self.queue.add, self.recoveries.follows, globs, self._unreconciled)
+        self.store = Store(clock, self.queue.add, self.recoveries.follows, globs, self._unreconciled, self._foreign)
         self.projects, self.application_sets = Shelf(self.store.reconsider), Shelf()
         self.connections = Connections(clock, self.store, self.queue.add, self.recoveries.follows)
         self.looks = looks or Looks(
@@ -187,10 +188,12 @@ class App:
             has_token=argocd is not None,
         )
         self.dialects = Dialects(argocd, clock)
-        owns = Ownership(client, settings.argocd_namespace, clock, lambda: self.dialects.now, self._project)
+        owns = Ownership(client, settings.argocd_namespace, clock, lambda: self.dialects.now, self._project, self._here)
         look = Look(client, argocd, clock, lambda: self.store.applications, owns)
         self.examiner = Examiner(self.store, look, clock, scene.diagnosis)
-        self.freezer = Freezer(self.store, client, settings.argocd_namespace, clock, lambda: self.freshness().fresh, self.queue.add)
+        self.freezer = Freezer(
+            self.store, client, settings.argocd_namespace, clock, lambda: self.freshness().fresh, self.queue.add, self._on_a_known_cluster
+        )
         doors = Doors(client, self.looks.ways, owns, argocd, settings.argocd_namespace, lambda: self.dialects.now)
         holds = self.shards.holds
         executor = Executor(ALL_ACTIONS, doors, self._barred, clock)
@@ -235,6 +238,20 @@ class App:
         """Why Argo CD does not reconcile it."""
         home = self.settings.argocd_namespace
         return unreconciled(app, self.projects.project(home, app.project or "default"), home)
+
+    def _foreign(self, app: Application) -> str:
+        """Why the AppProject that it names is not its own; nothing is said while no AppProject is known."""
+        if not self.projects:
+            return ""
+        project = self.projects.project(self.settings.argocd_namespace, app.project or "default")
+        return foreign(app, project, self.connections.cluster_of(app))
+
+    def _on_a_known_cluster(self, app: Application) -> bool:
+        return app.destination.in_cluster or self.connections.cluster_of(app) is not None
+
+    def _here(self) -> Cluster:
+        """The cluster that Argo CD runs in."""
+        return self.connections.clusters.get(IN_CLUSTER_SERVER) or Cluster(server=IN_CLUSTER_SERVER, name=IN_CLUSTER)
 
     async def _project(self, name: str) -> Project | None:
         return self.projects.project(self.settings.argocd_namespace, name)
@@ -393,6 +410,8 @@ class App:
                 for app in held:
                     if note := still_held(app, self._clock.now()):
                         self.outbox.say(note)
+            for name in self.recoveries.unwritten:
+                await self._restore(name)
             for recovery in self.recoveries.all():
                 if recovery.notes and self.shards.holds(recovery.subject.uid):
                     self.outbox.tell(recovery)  # its end may have been written while nobody could tell of it
@@ -434,13 +453,16 @@ class App:
         self._wake()
 
     def _lost(self, gone: Recovery) -> None:
-        """An open recovery was deleted by hand: that was meant, and it is not opened again while the illness lasts."""
+        """A recovery was deleted by hand: if it was open that was meant, and it is not opened again while the illness lasts. What
+        owes something is written again, ended or not."""
         why = self._records.unreadable.get(f"{self.settings.namespace}/{gone.name}", "")
         owes = bool(gone.owed) or any(
             (app := self.store.applications.get(name)) is not None and proven(app, gone) for name in self.store.held
         )
         if owes and not why:
             self._rewrite(gone)
+            return
+        if gone.phase.over:
             return
         if not gone.owed:
             self.store.dismiss(gone.subject.uid, gone.policy)
@@ -459,14 +481,13 @@ class App:
             return
         self.recoveries.keep(gone)
         log.warning("a record of what is owed was deleted, and is written again", recovery=gone.name, subject=str(gone.subject))
+        self._start(self._restore(gone.name))
 
-        async def write() -> None:
-            try:
-                await self.recoveries.restore(gone.name)
-            except (ClaimLost, KubeError) as error:
-                log.warning("it could not be written again; the next step writes it", recovery=gone.name, why=str(error))
-
-        self._start(write())
+    async def _restore(self, name: str) -> None:
+        try:
+            await self.recoveries.restore(name)
+        except (ClaimLost, KubeError) as error:
+            log.warning("it could not be written again, and is tried once more", recovery=name, why=str(error))
 
     def _paused(self) -> None:
         """People paused or resumed something: all that waits is looked at again."""

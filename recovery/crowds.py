@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import islice
@@ -9,17 +10,19 @@ from itertools import islice
 from msgspec import structs
 
 from recovery.clock import Clock
-from recovery.decide.storms import SHOWN, Weather, approved_at, common, many, over, words
+from recovery.decide.storms import SHOWN, Weather, approved_at, common, many, over, part_stands, words
 from recovery.decide.symptoms import in_force
 from recovery.model.application import Application
 from recovery.model.frost import UID, Frost
 from recovery.model.names import Key
 from recovery.model.situation import Freshness, Situation
-from recovery.model.storm import Crowd, StormLimits, Wall, uid_of
+from recovery.model.storm import Crowd, StormLimits, Wall, part_of, uid_of, whole_of
 from recovery.observe.illness import groups_of
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Store
 from recovery.record.recoveries import Recoveries
+
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 
 
 class Crowds:
@@ -41,7 +44,8 @@ class Crowds:
             return None
         held = [p.condition.duration for p in base.policies.policies if p.condition.symptom in base.sight.clocks]
         window = max(limits.window, *held) if held else limits.window
-        groups = groups_of(app)
+        app = self._store.counted(app)
+        groups = (*groups_of(app), *self._parts(app))
         known = {r.subject.name: r for r in self._recoveries.storms()}
         for group in groups:
             crowd = illness.crowd(group, onset - window, onset + window)
@@ -96,11 +100,22 @@ class Crowds:
         """A crowd, with whose they are where that decides whether it is a storm of all of them."""
         illness = self._store.illness
         crowd = illness.crowd(group, since, until)
+        whole, project = whole_of(group)
+        if project:
+            of = self._crowd(whole, since, until, limits)
+            return structs.replace(crowd, wall=Wall(stands=part_stands(crowd, project, of, limits)))
         if group[0] == "project" or not many(crowd, limits) or (shared_by := illness.shared_by(group)) < 2:
             return crowd
         parts = illness.parts(group, since, until)
         storms = frozenset(project for project in parts if many(illness.crowd(("project", project), since, until), limits))
         return structs.replace(crowd, wall=Wall({p: (c.fallen, c.of) for p, c in parts.items()}, shared_by, storms))
+
+    def _parts(self, app: Application) -> tuple[tuple[str, str], ...]:
+        """Its project's part of each group that several share; applications without a project of their own have none."""
+        if not _PROJECT.fullmatch(app.project):
+            return ()
+        shared = (group for group in groups_of(app) if group[0] != "project" and self._store.illness.shared_by(group) > 1)
+        return tuple(part_of(group, app.project) for group in shared)
 
     def _began(self, group: tuple[str, str], now: datetime, window: timedelta, limits: StormLimits) -> datetime:
         """Since when what is seen now is a storm: the window that holds most of those that fell ill."""

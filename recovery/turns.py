@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 from recovery.decide.symptoms import in_force
@@ -19,6 +20,8 @@ IN_TURN = ("After", "Budget", "Pace")
 """What is held back for one of these goes on by itself, and is waited for."""
 FIRST_WITHIN = timedelta(minutes=5)
 """What stands on an application that is due waits for its recovery to begin, and not for ever."""
+
+_WAVE = re.compile(r"-?[0-9]{1,9}")
 
 
 class Turns:
@@ -92,4 +95,4 @@ class Turns:
 
 def _wave(app: Application) -> int:
     text = (app.marks or {}).get(SYNC_WAVE, "0").strip()
-    return int(text) if text.lstrip("-").isdecimal() else 0
+    return int(text) if _WAVE.fullmatch(text) else 0

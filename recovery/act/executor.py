@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from msgspec import structs
+
 from recovery.act.fence import fenced
 from recovery.act.order import Action, Doors, Order
 from recovery.clock import Clock
@@ -12,8 +14,11 @@ from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.recovery import Recovery
 from recovery.model.redact import redact
 from recovery.model.situation import Situation
+from recovery.model.text import plain
 
 NOTHING = Outcome(Result.Done)
+LONGEST, TARGETS, TARGET = 1_000, 50, 300
+"""Characters of an outcome's words; its targets, and the characters of one."""
 
 
 class Executor:
@@ -44,10 +49,16 @@ class Executor:
             return f"{late:.1f}s since it was claimed, and {within:g}s are allowed" if within is not None and late > within else ""
 
         try:
-            return await self._actions[decision.step.traits.name].start(order, fenced(self._doors, why, went))
+            return _plain(await self._actions[decision.step.traits.name].start(order, fenced(self._doors, why, went)))
         except (Conflict, Busy) as error:
             # Nothing was written. Busy waits like a change does; both are judged anew.
             return Outcome(Result.Conflict, type(error).__name__, redact(str(error), 500))
         except KubeError as error:
             result = Result.InDoubt if error.in_doubt else Result.Failed
             return Outcome(result, type(error).__name__, redact(str(error), 500))
+
+
+def _plain(outcome: Outcome) -> Outcome:
+    """Actions quote what they read: here, whatever it was, it becomes one bounded line."""
+    targets = tuple(plain(each, TARGET) for each in outcome.targets[:TARGETS])
+    return structs.replace(outcome, message=plain(outcome.message, LONGEST), targets=targets)

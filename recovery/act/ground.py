@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from recovery.act.order import There, Wanted
+from recovery.kube.client import group_path
 from recovery.kube.errors import Forbidden, KubeError, NotFound
+from recovery.kube.reading import decoded
 from recovery.model.application import Application
 from recovery.model.names import TRACKING
 from recovery.model.redact import redact
@@ -97,13 +97,13 @@ class Ground:
         if found is None:
             return ""
         plural, namespaced = found
-        root = f"/apis/{each.group}/{each.version}" if each.group else f"/api/{each.version}"
+        root = group_path(each.group, each.version)
         namespace = (each.namespace or app.destination.namespace) if namespaced else ""
         return f"{root}/namespaces/{namespace}/{plural}/{each.name}" if namespace else f"{root}/{plural}/{each.name}"
 
     async def _kinds(self, group: str, version: str) -> dict[str, tuple[str, bool]]:
         """What a group and version serves: plural and whether it is namespaced, by kind."""
-        path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        path = group_path(group, version)
         if path not in self._served:
             item = await self.item(path)
             self._served[path] = {
@@ -116,7 +116,7 @@ class Ground:
     async def item(self, path: str) -> dict[str, Any] | None:
         """One object; None when it is not there."""
         try:
-            found: dict[str, Any] = msgspec.json.decode(await self._there.get(path), type=dict)
+            found: dict[str, Any] = decoded(await self._there.get(path), dict)
         except NotFound:
             return None
         return found
@@ -127,7 +127,7 @@ class Ground:
             attributes = {"verb": verb, "group": group, "resource": plural} | ({"namespace": namespace} if namespace else {})
             body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
             raw = await self._there.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
-            self._may[asked] = bool((msgspec.json.decode(raw, type=dict).get("status") or {}).get("allowed"))
+            self._may[asked] = bool((decoded(raw, dict).get("status") or {}).get("allowed"))
         return self._may[asked]
 
 

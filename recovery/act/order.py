@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-import msgspec
 from msgspec import Struct
 
 from recovery.decide import cures
 from recovery.kube.client import APPLICATIONS, Body, Client, Resource
+from recovery.kube.reading import decoded
 from recovery.model.action import Traits
 from recovery.model.application import Application
 from recovery.model.cause import Cure
@@ -202,7 +202,7 @@ async def read(order: Order, doors: Doors) -> dict[str, Any] | None:
 async def read_app(app: Application, doors: Doors) -> dict[str, Any] | None:
     """Any application as it is now, whole; None when it is another one of the same name."""
     raw = await doors.kube.get(APPLICATIONS, app.namespace, app.name)
-    fresh: dict[str, Any] = msgspec.json.decode(raw, type=dict)
+    fresh: dict[str, Any] = decoded(raw, dict)
     return fresh if fresh["metadata"].get("uid") == app.uid else None
 
 

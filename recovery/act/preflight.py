@@ -12,6 +12,7 @@ from recovery.model.application import short
 from recovery.model.redact import redact
 from recovery.model.situation import Good
 from recovery.model.stamps import utc
+from recovery.model.text import plain
 
 HOOKS = "hooks"
 SHAPED = ("StatefulSet", "PersistentVolumeClaim", "CustomResourceDefinition")
@@ -27,10 +28,11 @@ async def against(order: Order, doors: Doors, fresh: dict[str, Any], good: Good,
         why = "what is deployed now was followed by another operation, and whether hooks ran with it can no longer be seen"
         return "HooksUnknown", f"{why}; `allow: [{HOOKS}]` goes back all the same"
     if HOOKS not in allow and (ran := _migrations(status)):
-        why = f"{', '.join(ran)} ran with what is deployed now, and going back does not undo it; `allow: [{HOOKS}]` goes back all the same"
+        why = f"{plain(', '.join(ran), 300)} ran with what is deployed now, and going back does not undo it"
+        why += f"; `allow: [{HOOKS}]` goes back all the same"
         return "MigrationHook", why
     guarded = tuple(kind for kind in SHAPED if kind not in allow)
-    held = sorted({f"{r.get('kind')}/{r.get('name')}" for r in status.get("resources") or () if r.get("kind") in guarded})
+    held = sorted({plain(f"{r.get('kind')}/{r.get('name')}", 300) for r in status.get("resources") or () if r.get("kind") in guarded})
     if doors.argocd is None:
         if held:
             why = f"it has {', '.join(held[:5])}, and without an Argo CD token nobody can see whether they would change"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from recovery.act.order import Action, Doors, Order
@@ -15,6 +14,7 @@ from recovery.decide.connections import worst
 from recovery.decide.telling import secret_of
 from recovery.kube.client import EXTERNAL_SECRETS, EXTERNAL_SECRETS_BETA, Resource
 from recovery.kube.errors import Forbidden, NotFound
+from recovery.kube.reading import decoded
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.connection import Cluster, Repository, Verdict
 from recovery.model.decision import Outcome, Result
@@ -102,7 +102,7 @@ async def _find(about: Repository | Cluster, doors: Doors) -> tuple[Resource, di
     credential template (repo-creds) that the URL begins with. No Secret is read for that."""
     for what in (EXTERNAL_SECRETS, EXTERNAL_SECRETS_BETA):
         try:
-            items = msgspec.json.decode(await doors.kube.list(what, doors.home), type=dict).get("items") or []
+            items = decoded(await doors.kube.list(what, doors.home), dict).get("items") or []
         except NotFound:
             continue
         except Forbidden:

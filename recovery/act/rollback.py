@@ -15,8 +15,10 @@ from recovery.act.restart import NO_TOKEN
 from recovery.decide.guards import inherited
 from recovery.decide.holds import GOING_BACK
 from recovery.decide.operations import effect, overtaken
+from recovery.decide.ownership import NOT_OWNED
 from recovery.decide.telling import acted
 from recovery.kube.client import APPLICATIONS
+from recovery.kube.reading import decoded
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.application import Application, Health, Hold, Sync, named, short
 from recovery.model.cause import Cure
@@ -127,7 +129,7 @@ def _not_yet(parameters: Parameters, recovery: Recovery) -> Skip | None:
     if not restarts:
         return Skip("NoRestart", "if_restart_fails is set and no restart stands before it")
     last = restarts[-1]
-    if last.reason in (NO_TOKEN, "Superseded", "Forbidden", "Unauthorized", "NotCarriedOut"):
+    if last.reason in (NO_TOKEN, NOT_OWNED, "Superseded", "Forbidden", "Unauthorized", "NotCarriedOut"):
         return Skip("RestartNotTried", f"the restart was not tried: {last.message}")
     return None
 
@@ -221,7 +223,7 @@ async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
         body = _taken_out(body, hold)
     elif suspends:
         body["spec"] = {"syncPolicy": {"automated": {"enabled": False}}}
-    stored = msgspec.json.decode(await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body), type=dict)
+    stored = decoded(await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body), dict)
     kept = (stored["spec"].get("syncPolicy") or {}).get("automated")
     if suspends and kept is not None and kept.get("enabled") is not False:
         # A CRD that does not know the field drops it in silence (before 3.1): then the whole of it goes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -11,15 +12,18 @@ from msgspec import Struct
 
 from recovery.clock import Clock
 from recovery.decide.ownership import LABEL, Tracking, unpermitted, untracked
-from recovery.kube.client import CONFIG_MAPS, STATEFUL_SETS, Client, Resource
-from recovery.kube.errors import Forbidden, Invalid, NotFound, Unavailable
+from recovery.kube.client import CONFIG_MAPS, DEPLOYMENTS, STATEFUL_SETS, Client, Resource
+from recovery.kube.errors import Forbidden, Invalid, NotFound
+from recovery.kube.reading import decoded
 from recovery.model.application import Application, Project
+from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster
 from recovery.model.dialect import Dialect, dialect_of
 
 KEPT = 60.0
 """Seconds for which Argo CD's settings, once read, are believed."""
 SETTINGS = "argocd-cm"
 CONTROLLER = "argocd-application-controller"
+LABELLED = "app.kubernetes.io/component=application-controller,app.kubernetes.io/part-of=argocd"
 _TAG = re.compile(r":v?(\d[\w.-]{0,60})(?:@|$)")
 
 
@@ -50,8 +54,11 @@ class Ownership:
         clock: Clock,
         version: Callable[[], Dialect],
         project: Callable[[str], Awaitable[Project | None]],
+        here: Callable[[], Cluster] = lambda: Cluster(server=IN_CLUSTER_SERVER, name=IN_CLUSTER),
     ) -> None:
-        """``home``: Argo CD's namespace. ``project``: an AppProject by its name, None for one that is not there."""
+        """``home``: Argo CD's namespace. ``project``: an AppProject by its name, None for one that is not there. ``here``: the
+        cluster that Argo CD runs in, by the name it has there."""
+        self._here = here
         self._kube = kube
         self._home = home
         self._clock = clock
@@ -69,14 +76,12 @@ class Ownership:
             what.path(namespace, name)
         except Invalid as error:
             return None, str(error)
-        if why := unpermitted(app, namespace, await self._project(app.project or "default")):
+        if why := unpermitted(app, namespace, await self._project(app.project or "default"), self._here()):
             return None, why
         try:
-            live: dict[str, Any] = msgspec.json.decode(await self._kube.get(what, namespace, name), type=dict)
+            live: dict[str, Any] = decoded(await self._kube.get(what, namespace, name), dict)
         except NotFound:
             return None, ""
-        except msgspec.DecodeError as error:
-            raise Unavailable(f"{what.plural} {namespace}/{name} cannot be read: {error}") from error
         tracking, version = await self._settings()
         why = untracked(app, live, tracking, version, self._home)
         return (None, why) if why else (live, "")
@@ -86,27 +91,43 @@ class Ownership:
         if self._known is not None and now - self._known[0] < KEPT:
             return self._known[1], self._known[2]
         try:
-            data = msgspec.json.decode(await self._kube.get(CONFIG_MAPS, self._home, SETTINGS), type=_Settings).data
+            data = decoded(await self._kube.get(CONFIG_MAPS, self._home, SETTINGS), _Settings).data
         except NotFound:
             data = _Data()
-        except msgspec.DecodeError as error:
-            raise Unavailable(f"ConfigMap {SETTINGS} cannot be read: {error}") from error
         tracking = Tracking(data.method.strip(), data.label.strip() or LABEL, data.installation.strip())
         version = self._version()
         if not version.known and not tracking.method:
-            version = await self._of_image()
+            version = await self._of_controller()
         self._known = (now, tracking, version)
         return tracking, version
 
-    async def _of_image(self) -> Dialect:
-        """Argo CD's version from the image its application controller runs, where nobody can ask Argo CD itself; else unknown."""
-        try:
-            raw = await self._kube.get(STATEFUL_SETS, self._home, CONTROLLER)
-            pods = (msgspec.json.decode(raw, type=dict).get("spec") or {}).get("template") or {}
-            containers = (pods.get("spec") or {}).get("containers") or ()
-        except (NotFound, Forbidden, msgspec.DecodeError):
-            return Dialect()
-        for container in containers:
-            if found := _TAG.search(str(container.get("image", ""))[:500]):
-                return dialect_of(found.group(1))
+    async def _of_controller(self) -> Dialect:
+        """Argo CD's version from its application controller, where nobody can ask Argo CD itself; else unknown.
+
+        It is found by the labels that upstream's manifests and the Helm chart give it, whatever it is called; where nothing may be
+        listed, by upstream's name. Its label ``app.kubernetes.io/version`` tells what an image that is pinned by digest does not.
+        """
+        for item in await self._controllers():
+            meta, spec = item.get("metadata") or {}, item.get("spec") or {}
+            pods = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
+            images = (_TAG.search(str(container.get("image", ""))[:500]) for container in pods)
+            said = [
+                str((meta.get("labels") or {}).get("app.kubernetes.io/version", ""))[:60],
+                *(found.group(1) for found in images if found),
+            ]
+            if known := next((dialect for text in said if (dialect := dialect_of(text.removeprefix("v"))).known), None):
+                return known
         return Dialect()
+
+    async def _controllers(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        try:
+            for what in (STATEFUL_SETS, DEPLOYMENTS):
+                listed = decoded(await self._kube.list(what, self._home, labelSelector=LABELLED, limit="5"), dict).get("items") or ()
+                found += [item for item in listed if isinstance(item, dict)]
+        except (NotFound, Forbidden, Invalid):
+            pass
+        if not found:
+            with suppress(NotFound, Forbidden, Invalid):
+                found.append(decoded(await self._kube.get(STATEFUL_SETS, self._home, CONTROLLER), dict))
+        return found

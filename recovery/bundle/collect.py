@@ -20,6 +20,7 @@ from recovery.causes.diagnose import diagnose
 from recovery.causes.patient import Patient
 from recovery.causes.report import told
 from recovery.kube.errors import Forbidden, KubeError, NotFound
+from recovery.kube.reading import decoded
 from recovery.model.application import Application, Health, Sync, short
 from recovery.model.cause import Finding, Signs
 from recovery.model.redact import redact
@@ -170,7 +171,7 @@ class Collector:
         signs = await self._look(app, finding)
         finding = diagnose(Patient(app, self._now, signs))
         folder = f"applications/{app.namespace}/{app.name}"
-        self._archive.json(f"{folder}/application.json", msgspec.json.decode(raw))
+        self._archive.json(f"{folder}/application.json", decoded(raw, dict))
         self._archive.json(f"{folder}/signs.json", msgspec.to_builtins(signs))
         for lacking in signs.missing:
             self._archive.lacks(str(app.key), lacking)
@@ -233,7 +234,7 @@ class Collector:
         service = f"/api/v1/namespaces/{self._scope.ours}/services/http:gitops-recovery-controller:8080/proxy"
         for path, name in (("/ready", "ready"), ("/api/v1/recoveries", "status")):
             try:
-                self._archive.json(f"recovery/{name}.json", msgspec.json.decode(await self._door.raw(service + path)))
+                self._archive.json(f"recovery/{name}.json", decoded(await self._door.raw(service + path), dict))
             except (KubeError, msgspec.DecodeError) as error:
                 self._archive.lacks(f"the controller's own {name}", str(error))
 
@@ -349,7 +350,7 @@ class Collector:
                     break
 
     async def _items(self, path: str, **query: str) -> list[dict[str, Any]]:
-        return list(msgspec.json.decode(await self._door.raw(path, **query), type=dict).get("items") or ())
+        return list(decoded(await self._door.raw(path, **query), dict).get("items") or ())
 
 
 def _connected(listed: Any) -> dict[str, Any]:

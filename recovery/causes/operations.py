@@ -195,7 +195,7 @@ def _same_kind(asked: str, kind: str) -> bool:
 
 def missing_kind(words: str) -> str:
     """``group/Kind`` or ``group/version/Kind`` that these words miss; empty when they do not name it."""
-    if m := re.search(r"could not find version \"([^\"]+)\" of ([\w.-]+)/(\w+)", words):
+    if m := re.search(r"could not find version \"([a-z0-9]{1,63})\" of ([\w.-]+)/(\w+)", words):
         return f"{m.group(2)}/{m.group(1)}/{m.group(3)}"
     if m := re.search(r"could not find ([\w.-]+)/(\w+)", words):
         return f"{m.group(1)}/{m.group(2)}"

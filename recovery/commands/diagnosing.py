@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from recovery.kube.errors import KubeError
 from recovery.model.application import Application, Project
 from recovery.model.cause import Signs
 from recovery.model.dialect import Dialect
+from recovery.model.text import plain
 from recovery.observe import trees, wire
 from recovery.observe.looking import Look
 from recovery.settings import Settings
@@ -93,21 +95,41 @@ def _read(path: Path) -> bytes:
         return file.read(LARGEST + 1)
 
 
+class _Plainly(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the fast one where it is there
+    """YAML with the values that JSON has, and no tags: dates and numbers of base 60 stay the text that they are."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own name and shape)
+    yaml_constructors = {  # noqa: RUF012
+        f"tag:yaml.org,2002:{kind}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{kind}"]
+        for kind in ("null", "bool", "int", "float", "str", "seq", "map")
+    }
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]{1,300}", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]{1,300}|[0-9]{1,300}(?:\.[0-9]{0,300})?)(?:[eE][-+]?[0-9]{1,3})?", "-+.0123456789"),
+):
+    _Plainly.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), [c if c != "\0" else "" for c in _first])
+
+
 def _json(raw: bytes, path: str) -> bytes:
     """JSON as it is; YAML, which kubectl and argocd print as well, turned into it."""
     if raw.lstrip()[:1] in (b"{", b"["):
         return raw
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         depth = 0
-        for event in yaml.parse(raw, Loader=loader):
+        for event in yaml.parse(raw, Loader=_Plainly):
             if isinstance(event, yaml.AliasEvent):
                 raise Refused(f"{path} has a YAML alias, which no export has: a few lines with aliases can fill any memory", USAGE)
+            if tag := getattr(event, "tag", None):
+                raise Refused(f"{path} has the YAML tag {plain(str(tag), 80)}, which no export has", USAGE)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
                 raise Refused(f"{path} is nested more than {DEEPEST} levels deep", USAGE)
-        return msgspec.json.encode(yaml.load(raw, Loader=loader))  # noqa: S506 (a safe loader, the fast one where it is there)
-    except (yaml.YAMLError, ValueError, TypeError, UnicodeDecodeError) as error:
+        return msgspec.json.encode(yaml.load(raw, Loader=_Plainly))  # noqa: S506 (a safe loader, and less)
+    except (yaml.YAMLError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
         raise Refused(f"{path} is neither JSON nor YAML: {str(error)[:200]}", USAGE) from error
 
 

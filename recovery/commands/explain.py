@@ -20,6 +20,7 @@ from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES
 from recovery.kube.errors import KubeError, NotFound
+from recovery.kube.reading import decoded
 from recovery.model.application import short
 from recovery.model.text import shell
 from recovery.observe import wire
@@ -61,7 +62,7 @@ async def _ask(client: AsyncioClient, settings: Settings, subject: str) -> dict[
     place, _, name = subject.partition("/") if "/" in subject else (settings.argocd_namespace, "", subject)
     try:
         raw = await ask_controller(client, settings.namespace, "/api/v1/explain", subject=f"{place}/{name}")
-        found: dict[str, Any] = msgspec.json.decode(raw, type=dict)
+        found: dict[str, Any] = decoded(raw, dict)
     except NotFound as error:
         if "is not known here" in str(error):
             raise Refused(f"{subject} is not known to the controller\nTry: recovery status", WRONG) from error

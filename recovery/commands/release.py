@@ -10,12 +10,14 @@ import typer
 from recovery.commands.failing import USAGE, WRONG, Refused
 from recovery.commands.reaching import every, reach
 from recovery.commands.run import settings_from_environment
-from recovery.decide.holds import proven, restored
+from recovery.decide.holds import by_hand, proven, restored
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES
 from recovery.kube.errors import Invalid, NotFound
+from recovery.kube.reading import decoded
 from recovery.model.names import HOLD
 from recovery.model.recovery import Recovery
+from recovery.model.text import plain, shell
 from recovery.observe import wire
 from recovery.record.codec import decode
 from recovery.settings import Settings
@@ -48,7 +50,7 @@ async def _release(client: AsyncioClient, settings: Settings, wanted: str, *, dr
                 continue
             if app.hold or app.unreadable:
                 try:
-                    lines.append(await _one(client, settings, app.namespace, app.name, dry_run=dry_run))
+                    lines.append(await _one(client, settings, app.namespace, app.name, dry_run=dry_run, named=False))
                 except Refused as error:
                     lines.append(str(error))  # the others are owed theirs all the same
     return lines or ["nothing is held"]
@@ -62,7 +64,8 @@ async def _kept(client: AsyncioClient, settings: Settings, name: str) -> Recover
         return None
 
 
-async def _one(client: AsyncioClient, settings: Settings, namespace: str, name: str, *, dry_run: bool) -> str:
+async def _one(client: AsyncioClient, settings: Settings, namespace: str, name: str, *, dry_run: bool, named: bool = True) -> str:
+    """``named``: a person asked for this very application, and not for whatever is held."""
     try:
         raw = await client.get(APPLICATIONS, namespace, name)
     except NotFound as error:
@@ -71,15 +74,24 @@ async def _one(client: AsyncioClient, settings: Settings, namespace: str, name: 
         app = wire.application(raw)
     except wire.Unreadable as error:
         raise Refused(f"{namespace}/{name} cannot be read, and is left alone: {error}", WRONG) from error
-    fresh: dict[str, Any] = msgspec.json.decode(raw, type=dict)
+    fresh: dict[str, Any] = decoded(raw, dict)
     if HOLD not in (fresh["metadata"].get("annotations") or {}):
         return f"{namespace}/{name}: not held"
     owed = app.hold if app.hold and proven(app, await _kept(client, settings, app.hold.recovery)) else None
+    given = by_hand(app.hold, app) if app.hold and owed is None else None
+    if given and not named:
+        again = f"`recovery release {shell(f'{namespace}/{name}')}` switches auto-sync on"
+        return f"{namespace}/{name}: left alone, no record says what is owed; {again}"
+    owed = owed or given
     if not dry_run:
         await client.patch(APPLICATIONS, namespace, name, restored(fresh, owed))
     if app.hold and owed is None:
         what = "would be removed" if dry_run else "is removed"
         return f"{namespace}/{name}: its annotation {what}; no record says that this is owed, so nothing else is changed"
+    if given:
+        on = f" ({plain(msgspec.json.encode(given.automated).decode(), 200)})" if app.automated is None else ""
+        done = "would be released" if dry_run else "released"
+        return f"{namespace}/{name}: {done}; auto-sync is on{on}, by its annotation alone: no record says so any more"
     state = "auto-sync is as it was" if app.hold and app.hold.suspended else "auto-sync was not touched"
     if app.hold and app.hold.target is not None:
         state = f"it stays on {app.hold.target} and is no longer owed to {app.hold.origin} (`recovery failback` would have moved it)"

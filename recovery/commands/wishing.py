@@ -14,6 +14,7 @@ from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import RECOVERIES, REVIEWS, Client
 from recovery.kube.errors import Conflict, KubeError, NotFound
+from recovery.kube.reading import decoded
 from recovery.model.move import Wish
 from recovery.model.recovery import Recovery
 from recovery.record.codec import decode
@@ -51,7 +52,7 @@ async def write(client: Client, namespace: str, name: str, ask: Ask, by: str, cl
                 f"recovery {name} has {len(recovery.wishes)} requests already, and holds {KEPT}; the controller forgets the oldest", WRONG
             )
         # As it is stored, and one thing more: the API server lets nobody else change anything else.
-        body: dict[str, Any] = msgspec.json.decode(raw, type=dict)
+        body: dict[str, Any] = decoded(raw, dict)
         body["status"]["wishes"] = [*(body["status"].get("wishes") or ()), *map(msgspec.to_builtins, wishes)]
         try:
             return decode(await client.update(RECOVERIES, namespace, name, body))
@@ -64,7 +65,7 @@ async def whoami(client: AsyncioClient) -> str:
     """Our name as the API server knows it; ``unknown`` where it does not say (before 1.28)."""
     try:
         raw = await client.create(REVIEWS, "", {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
-        status = msgspec.json.decode(raw, type=dict).get("status") or {}
+        status = decoded(raw, dict).get("status") or {}
         return str((status.get("userInfo") or {}).get("username") or "unknown")
     except KubeError:
         return "unknown"

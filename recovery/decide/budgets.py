@@ -49,10 +49,13 @@ def budget(a: Asked) -> str:
         at_work = f"{fleet.in_flight} recoveries are at work, and {1 + step} may be"
         if fleet.in_flight >= 1 + step:
             return f"{at_work}: the storm was over {spell(a.situation.now - fleet.calm_since)} ago, and one more may be each minute"
+    # One place of a cluster that several projects share is left to the others.
+    theirs = max(1, limits.per_cluster - 1) if fleet.cluster_shared else limits.per_cluster
     counts = (
         ("", fleet.in_flight, limits.in_flight),
         (f" in this shard of {fleet.shards}", fleet.in_flight_shard, max(1, limits.in_flight // fleet.shards)),
         (f" on cluster {app.destination.cluster}", fleet.in_flight_cluster, limits.per_cluster),
+        (f" of project {app.project} on cluster {app.destination.cluster}", fleet.in_flight_theirs, theirs),
         (f" in project {app.project}", fleet.in_flight_project, limits.per_project),
     )
     for where, count, limit in counts:

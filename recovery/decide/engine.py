@@ -180,7 +180,7 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
     again = structs.replace(relapsed, phase=RecoveryPhase.Remediating, resolved_at=None, well_since=None, ill_since=since)
     # Whoever heard of it is still owed the end; how long it has been told of is counted anew.
     again = structs.replace(again, talk=structs.replace(relapsed.talk, first_at=None, last_at=None, paged=0, repeated={}))
-    if not any(step.sent for step in again.in_attempt()):
+    if not _tried(situation, again):
         # Nothing was tried in its last attempt (held back, healed by itself): that one does not count.
         again = structs.replace(again, attempt=again.attempt - 1, steps=tuple(s for s in again.steps if s.attempt != again.attempt))
     if again.attempt >= again.limit:
@@ -251,9 +251,17 @@ def _another_cause(situation: Situation, recovery: Recovery) -> bool:
     return finding is not None and recovery.reason == reason(CURE_FORBIDDEN) and bool(recovery.cause) and finding.what != recovery.cause
 
 
+def _tried(situation: Situation, recovery: Recovery) -> bool:
+    """Did anything go out in its last attempt? A hold of this recovery on the application says so where a crash kept it from being
+    noted: the step that says what is owed must not be dropped."""
+    app = situation.about
+    held = isinstance(app, Application) and app.hold is not None and app.hold.recovery == recovery.name
+    return any(step.sent or (held and step.owes is not None) for step in recovery.in_attempt())
+
+
 def _anew(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:
     """What was left out for the one cause may be the cure of the other: the actions are gone through from the first."""
-    if any(step.sent for step in recovery.in_attempt()):
+    if _tried(situation, recovery):
         return advance(situation, policy, recovery, actions)
     kept = tuple(step for step in recovery.steps if step.attempt != recovery.attempt)
     return begin(situation, policy, structs.replace(recovery, attempt=recovery.attempt - 1, steps=kept))
@@ -365,7 +373,9 @@ def _again(situation: Situation, policy: Policy, recovery: Recovery, record: Ste
     if judged.progress is not Progress.Next:
         claim = structs.replace(record.claim, resource_version=claim.resource_version)
     # What is owed is what stood there when the first write was claimed, and no later write changes that.
-    owes = record.owes if stage else step.traits.owes(step, situation, recovery)
+    # Where nobody knows whether that write went out, its annotation may stand by now: only after a refusal it is reckoned anew.
+    known = bool(stage) or (record.owes is not None and record.reason != Result.Conflict.value)
+    owes = record.owes if known else step.traits.owes(step, situation, recovery)
     claimed = structs.replace(record, claim=claim, stage=stage, sent=False, claimed_at=situation.now, owes=owes)
     return remediate(situation, policy, recovery.with_last(claimed), step)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from msgspec import structs
@@ -11,7 +12,7 @@ from recovery.model.application import Application
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.frost import CONTROLLER, SHARD, UID, Frost, Reconciling
-from recovery.model.names import REFRESH, SKIP_RECONCILE
+from recovery.model.names import SKIP_RECONCILE
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
 
 FROZEN, THAWED = "ReconcileFrozen", "ReconcilingAgain"
@@ -29,7 +30,7 @@ def frozen(app: Application, reconciling: Reconciling, asked: datetime | None, n
         return ""
     limit = reconciling.limit
     if asked is not None and now - asked > reconciling.patience:
-        return f"a refresh ({marks.get(REFRESH, 'normal')}) was asked for {spell(now - asked)} ago and nobody has taken it up"
+        return f"a refresh was asked for {spell(now - asked)} ago and nobody has taken it up"
     if any(c.type in ("InvalidSpecError", "UnknownError") for c in app.conditions) or not reconciling.interval or app.reconciled_at is None:
         return ""
     ago = now - app.reconciled_at
@@ -37,6 +38,25 @@ def frozen(app: Application, reconciling: Reconciling, asked: datetime | None, n
         return ""
     every = f"every {spell(reconciling.interval)} by {reconciling.source}"
     return f"it was last compared {spell(ago)} ago ({app.reconciled_at:%Y-%m-%d %H:%M:%SZ}), and should be {every}"
+
+
+def looked_at(app: Application, reconciling: Reconciling, now: datetime) -> bool:
+    """Was it compared lately, as far as it says so itself? What is being deleted or has an invalid spec is not compared either way."""
+    if app.deleting or app.reconciled_at is None or any(c.type in ("InvalidSpecError", "UnknownError") for c in app.conditions):
+        return False
+    return timedelta() <= now - app.reconciled_at <= reconciling.limit
+
+
+def stands_still(ill: Mapping[str, int], well: Mapping[str, int]) -> bool:
+    """Of a cluster's applications by project: are those that are not looked at for the shard's sake, and not for their owners'?
+
+    Most of the projects say so; at equal numbers, two thirds of the applications. Nobody who is alone is outvoted by nobody.
+    """
+    against = well.keys() - ill.keys()
+    if len(against) != len(ill):
+        return len(ill) > len(against)
+    frozen, other = sum(ill.values()), sum(well.values())
+    return frozen >= 2 * other
 
 
 def judge(frost: Frost) -> tuple[Decision, ...]:

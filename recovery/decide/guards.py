@@ -34,6 +34,7 @@ UNCOMPARED_WITHIN = timedelta(seconds=30)
 """An operation that has just ended shows in the sync status only after the next comparison, seconds later."""
 CURE_FORBIDDEN = "cure forbidden"
 """The guard that knows the cause."""
+NOT_PERMITTED = "not permitted"
 DISTRUSTED, DISABLED = "distrusted", "disabled"
 """The guards that let it watch only."""
 
@@ -123,6 +124,11 @@ def _paused_by(pause: Pause, a: Asked) -> str | Closed:
 def reconcile_skipped(a: Asked) -> str:
     """Argo CD does not reconcile it: a person is at work, or somebody would have us believe something."""
     return a.situation.unreconciled
+
+
+def not_permitted(a: Asked) -> str:
+    """Argo CD would refuse every operation on it, and a name in spec.project makes nobody a member."""
+    return a.situation.foreign
 
 
 def never_ours(a: Asked) -> str:
@@ -316,6 +322,7 @@ GUARDS = (
     Guard("deleting", deleting, keeps=False, tells=False, subject=True),
     Guard("paused", paused, subject=True, about=_CONNECTED),
     Guard(RECONCILE_SKIPPED, reconcile_skipped, subject=True, tells_after=timedelta()),
+    Guard(NOT_PERMITTED, not_permitted),
     Guard("never ours", never_ours, keeps=False, tells=False, subject=True),
     Guard("dismissed", dismissed, keeps=False, tells=False, subject=True, about=_CONNECTED),
     Guard("adoption", adoption, keeps=False, tells=False, subject=True, about=_CONNECTED),

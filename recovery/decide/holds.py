@@ -40,7 +40,7 @@ RELEASE = Traits(
     parameters=Nothing,
     settle=timedelta(minutes=1),
     judge=_gone,
-    exempt=frozenset({"paused", "never ours", "adoption", "hold", "owner intent", "approval", "pace", "budget"}),
+    exempt=frozenset({"paused", "not permitted", "never ours", "adoption", "hold", "owner intent", "approval", "pace", "budget"}),
 )
 
 
@@ -54,7 +54,12 @@ def proven(app: Application, kept: Recovery | None) -> bool:
         return any(m.uid == app.uid and m.origin == hold.origin and m.target == hold.target for m in kept.moves)
     if kept.subject.uid != app.uid:
         return False
-    return any(step.owes is not None and _same(hold, step.owes) for step in kept.steps)
+    return any(_same(hold, step.owes) if step.owes is not None else _older(step) for step in kept.steps)
+
+
+def _older(step: StepRecord) -> bool:
+    """A rollback that an older version wrote down, which kept what is owed in the annotation alone. This one never leaves it out."""
+    return step.action == "rollback" and step.sent
 
 
 def _same(said: Hold, owed: Hold) -> bool:
@@ -65,6 +70,14 @@ def _same(said: Hold, owed: Hold) -> bool:
 def unproven(hold: Hold) -> str:
     """Why an annotation is left alone, for people."""
     return f"no record says that {plain(hold.recovery, 80) or 'anybody'} owes it this: it is shown and left alone"
+
+
+def by_hand(hold: Hold, app: Application) -> Hold | None:
+    """What a person who names this application gets back where no record is left: auto-sync on again, if it is off; as the
+    annotation says where that is the only copy (before Argo CD 3.1)."""
+    plainly = hold.suspended and hold.target is None and hold.uid == app.uid and hold.had_enabled is not False
+    there = app.automated is not None or hold.automated is not None
+    return structs.replace(hold, had_enabled=None) if plainly and there and not app.auto_sync else None
 
 
 def settle_hold(situation: Situation) -> Decision | None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from recovery.decide.landing import permitted
 from recovery.model.application import Application, Destination, Project
-from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster
+from recovery.model.connection import IN_CLUSTER_SERVER, Cluster
 from recovery.model.dialect import Dialect
 from recovery.model.names import TRACKING
 from recovery.model.text import plain
@@ -73,13 +73,13 @@ def untracked(app: Application, live: Mapping[str, Any], tracking: Tracking, ver
     return ""
 
 
-def unpermitted(app: Application, namespace: str, project: Project | None) -> str:
-    """Why the Application's AppProject does not let it deploy to this namespace of the cluster it runs in; empty when it does."""
+def unpermitted(app: Application, namespace: str, project: Project | None, here: Cluster) -> str:
+    """Why the Application's AppProject does not let it deploy to this namespace of ``here``, Argo CD's own cluster; empty when it
+    does. A project names that cluster as its Secret does, where it has one (util/db/cluster.go:GetCluster)."""
     if project is None:
         return f"AppProject {app.project or 'default'} is not known"
     if not app.destination.in_cluster:
         return f"it deploys to {app.destination.cluster}, and this object is in Argo CD's own cluster"
-    here = Cluster(server=IN_CLUSTER_SERVER, name=IN_CLUSTER)
     if not permitted(project, Destination(IN_CLUSTER_SERVER, "", namespace), here):
         return f"AppProject {project.name} does not permit namespace {namespace or '(none)'}"
     return ""

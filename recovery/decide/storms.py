@@ -12,7 +12,7 @@ from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
 from recovery.model.situation import Freshness
-from recovery.model.storm import STORM, Crowd, StormLimits, called
+from recovery.model.storm import STORM, Crowd, StormLimits, called, whole_of
 from recovery.model.text import shell
 
 SMALL = 10
@@ -33,6 +33,8 @@ GROWN = 1.25
 
 def over(crowd: Crowd, limits: StormLimits) -> bool:
     """Is this crowd a storm, and one of the whole group?"""
+    if whole_of((crowd.group, crowd.name))[1]:
+        return crowd.wall.stands
     return many(crowd, limits) and not explained(crowd, limits)
 
 
@@ -53,6 +55,18 @@ def explained(crowd: Crowd, limits: StormLimits) -> bool:
     if many(_without(crowd, wall.storms), limits):
         return False
     return len(wall.parts) < 2 or len(wall.parts) * 100 < wall.shared_by * limits.group
+
+
+def part_stands(part: Crowd, project: str, whole: Crowd, limits: StormLimits) -> bool:
+    """Is this project's part of a group held, where the group fell ill and its owners explain it?
+
+    What is a storm is somebody's: whoever gives most of it is held in this group if not in his own project, so that another's
+    application beside them never turns a storm into many single recoveries.
+    """
+    if not many(whole, limits) or not explained(whole, limits) or project in whole.wall.storms:
+        return False
+    largest = max(whole.wall.parts, key=lambda each: whole.wall.parts[each][0], default="")
+    return many(part, limits) or project == largest
 
 
 def _without(crowd: Crowd, projects: Iterable[str]) -> Crowd:
@@ -175,13 +189,14 @@ def _message(weather: Weather) -> str:
 def _opened(weather: Weather) -> Decision:
     crowd, now = weather.crowd, weather.now
     told = f"{crowd.key.name}/{crowd.since.isoformat()}/{weather.past}"
-    name = f"storm-{crowd.group}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+    (kind, _), project = whole_of((crowd.group, crowd.name))
+    name = f"storm-{kind}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
     message = _message(weather)
     recovery = Recovery(
         name,
         STORM,
         "",
-        Subject("Storm", "", crowd.key.name, crowd.uid, crowd.name if crowd.group == "project" else ""),
+        Subject("Storm", "", crowd.key.name, crowd.uid, crowd.name if kind == "project" else project),
         now,
         RecoveryPhase.Suppressed,
         ill_since=crowd.since,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
 from msgspec import structs
@@ -15,6 +16,8 @@ from recovery.model.situation import Good, Sight
 
 KEPT = 5
 """Healthy revisions remembered for each application."""
+LONGEST = 1_500
+"""Characters that the revisions of one deploy may have to be remembered: a commit for each of 35 sources."""
 
 
 def in_force(policy: Policy, kind: str = "application") -> bool:
@@ -133,6 +136,7 @@ def _moved(sight: Sight, app: Application, now: datetime) -> tuple[str, datetime
         return None
     shows = f"{operation.started_at} {operation.phase.value} {operation.message} {operation.progress}"
     shows += "" if app.requested else " not asked for"  # what nobody asks for any more is orphaned when it stays so
+    shows = hashlib.sha256(shows.encode()).hexdigest()[:16]
     return sight.moved if sight.moved and sight.moved[0] == shows else (shows, now)
 
 
@@ -141,7 +145,7 @@ def _ledger(sight: Sight, app: Application, policies: Policies, now: datetime) -
         # Named bad by a rollback: never again a place to go back to, also when the hold is over.
         sight = structs.replace(sight, ledger=tuple(good for good in sight.ledger if named(good.revisions) not in app.hold.bad))
     well = app.sync is Sync.Synced and app.health is Health.Healthy and app.resources > 0 and not app.operating
-    if not well or app.deploy is None:
+    if not well or app.deploy is None or sum(map(len, app.deploy.revisions)) > LONGEST:
         return None, sight.ledger
     if any(good.history_id == app.deploy.id for good in sight.ledger):
         return None, sight.ledger

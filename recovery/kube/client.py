@@ -36,6 +36,14 @@ def whole_path(path: str) -> str:
     return path
 
 
+def group_path(group: str, version: str = "") -> str:
+    """Where a group, or one version of it, is described; the core group has no name.
+
+    Raises errors.Invalid for what is no word of its own: a stranger may have written it, and a slash in it would lead elsewhere.
+    """
+    return "/".join(("/apis" if group else "/api", *(segment(each) for each in (group, version) if each)))
+
+
 class Resource(NamedTuple):
     """A kind of object, by where its collection is found."""
 

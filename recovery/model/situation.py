@@ -66,6 +66,10 @@ class Fleet(Struct, frozen=True):
     in_flight: int = 0
     in_flight_cluster: int = 0
     in_flight_project: int = 0
+    in_flight_theirs: int = 0
+    """Of this project on this cluster."""
+    cluster_shared: bool = False
+    """Several projects have applications on this cluster."""
     refreshed_at: datetime | None = None
     """When one of our refreshes last went to this subject's repository."""
     calm_since: datetime | None = None
@@ -123,6 +127,8 @@ class Situation(Struct, frozen=True):
     """About an application: why it is ill; None when nothing says so."""
     unseen: str = ""
     """About an application: that a closer look is still to come, in words."""
+    foreign: str = ""
+    """Why the AppProject that it names is not its own."""
     unreconciled: str = ""
     """About an application: why Argo CD does not reconcile it by design, in words: its status is believed for nothing."""
     frozen: str = ""

@@ -33,13 +33,15 @@ class Wall(Struct, frozen=True):
     """Projects that have applications in the group."""
     storms: frozenset[str] = frozenset()
     """Those of the parts that are a storm in their own project."""
+    stands: bool = False
+    """Of one project's part of a group: it is held, as the group is ill and this project alone accounts for it."""
 
 
 class Crowd(Struct, frozen=True):
     """How many of a group fell ill within a time."""
 
     group: str
-    """fleet, cluster, project, repository or applicationset."""
+    """fleet, cluster, project, repository or applicationset; ``cluster@shop`` for project shop's part of one."""
     name: str
     fallen: int
     of: int
@@ -73,6 +75,20 @@ def uid_of(key: Key) -> str:
     return "storm-" + hashlib.sha256(key.name.encode()).hexdigest()[:16]
 
 
+def part_of(group: tuple[str, str], project: str) -> tuple[str, str]:
+    """One project's part of a group, as a group."""
+    return f"{group[0]}@{project}", group[1]
+
+
+def whole_of(group: tuple[str, str]) -> tuple[tuple[str, str], str]:
+    """The group that it is a part of, and whose; the group itself and an empty text where it is whole."""
+    kind, _, project = group[0].partition("@")
+    return (kind, group[1]), project
+
+
 def called(group: str, name: str) -> str:
     """A group in words."""
+    (group, name), project = whole_of((group, name))
+    if project:
+        return f"project {project}" + (f" in {called(group, name)}" if group != "fleet" else "")
     return {"fleet": "the fleet", "applicationset": f"ApplicationSet {name}"}.get(group, f"{group} {name}")

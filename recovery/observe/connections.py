@@ -132,45 +132,58 @@ class Connections:
             if (not plain or _enough(git, plain, app)) and (home is None or _enough(cluster, home.server, app)):
                 continue
             on_git, on_cluster = said_by(app, self._clock.now())
+            project = self._store.counted(app).project
             if on_git and plain:
-                git.setdefault(plain, {}).setdefault(app.project, structs.replace(on_git, lasts=TOLD_FOR))
+                git.setdefault(plain, {}).setdefault(project, structs.replace(on_git, lasts=TOLD_FOR))
             if on_cluster and home:
-                cluster.setdefault(home.server, {}).setdefault(app.project, structs.replace(on_cluster, lasts=TOLD_FOR))
+                cluster.setdefault(home.server, {}).setdefault(
+                    self._store.counted(app).project, structs.replace(on_cluster, lasts=TOLD_FOR)
+                )
         for about in self.all():
-            told = self._agreed(about, (git.get(about.ident) if isinstance(about, Repository) else cluster.get(about.server)) or {})
+            told, against = self._agreed(
+                about, (git.get(about.ident) if isinstance(about, Repository) else cluster.get(about.server)) or {}
+            )
             before = next((e for e in about.evidence if e.by is Witness.applications), None)
             if told is None and before is None:
                 continue
-            told = told if told is not None and not self._compared_since(about, told) else self._recovered(about)
+            told = told or self._recovered(about, against)
             quiet = tuple(e for e in about.evidence if e.by is not Witness.applications)
             held = structs.replace(about, evidence=(*quiet, told) if told else quiet)
             self._put(held)
             self._tell(held)
 
-    def _agreed(self, about: Repository | Cluster, said: dict[str, Evidence]) -> Evidence | None:
-        """What applications say of it, if at least two projects say so, or all that use it are of one."""
+    def _agreed(self, about: Repository | Cluster, said: dict[str, Evidence]) -> tuple[Evidence | None, int]:
+        """What applications say of it, if their projects agree; and how many projects have been compared well since then.
+
+        A project speaks where none of its own was compared since. At least two have to, and half of those that use it, or
+        all that do; and more than have been compared well. Who is not compared at all, or is being deleted, has no voice.
+        """
         if not said:
-            return None
-        if len(said) < AGREED:
-            names = self.on(about) if isinstance(about, Cluster) else self.reading(about)
-            if any(self._store.applications[name].project not in said for name in names):
-                return None
-        return next(iter(said.values()))
-
-    def _compared_since(self, about: Repository | Cluster, told: Evidence) -> bool:
-        """Has another application of it been compared well later than the one that says so?"""
-        names = (self.on(about) if isinstance(about, Cluster) else self.reading(about)) - self._store.uncompared
-        apps = (self._store.applications[name] for name in names)
+            return None, 0
+        told_at = max(evidence.at for evidence in said.values())
         now = self._clock.now()  # what is said to have been compared in the future was not
-        return any(app.reconciled_at is not None and told.at < app.reconciled_at <= now for app in apps)
+        users: set[str] = set()
+        compared: set[str] = set()
+        for name in self.on(about) if isinstance(about, Cluster) else self.reading(about):
+            app = self._store.applications[name]
+            if app.deleting or self._store.unreconciled(app):
+                continue
+            project = self._store.counted(app).project
+            users.add(project)
+            since = said[project].at if project in said else told_at
+            if name not in self._store.uncompared and app.reconciled_at is not None and since < app.reconciled_at <= now:
+                compared.add(project)
+        voices = [evidence for project, evidence in said.items() if project not in compared and project in users]
+        enough = len(voices) == len(users) or (len(voices) >= AGREED and len(voices) * 2 >= len(users))
+        return (voices[0] if voices and enough and len(voices) > len(compared) else None), len(compared)
 
-    def _recovered(self, about: Repository | Cluster) -> Evidence | None:
-        """They said that it failed, and say so no more."""
+    def _recovered(self, about: Repository | Cluster, against: int) -> Evidence | None:
+        """They said that it failed, and say so no more: it is well where some were compared, and unknown else."""
         names = self.on(about) if isinstance(about, Cluster) else self.reading(about)
-        well = [self._store.applications[name] for name in names - self._store.uncompared]
-        if not well:
+        well = names - self._store.uncompared
+        if not well or (names & self._store.uncompared and against < AGREED):
             return None
-        return Evidence(Witness.applications, Verdict.reachable, self._clock.now(), f"{well[0].key} was compared", TOLD_FOR)
+        return Evidence(Witness.applications, Verdict.reachable, self._clock.now(), f"{len(well)} applications were compared", TOLD_FOR)
 
     # Read by the controller
 
@@ -292,6 +305,6 @@ class Connections:
 
 
 def _enough(said: dict[str, dict[str, Evidence]], what: str, app: Application) -> bool:
-    """Is another word on it of no more weight?"""
+    """Is another word on it of no more weight? Each project has one."""
     known = said.get(what, {})
-    return app.project in known or len(known) >= AGREED
+    return app.project in known

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+import structlog
 from msgspec import Struct, structs
 
 from recovery.clock import Clock
 from recovery.model.application import Application
 from recovery.model.cause import Finding, Signs
 from recovery.observe.store import Store
+
+log = structlog.get_logger(__name__)
 
 EVERY = 2.0
 """Seconds between two rounds."""
@@ -77,6 +80,9 @@ class Examiner:
         self._looking.add(app.uid)
         try:
             await self._look_at(app)
+        except Exception:
+            # One application's look must not end those at all others.
+            log.exception("a closer look failed", application=str(app.key))
         finally:
             self._looking.discard(app.uid)
 

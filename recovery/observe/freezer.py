@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -11,9 +12,11 @@ import structlog
 from msgspec import Struct
 
 from recovery.clock import Clock
-from recovery.decide.freezing import frozen
+from recovery.decide.freezing import frozen, looked_at, stands_still
 from recovery.kube.client import CONFIG_MAPS, Client
 from recovery.kube.errors import KubeError
+from recovery.kube.reading import decoded
+from recovery.model.application import Application
 from recovery.model.frost import STANDING, Reconciling
 from recovery.model.names import REFRESH, Key
 from recovery.observe.store import Name, Store
@@ -39,8 +42,17 @@ class Freezer:
     """Keeps ``store.frozen``; ``changed`` hears of every application for which that changed, and of them all as one."""
 
     def __init__(
-        self, store: Store, client: Client, namespace: str, clock: Clock, fresh: Callable[[], bool], changed: Callable[[Key], None]
+        self,
+        store: Store,
+        client: Client,
+        namespace: str,
+        clock: Clock,
+        fresh: Callable[[], bool],
+        changed: Callable[[Key], None],
+        known: Callable[[Application], bool] = lambda app: app.destination.in_cluster,
     ) -> None:
+        """``known``: has Argo CD a cluster where an application says it runs?"""
+        self._known = known
         self._store = store
         self._client = client
         self._namespace = namespace
@@ -68,7 +80,7 @@ class Freezer:
         """Once over the fleet."""
         now, found = self._clock.now(), dict[Name, str]()
         asked: dict[str, datetime] = {}
-        looked_at: dict[str, set[str]] = {}
+        seen: dict[str, Counter[str]] = {}
         for name, app in self._store.applications.items():
             if self._store.unreconciled(app):
                 continue
@@ -76,14 +88,11 @@ class Freezer:
                 asked[app.uid] = self._asked.get(app.uid, now)
             if words := frozen(app, self.reconciling, asked.get(app.uid), now):
                 found[name] = words
-            elif app.reconciled_at is not None:
-                looked_at.setdefault(app.destination.cluster, set()).add(app.project)
+            elif looked_at(app, self.reconciling, now):
+                seen.setdefault(app.destination.cluster, Counter())[self._store.counted(app).project] += 1
         self._asked = asked
         before, self._store.frozen = self._store.frozen, found
-        # One shard looks at all applications of a cluster. Where it looks at those of another project, it is not the shard
-        # that stands still: when an application was compared is its owner's text as well.
-        apps = self._store.applications
-        standing = {n for n in found if not looked_at.get(apps[n].destination.cluster, set()) - {apps[n].project}}
+        standing = self._standing(found, seen)
         changed = (before.keys() ^ found.keys()) | (self._store.standing ^ standing)
         self._store.standing = standing
         for name in changed:
@@ -91,11 +100,31 @@ class Freezer:
         if changed:
             self._changed(STANDING)
 
+    def _standing(self, found: dict[Name, str], seen: dict[str, Counter[str]]) -> set[Name]:
+        """Those that a shard which stands still explains.
+
+        One shard looks at all applications of a cluster. When one was compared is its owner's text as well: so single projects
+        neither make a shard stand still nor keep it from being seen to, and a cluster that Argo CD does not know has none.
+        """
+        ill: dict[str, Counter[str]] = {}
+        apps = self._store.applications
+        fleet = len(apps)
+        for name in found:
+            ill.setdefault(apps[name].destination.cluster, Counter())[self._store.counted(apps[name]).project] += 1
+        standing = {place for place, projects in ill.items() if stands_still(projects, seen.get(place, {}))}
+
+        def there(app: Application) -> bool:
+            """Where nobody has listed the clusters, what several projects or most of the fleet call one is one."""
+            projects = ill[app.destination.cluster]
+            return self._known(app) or len(projects) > 1 or sum(projects.values()) * 2 >= fleet
+
+        return {name for name in found if apps[name].destination.cluster in standing and there(apps[name])}
+
     async def _read(self) -> None:
         """How often Argo CD means to look. Zero: only when it is told to."""
         try:
             raw = await self._client.get(CONFIG_MAPS, self._namespace, SETTINGS)
-            data = msgspec.json.decode(raw, type=_Settings).data
+            data = decoded(raw, _Settings).data
             interval, jitter = _duration(data.interval, 120), _duration(data.jitter, 60)
             said = data.interval is not None
             self.reconciling = Reconciling(interval + jitter if interval else timedelta(), SETTINGS if said else Reconciling().source)

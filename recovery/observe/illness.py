@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from recovery.model.application import Application
 from recovery.model.connection import ident
-from recovery.model.storm import Crowd
+from recovery.model.storm import Crowd, whole_of
 
 Group = tuple[str, str]
 Name = tuple[str, str]
@@ -90,11 +90,20 @@ class Illness:
 
     def onsets(self, group: Group) -> list[datetime]:
         """Since when each ill one of a group is, the oldest first."""
-        return [at for at, _ in self._ill.get(group, [])]
+        return [at for at, _ in self._entries(group)]
+
+    def _entries(self, group: Group) -> Entries:
+        whole, project = whole_of(group)
+        return (self._ill_of.get((whole, project)) if project else self._ill.get(group)) or []
+
+    def _total(self, group: Group) -> int:
+        whole, project = whole_of(group)
+        known = self._projects.get(whole)
+        return known[project] if project and isinstance(known, Counter) else self._totals.get(whole, 0)
 
     def crowd(self, group: Group, since: datetime, until: datetime) -> Crowd:
-        """Those of a group that fell ill in this time and still are."""
-        return _counted(group, self._ill.get(group, []), self._totals[group], since, until)
+        """Those of a group, or of a project's part of one, that fell ill in this time and still are."""
+        return _counted(group, self._entries(group), self._total(group), since, until)
 
     def parts(self, group: Group, since: datetime, until: datetime) -> dict[str, Crowd]:
         """The same by the project whose they are, where several have applications in the group and these fell ill; else empty."""
@@ -115,7 +124,7 @@ class Illness:
 
     def members(self, group: Group, since: datetime, until: datetime) -> Iterator[Name]:
         """Who they are, the first that fell ill first."""
-        entries = self._ill.get(group, [])
+        entries = self._entries(group)
         first, last = _between(entries, since, until)
         return (name for _, name in entries[first:last])
 

@@ -14,8 +14,9 @@ from recovery.argocd.ownership import Ownership
 from recovery.argocd.tree import nodes
 from recovery.clock import Clock
 from recovery.decide.ownership import NOT_OWNED
-from recovery.kube.client import APPLICATIONS, DAEMON_SETS, DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS, Client, Resource
+from recovery.kube.client import APPLICATIONS, DAEMON_SETS, DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS, Client, Resource, group_path
 from recovery.kube.errors import KubeError, NotFound
+from recovery.kube.reading import decoded
 from recovery.model.application import Application, Health
 from recovery.model.cause import Finding, Signs, Unwell
 from recovery.model.redact import redact
@@ -26,6 +27,8 @@ PODS_READ = 3
 """Pods of one application that are read whole."""
 WORKLOADS_READ = 5
 PROVIDERS_READ = 10
+VERSIONS_READ = 5
+"""Of one group of kinds."""
 LISTED = 50
 """Pods, or ReplicaSets, of one workload that are asked for."""
 _ILL = (Health.Degraded, Health.Progressing, Health.Missing)
@@ -81,7 +84,7 @@ class Look:
             if there is not None:
                 served[finding.about] = there
             if there is False:
-                providers = await self._providers(finding.about)
+                providers = await self._providers(app, finding.about)
         return Signs(self._clock.now(), unwell, served, providers, tuple(missing))
 
     async def _unwell(self, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
@@ -114,7 +117,7 @@ class Look:
         return tuple(dict.fromkeys((*told, *trees.unwell(tree))))[: trees.KEPT]
 
     async def _here(self, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
-        item: dict[str, Any] = msgspec.json.decode(await self._kube.get(APPLICATIONS, app.namespace, app.name), type=dict)
+        item: dict[str, Any] = decoded(await self._kube.get(APPLICATIONS, app.namespace, app.name), dict)
         listed = (item.get("status") or {}).get("resources") or ()
         rows = [r for r in listed if isinstance(r, dict) and r.get("kind") in _KINDS]
         told: list[Unwell] = []
@@ -152,7 +155,7 @@ class Look:
 
     async def _labelled(self, what: Resource, namespace: str, labels: dict[str, str]) -> list[dict[str, Any]]:
         selector = ",".join(f"{k}={v}" for k, v in labels.items())
-        body = msgspec.json.decode(await self._kube.list(what, namespace, labelSelector=selector, limit=str(LISTED)), type=dict)
+        body = decoded(await self._kube.list(what, namespace, labelSelector=selector, limit=str(LISTED)), dict)
         return [item for item in body.get("items") or () if isinstance(item, dict)]
 
     async def _served(self, app: Application, kind: str, missing: list[str]) -> bool | None:
@@ -174,30 +177,34 @@ class Look:
         try:
             versions = [version]
             if not version:
-                found = msgspec.json.decode(await self._kube.raw(f"/apis/{group}"), type=dict)
-                versions = [str(v.get("version", "")) for v in found.get("versions") or ()]
+                found = decoded(await self._kube.raw(group_path(group)), dict)
+                versions = [str(v.get("version", "")) for v in (found.get("versions") or ())[:VERSIONS_READ]]
             kinds: set[str] = set()
             for each in versions:
-                served = msgspec.json.decode(await self._kube.raw(f"/apis/{group}/{each}"), type=dict)
+                served = decoded(await self._kube.raw(group_path(group, each)), dict)
                 kinds |= {str(r.get("kind", "")) for r in served.get("resources") or ()}
         except NotFound:
             return set()
         return kinds
 
-    async def _providers(self, kind: str) -> tuple[str, ...]:
-        """Applications that bring a CRD of this group."""
+    async def _providers(self, app: Application, kind: str) -> tuple[str, ...]:
+        """Applications that bring a CRD of this group, those of the same project first; others are not named to its owner."""
         group = kind.partition("/")[0]
-        holders = [name for name, app in self._applications().items() if "CustomResourceDefinition" in app.kinds]
+        fleet = self._applications()
+        holders = sorted((each.project != app.project, name) for name, each in fleet.items() if "CustomResourceDefinition" in each.kinds)
         found = []
-        for namespace, name in sorted(holders)[:PROVIDERS_READ]:
+        for foreign, (namespace, name) in holders[:PROVIDERS_READ]:
             try:
-                item = msgspec.json.decode(await self._kube.get(APPLICATIONS, namespace, name), type=dict)
-            except (KubeError, msgspec.DecodeError):
+                item = decoded(await self._kube.get(APPLICATIONS, namespace, name), dict)
+            except KubeError:
                 continue
             rows = (item.get("status") or {}).get("resources") or ()
-            if any(r.get("kind") == "CustomResourceDefinition" and str(r.get("name", "")).endswith(f".{group}") for r in rows):
-                found.append(f"{namespace}/{name}")
-        return tuple(found)
+            if any(
+                isinstance(r, dict) and r.get("kind") == "CustomResourceDefinition" and str(r.get("name", "")).endswith(f".{group}")
+                for r in rows
+            ):
+                found.append("of another project" if foreign else f"{namespace}/{name}")
+        return tuple(dict.fromkeys(found))
 
 
 def controlled_by(item: dict[str, Any], uids: set[str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
@@ -177,7 +178,9 @@ class Reflector(Generic[T]):
             if not self._events and self._clock.monotonic() - begun < AT_LEAST:
                 raise Unavailable("the watch was ended at once, without an event")
         except Unavailable:
-            if not self._events and self._clock.monotonic() - begun < AT_LEAST:
+            if self._clock.monotonic() - begun >= AT_LEAST:
+                self._failures = 0  # it stood: silence, too, ends a watch, and is no failure that the next one would wait longer for
+            elif not self._events:
                 self._heard = before  # what let us in and had nothing to say may have been anybody: no sign of life
             raise
         self._logged = ""
@@ -220,19 +223,28 @@ class Reflector(Generic[T]):
         try:
             item = self._decode(raw)
         except wire.Unreadable as error:
-            if len(self.unreadable) < 100:
-                self.unreadable[f"{meta.namespace}/{meta.name}"] = str(error)
+            self._left_alone(key, str(error))
             log.warning(
                 "cannot be read, and is left alone",
                 stream=self.name,
                 object=f"{meta.namespace}/{meta.name}",
                 why=str(error),
             )
-            self._sink.drop(*key)
             return key
         self.unreadable.pop(f"{meta.namespace}/{meta.name}", None)
-        self._sink.put(item)
+        try:
+            self._sink.put(item)
+        except Exception as error:
+            # What nobody foresaw in one object must not end the stream of all others.
+            self._left_alone(key, f"{type(error).__name__}: {error}")
+            log.exception("cannot be taken in", stream=self.name, object=f"{meta.namespace}/{meta.name}")
         return key
+
+    def _left_alone(self, key: tuple[str, str], why: str) -> None:
+        if len(self.unreadable) < 100:
+            self.unreadable["/".join(key)] = why
+        with suppress(Exception):
+            self._sink.drop(*key)
 
     def _alive(self) -> None:
         self._heard = self._clock.monotonic()

@@ -21,6 +21,8 @@ from recovery.model.situation import Sight
 from recovery.observe.illness import Illness
 
 Name = tuple[str, str]
+STRANGERS = "(no project)"
+"""Stands for the project of applications that name one which does not exist, or does not take them. No AppProject has this name."""
 _NONE: dict[str, datetime] = {}
 """One empty mapping for all that are well: most of a fleet, and a good part of its memory."""
 
@@ -35,10 +37,16 @@ class Store:
         follows: Callable[[Key], bool],
         namespaces: Iterable[str] = ("*",),
         unreconciled: Callable[[Application], str] = lambda app: unreconciled(app, None, app.namespace),
+        foreign: Callable[[Application], str] = lambda _: "",
     ) -> None:
         """``changed`` hears of every change that could matter, and of every one where ``follows`` says so."""
         self.unreconciled = unreconciled
         """Why Argo CD does not reconcile an application: its status is then believed for nothing."""
+        self.foreign = foreign
+        """Why an application is not the project's that it names."""
+        self._strangers: set[Name] = set()
+        """Those of which that is so: in what is counted by project, all of them are one."""
+        self._projects_known = False
         self._clock = clock
         self._changed = changed
         self._follows = follows
@@ -113,8 +121,13 @@ class Store:
             self._forget(gone.uid)
             self._changed(gone.key)
 
+    def counted(self, app: Application) -> Application:
+        """As it is counted: by the project that it names, where that exists and takes it; else as one of those without."""
+        return structs.replace(app, project=STRANGERS) if (app.namespace, app.name) in self._strangers else app
+
     def _file(self, name: Name, app: Application) -> None:
-        self.illness.joined(app)
+        (self._strangers.add if self.foreign(app) else self._strangers.discard)(name)
+        self.illness.joined(self.counted(app))
         if app.parent:
             self.families[app.parent].add(name)
         for url in app.repositories:
@@ -131,7 +144,7 @@ class Store:
             self.ailing.add(name)
 
     def _unfile(self, name: Name, app: Application) -> None:
-        self.illness.left(app)
+        self.illness.left(self.counted(app))
         if app.parent:
             _discard(self.families, app.parent, name)
         for url in app.repositories:
@@ -157,8 +170,9 @@ class Store:
 
     def reconsider(self, project: str) -> None:
         """An AppProject is new, changed or gone: which applications it takes may be another matter now."""
+        first, self._projects_known = not self._projects_known, True
         for name, app in list(self.applications.items()):
-            if app.project == project:
+            if first or app.project == project:  # with the first that is known, those of unknown ones are told apart
                 self._unfile(name, app)
                 self._file(name, app)
                 self._track(app)
@@ -233,7 +247,7 @@ class Store:
                 new = structs.replace(new, clocks=_NONE)
             self.sights[app.uid] = new
             self.dirty.add(app.uid)
-        self.illness.found(app, onset(app, new, self.policies) if new.clocks else None)
+        self.illness.found(self.counted(app), onset(app, new, self.policies) if new.clocks else None)
         (self.inherited.add if new.inherited else self.inherited.discard)(app.uid)
         if new.soaking is None:
             self.soaking.pop(app.uid, None)
@@ -300,6 +314,9 @@ class Shelf:
         """After a whole list of one namespace (or of all): what is not named is gone."""
         for name in [n for n in self._items if n not in names and (not scope or n[0] == scope)]:
             self.drop(*name)
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     def all_sets(self) -> tuple[ApplicationSet, ...]:
         """Every ApplicationSet on it."""

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from recovery.kube.reading import shallow
 from recovery.model import application as model
 from recovery.model.cause import Unwell
 from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, SYNC_WAVE, TRACKING
@@ -48,10 +49,14 @@ class Bounds:
     annotations = 30
     conditions = 50
     history = 200
-    kinds = 200
+    kind = 63
+    kinds = 64
     children = 2_000
     listed = 5
     """Of each list that is kept for people to read."""
+    permitted = 500
+    """Destinations, and namespaces, of an AppProject; where there are more, nothing is permitted."""
+    windows = 200
     hold = 16_384
     resources = 20_000
     """Rows of status.resources or of a sync's result."""
@@ -175,12 +180,16 @@ def _unwell(resources: list[shapes.Resource]) -> tuple[Unwell, ...]:
 
 
 _known_kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
+KNOWN, KNOWN_LENGTH = 500, 800
+"""Combinations that are kept, and characters of one: a megabyte at most, whoever thinks them up."""
 
 
 def _kinds(resources: list[shapes.Resource]) -> tuple[str, ...]:
     """Each kind once, sorted; a fleet has few combinations, and each of them is kept once."""
-    found = tuple(sorted({_name(kind) for kind in islice(dict.fromkeys(r.kind for r in resources), Bounds.kinds)}))
-    return _known_kinds.setdefault(found, found) if len(_known_kinds) < 10_000 and len(found) <= 50 else found
+    found = tuple(sorted({_name(kind, Bounds.kind) for kind in islice(dict.fromkeys(r.kind for r in resources), Bounds.kinds)}))
+    if sum(map(len, found)) > KNOWN_LENGTH or (found not in _known_kinds and len(_known_kinds) >= KNOWN):
+        return found
+    return _known_kinds.setdefault(found, found)
 
 
 def project(raw: bytes | msgspec.Raw) -> model.Project:
@@ -191,22 +200,31 @@ def project(raw: bytes | msgspec.Raw) -> model.Project:
     places = tuple(
         model.Permitted(plain(d.server or "", Bounds.url), plain(d.name or "", Bounds.name), plain(d.namespace or "", Bounds.name))
         for d in wire.spec.destinations or ()
+        if len(wire.spec.destinations or ()) <= Bounds.permitted
     )
     windows = tuple(
         model.SyncWindow(
             _name(w.kind),
             _name(w.schedule),
             _name(w.duration),
-            tuple(map(_name, w.applications or ())),
-            tuple(map(_name, w.namespaces or ())),
-            tuple(map(_name, w.clusters or ())),
+            tuple(map(_name, (w.applications or ())[: Bounds.permitted])),
+            tuple(map(_name, (w.namespaces or ())[: Bounds.permitted])),
+            tuple(map(_name, (w.clusters or ())[: Bounds.permitted])),
             _name(w.time_zone),
             bool(w.and_operator),
         )
-        for w in wire.spec.sync_windows or ()
+        for w in (wire.spec.sync_windows or ())[: Bounds.windows]
     )
-    namespaces = tuple(plain(n, Bounds.name) for n in wire.spec.source_namespaces or ())
+    if _too_many(wire.spec.sync_windows or []):
+        # What was left out may have said no: a window that cannot be read does.
+        windows += (model.SyncWindow("deny", "more windows than are read", "", ("*",), (), (), "", False),)
+    namespaces = tuple(plain(n, Bounds.name) for n in (wire.spec.source_namespaces or ())[: Bounds.permitted])
     return model.Project(_name(meta.name), marks, _name(meta.namespace), places, namespaces, windows)
+
+
+def _too_many(windows: list[shapes.Window]) -> bool:
+    lists = (each for w in windows[: Bounds.windows] for each in (w.applications, w.namespaces, w.clusters))
+    return len(windows) > Bounds.windows or any(len(each or ()) > Bounds.permitted for each in lists)
 
 
 def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
@@ -352,7 +370,10 @@ def _held(text: str | None) -> tuple[model.Hold | None, str]:
 
 def listed(raw: bytes) -> Page:
     """A page of a list, its items still raw: one bad item must not cost the others."""
-    return _page.decode(raw)
+    try:
+        return _page.decode(raw)
+    except RecursionError:
+        return _page.decode(shallow(raw))  # one object that is nested beyond measure is on it
 
 
 class _ListMeta(Struct, rename={"resource_version": "resourceVersion", "more": "continue"}):
@@ -389,7 +410,10 @@ _identity = msgspec.json.Decoder(Identity)
 
 def event(raw: bytes) -> WatchEvent:
     """One line of a watch."""
-    return _event.decode(raw)
+    try:
+        return _event.decode(raw)
+    except RecursionError:
+        return _event.decode(shallow(raw))
 
 
 def identity(raw: bytes | msgspec.Raw) -> Identity:

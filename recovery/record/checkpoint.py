@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 EVERY = 15.0
 """Seconds between two writes, at least; what a crash can lose."""
 PER_BUCKET = 1000
+FITS = 700_000
+"""Compressed bytes of one part: a ConfigMap takes 1 MiB, and they are written as base64."""
 LABEL = "recovery.gitops.dev/checkpoint"
 FORMAT = 1
 
@@ -119,6 +121,8 @@ class Checkpoint:
     async def _write(self, number: int, part: dict[str, Sight]) -> None:
         now = self._clock.now()
         content = zlib.compress(msgspec.json.encode(_Content(FORMAT, now, part)), 6)
+        if len(content) > FITS:
+            content = _fitting(number, part, now)
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -138,6 +142,21 @@ class Checkpoint:
 
     def _bucket(self, uid: str, buckets: int) -> int:
         return zlib.crc32(uid.encode()) % buckets
+
+
+def _fitting(number: int, part: dict[str, Sight], now: datetime) -> bytes:
+    """The same for a part that no ConfigMap takes: of the largest subjects only the clocks are kept, so that the others lose nothing."""
+    order = sorted(part, key=lambda uid: len(msgspec.json.encode(part[uid])), reverse=True)
+    kept, slim, content = dict(part), 0, b""
+    while slim < len(order):
+        more = order[slim : slim + max(1, slim)]
+        kept |= {uid: structs.replace(part[uid], ledger=(), soaking=None, kinds=()) for uid in more}
+        slim += len(more)
+        content = zlib.compress(msgspec.json.encode(_Content(FORMAT, now, kept)), 6)
+        if len(content) <= FITS:
+            break
+    log.error("of the largest subjects only the clocks are kept", part=_name(number), subjects=slim, first=order[0], bytes=len(content))
+    return content
 
 
 def _name(number: int) -> str:

@@ -66,7 +66,8 @@ def decode(raw: bytes | msgspec.Raw) -> Recovery:
     version = status.pop("format", 1)
     if not isinstance(version, int) or version > FORMAT:
         raise msgspec.ValidationError(f"status.format is {version}; this controller reads up to {FORMAT}: it was written by a newer one")
-    recovery = msgspec.convert(all_plain({**wire.spec, **status, "name": wire.metadata.name}), Recovery)
+    told = {name: all_plain(status.pop(name)) for name in ("notes",) if name in status}  # the only texts of ours with several lines
+    recovery = msgspec.convert(all_plain({**wire.spec, **status, "name": wire.metadata.name}, lines=False) | told, Recovery)
     return structs.replace(recovery, version=wire.metadata.resource_version)
 
 

@@ -90,8 +90,7 @@ class Recoveries:
         """Deleted by hand, or by our own retention."""
         gone = self._forget(name)
         if gone is not None:
-            if not gone.phase.over:
-                self._lost(gone)
+            self._lost(gone)
             self._changed(_key(gone))
 
     def _forget(self, name: str) -> Recovery | None:
@@ -111,6 +110,11 @@ class Recoveries:
     def keep(self, gone: Recovery) -> None:
         """Somebody deleted its object, and it still owes something: it stays what it was, and its next write makes it anew."""
         self._index(structs.replace(gone, version="", wishes=()))
+
+    @property
+    def unwritten(self) -> list[str]:
+        """Ended ones that are kept and still have to be written again: no next step does that."""
+        return [name for name, held in self._all.items() if not held.version and held.phase.over]
 
     async def restore(self, name: str) -> None:
         """Write what was kept, unless that was done already. ClaimLost when somebody was faster; KubeError."""
@@ -176,6 +180,7 @@ class Recoveries:
             in_flight=len(busy),
             in_flight_cluster=sum(r.subject.cluster == cluster for r in busy),
             in_flight_project=sum(r.subject.project == project for r in busy),
+            in_flight_theirs=sum(r.subject.project == project and r.subject.cluster == cluster for r in busy),
             refreshed_at=max(refreshed, default=None),
             calm_since=self._calm_since,
             shards=self._shards,

@@ -14,9 +14,9 @@ from typing import cast
 
 from aiohttp import web
 
-MOST, MOST_EACH = 768, 400
+MOST, MOST_EACH = 768, 250
 """Connections in all, and of one address: all pages behind one ingress come from one. The kubelet's probes are new ones, and
-whoever waits longest makes room for them."""
+whoever has most makes room for them."""
 IDLE = 15.0
 """Seconds without a whole request, at the start or after an answer, after which a connection is closed."""
 LONGEST = 60.0
@@ -99,7 +99,8 @@ class Doorkeeper:
         if len(mine) > MOST_EACH:
             self._make_room(mine, one)
         elif len(self) > MOST:
-            self._make_room(max(self._by_peer.values(), key=len), one)
+            largest = max(self._by_peer.values(), key=len)
+            self._make_room(largest, one if largest is mine else None)
 
     def closed(self, one: _Watched) -> None:
         """It is gone."""
@@ -110,10 +111,12 @@ class Doorkeeper:
         if one.transport is not None:
             self._by_transport.pop(one.transport, None)
 
-    def _make_room(self, among: dict[_Watched, None], new: _Watched) -> None:
-        """The oldest that asks nothing, else the newcomer: a request that is being answered is not cut off for another."""
+    def _make_room(self, among: dict[_Watched, None], new: _Watched | None) -> None:
+        """The oldest that asks nothing, else the newcomer of the same address: what is being answered is not cut off for it. For
+        somebody else's newcomer (``new`` is None) one of those that have most goes in any case, event streams last: they come again.
+        """
         idle = next((each for each in among if not each.asking and each is not new), None)
-        gone = idle or new
+        gone = idle or new or next((each for each in among if not each.lasting), None) or next(iter(among))
         self.closed(gone)
         gone.abort()
 
@@ -123,7 +126,8 @@ class Doorkeeper:
         one = self._by_transport.get(request.transport) if request.transport is not None else None
         if one is None:
             return await handler(request)
-        one.asking, one.since = True, time.monotonic()
+        if not request.body_exists:  # else it is still to be sent, and whoever lets us wait for it asks nothing yet
+            one.asking, one.since = True, time.monotonic()
         try:
             return await handler(request)
         finally:

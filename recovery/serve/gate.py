@@ -15,6 +15,7 @@ from msgspec import Struct
 from recovery.clock import Clock
 from recovery.kube.client import ACCESS_REVIEWS, TOKEN_HEADER, TOKEN_REVIEWS, Client
 from recovery.kube.errors import KubeError
+from recovery.kube.reading import decoded
 from recovery.model.text import plain
 
 COOKIE = "recovery_token"
@@ -193,7 +194,7 @@ class Gate:
 
     async def _asked(self, what: Any, body: dict[str, Any]) -> dict[str, Any]:
         raw = await self._client.create(what, "", body)
-        status: dict[str, Any] = msgspec.json.decode(raw, type=dict).get("status") or {}
+        status: dict[str, Any] = decoded(raw, dict).get("status") or {}
         return status
 
 

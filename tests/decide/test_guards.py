@@ -69,6 +69,7 @@ REFUSALS = [
         id="paused project, with why",
     ),
     pytest.param(a_situation(gave_up(marks=marked(paused="2026-03-02T13:00:00Z"))), "paused", "13:00", id="paused until later"),
+    pytest.param(a_situation(gave_up(), foreign="there is no AppProject made-up"), "not permitted", "made-up", id="a project that is not"),
     pytest.param(
         a_situation(gave_up(), unreconciled="annotated skip-reconcile"), "reconcile skipped", "skip-reconcile", id="skipped by Argo CD"
     ),

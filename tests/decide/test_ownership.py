@@ -9,6 +9,7 @@ from msgspec import structs
 
 from recovery.decide.ownership import Tracking, unpermitted, untracked
 from recovery.model.application import Destination, Permitted, Project
+from recovery.model.connection import Cluster
 from recovery.model.dialect import Dialect
 from tests.builders import an_application
 
@@ -67,6 +68,7 @@ def test_an_application_in_another_namespace_is_called_with_it() -> None:
 
 
 HERE = "https://kubernetes.default.svc"
+OURS = Cluster(server=HERE, name="in-cluster")
 
 
 @pytest.mark.parametrize(
@@ -84,11 +86,17 @@ HERE = "https://kubernetes.default.svc"
     ],
 )
 def test_the_project_has_to_permit_the_namespace(destinations: tuple[Permitted, ...], namespace: str, why: str) -> None:
-    said = unpermitted(APP, namespace, Project("default", destinations=destinations))
+    said = unpermitted(APP, namespace, Project("default", destinations=destinations), OURS)
     assert (why in said) if why else said == ""
 
 
+def test_a_project_may_name_our_cluster_as_its_secret_does() -> None:
+    project = Project("default", destinations=(Permitted(name="prod", namespace="*"),))
+    assert "does not permit" in unpermitted(APP, "shop", project, OURS)
+    assert unpermitted(APP, "shop", project, Cluster(server=HERE, name="prod")) == ""
+
+
 def test_without_its_project_or_on_another_cluster_nothing_here_is_its_own() -> None:
-    assert "is not known" in unpermitted(APP, "shop", None)
+    assert "is not known" in unpermitted(APP, "shop", None, OURS)
     away = structs.replace(APP, destination=Destination(name="prod-eu"))
-    assert "prod-eu" in unpermitted(away, "shop", Project("default", destinations=(Permitted("*", "*", "*"),)))
+    assert "prod-eu" in unpermitted(away, "shop", Project("default", destinations=(Permitted("*", "*", "*"),)), OURS)

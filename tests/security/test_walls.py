@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
-from recovery.decide.storms import explained, over
+from recovery.decide.asking import Asked
+from recovery.decide.budgets import budget
+from recovery.decide.freezing import stands_still
+from recovery.decide.storms import explained, many, over, part_stands
 from recovery.kube.client import APPLICATIONS
+from recovery.model.connection import Verdict
+from recovery.model.situation import Fleet
 from recovery.model.storm import Crowd, StormLimits, Wall
 from recovery.observe import wire
 from recovery.observe.connections import Connections
-from recovery.observe.store import Store
+from recovery.observe.store import STRANGERS, Store
 from recovery.record.codec import stamp
 from recovery.simulate import virtual
 from recovery.simulate.manifests import deployment
 from recovery.simulate.virtual import VirtualClock
 from recovery.simulate.world import ARGOCD
-from tests.builders import NOW, a_cluster, an_application
+from tests.builders import NOW, a_cluster, a_situation, an_application, degraded
 from tests.play import Play, play
 
 SHIPPED = Path("config/policies.yaml").read_text()
@@ -182,8 +189,10 @@ async def connections(projects: tuple[str, ...], saying: tuple[str, ...]) -> Con
         (("evil", "good"), ("evil",), False),
         (("evil", "good", "other"), ("evil", "other"), True),
         (("evil",), ("evil",), True),
+        (("evil", "other", *(f"p{n}" for n in range(6))), ("evil", "other"), False),
+        (("evil", "default", "a", "b"), ("evil", "default"), True),
     ],
-    ids=["one of two", "two of three", "all are of one"],
+    ids=["one of two", "two of three", "all are of one", "two of eight", "half of four"],
 )
 def test_what_several_projects_share_is_not_ill_on_the_word_of_one(
     projects: tuple[str, ...], saying: tuple[str, ...], believed: bool
@@ -224,3 +233,139 @@ def test_one_application_that_says_it_was_long_not_compared_is_no_standstill_of_
         assert p.world.recoveries() == []
 
     play(script)
+
+
+@pytest.mark.parametrize("names", [1, 25], ids=["one made-up project", "one each"])
+def test_a_project_that_does_not_exist_is_nobodys_wall(names: int) -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        for i in range(60):
+            await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),), project="good")
+        async with p.controller() as app:
+            await p.clock.sleep(120)
+            now = stamp(p.clock.now())
+            status = {"health": {"status": "Degraded", "lastTransitionTime": now}, "sync": {"status": "Synced"}, "frozen": True}
+            for i in range(25):
+                spec = {"project": f"made-up-{i % names}", "source": {"repoURL": "https://git.example/good.git"}}
+                spec["destination"] = {"server": "https://kubernetes.default.svc", "namespace": "x"}
+                await p.world.cluster.create(
+                    APPLICATIONS, ARGOCD, {"metadata": {"name": f"evil-{i}"}, "spec": spec, "status": {**status, "reconciledAt": now}}
+                )
+            await p.world.commit("calm-3", (deployment("calm-3", "crash-until-restart", 30),))
+            await p.clock.sleep(900)
+            assert p.world.seen("calm-3").health.value == "Healthy", "its recovery waited for people without a project"
+            assert {app.store.counted(a).project for a in app.store.applications.values() if a.name.startswith("evil")} == {STRANGERS}
+        assert not any(
+            s.sent and s.action in ("restart", "rollback", "sync") for r in p.world.recoveries() for s in r.steps if "evil" in r.name
+        )
+
+    play(script)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "with another project's beside them"])
+def test_what_is_a_storm_holds_those_who_make_it_whoever_is_beside_them(beside: bool) -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        await p.world.further_cluster("prod")
+        for i in range(60):
+            await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),), project="default")
+        for i in range(10):
+            await p.world.application(f"web-{i}", (deployment(f"web-{i}", "ready", 30),), project="default", cluster="prod")
+        if beside:
+            await p.world.application("monitoring", (deployment("monitoring"),), project="platform", cluster="prod")
+        async with p.controller(token=True):
+            await p.clock.sleep(400)
+            for i in range(10):
+                await p.world.commit(f"web-{i}", (deployment(f"web-{i}", "crash", 30),))
+            await p.clock.sleep(2400)
+        storms = [r for r in p.world.recoveries() if r.subject.kind == "Storm"]
+        assert [s.subject.name for s in storms] == (["cluster@default/prod"] if beside else ["cluster/prod"])
+        assert not any(s.sent and s.action in ("restart", "rollback", "sync") for r in p.world.recoveries() for s in r.steps)
+        assert storms[0].subject.project == ("default" if beside else "")
+
+    play(script)
+
+
+def test_a_crowd_that_is_a_storm_always_holds_those_of_its_largest_project() -> None:
+    limits = StormLimits()
+    for seed in range(3_000):
+        r = random.Random(seed)  # noqa: S311 (the same crowds each time)
+        projects = [f"p{n}" for n in range(r.randint(2, 6))]
+        of = {p: r.randint(1, 60) for p in projects}
+        parts = {p: (n, of[p]) for p in projects if (n := r.randint(0, of[p]))}
+        if not parts:
+            continue
+        storms = frozenset(p for p in parts if r.random() < 0.4)
+        group, fallen, total = r.choice(["fleet", "cluster", "repository"]), sum(n for n, _ in parts.values()), sum(of.values())
+        whole = Crowd(group, "x", fallen, total, total, NOW, Wall(parts, len(projects), storms))
+        largest = max(parts, key=lambda p: parts[p][0])
+        part = Crowd(f"{group}@{largest}", "x", parts[largest][0], of[largest], of[largest], NOW)
+        if many(whole, limits):
+            assert over(whole, limits) or largest in storms or part_stands(part, largest, whole, limits), (seed, whole)
+
+
+@pytest.mark.parametrize(
+    ("ill", "well", "stands"),
+    [
+        pytest.param({"good": 20}, {}, True, id="all that there are"),
+        pytest.param({"good": 20}, {"evil": 1}, True, id="one that says it is looked at"),
+        pytest.param({"evil": 1}, {"good": 20}, False, id="one that says it is not"),
+        pytest.param({"a": 5, "b": 5}, {"evil": 30}, True, id="two projects against one"),
+        pytest.param({"evil": 30}, {"a": 5, "b": 5}, False, id="one project against two"),
+        pytest.param({"a": 5}, {"a": 50, "b": 5}, False, id="one against one, and most are looked at"),
+    ],
+)
+def test_most_projects_say_whether_a_shard_stands_still(ill: dict[str, int], well: dict[str, int], stands: bool) -> None:
+    assert stands_still(ill, well) is stands
+
+
+def test_a_cluster_that_argo_cd_does_not_know_has_no_shard() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        for i in range(6):
+            await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),), project="good")
+        words = "ALL CLUSTERS LOST, call +1-900"
+        spec = {"project": "evilteam", "destination": {"name": words, "namespace": "x"}, "source": {"repoURL": "https://git.example/x.git"}}
+        body = {"metadata": {"name": "evil"}, "spec": spec, "status": {"frozen": True, "reconciledAt": "2020-01-01T00:00:00Z"}}
+        await p.world.cluster.create(APPLICATIONS, ARGOCD, body)
+        async with p.controller():
+            await p.clock.sleep(1800)
+        assert p.world.recoveries() == []
+        assert not any("LOST" in note.title for note in p.told)
+
+    play(script)
+
+
+def test_a_project_leaves_one_place_of_a_shared_cluster_to_others() -> None:
+    busy = Fleet(in_flight=2, in_flight_cluster=2, in_flight_project=2, in_flight_theirs=2)
+    assert budget(asked(busy)) == ""
+    assert "of project" in budget(asked(structs.replace(busy, cluster_shared=True)))
+    assert budget(asked(structs.replace(busy, cluster_shared=True, in_flight_theirs=1))) == ""
+
+
+def asked(fleet: Fleet) -> Asked:
+    situation = structs.replace(a_situation(degraded()), fleet=fleet)
+    policy = situation.policies.policies[0]
+    return Asked(situation, policy, policy.actions[0], None)
+
+
+def test_one_that_says_it_was_compared_takes_nothing_back_for_others() -> None:
+    async def inside() -> Connections:
+        held = await connections(("a", "b", "c", "evil"), ("a", "b", "c"))
+        store = held._store
+        store.put(structs.replace(store.applications[ARGOCD, "app-evil"], reconciled_at=held._clock.now()))
+        held.listen_to_applications()
+        return held
+
+    (found,) = virtual.run(inside()).clusters["https://primary.example:6443"].evidence
+    assert found.verdict is Verdict.unreachable
+
+
+def test_what_argo_cd_does_not_reconcile_has_no_voice_and_no_veto() -> None:
+    async def inside() -> Connections:
+        held = await connections(("a", "ops"), ("a",))
+        held._store.unreconciled = lambda app: "skipped" if app.project == "ops" else ""
+        held.listen_to_applications()
+        return held
+
+    assert virtual.run(inside()).clusters["https://primary.example:6443"].evidence
