@@ -195,7 +195,8 @@ class Auditor:
                 self._broken(f"{len(working)} in flight, {IN_FLIGHT} may be: {working}")
             twice = [uid for uid, n in Counter(r.subject.uid for r in every if not r.phase.over).items() if n > 1]
             if twice:
-                self._broken(f"two open recoveries of one subject: {twice}")
+                both = [f"{r.name} {r.policy} {r.phase.value} {r.reason} since {r.opened_at}" for r in every if r.subject.uid in twice]
+                self._broken(f"two open recoveries of one subject: {both}")
 
     def _operation(self, token: str) -> None:
         self._operations[token] += 1

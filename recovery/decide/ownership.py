@@ -59,7 +59,9 @@ def untracked(app: Application, live: Mapping[str, Any], tracking: Tracking, ver
         return "" if said == instance else f"its label {tracking.label} is {_shown(said)}, not {instance!r}"
     mark = str(notes.get(TRACKING, ""))
     if not mark:
-        return f"it has no annotation {TRACKING}"
+        unsure = not tracking.method and not version.known
+        more = "; if Argo CD tracks by label, set application.resourceTrackingMethod in argocd-cm" if unsure else ""
+        return f"it has no annotation {TRACKING}{more}"
     installation = str(notes.get(INSTALLATION, ""))
     if installation != tracking.installation:
         return f"its annotation {INSTALLATION} is {_shown(installation)}, and this Argo CD's ID is {_shown(tracking.installation)}"

@@ -43,7 +43,7 @@ OLD = NOW - timedelta(hours=57)
             an_application(marks={REFRESH: "hard"}),
             EVERY_3M,
             NOW - timedelta(minutes=6),
-            "a refresh (hard) was asked for 6m ago",
+            "a refresh was asked for 6m ago",
             id="a refresh nobody takes up",
         ),
         pytest.param(

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from recovery.argocd.ownership import Ownership
 from recovery.decide.ownership import Tracking, unpermitted, untracked
+from recovery.kube.client import DEPLOYMENTS, STATEFUL_SETS, Resource
 from recovery.model.application import Destination, Permitted, Project
 from recovery.model.connection import Cluster
 from recovery.model.dialect import Dialect
+from recovery.simulate import virtual
+from recovery.simulate.cluster import Cluster as Kube
 from tests.builders import an_application
 
 APP = an_application(name="cart")
@@ -100,3 +104,39 @@ def test_without_its_project_or_on_another_cluster_nothing_here_is_its_own() -> 
     assert "is not known" in unpermitted(APP, "shop", None, OURS)
     away = structs.replace(APP, destination=Destination(name="prod-eu"))
     assert "prod-eu" in unpermitted(away, "shop", Project("default", destinations=(Permitted("*", "*", "*"),)), OURS)
+
+
+def test_where_nobody_knows_how_argo_cd_tracks_the_answer_says_what_to_set() -> None:
+    assert "application.resourceTrackingMethod" in untracked(APP, live(label="cart"), Tracking(), Dialect(), "argocd")
+    assert "application.resourceTrackingMethod" not in untracked(APP, live(label="cart"), Tracking(), V3, "argocd")
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "restarted"),
+    [
+        pytest.param(STATEFUL_SETS, {"image": "quay.io/argoproj/argocd:v2.14.9"}, True, id="Helm's name, by its image"),
+        pytest.param(DEPLOYMENTS, {"image": "quay.io/argoproj/argocd:v2.14.9"}, True, id="a Deployment"),
+        pytest.param(STATEFUL_SETS, {"image": "x@sha256:0123", "version": "v2.14.9"}, True, id="a digest, and a label"),
+        pytest.param(STATEFUL_SETS, {"image": "x@sha256:0123"}, False, id="a digest alone"),
+        pytest.param(STATEFUL_SETS, {"image": "quay.io/argoproj/argocd:v3.1.0"}, False, id="3.x, where a label proves nothing"),
+    ],
+)
+def test_argo_cds_version_is_found_by_its_controllers_labels(what: Resource, body: dict[str, str], restarted: bool) -> None:
+    async def inside() -> str:
+        clock = virtual.VirtualClock()
+        kube = Kube(clock)
+        labels = {"app.kubernetes.io/component": "application-controller", "app.kubernetes.io/part-of": "argocd"}
+        labels |= {"app.kubernetes.io/version": body["version"]} if "version" in body else {}
+        spec = {"template": {"spec": {"containers": [{"image": body["image"]}]}}}
+        await kube.create(what, "argocd", {"metadata": {"name": "argo-cd-argocd-application-controller", "labels": labels}, "spec": spec})
+        mine = {"metadata": {"name": "cart", "labels": {"app.kubernetes.io/instance": "cart"}}}
+        await kube.create(DEPLOYMENTS, "shop", mine)
+
+        async def project(_: str) -> Project:
+            return Project("default", destinations=(Permitted("*", "*", "*"),))
+
+        found, why = await Ownership(kube, "argocd", clock, Dialect, project).owned(APP, DEPLOYMENTS, "shop", "cart")
+        assert (found is None) is bool(why)
+        return why
+
+    assert (virtual.run(inside()) == "") is restarted

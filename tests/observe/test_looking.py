@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from recovery.argocd.api import ArgoCDAPI
+from recovery.causes.operations import missing_kind
 from recovery.kube.client import SECRETS
 from recovery.kube.errors import Forbidden, KubeError, Unauthorized, Unavailable
 from recovery.kube.remote import Remotes
@@ -347,3 +348,16 @@ async def test_a_token_file_is_read_anew_for_every_request(tmp_path: Path) -> No
         await argocd.close()
 
     assert [asked[2]["Authorization"] for asked in there.asked] == ["Bearer first", "Bearer second"]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ('could not find version "v1alpha1/applications" of argoproj.io/Foo', "argoproj.io/Foo"),
+        ('could not find version "v1" of secret.corp/Vault', "secret.corp/v1/Vault"),
+        ('could not find version "../../api" of x/Y', ""),
+    ],
+)
+def test_a_version_that_somebody_writes_is_one_word(words: str, kind: str) -> None:
+    assert "applications" not in missing_kind(words)
+    assert missing_kind(words) in (kind, "")

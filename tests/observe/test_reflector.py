@@ -322,3 +322,17 @@ def test_a_truncated_event_breaks_the_stream_and_not_the_process() -> None:
         running.cancel()
 
     virtual.run(inside())
+
+
+def test_a_watch_that_stands_and_is_silent_is_opened_again_at_once() -> None:
+    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+        flaky.silent = True
+        tasks = asyncio.create_task(reflector.run())
+        blind = 0
+        for _ in range(3600):
+            await clock.sleep(1)
+            blind += not reflector.fresh
+        tasks.cancel()
+        assert blind < 60, f"{blind}s of an hour"
+
+    play(script)

@@ -335,3 +335,27 @@ async def test_a_loop_that_is_kept_busy_is_measured() -> None:
     task.cancel()
     assert max(seen) > 0.05
     assert seen[-1] == max(seen), "the longest of a minute is told, not the last"
+
+
+def test_two_addresses_that_fill_all_places_with_half_a_request_keep_no_probe_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorkeeper, "MOST", 20)
+    keeper = doorkeeper.Doorkeeper()
+    for peer in ("10.6.6.6", "10.6.6.7"):
+        for _ in range(10):
+            one = doorkeeper._Watched(asyncio.Protocol(), keeper)
+            one.connection_made(Transport(peer))  # type: ignore[arg-type]
+            one.asking = True
+    probe = Transport("10.0.0.1")
+    keeper.guard(asyncio.Protocol)().connection_made(probe)  # type: ignore[arg-type]
+
+    assert not probe.aborted
+    assert len(keeper) == 20
+
+
+async def test_a_request_whose_body_is_still_to_come_makes_room() -> None:
+    head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\ntok"
+    async with served() as server:
+        _, writer = await opened(server, head)
+        assert await status(server) == 200  # by now the other one has been read
+        assert not any(one.asking for one in server._keeper._by_transport.values())
+        writer.close()

@@ -10,11 +10,13 @@ import pytest
 from msgspec import structs
 
 from recovery.act.all_actions import INTERNAL, TRAITS
-from recovery.decide.holds import proven
+from recovery.decide.holds import by_hand, proven
 from recovery.decide.pinned import agreed
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, RECOVERIES
+from recovery.kube.errors import Late, Unavailable
 from recovery.model.application import Hold
 from recovery.model.move import Move, MovePhase, Place
+from recovery.model.names import HOLD
 from recovery.model.policy import Written
 from recovery.model.recovery import StepRecord
 from recovery.simulate.manifests import deployment
@@ -147,3 +149,112 @@ def test_the_actions_of_a_record_are_its_policys() -> None:
     assert not agreed(structs.replace(record, actions=forged), policy, INTERNAL, DESTRUCTIVE)
     assert not agreed(structs.replace(record, actions=forged, policy_hash="older"), policy, INTERNAL, DESTRUCTIVE)
     assert agreed(structs.replace(record, actions=(Written("notify"),), policy_hash="older"), policy, INTERNAL, DESTRUCTIVE)
+
+
+def test_a_hold_of_an_older_version_is_honoured_while_its_record_is_there() -> None:
+    step = StepRecord(1, 0, "rollback", NOW, sent=True)
+    kept = a_recovery("cart-1", NOW, steps=(step,))
+    kept = structs.replace(kept, subject=structs.replace(kept.subject, uid="uid-cart"))
+    app = an_application(uid="uid-cart", hold=SAID)
+
+    assert proven(app, kept)
+    assert not proven(app, structs.replace(kept, steps=(structs.replace(step, action="restart"),)))
+    assert not proven(app, structs.replace(kept, steps=(structs.replace(step, sent=False),)))
+    assert not proven(structs.replace(app, uid="other"), kept)
+
+
+@pytest.mark.parametrize("how", ["deleted", "written by an older version", "deleted while the API server refuses"])
+def test_what_is_owed_survives_its_record(how: str) -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        for i in range(6):
+            await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),))
+        await p.world.application("shop", (deployment("shop"),))
+        async with p.controller():
+            await p.clock.sleep(1200)
+            await p.world.commit("shop", (deployment("shop", "missing", 30),))
+            await p.clock.sleep(2400)
+            assert [r.phase.value for r in p.world.recoveries()] == ["Resolved"]
+            assert p.world.raw("shop")["spec"]["syncPolicy"]["automated"]["enabled"] is False
+            refused = how == "deleted while the API server refuses"
+            if refused:
+                p.faults.append(lambda verb, what: Unavailable("no") if what == RECOVERIES and verb == "create" else None)
+            for item in p.world.cluster.every(RECOVERIES):
+                body = json.loads(json.dumps(item))
+                if how == "written by an older version":
+                    for step in body["status"]["steps"]:
+                        step.pop("owes", None)
+                    await p.world.cluster.update(RECOVERIES, OURS, body["metadata"]["name"], body)
+                else:
+                    await p.world.cluster.delete(RECOVERIES, OURS, body["metadata"]["name"])
+            await p.clock.sleep(60)
+            p.faults.clear()
+            await p.clock.sleep(900)
+            assert [r.phase.value for r in p.world.recoveries()] == ["Resolved"], "it is written again"
+            await p.world.commit("shop", (deployment("shop", "ready-2", 30),))
+            await p.clock.sleep(3600)
+        shop = p.world.raw("shop")
+        assert not any("hold" in name for name in shop["metadata"].get("annotations") or {})
+        assert "enabled" not in shop["spec"]["syncPolicy"]["automated"], "auto-sync is given back"
+
+    play(script)
+
+
+def test_a_lost_answer_makes_our_own_hold_no_strangers() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        for i in range(6):
+            await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),))
+        await p.world.application("shop", (deployment("shop"),))
+        real, lost = p.world.cluster.patch, list[float]()
+
+        async def patch(what: Any, *args: Any) -> bytes:
+            answer = await real(what, *args)
+            if what == APPLICATIONS and HOLD in str(args) and not lost:
+                lost.append(p.clock.monotonic() + 40)
+                raise Late("gateway timeout", 504)
+            return answer
+
+        p.world.cluster.patch = patch  # type: ignore[method-assign]
+        async with p.controller() as app:
+            put, late = app.store.put, list[Any]()
+
+            def slow(item: Any) -> None:
+                if lost and p.clock.monotonic() < lost[0]:
+                    late.append(item)  # the watch has fallen behind
+                else:
+                    put(item)
+
+            app.store.put = slow  # type: ignore[method-assign]
+            await p.clock.sleep(1200)
+            await p.world.commit("shop", (deployment("shop", "missing", 30),))
+            while not lost or p.clock.monotonic() < lost[0]:
+                await p.clock.sleep(1)
+            for item in late:
+                put(item)
+            await p.clock.sleep(1800)
+            await p.world.commit("shop", (deployment("shop", "ready-2", 30),))
+            await p.clock.sleep(2400)
+        shop = p.world.raw("shop")
+        assert p.world.seen("shop").sync.value == "Synced"
+        assert "enabled" not in shop["spec"]["syncPolicy"]["automated"]
+
+    play(script)
+
+
+@pytest.mark.parametrize(
+    ("hold", "automated", "given"),
+    [
+        pytest.param(SAID, {"prune": False, "enabled": False}, True, id="off"),
+        pytest.param(SAID, {"prune": False}, False, id="on by now"),
+        pytest.param(SAID, None, False, id="gone, and nobody knows what it was"),
+        pytest.param(OWED, None, True, id="gone, and the annotation is the only copy"),
+        pytest.param(structs.replace(SAID, uid="other"), {"enabled": False}, False, id="of another"),
+        pytest.param(structs.replace(SAID, had_enabled=False), {"enabled": False}, False, id="it was off before"),
+    ],
+)
+def test_where_no_record_is_left_a_person_gets_auto_sync_back_by_name(hold: Hold, automated: dict[str, bool] | None, given: bool) -> None:
+    on = automated is not None and automated.get("enabled") is not False
+    app = an_application(uid="uid-cart", hold=hold, automated=automated, auto_sync=on)
+
+    assert (by_hand(hold, app) is not None) is given
