@@ -64,3 +64,25 @@ def test_broad_excepts_stand_at_the_loops_edge_only() -> None:
     # A kubeconfig may be anything, and so may what its readers raise; one channel's failure is no other channel's, and what
     # nobody foresaw in one application ends neither the stream of the others nor the looks at them.
     assert set(broad) == {"app.py", "kube/asyncio_client.py", "notify/lane.py", "observe/examiner.py", "observe/reflector.py"}
+
+
+def test_whole_objects_are_decoded_at_one_door() -> None:
+    """``type=dict`` on an API server's answer fails with RecursionError on what a tenant may nest: ``kube/reading.decoded`` has words."""
+    loose = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in EVERYTHING
+        if path.parent.name in ("act", "argocd", "observe", "serve", "record") and path.name != "api.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "msgspec.json.decode"
+        if any(k.arg == "type" and ast.unparse(k.value).startswith("dict") for k in node.keywords)
+    ]
+
+    assert loose == ["record/checkpoint.py:" + loose[0].rpartition(":")[2]], "a part of our own checkpoint, and nothing of strangers"
+
+
+def test_a_standstill_is_not_counted_by_the_free_text_of_an_application() -> None:
+    path = ROOT / "observe" / "freezer.py"
+    asked = [ast.unparse(n.value) for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute) and n.attr == "project"]
+
+    assert asked
+    assert all(".counted(" in each for each in asked), "spec.project may name anything: Store.counted says what it counts as"
