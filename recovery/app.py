@@ -120,6 +120,9 @@ class App:
         self.shards = Shards(client, settings.argocd_namespace, name, settings.shards, identity, clock)
         self.shards.changed = self._shards_changed
         self._led = False
+        self._had: set[int] = set()
+        self._behind = False
+        """Another replica had what is ours now, and what it wrote last is still to be read."""
         self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add, self._lost, destructive, settings.shards)
         globs = (settings.argocd_namespace, *settings.application_namespaces)
         self.store = Store(clock, self.queue.add, self.recoveries.follows, globs, self._unreconciled, self._foreign)
@@ -229,6 +232,8 @@ class App:
 
     def freshness(self) -> Freshness:
         """May what we see be acted upon? Both the fleet and our own records have to be heard from."""
+        if self._behind:
+            return Freshness(fresh=False, message="recoveries: read anew, another replica had them until now")
         for stream in (*self._ours, *self._theirs):
             if stale := stream.stale:
                 return Freshness(fresh=False, message=stale)
@@ -321,6 +326,13 @@ class App:
 
     def _shards_changed(self) -> None:
         """Something became ours to act on, or somebody else's."""
+        held = set(self.shards.held())
+        if held - self._had and not self.shards.alone and not self._behind:
+            # The watch may be behind by as much as counts as fresh: what the other one opened a moment ago is not seen yet,
+            # and a second recovery would be opened beside it.
+            self._behind = True
+            self._start(self._read_up())
+        self._had = held
         for recovery in self.recoveries.all():
             if self.shards.holds(recovery.subject.uid):
                 self.outbox.tell(recovery)
@@ -331,6 +343,17 @@ class App:
             if not self.checkpoint.found:
                 self._announce_inheritance()
         self._led = self.shards.lead
+
+    async def _read_up(self) -> None:
+        while True:
+            try:
+                await self.recoveries.reread()
+                break
+            except KubeError as error:
+                log.warning("records are not read yet, will try again", why=str(error))
+            await self._clock.sleep(1)
+        self._behind = False
+        self._wake()
 
     async def _work(self) -> None:
         while not self._stopping.is_set():

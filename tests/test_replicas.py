@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
 
 from recovery.app import App
-from recovery.kube.client import LEASES
+from recovery.kube.client import LEASES, RECOVERIES, Resource
 from recovery.model.recovery import RecoveryPhase
 from recovery.serve.gate import EVERYBODY
 from recovery.settings import Settings
@@ -22,9 +25,9 @@ NAMES = tuple(f"web-{n}" for n in range(12))
 
 
 class Replica:
-    def __init__(self, p: Play, number: int, shards: int) -> None:
+    def __init__(self, p: Play, number: int, shards: int, client: Any = None) -> None:
         settings = Settings(identity=f"controller-{number}", shards=shards)
-        self.app = App(settings, p, p.clock, p.send, None, p.world.looks)  # type: ignore[arg-type]
+        self.app = App(settings, client or p, p.clock, p.send, None, p.world.looks)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.app.run())
 
     async def dies(self) -> None:
@@ -109,5 +112,55 @@ def test_one_that_only_looks_does_not_keep_the_other_from_acting() -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+    play(script)
+
+
+class Behind:
+    """A way to the API server whose watch of records is a minute behind."""
+
+    def __init__(self, p: Play) -> None:
+        self._play = p
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._play, name)
+
+    @contextlib.asynccontextmanager
+    async def watch(self, what: Resource, *args: Any, **query: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+        async with self._play.watch(what, *args, **query) as lines:
+            yield self._late(lines) if what == RECOVERIES else lines
+
+    async def _late(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for line in lines:
+            await self._play.clock.sleep(60)
+            yield line
+
+
+def test_one_that_takes_over_reads_what_the_other_one_wrote_last() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(POLICIES)
+        for name in NAMES:
+            await p.world.application(name, (deployment(name, "ready", 5),), project=f"p-{name}")
+        first = Replica(p, 1, 1)
+        await p.clock.sleep(15)
+        second = Replica(p, 0, 1, Behind(p))
+        await p.clock.sleep(15)
+        if second.app.shards.lead:
+            pytest.fail("the names are chosen so that the first one leads")
+        await p.clock.sleep(60)
+        for name in NAMES:
+            await p.world.commit(name, (deployment(name, "crash", 5),))
+        while not p.world.recoveries():
+            await p.clock.sleep(1)
+        await first.dies()
+        while not second.app.shards.lead:
+            await p.clock.sleep(0.1)
+        await p.clock.sleep(1)
+        known = {(r.name, r.version) for r in second.app.recoveries.all()}
+        assert {(r.name, r.version) for r in p.world.recoveries()} <= known
+        await p.clock.sleep(120)
+        assert second.app.freshness().fresh
+        assert max(Counter(r.subject.uid for r in p.world.recoveries() if not r.phase.over).values(), default=0) <= 1
+        await second.stops()
 
     play(script)

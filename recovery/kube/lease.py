@@ -99,6 +99,8 @@ class Shards:
         """Why nothing is held that might be; empty when all is well."""
         self.members: tuple[str, ...] = ()
         """Replicas seen alive."""
+        self.alone = True
+        """No other replica was ever seen alive."""
         self._leaving = False
         self._joined = False
         self._shown = False
@@ -168,6 +170,7 @@ class Shards:
             return twin
         await self._show(leases)
         living = [lease for lease in self._alive(leases, now) if lease.holder != self.identity]
+        self.alone = self.alone and not living
         if idle := await self._idle(leases, living, now):
             self._joined = False
             self._renewed.clear()

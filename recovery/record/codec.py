@@ -80,6 +80,19 @@ def listed(raw: bytes) -> tuple[Recovery, ...]:
     return tuple(found)
 
 
+class _More(msgspec.Struct):
+    more: str = msgspec.field(name="continue", default="")
+
+
+class _Part(msgspec.Struct):
+    metadata: _More = msgspec.field(default_factory=_More)
+
+
+def more(raw: bytes) -> str:
+    """The token of a list's next page; empty for the last one."""
+    return msgspec.json.decode(raw, type=_Part).metadata.more
+
+
 def counted(raw: bytes) -> int:
     """How many there are in a list, readable or not."""
     return len(_list.decode(raw).items)

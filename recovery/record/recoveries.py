@@ -14,14 +14,14 @@ from recovery.clock import Clock
 from recovery.decide.outcomes import concluded
 from recovery.decide.regret import distrusted
 from recovery.kube.client import RECOVERIES, Client
-from recovery.kube.errors import Conflict, KubeError, NotFound
+from recovery.kube.errors import Conflict, KubeError, NotFound, Unavailable
 from recovery.kube.lease import shard_of
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
 from recovery.model.situation import Destroyed, Fleet
 from recovery.model.storm import STORM
-from recovery.record.codec import counted, decode, encode, listed
+from recovery.record.codec import counted, decode, encode, listed, more
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,7 @@ LISTED_WITHIN = 60.0
 """Seconds that a list of several pages may be older than what we wrote."""
 KEPT_FOR = timedelta(days=7)
 KEPT_AT_MOST = 1000
+PAGE = 200
 WISHES = 10
 """Requests of people that a record keeps, the newest."""
 
@@ -110,6 +111,21 @@ class Recoveries:
     def keep(self, gone: Recovery) -> None:
         """Somebody deleted its object, and it still owes something: it stays what it was, and its next write makes it anew."""
         self._index(structs.replace(gone, version="", wishes=()))
+
+    async def reread(self) -> None:
+        """All of them as they are now, whatever the watch has brought by now. KubeError when they cannot be read."""
+        token = ""
+        while True:
+            query = {"limit": str(PAGE), **({"continue": token} if token else {})}
+            try:
+                raw = await self._client.list(RECOVERIES, self._namespace, **query)
+                for item in listed(raw):
+                    self.put(item)
+                token = more(raw)
+            except msgspec.DecodeError as error:
+                raise Unavailable(f"a list that cannot be read: {error}") from error
+            if not token:
+                return
 
     @property
     def unwritten(self) -> list[str]:
