@@ -12,22 +12,22 @@ _NAMES = (
     r"password|passwd|pwd|passphrase|token|secret|secret[_-]?(?:access[_-]?)?key|private[_-]?key|api[_-]?key|access[_-]?key"
     r"|sig(?:nature)?|credential"
 )
-_SECRETS: tuple[tuple[str, re.Pattern[str], str], ...] = (
-    # What a text has to hold before the expression is tried on it, empty for anything.
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     # https://user:password@host, also inside longer texts, also with an @ in the password
     # A user alone that is plainly a name (ssh://git@, https://org@dev.azure.com) is none; a token has digits in it.
     (
-        "://",
         re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)(?![a-z][a-z._-]{0,30}@[^/@\s]*(?:/|$|\s))[^/\s\"'<>]*@", re.IGNORECASE),
         r"\1***@",
     ),
-    ("://", re.compile(r"(https://hooks\.slack\.com/(?:services|workflows)/)[^\s\"']+", re.IGNORECASE), r"\1***"),
-    ("", re.compile(r"(\b(?:bearer|basic|token)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1***"),
-    ("", re.compile(rf"((?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]{{3,}}", re.IGNORECASE), r"\1***"),
-    ("--", re.compile(rf"(--(?:{_NAMES})\s+)[^\s\"']{{3,}}", re.IGNORECASE), r"\1***"),
-    ("-----", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), "***"),
-    ("", re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b"), "***"),
+    (re.compile(r"(https://hooks\.slack\.com/(?:services|workflows)/)[^\s\"']+", re.IGNORECASE), r"\1***"),
+    (re.compile(r"(\b(?:bearer|basic|token)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1***"),
+    (re.compile(rf"((?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]{{3,}}", re.IGNORECASE), r"\1***"),
+    (re.compile(rf"(--(?:{_NAMES})\s+)[^\s\"']{{3,}}", re.IGNORECASE), r"\1***"),
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), "***"),
+    (re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b"), "***"),
 )
+_MARKS = ("://", "://", "", "", "--", "-----", "")
+"""What a text has to hold before each of them is tried on it, empty for anything."""
 
 _TOKEN = re.compile(r"(?<![\w-])[\w-]++\.[\w-]++\.[\w-]*+")
 """Three words joined by dots, which may end in a JSON web token. Each word is looked at three times at most, whatever it holds."""
@@ -67,7 +67,7 @@ def redact(text: str, longest: int, *, lines: bool = False) -> str:
     for secret in _held:
         if secret in text:
             text = text.replace(secret, "***")
-    for mark, pattern, stand_in in _SECRETS:
+    for mark, (pattern, stand_in) in zip(_MARKS, _SECRETS, strict=True):
         if mark in text:
             text = pattern.sub(stand_in, text)
     if "eyJ" in text:
