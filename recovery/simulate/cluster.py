@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -36,11 +35,6 @@ KINDS: dict[str, str] = {
 BOOKMARK_EVERY = 50.0
 REMEMBERED = 20_000
 """Events a watch can still go back to; older resourceVersions are Gone, as after etcd's compaction."""
-
-
-def _uid() -> uuid.UUID:
-    """Random, and the same again after ``random.seed``: a night that went wrong can be played once more."""
-    return uuid.UUID(int=random.getrandbits(128), version=4)
 
 
 class Cluster:
@@ -180,11 +174,11 @@ class Cluster:
         meta = item.setdefault("metadata", {})
         meta["namespace"] = namespace
         if not meta.get("name"):
-            meta["name"] = meta.get("generateName", "") + _uid().hex[:5]
+            meta["name"] = meta.get("generateName", "") + uuid.uuid4().hex[:5]
         if self.find(what, namespace, meta["name"]) is not None:
             self._count("create", 409)
             raise Conflict(f'{what.plural} "{meta["name"]}" already exists', 409)
-        meta.setdefault("uid", str(_uid()))
+        meta.setdefault("uid", str(uuid.uuid4()))
         meta["creationTimestamp"] = stamp(self._clock.now())
         item.setdefault("apiVersion", _api(what))
         item.setdefault("kind", KINDS.get(what.plural, ""))
