@@ -13,9 +13,10 @@ from recovery.model.names import SKIP_RECONCILE
 RECONCILE_SKIPPED = "reconcile skipped"
 """The guard; reason ReconcileSkipped."""
 
-_ATOM = r"(?:[a-z0-9-]|\.|\\\.|\[[a-z0-9-]{1,40}\]|\\d)"
-_PLAIN = re.compile(rf"\^?(?:{_ATOM}|\((?:{_ATOM}|\|){{1,100}}\)){{0,60}}(?:{_ATOM}[*+])?{_ATOM}{{0,60}}\$?")
-"""Letters, classes and alternatives, and one repetition at most: the time for these is bounded by the length of a namespace squared."""
+_ATOM = r"(?:[a-z0-9-]|\.|\\[.dw]|\[[a-z0-9-]{1,40}\])"
+_TOKEN = re.compile(rf"(?P<repeated>{_ATOM}[*+])|{_ATOM}|(?P<choice>\((?:{_ATOM}|\|){{1,100}}\))")
+LONGEST = 200
+"""Characters of an expression that is tried."""
 
 
 def unreconciled(app: Application, project: Project | None, home: str) -> str:
@@ -55,5 +56,21 @@ def _matches(pattern: str, namespace: str) -> bool:
     not understood matches nothing, and the message of what is skipped then names ``spec.sourceNamespaces``.
     """
     if len(pattern) > 1 and pattern.startswith("/") and pattern.endswith("/"):
-        return _PLAIN.fullmatch(pattern[1:-1]) is not None and re.search(pattern[1:-1], namespace) is not None
+        try:
+            return _simple(pattern[1:-1]) and re.search(pattern[1:-1], namespace) is not None
+        except re.error:
+            return False
     return fnmatchcase(namespace, pattern)
+
+
+def _simple(expression: str) -> bool:
+    """Letters and classes with one repetition and one choice at most: its time is bounded by the square of what it searches, 63
+    characters, and the 50 ways of the choice."""
+    body = expression.removeprefix("^").removesuffix("$")
+    at = repeated = choices = 0
+    while at < len(body) <= LONGEST:
+        token = _TOKEN.match(body, at)
+        if token is None:
+            return False
+        at, repeated, choices = token.end(), repeated + bool(token["repeated"]), choices + bool(token["choice"])
+    return at == len(body) and repeated <= 1 and choices <= 1

@@ -14,6 +14,7 @@ from msgspec import structs
 from recovery.decide.asking import Asked
 from recovery.decide.budgets import budget
 from recovery.decide.freezing import stands_still
+from recovery.decide.reconciled import _matches
 from recovery.decide.storms import explained, many, over, part_stands
 from recovery.kube.client import APPLICATIONS
 from recovery.model.connection import Verdict
@@ -369,3 +370,27 @@ def test_what_argo_cd_does_not_reconcile_has_no_voice_and_no_veto() -> None:
         return held
 
     assert virtual.run(inside()).clusters["https://primary.example:6443"].evidence
+
+
+@pytest.mark.parametrize(
+    ("pattern", "namespace", "matches"),
+    [
+        ("team-*", "team-a", True),
+        ("/^team-.*$/", "team-a", True),
+        ("/^team-.*$/", "my-team-a", False),
+        ("/^(shop|cart)-[a-z]+$/", "cart-eu", True),
+        ("/.*-(dev|prod)$/", "cart-prod", True),
+        ("/.*-(dev|prod)$/", "cart-test", False),
+        (r"/^team\.a\d$/", "team.a1", True),
+        ("/(.+)+!/", "a" * 63, False),
+        ("/" + "(a|a)" * 40 + "b/", "a" * 63, False),
+        ("/" + ".*" * 40 + "b/", "a" * 63, False),
+        ("/" + "a?" * 60 + "b/", "a" * 63, False),
+        ("/^(?!kube).*$/", "team-a", False),
+        ("/[/", "a", False),
+        ("/[z-a]/", "a", False),
+        ("/" + "a" * 300 + "/", "a", False),
+    ],
+)
+def test_namespaces_of_a_project_cost_nothing_that_matters(pattern: str, namespace: str, matches: bool) -> None:
+    assert _matches(pattern, namespace) is matches  # one that is tried without end would never come to this
