@@ -179,6 +179,8 @@ def _unwell(resources: list[shapes.Resource]) -> tuple[Unwell, ...]:
     )
 
 
+DECIDING = ("StatefulSet", "PersistentVolumeClaim", "PersistentVolume", "CustomResourceDefinition")
+"""Kinds on which it depends what may be done."""
 _known_kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
 KNOWN, KNOWN_LENGTH = 500, 800
 """Combinations that are kept, and characters of one: a megabyte at most, whoever thinks them up."""
@@ -186,7 +188,9 @@ KNOWN, KNOWN_LENGTH = 500, 800
 
 def _kinds(resources: list[shapes.Resource]) -> tuple[str, ...]:
     """Each kind once, sorted; a fleet has few combinations, and each of them is kept once."""
-    found = tuple(sorted({_name(kind, Bounds.kind) for kind in islice(dict.fromkeys(r.kind for r in resources), Bounds.kinds)}))
+    distinct = dict.fromkeys(r.kind for r in resources)
+    deciding = (kind for kind in DECIDING if kind in distinct)  # these are not lost behind 64 others
+    found = tuple(sorted({_name(kind, Bounds.kind) for kind in (*deciding, *islice(distinct, Bounds.kinds))}))
     if sum(map(len, found)) > KNOWN_LENGTH or (found not in _known_kinds and len(_known_kinds) >= KNOWN):
         return found
     return _known_kinds.setdefault(found, found)

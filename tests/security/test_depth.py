@@ -222,3 +222,10 @@ def test_numbers_of_base_sixty_and_dates_stay_text(tmp_path: Path) -> None:
     app, _ = of_file(str(file))
     assert app.labels is not None
     assert app.labels["b"] == "9999-99-99"
+
+
+def test_a_kind_that_decides_is_not_lost_behind_many_others() -> None:
+    rows = [{"kind": f"K{n}", "name": "a"} for n in range(500)] + [{"kind": "StatefulSet", "name": "db"}]
+    app = wire.application(msgspec.json.encode({"metadata": {"name": "cart"}, "spec": {}, "status": {"resources": rows}}))
+    assert "StatefulSet" in app.kinds
+    assert len(app.kinds) == wire.Bounds.kinds + 1
