@@ -129,7 +129,7 @@ ALLOWED: dict[str, list[dict[str, Any]]] = {
         {"operation": None, "metadata": {"annotations": {"recovery.gitops.dev/hold": None}}, **automated(enabled=None)},
     ],
 }
-WORKLOAD = {
+WORKLOAD: dict[str, Any] = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
     "metadata": {"name": "web", "namespace": "shop", "annotations": {"a": "b"}},
@@ -138,6 +138,9 @@ WORKLOAD = {
         "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "main", "image": "web:1"}]}},
     },
 }
+KINDS: dict[str, dict[str, Any]] = {"Deployment": {}, "StatefulSet": {"serviceName": "web"}, "DaemonSet": {}}
+UNKNOWN = {("StatefulSet", "paused"), ("DaemonSet", "paused"), ("DaemonSet", "replicas")}
+"""Fields that the kind does not have: nothing is changed by them."""
 RESTART = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}}}}}
 FORBIDDEN_OF_WORKLOADS = {
     "replicas": {"spec": {"replicas": 0}},
@@ -229,8 +232,9 @@ def _anew(bed: Bed, **more: Any) -> None:
     """The victim as it was, whatever was written to it."""
     bed.kubectl("-n", "argocd", "delete", "application", "victim", "--ignore-not-found")
     bed.kubectl("create", "-f", "-", text=json.dumps(application(**more)))
-    bed.kubectl("-n", "shop", "delete", "deployment", "web", "--ignore-not-found")
-    bed.kubectl("create", "-f", "-", text=json.dumps(WORKLOAD))
+    for kind, more in KINDS.items():
+        bed.kubectl("-n", "shop", "delete", kind, "web", "--ignore-not-found")
+        bed.kubectl("create", "-f", "-", text=json.dumps({**WORKLOAD, "kind": kind, "spec": {**WORKLOAD["spec"], **more}}))
 
 
 def test_every_forbidden_write_to_an_application_is_refused(installed: Installed) -> None:
@@ -280,12 +284,13 @@ def test_what_the_components_let_through(bed: Bed, tmp_path: Path) -> None:
         assert {n for n in ("forces", "takesOut") if values[n] == "true"} == {variable}
 
 
-def test_a_workload_is_restarted_and_nothing_else(installed: Installed) -> None:
-    assert "patched" in installed.patch("deployment", "shop", "web", RESTART)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_workload_is_restarted_and_nothing_else(installed: Installed, kind: str) -> None:
+    assert "patched" in installed.patch(kind, "shop", "web", RESTART)
     allowed = {
         name: said
         for name, body in FORBIDDEN_OF_WORKLOADS.items()
-        if "denied" not in (said := installed.patch("deployment", "shop", "web", body))
+        if (kind, name) not in UNKNOWN and "denied" not in (said := installed.patch(kind, "shop", "web", body))
     }
     assert allowed == {}
 
