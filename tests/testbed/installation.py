@@ -33,6 +33,9 @@ def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
     else:
         text = bed.kubectl("kustomize", str(folder)).replace(BASE, namespace)
         text = text.replace(f"recovery.gitops.dev/lease: {ACCOUNT}", f"recovery.gitops.dev/lease: {namespace}")
+        # Each installation's policies bind its own bindings: the narrower ones of another would bind this one as well.
+        for kind in ("controller", "connections"):
+            text = text.replace(f"recovery.gitops.dev/bounds: {kind}", f"recovery.gitops.dev/bounds: {kind}-{namespace}")
         text = yaml.safe_dump_all([_apart(item, namespace) for item in objects(text)])
         bed.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
     bed.established("recoveries.recovery.gitops.dev")
