@@ -241,15 +241,16 @@ class App:
 
     def _unreconciled(self, app: Application) -> str:
         """Why Argo CD does not reconcile it."""
-        home = self.settings.argocd_namespace
-        return unreconciled(app, self.projects.project(home, app.project or "default"), home)
+        return unreconciled(app, self._project_of(app), self.settings.argocd_namespace)
 
     def _foreign(self, app: Application) -> str:
         """Why the AppProject that it names is not its own; nothing is said while no AppProject is known."""
         if not self.projects:
             return ""
-        project = self.projects.project(self.settings.argocd_namespace, app.project or "default")
-        return foreign(app, project, self.connections.cluster_of(app))
+        return foreign(app, self._project_of(app), self.connections.cluster_of(app))
+
+    def _project_of(self, app: Application) -> Project | None:
+        return self.projects.project(self.settings.argocd_namespace, app.project or "default")
 
     def _on_a_known_cluster(self, app: Application) -> bool:
         return app.destination.in_cluster or self.connections.cluster_of(app) is not None
@@ -345,13 +346,7 @@ class App:
         self._led = self.shards.lead
 
     async def _read_up(self) -> None:
-        while True:
-            try:
-                await self.recoveries.reread()
-                break
-            except KubeError as error:
-                log.warning("records are not read yet, will try again", why=str(error))
-            await self._clock.sleep(1)
+        await self._persist("records", self.recoveries.reread)
         self._behind = False
         self._wake()
 
@@ -428,7 +423,7 @@ class App:
         while True:
             held = [app for name in self.store.held if (app := self.store.applications.get(name))]
             if self.shards.lead:
-                held = [app for app in held if app.hold and proven(app, self.recoveries.get(app.hold.recovery))]
+                held = [app for app in held if self.recoveries.prove(app)]
                 await self.recoveries.retire(frozenset(app.hold.recovery for app in held if app.hold))
                 for app in held:
                     if note := still_held(app, self._clock.now()):

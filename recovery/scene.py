@@ -16,9 +16,8 @@ from recovery.clock import Clock
 from recovery.crowds import Crowds
 from recovery.decide.connections import connection, healthy, worst
 from recovery.decide.cures import told_apart
-from recovery.decide.holds import proven, unproven
+from recovery.decide.holds import unproven
 from recovery.decide.pinned import agreed
-from recovery.decide.reconciled import unreconciled
 from recovery.decide.symptoms import plainly_well
 from recovery.model.action import Traits
 from recovery.model.application import Application, ApplicationSet
@@ -149,7 +148,7 @@ class Scene:
 
     def _proven(self, app: Application) -> Application:
         """As it is, but for a hold that only its annotation speaks of: that one is shown, and nothing is done on its word."""
-        if app.hold is None or proven(app, self._recoveries.get(app.hold.recovery)):
+        if app.hold is None or self._recoveries.prove(app):
             return app
         return structs.replace(app, hold=None, unreadable=unproven(app.hold))
 
@@ -170,7 +169,7 @@ class Scene:
             base,
             project=self._projects.project(self._home, app.project),
             application_set=self._application_set(app),
-            parent=self._parent(app),
+            parent=self._store.parent(app),
             fleet=structs.replace(
                 fleet,
                 inherited_unwell=self._inherited_unwell(base.adopted_at),
@@ -180,7 +179,7 @@ class Scene:
             cluster_failed=cluster_failed,
             storm=storm,
             unseen=self._unseen(app),
-            unreconciled=self.unreconciled(app),
+            unreconciled=self._store.unreconciled(app),
             foreign=self._store.foreign(app),
             finding=finding,
             frozen=self._store.frozen.get((app.namespace, app.name), ""),
@@ -191,15 +190,11 @@ class Scene:
     def diagnosis(self, app: Application, storm: str = "") -> Finding | None:
         """Why an application is ill; None for well, or for nobody knows."""
         frozen = self._store.frozen.get((app.namespace, app.name), "")
-        if (plainly_well(app) and not frozen) or self.unreconciled(app):
+        if (plainly_well(app) and not frozen) or self._store.unreconciled(app):
             return None
         sight = self._store.sights.get(app.uid)
         still = sight.moved[1] if sight and sight.moved else None
         return diagnose(Patient(app, self._clock.now(), self._signs(app), still, storm, frozen))
-
-    def unreconciled(self, app: Application) -> str:
-        """Why Argo CD does not reconcile it."""
-        return unreconciled(app, self._projects.project(self._home, app.project or "default"), self._home)
 
     def _signs(self, app: Application) -> Signs | None:
         """What was seen of it lately; what is older is of another day."""
@@ -277,7 +272,7 @@ class Scene:
         held = {name for names in self._store.moved.values() for name in names}
         apps = self._store.applications
         found = {name for name in held if (hold := apps[name].hold) and hold.origin and about.called(str(hold.origin))}
-        return {name for name in found if (hold := apps[name].hold) and proven(apps[name], self._recoveries.get(hold.recovery))}
+        return {name for name in found if self._recoveries.prove(apps[name])}
 
     def _orphans(self, about: Cluster) -> tuple[Move, ...]:
         """Those of them that no open recovery knows any more: theirs has ended, and says itself that they are away."""
@@ -295,7 +290,7 @@ class Scene:
         sight = self._store.sights.get(app.uid) or self._store.look(app)
         project = self._projects.project(self._home, app.project)
         failed = tuple(words for r in self._connections.repositories_of(app) if (words := self._failed(r, self._clock.now())))
-        return Dependent(app, sight, project, self._application_set(app), self._parent(app), failed)
+        return Dependent(app, sight, project, self._application_set(app), self._store.parent(app), failed)
 
     def _depends(self, app: Application, now: datetime) -> tuple[tuple[str, ...], str]:
         """Why its repositories and its cluster count as failed: by what is seen, or because their recovery is still open."""
@@ -316,9 +311,6 @@ class Scene:
     def _application_set(self, app: Application) -> ApplicationSet | None:
         found = self._application_sets.application_set(app.namespace, app.application_set) if app.application_set else None
         return found if found and found.uid in ("", app.application_set_uid) else None
-
-    def _parent(self, app: Application) -> Application | None:
-        return self._store.parent(app)
 
     def _inherited_unwell(self, adopted: datetime | None) -> int:
         if adopted is None:

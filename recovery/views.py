@@ -15,7 +15,7 @@ from recovery.clock import Clock
 from recovery.decide import telling
 from recovery.decide.connections import connection
 from recovery.decide.guards import GUARDS
-from recovery.decide.holds import proven, unproven
+from recovery.decide.holds import unproven
 from recovery.kube.lease import Shards
 from recovery.model.application import Application
 from recovery.model.cause import Finding
@@ -239,7 +239,7 @@ class LiveViews:
         if app is None:
             return None
         sight, finding = self._store.sights.get(app.uid), self._diagnosis(app)
-        owed = app.hold is not None and proven(app, self._recoveries.get(app.hold.recovery))
+        owed = self._recoveries.prove(app)
         return {
             **self._about(key, app.uid, sees),
             "state": telling.state(app),

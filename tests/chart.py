@@ -124,6 +124,8 @@ def _suffixed(text: str) -> str:
     for index, part in enumerate(parts):
         for name in ("reviews", "workloads", "applications", "records", "requests"):
             part = part.replace(f"gitops-recovery-controller-{name}", f"gitops-recovery-controller-{name}{SUFFIX}")
+        # Each release's policies bind its own bindings: the narrower ones of another would bind this one as well.
+        part = part.replace("recovery.gitops.dev/bounds: controller", f"recovery.gitops.dev/bounds: controller{SUFFIX}")
         if f"  namespace: {THEIRS}\n" in part:
             for name in ("gitops-recovery-controller", "gitops-recovery-viewer"):
                 part = part.replace(f"metadata:\n  name: {name}\n", f"metadata:\n  name: {name}{SUFFIX}\n")

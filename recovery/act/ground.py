@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from recovery.act.order import There, Wanted
+from recovery.decide.ownership import LABEL, itself
 from recovery.kube.client import group_path
 from recovery.kube.errors import Forbidden, KubeError, NotFound
 from recovery.kube.reading import decoded
@@ -15,7 +16,6 @@ from recovery.model.redact import redact
 
 LOOKED_AT = 300
 """Resources of one application that are looked for, at most."""
-INSTANCE = "app.kubernetes.io/instance"
 
 
 class Ground:
@@ -137,16 +137,15 @@ def carries(item: dict[str, Any], instance: str) -> bool:
     meta = item.get("metadata") or {}
     said, _, about = str((meta.get("annotations") or {}).get(TRACKING, "")).partition(":")
     if not said:
-        return str((meta.get("labels") or {}).get(INSTANCE, "")) == instance
-    group = str(item.get("apiVersion", "")).rpartition("/")[0]
-    return said == instance and about == f"{group}/{item.get('kind', '')}:{meta.get('namespace', '')}/{meta.get('name', '')}"
+        return str((meta.get("labels") or {}).get(LABEL, "")) == instance
+    return said == instance and about == itself(item)
 
 
 def tracked_by(item: dict[str, Any]) -> str:
     """The application that an object belongs to, by annotation or by label (util/argo/resource_tracking.go); empty for none."""
     meta = item.get("metadata") or {}
     tracking = str((meta.get("annotations") or {}).get(TRACKING, ""))
-    return tracking.partition(":")[0] or str((meta.get("labels") or {}).get(INSTANCE, ""))
+    return tracking.partition(":")[0] or str((meta.get("labels") or {}).get(LABEL, ""))
 
 
 def words_of(error: KubeError) -> str:

@@ -68,11 +68,15 @@ def untracked(app: Application, live: Mapping[str, Any], tracking: Tracking, ver
     said, _, about = mark.partition(":")
     if said != instance:
         return f"its annotation {TRACKING} names another application"
-    group = str(live.get("apiVersion", "")).rpartition("/")[0]
-    itself = f"{group}/{live.get('kind', '')}:{meta.get('namespace', '')}/{meta.get('name', '')}"
-    if about != itself:
+    if about != itself(live):
         return f"its annotation {TRACKING} is of another object, from which it was copied"
     return ""
+
+
+def itself(live: Mapping[str, Any]) -> str:
+    """How a tracking annotation names the object that it stands on: a copied one names another."""
+    meta, group = live.get("metadata") or {}, str(live.get("apiVersion", "")).rpartition("/")[0]
+    return f"{group}/{live.get('kind', '')}:{meta.get('namespace', '')}/{meta.get('name', '')}"
 
 
 def unpermitted(app: Application, namespace: str, project: Project | None, here: Cluster) -> str:

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from recovery.kube.client import TOKEN_HEADER, Body, Resource
-from recovery.kube.errors import KubeError, Unavailable, error_for
+from recovery.kube.errors import KubeError, Late, Unavailable, error_for
 from recovery.model.names import USERNAME
 
 log = structlog.get_logger(__name__)
@@ -116,7 +116,7 @@ class AsyncioClient:
             **query,
         }
         timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_connect=5, sock_read=silence)
-        path = what.path(namespace)
+        path, stood = what.path(namespace), False
         try:
             response = await self._open("GET", path, asked, timeout)
             async with response:
@@ -128,8 +128,12 @@ class AsyncioClient:
                 if not said.startswith("application/"):
                     # A load balancer's page: no event, and no sign of life of an API server.
                     raise Unavailable(f"watch {path}: the answer is {said[:60] or 'of no type'}; is this an API server?")
+                stood = True
                 yield _lines(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if stood and isinstance(error, TimeoutError):
+                self._count("watch", "silent")
+                raise Late(f"watch {path}: nothing was heard for {silence:.0f} s") from error
             self._count("watch", "broken")
             raise Unavailable(f"watch {path}: {_why(error)}") from error
 

@@ -53,9 +53,8 @@ class Resource(NamedTuple):
 
     def path(self, namespace: str = "", name: str = "") -> str:
         """The URL path of the collection, or of one object. Raises errors.Invalid for what is no name."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         within = f"/namespaces/{segment(namespace)}" if namespace else ""
-        return f"{root}{within}/{self.plural}" + (f"/{segment(name)}" if name else "")
+        return f"{group_path(self.group, self.version)}{within}/{self.plural}" + (f"/{segment(name)}" if name else "")
 
 
 APPLICATIONS = Resource("argoproj.io", "v1alpha1", "applications")
@@ -93,7 +92,7 @@ class Client(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """One JSON line an event, bookmarks included. Entering it means that the API server has answered.
 
-        Unavailable when nothing was heard for ``silence`` seconds.
+        Late when it stood and nothing was heard for ``silence`` seconds.
         """
 
     async def get(self, what: Resource, namespace: str, name: str) -> bytes:

@@ -130,6 +130,7 @@ class Shards:
     async def run(self) -> None:
         """Round after round, until cancelled; a round that fails is a renewal that failed."""
         before: tuple[int, ...] = ()
+        told = ""
         while True:
             try:
                 async with asyncio.timeout(SLOW):
@@ -137,6 +138,10 @@ class Shards:
             except (KubeError, TimeoutError, msgspec.DecodeError) as error:
                 self.trouble = f"leases: {error or 'no answer in time'}"
             now = self.held()
+            if self.trouble and self.trouble != told and not now:
+                # A replica that never gets a Lease (no right, refused by a policy) does nothing for ever: it says why.
+                log.warning("holds no shard, and acts on nothing", identity=self.identity, of=self.count, why=self.trouble)
+            told = self.trouble
             if now != before or self._lapsed:
                 self._lapsed = False
                 log.info("shards", identity=self.identity, holds=list(now), of=self.count, replicas=list(self.members), why=self.trouble)

@@ -13,7 +13,7 @@ import structlog
 
 from recovery.clock import Clock
 from recovery.kube.client import Client, Resource
-from recovery.kube.errors import Busy, Gone, KubeError, NotFound, Unavailable
+from recovery.kube.errors import Busy, Gone, KubeError, Late, NotFound, Unavailable
 from recovery.observe import wire
 
 log = structlog.get_logger(__name__)
@@ -256,9 +256,10 @@ class Reflector(Generic[T]):
             return
         self.state, self.error = State.Broken, str(error)
         self.restarts += 1
-        if not self._logged:
-            log.warning("stream broken, will try again", stream=self.name, why=self.error)
-        self._logged = self.error
+        if not isinstance(error, Late):  # a kind that nobody changes is silent: that is no news
+            if not self._logged:
+                log.warning("stream broken, will try again", stream=self.name, why=self.error)
+            self._logged = self.error
         wait = error.retry_after if isinstance(error, Busy) and error.retry_after else min(30.0, 0.5 * 2 ** min(self._failures, 6))
         self._failures += 1
         await self._clock.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, guards nothing)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from itertools import islice
 from sys import intern
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -22,6 +22,8 @@ from recovery.model.redact import redact
 from recovery.model.stamps import utc
 from recovery.model.text import plain
 from recovery.observe import shapes
+
+T = TypeVar("T")
 
 _application = msgspec.json.Decoder(shapes.Application)
 _project = msgspec.json.Decoder(shapes.Project)
@@ -374,10 +376,7 @@ def _held(text: str | None) -> tuple[model.Hold | None, str]:
 
 def listed(raw: bytes) -> Page:
     """A page of a list, its items still raw: one bad item must not cost the others."""
-    try:
-        return _page.decode(raw)
-    except RecursionError:
-        return _page.decode(shallow(raw))  # one object that is nested beyond measure is on it
+    return _whole(_page, raw)
 
 
 class _ListMeta(Struct, rename={"resource_version": "resourceVersion", "more": "continue"}):
@@ -412,12 +411,16 @@ _event = msgspec.json.Decoder(WatchEvent)
 _identity = msgspec.json.Decoder(Identity)
 
 
+def _whole(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
+    try:
+        return decoder.decode(raw)
+    except RecursionError:
+        return decoder.decode(shallow(raw))  # one object that is nested beyond measure is in it
+
+
 def event(raw: bytes) -> WatchEvent:
     """One line of a watch."""
-    try:
-        return _event.decode(raw)
-    except RecursionError:
-        return _event.decode(shallow(raw))
+    return _whole(_event, raw)
 
 
 def identity(raw: bytes | msgspec.Raw) -> Identity:

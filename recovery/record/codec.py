@@ -66,7 +66,7 @@ def decode(raw: bytes | msgspec.Raw) -> Recovery:
     version = status.pop("format", 1)
     if not isinstance(version, int) or version > FORMAT:
         raise msgspec.ValidationError(f"status.format is {version}; this controller reads up to {FORMAT}: it was written by a newer one")
-    told = {name: all_plain(status.pop(name)) for name in ("notes",) if name in status}  # the only texts of ours with several lines
+    told = {"notes": all_plain(status.pop("notes"))} if "notes" in status else {}  # the only texts of ours with several lines
     recovery = msgspec.convert(all_plain({**wire.spec, **status, "name": wire.metadata.name}, lines=False) | told, Recovery)
     return structs.replace(recovery, version=wire.metadata.resource_version)
 

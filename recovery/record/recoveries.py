@@ -11,11 +11,13 @@ import structlog
 from msgspec import structs
 
 from recovery.clock import Clock
+from recovery.decide.holds import proven
 from recovery.decide.outcomes import concluded
 from recovery.decide.regret import distrusted
 from recovery.kube.client import RECOVERIES, Client
 from recovery.kube.errors import Conflict, KubeError, NotFound, Unavailable
 from recovery.kube.lease import shard_of
+from recovery.model.application import Application
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
@@ -107,6 +109,10 @@ class Recoveries:
             self.generation += 1
             self._open[_key(gone)].discard(name)
         return gone
+
+    def prove(self, app: Application) -> bool:
+        """Is its hold what the record says that it names?"""
+        return app.hold is not None and proven(app, self.get(app.hold.recovery))
 
     def keep(self, gone: Recovery) -> None:
         """Somebody deleted its object, and it still owes something: it stays what it was, and its next write makes it anew."""

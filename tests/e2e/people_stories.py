@@ -209,7 +209,7 @@ async def in_and_out_by_helm(stage: RealStage) -> list[str]:
         return {e["name"]: e["value"] for e in container["env"]}
 
     chart = str(ROOT / "manifests/helm")
-    names = ("--set", f"nameSuffix={suffix}", "--skip-crds")
+    names = ("--set", f"nameSuffix={suffix}", "--set", f"lease={stage.namespace}", "--skip-crds")
     await run("install", "recovery", chart, *names, "--set", "enabled=false")
     text = policies(stage.prefix)
     await stage.policies(text)

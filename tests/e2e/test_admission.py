@@ -425,9 +425,7 @@ def test_who_may_ask_may_only_ask(installed: Installed) -> None:
     held["status"]["wishes"] = [{**first, "by": "carol"}]
     assert "denied" in installed.kubectl("replace", "-f", "-", text=json.dumps(held)), "the controller asks for nothing itself"
     # Who is named may restore.
-    found = json.loads(bed.kubectl("-n", namespace, "get", "rolebindings", "-l", "recovery.gitops.dev/bounds=controller", "-o", "json"))[
-        "items"
-    ]
+    found = json.loads(bed.kubectl("-n", namespace, "get", "rolebindings", "-l", "recovery.gitops.dev/bounds", "-o", "json"))["items"]
     (bound,) = (item["metadata"]["name"] for item in found)
     bed.kubectl("-n", namespace, "annotate", "rolebinding", bound, f"recovery.gitops.dev/restorers=velero,{me}")
     wait_for("the restorer to be known", lambda: "created" in installed.kubectl("create", "-f", "-", text=other, config=ada), 20)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from recovery.kube.client import LEASES
 from recovery.kube.errors import Busy, Conflict, Forbidden, KubeError, Unavailable
@@ -157,7 +158,9 @@ def test_rights_that_are_missing_are_said_and_nobody_acts() -> None:
     async def script(bed: Bed) -> None:
         replica = bed.start("a")
         bed.replicas["a"][1].fault = lambda: Forbidden("leases is forbidden")
-        await bed.watch(30)
+        with capture_logs() as logged:
+            await bed.watch(30)
+        assert [(line["log_level"], line["why"]) for line in logged] == [("warning", "leases: leases is forbidden")], "once"
         assert bed.owners(UIDS[0]) == []
         assert "leases is forbidden" in replica.trouble
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from recovery.kube.client import CONFIG_MAPS
-from recovery.kube.errors import Busy, Forbidden, Gone, KubeError, NotFound, Unauthorized, Unavailable
-from recovery.observe.reflector import STALE, Reflector, State
+from recovery.kube.errors import Busy, Forbidden, Gone, KubeError, Late, NotFound, Unauthorized, Unavailable
+from recovery.observe.reflector import SILENCE, STALE, Reflector, State
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 
@@ -60,7 +61,7 @@ class Flaky:
 
     async def _mute(self, silence: float) -> AsyncIterator[bytes]:
         await asyncio.sleep(silence)
-        raise Unavailable("no answer in time")
+        raise Late("nothing was heard for 120 s")
         yield b""
 
 
@@ -161,6 +162,9 @@ def test_a_watch_that_goes_silent_is_noticed_and_not_acted_upon() -> None:
         cluster.compact()
         await clock.sleep(1)
         stale_after = 0.0
+        with capture_logs() as logged:
+            await clock.sleep(3 * SILENCE)
+        assert [line for line in logged if line["log_level"] == "warning"] == [], "a kind that nobody changes is no news"
         while reflector.fresh and stale_after < 1000:
             await clock.sleep(0.1)  # it is broken for half a second at least: looked at once a second, that can be missed
             stale_after += 0.1
