@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -18,10 +18,10 @@ from recovery.argocd.ownership import Ownership
 from recovery.clock import Clock
 from recovery.controller import RECOVERY, SOON, Controller
 from recovery.crowds import Crowds
-from recovery.decide.holds import proven
+from recovery.decide.holds import undecided
 from recovery.decide.landing import unknown_targets
 from recovery.decide.reconciled import foreign, unreconciled
-from recovery.decide.telling import adoption_digest, still_held
+from recovery.decide.telling import adoption_digest, asks_to_release, circuit_opened, still_held, unvouched
 from recovery.hearing import Hearing
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
 from recovery.kube.errors import KubeError
@@ -41,6 +41,7 @@ from recovery.observe.dialects import Dialects
 from recovery.observe.examiner import Examiner
 from recovery.observe.freezer import Freezer
 from recovery.observe.looking import Closer, Look
+from recovery.observe.manifests import ManifestComparer
 from recovery.observe.pauses import Pauses
 from recovery.observe.policy_source import ConfigMap, PolicySource
 from recovery.observe.poller import AskGit, AskWitness, Connect, Poller, Ways, Word
@@ -65,6 +66,8 @@ WORKERS = 8
 GRACE = 3.0
 """Seconds that a write in hand is given when we are told to stop."""
 TROUBLED = timedelta(minutes=1)
+NEWS = timedelta(minutes=10)
+"""An open circuit that is younger is told of; an older one was told of by whoever was here then."""
 PAUSES_EVERY = 5.0
 TARGETS_EVERY = 5.0
 """Seconds between two looks at where policies would move applications to."""
@@ -120,12 +123,17 @@ class App:
         self.shards = Shards(client, settings.argocd_namespace, name, settings.shards, identity, clock)
         self.shards.changed = self._shards_changed
         self._led = False
+        self._paged: set[tuple[str, datetime]] = set()
+        """Circuits that were told of, by their key and since when they are open."""
         self._had: set[int] = set()
         self._behind = False
         """Another replica had what is ours now, and what it wrote last is still to be read."""
-        self.recoveries = Recoveries(client, settings.namespace, clock, self.queue.add, self._lost, destructive, settings.shards)
+        self.recoveries = Recoveries(
+            client, settings.namespace, clock, self._recorded, self._lost, destructive, settings.shards, self._written
+        )
         globs = (settings.argocd_namespace, *settings.application_namespaces)
-        self.store = Store(clock, self.queue.add, self.recoveries.follows, globs, self._unreconciled, self._foreign)
+        effective = self.recoveries.effective
+        self.store = Store(clock, self.queue.add, self.recoveries.follows, globs, self._unreconciled, self._foreign, effective)
         self.projects, self.application_sets = Shelf(self.store.reconsider), Shelf()
         self.connections = Connections(clock, self.store, self.queue.add, self.recoveries.follows)
         self.looks = looks or Looks(
@@ -173,7 +181,7 @@ class App:
             *(self._stream(APPLICATION_SETS, ns, wire.application_set, self.application_sets, optional=True) for ns in settings.namespaces),
         )
         crowds = Crowds(self.store, self.recoveries, self.source, clock, self.freshness)
-        scene = Scene(
+        self._scene = scene = Scene(
             self.store,
             self.projects,
             self.application_sets,
@@ -194,6 +202,7 @@ class App:
         owns = Ownership(client, settings.argocd_namespace, clock, lambda: self.dialects.now, self._project, self._here)
         look = Look(client, argocd, clock, lambda: self.store.applications, owns)
         self.examiner = Examiner(self.store, look, clock, scene.diagnosis)
+        self.comparer = ManifestComparer(self.store, argocd, clock) if argocd is not None else None
         self.freezer = Freezer(
             self.store, client, settings.argocd_namespace, clock, lambda: self.freshness().fresh, self.queue.add, self._on_a_known_cluster
         )
@@ -317,6 +326,8 @@ class App:
         start(self._kept_going("dialect", self.dialects.run))
         start(self._kept_going("freezer", self.freezer.run))
         start(self._kept_going("examiner", self.examiner.run))
+        if self.comparer is not None:
+            start(self._kept_going("manifests", self.comparer.run))
         start(self._until_looked())
         start(self._kept_going("targets", self._watch_targets))
         for _ in range(WORKERS):
@@ -338,6 +349,8 @@ class App:
             if self.shards.holds(recovery.subject.uid):
                 self.outbox.tell(recovery)
         self._wake()
+        if self.shards.lead:
+            self._circuits_opened()
         if self.shards.lead and not self._led:
             self.store.dirty |= set(self.store.sights)  # what another one kept until now is kept by us
             self.checkpoint.forget_layout()
@@ -423,11 +436,14 @@ class App:
         while True:
             held = [app for name in self.store.held if (app := self.store.applications.get(name))]
             if self.shards.lead:
-                held = [app for app in held if self.recoveries.prove(app)]
                 await self.recoveries.retire(frozenset(app.hold.recovery for app in held if app.hold))
                 for app in held:
-                    if note := still_held(app, self._clock.now()):
+                    for note in filter(None, (still_held(app, self._clock.now()), self._undecided(app))):
                         self.outbox.say(note)
+                for app in (a for name in self.store.noted if (a := self.store.applications.get(name)) and a.hold is None):
+                    self.outbox.say(unvouched(app))
+            for key in self.recoveries.debtors:
+                self.queue.add(key)  # everything that is owed is looked at, also what no annotation speaks of
             for name in self.recoveries.unwritten:
                 await self._restore(name)
             for recovery in self.recoveries.all():
@@ -438,6 +454,11 @@ class App:
             for app, _ in list(self.store.pending()):
                 self.queue.add(app.key)
             await self._clock.sleep(self.settings.interval.total_seconds())
+
+    def _undecided(self, app: Application) -> Note | None:
+        """That nobody can tell whether Git has moved past what a hold is for: a person is asked, once a revision."""
+        situation = self._scene.situation(app.key)
+        return asks_to_release(app) if situation is not None and undecided(situation) else None
 
     async def _wind_down(self) -> None:
         began = self._clock.monotonic()
@@ -470,13 +491,32 @@ class App:
         self.connections.tick()
         self._wake()
 
+    def _recorded(self, key: Key) -> None:
+        """A record is new or newer: what it owes holds from now on."""
+        self._written(key)
+        self.queue.add(key)
+
+    def _written(self, key: Key) -> None:
+        if key.kind == "application":
+            self.store.rehold((key.namespace, key.name))
+        if self.shards.lead:
+            self._circuits_opened()
+
+    def _circuits_opened(self) -> None:
+        """A policy that only watches from now on is told of once, with a page; what opened while nobody was here is old news."""
+        now = self._clock.now()
+        for name, circuit in self.recoveries.circuits().items():
+            if (name, circuit.since) not in self._paged and now - circuit.since < NEWS:
+                self.outbox.say(circuit_opened(name, circuit))
+            self._paged.add((name, circuit.since))
+
     def _lost(self, gone: Recovery) -> None:
         """A recovery was deleted by hand: if it was open that was meant, and it is not opened again while the illness lasts. What
         owes something is written again, ended or not."""
         why = self._records.unreadable.get(f"{self.settings.namespace}/{gone.name}", "")
-        owes = bool(gone.owed) or any(
-            (app := self.store.applications.get(name)) is not None and proven(app, gone) for name in self.store.held
-        )
+        # The store still knows the hold that it vouched for: it is asked before it hears of the loss.
+        held = (app.hold for name in self.store.held if (app := self.store.applications.get(name)) is not None)
+        owes = bool(gone.owed) or any(hold is not None and hold.recovery == gone.name for hold in held)
         if owes and not why:
             self._rewrite(gone)
             return

@@ -193,7 +193,7 @@ class Browsing:
             "applications": len(apps),
             "ill": sum(_ill(app) for app in apps),
             "open": len(recoveries),
-            "person": sum(r.phase is RecoveryPhase.Stalled for r in recoveries),
+            "person": sum(r.needs_person for r in recoveries),
         }
 
     def storms(self, sees: Sees) -> list[str]:

@@ -11,7 +11,7 @@ import structlog
 from recovery.clock import Clock
 from recovery.decide import freezing, storms
 from recovery.decide.engine import bereft, decide
-from recovery.decide.holds import TAKEN_BACK
+from recovery.decide.holds import LEDGER, TAKEN_BACK, returning, settled
 from recovery.decide.regret import undone
 from recovery.decide.reminding import News, said
 from recovery.decide.storms import Weather
@@ -238,8 +238,11 @@ class Controller:
 
     async def _carry(self, key: Key, situation: Situation | None, decision: Decision) -> None:
         before = self._claims.get(decision.recovery.name) if decision.recovery else None
-        if decision.reason == TAKEN_BACK and situation is not None and situation.subject.hold is not None:
-            await self._claims.amend(situation.subject.hold.recovery, lambda held: undone(held, decision.message))
+        hold = situation.subject.hold if situation is not None and decision.policy == LEDGER and decision.kind is Kind.Remediate else None
+        if hold is not None:
+            # Before it goes out: a crash right after it must not make our own release somebody's who took it back.
+            taken = decision.reason == TAKEN_BACK
+            await self._claims.amend(hold.recovery, lambda held: returning(undone(held, decision.message) if taken else held))
         claimed = await self._claims.claim(decision)
         after, again = claimed, decision.again_at
         if situation is not None and decision.kind is Kind.Remediate:
@@ -253,6 +256,8 @@ class Controller:
             again = decision.again_at if unclaimed else self._next_look(outcome)
             if claimed is not None and after is None:
                 again = self._clock.now() + IN_DOUBT  # not recorded: the API server is given a moment
+            if hold is not None and outcome.result is Result.Done:
+                await self._claims.amend(hold.recovery, settled)
             if claimed is None:
                 for note in outcome.notes:
                     self._messages.say(note)

@@ -15,9 +15,10 @@ from recovery.decide.symptoms import in_force
 from recovery.model.application import Application
 from recovery.model.frost import UID, Frost
 from recovery.model.names import Key
+from recovery.model.recovery import Recovery
 from recovery.model.situation import Freshness, Situation
-from recovery.model.storm import Crowd, StormLimits, Wall, part_of, uid_of, whole_of
-from recovery.observe.illness import groups_of
+from recovery.model.storm import SLOW, SLOW_WINDOW, Crowd, StormLimits, Wall, part_of, uid_of, whole_of
+from recovery.observe.illness import Illness, groups_of, slow_groups_of
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Store
 from recovery.record.recoveries import Recoveries
@@ -39,35 +40,55 @@ class Crowds:
 
     def storm(self, app: Application, base: Situation) -> tuple[Key, str] | None:
         """The storm that an ill application is a member of: one that is known, else what is seen of one."""
-        illness, onset, limits = self._store.illness, self._store.illness.onset(app), base.policies.storm
+        onset, limits = self._store.illness.onset(app), base.policies.storm
         if onset is None:
             return None
         held = [p.condition.duration for p in base.policies.policies if p.condition.symptom in base.sight.clocks]
         window = max(limits.window, *held) if held else limits.window
         app = self._store.counted(app)
         groups = (*groups_of(app), *self._parts(app))
+        slow = slow_groups_of(app) if self._store.slow.onset(app) is not None else ()
         known = {r.subject.name: r for r in self._recoveries.storms()}
-        for group in groups:
-            crowd = illness.crowd(group, onset - window, onset + window)
+        for group in (*groups, *slow):
+            within = SLOW_WINDOW if group in slow else window
+            crowd = self._of(group).crowd(group, onset - within, onset + within)
             storm = known.get(crowd.key.name)
-            if storm is not None and (storm.ill_since or storm.opened_at) - window <= onset:
+            if storm is not None and (storm.ill_since or storm.opened_at) - within <= onset:
                 let_go = approved_at(storm)
                 if let_go is not None and (onset <= let_go or base.recovery is not None):
                     return None  # a person has let it go; what falls ill later is another matter
-                if let_go is None:
+                if let_go is None and self._member(group, storm, onset, within):
                     return crowd.key, f"{storm.message} ({storm.name})"
         crowd_in_common = common((self._crowd(group, onset - window, onset + window, limits) for group in groups), limits)
+        # Before it, for that long: they fall ill in a row, and those that come later are the next ones of it.
+        crowd_in_common = crowd_in_common or common((self._crowd(group, onset - SLOW_WINDOW, onset, limits) for group in slow), limits)
         return (crowd_in_common.key, words(crowd_in_common, limits, window)) if crowd_in_common else None
+
+    def _of(self, group: tuple[str, str]) -> Illness:
+        return self._store.slow if group[0].startswith(SLOW) else self._store.illness
+
+    def _member(self, group: tuple[str, str], storm: Recovery, onset: datetime, window: timedelta) -> bool:
+        """Did it fall ill with this storm? A storm ends at its edges: who falls ill long after the last of it is no member, however
+        long its members stay ill."""
+        edge = storm.ill_since or storm.opened_at
+        for at in self._of(group).onsets(group):
+            if at >= onset:
+                break
+            if edge <= at <= edge + window:
+                edge = at
+        return onset <= edge + window
 
     def weather(self, key: Key) -> Weather | None:
         """A storm by its key: what is judged of it, and who its members are."""
         policies = self._source.policies
         if policies is None:
             return None
-        now, illness = self._clock.now(), self._store.illness
+        now = self._clock.now()
         group, _, name = key.name.partition("/")
+        illness = self._of((group, name))
         opened, past = self._recoveries.of(uid_of(key))
         window = max([policies.storm.window, *(p.condition.duration for p in policies.policies if in_force(p))])
+        window = SLOW_WINDOW / 2 if group.startswith(SLOW) else window
         let_go = approved_at(opened) if opened else None
         began = let_go or opened.ill_since if opened and opened.ill_since else self._began((group, name), now, window, policies.storm)
         crowd = self._crowd((group, name), began, now, policies.storm)
@@ -98,16 +119,16 @@ class Crowds:
 
     def _crowd(self, group: tuple[str, str], since: datetime, until: datetime, limits: StormLimits) -> Crowd:
         """A crowd, with whose they are where that decides whether it is a storm of all of them."""
-        illness = self._store.illness
+        illness = self._of(group)
         crowd = illness.crowd(group, since, until)
         whole, project = whole_of(group)
         if project:
             of = self._crowd(whole, since, until, limits)
             return structs.replace(crowd, wall=Wall(stands=part_stands(crowd, project, of, limits)))
-        if group[0] == "project" or not many(crowd, limits) or (shared_by := illness.shared_by(group)) < 2:
+        if group[0] in ("project", f"{SLOW}project") or not many(crowd, limits) or (shared_by := illness.shared_by(group)) < 2:
             return crowd
         parts = illness.parts(group, since, until)
-        storms = frozenset(project for project in parts if many(illness.crowd(("project", project), since, until), limits))
+        storms = frozenset(project for project in parts if many(self._store.illness.crowd(("project", project), since, until), limits))
         return structs.replace(crowd, wall=Wall({p: (c.fallen, c.of) for p, c in parts.items()}, shared_by, storms))
 
     def _parts(self, app: Application) -> tuple[tuple[str, str], ...]:
@@ -119,7 +140,7 @@ class Crowds:
 
     def _began(self, group: tuple[str, str], now: datetime, window: timedelta, limits: StormLimits) -> datetime:
         """Since when what is seen now is a storm: the window that holds most of those that fell ill."""
-        onsets = [onset for onset in self._store.illness.onsets(group) if onset <= now]
+        onsets = [onset for onset in self._of(group).onsets(group) if onset <= now]
         crowds = [(self._crowd(group, at, at + 2 * window, limits), at) for at in dict.fromkeys(onsets)]
         best = max((c for c in crowds if over(c[0], limits)), key=lambda c: c[0].fallen, default=None)
         return best[1] if best else now
@@ -128,5 +149,5 @@ class Crowds:
         """The ill of a storm's group: looked at again when it is over."""
         group, _, name = key.name.partition("/")
         now = self._clock.now()
-        found = self._store.illness.members((group, name), now - timedelta(days=366), now)
+        found = self._of((group, name)).members((group, name), now - timedelta(days=366), now)
         return [Key("application", namespace, app) for namespace, app in found]

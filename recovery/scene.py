@@ -16,7 +16,7 @@ from recovery.clock import Clock
 from recovery.crowds import Crowds
 from recovery.decide.connections import connection, healthy, worst
 from recovery.decide.cures import told_apart
-from recovery.decide.holds import unproven
+from recovery.decide.ownership import NOT_OWNED
 from recovery.decide.pinned import agreed
 from recovery.decide.symptoms import plainly_well
 from recovery.model.action import Traits
@@ -146,14 +146,7 @@ class Scene:
             return None
         return steps_from(opened.actions, self._actions)
 
-    def _proven(self, app: Application) -> Application:
-        """As it is, but for a hold that only its annotation speaks of: that one is shown, and nothing is done on its word."""
-        if app.hold is None or self._recoveries.prove(app):
-            return app
-        return structs.replace(app, hold=None, unreadable=unproven(app.hold))
-
     def _application(self, app: Application) -> Situation:
-        app = self._proven(app)
         base = self._base(app)
         name = base.recovery.name if base.recovery else ""
         fleet = self._recoveries.fleet(app.destination.cluster, app.project, app.repositories, name, app.uid)
@@ -178,6 +171,9 @@ class Scene:
             failed=failed,
             cluster_failed=cluster_failed,
             storm=storm,
+            unowned=self._unowned(app),
+            owing=self._recoveries.owing(app.key),
+            own_change=self._store.own_change(app),
             unseen=self._unseen(app),
             unreconciled=self._store.unreconciled(app),
             foreign=self._store.foreign(app),
@@ -201,12 +197,21 @@ class Scene:
         signs = self._store.signs.get(app.uid)
         return signs if signs is not None and self._clock.now() - signs.at <= SEEN_WITHIN else None
 
+    def _unowned(self, app: Application) -> tuple[str, ...]:
+        signs = self._signs(app)
+        return tuple(words for words in signs.missing if NOT_OWNED in words) if signs is not None and not signs.unwell else ()
+
     def _unseen(self, app: Application) -> str:
-        """Nobody has looked closer yet, as after a start: until then its pods may be ill of anything."""
-        lookable = self._has_token or app.destination.in_cluster
-        if self._signs(app) is not None or not lookable or (app.namespace, app.name) not in self._store.ailing:
+        """Nobody has looked closer yet, as after a start, or since it last changed: until then its pods may be ill of anything."""
+        lookable, signs = self._has_token or app.destination.in_cluster, self._signs(app)
+        if not lookable or (app.namespace, app.name) not in self._store.ailing:
             return ""
-        return "nobody has looked at its resources yet; that takes seconds"
+        if signs is None:
+            return "nobody has looked at its resources yet; that takes seconds"
+        turned = self._store.turned.get(app.uid)
+        if turned is None or signs.at >= turned:
+            return ""
+        return f"it has changed at {turned:%H:%M:%S} UTC, and its resources were last looked at at {signs.at:%H:%M:%S}; that takes seconds"
 
     def reason(self, about: Repository | Cluster, now: datetime) -> Finding | None:
         """Why a repository or a cluster has failed; None when it has not."""
@@ -265,14 +270,13 @@ class Scene:
             app = self._store.applications.get((move.namespace, move.name))
             if app is not None and app.uid == move.uid and app.uid not in there:
                 apps.append(app)
-        return [self._proven(app) for app in apps]
+        return apps
 
     def _moved_from(self, about: Cluster) -> set[tuple[str, str]]:
         """Applications whose hold says that this cluster is their home."""
         held = {name for names in self._store.moved.values() for name in names}
         apps = self._store.applications
-        found = {name for name in held if (hold := apps[name].hold) and hold.origin and about.called(str(hold.origin))}
-        return {name for name in found if self._recoveries.prove(apps[name])}
+        return {name for name in held if (hold := apps[name].hold) and hold.origin and about.called(str(hold.origin))}
 
     def _orphans(self, about: Cluster) -> tuple[Move, ...]:
         """Those of them that no open recovery knows any more: theirs has ended, and says itself that they are away."""

@@ -15,7 +15,6 @@ from recovery.clock import Clock
 from recovery.decide import telling
 from recovery.decide.connections import connection
 from recovery.decide.guards import GUARDS
-from recovery.decide.holds import unproven
 from recovery.kube.lease import Shards
 from recovery.model.application import Application
 from recovery.model.cause import Finding
@@ -135,6 +134,7 @@ class LiveViews:
         m.dead_letters.set(len(self._outbox.dead))
         m.distrusted.set(len(self._recoveries.distrusted()))
         m.shards.set(len(self._shards.held()))
+        m.needs_person.set(sum(r.needs_person for r in self._recoveries.all()))
         m.away.set(sum(len(r.owed) for r in self._recoveries.all()))
         for (verb, status), count in self._calls().items():
             m.api.labels(verb, status).set(count)
@@ -239,14 +239,13 @@ class LiveViews:
         if app is None:
             return None
         sight, finding = self._store.sights.get(app.uid), self._diagnosis(app)
-        owed = self._recoveries.prove(app)
         return {
             **self._about(key, app.uid, sees),
             "state": telling.state(app),
             "diagnosis": told(finding),
             "signs": msgspec.to_builtins(signs) if (signs := self._store.signs.get(app.uid)) else None,
             "ledger": msgspec.to_builtins(sight.ledger) if sight else [],
-            "hold": msgspec.to_builtins(app.hold) if app.hold and owed else None,
-            "not_honoured": app.unreadable or (unproven(app.hold) if app.hold and not owed else ""),
+            "hold": msgspec.to_builtins(app.hold) if app.hold else None,
+            "not_honoured": app.unreadable,
             "evidence": telling.evidence(app, finding),
         }

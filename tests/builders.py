@@ -12,6 +12,7 @@ from recovery.argocd.ownership import Ownership
 from recovery.decide.connections import DOWN
 from recovery.kube.client import Client
 from recovery.model.application import Application, Deploy, Destination, Health, Operation, Permitted, Phase, Project, Sync
+from recovery.model.cause import Confidence, Finding
 from recovery.model.connection import Cluster, Evidence, Verdict, Witness
 from recovery.model.dialect import Dialect
 from recovery.model.policy import Policies
@@ -90,9 +91,15 @@ def the_policies(text: str = "") -> Policies:
     return parse(raw, KINDS)
 
 
+A_CRASH = Finding("RolloutFailed", ("Pod/cart-7c9: CrashLoopBackOff: back-off 40s restarting",), Confidence.likely, about="Pod/cart-7c9")
+"""What a closer look at a crash loop finds: a restart may be tried once, and a rollback is allowed."""
+
+
 def a_situation(app: Application | None = None, *, ill_for: timedelta = timedelta(hours=1), **changes: Any) -> Situation:
-    """The shipped policies over one application whose symptoms have lasted."""
+    """The shipped policies over one application whose symptoms have lasted; what is Degraded was looked at."""
     subject = app or an_application()
+    if subject.health is Health.Degraded and subject.sync is Sync.Synced:
+        changes.setdefault("finding", A_CRASH)
     policies = changes.pop("policies", None) or the_policies()
     now = changes.pop("now", NOW)
     since = now - ill_for

@@ -14,7 +14,7 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
         "Now",
         (
             ("Applications watched", STAT, "none", "sum(recovery_applications)", ""),
-            ("Need a person", STAT, "none", 'sum(recovery_recoveries{phase="Stalled"}) or vector(0)', ""),
+            ("Need a person", STAT, "none", "sum(recovery_needs_person) or vector(0)", ""),
             ("Open recoveries", SERIES, "none", "sum by (phase) (recovery_recoveries)", "{{phase}}"),
             ("Ill, by cause", SERIES, "none", "sum by (cause) (recovery_causes)", "{{cause}}"),
         ),

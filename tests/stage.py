@@ -70,8 +70,11 @@ def policies(
     manual_apps: bool = False,
     kinds: str = "[Deployment, StatefulSet]",
     attempts: int = 3,
+    health: str = "Degraded",
+    release: str = "revision",
 ) -> str:
-    """The shipped application policies with short times, for one story's applications."""
+    """The shipped application policies with short times, for one story's applications. ``release: own_change``, the default of a
+    rollback, needs a token to tell whether a revision is the application's own."""
     return f"""
 recovery_policies:
 - name: application-sync-failure
@@ -83,10 +86,10 @@ recovery_policies:
   - {{type: notify, parameters: {{channels: [receiver]}}}}
 - name: application-health-degraded
   selector: {{names: ["{prefix}-*"]}}
-  condition: {{type: application, health: Degraded, duration: 10s}}
+  condition: {{type: application, health: {health}, duration: 10s}}
   actions:
   - {{type: restart, parameters: {{resources: {kinds}}}, timeout: 60s}}
-  - {{type: rollback, parameters: {{if_restart_fails: true}}, timeout: 90s}}
+  - {{type: rollback, parameters: {{if_restart_fails: true, release: {release}}}, timeout: 90s}}
   - {{type: escalate, parameters: {{after_attempts: 2}}}}
 defaults: {{attempts: {attempts}, backoff: {{duration: 15s}}, healthy_delay: 3s, channels: [receiver]}}
 channels: {{receiver: {{group_wait: 0s}}}}

@@ -96,9 +96,9 @@ async def restart_cures(stage: Stage) -> list[str]:
 
 
 async def restart_of_every_kind(stage: Stage) -> list[str]:
-    """StatefulSets and DaemonSets are restarted where the policy says so."""
+    """StatefulSets and DaemonSets, which are never Degraded, are restarted where the policy says so; one after the other."""
     name = f"{stage.prefix}-all"
-    await stage.policies(policies(stage.prefix, kinds="[Deployment, StatefulSet, DaemonSet]"))
+    await stage.policies(policies(stage.prefix, kinds="[Deployment, StatefulSet, DaemonSet]", health="[Degraded, Progressing]"))
     async with stage.controller():
         tag = "crash-until-restart"
         await stage.application(
@@ -152,11 +152,11 @@ async def nothing_cures(stage: Stage) -> list[str]:
     await stage.policies(policies(stage.prefix))
     async with stage.controller():
         await gave_up(stage, name, "Gadget")
-        await stage.until("held back", lambda: in_phase(stage, name, RecoveryPhase.Suppressed), 90)
+        await stage.until("left to people", lambda: in_phase(stage, name, RecoveryPhase.Stalled), 120)
         await stage.until("told", heard_of(stage, "needs a person: MissingCRD"), 60)
         await stage.sleep(40)
         held = (await stage.recoveries(name))[-1]
-        assert (held.phase, held.reason, held.cause) == (RecoveryPhase.Suppressed, "CureForbidden", "MissingCRD/Absent"), held
+        assert (held.phase, held.reason, held.cause) == (RecoveryPhase.Stalled, "NoRemedyLeft", "MissingCRD/Absent"), held
         assert not any(step.sent for step in held.steps), held.steps
         assert await stage.writes(name) == 0
         assert sum("needs a person" in m["title"] for m in stage.received) == 1

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from recovery.act.notify import judge
 from recovery.act.order import Action, Doors, Order, policy_of
+from recovery.decide.regret import called_for_it
 from recovery.decide.telling import EVERYWHERE, escalated
 from recovery.model.action import Skip, Traits
 from recovery.model.decision import Outcome, Result
@@ -26,9 +27,11 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     severity: Severity = Severity.critical
 
 
-def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
+def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     """Once a recovery, and not before its time."""
     after = step.parameters.after_attempts
+    if called_for_it(situation.past, situation.now):
+        return Skip("EscalatedAlready", "people were called for it within the day: its remedy has to be repeated")
     if recovery.escalated:
         return Skip("EscalatedAlready", "people were called once for this recovery")
     return Skip("TooEarly", f"attempt {recovery.attempt}, and it speaks from attempt {after} on") if recovery.attempt < after else None

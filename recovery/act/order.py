@@ -56,12 +56,19 @@ class Named(Protocol):
     def version(self) -> str:
         """API version."""
 
+    @property
+    def status(self) -> str:
+        """Its health, in Argo CD's word."""
+
 
 class ArgoCD(Protocol):
     """What actions need of Argo CD's API."""
 
-    async def degraded(self, app: Application, kinds: tuple[str, ...]) -> Sequence[Named]:
-        """The workloads of these kinds that its resource tree calls Degraded."""
+    async def unwell(self, app: Application, kinds: tuple[str, ...] = ()) -> Sequence[Named]:
+        """What its resource tree calls Degraded or Progressing, of these kinds (of all, for none)."""
+
+    async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
+        """One live resource of it, whole, read in its cluster now."""
 
     async def restart(self, app: Application, workload: Any) -> None:
         """Run the resource action ``restart``."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
+from recovery.act.blame import not_this_deploy
 from recovery.act.order import Doors, Order
 from recovery.kube.errors import KubeError
 from recovery.model.application import short
@@ -19,14 +21,23 @@ SHAPED = ("StatefulSet", "PersistentVolumeClaim", "CustomResourceDefinition")
 """Kinds whose change an old revision may not be able to live with."""
 ALLOWED = (HOOKS, *SHAPED)
 _BEFORE = ("PreSync", "Sync")
+_BETWEEN = 5
+"""Deploys between the good one and what runs that are looked at."""
+_MIGRATES = re.compile(r"migrat|flyway|liquibase|alembic|schema|(?:^|-)db-|seed", re.IGNORECASE)
+"""Names of Jobs that change data."""
 
 
 async def against(order: Order, doors: Doors, fresh: dict[str, Any], good: Good, allow: tuple[str, ...]) -> tuple[str, str]:
     """Reason and words of what speaks against it; two empty texts for nothing. Asked before anything is written."""
     status = fresh.get("status") or {}
+    reason, words = await not_this_deploy(order, doors, fresh, good, whole=_of_this_deploy(order, status))
+    if reason:
+        return reason, words
     if HOOKS not in allow and not _of_this_deploy(order, status):
         why = "what is deployed now was followed by another operation, and whether hooks ran with it can no longer be seen"
         return "HooksUnknown", f"{why}; `allow: [{HOOKS}]` goes back all the same"
+    if HOOKS not in allow and (skipped := await _in_between(order, doors, status, good)):
+        return skipped
     if HOOKS not in allow and (ran := _migrations(status)):
         why = f"{plain(', '.join(ran), 300)} ran with what is deployed now, and going back does not undo it"
         why += f"; `allow: [{HOOKS}]` goes back all the same"
@@ -59,10 +70,62 @@ def _of_this_deploy(order: Order, status: dict[str, Any]) -> bool:
 
 
 def _migrations(status: dict[str, Any]) -> list[str]:
-    """Hooks that ran before or during the sync that brought what is deployed now."""
+    """Hooks that ran before or during the sync that brought what is deployed now, and plain Jobs that look like migrations."""
     rows = ((status.get("operationState") or {}).get("syncResult") or {}).get("resources") or ()
-    ran = [r for r in rows if r.get("hookType") in _BEFORE and r.get("hookPhase") not in (None, "")]
-    return [f"hook {r.get('kind')}/{r.get('name')}" for r in ran[:5]]
+    ran = [f"hook {r.get('kind')}/{r.get('name')}" for r in rows if r.get("hookType") in _BEFORE and r.get("hookPhase") not in (None, "")]
+    jobs = [r for r in rows if not r.get("hookType") and r.get("kind") == "Job" and not str(r.get("message", "")).endswith("unchanged")]
+    ran += [f"Job/{r.get('name')}" for r in jobs if _MIGRATES.search(str(r.get("name", "")))]
+    return ran[:5]
+
+
+async def _in_between(order: Order, doors: Doors, status: dict[str, Any], good: Good) -> tuple[str, str] | None:
+    """What ran with the deploys that lie between the newest of the revision to go back to and the one that is deployed now: going
+    back skips them all."""
+    between: list[dict[str, Any]] = []
+    for entry in (e for e in status.get("history") or () if isinstance(e, dict) and int(e.get("id", -1)) > good.history_id):
+        between = [] if revisions_of(entry) == good.revisions else [*between, entry]
+    between = [entry for entry in between if revisions_of(entry) != order.app.deployed]
+    if not between:
+        return None
+    named = ", ".join(f"{short(revisions_of(e))} (deploy {e.get('id')})" for e in between[:3])
+    way_out = f"`allow: [{HOOKS}]` goes back all the same"
+    if doors.argocd is None:
+        return "HooksUnknown", f"{named} lies between, and without an Argo CD token nobody can see which hooks ran with it; {way_out}"
+    for entry in between[:_BETWEEN]:
+        try:
+            ran = _hooks(await doors.argocd.rendered(order.app, revisions_of(entry)))
+        except KubeError as error:
+            told = redact(error.told or str(error), 250)
+            return "HooksUnknown", f"{named} lies between and cannot be rendered any more: {told}; {way_out}"
+        if ran:
+            return (
+                "MigrationHook",
+                f"{plain(', '.join(ran), 300)} ran with {short(revisions_of(entry))}, and going back does not undo it; {way_out}",
+            )
+    if len(between) > _BETWEEN:
+        return "HooksUnknown", f"{len(between)} deploys lie between, and {_BETWEEN} are looked at; {way_out}"
+    return None
+
+
+def revisions_of(entry: dict[str, Any]) -> tuple[str, ...]:
+    """The revisions of an entry of ``status.history``, one for each source."""
+    several = entry.get("revisions") or ()
+    return tuple(map(str, several)) if several else (str(entry.get("revision") or ""),)
+
+
+def _hooks(manifests: tuple[dict[str, Any], ...]) -> list[str]:
+    """Of what a revision wants: hooks that run before or during a sync, and Jobs that look like migrations."""
+    found = []
+    for item in manifests:
+        meta, kind = item.get("metadata") or {}, str(item.get("kind", ""))
+        notes = meta.get("annotations") or {}
+        argo = {w.strip() for w in str(notes.get("argocd.argoproj.io/hook", "")).split(",")}
+        helm = {w.strip() for w in str(notes.get("helm.sh/hook", "")).split(",")}
+        if argo & set(_BEFORE) or helm & {"pre-install", "pre-upgrade"}:
+            found.append(f"hook {kind}/{meta.get('name', '')}")
+        elif kind == "Job" and _MIGRATES.search(str(meta.get("name", ""))):
+            found.append(f"Job/{meta.get('name', '')}")
+    return found[:5]
 
 
 def _shapes(manifests: tuple[dict[str, Any], ...], kinds: tuple[str, ...]) -> dict[str, bytes]:

@@ -16,9 +16,10 @@ async def start(order: Order, doors: Doors) -> Outcome:
     fresh = await read(order, doors)
     if fresh is None or order.app.hold is None:
         return CHANGED
-    if HOLD not in (fresh["metadata"].get("annotations") or {}):
+    body = restored(fresh, order.app.hold)
+    if HOLD not in (fresh["metadata"].get("annotations") or {}) and "spec" not in body:
         return Outcome(Result.Done, "Released", "it is released already")
-    await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, restored(fresh, order.app.hold))
+    await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, body)
     words = (
         "auto-sync was switched on by somebody; the hold is over"
         if order.app.auto_sync

@@ -1,8 +1,9 @@
-"""restart: replace the pods of the degraded workloads, and of no others."""
+"""restart: replace the pods of the degraded workloads, of no others, one workload after the other."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from msgspec import Struct
 
@@ -11,22 +12,27 @@ from recovery.act.order import CHANGED, Action, Doors, Order, Workload, read
 from recovery.decide.operations import fell_ill_again
 from recovery.decide.ownership import NOT_OWNED
 from recovery.decide.telling import acted
-from recovery.kube.errors import Busy, Conflict, Unavailable
+from recovery.kube.errors import Conflict, Unavailable
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.application import Health
 from recovery.model.cause import Cure
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
-from recovery.model.redact import redact
 from recovery.model.situation import Situation
 from recovery.model.text import plain
 
 NO_TOKEN = "NoToken"  # noqa: S105 (a reason code)
-_FOUND = "replace"
+NOTHING_DEGRADED = "NothingDegraded"
+WAITS = "Waits"
+"""Why the next workload is not restarted yet: the one before it is not back."""
 KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
+ALLOWED = ("StatefulSet", "Recreate")
 SHOWN = 3
 """Workloads that are named where something was left alone."""
+LOOKS = timedelta(seconds=15)
+"""Between two looks at whether a restarted workload is back."""
+_FOUND = "replace"
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,11 +40,16 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 
     resources: tuple[str, ...] = ("Deployment", "StatefulSet")
     """Kinds that may be restarted: Deployment, StatefulSet, DaemonSet, Rollout."""
+    allow: tuple[str, ...] = ()
+    """What may lose pods that are ready: StatefulSet, and Recreate for Deployments of that strategy."""
 
     def __post_init__(self) -> None:
         for kind in self.resources:
             if kind not in KINDS:
                 raise ValueError(f"{kind!r} cannot be restarted; one of {', '.join(KINDS)}")
+        for what in self.allow:
+            if what not in ALLOWED:
+                raise ValueError(f"{what!r} cannot be allowed; one of {', '.join(ALLOWED)}")
 
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
@@ -48,24 +59,42 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
         return Skip("Healthy", "it is Healthy: there is nothing to restart")
     if not app.destination.in_cluster and not situation.has_token:
         return Skip(NO_TOKEN, f"it runs on {app.destination.cluster}, and no Argo CD token is configured to reach it")
+    if situation.finding is None and situation.unowned:
+        return Skip(NOT_OWNED, f"not proven to be its own, and left alone: {'; '.join(situation.unowned[:SHOWN])}")
     return None
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
-    """First the workloads are found and claimed, then restarted once: a claimed restart counts as sent."""
-    if record.stage != _FOUND:
+    """First the workloads are found and claimed; then each is restarted once, the next when the one before it is back. A
+    claimed restart counts as sent."""
+    if not record.stage:
         return Judgement(Progress.Next, stage=_FOUND) if record.targets else Judgement(Progress.Again)
-    app = situation.subject
+    app, number = situation.subject, number_of(record)
     if not record.sent and record.reason == "Conflict":
         return Judgement(Progress.Again)  # the API server said no: known not to be done
-    if fell_ill_again(app, record.started_at):
+    claimed = record.claimed_at or record.started_at
+    if record.reason == WAITS:
+        if (waited := situation.now - claimed) < LOOKS:
+            return Judgement(Progress.Running, message=record.message, soon=LOOKS - waited)
+        return Judgement(Progress.Next, stage=record.stage)
+    if fell_ill_again(app, claimed):
         return Judgement(Progress.Failed, "DegradedAgain", "it became Degraded again after the restart")
+    if number + 1 < len(record.targets):
+        if (waited := situation.now - claimed) < LOOKS:
+            return Judgement(Progress.Running, message=record.message, soon=LOOKS - waited)
+        return Judgement(Progress.Next, stage=f"{_FOUND} {number + 2}")
     return Judgement(Progress.Running, message=f"restarted; it is {app.health.value}")
 
 
+def number_of(record: StepRecord) -> int:
+    """Which of its workloads this stage is about, from 0: ``replace``, ``replace 2``, ``replace 3``."""
+    _, _, number = record.stage.partition(" ")
+    return int(number) - 1 if number.isdecimal() else 0
+
+
 async def start(order: Order, doors: Doors) -> Outcome:
-    """In its first stage, find what is degraded; in its second, restart just that."""
-    return await (_restart if order.record.stage == _FOUND else _find)(order, doors)
+    """In its first stage, find what is degraded; in each later one, restart one of it."""
+    return await (_restart if order.record.stage else _find)(order, doors)
 
 
 async def _find(order: Order, doors: Doors) -> Outcome:
@@ -73,45 +102,46 @@ async def _find(order: Order, doors: Doors) -> Outcome:
     if fresh is None:
         return CHANGED
     kinds: tuple[str, ...] = order.step.parameters.resources
-    settle = order.step.traits.settle
     if doors.argocd is not None:
-        found = tuple(Workload(w.group, w.kind, w.namespace, w.name, w.version) for w in await doors.argocd.degraded(order.app, kinds))
+        found = tuple(Workload(w.group, w.kind, w.namespace, w.name, w.version) for w in await doors.argocd.unwell(order.app, kinds))
     else:
-        found, foreign, settle = await _unwell_here(order, doors, workloads.of(fresh, kinds), settle)
-        if foreign and not found:
-            return Outcome(Result.Skipped, NOT_OWNED, f"not proven to be its own, and left alone: {'; '.join(foreign[:SHOWN])}")
+        found = tuple(w for w in workloads.of(fresh, kinds) if w.kind in workloads.RESOURCES)
+    chosen: list[Workload] = []
+    alone: list[_Alone] = []
+    for workload in found:
+        try:
+            await _live(order, doors, workload)
+        except _Alone as why:
+            alone.append(why)
+            continue
+        chosen.append(workload)
     beyond = tuple(kind for kind in kinds if kind not in workloads.RESOURCES)
-    if not found and doors.argocd is None and (there := workloads.of(fresh, beyond)):
+    if not chosen and doors.argocd is None and (there := workloads.of(fresh, beyond)):
         return Outcome(
             Result.Skipped,
             NO_TOKEN,
             f"{', '.join(map(str, there))} can be restarted through Argo CD's API only, and no token is configured",
         )
-    if not found:
-        return Outcome(Result.Skipped, "NothingDegraded", f"none of its {', '.join(kinds)} is degraded")
-    return Outcome(
-        Result.Sent,
-        "Found",
-        targets=tuple(_spell(w) for w in found),
-        settle=settle if order.step.timeout is None else None,
-    )
+    if not chosen:
+        return _nothing(kinds, alone)
+    return Outcome(Result.Sent, "Found", targets=tuple(_spell(w) for w in chosen), settle=_until(order, timedelta()))
 
 
-async def _unwell_here(
-    order: Order, doors: Doors, listed: tuple[Workload, ...], settle: timedelta
-) -> tuple[tuple[Workload, ...], list[str], timedelta]:
-    """Of the workloads that the application lists: those that are its own and unwell, and why others are not its own."""
-    found, foreign = [], []
-    for workload in listed:
-        if workload.kind not in workloads.RESOURCES:
-            continue
-        state, why = await doors.owns.owned(order.app, workloads.RESOURCES[workload.kind], workload.namespace, workload.name)
-        if why:
-            foreign.append(f"{plain(str(workload), 100)} ({why})")
-        elif state and workloads.unwell(workload.kind, state):
-            found.append(workload)
-            settle = max(settle, workloads.deadline(state))
-    return tuple(found), foreign, settle
+def _nothing(kinds: tuple[str, ...], alone: list[_Alone]) -> Outcome:
+    """Nothing of it is to be restarted: because it is not its own, or for a reason that each workload has."""
+    told = [why for why in alone if why.reason == NOT_OWNED] or [why for why in alone if why.reason != "Healthy"]
+    if not told:
+        return Outcome(Result.Skipped, NOTHING_DEGRADED, f"none of its {', '.join(kinds)} is degraded")
+    reason = NOT_OWNED if told[0].reason == NOT_OWNED else NOTHING_DEGRADED
+    words = "not proven to be its own, and left alone" if reason == NOT_OWNED else f"none of its {', '.join(kinds)} is to be restarted"
+    return Outcome(Result.Skipped, reason, f"{words}: {'; '.join(str(each) for each in told[:SHOWN])}")
+
+
+def _until(order: Order, more: timedelta) -> timedelta | None:
+    """How long after the step's start its effect is waited for; None where the policy has a time-out of its own."""
+    if order.step.timeout is not None:
+        return None
+    return order.situation.now - order.record.started_at + max(order.step.traits.settle, more)
 
 
 class _Alone(Exception):
@@ -122,69 +152,127 @@ class _Alone(Exception):
         self.reason = reason
 
 
-async def _restart(order: Order, doors: Doors) -> Outcome:
-    """What the claim names is looked at once more: it is restarted if it is the application's own and still unwell."""
-    done: list[str] = []
-    alone: list[_Alone] = []
-    left = ""
-    for target in order.record.targets:
-        workload = _parse(target)
-        try:
-            if workload is None:
-                raise _Alone(NOT_OWNED, f"{plain(target, 100)} (it names no workload)")
-            await (_restart_there if doors.argocd is not None else _restart_here)(order, doors, workload)
-        except _Alone as why:
-            alone.append(why)
-            continue
-        except (Conflict, Busy) as error:
-            if not done:
-                raise  # nothing was written: the whole of it is judged again
-            # What was restarted is not restarted again for the sake of the others: they come with the next attempt.
-            left = f"; then it was stopped at {workload}: {redact(str(error), 200)}"
-            break
-        done.append(str(workload))
-    words = "; ".join(map(str, alone[:SHOWN]))
-    if not done:
-        reason = NOT_OWNED if any(each.reason == NOT_OWNED for each in alone) else "NothingDegraded"
-        return Outcome(Result.Skipped, reason, f"left alone: {words}")
-    words = f"restarted {', '.join(done)}{left}" + (f"; left alone: {words}" if alone else "")
-    note = acted(order.situation, order.recovery, words) if order.recovery else None
-    return Outcome(Result.Sent, "Restarted", words, notes=(note,) if note else (), told=("default",))
+async def _live(order: Order, doors: Doors, workload: Workload) -> dict[str, Any]:
+    """The workload as it is now. Raises _Alone when it is not proven to be the application's, or its pods are not to be replaced."""
+    called = plain(str(workload), 100)
+    state = await _read(order, doors, workload)
+    if workload.kind not in workloads.RESOURCES:
+        return state  # a Rollout: Argo CD's tree calls it Degraded, and its action restarts it in its own way
+    app, recovery = order.app, order.recovery
+    condition = next((p.condition for p in order.situation.policies.policies if recovery and p.name == recovery.policy), None)
+    began = recovery.ill_since if recovery else None
+    why = workloads.spared(
+        workload.kind,
+        state,
+        progressing=condition is not None and Health.Progressing in (condition.health or ()),
+        younger=app.deployed_at is not None and began is not None and app.deployed_at > began,
+        allow=order.step.parameters.allow,
+    )
+    if why:
+        raise _Alone("Healthy" if why == "it is Healthy" else NOTHING_DEGRADED, f"{called} ({why})")
+    return state
 
 
-async def _restart_there(order: Order, doors: Doors, workload: Workload) -> None:
-    """Through Argo CD's API, which knows what belongs to the application and how it is."""
-    assert doors.argocd is not None  # noqa: S101 (asked for by _restart only)
-    ill = {(w.group, w.kind, w.namespace, w.name) for w in await doors.argocd.degraded(order.app, KINDS)}
-    if (workload.group, workload.kind, workload.namespace, workload.name) not in ill:
-        raise _Alone("NothingDegraded", f"{plain(str(workload), 100)} (Argo CD's resource tree does not call it degraded)")
-    await doors.argocd.restart(order.app, workload)
-
-
-async def _restart_here(order: Order, doors: Doors, workload: Workload) -> None:
-    """In the cluster we run in; unless it was done before a crash."""
-    claimed, called = order.record.started_at.replace(microsecond=0), plain(str(workload), 100)
+async def _read(order: Order, doors: Doors, workload: Workload) -> dict[str, Any]:
+    """It, whole: through Argo CD's API, which knows what belongs to the application, else here with the proof that it is its own."""
+    called = plain(str(workload), 100)
+    if doors.argocd is not None:
+        return await doors.argocd.manifest(order.app, workload)
     what = workloads.RESOURCES.get(workload.kind)
     if what is None:
         raise _Alone(NOT_OWNED, f"{called} (it can be restarted through Argo CD's API only)")
+    try:
+        state, why = await doors.owns.owned(order.app, what, workload.namespace, workload.name)
+    except Unavailable as error:
+        raise Conflict(f"{workload} could not be read, so nothing was done: {error}", 409) from error
+    if why:
+        raise _Alone(NOT_OWNED, f"{called} (not proven to be its own: {why})")
+    if state is None:
+        raise _Alone("Gone", f"{called} (it is not there)")
+    return state
+
+
+async def _restart(order: Order, doors: Doors) -> Outcome:
+    """One workload: when the one before it is back, and if it is still the application's own and unwell."""
+    record, number = order.record, number_of(order.record)
+    targets = [_parse(target) for target in record.targets]
+    workload = targets[number] if number < len(targets) else None
+    before = targets[number - 1] if number else None
+    if before is not None and (waits := await _not_back(order, doors, before)) is not None:
+        return waits
+    try:
+        if workload is None:
+            raise _Alone(NOT_OWNED, f"{plain(record.targets[number] if number < len(targets) else '', 100)} (it names no workload)")
+        state = await _read(order, doors, workload)
+        if not _done_before(order, state):
+            state = await _live(order, doors, workload)
+            await _replace(order, doors, workload, state)
+    except _Alone as why:
+        return _left_alone(order, why)
+    words = f"restarted {workload}" + (f" ({number + 1} of {len(targets)})" if len(targets) > 1 else "")
+    several = f"restarts {len(targets)} workloads, one after the other"
+    told = f"restarted {', '.join(map(str, targets))}" if len(targets) <= SHOWN else several
+    note = acted(order.situation, order.recovery, told) if order.recovery and not record.effects else None
+    return Outcome(
+        Result.Sent,
+        "Restarted",
+        words,
+        settle=_until(order, workloads.deadline(state)),
+        notes=(note,) if note else (),
+        told=("default",),
+        effects=1,
+    )
+
+
+def _left_alone(order: Order, why: _Alone) -> Outcome:
+    """This one is well by now, or not its own. The others still have their turn; where there is none, it was for nothing."""
+    record = order.record
+    if number_of(record) + 1 < len(record.targets) or record.effects:
+        return Outcome(Result.Sent, "LeftAlone", f"left alone: {why}", settle=_until(order, timedelta()))
+    return Outcome(Result.Skipped, NOT_OWNED if why.reason == NOT_OWNED else NOTHING_DEGRADED, f"left alone: {why}")
+
+
+async def _not_back(order: Order, doors: Doors, before: Workload) -> Outcome | None:
+    """Why the next one has to wait for this one, or is not restarted at all; None when it is back or was left alone."""
+    if not order.record.effects:
+        return None
+    try:
+        state = await _read(order, doors, before)
+    except _Alone:
+        return None
+    how = workloads.health(before.kind, state) if before.kind in workloads.RESOURCES else Health.Healthy
+    if how is Health.Degraded:
+        others = f"the {len(order.record.targets) - number_of(order.record)} after it are left alone"
+        return Outcome(Result.Failed, "DidNotHelp", f"{plain(str(before), 100)} is Degraded again after its restart; {others}")
+    if how is Health.Progressing:
+        return Outcome(Result.Sent, WAITS, f"waits for {plain(str(before), 100)}, which is Progressing", settle=_kept(order))
+    return None
+
+
+def _kept(order: Order) -> timedelta | None:
+    """The deadline as it stands: waiting does not move it."""
+    record = order.record
+    return record.deadline - record.started_at if record.deadline is not None else None
+
+
+def _done_before(order: Order, state: dict[str, Any]) -> bool:
+    """Was it restarted under this very claim already, before a crash?"""
+    claimed = (order.record.claimed_at or order.record.started_at).replace(microsecond=0)
+    last = workloads.restarted_at(state)
+    return last is not None and last >= claimed
+
+
+async def _replace(order: Order, doors: Doors, workload: Workload, state: dict[str, Any]) -> None:
+    """Through Argo CD's resource action, or in the cluster we run in."""
+    if doors.argocd is not None:
+        await doors.argocd.restart(order.app, workload)
+        return
     for _ in range(5):
-        try:
-            state, why = await doors.owns.owned(order.app, what, workload.namespace, workload.name)
-        except Unavailable as error:
-            raise Conflict(f"{workload} could not be read, so nothing was done: {error}", 409) from error
-        if why:
-            raise _Alone(NOT_OWNED, f"{called} (not proven to be its own: {why})")
-        if state is None:
-            return
-        last = workloads.restarted_at(state)
-        if last is not None and last >= claimed:
-            return  # done before a crash
-        if not workloads.unwell(workload.kind, state):
-            raise _Alone("NothingDegraded", f"{called} (it is well by now)")
         try:
             await workloads.restart(doors.kube, workload, state["metadata"]["resourceVersion"], order.situation.now)
         except Conflict:
-            continue  # its status moves all the time while pods crash
+            state = await _live(order, doors, workload)  # its status moves all the time while pods crash
+            continue
         return
     raise Conflict(f"{workload} changed five times while it was to be restarted", 409)
 
@@ -211,6 +299,7 @@ RESTART = Action(
         cures=lambda _: (Cure.restart,),
         destructive=True,
         counts_as_sent=True,
+        one_by_one=True,
         exempt=frozenset({"owner intent"}),
     ),
     start,

@@ -11,16 +11,16 @@ from msgspec import Struct, structs
 from recovery.act import preflight
 from recovery.act.operation import withdraw, withdrawing, write
 from recovery.act.order import CHANGED, Action, Doors, Order, read, unchanged
-from recovery.act.restart import NO_TOKEN
+from recovery.act.restart import NO_TOKEN, NOTHING_DEGRADED
 from recovery.decide.guards import inherited
-from recovery.decide.holds import GOING_BACK
+from recovery.decide.holds import GOING_BACK, MANUAL, OWN_CHANGE, REVISION
 from recovery.decide.operations import effect, overtaken
 from recovery.decide.ownership import NOT_OWNED
 from recovery.decide.telling import acted
 from recovery.kube.client import APPLICATIONS
 from recovery.kube.reading import decoded
 from recovery.model.action import Judgement, Progress, Skip, Traits
-from recovery.model.application import Application, Health, Hold, Sync, named, short
+from recovery.model.application import Application, Health, Hold, Sync, left_to, named, short
 from recovery.model.cause import Cure
 from recovery.model.decision import Outcome, Result
 from recovery.model.duration import Duration, default, spell
@@ -51,10 +51,15 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Run the old revision's hooks; Argo CD's own rollback does not."""
     within: Duration = default(hours=1)
     """Only if the illness began within this time of the current deploy."""
+    release: str = OWN_CHANGE
+    """What ends its hold: own_change (a revision that changes this application's own manifests), revision (any newer one), or
+    manual (a person alone)."""
     allow: tuple[str, ...] = ()
     """What does not stand in its way: hooks, StatefulSet, PersistentVolumeClaim, CustomResourceDefinition."""
 
     def __post_init__(self) -> None:
+        if self.release not in (OWN_CHANGE, REVISION, MANUAL):
+            raise ValueError(f"release: {self.release!r} is none of {OWN_CHANGE}, {REVISION}, {MANUAL}")
         for what in self.allow:
             if what not in preflight.ALLOWED:
                 raise ValueError(f"{what!r} cannot be allowed; one of {', '.join(preflight.ALLOWED)}")
@@ -66,6 +71,7 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     for why in (
         _forbidden(situation, recovery),
         _undone(recovery, situation.past),
+        _tried_before(app, situation.past),
         _not_yet(parameters, recovery),
         _not_the_deploy(parameters, app, recovery),
         _owned(situation),
@@ -90,7 +96,7 @@ def target(situation: Situation) -> Good | None:
     usable = (
         g
         for g in reversed(situation.sight.ledger)
-        if g.history_id in app.history and named(g.revisions) not in bad and g.cluster in ("", here)
+        if app.has_deploy(g.history_id, g.checksum) and named(g.revisions) not in bad and g.cluster in ("", here)
     )
     return next(usable, None)
 
@@ -122,6 +128,18 @@ def _undone(recovery: Recovery, past: tuple[Recovery, ...]) -> Skip | None:
     )
 
 
+def _tried_before(app: Application, past: tuple[Recovery, ...]) -> Skip | None:
+    """A revision that was gone back from once, and runs again: it did not help, or somebody wants it so."""
+    deployed = named(app.deployed)
+    for recovery in reversed(past):
+        for step in recovery.steps:
+            went = step.action == "rollback" and step.outcome not in (None, StepOutcome.Skipped) and step.owes is not None
+            if went and step.owes and deployed in step.owes.bad[:1]:
+                how = f"{step.outcome.value if step.outcome else ''} ({step.reason})"
+                return Skip("TriedBefore", f"{recovery.name} went back from {short(app.deployed)} already: {how}; a person decides")
+    return None
+
+
 def _not_yet(parameters: Parameters, recovery: Recovery) -> Skip | None:
     if not parameters.if_restart_fails:
         return None
@@ -129,13 +147,15 @@ def _not_yet(parameters: Parameters, recovery: Recovery) -> Skip | None:
     if not restarts:
         return Skip("NoRestart", "if_restart_fails is set and no restart stands before it")
     last = restarts[-1]
+    if last.reason == NOTHING_DEGRADED:
+        return Skip(NOTHING_DEGRADED, f"nothing of it is Degraded that a deploy could have broken: {last.message}")
     if last.reason in (NO_TOKEN, NOT_OWNED, "Superseded", "Forbidden", "Unauthorized", "NotCarriedOut"):
         return Skip("RestartNotTried", f"the restart was not tried: {last.message}")
     return None
 
 
 def _not_the_deploy(parameters: Parameters, app: Application, recovery: Recovery) -> Skip | None:
-    at, ill = app.deployed_at, recovery.ill_since
+    at, ill = app.deployed_at, recovery.earliest or recovery.ill_since
     if at is None or ill is None:
         return Skip("NoDeploy", "its history does not say when it was deployed")
     if ill < at - SLACK:
@@ -154,7 +174,7 @@ def _not_the_deploy(parameters: Parameters, app: Application, recovery: Recovery
 def _owned(situation: Situation) -> Skip | None:
     app = situation.subject
     owner, parent = situation.application_set, situation.parent
-    if app.application_set and (owner is None or not owner.leaves_sync_policy):
+    if app.application_set and (owner is None or not left_to(owner.leaves_sync_policy, app)):
         hint = f"add to it: `spec: {{ignoreApplicationDifferences: [{{name: {app.name}, jsonPointers: [/spec/syncPolicy]}}]}}`"
         return Skip("OwnerWouldRevert", f"ApplicationSet {app.application_set} would switch auto-sync on again; {hint}")
     if app.parent and (parent is None or (parent.auto_sync and parent.self_heal)):
@@ -168,7 +188,8 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
     """First auto-sync is suspended and has to stay so; then the operation is written."""
     app = situation.subject
     if record.stage:
-        if app.hold is None and record.sent:
+        released = app.hold is None or (app.hold.suspended and app.auto_sync)
+        if released and record.sent:
             return Judgement(Progress.Failed, "HoldReleased", "the hold was released while it was going back")
         return effect(record, situation)
     ours = app.hold is not None and situation.recovery is not None and app.hold.recovery == situation.recovery.name
@@ -183,6 +204,8 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
         return Judgement(Progress.Running, message="auto-sync is suspended; does it stay so?", soon=PROVEN - stayed)
     if app.operating:
         return Judgement(Progress.Running, message="waiting for the running operation to end", soon=timedelta(seconds=10))
+    if by := overtaken(record.claim, app):
+        return Judgement(Progress.Superseded, "Superseded", f"{by}: what was to be gone back from is not what runs any more")
     return Judgement(Progress.Next, stage=APPLY)
 
 
@@ -233,7 +256,7 @@ async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     return Outcome(Result.Sent, "Suspended", "auto-sync suspended", targets=(f"to {short(good.revisions)}",))
 
 
-def owes(step: Step, situation: Situation, recovery: Recovery) -> Hold | None:  # noqa: ARG001 (an Owes)
+def owes(step: Step, situation: Situation, recovery: Recovery) -> Hold | None:
     """What its first write takes: auto-sync as it is now, and the revisions that are named bad."""
     app = situation.subject
     return Hold(
@@ -246,6 +269,7 @@ def owes(step: Step, situation: Situation, recovery: Recovery) -> Hold | None:  
         automated=app.automated,
         sticky=_gone_back_before(situation),
         since=situation.now,
+        release=step.parameters.release,
     )
 
 
@@ -277,9 +301,9 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     """The operation Argo CD's API would write (server/application/application.go:Rollback), from the history entry."""
     good = target(order.situation)
     entries = {entry.get("id"): entry for entry in (fresh.get("status") or {}).get("history") or ()}
-    if good is None or good.history_id not in entries:
+    entry = entries.get(good.history_id) if good is not None else None
+    if good is None or entry is None or preflight.revisions_of(entry) != good.revisions:
         return Outcome(Result.Failed, "NoGoodRevision", "the deploy to go back to is no longer in the history")
-    entry = entries[good.history_id]
     parameters: Parameters = order.step.parameters
     policy = fresh["spec"].get("syncPolicy") or {}
     sync: dict[str, Any] = {

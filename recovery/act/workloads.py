@@ -7,6 +7,7 @@ from typing import Any
 
 from recovery.act.order import Workload
 from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Client, Resource
+from recovery.model.application import Health
 from recovery.model.stamps import utc
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
@@ -32,13 +33,77 @@ def _word(row: dict[str, Any], field: str) -> str:
     return str(row.get(field) or "")
 
 
-def unwell(kind: str, found: dict[str, Any]) -> bool:
-    """Fewer pods ready than wanted, or a rollout past its deadline."""
+def health(kind: str, found: dict[str, Any]) -> Health:
+    """Argo CD's word for one live workload (gitops-engine pkg/health/health_deployment.go, health_statefulset.go,
+    health_daemonset.go). A Deployment is Degraded past its progress deadline only; the other kinds never are."""
+    spec, status = found.get("spec") or {}, found.get("status") or {}
+    if kind == "Deployment" and spec.get("paused"):
+        return Health.Suspended
+    seen = int(status.get("observedGeneration") or 0)
+    if seen < int((found.get("metadata") or {}).get("generation") or 0) or (kind == "StatefulSet" and not seen):
+        return Health.Progressing
+    if kind == "Deployment" and _progress(found) == "ProgressDeadlineExceeded":
+        return Health.Degraded
+    return Health.Progressing if rolling(kind, found) or _lacks_pods(kind, found) else Health.Healthy
+
+
+def rolling(kind: str, found: dict[str, Any]) -> bool:
+    """Is it in the middle of a rollout: do pods of an older template still stand, or of the newest not yet?"""
+    spec, status = found.get("spec") or {}, found.get("status") or {}
+    if int(status.get("observedGeneration") or 0) < int((found.get("metadata") or {}).get("generation") or 0):
+        return True
+    if kind == "Deployment":
+        updated = int(status.get("updatedReplicas") or 0)
+        return updated < int(spec.get("replicas", 1)) or int(status.get("replicas") or 0) > updated
+    strategy = spec.get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return False
+    if kind == "DaemonSet":
+        return int(status.get("updatedNumberScheduled") or 0) < int(status.get("desiredNumberScheduled") or 0)
+    partition = (strategy.get("rollingUpdate") or {}).get("partition")
+    if partition:
+        return int(status.get("updatedReplicas") or 0) < int(spec.get("replicas", 1)) - int(partition)
+    return bool(status.get("updateRevision") != status.get("currentRevision"))
+
+
+def _lacks_pods(kind: str, found: dict[str, Any]) -> bool:
     spec, status = found.get("spec") or {}, found.get("status") or {}
     if kind == "DaemonSet":
-        return int(status.get("numberReady", 0)) < int(status.get("desiredNumberScheduled", 0))
-    late = any(c.get("type") == "Progressing" and c.get("status") == "False" for c in status.get("conditions") or ())
-    return late or int(status.get("readyReplicas", 0)) < int(spec.get("replicas", 1))
+        return int(status.get("numberAvailable") or 0) < int(status.get("desiredNumberScheduled") or 0)
+    if kind == "StatefulSet":
+        return int(status.get("readyReplicas") or 0) < int(spec.get("replicas", 1))
+    return int(status.get("availableReplicas") or 0) < int(status.get("updatedReplicas") or 0)
+
+
+def _progress(found: dict[str, Any]) -> str:
+    """The reason of its condition Progressing."""
+    conditions = (found.get("status") or {}).get("conditions") or ()
+    return str(next((c.get("reason", "") for c in conditions if c.get("type") == "Progressing"), ""))
+
+
+def spared(kind: str, found: dict[str, Any], *, progressing: bool, younger: bool, allow: tuple[str, ...]) -> str:
+    """Why its pods are not replaced, in words; empty when they may be.
+
+    ``progressing``: the policy's condition names Progressing, so that what never turns Degraded may be restarted. ``younger``:
+    what runs was deployed after the illness began, so that a rollout in progress may be the fix. ``allow``: StatefulSet, Recreate.
+    """
+    spec, status = found.get("spec") or {}, found.get("status") or {}
+    state = health(kind, found)
+    if state is Health.Suspended:
+        return "it is paused"
+    if state is Health.Healthy:
+        return "it is Healthy"
+    if state is not Health.Degraded and not progressing:
+        return f"it is {state.value}, not Degraded, and the policy's condition does not name Progressing"
+    if state is not Health.Degraded and rolling(kind, found) and (younger or kind == "Deployment"):
+        return "it is in the middle of a rollout"
+    ready = int(status.get("readyReplicas") or 0)
+    if kind == "StatefulSet" and ready and "StatefulSet" not in allow:
+        of = spec.get("replicas", 1)
+        return f"{ready} of its {of} pods are ready, and a restart would take them as well; `allow: [StatefulSet]` lets it"
+    if (spec.get("strategy") or {}).get("type") == "Recreate" and ready and "Recreate" not in allow:
+        return f"{ready} of its pods are ready, and its strategy is Recreate: all would go at once; `allow: [Recreate]` lets it"
+    return ""
 
 
 def deadline(found: dict[str, Any]) -> timedelta:

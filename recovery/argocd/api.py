@@ -128,12 +128,15 @@ class ArgoCDAPI:
         if self._session is not None:
             await self._session.close()
 
-    async def degraded(self, app: Application, kinds: tuple[str, ...]) -> tuple[Node, ...]:
-        """The workloads of these kinds that the resource tree calls Degraded, or Progressing where it is never more."""
+    async def unwell(self, app: Application, kinds: tuple[str, ...] = ()) -> tuple[Node, ...]:
+        """What the resource tree calls Degraded or Progressing, of these kinds (of all, for none). A Rollout only where it is
+        Degraded: nobody here can tell more of it."""
         nodes = _nodes(await self.tree(app))
-        # StatefulSets and DaemonSets never turn Degraded (gitops-engine pkg/health).
-        bad = {"Deployment": ("Degraded",), "Rollout": ("Degraded",)}
-        return tuple(n for n in nodes if n.kind in kinds and n.status in bad.get(n.kind, ("Degraded", "Progressing")))
+        return tuple(
+            n
+            for n in nodes
+            if (not kinds or n.kind in kinds) and (n.status == "Degraded" or (n.status == "Progressing" and n.kind != "Rollout"))
+        )
 
     async def restart(self, app: Application, workload: Node) -> None:
         """Run the resource action ``restart`` (the body is the bare JSON string; seen on 3.2)."""

@@ -6,6 +6,8 @@ from recovery.causes.catalogue import BY_NAME
 from recovery.model.cause import Cause, Cure, Finding, Verdict
 
 RETRIES = "RetryInProgress"
+NEEDS_A_CAUSE = frozenset({Cure.restart, Cure.rollback})
+"""What runs is replaced only where something says why it is ill: an unknown cause is no permission."""
 STRICT = tuple(Verdict)
 """From what leaves most to what leaves least."""
 
@@ -16,9 +18,9 @@ def cause_of(finding: Finding) -> Cause:
 
 
 def verdict(finding: Finding | None, cure: Cure) -> Verdict:
-    """What a cure is, given what was found; without a finding nothing speaks against it."""
+    """What a cure is, given what was found; without a finding only what leaves alone what runs is allowed."""
     if finding is None:
-        return Verdict.allowed
+        return Verdict.forbidden if cure in NEEDS_A_CAUSE else Verdict.allowed
     said = cause_of(finding).verdict(cure, finding.variant)
     # While Argo CD tries again by itself, its cause may be what it likes: nobody gets in its way.
     return max(said, BY_NAME[RETRIES].verdict(cure), key=STRICT.index) if RETRIES in finding.also else said
@@ -27,6 +29,8 @@ def verdict(finding: Finding | None, cure: Cure) -> Verdict:
 def objection(finding: Finding | None, cure: Cure, tried: int) -> str:
     """Why this cure is not to be tried, in words; empty when nothing speaks against it. ``tried``: times in this recovery."""
     said = verdict(finding, cure)
+    if finding is None and said is Verdict.forbidden:
+        return f"nobody has found out why it is ill, and {cure.value} needs a cause that calls for it: a person looks"
     if finding is None or said is Verdict.allowed or (said is Verdict.once and not tried):
         return ""
     cause = cause_of(finding)

@@ -24,6 +24,7 @@ from recovery.decide.engine import name_of
 from recovery.decide.guards import refusal
 from recovery.decide.symptoms import began, holds, in_force, plainly_well, track
 from recovery.model.application import Application, Health, Sync
+from recovery.model.cause import Confidence, Finding
 from recovery.model.duration import spell
 from recovery.model.policy import Policies, Policy
 from recovery.model.recovery import StepOutcome, StepRecord
@@ -121,12 +122,20 @@ def _applications(name: str) -> tuple[list[Application], dict[str, str]]:
     return apps, broken
 
 
+ASSUMED = Finding("RolloutFailed", (), Confidence.guess)
+"""Of an export nobody can look at the pods: a crash loop is what the plan assumes, and says so."""
+IF_SEEN = ", if a closer look finds a crash loop"
+
+
 def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Policies, now: datetime) -> list[Row]:
     long_ago = now - timedelta(days=365)
     sight = track(None, app, rules, now, long_ago, first_install=False)
     sight = structs.replace(sight, first_seen=long_ago)
     parent = fleet.get(tuple(app.parent.split("/", 1))) if "/" in app.parent else None  # type: ignore[arg-type]
     finding = None if plainly_well(app) else diagnose(Patient(app, now))
+    unknown = finding is None and app.health is Health.Degraded
+    if unknown:
+        finding = ASSUMED
     situation = Situation(now=now, about=app, sight=sight, policies=rules, parent=parent, finding=finding)
     cause = finding.cause if finding else ""
     rows, first = [], ""
@@ -143,6 +152,7 @@ def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Po
             verdict, message = "refuse", f"policy {first} is first"
         else:
             verdict, message = _verdict(steps)
+            message += IF_SEEN if unknown and verdict == "act" else ""
             first = policy.name
         rows.append(Row(str(app.key), state, policy.name, verdict, message, tuple(f"{step}: {said}" for step, _, said in steps)))
     return rows

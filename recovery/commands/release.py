@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from recovery.clock import SystemClock
 from recovery.commands.failing import USAGE, WRONG, Refused
 from recovery.commands.reaching import every, reach
 from recovery.commands.run import settings_from_environment
-from recovery.decide.holds import by_hand, proven, restored
+from recovery.commands.wishing import whoami, write
+from recovery.decide.holds import RELEASE, by_hand, effective, restored
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES
-from recovery.kube.errors import Invalid, NotFound
+from recovery.kube.errors import Forbidden, NotFound
 from recovery.kube.reading import decoded
+from recovery.model.application import Application, Hold
 from recovery.model.names import HOLD
 from recovery.model.recovery import Recovery
 from recovery.model.text import plain, shell
@@ -37,9 +42,11 @@ def release(application: Target = "", everything: Everything = False, dry_run: D
 
 
 async def _release(client: AsyncioClient, settings: Settings, wanted: str, *, dry_run: bool) -> list[str]:
+    records = [r async for r in _records(client, settings)]
     if wanted:
         namespace, _, name = wanted.rpartition("/")
-        return [await _one(client, settings, namespace or settings.argocd_namespace, name, dry_run=dry_run)]
+        return [await _one(client, settings, namespace or settings.argocd_namespace, name, records, dry_run=dry_run)]
+    owed = {(r.subject.namespace, r.subject.name) for r in records if r.debt is not None and r.subject.kind == "Application"}
     lines = []
     for place in settings.namespaces:
         async for item in every(client, APPLICATIONS, place):
@@ -48,23 +55,24 @@ async def _release(client: AsyncioClient, settings: Settings, wanted: str, *, dr
             except wire.Unreadable as error:
                 lines.append(f"{wire.identity(item).metadata.name}: cannot be read, left alone: {error}")
                 continue
-            if app.hold or app.unreadable:
+            if app.hold or app.unreadable or (app.namespace, app.name) in owed:
                 try:
-                    lines.append(await _one(client, settings, app.namespace, app.name, dry_run=dry_run, named=False))
+                    lines.append(await _one(client, settings, app.namespace, app.name, records, dry_run=dry_run, named=False))
                 except Refused as error:
                     lines.append(str(error))  # the others are owed theirs all the same
     return lines or ["nothing is held"]
 
 
-async def _kept(client: AsyncioClient, settings: Settings, name: str) -> Recovery | None:
-    """The record that an annotation names; None where there is none that can be read."""
-    try:
-        return decode(await client.get(RECOVERIES, settings.namespace, name))
-    except (NotFound, Invalid, *wire.Unreadable):
-        return None
+async def _records(client: AsyncioClient, settings: Settings) -> AsyncIterator[Recovery]:
+    """Every record that can be read: what is owed stands there, whether or not an annotation says so."""
+    async for item in every(client, RECOVERIES, settings.namespace):
+        with suppress(*wire.Unreadable):
+            yield decode(item)
 
 
-async def _one(client: AsyncioClient, settings: Settings, namespace: str, name: str, *, dry_run: bool, named: bool = True) -> str:
+async def _one(
+    client: AsyncioClient, settings: Settings, namespace: str, name: str, records: list[Recovery], *, dry_run: bool, named: bool = True
+) -> str:
     """``named``: a person asked for this very application, and not for whatever is held."""
     try:
         raw = await client.get(APPLICATIONS, namespace, name)
@@ -75,24 +83,38 @@ async def _one(client: AsyncioClient, settings: Settings, namespace: str, name: 
     except wire.Unreadable as error:
         raise Refused(f"{namespace}/{name} cannot be read, and is left alone: {error}", WRONG) from error
     fresh: dict[str, Any] = decoded(raw, dict)
-    if HOLD not in (fresh["metadata"].get("annotations") or {}):
+    mine = [r for r in records if r.debt is not None and (r.subject.namespace, r.subject.name) == (namespace, name)]
+    by_name = {r.name: r for r in records}
+    app = effective(app, by_name.get, sorted(mine, key=lambda r: r.opened_at, reverse=True))
+    if app.hold is None and HOLD not in (fresh["metadata"].get("annotations") or {}):
         return f"{namespace}/{name}: not held"
-    owed = app.hold if app.hold and proven(app, await _kept(client, settings, app.hold.recovery)) else None
-    given = by_hand(app.hold, app) if app.hold and owed is None else None
+    given = by_hand(app.noted, app) if app.noted and app.hold is None else None
     if given and not named:
         again = f"`recovery release {shell(f'{namespace}/{name}')}` switches auto-sync on"
         return f"{namespace}/{name}: left alone, no record says what is owed; {again}"
-    owed = owed or given
     if not dry_run:
-        await client.patch(APPLICATIONS, namespace, name, restored(fresh, owed))
-    if app.hold and owed is None:
-        what = "would be removed" if dry_run else "is removed"
-        return f"{namespace}/{name}: its annotation {what}; no record says that this is owed, so nothing else is changed"
+        await client.patch(APPLICATIONS, namespace, name, restored(fresh, app.hold or given))
+        if app.hold is not None:
+            await _tell(client, settings, app.hold.recovery)
+    return f"{namespace}/{name}: {_words(app, given, dry_run=dry_run)}"
+
+
+async def _tell(client: AsyncioClient, settings: Settings, record: str) -> None:
+    """The record is the truth of a hold: that a person ended it is asked of it. Who may not write it has ended it all the same, as
+    long as auto-sync was what it held."""
+    with suppress(Refused, Forbidden):
+        await write(client, settings.namespace, record, lambda _: (RELEASE.name,), await whoami(client), SystemClock())
+
+
+def _words(app: Application, given: Hold | None, *, dry_run: bool) -> str:
+    """What was done, or would be."""
+    done = "would be released" if dry_run else "released"
     if given:
         on = f" ({plain(msgspec.json.encode(given.automated).decode(), 200)})" if app.automated is None else ""
-        done = "would be released" if dry_run else "released"
-        return f"{namespace}/{name}: {done}; auto-sync is on{on}, by its annotation alone: no record says so any more"
-    state = "auto-sync is as it was" if app.hold and app.hold.suspended else "auto-sync was not touched"
-    if app.hold and app.hold.target is not None:
-        state = f"it stays on {app.hold.target} and is no longer owed to {app.hold.origin} (`recovery failback` would have moved it)"
-    return f"{namespace}/{name}: {'would be released' if dry_run else 'released'}; {state}"
+        return f"{done}; auto-sync is on{on}, by its annotation alone: no record says so any more"
+    if app.hold is None:
+        what = "would be removed" if dry_run else "is removed"
+        return f"its annotation {what}; no record says that this is owed, so nothing else is changed"
+    if app.hold.target is not None:
+        return f"{done}; it stays on {app.hold.target} and is no longer owed to {app.hold.origin} (`recovery failback` would have moved it)"
+    return f"{done}; {'auto-sync is as it was' if app.hold.suspended else 'auto-sync was not touched'}"

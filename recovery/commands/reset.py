@@ -8,7 +8,7 @@ import typer
 
 from recovery.commands.failing import WRONG, Refused
 from recovery.commands.wishing import wish
-from recovery.model.recovery import Recovery, RecoveryPhase
+from recovery.model.recovery import Recovery
 
 Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="As `recovery status` names it.")]
 
@@ -21,7 +21,7 @@ def reset(recovery: Name) -> None:
 
 def asked(held: Recovery) -> tuple[str, ...]:
     """What is written into it."""
-    if held.phase is not RecoveryPhase.Stalled or held.owed:
+    if not held.needs_person or held.owed:
         owing = "; `recovery failback` ends a failover" if held.owed else ""
         raise Refused(f"{held.name} is not Stalled: it is {held.phase.value} ({held.reason}): {held.message}{owing}", WRONG)
     return ("reset",)

@@ -15,27 +15,34 @@ from recovery.decide.guards import CURE_FORBIDDEN, DISABLED, DISTRUSTED, Refusal
 from recovery.decide.landing import cluster_of
 from recovery.decide.moving import summary
 from recovery.decide.operations import claim_on
+from recovery.decide.regret import called_for_it
 from recovery.model.application import Application
 from recovery.model.connection import Cluster
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.move import MovePhase, Wish
 from recovery.model.policy import Policy, Severity, Step
-from recovery.model.recovery import Note, Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject
+from recovery.model.recovery import Debt, Note, Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject
 from recovery.model.situation import Situation
 
 SETTLES_WITHIN = timedelta(minutes=5)
 """Argo CD goes on writing about a failure for a while (retries, conditions): until then its picture is only taken."""
 REOPEN_AFTER = timedelta(hours=1)
 """A stalled recovery reopens for a new failure at most this often."""
+NO_REMEDY = "NoRemedyLeft"
+NO_REMEDY_AGAIN = timedelta(minutes=1)
+"""How soon it is asked again whether a remedy has come: a revision proven good, an owner that lets it stand."""
+TOO_EARLY = "TooEarly"
+"""Why an escalation waits for a later attempt: not where no remedy is left."""
 CHRONIC = 3
 """Stalls within CHRONIC_WITHIN that make a subject chronic: it is left to people."""
 CHRONIC_WITHIN = timedelta(days=7)
 
 
 def ended(record: StepRecord, outcome: StepOutcome, reason: str, message: str, now: datetime) -> StepRecord:
-    """The step with its outcome."""
-    return structs.replace(record, ended_at=now, outcome=outcome, reason=reason, message=message[:500])
+    """The step with its outcome; what never went out took nothing."""
+    debt = record.debt if record.sent or record.stage else Debt.none
+    return structs.replace(record, ended_at=now, outcome=outcome, reason=reason, message=message[:500], debt=debt)
 
 
 def begin(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
@@ -59,17 +66,24 @@ def advance(situation: Situation, policy: Policy, recovery: Recovery, actions: t
             return suppress(situation, policy, recovery, no)
         claim = claim_on(situation.about)
         record = StepRecord(recovery.attempt, index, step.traits.name, situation.now, claim, claimed_at=situation.now)
-        if skip := step.traits.fits(step, situation, recovery):
+        skip = step.traits.fits(step, situation, recovery)
+        if skip and not (skip.reason == TOO_EARLY and not remedy_left(situation, policy, recovery)):
             recovery = recovery.with_step(ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now))
             continue
+        if step.traits.reports and _given_up(recovery) and not remedy_left(situation, policy, recovery):
+            told = "people are told with the call for a person"
+            recovery = recovery.with_step(ended(record, StepOutcome.Skipped, NO_REMEDY, told, situation.now))
+            continue
+        no = refusal(asked)
         if words := cures.objection(situation, policy, step, recovery):
             without = recovery.with_step(ended(record, StepOutcome.Skipped, reason(CURE_FORBIDDEN), words, situation.now))
-            if treats_later(situation, policy, actions[index + 1 :], without):
+            if treats_later(situation, policy, actions[index + 1 :], without) or _stood(situation, recovery, no):
                 recovery = without
                 continue
-        if no := refusal(asked):
+        if no:
             return suppress(situation, policy, recovery, no)
-        record = structs.replace(record, owes=step.traits.owes(step, situation, recovery))
+        owes = step.traits.owes(step, situation, recovery)
+        record = structs.replace(record, owes=owes, debt=Debt.open if owes is not None else Debt.none)
         return remediate(situation, policy, recovery.with_step(record), step)
     return _attempt_over(situation, policy, recovery)
 
@@ -82,6 +96,42 @@ def treats_later(situation: Situation, policy: Policy, rest: tuple[Step, ...], r
         and not step.traits.fits(step, situation, recovery)
         for step in rest
     )
+
+
+def remedy_left(situation: Situation, policy: Policy, recovery: Recovery) -> bool:
+    """Would one more attempt try anything that the cause allows? What only speaks is no remedy."""
+    trial = structs.replace(recovery, attempt=recovery.attempt + 1)
+    for index, step in enumerate(policy.actions):
+        if not step.traits.cures(step.parameters):
+            if not step.traits.speaks:
+                return True  # the action matrix does not know it: repositories and clusters have their own guards
+            continue
+        skip = step.traits.fits(step, situation, trial)
+        words = "" if skip else cures.objection(situation, policy, step, trial)
+        if not skip and not words:
+            return True
+        why = skip.reason if skip else reason(CURE_FORBIDDEN)
+        record = StepRecord(trial.attempt, index, step.traits.name, situation.now)
+        trial = trial.with_step(ended(record, StepOutcome.Skipped, why, words, situation.now))
+    return False
+
+
+def _given_up(recovery: Recovery) -> bool:
+    """Was all that this attempt came to left out for its cause?"""
+    steps = recovery.in_attempt()
+    return bool(steps) and any(s.reason == reason(CURE_FORBIDDEN) for s in steps) and all(s.outcome is StepOutcome.Skipped for s in steps)
+
+
+def _stood(situation: Situation, recovery: Recovery, no: Refusal | None) -> bool:
+    """Was it held back for this cause for as long as makes it news, with no remedy left? Then a person is called."""
+    if no is None or no.by != CURE_FORBIDDEN or not no.tells or recovery.suppressed_since is None:
+        return False
+    same = recovery.reason == reason(CURE_FORBIDDEN) and recovery.cause == _cause(situation, recovery)
+    return same and situation.now - recovery.suppressed_since >= no.tells_after
+
+
+def _cause(situation: Situation, recovery: Recovery) -> str:
+    return situation.finding.what if situation.finding else recovery.cause
 
 
 def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: Step) -> Decision:
@@ -110,10 +160,10 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     now = situation.now
     since = recovery.suppressed_since or now
     again = now + no.again
-    cause = situation.finding.what if situation.finding else recovery.cause
-    if no.by == CURE_FORBIDDEN and cause != recovery.cause:
-        since = now  # another cause is other news, once it has stood for a moment, and each of them once
-        recovery = structs.replace(recovery, cause=cause, suppression_told=cause.partition("/")[0] in recovery.causes_told)
+    cause = _cause(situation, recovery)
+    if no.by == CURE_FORBIDDEN and (cause != recovery.cause or recovery.reason != reason(CURE_FORBIDDEN)):
+        since = now  # another cause is other news, once it has stood for a moment
+        recovery = structs.replace(recovery, cause=cause)
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Suppressed,
@@ -123,19 +173,11 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     )
     if no.by in (DISABLED, DISTRUSTED):
         recovery = structs.replace(recovery, watched=True)
-    if no.tells and not recovery.suppression_told:
-        if now - since >= no.tells_after:
-            if no.by == CURE_FORBIDDEN:
-                note = telling.incurable(situation, recovery, no.message, policy)
-                told = tuple(dict.fromkeys((*recovery.causes_told, cause.partition("/")[0])))
-                recovery = structs.replace(
-                    recovery, causes_told=told, evidence=recovery.evidence or telling.evidence(situation.about, situation.finding)
-                )
-            else:
-                note = telling.held_back(situation, recovery, no.by, no.message, policy.channels)
-            recovery = structs.replace(called(recovery, note), suppression_told=True)
-        else:
-            again = min(again, since + no.tells_after)
+    if no.tells and now - since < no.tells_after:
+        again = min(again, since + no.tells_after)
+    elif no.tells and no.by != CURE_FORBIDDEN and not recovery.suppression_told:
+        note = telling.held_back(situation, recovery, no.by, no.message, policy.channels)
+        recovery = structs.replace(called(recovery, note), suppression_told=True)
     for late in expired(recovery, now) if no.by == "approval" else ():
         recovery = _expired(situation, policy, recovery, late)
     kept = recovery if no.keeps or recovery.version else None
@@ -154,6 +196,8 @@ def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> D
     if not policy.actions:
         message = f"policy {policy.name} is no longer in force; nothing is owed any more"
         return supersede(recovery, "PolicyRemoved", message, situation.now)
+    if (recovery.escalated or _given_up(recovery)) and not remedy_left(situation, policy, recovery):
+        return _no_remedy(situation, policy, recovery)
     if recovery.attempt >= recovery.limit:
         last = Asked(situation, policy, policy.actions[-1], recovery)
         if no := barred(last) or silenced(last):
@@ -164,6 +208,35 @@ def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> D
     message = f"attempt {recovery.attempt} of {recovery.limit} failed ({telling.done(recovery)}); the next one in {spell(pause)}"
     recovery = structs.replace(recovery, phase=RecoveryPhase.BackingOff, reason="AttemptFailed", message=message, next_at=next_at)
     return Decision(Kind.Wait, policy.name, "AttemptFailed", message, next_at, recovery=recovery)
+
+
+def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
+    """The cause leaves nothing that the policy could do: it is a person's, however many attempts are left. Each cause is told once."""
+    last = Asked(situation, policy, policy.actions[-1], recovery)
+    if no := barred(last) or silenced(last):
+        return suppress(situation, policy, recovery, no)
+    cause = _cause(situation, recovery)
+    forbidden = (s.message for s in recovery.in_attempt() if s.outcome is StepOutcome.Skipped and s.reason == reason(CURE_FORBIDDEN))
+    why = next(forbidden, telling.done(recovery))
+    told = tuple(dict.fromkeys((*recovery.causes_told, cause.partition("/")[0])))
+    evidence = recovery.evidence or telling.evidence(situation.about, situation.finding)
+    by_step = any(s.action == "escalate" and s.outcome is StepOutcome.Succeeded for s in recovery.in_attempt())
+    if told != recovery.causes_told:
+        recovery = structs.replace(recovery, cause=cause, evidence=evidence, escalated=True, causes_told=told)
+        if not by_step and not called_for_it(situation.past, situation.now):
+            recovery = called(recovery, telling.incurable(situation, recovery, why, policy))
+    message = f"no remedy is left; a person is needed: {why}"
+    recovery = structs.replace(
+        recovery,
+        phase=RecoveryPhase.Stalled,
+        cause=cause,
+        reason=NO_REMEDY,
+        message=message,
+        suppressed_since=None,
+        stalls=(*recovery.stalls, situation.now)[-10:],
+        fingerprint=fingerprint(situation.about),
+    )
+    return Decision(Kind.Stall, policy.name, NO_REMEDY, message, situation.now + NO_REMEDY_AGAIN, recovery=recovery)
 
 
 def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
@@ -195,6 +268,8 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
             escalated=False,
         )
         return begin(situation, policy, structs.replace(anew, wishes=tuple(w for w in anew.wishes if w.what != "reset")))
+    if recovery.reason == NO_REMEDY and not remedy_left(situation, policy, recovery):
+        return Decision(Kind.Stall, policy.name, NO_REMEDY, recovery.message, now + NO_REMEDY_AGAIN, recovery=recovery)
     # While an operation runs, Argo CD's words on the last one are gone: nothing can be said about the failure.
     operating = isinstance(situation.about, Application) and situation.about.operating
     if operating or fingerprint(situation.about) == recovery.fingerprint:
@@ -319,5 +394,14 @@ def opened(situation: Situation, policy: Policy, name: str, since: datetime) -> 
         situation.now,
         RecoveryPhase.Remediating,
         ill_since=since,
+        earliest=earliest(situation, policy, since),
         limit=policy.attempts,
     )
+
+
+def earliest(situation: Situation, policy: Policy, since: datetime) -> datetime:
+    """The earliest beginning that anybody knows of: also from before this controller watched."""
+    app = situation.about
+    if isinstance(app, Application) and app.health_since and app.health in (policy.condition.health or ()):
+        return min(since, app.health_since)
+    return since

@@ -9,17 +9,18 @@ from recovery.decide.storms import RESUMES
 from recovery.decide.windows import Closed
 from recovery.model.duration import spell
 
-HOUR = timedelta(hours=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 REFRESH_EVERY = timedelta(seconds=10)
 """One of our refreshes for each repository in this time."""
 
 
 def per_hour(a: Asked) -> str | Closed:
-    """Not too much is changed within an hour."""
-    if not a.step.traits.destructive or begun(a) or under_way(a):
-        return ""
+    """Not too much is changed within an hour; what is done one by one is counted one by one."""
     running = a.recovery.running if a.recovery else None
-    own = {running.started_at} if running is not None else set()
+    more = running is not None and bool(running.effects) and a.step.traits.one_by_one
+    if not a.step.traits.destructive or ((begun(a) or under_way(a)) and not more):
+        return ""
+    own = {running.started_at} if running is not None and not running.effects else set()
     done, limits = a.situation.destroyed, a.situation.policies.budget.destructive_per_hour
     counts = (
         (" in all", done.fleet, limits.fleet),
@@ -32,6 +33,19 @@ def per_hour(a: Asked) -> str | Closed:
             words = f"{len(times)} restarts, rollbacks and failovers{where} within the hour, and {limit} may be"
             return Closed(words, times[len(times) - limit] + HOUR) if limit and times else words
     return ""
+
+
+def per_minute(a: Asked) -> str | Closed:
+    """Pods of many workloads are not replaced at once, whoever they belong to."""
+    if not a.step.traits.one_by_one:
+        return ""
+    running = a.recovery.running if a.recovery else None
+    own = {running.started_at} if running is not None and not running.effects else set()
+    limit, since = a.situation.policies.budget.restarts_per_minute, a.situation.now - MINUTE
+    times = tuple(at for at in a.situation.destroyed.fleet if at > since and at not in own)
+    if len(times) < limit:
+        return ""
+    return Closed(f"{len(times)} workloads were restarted or rolled back within the minute, and {limit} may be", times[-limit] + MINUTE)
 
 
 def pace(a: Asked) -> str:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from msgspec import structs
 
 from recovery.causes.matrix import objection as words
+from recovery.decide.regret import acted, repeated
 from recovery.model.cause import Cure, Finding
 from recovery.model.policy import Policy, Step
 from recovery.model.recovery import Recovery, StepOutcome
 from recovery.model.situation import Situation
 
+_HARMLESS = {Cure.refresh, Cure.hard_refresh, Cure.terminate, Cure.repair}
+"""What may be done any number of times."""
+
 
 def objection(situation: Situation, policy: Policy | None, step: Step, recovery: Recovery | None) -> str:
     """Why none of the step's ways is to be tried, in words; empty when one of them may be."""
     ways = step.traits.cures(step.parameters)
-    if not ways or chosen(situation, policy, step, recovery) is not None:
+    if not ways:
+        return ""
+    begun = recovery is not None and any(acted(s) for s in recovery.steps)
+    if not set(ways) <= _HARMLESS and not begun and (often := repeated(situation.past, situation.now)):
+        return f"{often}: a remedy that has to be repeated is none"
+    if chosen(situation, policy, step, recovery) is not None:
         return ""
     return words(situation.finding, ways[-1], _tried(step, policy, recovery))
 

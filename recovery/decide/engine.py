@@ -23,17 +23,32 @@ from msgspec import structs
 from recovery.decide.aftercare import aftercare, forgiven
 from recovery.decide.again import AFTER, again_at
 from recovery.decide.asking import Asked
-from recovery.decide.attempt import advance, away, begin, ended, opened, remediate, resolve, stalled, supersede, suppress
+from recovery.decide.attempt import (
+    NO_REMEDY,
+    advance,
+    away,
+    begin,
+    earliest,
+    ended,
+    opened,
+    remediate,
+    remedy_left,
+    resolve,
+    stalled,
+    supersede,
+    suppress,
+)
 from recovery.decide.cure import ailment
+from recovery.decide.cures import objection
 from recovery.decide.guards import CURE_FORBIDDEN, Refusal, reason, refusal
 from recovery.decide.holds import settle_hold
 from recovery.decide.moving import PLAN_OUTDATED, given_up, reconciled
 from recovery.decide.operations import WITHDRAW, claim_on
 from recovery.decide.reconciled import RECONCILE_SKIPPED
-from recovery.decide.regret import compared
+from recovery.decide.regret import acted, compared
 from recovery.decide.symptoms import in_force
 from recovery.decide.telling import EVERYWHERE
-from recovery.model.action import Judgement, Progress
+from recovery.model.action import Judgement, Progress, Skip
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Connection
 from recovery.model.decision import Decision, Kind, Result
@@ -112,7 +127,8 @@ def _holds_the_subject(answer: Decision) -> bool:
 def _yields(situation: Situation, policies: tuple[Policy, ...], recovery: Recovery) -> Decision | None:
     """Held back for as long as the owner wants, it must not keep a second illness from being cured."""
     waiting = recovery.phase is RecoveryPhase.Suppressed and recovery.reason in map(reason, YIELDING)
-    if not waiting or any(step.sent for step in recovery.steps):
+    waiting = waiting or (recovery.phase is RecoveryPhase.Stalled and recovery.reason == NO_REMEDY)
+    if not waiting or any(acted(step) for step in recovery.steps):
         return None
     for policy in policies:
         if policy.name != recovery.policy:
@@ -178,6 +194,7 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
     if relapsed is None:
         return begin(situation, policy, opened(situation, policy, name_of(situation), since))
     again = structs.replace(relapsed, phase=RecoveryPhase.Remediating, resolved_at=None, well_since=None, ill_since=since)
+    again = structs.replace(again, earliest=earliest(situation, policy, since))
     # Whoever heard of it is still owed the end; how long it has been told of is counted anew.
     again = structs.replace(again, talk=structs.replace(relapsed.talk, first_at=None, last_at=None, paged=0, repeated={}))
     if not _tried(situation, again):
@@ -232,23 +249,26 @@ def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
             return begin(situation, policy, structs.replace(recovery, moves=homeless, limit=recovery.attempt + policy.attempts))
         return away(situation, policy, recovery)
     match recovery.phase:
+        case RecoveryPhase.Suppressed | RecoveryPhase.Stalled if _another_cause(situation, recovery):
+            return _anew(situation, policy, recovery, actions)
+        case RecoveryPhase.Stalled if recovery.reason == NO_REMEDY and remedy_left(situation, policy, recovery):
+            return _anew(situation, policy, recovery, actions)
         case RecoveryPhase.Stalled:
             return stalled(situation, policy, recovery)
         case RecoveryPhase.BackingOff if recovery.next_at and situation.now < recovery.next_at:
             return Decision(Kind.Wait, policy.name, recovery.reason, recovery.message, recovery.next_at, recovery=recovery)
         case RecoveryPhase.BackingOff:
             return begin(situation, policy, recovery)
-        case RecoveryPhase.Suppressed if _another_cause(situation, recovery):
-            return _anew(situation, policy, recovery, actions)
         case _:
             return advance(situation, policy, recovery, actions)
 
 
 def _another_cause(situation: Situation, recovery: Recovery) -> bool:
-    """Was it held back for a cause that is no longer the cause?"""
+    """Was it held back, or left to a person, for a cause that is no longer the cause?"""
     finding = situation.finding
+    held = recovery.reason == reason(CURE_FORBIDDEN) and bool(recovery.cause)
     # That nobody can say any more why it is ill is no other cause.
-    return finding is not None and recovery.reason == reason(CURE_FORBIDDEN) and bool(recovery.cause) and finding.what != recovery.cause
+    return finding is not None and (held or recovery.reason == NO_REMEDY) and finding.what != recovery.cause
 
 
 def _tried(situation: Situation, recovery: Recovery) -> bool:
@@ -256,12 +276,15 @@ def _tried(situation: Situation, recovery: Recovery) -> bool:
     noted: the step that says what is owed must not be dropped."""
     app = situation.about
     held = isinstance(app, Application) and app.hold is not None and app.hold.recovery == recovery.name
-    return any(step.sent or (held and step.owes is not None) for step in recovery.in_attempt())
+    return any(acted(step) or (held and step.owes is not None) for step in recovery.in_attempt())
 
 
 def _anew(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:
     """What was left out for the one cause may be the cure of the other: the actions are gone through from the first."""
+    stalled_one = recovery.phase is RecoveryPhase.Stalled
     if _tried(situation, recovery):
+        if stalled_one:
+            return begin(situation, policy, structs.replace(recovery, limit=max(recovery.limit, recovery.attempt + 1)))
         return advance(situation, policy, recovery, actions)
     kept = tuple(step for step in recovery.steps if step.attempt != recovery.attempt)
     return begin(situation, policy, structs.replace(recovery, attempt=recovery.attempt - 1, steps=kept))
@@ -299,6 +322,9 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
     judged = step.traits.judge(record, step, situation)
     if judged.moves is not None and judged.progress is not Progress.Next:
         recovery = structs.replace(recovery, moves=judged.moves)
+    if judged.progress is Progress.Next and situation.unseen and step.traits.destructive and not step.traits.lasting:
+        # What it is to be judged by again is still to be looked at, as after a restart of this controller.
+        judged = Judgement(Progress.Running, message=situation.unseen, soon=timedelta(seconds=5))
     if not record.sent and judged.progress in (Progress.Running, Progress.Succeeded, Progress.Failed):
         record, recovery = _found(recovery, record, step)
     match judged.progress:
@@ -313,6 +339,8 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
             message = f"could not be carried out within {spell(now - record.started_at)}: {record.message or 'no trace of it'}"
             over = ended(record, StepOutcome.TimedOut, "NotCarriedOut", message, now)
         case Progress.Again if situation.freshness.fresh and not record.stage and (skip := step.traits.fits(step, situation, recovery)):
+            over = ended(record, StepOutcome.Skipped, skip.reason, skip.message, now)
+        case Progress.Next if (skip := _no_longer(situation, policy, recovery, step, judged)) is not None:
             over = ended(record, StepOutcome.Skipped, skip.reason, skip.message, now)
         case Progress.Next | Progress.Again:
             return _again(situation, policy, recovery, record, step, judged)
@@ -335,6 +363,22 @@ def _running(situation: Situation, policy: Policy, recovery: Recovery, record: S
         kept = structs.replace(recovery.with_last(over), phase=RecoveryPhase.Verifying, reason="Verifying", message=message)
         return Decision(Kind.Wait, policy.name, "Verifying", message, now + timedelta(seconds=1), recovery=kept)
     return advance(situation, policy, recovery.with_last(over), actions)
+
+
+def _no_longer(situation: Situation, policy: Policy, recovery: Recovery, step: Step, judged: Judgement) -> Skip | None:
+    """Why the step's next write is not made although its first one was: what was true then is so no more. Its own hold and its own
+    claim are left out; what it takes back or has begun to move is finished."""
+    app = situation.about
+    if step.traits.lasting or judged.stage == WITHDRAW or not isinstance(app, Application):
+        return None
+    if app.hold is not None and app.hold.recovery == recovery.name:
+        app = structs.replace(app, hold=None, auto_sync=app.auto_sync or app.hold.suspended)
+    before = structs.replace(recovery, steps=recovery.steps[:-1])
+    seen = structs.replace(situation, about=app, recovery=before)
+    if skip := step.traits.fits(step, seen, before):
+        return skip
+    words = objection(seen, policy, step, before)
+    return Skip(reason(CURE_FORBIDDEN), words) if words else None
 
 
 def _found(recovery: Recovery, record: StepRecord, step: Step | None) -> tuple[StepRecord, Recovery]:

@@ -8,15 +8,15 @@ from datetime import timedelta
 from msgspec import Struct
 
 from recovery.causes.matrix import cause_of
-from recovery.decide import cures
+from recovery.decide import cures, regret
 from recovery.decide.approvals import approval, approved, how_to_approve, mode_of, plans
 from recovery.decide.asking import Asked, Objection, begun, under_way
-from recovery.decide.budgets import REFRESH_EVERY, budget, pace, per_hour
+from recovery.decide.budgets import REFRESH_EVERY, budget, pace, per_hour, per_minute
 from recovery.decide.connections import DOWN, down
 from recovery.decide.reconciled import RECONCILE_SKIPPED
 from recovery.decide.regret import trust_key
 from recovery.decide.windows import Closed, maintenance, sync_windows
-from recovery.model.application import Application, Phase, Sync, short
+from recovery.model.application import Application, Health, Phase, Sync, named, short
 from recovery.model.cause import Tells
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
@@ -32,6 +32,8 @@ MANY_INHERITED = 5
 """More unwell subjects than this at a first install, and nothing is touched until a person says so."""
 UNCOMPARED_WITHIN = timedelta(seconds=30)
 """An operation that has just ended shows in the sync status only after the next comparison, seconds later."""
+ROLLS_WITHIN = timedelta(hours=1)
+"""A rollout that is newer than the illness may be the fix: for so long nobody replaces its pods while Argo CD calls it Progressing."""
 CURE_FORBIDDEN = "cure forbidden"
 """The guard that knows the cause."""
 NOT_PERMITTED = "not permitted"
@@ -155,7 +157,9 @@ def hold(a: Asked) -> str:
     if app.unreadable:
         return f"its annotation recovery.gitops.dev/hold is not honoured ({app.unreadable}); `recovery release {shell(app.key)}` removes it"
     if app.hold and a.step.traits.syncs and app.expected_out_of_sync:
-        return f"{short(app.revisions)} is known to be bad (KnownBadRevision); `recovery release {shell(app.key)}` ends the hold"
+        known = named(app.revisions) in app.hold.bad
+        why = "is known to be bad (KnownBadRevision)" if known else f"is not known to be the fix of {app.hold.bad[0][:7]}"
+        return f"{short(app.revisions)} {why}; `recovery release {shell(app.key)}` ends the hold"
     return ""
 
 
@@ -194,6 +198,12 @@ def owner_busy(a: Asked) -> str:
         uncompared = app.reconciled_at is None or app.reconciled_at < operation.finished_at
         if uncompared and ago < UNCOMPARED_WITHIN:
             return f"an operation ended {spell(ago)} ago and Argo CD has not compared since"
+    began = a.recovery.ill_since if a.recovery else None
+    waits = Health.Progressing not in (a.policy.condition.health or ()) and a.step.traits.destructive
+    younger = app.deployed_at is not None and began is not None and began < app.deployed_at
+    if waits and younger and app.deployed_at and app.health is Health.Progressing and a.situation.now - app.deployed_at < ROLLS_WITHIN:
+        since = spell(a.situation.now - app.deployed_at)
+        return f"{short(app.deployed)} was deployed {since} ago, after it fell ill, and is being rolled out: it is Progressing"
     parent = a.situation.parent
     if parent is not None and parent.operating and a.step.traits.syncs:
         return f"its parent application {parent.key} is being synced"
@@ -203,16 +213,29 @@ def owner_busy(a: Asked) -> str:
     return ""
 
 
+def taken_back(a: Asked) -> str:
+    """What a person took back for a revision is not done again for it: it is theirs until another one is deployed."""
+    if not a.step.traits.destructive or begun(a) or under_way(a):
+        return ""
+    app, known = a.situation.subject, (*a.situation.past, *((a.recovery,) if a.recovery else ()))
+    found = regret.taken_back(known, named(app.deployed))
+    if found is None:
+        return ""
+    step, recovery = found
+    return f"a person undid the {step.action} of {recovery.name} for {short(app.deployed)}; it is theirs until another revision is deployed"
+
+
 def cure_forbidden(a: Asked) -> Objection | None:
-    """The cause is known, and this is not its cure."""
-    if begun(a) or under_way(a) or a.situation.finding is None:
+    """This is not the cure of the cause, or nobody knows the cause of what would be replaced."""
+    if begun(a) or under_way(a):
         return None
     words = cures.objection(a.situation, a.policy, a.step, a.recovery)
     if not words:
         return None
     # A repository or a cluster that has failed is an incident of its own: one message, not one for each application.
     common = a.situation.failed or a.situation.cluster_failed
-    return Objection(words, Tells.never if common else cause_of(a.situation.finding).tells)
+    finding = a.situation.finding
+    return Objection(words, Tells.never if common else cause_of(finding).tells if finding else Tells.at_once)
 
 
 def unseen(a: Asked) -> str:
@@ -297,8 +320,9 @@ def distrusted(a: Asked) -> str:
     """What people took back, or what made it worse, is not done again and again."""
     about = a.situation.about
     project = about.project if isinstance(about, Application) else ""
-    why = a.situation.distrusted.get(trust_key(a.policy.name, a.policy.hash, project), "")
-    where = f" in project {project}" if project else ""
+    here, everywhere = (trust_key(a.policy.name, a.policy.hash, each) for each in (project, regret.EVERYWHERE))
+    why = a.situation.distrusted.get(here) or a.situation.distrusted.get(everywhere, "")
+    where = f" in project {project}" if project and here in a.situation.distrusted else ""
     return f"policy {a.policy.name} only watches{where}: {why}; edit the policy to let it act again" if why else ""
 
 
@@ -328,8 +352,9 @@ GUARDS = (
     Guard("adoption", adoption, keeps=False, tells=False, subject=True, about=_CONNECTED),
     Guard("hold", hold),
     Guard("owner intent", owner_intent),
-    Guard(CURE_FORBIDDEN, cure_forbidden, again=timedelta(minutes=1)),
+    Guard("taken back", taken_back, tells_after=timedelta()),
     Guard("unseen", unseen, again=timedelta(seconds=5), keeps=False, tells=False),
+    Guard(CURE_FORBIDDEN, cure_forbidden, again=timedelta(minutes=1)),
     Guard("dependency", dependency, again=_SOON, tells=False),
     Guard("after", after, again=_SOON, tells=False),
     Guard(STORM, storm, again=timedelta(minutes=1), keeps=False, tells=False, subject=True),
@@ -342,8 +367,9 @@ GUARDS = (
     Guard("approval", approval, tells_after=timedelta(), about=_CONNECTED),
     Guard("pace", pace, again=REFRESH_EVERY, keeps=False),
     Guard("budget", budget, again=_SOON),
+    Guard("per minute", per_minute, again=timedelta(seconds=5), tells=False),
     Guard("per hour", per_hour, again=timedelta(minutes=1), about=_CONNECTED),
-    Guard(DISTRUSTED, distrusted, again=timedelta(minutes=5), tells_after=timedelta(), about=_CONNECTED),
+    Guard(DISTRUSTED, distrusted, again=timedelta(minutes=5), tells=False, about=_CONNECTED),
     Guard(DISABLED, disabled, tells=False, about=_CONNECTED),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -11,14 +12,18 @@ from recovery.decide.asking import Asked
 from recovery.decide.guards import refusal
 from recovery.decide.operations import WITHDRAW
 from recovery.model.action import Judgement, Progress, Traits
-from recovery.model.application import Application, Hold, Sync, named, short
+from recovery.model.application import Application, Health, Hold, Phase, Sync, named, short
 from recovery.model.decision import Decision, Kind
 from recovery.model.names import HOLD, REFRESH
 from recovery.model.policy import Condition, Policy, Step, SubjectType, Written
-from recovery.model.recovery import Recovery, StepRecord
-from recovery.model.situation import Situation
+from recovery.model.recovery import Debt, Recovery, StepOutcome, StepRecord
+from recovery.model.situation import OwnChange, Situation, differing
 from recovery.model.text import plain
 
+MANUAL, REVISION, OWN_CHANGE = "manual", "revision", "own_change"
+"""What ends a rollback's hold: a person alone, any newer revision, or one that changes this application's own manifests."""
+LATE_CURE = timedelta(minutes=30)
+"""A rollback that had no effect in time may still have one: only what is Degraded, or ill for so long, gets its auto-sync back."""
 GOING_BACK = "apply"
 """The stage of a rollback in which its operation is written."""
 TAKEN_BACK = "HoldTakenBack"
@@ -44,17 +49,51 @@ RELEASE = Traits(
 )
 
 
-def proven(app: Application, kept: Recovery | None) -> bool:
-    """Does the record that the annotation names say the same: this application by its UID, and this value? What stands in an
-    annotation may have been written by anybody; nothing is switched on, moved or opened on its word alone."""
-    hold = app.hold
+def effective(app: Application, kept: Callable[[str], Recovery | None], owing: Iterable[Recovery]) -> Application:
+    """The application with the hold that is honoured: by the record that its annotation names, else by one of ``owing``, the
+    records of this namespace and name that still owe something.
+
+    An annotation can vanish within a second (an ApplicationSet rewrites those of what it owns), and an application that was
+    restored has another UID: the debt stands by its record until it ends as holds end. What only an annotation says is shown.
+    """
+    if proven(app.noted, app, kept(app.noted.recovery) if app.noted else None):
+        return structs.replace(app, hold=app.noted, unreadable="")
+    for recovery in owing:
+        step = recovery.debt
+        if step is not None and step.owes is not None and recovery.subject.project == app.project:
+            return structs.replace(app, hold=structs.replace(step.owes, uid=app.uid), unreadable="")
+    if app.noted is not None:
+        return structs.replace(app, hold=None, unreadable=unproven(app.noted))
+    return app if app.hold is None else structs.replace(app, hold=None)
+
+
+def returning(recovery: Recovery) -> Recovery:
+    """With the mark that what it owes is on its way back: what is seen of auto-sync from now on may be our own doing."""
+    return _with_debt(recovery, Debt.returning)
+
+
+def settled(recovery: Recovery) -> Recovery:
+    """It owes nothing any more."""
+    return _with_debt(recovery, Debt.settled)
+
+
+def _with_debt(recovery: Recovery, debt: Debt) -> Recovery:
+    open_ones = (Debt.open, Debt.returning)
+    steps = tuple(structs.replace(s, debt=debt) if s.debt in open_ones and s.owes is not None else s for s in recovery.steps)
+    return structs.replace(recovery, steps=steps)
+
+
+def proven(hold: Hold | None, app: Application, kept: Recovery | None) -> bool:
+    """Does the record that the annotation names say the same: this application by its UID, and this value, still owed? What stands
+    in an annotation may have been written by anybody; nothing is switched on, moved or opened on its word alone."""
     if hold is None or kept is None or hold.recovery != kept.name or hold.uid != app.uid:
         return False
     if hold.target is not None:
         return any(m.uid == app.uid and m.origin == hold.origin and m.target == hold.target for m in kept.moves)
     if kept.subject.uid != app.uid:
         return False
-    return any(_same(hold, step.owes) if step.owes is not None else _older(step) for step in kept.steps)
+    due = (step for step in kept.steps if step.debt is not Debt.settled)
+    return any(_same(hold, step.owes) if step.owes is not None else _older(step) for step in due)
 
 
 def _older(step: StepRecord) -> bool:
@@ -83,13 +122,13 @@ def by_hand(hold: Hold, app: Application) -> Hold | None:
 def settle_hold(situation: Situation) -> Decision | None:
     """The decision on this application's hold: give it back, keep it, or None when there is none to decide on.
 
-    A hold ends when Git has moved past the bad revision, or when a person switched auto-sync on again. It is not touched
-    while a rollback is under way: then its own step watches it.
+    A hold ends when this application's own manifests have moved on, when a person took it back or synced something that is well,
+    and when the rollback did not cure. It is not touched while a rollback is under way: then its own step watches it.
     """
     app = situation.subject
     if app.hold is None or (situation.recovery is not None and situation.recovery.running is not None):
         return None
-    why = _over(app) or _for_nothing(situation)
+    why = _over(app, situation) or _for_nothing(situation) or _in_vain(situation)
     if not why:
         return None
     step = Step(RELEASE, Nothing(), Written("release"))
@@ -106,11 +145,10 @@ def settle_hold(situation: Situation) -> Decision | None:
     )
 
 
-def _over(app: Application) -> str:
+def _over(app: Application, situation: Situation) -> str:
     hold = app.hold
     assert hold is not None  # noqa: S101 (asked for a held application only)
-    if hold.uid != app.uid:
-        return "the hold belongs to an application of this name that is gone"
+    record = next((r for r in _records(situation) if r.name == hold.recovery), None)
     if hold.target is not None:
         # Moved: the failover's own recovery brings it home; somebody who moved it has taken it over.
         if app.destination.place == hold.target:
@@ -118,18 +156,80 @@ def _over(app: Application) -> str:
         if app.destination.place == hold.origin:
             return "somebody brought it home: respected"
         return f"somebody moved it on to {app.destination.cluster}: respected"
+    debt = record.debt if record is not None else None
+    if debt is not None and debt.debt is Debt.returning:
+        return "it is being given back"
+    asked = next((w for w in reversed(record.wishes) if w.what == RELEASE.name), None) if record is not None else None
+    if asked is not None and debt is not None and asked.at >= debt.started_at:
+        return f"{asked.by} released it: respected"
     if hold.suspended and app.auto_sync:
         return "auto-sync was switched on again by somebody: respected"
+    if by := _synced_by_hand(app, hold):
+        return by
     unsure = app.sync is Sync.Unknown or not app.revisions or any(c.type.endswith("Error") for c in app.conditions)
-    if unsure or hold.sticky or named(app.revisions) in hold.bad:
+    if unsure or hold.sticky or hold.release == MANUAL or named(app.revisions) in hold.bad:
         return ""
-    return f"Git has moved past {hold.bad[0][:7]} to {short(app.revisions)}"
+    moved = f"Git has moved past {hold.bad[0][:7]} to {short(app.revisions)}"
+    if hold.release == REVISION:
+        return moved
+    return f"{moved}, and its own manifests changed" if own_change(app, situation) is OwnChange.changed else ""
+
+
+def own_change(app: Application, situation: Situation) -> OwnChange:
+    """Did this application's own manifests change since the revision that was called bad? Another team's commit in the same
+    repository, or another source's, changes nothing of it."""
+    if app.sync is Sync.Synced:
+        return OwnChange.changed  # what runs is what Git wants by now
+    if situation.own_change is not OwnChange.unknown:
+        return situation.own_change
+    before = situation.sight.differed
+    if before is None or app.sync is not Sync.OutOfSync or not app.unsynced:
+        return OwnChange.unknown
+    # Without a look at the manifests: other resources differ than did at the bad revision.
+    return OwnChange.changed if before != differing(app) else OwnChange.unknown
+
+
+def undecided(situation: Situation) -> bool:
+    """Has Git moved on, and can nobody tell whether this application's own manifests did? Then a person decides."""
+    app, hold = situation.subject, situation.subject.hold
+    if hold is None or hold.target is not None or hold.release in (MANUAL, REVISION) or hold.sticky or not app.revisions:
+        return False
+    moved = app.sync is Sync.OutOfSync and named(app.revisions) not in hold.bad
+    return moved and own_change(app, situation) is OwnChange.unknown
+
+
+def _synced_by_hand(app: Application, hold: Hold) -> str:
+    """A person has synced something since, and it is well: their deploy stands, and nothing is owed for an older one."""
+    operation = app.operation
+    if operation is None or operation.automated or operation.recovery or operation.phase is not Phase.Succeeded:
+        return ""
+    later = hold.since is not None and operation.started_at is not None and operation.started_at > hold.since
+    well = app.health is Health.Healthy and operation.revisions == app.deployed and app.sync is Sync.Synced
+    return f"{operation.username or 'somebody'} synced {short(operation.revisions)}, and it is Healthy: respected" if later and well else ""
+
+
+def _records(situation: Situation) -> tuple[Recovery, ...]:
+    """All of its own, the newest last; also of an application of the same name that is gone."""
+    return (*situation.past, *situation.owing, *((situation.recovery,) if situation.recovery is not None else ()))
+
+
+def _in_vain(situation: Situation) -> str:
+    """Gone back, and that did not cure it either: what was taken for it is given back."""
+    app, hold = situation.subject, situation.subject.hold
+    record = next((r for r in _records(situation) if hold is not None and r.name == hold.recovery), None)
+    step = record.debt if record is not None else None
+    if hold is None or hold.target is not None or step is None or step.outcome not in (StepOutcome.Failed, StepOutcome.TimedOut):
+        return ""
+    late = step.ended_at is not None and situation.now - step.ended_at >= LATE_CURE
+    if app.health is Health.Healthy or (app.health is not Health.Degraded and not late):
+        return ""  # it may still come: an old version takes its time as well
+    return f"going back did not cure it ({step.reason}), so auto-sync is given back"
 
 
 def _for_nothing(situation: Situation) -> str:
     """Suspended, and then not rolled back after all: it healed meanwhile, or the step ended before its second write."""
     hold = situation.subject.hold
-    records = [r for r in (situation.recovery, *situation.past) if r is not None and hold is not None and r.name == hold.recovery]
+    records = [r for r in _records(situation) if hold is not None and r.name == hold.recovery]
     app = situation.subject
     ours = any(o is not None and hold is not None and o.recovery.startswith(hold.recovery + "/") for o in (app.operation, app.requested))
     if not records or ours:

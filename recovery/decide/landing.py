@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from recovery.decide.connections import healthy
-from recovery.model.application import Destination, Permitted, Project
+from recovery.model.application import Destination, Permitted, Project, left_to
 from recovery.model.connection import Cluster
 from recovery.model.move import Place
 from recovery.model.names import FAILOVER_TO
@@ -156,7 +156,7 @@ def barred(dep: Dependent, situation: Situation, *, moved: bool = False) -> str:
 
 def _owned(dep: Dependent) -> str:
     app, owner, parent = dep.app, dep.application_set, dep.parent
-    if app.application_set and (owner is None or not owner.leaves_destination):
+    if app.application_set and (owner is None or not left_to(owner.leaves_destination, app)):
         return f"ApplicationSet {app.application_set} would write its destination back; strategy cluster-label moves such fleets"
     if app.parent and (parent is None or (parent.auto_sync and parent.self_heal)):
         return f"its parent application {app.parent} would write its destination back (selfHeal)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from recovery.model.action import Judgement, Progress
-from recovery.model.application import Application, Health, Operation, Phase, Sync
+from recovery.model.application import Application, Health, Operation, Phase, Sync, named
 from recovery.model.connection import Cluster, Repository
 from recovery.model.recovery import Claim, StepRecord
 from recovery.model.situation import Situation
@@ -24,7 +24,8 @@ def claim_on(about: Application | Repository | Cluster) -> Claim:
         return Claim()
     app = about
     operation = app.operation
-    return Claim(app.resource_version, operation.started_at if operation else None, app.deploy.id if app.deploy else -1, app.health.value)
+    began, newest = operation.started_at if operation else None, app.deploy.id if app.deploy else -1
+    return Claim(app.resource_version, began, newest, app.health.value, named(app.deployed))
 
 
 def overtaken(claim: Claim, app: Application) -> str:

@@ -33,6 +33,7 @@ def concluded(recovery: Recovery, outcome: Outcome, now: datetime) -> Recovery:
             deadline=deadline,
             reason=outcome.reason,
             message=outcome.message,
+            effects=(*record.effects, *[now] * outcome.effects)[-200:],
         )
     else:
         record = structs.replace(record, reason=outcome.result.value, message=outcome.message[:300])

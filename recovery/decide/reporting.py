@@ -86,7 +86,7 @@ def _line(policy: str, recoveries: list[Recovery]) -> Line:
         sum(map(watched, recoveries)),
         sum(not _cured(r) for r in resolved),
         sum(map(_cured, resolved)),
-        sum(bool(r.stalls) or r.phase is RecoveryPhase.Stalled for r in recoveries),
+        sum(bool(r.stalls) or r.needs_person for r in recoveries),
         sum(regretted(s) == UNDONE for s in steps),
         sum(regretted(s) == WORSE for s in steps),
         sum(not r.phase.over for r in recoveries),
@@ -147,4 +147,4 @@ def _cured(recovery: Recovery) -> bool:
 def _kind(recovery: Recovery) -> str:
     if recovery.phase is RecoveryPhase.Resolved:
         return "cured" if _cured(recovery) else "by itself"
-    return "person" if recovery.phase is RecoveryPhase.Stalled else "other"
+    return "person" if recovery.needs_person else "other"

@@ -12,7 +12,7 @@ from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
 from recovery.model.situation import Freshness
-from recovery.model.storm import STORM, Crowd, StormLimits, called, whole_of
+from recovery.model.storm import SLOW, SLOW_SHARE, SLOW_WINDOW, STORM, Crowd, StormLimits, called, whole_of
 from recovery.model.text import shell
 
 SMALL = 10
@@ -84,6 +84,8 @@ def many(crowd: Crowd, limits: StormLimits) -> bool:
         return limits.minimum < SMALL and crowd.fallen >= SMALL_LEAST and crowd.fallen * 2 >= crowd.total
     if crowd.fallen < limits.minimum:
         return False
+    if crowd.group.startswith(SLOW):
+        return crowd.share * 100 >= SLOW_SHARE
     if crowd.group == "fleet":
         return crowd.fallen >= limits.count or crowd.share * 100 >= limits.fleet
     return crowd.share * 100 >= limits.group
@@ -102,6 +104,9 @@ def common(crowds: Iterable[Crowd], limits: StormLimits) -> Crowd | None:
 
 def words(crowd: Crowd, limits: StormLimits, window: timedelta) -> str:
     """``31 of 60 applications of repository X fell ill within 10m of it (30%, at least 5)``."""
+    if crowd.group.startswith(SLOW):
+        least = f"{SLOW_SHARE}%, at least {limits.minimum}, is a storm where each ran well with what is deployed"
+        return f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill within {spell(SLOW_WINDOW)} of it ({least})"
     least = f"{limits.fleet if crowd.group == 'fleet' else limits.group}%, at least {limits.minimum}"
     least += f", or {limits.count} in all" if crowd.group == "fleet" else ""
     least = f"half, at least {SMALL_LEAST}" if crowd.group == "fleet" and crowd.total < SMALL else least

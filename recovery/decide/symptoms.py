@@ -12,7 +12,7 @@ from recovery.causes.patient import Patient
 from recovery.model.application import Application, Health, Sync, named
 from recovery.model.cause import Signs
 from recovery.model.policy import Condition, Policies, Policy, SubjectType
-from recovery.model.situation import Good, Sight
+from recovery.model.situation import Good, Sight, differing
 
 KEPT = 5
 """Healthy revisions remembered for each application."""
@@ -111,6 +111,10 @@ def track(
         sight = structs.replace(sight, dismissed=())
     soaking, ledger = _ledger(sight, app, policies, now)
     sight = structs.replace(sight, moved=_moved(sight, app, now))
+    if app.expected_out_of_sync and not app.operating and app.hold is not None and named(app.revisions) in app.hold.bad:
+        sight = structs.replace(sight, differed=differing(app))
+    elif app.hold is None and sight.differed is not None:
+        sight = structs.replace(sight, differed=None)
     # As soon as its cluster cannot be read Argo CD shows no resources at all: what they were must not be forgotten.
     kinds = app.kinds or sight.kinds
     return structs.replace(sight, clocks=clocks, inherited=inherited, soaking=soaking, ledger=ledger, kinds=kinds)
@@ -147,11 +151,12 @@ def _ledger(sight: Sight, app: Application, policies: Policies, now: datetime) -
     well = app.sync is Sync.Synced and app.health is Health.Healthy and app.resources > 0 and not app.operating
     if not well or app.deploy is None or sum(map(len, app.deploy.revisions)) > LONGEST:
         return None, sight.ledger
-    if any(good.history_id == app.deploy.id for good in sight.ledger):
+    this = (app.deploy.id, app.deploy.revisions)
+    if any((good.history_id, good.revisions) == this for good in sight.ledger):
         return None, sight.ledger
     soaking = sight.soaking
-    if soaking is None or soaking.history_id != app.deploy.id:
-        return Good(app.deploy.id, app.deploy.revisions, now, app.images, app.destination.cluster), sight.ledger
+    if soaking is None or (soaking.history_id, soaking.revisions) != this:
+        return Good(*this, now, app.images, app.destination.cluster, app.checksum), sight.ledger
     if now - soaking.seen < policies.ledger.soak:
         return soaking, sight.ledger
     return None, (*sight.ledger, soaking)[-KEPT:]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 from datetime import datetime
 
+from recovery.causes.matrix import cause_of
 from recovery.decide.connections import connection, worst
 from recovery.decide.guards import MANY_INHERITED
+from recovery.decide.regret import EVERYWHERE as EVERY_PROJECT
+from recovery.decide.regret import Circuit
 from recovery.model.application import Application, short
 from recovery.model.cause import Finding
 from recovery.model.connection import Cluster, Connection, Repository, Verdict
@@ -81,11 +84,13 @@ def noted(
 
 def escalated(situation: Situation, recovery: Recovery, *, severity: str, channels: tuple[str, ...]) -> Note:
     """A person is needed."""
+    finding = situation.finding
     body = f"{standing(situation)} since {_clock(recovery)}. Attempt {recovery.attempt} of {recovery.limit}. Tried: {done(recovery)}."
+    body += f"\n{cause_of(finding).title} {cause_of(finding).advice}" if finding else ""
     body += "\nEvidence:\n" + "\n".join(f"- {line}" for line in recovery.evidence[:12]) if recovery.evidence else ""
     return Note(
         f"{recovery.name}/escalate",
-        f"{place(situation.about)} needs a person",
+        f"{place(situation.about)} needs a person" + (f": {finding.what}" if finding else ""),
         f"{body} {_facts(situation, recovery)}{_stop(recovery)}",
         severity,
         channels,
@@ -148,6 +153,33 @@ def still_held(app: Application, now: datetime) -> Note | None:
         return None
     body = f"{state(app)}.{_held(app)}\nRecord: {hold.recovery}"
     return Note(f"{app.uid}/held/{hold.recovery}/{days}", f"{place(app)} has been held back for {days} days", body, Severity.warning.value)
+
+
+def asks_to_release(app: Application) -> Note:
+    """Git has moved on, and nobody can tell whether the application's own manifests have: a person is asked, once a revision."""
+    hold, at = app.hold, short(app.revisions)
+    title = f"{place(app)}: is {at} the fix?"
+    body = f"{state(app)}. Git has moved on to {at}, and it cannot be told whether its own manifests changed with it: "
+    body += f"it stays held back until somebody says so. Deploy it: recovery release {shell(app.key)}"
+    return Note(f"{app.uid}/asked/{hold.recovery if hold else ''}/{at}", title, body, Severity.warning.value)
+
+
+def circuit_opened(key: str, circuit: Circuit) -> Note:
+    """A policy acts no more: one page for all that it would have done."""
+    policy, _, rest = key.partition("/")
+    project = rest.partition("/")[2]
+    where = "" if project in ("", EVERY_PROJECT) else f" in project {project}"
+    until = f" It tries again at {circuit.until:%H:%M} UTC." if circuit.until else ""
+    body = f"{circuit.words}.{until} Look at what they have in common; edit the policy to let it act again."
+    title = f"policy {policy} only watches{where}: it does no good"
+    return Note(f"circuit/{key}/{circuit.since:%Y%m%dT%H}", title, body, Severity.critical.value)
+
+
+def unvouched(app: Application) -> Note:
+    """An annotation speaks of a hold, and no record does: nothing is switched on for it, and a person is told, once."""
+    name = app.noted.recovery if app.noted else ""
+    body = f"{state(app)}. {app.unreadable}. Undo: recovery release {shell(app.key)}"
+    return Note(f"{app.uid}/unvouched/{name}", f"{place(app)}: its hold has no record", body, Severity.warning.value)
 
 
 def failed_over(situation: Situation, recovery: Recovery, message: str, channels: tuple[str, ...]) -> Note:

@@ -93,6 +93,8 @@ class Traits(Struct, frozen=True):
     """It changes what runs; people are told whatever the policy says."""
     counts_as_sent: bool = False
     """Its claimed write is never repeated: in doubt, it counts as done."""
+    one_by_one: bool = False
+    """It has as many effects as it has targets, each with a claim of its own: each counts in the budgets."""
     syncs: bool = False
     """It applies what Git wants."""
     paced: bool = False

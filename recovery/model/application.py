@@ -163,6 +163,8 @@ class Hold(Struct, frozen=True, rename="camel"):
     """Of a failover: the cluster it came from; the destination is owed back."""
     target: Place | None = None
     """Of a failover: where it was moved to."""
+    release: str = ""
+    """Of a rollback: what ends it: ``own_change`` (also where an older version wrote none), ``revision`` or ``manual``."""
 
 
 class Application(Struct, frozen=True, gc=False):
@@ -211,6 +213,8 @@ class Application(Struct, frozen=True, gc=False):
     deploy: Deploy | None = None
     history: tuple[int, ...] = ()
     """The ids that are still in ``status.history``, oldest first."""
+    deploys: bytes = b""
+    """Of each of them, in four bytes: a checksum over its id, its revisions and its sources."""
     resources: int = 0
     unsynced: tuple[str, ...] = ()
     """``Kind/name`` of resources that differ from Git, at most 5."""
@@ -225,6 +229,9 @@ class Application(Struct, frozen=True, gc=False):
     """It deploys Argo CD or this controller."""
     reconciled_at: datetime | None = None
     hold: Hold | None = None
+    """What we owe it: by its record, wherever a record is known; else as its annotation says."""
+    noted: Hold | None = None
+    """What its annotation says."""
     unreadable: str = ""
     """Why its hold annotation is not honoured (it cannot be read, or no record says the same); it is then treated as held by a
     person."""
@@ -260,10 +267,22 @@ class Application(Struct, frozen=True, gc=False):
             return False
         return deploy is None or operation.revisions != deploy.revisions
 
+    def has_deploy(self, number: int, checksum: int) -> bool:
+        """Is this very deploy still in the history? A checksum of 0 was noted by an older version and is not asked for."""
+        for place, each in enumerate(self.history):
+            if each == number:
+                return not checksum or int.from_bytes(self.deploys[4 * place : 4 * place + 4], "big") == checksum
+        return False
+
+    @property
+    def checksum(self) -> int:
+        """Of the newest deploy; 0 where there is none."""
+        return int.from_bytes(self.deploys[-4:], "big")
+
     @property
     def expected_out_of_sync(self) -> bool:
-        """It was rolled back on purpose: OutOfSync at the revision named bad is what we want."""
-        return self.hold is not None and self.sync is Sync.OutOfSync and named(self.revisions) in self.hold.bad
+        """It was rolled back on purpose: until its hold ends, OutOfSync is what we want, at whatever revision Git is meanwhile."""
+        return self.hold is not None and self.hold.target is None and self.sync is Sync.OutOfSync
 
     def mark(self, name: str) -> str:
         """The annotation ``recovery.gitops.dev/<name>``, or empty."""
@@ -282,6 +301,11 @@ class SyncWindow(Struct, frozen=True, gc=False):
     timezone: str = ""
     all_of: bool = False
     """``andOperator``: each list that is given has to match, not any of them."""
+
+
+def left_to(names: frozenset[str], app: Application) -> bool:
+    """Is a field that an ApplicationSet leaves to these applications left to this one?"""
+    return "*" in names or app.name in names
 
 
 class Project(Struct, frozen=True):
@@ -318,10 +342,11 @@ class ApplicationSet(Struct, frozen=True):
     """It makes preview applications from pull requests."""
     rolling: bool = False
     """It syncs its applications itself, step by step (RollingSync)."""
-    leaves_sync_policy: bool = False
-    """It does not revert spec.syncPolicy (ignoreApplicationDifferences, create-only or create-delete)."""
-    leaves_destination: bool = False
-    """It does not revert spec.destination (the same ways)."""
+    leaves_sync_policy: frozenset[str] = frozenset()
+    """Whose spec.syncPolicy it does not revert (ignoreApplicationDifferences, create-only or create-delete): names of applications,
+    ``*`` for all."""
+    leaves_destination: frozenset[str] = frozenset()
+    """Whose spec.destination it does not revert (the same ways)."""
     deletes: bool = True
     """It deletes applications that it no longer generates (applicationsSync is neither create-only nor create-update)."""
     updates: bool = True

@@ -85,5 +85,7 @@ class Outcome(Struct, frozen=True):
     escalated: bool = False
     moves: tuple[Move, ...] | None = None
     """How the recovery's moves stand now; None for as before."""
+    effects: int = 0
+    """How many of a step's effects went out with this one, where it has several."""
     evidence: Evidence | None = None
     """What it saw of the subject by the way."""

@@ -170,6 +170,8 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     per_cluster: int = 3
     per_project: int = 3
     destructive_per_hour: PerHour = PerHour()
+    restarts_per_minute: int = 10
+    """Workloads whose pods may be replaced within one minute, over the fleet."""
 
 
 class Ledger(Struct, frozen=True):

@@ -55,6 +55,21 @@ class Claim(Struct, frozen=True, rename="camel"):
     """The newest history id; -1 when there was none."""
     health: str = ""
     """Of an application: how it was."""
+    revision: str = ""
+    """Of an application: what was deployed."""
+
+
+class Debt(Enum):
+    """How what a step took from an application stands. The record is the truth of it; the annotation mirrors it."""
+
+    none = ""
+    """Nothing is owed, or an older version wrote it: then the annotation alone tells."""
+    open = "open"
+    """It is owed, from the claim of the first write on."""
+    returning = "returning"
+    """Giving it back was decided and is on its way."""
+    settled = "settled"
+    """It was given back, or a person has taken it."""
 
 
 class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -80,9 +95,13 @@ class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     message: str = ""
     targets: tuple[str, ...] = ()
     """What it touches: workloads, or the revision gone back to."""
+    effects: tuple[datetime, ...] = ()
+    """Of a step that touches its targets one by one: when each of them was touched; at most 200."""
     owes: Hold | None = None
     """Of a rollback: what is owed back from its first write on, as it stood when that was claimed. The annotation on the
     Application says the same, and is honoured for no more than this."""
+    debt: Debt = Debt.none
+    """How that stands."""
     regret: str = ""
     """``undone`` by a person, or ``worse``: the application was worse afterwards."""
 
@@ -157,7 +176,9 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     phase: RecoveryPhase
     cause: str = ""
     ill_since: datetime | None = None
-    """When its condition began to hold."""
+    """When its condition began to hold, as far as this controller has watched: what a duration is counted from."""
+    earliest: datetime | None = None
+    """The earliest that is known of this illness, by Argo CD's own stamp: what tells whether a deploy can have caused it."""
     reason: str = ""
     message: str = ""
     attempt: int = 0
@@ -196,6 +217,17 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     def running(self) -> StepRecord | None:
         """The step that has no outcome yet."""
         return self.steps[-1] if self.steps and self.steps[-1].outcome is None else None
+
+    @property
+    def debt(self) -> StepRecord | None:
+        """The newest step that may have taken something which is still owed; None for nothing. One that was never sent took nothing."""
+        open_ones = (s for s in reversed(self.steps) if s.debt in (Debt.open, Debt.returning) and (s.sent or s.stage))
+        return next(open_ones, None)
+
+    @property
+    def needs_person(self) -> bool:
+        """Nothing more is done by itself until a person acts. What is held back passes by itself and is no call."""
+        return self.phase is RecoveryPhase.Stalled
 
     @property
     def owed(self) -> tuple[Move, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import Enum
 
 from msgspec import Struct
 
@@ -16,6 +17,14 @@ from recovery.model.recovery import Recovery
 from recovery.model.window import Pause
 
 
+class OwnChange(Enum):
+    """Did an application's own manifests change with a newer revision?"""
+
+    unknown = "unknown"
+    unchanged = "unchanged"
+    changed = "changed"
+
+
 class Good(Struct, frozen=True, gc=False):
     """A deploy that was seen Synced and Healthy for the soak time: a place to go back to."""
 
@@ -27,6 +36,13 @@ class Good(Struct, frozen=True, gc=False):
     """What ran, at most 3."""
     cluster: str = ""
     """Where it ran; empty in what an older version wrote."""
+    checksum: int = 0
+    """Of the history's entry: id, revisions and sources; 0 in what an older version wrote."""
+
+
+def differing(app: Application) -> tuple[int, tuple[str, ...]]:
+    """How many of its resources differ from Git, and the first of them."""
+    return app.unsynced_count, app.unsynced
 
 
 class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -48,6 +64,8 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     """Kinds of its resources when they were last to be seen."""
     reached: bool = False
     """Of a cluster: we have once connected to it ourselves."""
+    differed: tuple[int, tuple[str, ...]] | None = None
+    """Held back from a revision: what differed from Git while Git still wanted that one, and how much."""
     dismissed: tuple[str, ...] = ()
     """Policies whose open recovery was deleted by hand; forgotten when the subject has been well."""
 
@@ -112,6 +130,10 @@ class Situation(Struct, frozen=True):
     """The open one."""
     past: tuple[Recovery, ...] = ()
     """Ended ones of the same subject (same UID), newest last."""
+    owing: tuple[Recovery, ...] = ()
+    """Those that still owe something to an application of this namespace and name, whatever its UID was."""
+    own_change: OwnChange = OwnChange.unknown
+    """About a held application: what a look at the manifests of its newest revision has shown."""
     pinned: tuple[Step, ...] | None = None
     """The actions the open recovery's attempt began with."""
     project: Project | None = None
@@ -127,6 +149,8 @@ class Situation(Struct, frozen=True):
     """About an application: why it is ill; None when nothing says so."""
     unseen: str = ""
     """About an application: that a closer look is still to come, in words."""
+    unowned: tuple[str, ...] = ()
+    """About an application: what it lists and a closer look could not prove to be its own, in words."""
     foreign: str = ""
     """Why the AppProject that it names is not its own."""
     unreconciled: str = ""

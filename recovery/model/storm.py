@@ -13,6 +13,13 @@ STORM = "storm"
 """Kind of the keys that stand for a storm, and the name of the policy and the guard."""
 
 
+SLOW = "slow-"
+"""Before the kind of a group: those of it that fall ill one after the other, each with a deploy that had been proven good."""
+SLOW_WINDOW = timedelta(hours=1)
+SLOW_SHARE = 5
+"""Percent of a group that fall ill so within an hour, and it is a storm as well."""
+
+
 class StormLimits(Struct, frozen=True):
     """When many at once are one incident. Shares are whole percents."""
 
@@ -91,4 +98,6 @@ def called(group: str, name: str) -> str:
     (group, name), project = whole_of((group, name))
     if project:
         return f"project {project}" + (f" in {called(group, name)}" if group != "fleet" else "")
+    if group.startswith(SLOW):
+        return f"{called(group.removeprefix(SLOW), name)}, one after the other,"
     return {"fleet": "the fleet", "applicationset": f"ApplicationSet {name}"}.get(group, f"{group} {name}")

@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from recovery.clock import Clock
 from recovery.model.application import Application
 from recovery.model.cause import Finding, Signs
-from recovery.observe.store import Store
+from recovery.observe.store import Store, shows
 
 log = structlog.get_logger(__name__)
 
@@ -65,15 +65,15 @@ class Examiner:
             self._store.signs.pop(uid, None)  # it is well: what was seen of its illness is over
         for uid, app in ailing.items():
             plan = self._plans.setdefault(uid, _Plan(now + FIRST, SOONEST))
-            if plan.seen and plan.seen != _shows(app):
-                plan = self._plans[uid] = _Plan(min(plan.due, now + FIRST), SOONEST, _shows(app))
+            if plan.seen and plan.seen != shows(app):
+                plan = self._plans[uid] = _Plan(min(plan.due, now + FIRST), SOONEST, shows(app))
             if plan.due <= now and uid not in self._looking:
                 found.append((plan.due, app))
         found.sort(key=lambda each: each[0])
         chosen = [app for _, app in found[:A_ROUND]]
         for app in chosen:
             plan = self._plans[app.uid]
-            self._plans[app.uid] = _Plan(now + plan.pause, min(plan.pause * 2, LATEST), _shows(app))
+            self._plans[app.uid] = _Plan(now + plan.pause, min(plan.pause * 2, LATEST), shows(app))
         return chosen
 
     async def _examine(self, app: Application) -> None:
@@ -101,15 +101,10 @@ class Examiner:
 
 
 def kept(before: Signs | None, now: Signs) -> Signs:
-    """A look that failed takes nothing back: what was seen before stands until somebody sees otherwise."""
+    """A look that failed takes nothing back: what was seen before stands until somebody sees otherwise, and grows old meanwhile."""
     if before is None or not now.missing:
         return now
+    at = now.at if now.unwell or not before.unwell else before.at
     return structs.replace(
-        now, unwell=now.unwell or before.unwell, served={**before.served, **now.served}, providers=now.providers or before.providers
+        now, at=at, unwell=now.unwell or before.unwell, served={**before.served, **now.served}, providers=now.providers or before.providers
     )
-
-
-def _shows(app: Application) -> str:
-    """Changes when there may be something new to see."""
-    operation = app.operation
-    return f"{app.sync.value} {app.health.value} {operation.phase.value if operation else ''} {app.deployed}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TypeVar
 
 from recovery.model.application import Application
 from recovery.model.connection import ident
-from recovery.model.storm import Crowd, whole_of
+from recovery.model.storm import SLOW, Crowd, whole_of
 
 Group = tuple[str, str]
 Name = tuple[str, str]
@@ -31,10 +31,18 @@ def groups_of(app: Application) -> tuple[Group, ...]:
     )
 
 
+def slow_groups_of(app: Application) -> tuple[Group, ...]:
+    """What it shares with others that may fail them one by one: a database of its namespace, a cluster that fills up."""
+    where = app.destination
+    found = [(kind, name) for kind, name in groups_of(app) if kind != "fleet"]
+    return tuple((f"{SLOW}{kind}", name) for kind, name in (*found, ("namespace", f"{where.cluster}: {where.namespace}")))
+
+
 class Illness:
     """Kept up with every change; a question costs the logarithm of the ill, and of whose they are as much for each project."""
 
-    def __init__(self) -> None:
+    def __init__(self, groups_of: Callable[[Application], tuple[Group, ...]] = groups_of) -> None:
+        self._groups_of = groups_of
         self._totals: Counter[Group] = Counter()
         self._projects: dict[Group, str | Counter[str]] = {}
         """Whose a group's applications are: one project, as for most repositories, or how many of each."""
@@ -45,7 +53,7 @@ class Illness:
 
     def joined(self, app: Application) -> None:
         """It is there."""
-        for group in groups_of(app):
+        for group in self._groups_of(app):
             known = self._projects.get(group)
             if known is None:
                 self._projects[group] = app.project
@@ -58,7 +66,7 @@ class Illness:
     def left(self, app: Application) -> None:
         """It is not there any more, or not as it was."""
         self.found(app, None)
-        for group in groups_of(app):
+        for group in self._groups_of(app):
             self._totals[group] -= 1
             known = self._projects.get(group)
             if isinstance(known, Counter):
@@ -75,9 +83,9 @@ class Illness:
         before = self._onsets.get(name)
         if before == onset:
             return
-        for group in groups_of(app):
+        for group in self._groups_of(app):
             _moved(self._ill, group, name, before, onset)
-            if group[0] != "project":
+            if group[0] not in ("project", f"{SLOW}project"):
                 _moved(self._ill_of, (group, app.project), name, before, onset)
         if onset is None:
             del self._onsets[name]

@@ -72,7 +72,8 @@ class Look:
         self._applications = applications
 
     async def __call__(self, app: Application, finding: Finding | None) -> Signs:
-        """All there is to see now."""
+        """All there is to see now; its time is when the look began, for what was read then may have changed since."""
+        begun = self._clock.now()
         missing: list[str] = []
         unwell: tuple[Unwell, ...] = ()
         if app.health in _ILL or app.operating:
@@ -85,7 +86,7 @@ class Look:
                 served[finding.about] = there
             if there is False:
                 providers = await self._providers(app, finding.about)
-        return Signs(self._clock.now(), unwell, served, providers, tuple(missing))
+        return Signs(begun, unwell, served, providers, tuple(missing))
 
     async def _unwell(self, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
         try:

@@ -121,6 +121,8 @@ class History(Struct, rename="camel"):
     id: int = 0
     revision: str | None = None
     revisions: list[str] | None = None
+    source: msgspec.Raw = msgspec.Raw(b"")
+    sources: msgspec.Raw = msgspec.Raw(b"")
     deployed_at: str | None = None
     deploy_started_at: str | None = None
 

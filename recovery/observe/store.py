@@ -17,8 +17,8 @@ from recovery.model.cause import Signs
 from recovery.model.connection import ident
 from recovery.model.names import Key
 from recovery.model.policy import Policies
-from recovery.model.situation import Sight
-from recovery.observe.illness import Illness
+from recovery.model.situation import OwnChange, Sight
+from recovery.observe.illness import Illness, slow_groups_of
 
 Name = tuple[str, str]
 STRANGERS = "(no project)"
@@ -38,8 +38,11 @@ class Store:
         namespaces: Iterable[str] = ("*",),
         unreconciled: Callable[[Application], str] = lambda app: unreconciled(app, None, app.namespace),
         foreign: Callable[[Application], str] = lambda _: "",
+        effective: Callable[[Application], Application] = lambda app: app,
     ) -> None:
-        """``changed`` hears of every change that could matter, and of every one where ``follows`` says so."""
+        """``changed`` hears of every change that could matter, and of every one where ``follows`` says so. ``effective`` gives an
+        application the hold that a record vouches for."""
+        self._effective = effective
         self.unreconciled = unreconciled
         """Why Argo CD does not reconcile an application: its status is then believed for nothing."""
         self.foreign = foreign
@@ -62,6 +65,8 @@ class Store:
         """UIDs that are inherited and not yet well."""
         self.held: set[Name] = set()
         """Applications with an open hold."""
+        self.noted: set[Name] = set()
+        """Applications whose annotation speaks of a hold, whether or not a record does."""
         self.soaking: dict[str, Name] = {}
         """UIDs whose revision is on its way into the ledger, and where they are."""
         self.by_repository: dict[str, Collection[Name]] = {}
@@ -73,12 +78,18 @@ class Store:
         self.moved: defaultdict[str, set[Name]] = defaultdict(set)
         """Applications that were moved to another cluster, by the recovery that did it."""
         self.illness = Illness()
+        self.slow = Illness(slow_groups_of)
+        """Those that fell ill with a deploy that had been seen to work."""
         self.families: defaultdict[str, set[Name]] = defaultdict(set)
         """Children of an app-of-apps, by their parent's ``namespace/name``."""
         self.ailing: set[Name] = set()
         """Applications that are worth a closer look."""
         self.signs: dict[str, Signs] = {}
         """What was looked up about those that are ill, by UID."""
+        self._own_changes: dict[str, tuple[tuple[str, ...], OwnChange]] = {}
+        """Of held applications: what a look at the manifests of which revisions has shown, by UID."""
+        self.turned: dict[str, datetime] = {}
+        """When those that are worth a closer look were last seen to have changed, by UID and by our own clock."""
         self.causes: dict[str, str] = {}
         """What those that are ill were last found to be ill of, by UID."""
         self.frozen: dict[Name, str] = {}
@@ -94,7 +105,7 @@ class Store:
         """It is new, or newer; the controller hears of it if anything changed that could matter."""
         if not any(fnmatchcase(item.namespace, glob) for glob in self._globs):
             return
-        name = (item.namespace, item.name)
+        name, item = (item.namespace, item.name), self._effective(item)
         old = self.applications.get(name)
         self.applications[name] = item
         self.generation += old is None or (old.sync, old.health, old.hold, old.project) != (item.sync, item.health, item.hold, item.project)
@@ -102,13 +113,24 @@ class Store:
             self._unfile(name, old)
         self._file(name, item)
         (self.held.add if item.hold else self.held.discard)(name)
+        (self.noted.add if item.noted else self.noted.discard)(name)
         if old is not None and old.uid != item.uid:
             self._forget(old.uid)
+        if name in self.ailing and (old is None or shows(old) != shows(item)):
+            self.turned[item.uid] = self._clock.now()
+        elif name not in self.ailing:
+            self.turned.pop(item.uid, None)
         self._track(item)
         # Argo CD touches every application each few minutes; that alone is no news.
         same = old is not None and structs.replace(old, resource_version=item.resource_version, reconciled_at=item.reconciled_at) == item
         if not same or self._follows(item.key):
             self._changed(item.key)
+
+    def rehold(self, name: Name) -> None:
+        """A record that is about it has changed: what it says is owed is what holds."""
+        app = self.applications.get(name)
+        if app is not None and (held := self._effective(app)) != app:
+            self.put(held)
 
     def drop(self, namespace: str, name: str) -> None:
         """It is gone."""
@@ -117,6 +139,7 @@ class Store:
         if gone is not None:
             self._unfile((namespace, name), gone)
         self.held.discard((namespace, name))
+        self.noted.discard((namespace, name))
         if gone is not None:
             self._forget(gone.uid)
             self._changed(gone.key)
@@ -127,7 +150,8 @@ class Store:
 
     def _file(self, name: Name, app: Application) -> None:
         (self._strangers.add if self.foreign(app) else self._strangers.discard)(name)
-        self.illness.joined(self.counted(app))
+        for each in (self.illness, self.slow):
+            each.joined(self.counted(app))
         if app.parent:
             self.families[app.parent].add(name)
         for url in app.repositories:
@@ -144,7 +168,8 @@ class Store:
             self.ailing.add(name)
 
     def _unfile(self, name: Name, app: Application) -> None:
-        self.illness.left(self.counted(app))
+        for each in (self.illness, self.slow):
+            each.left(self.counted(app))
         if app.parent:
             _discard(self.families, app.parent, name)
         for url in app.repositories:
@@ -206,6 +231,16 @@ class Store:
             self._track(app)
             self._changed(app.key)
 
+    def compared(self, app: Application, found: OwnChange) -> None:
+        """Somebody compared the manifests of a held application's newest revision with those of the one that was called bad."""
+        self._own_changes[app.uid] = (app.revisions, found)
+        self._changed(app.key)
+
+    def own_change(self, app: Application) -> OwnChange:
+        """What that has shown, of the revisions that Git wants now."""
+        revisions, found = self._own_changes.get(app.uid, ((), OwnChange.unknown))
+        return found if revisions == app.revisions else OwnChange.unknown
+
     def pending(self) -> Iterable[tuple[Application, Sight]]:
         """Subjects on which a clock runs."""
         for app in self.applications.values():
@@ -247,7 +282,11 @@ class Store:
                 new = structs.replace(new, clocks=_NONE)
             self.sights[app.uid] = new
             self.dirty.add(app.uid)
-        self.illness.found(self.counted(app), onset(app, new, self.policies) if new.clocks else None)
+        since = onset(app, new, self.policies) if new.clocks else None
+        self.illness.found(self.counted(app), since)
+        deploy = app.deploy
+        good = deploy is not None and any((g.history_id, g.revisions) == (deploy.id, deploy.revisions) for g in new.ledger)
+        self.slow.found(self.counted(app), since if good else None)
         (self.inherited.add if new.inherited else self.inherited.discard)(app.uid)
         if new.soaking is None:
             self.soaking.pop(app.uid, None)
@@ -259,7 +298,16 @@ class Store:
             self.dirty.add(uid)
         self.inherited.discard(uid)
         self.signs.pop(uid, None)
+        self.turned.pop(uid, None)
+        self._own_changes.pop(uid, None)
         self.causes.pop(uid, None)
+
+
+def shows(app: Application) -> str:
+    """Changes when there may be something new to see of its resources."""
+    operation = app.operation
+    running = f"{operation.phase.value} {operation.started_at}" if operation else ""
+    return f"{app.sync.value} {app.health.value} {app.health_since} {running} {app.deployed}"
 
 
 def _ails(app: Application) -> bool:

@@ -56,6 +56,8 @@ class Bounds:
     children = 2_000
     listed = 5
     """Of each list that is kept for people to read."""
+    ignored = 1_000
+    """Entries of an ApplicationSet's ignoreApplicationDifferences."""
     permitted = 500
     """Destinations, and namespaces, of an AppProject; where there are more, nothing is permitted."""
     windows = 200
@@ -125,6 +127,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         operation=_operation(status.operation_state, revisions, brief=well),
         deploy=_deploy(history[-1], revisions) if history else None,
         history=tuple(h.id for h in history),
+        deploys=b"".join(_checksum(h).to_bytes(4, "big") for h in history),
         resources=len(resources),
         unsynced=tuple(f"{_name(r.kind)}/{_name(r.name)}" for r in differs[: Bounds.listed]),
         unsynced_count=len(differs),
@@ -137,8 +140,15 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         ),
         reconciled_at=utc(status.reconciled_at),
         hold=hold,
+        noted=hold,
         unreadable=unreadable,
     )
+
+
+def _checksum(entry: shapes.History) -> int:
+    """Of what makes an entry of the history this one: ids are used a second time after a restore."""
+    told = f"{entry.id}\0{entry.revision}\0{entry.revisions}\0".encode()
+    return zlib.crc32(bytes(entry.sources), zlib.crc32(bytes(entry.source), zlib.crc32(told)))
 
 
 _AUTOMATED: dict[tuple[bool | None, ...], dict[str, bool]] = {}
@@ -237,8 +247,7 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
     """One ApplicationSet."""
     wire = _application_set.decode(raw)
     spec = wire.spec
-    pointers = [p for d in spec.ignore_application_differences or () if not d.name for p in d.json_pointers or ()]
-    queries = [q for d in spec.ignore_application_differences or () if not d.name for q in d.jq_path_expressions or ()]
+    ignored = (spec.ignore_application_differences or [])[: Bounds.ignored]
     mode = spec.sync_policy.applications_sync if spec.sync_policy else ""
     selectors, opaque = _selectors(spec.generators)
     return model.ApplicationSet(
@@ -247,18 +256,30 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
         uid=_name(wire.metadata.uid),
         pull_requests=b'"pullRequest"' in bytes(spec.generators),
         rolling=spec.strategy is not None and spec.strategy.type == "RollingSync",
-        leaves_sync_policy=mode in ("create-only", "create-delete")
-        or any(p in ("/spec", "/spec/syncPolicy", "/spec/syncPolicy/automated") for p in pointers)
-        or any(q.strip() in (".spec.syncPolicy", ".spec.syncPolicy.automated") for q in queries),
-        leaves_destination=mode in ("create-only", "create-delete")
-        or any(p == "/spec" or p.startswith("/spec/destination") for p in pointers)
-        or any(q.strip().startswith(".spec.destination") for q in queries),
+        leaves_sync_policy=frozenset({"*"})
+        if mode in ("create-only", "create-delete")
+        else _leaves(ignored, "spec.syncPolicy", "automated"),
+        leaves_destination=frozenset({"*"}) if mode in ("create-only", "create-delete") else _leaves(ignored, "spec.destination", ""),
         deletes=mode not in ("create-only", "create-update"),
         updates=mode not in ("create-only", "create-delete"),
         template_name=_name(spec.template.metadata.name),
         selectors=selectors,
         opaque=opaque,
     )
+
+
+def _leaves(ignored: list[shapes.Ignore], field: str, part: str) -> frozenset[str]:
+    """The applications whose ``field`` an ApplicationSet does not write back, by name; ``*`` for an entry that names none
+    (applicationset/utils/createOrUpdate.go:applyIgnoreDifferences)."""
+    paths = {"/spec", "/" + field.replace(".", "/")} | ({f"/{field.replace('.', '/')}/{part}"} if part else set())
+    queries = {f".{field}"} | ({f".{field}.{part}"} if part else set())
+    found = set()
+    for each in ignored:
+        pointed = {p for p in each.json_pointers or () if p in paths or (not part and p.startswith("/" + field.replace(".", "/")))}
+        asked = {q for q in each.jq_path_expressions or () if q.strip() in queries or (not part and q.strip().startswith(f".{field}"))}
+        if pointed or asked:
+            found.add(_name(each.name or "*"))
+    return frozenset(found)
 
 
 def _selectors(raw: msgspec.Raw) -> tuple[tuple[dict[str, str], ...], frozenset[str]]:

@@ -36,7 +36,7 @@ def encode(recovery: Recovery, namespace: str) -> dict[str, Any]:
         "kind": "Recovery",
         "metadata": metadata,
         "spec": spec,
-        "status": {"format": FORMAT, **fields},
+        "status": {"format": FORMAT, **fields, "needsPerson": recovery.needs_person},
     }
 
 
@@ -64,6 +64,7 @@ def decode(raw: bytes | msgspec.Raw) -> Recovery:
     wire = _object.decode(raw)
     status = dict(wire.status)
     version = status.pop("format", 1)
+    status.pop("needsPerson", None)  # follows from the phase
     if not isinstance(version, int) or version > FORMAT:
         raise msgspec.ValidationError(f"status.format is {version}; this controller reads up to {FORMAT}: it was written by a newer one")
     told = {"notes": all_plain(status.pop("notes"))} if "notes" in status else {}  # the only texts of ours with several lines

@@ -20,6 +20,7 @@ class Metrics:
             registry=at,
         )
         self.active = Gauge("recovery_recoveries", "Recoveries by phase", ["phase"], registry=at)
+        self.needs_person = Gauge("recovery_needs_person", "Recoveries for which nothing more is done until a person acts", registry=at)
         self.causes = Gauge("recovery_causes", "Applications by what they are ill of", ["cause"], registry=at)
         self.suppressed = Gauge("recovery_suppressed", "Subjects held back now, by guard", ["guard"], registry=at)
         self.decisions = Counter("recovery_decisions_total", "Changes of a decision", ["policy", "decision", "reason"], registry=at)

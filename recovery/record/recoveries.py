@@ -11,9 +11,9 @@ import structlog
 from msgspec import structs
 
 from recovery.clock import Clock
-from recovery.decide.holds import proven
+from recovery.decide.holds import effective
 from recovery.decide.outcomes import concluded
-from recovery.decide.regret import distrusted
+from recovery.decide.regret import Circuit, circuits
 from recovery.kube.client import RECOVERIES, Client
 from recovery.kube.errors import Conflict, KubeError, NotFound, Unavailable
 from recovery.kube.lease import shard_of
@@ -56,22 +56,25 @@ class Recoveries:
         lost: Callable[[Recovery], None] = lambda _: None,
         destructive: frozenset[str] = frozenset(),
         shards: int = 1,
+        saved: Callable[[Key], None] = lambda _: None,
     ) -> None:
-        """``lost`` hears of an open one that somebody deleted; ``destructive`` are the actions that change what runs; among so
-        many ``shards`` the subjects are divided."""
+        """``saved`` hears of each that we wrote, when it is written; ``lost`` of an open one that somebody deleted; ``destructive``
+        are the actions that change what runs; among so many ``shards`` the subjects are divided."""
         self._client = client
         self._namespace = namespace
         self._clock = clock
         self._changed = changed
         self._all: dict[str, Recovery] = {}
-        self._distrusted: dict[str, str] | None = None
+        self._circuits: dict[str, Circuit] | None = None
         self.generation = 0
         """Another one after every change."""
         self._by_uid: defaultdict[str, set[str]] = defaultdict(set)
         self._in_flight: set[str] = set()
         self._open: defaultdict[Key, set[str]] = defaultdict(set)
+        self._owing: dict[Key, set[str]] = {}
         self._refreshed: dict[str, datetime] = {}
         self._lost = lost
+        self._saved = saved
         self._saved_at: dict[str, float] = {}
         self._destructive = destructive
         self._destroyed: dict[str, tuple[datetime, ...]] = {}
@@ -105,14 +108,36 @@ class Recoveries:
             self._destroyed.pop(name, None)
             self._saved_at.pop(name, None)
             self._storms.discard(name)
-            self._distrusted = None
+            self._circuits = None
             self.generation += 1
             self._open[_key(gone)].discard(name)
+            self._owes(gone, owing=False)
         return gone
 
-    def prove(self, app: Application) -> bool:
-        """Is its hold what the record says that it names?"""
-        return app.hold is not None and proven(app, self.get(app.hold.recovery))
+    def _owes(self, recovery: Recovery, *, owing: bool) -> None:
+        key = _key(recovery)
+        if owing:
+            self._owing.setdefault(key, set()).add(recovery.name)
+        elif key in self._owing:
+            self._owing[key].discard(recovery.name)
+            if not self._owing[key]:
+                del self._owing[key]
+
+    def effective(self, app: Application) -> Application:
+        """The application with the hold that is honoured: what a record says is owed, not what an annotation says."""
+        if app.noted is None and not self._owing:
+            return app
+        return effective(app, self.get, self.owing(app.key))
+
+    def owing(self, key: Key) -> tuple[Recovery, ...]:
+        """Those that still owe something to what is at this place, the newest first."""
+        names = self._owing.get(key, ())
+        return tuple(sorted((self._all[name] for name in names), key=lambda r: r.opened_at, reverse=True))
+
+    @property
+    def debtors(self) -> tuple[Key, ...]:
+        """The places that something is still owed to, by any record."""
+        return tuple(self._owing)
 
     def keep(self, gone: Recovery) -> None:
         """Somebody deleted its object, and it still owes something: it stays what it was, and its next write makes it anew."""
@@ -315,6 +340,7 @@ class Recoveries:
         saved = decode(raw)
         self._saved_at[saved.name] = self._clock.monotonic()
         self._index(saved)
+        self._saved(_key(saved))
         return saved
 
     async def _reload(self, name: str) -> bool:
@@ -343,7 +369,7 @@ class Recoveries:
         before = self._all.get(recovery.name)
         self.generation += 1
         if before is None or before.steps != recovery.steps:
-            self._distrusted = None
+            self._circuits = None
         self._all[recovery.name] = recovery
         self._by_uid[recovery.subject.uid].add(recovery.name)
         (self._open[_key(recovery)].discard if recovery.phase.over else self._open[_key(recovery)].add)(recovery.name)
@@ -352,21 +378,29 @@ class Recoveries:
             if recovery.resolved_at and (self._calm_since is None or recovery.resolved_at > self._calm_since):
                 self._calm_since = recovery.resolved_at
         self._count(recovery)
+        self._owes(recovery, owing=recovery.debt is not None)
         working = recovery.phase is RecoveryPhase.Remediating
         (self._in_flight.add if working else self._in_flight.discard)(recovery.name)
 
+    def circuits(self) -> dict[str, Circuit]:
+        """Policies whose actions were regretted, or did not help, too often lately; worked out anew when a step has ended."""
+        if self._circuits is None:
+            self._circuits = circuits(self._all.values())
+        now = self._clock.now()
+        return {key: found for key, found in self._circuits.items() if found.until is None or now < found.until}
+
     def distrusted(self) -> dict[str, str]:
-        """Policies whose actions were regretted too often lately, in words; worked out anew when a step has ended."""
-        if self._distrusted is None:
-            self._distrusted = distrusted(self._all.values())
-        return self._distrusted
+        """The same in words."""
+        return {key: found.words for key, found in self.circuits().items()}
 
     def _count(self, recovery: Recovery) -> None:
         since = self._clock.now() - HOUR
         times = tuple(
-            s.started_at
+            at
             for s in recovery.steps
-            if s.action in self._destructive and s.started_at > since and s.outcome is not StepOutcome.Skipped
+            if s.action in self._destructive and s.outcome is not StepOutcome.Skipped
+            for at in s.effects or (s.started_at,)  # before its first effect, the claim takes its place
+            if at > since
         )
         if times:
             self._destroyed[recovery.name] = times

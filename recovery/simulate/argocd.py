@@ -143,6 +143,7 @@ class ArgoCD:
                 "name": manifest["metadata"]["name"],
                 "namespace": _namespace(app),
                 "status": "Synced",
+                "message": f"{manifest['kind'].lower()}.{group or 'core'}/{manifest['metadata']['name']} {self._change(app, manifest)}",
             }
             if self._absent(manifest):
                 failed = True
@@ -185,6 +186,16 @@ class ArgoCD:
             }
             patch["status"]["history"] = [*history, entry][-10:]
         await self._write(key, patch)
+
+    def _change(self, app: Object, manifest: dict[str, Any]) -> str:
+        """kubectl's word for what applying it does."""
+        what = KINDS.get(manifest["kind"])
+        name = manifest["metadata"]["name"]
+        if what is None:
+            live = self._live.get((app["metadata"]["namespace"], app["metadata"]["name"]), ())
+            return "unchanged" if (manifest["apiVersion"], manifest["kind"], name) in live else "created"
+        item = self._there(app).find(what, _namespace(app), name)
+        return "created" if item is None else "unchanged" if _equal(manifest, item) else "configured"
 
     async def _apply(self, app: Object, manifest: dict[str, Any]) -> None:
         what = KINDS.get(manifest["kind"])

@@ -8,15 +8,16 @@ from typing import Any
 
 import msgspec
 
+from recovery.act.workloads import RESOURCES, RESTARTED_AT, health
 from recovery.argocd.api import ListedCluster, ListedRepository, Managed, State
-from recovery.argocd.tree import Node
+from recovery.argocd.tree import HealthWords, Node
 from recovery.clock import Clock
 from recovery.kube.client import APPLICATIONS, PODS, SECRETS, Body, Resource
 from recovery.kube.errors import Forbidden, Invalid, KubeError, NotFound, Unauthorized, Unavailable
 from recovery.kube.remote import Known
 from recovery.model.application import Application
 from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER
-from recovery.model.names import PREFIX
+from recovery.model.names import PREFIX, TRACKING
 from recovery.observe.trees import of_pod
 from recovery.record.codec import stamp
 from recovery.simulate.cluster import KINDS, Cluster, Object
@@ -230,18 +231,24 @@ class API:
         return [pod for pod in cluster.every(PODS) if (pod["metadata"].get("labels") or {}).get("owner") in names]
 
     async def tree(self, app: Application) -> bytes:
-        """Its pods, with the health Argo CD gives them."""
+        """Its workloads and pods, with the health Argo CD gives them."""
         self._answer()
         nodes = []
         for pod in self._pods(app):
             words = of_pod(pod)
             health = {"status": "Degraded", "message": words[-1].message} if words else {"status": "Healthy"}
             nodes.append({"kind": "Pod", "namespace": pod["metadata"]["namespace"], "name": pod["metadata"]["name"], "health": health})
+        nodes += [
+            {"group": "apps", "version": "v1", "kind": node.kind, "namespace": node.namespace, "name": node.name, "health": node.health}
+            for node in self._workloads(app)
+        ]
         return msgspec.json.encode({"nodes": nodes})
 
     async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
-        """One pod."""
+        """One pod, or one workload."""
         self._answer()
+        if (what := RESOURCES.get(node.kind)) is not None:
+            return self._there(app).find(what, node.namespace, node.name) or {}
         return next((pod for pod in self._pods(app) if pod["metadata"]["name"] == node.name), {})
 
     async def events(self, app: Application, node: Any) -> list[dict[str, Any]]:  # noqa: ARG002 (nothing is told here)
@@ -273,14 +280,33 @@ class API:
         served = (found.cluster if found else self._cluster).served
         return frozenset(f"{group}/v1/{kind}" for group, kinds in served.items() for kind in kinds)
 
-    async def degraded(self, app: Application, kinds: tuple[str, ...]) -> Sequence[Node]:  # noqa: ARG002 (restarts are played without a token)
-        """None: restarts in the embedded world go without a token."""
+    async def unwell(self, app: Application, kinds: tuple[str, ...] = ()) -> Sequence[Node]:
+        """Its workloads that are Degraded or Progressing."""
         self._answer()
-        return ()
+        ill = [node for node in self._workloads(app) if node.status in ("Degraded", "Progressing")]
+        return [node for node in ill if not kinds or node.kind in kinds]
 
-    async def restart(self, app: Application, workload: Any) -> None:  # noqa: ARG002 (as above)
-        """Never asked for."""
+    async def restart(self, app: Application, workload: Any) -> None:
+        """The resource action: the annotation that kubectl sets."""
         self._answer()
+        template = {"metadata": {"annotations": {RESTARTED_AT: stamp(self._clock.now())}}}
+        await self._there(app).patch(RESOURCES[workload.kind], workload.namespace, workload.name, {"spec": {"template": template}})
+
+    def _there(self, app: Application) -> Cluster:
+        found = self._destinations.of({"server": app.destination.server, "name": app.destination.name})
+        return found.cluster if found else self._cluster
+
+    def _workloads(self, app: Application) -> list[Node]:
+        """What of its own, by its tracking id, runs in its cluster."""
+        nodes = []
+        for kind, what in RESOURCES.items():
+            for item in self._there(app).every(what):
+                meta = item["metadata"]
+                said = str((meta.get("annotations") or {}).get(TRACKING, "")).partition(":")[0]
+                if said in (app.name, f"{app.namespace}_{app.name}"):
+                    words = HealthWords(health(kind, item).value)
+                    nodes.append(Node(kind, "apps", "v1", meta["namespace"], meta["name"], meta["uid"], words))
+        return nodes
 
 
 def tracked(app: Object, manifest: dict[str, Any]) -> str:

@@ -98,6 +98,7 @@ class _Replay:
         self._states: dict[str, str] = {}
         self._app: App | None = None
         self._running: asyncio.Task[None] | None = None
+        self._has_token = False
 
     async def all(self, blocks: list[Block]) -> str:
         # Looks are spread over time by chance; a transcript has to be the same each time.
@@ -130,6 +131,7 @@ class _Replay:
             "argocd": self._argocd,
             "cluster": self._cluster,
             "git": self._git,
+            "token": self._token,
             "witness": self._witness,
             "approve": self._approve,
             "failback": self._failback,
@@ -147,6 +149,10 @@ class _Replay:
         await self._world.policies((self._root / file).read_text())
         if self._app is None:
             await self._controller("starts")
+
+    async def _token(self) -> None:
+        """From the next start of the controller on it has an Argo CD token."""
+        self._has_token = True
 
     async def _application(self, name: str, tag: str, *how: str) -> None:
         manifests: tuple[dict[str, Any], ...] = (deployment(name, tag, DEADLINE),)
@@ -220,7 +226,7 @@ class _Replay:
                 cluster_secrets=tuple(d.secret for d in world.destinations.all.values()),
                 witness="https://outside.example",
             )
-            token = world.api if world.destinations.all or world.git.registered else None
+            token = world.api if self._has_token or world.destinations.all or world.git.registered else None
             self._app = App(settings, world.cluster, self._clock, self._send, token, world.looks)
             self._running = asyncio.create_task(self._app.run())
         elif what == "stops":

@@ -1,7 +1,9 @@
 """Deployments, StatefulSets and DaemonSets that come to life: pods behave as their image's tag says.
 
 ``ready`` is ready after two seconds; pods.py says what the others do. A Deployment whose rollout misses its
-progressDeadlineSeconds is Degraded; the other kinds stay Progressing for ever (gitops-engine pkg/health, seen on 3.2).
+progressDeadlineSeconds is Degraded; one whose rollout was complete before its pods crash keeps NewReplicaSetAvailable and is
+Progressing, and so are the other kinds, for ever (kubernetes pkg/controller/deployment/progress.go, gitops-engine pkg/health,
+seen on 3.2).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from recovery.act import workloads
 from recovery.act.workloads import RESTARTED_AT
 from recovery.clock import Clock
 from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
@@ -32,15 +35,7 @@ def runs(template: dict[str, Any]) -> bool:
 
 def health(kind: str, item: Object | None) -> str:
     """As Argo CD judges one workload."""
-    if item is None:
-        return "Missing"
-    status, wanted = item.get("status") or {}, int((item.get("spec") or {}).get("replicas", 1))
-    if kind == "Deployment" and any(c["type"] == "Progressing" and c["status"] == "False" for c in status.get("conditions") or ()):
-        return "Degraded"
-    if status.get("observedGeneration") != item["metadata"].get("generation"):
-        return "Progressing"
-    ready = int(status.get("numberReady", 0)) >= 1 if kind == "DaemonSet" else int(status.get("readyReplicas", 0)) >= wanted
-    return "Healthy" if ready else "Progressing"
+    return "Missing" if item is None else workloads.health(kind, item).value
 
 
 class Kubelet:
@@ -51,6 +46,8 @@ class Kubelet:
         self._clock = clock
         self._queue = WorkQueue(clock)
         self._rollouts: dict[Key, tuple[str, datetime]] = {}
+        self._complete: set[Key] = set()
+        """Whose newest rollout was complete once: what its pods do later is no missed deadline."""
         cluster.listen(self._heard)
 
     def _heard(self, what: Resource, kind: str, item: Object) -> None:
@@ -78,6 +75,7 @@ class Kubelet:
         known = self._rollouts.get(key)
         if known is None or known[0] != template:
             known = self._rollouts[key] = (template, now)
+            self._complete.discard(key)
         began = known[1]
         late = began + timedelta(seconds=int(spec.get("progressDeadlineSeconds", 600)))
         good = runs(spec["template"])
@@ -88,13 +86,16 @@ class Kubelet:
             "replicas": replicas,
             "updatedReplicas": replicas,
         }
+        if ready:
+            self._complete.add(key)
+        complete, there = key in self._complete, int(ready)
         if key.kind == "daemonsets":
-            status |= {"desiredNumberScheduled": 1, "numberReady": int(ready)}
+            status |= {"desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberReady": there, "numberAvailable": there}
         else:
-            status |= {"readyReplicas": replicas if ready else 0}
+            status |= {"readyReplicas": replicas * there, "availableReplicas": replicas * there}
         if key.kind == "deployments":
-            failed = not ready and now >= late
-            reason = "ProgressDeadlineExceeded" if failed else "NewReplicaSetAvailable" if ready else "ReplicaSetUpdated"
+            failed = not complete and now >= late
+            reason = "ProgressDeadlineExceeded" if failed else "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated"
             status["conditions"] = [{"type": "Progressing", "status": "False" if failed else "True", "reason": reason}]
         await self._cluster.patch(what, key.namespace, key.name, {"status": status})
         await self._keep_pod(key, spec["template"], ready or not good)

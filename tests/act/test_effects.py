@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from recovery.act import rollback
+from recovery.act import rollback, workloads
 from recovery.act.all_actions import ALL_ACTIONS, INTERNAL, KINDS, TRAITS
 from recovery.act.executor import Executor
 from recovery.act.order import Doors, Workload
@@ -25,7 +25,7 @@ from recovery.model.situation import Good, Situation
 from recovery.observe import wire
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
-from recovery.simulate.manifests import deployment
+from recovery.simulate.manifests import daemon_set, deployment, stateful_set
 from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, an_application, degraded, owned, the_policies, the_proof
 
 SPEC: dict[str, Any] = {
@@ -34,6 +34,9 @@ SPEC: dict[str, Any] = {
     "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
     "syncPolicy": {"automated": {"selfHeal": True}, "syncOptions": ["CreateNamespace=true"], "retry": {"limit": 2}},
 }
+ROW = {"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "cart"}
+CHANGED = {**ROW, "status": "Synced", "message": "deployment.apps/cart configured"}
+"""What the deploy did to the Deployment, in kubectl's word."""
 STATUS: dict[str, Any] = {
     "sync": {"status": "OutOfSync", "revision": BAD},
     "health": {"status": "Healthy"},
@@ -41,11 +44,15 @@ STATUS: dict[str, Any] = {
         "phase": "Failed",
         "startedAt": "2026-03-02T11:00:00Z",
         "finishedAt": "2026-03-02T11:00:01Z",
-        "syncResult": {"revision": BAD},
+        "syncResult": {"revision": BAD, "resources": [CHANGED]},
     },
     "history": [{"id": 3, "revision": GOOD, "source": {"repoURL": "https://git.example/cart.git", "path": "old"}}],
     "resources": [{"kind": "Deployment", "group": "apps", "version": "v1", "name": "cart", "namespace": "shop"}],
 }
+
+
+LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+BROKEN = {**deployment("cart", "crash"), "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "conditions": [LATE]}}
 
 
 class Kube(Cluster):
@@ -244,12 +251,6 @@ def test_terminate_ends_just_the_operation_it_was_meant_for() -> None:
     assert app["status"]["operationState"]["phase"] == "Running"
 
 
-BROKEN = {
-    **deployment("cart", "crash"),
-    "status": {"readyReplicas": 0, "conditions": [{"type": "Progressing", "status": "False"}]},
-}
-
-
 def test_restart_first_finds_and_claims_then_restarts() -> None:
     found, _, kube = carry("restart", live=BROKEN, status={"health": {"status": "Degraded"}})
 
@@ -275,14 +276,79 @@ def test_restart_first_finds_and_claims_then_restarts() -> None:
 
 def test_a_long_deadline_is_waited_for() -> None:
     slow = {**BROKEN, "spec": {**BROKEN["spec"], "progressDeadlineSeconds": 1800}}
+    degraded_one = {"health": {"status": "Degraded"}}
 
-    found, _, _ = carry("restart", live=slow, status={"health": {"status": "Degraded"}})
+    found, _, _ = carry("restart", live=slow, status=degraded_one)
+    done, _, _ = carry("restart", stage="replace", targets=found.targets, live=slow, status=degraded_one)
 
-    assert found.settle == timedelta(seconds=1860)
+    assert done.settle == timedelta(seconds=1860)
+
+
+def live(kind: str = "Deployment", **changes: Any) -> dict[str, Any]:
+    """A workload that lacks pods; ``spec`` and ``status`` change single fields."""
+    manifest = {"Deployment": deployment, "StatefulSet": stateful_set, "DaemonSet": daemon_set}[kind]("cart", "crash")
+    kept = {
+        "observedGeneration": 1,
+        "replicas": 3,
+        "updatedReplicas": 3,
+        "readyReplicas": 0,
+        "conditions": [{**LATE, "reason": "NewReplicaSetAvailable"}],
+    }
+    if kind == "DaemonSet":
+        kept = {"observedGeneration": 1, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 2}
+    spec = {**manifest["spec"], "replicas": 3, **changes.pop("spec", {})}
+    return {**manifest, "metadata": {"name": "cart", "generation": 1}, "spec": spec, "status": {**kept, **changes.pop("status", {})}}
+
+
+DEGRADED = {"conditions": [LATE]}
+LOST = {"readyReplicas": 2, "availableReplicas": 2}
+MIDDLE = {"updateRevision": "b", "currentRevision": "a"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "how", "spared"),
+    [
+        pytest.param("Deployment", {"status": DEGRADED}, {}, "", id="past its deadline"),
+        pytest.param("Deployment", {"status": DEGRADED, "spec": {"paused": True}}, {}, "paused", id="a person paused it"),
+        pytest.param("Deployment", {"status": LOST}, {}, "not Degraded", id="a peak of load: pods on their way"),
+        pytest.param("Deployment", {"status": LOST}, {"progressing": True}, "", id="a policy that names Progressing"),
+        pytest.param("Deployment", {"status": {"updatedReplicas": 1}}, {"progressing": True}, "middle of a rollout", id="a fix on its way"),
+        pytest.param("Deployment", {"status": {"observedGeneration": 0, **DEGRADED}}, {}, "not Degraded", id="changed a moment ago"),
+        pytest.param(
+            "Deployment",
+            {"status": {**DEGRADED, **LOST}, "spec": {"strategy": {"type": "Recreate"}}},
+            {},
+            "Recreate",
+            id="all would go at once",
+        ),
+        pytest.param(
+            "Deployment",
+            {"status": {**DEGRADED, **LOST}, "spec": {"strategy": {"type": "Recreate"}}},
+            {"allow": ("Recreate",)},
+            "",
+            id="allowed",
+        ),
+        pytest.param("StatefulSet", {}, {}, "not Degraded", id="a StatefulSet is never Degraded"),
+        pytest.param("StatefulSet", {}, {"progressing": True}, "", id="a StatefulSet without a pod"),
+        pytest.param("StatefulSet", {"status": LOST}, {"progressing": True}, "2 of its 3 pods are ready", id="a bare quorum"),
+        pytest.param("StatefulSet", {"status": LOST}, {"progressing": True, "allow": ("StatefulSet",)}, "", id="a quorum, allowed"),
+        pytest.param(
+            "StatefulSet", {"status": MIDDLE}, {"progressing": True, "younger": True}, "middle of a rollout", id="a younger rollout"
+        ),
+        pytest.param("StatefulSet", {"status": MIDDLE}, {"progressing": True}, "", id="the rollout that made it ill"),
+        pytest.param("DaemonSet", {}, {}, "not Degraded", id="a DaemonSet is never Degraded"),
+        pytest.param("DaemonSet", {}, {"progressing": True}, "", id="a DaemonSet that lacks a pod"),
+        pytest.param("DaemonSet", {"status": {"numberAvailable": 3}}, {"progressing": True}, "Healthy", id="well"),
+    ],
+)
+def test_whose_pods_are_not_replaced(kind: str, changes: dict[str, Any], how: dict[str, Any], spared: str) -> None:
+    words = workloads.spared(kind, live(kind, **changes), **{"progressing": False, "younger": False, "allow": (), **how})
+
+    assert (spared in words) if spared else not words, words
 
 
 def test_restart_of_what_runs_well_is_skipped() -> None:
-    well = {**deployment("cart"), "status": {"readyReplicas": 1}}
+    well = {**deployment("cart"), "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}}
 
     found, _, _ = carry("restart", live=well, status={"health": {"status": "Degraded"}})
 
@@ -293,7 +359,7 @@ LEDGER = (Good(3, (GOOD,), NOW),)
 
 
 def test_rollback_suspends_with_a_hold_in_the_same_patch() -> None:
-    outcome, app, _ = carry("rollback", status={"health": {"status": "Degraded"}}, ledger=LEDGER)
+    outcome, app, _ = carry("rollback", status={"health": {"status": "Degraded"}}, ledger=LEDGER, live=BROKEN)
 
     hold = msgspec.json.decode(app["metadata"]["annotations"]["recovery.gitops.dev/hold"], type=Hold)
     assert (outcome.result, outcome.reason) == (Result.Sent, "Suspended")
@@ -363,7 +429,7 @@ def skipped(app: Application, **changes: Any) -> str:
         ),
         pytest.param(
             degraded(application_set="all"),
-            {"application_set": ApplicationSet("argocd", "all", leaves_sync_policy=True)},
+            {"application_set": ApplicationSet("argocd", "all", leaves_sync_policy=frozenset({"cart"}))},
             "Remediate",
             id="ApplicationSet that leaves it",
         ),
@@ -398,7 +464,7 @@ def test_what_was_inherited_is_not_rolled_back() -> None:
     [
         (StepOutcome.Failed, "DegradedAgain", "Remediate"),
         (StepOutcome.TimedOut, "TimedOut", "Remediate"),
-        (StepOutcome.Skipped, "NothingDegraded", "Remediate"),
+        (StepOutcome.Skipped, "NothingDegraded", "NothingDegraded"),
         (StepOutcome.Skipped, NO_TOKEN, "RestartNotTried"),
     ],
 )
@@ -438,35 +504,71 @@ def test_every_action_is_known_by_its_own_name() -> None:
     assert set(TRAITS) == set(ALL_ACTIONS)
 
 
-def test_a_restart_that_is_stopped_half_way_is_not_begun_anew() -> None:
-    """Two workloads; the second one's write is refused: the first is not restarted again for its sake."""
-    two = ("apps/v1/Deployment/shop/cart", "apps/v1/Deployment/shop/other")
+TWO = ("apps/v1/Deployment/shop/cart", "apps/v1/Deployment/shop/other")
 
-    class OneOnly:
-        def __init__(self) -> None:
-            self.restarted: list[str] = []
 
-        async def degraded(self, app: Any, kinds: tuple[str, ...]) -> list[Workload]:
-            return [Workload("apps", "Deployment", "shop", name) for name in ("cart", "other")]
+class Umbrella:
+    """Argo CD's API over two Deployments of one application, as the test says they are."""
 
-        async def restart(self, app: Any, workload: Any) -> None:
-            if self.restarted:
-                raise Busy("slow down", 429)
-            self.restarted.append(str(workload))
+    def __init__(self, **how: dict[str, Any]) -> None:
+        self.how = how
+        self.restarted: list[str] = []
 
-    async def inside() -> tuple[Outcome, OneOnly]:
-        kube, argocd = Kube(virtual.VirtualClock()), OneOnly()
-        record = StepRecord(1, 0, "restart", NOW, stage="replace", targets=two)
+    async def unwell(self, app: Any, kinds: tuple[str, ...] = ()) -> list[Workload]:
+        return [Workload("apps", "Deployment", "shop", name) for name in self.how]
+
+    async def manifest(self, app: Any, node: Any) -> dict[str, Any]:
+        return live(status=self.how[node.name])
+
+    async def restart(self, app: Any, workload: Any) -> None:
+        self.restarted.append(str(workload))
+
+
+def one_of_two(argocd: Umbrella, stage: str, effects: int) -> Outcome:
+    """Carry out one stage of a restart of both, after so many were restarted."""
+
+    async def inside() -> Outcome:
+        kube = Kube(virtual.VirtualClock())
+        record = StepRecord(1, 0, "restart", NOW, stage=stage, targets=TWO, effects=(NOW,) * effects)
         recovery = a_recovery("cart-1", NOW, phase=RecoveryPhase.Remediating, steps=(record,), attempt=1, policy="p", resolved_at=None)
         step = the_policies().policies[1].actions[0]
-        executor = Executor(
-            ALL_ACTIONS, Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube), argocd), lambda _: "", virtual.VirtualClock()
-        )  # type: ignore[arg-type]
+        doors = Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube), argocd)  # type: ignore[arg-type]
         decision = Decision(Kind.Remediate, "p", "", "", step=step, recovery=recovery)
-        return await executor.carry_out(a_situation(an_application(), recovery=recovery), decision, recovery), argocd
+        situation = a_situation(an_application(health=Health.Degraded), recovery=recovery)
+        return await Executor(ALL_ACTIONS, doors, lambda _: "", virtual.VirtualClock()).carry_out(situation, decision, recovery)
 
-    outcome, argocd = virtual.run(inside())
+    return virtual.run(inside())
 
-    assert argocd.restarted == ["Deployment/cart"]
-    assert outcome.result is Result.Sent
-    assert outcome.message == "restarted Deployment/cart; then it was stopped at Deployment/other: slow down"
+
+def test_workloads_of_one_application_are_restarted_one_after_the_other() -> None:
+    argocd = Umbrella(cart=DEGRADED, other=DEGRADED)
+    first = one_of_two(argocd, "replace", 0)
+    assert (first.message, first.effects, argocd.restarted) == ("restarted Deployment/cart (1 of 2)", 1, ["Deployment/cart"])
+    assert [note.body.partition("\n")[0] for note in first.notes] == ["restarted Deployment/cart, Deployment/other"], "told once"
+
+    argocd.how["cart"] = LOST
+    waits = one_of_two(argocd, "replace 2", 1)
+    assert (waits.reason, waits.effects, argocd.restarted) == ("Waits", 0, ["Deployment/cart"]), "the first is not back yet"
+
+    argocd.how["cart"] = {"readyReplicas": 3, "availableReplicas": 3}
+    second = one_of_two(argocd, "replace 2", 1)
+    assert (second.reason, second.notes, argocd.restarted) == ("Restarted", (), ["Deployment/cart", "Deployment/other"])
+
+
+def test_where_the_first_restart_does_not_help_the_others_are_left_alone() -> None:
+    argocd = Umbrella(cart=DEGRADED, other=DEGRADED)
+
+    over = one_of_two(argocd, "replace 2", 1)
+
+    assert (over.result, over.reason, argocd.restarted) == (Result.Failed, "DidNotHelp", [])
+    assert "Deployment/cart is Degraded again after its restart; the 1 after it are left alone" in over.message
+
+
+def test_one_that_is_well_by_now_does_not_end_the_step_of_the_others() -> None:
+    argocd = Umbrella(cart={"readyReplicas": 3, "availableReplicas": 3}, other=DEGRADED)
+
+    assert one_of_two(argocd, "replace", 0).reason == "LeftAlone"
+    assert one_of_two(argocd, "replace 2", 0).reason == "Restarted"
+    argocd.how["other"] = argocd.how["cart"]
+    assert one_of_two(argocd, "replace 2", 0).result is Result.Skipped
+    assert one_of_two(argocd, "replace 2", 1).result is Result.Sent, "one was restarted"

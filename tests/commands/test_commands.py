@@ -146,7 +146,7 @@ def test_plan_shows_what_would_be_done_and_what_refused() -> None:
     assert rows["argocd/cart"]["message"] == "would refresh (hard: true)"
     assert rows["argocd/gate"]["verdict"] == "refuse"
     assert "release gate" in rows["argocd/gate"]["message"]
-    assert rows["argocd/api"]["message"] == "would restart (resources: [Deployment, StatefulSet])"
+    assert rows["argocd/api"]["message"] == "would restart (resources: [Deployment, StatefulSet]), if a closer look finds a crash loop"
     assert "argocd/well" not in rows
     assert json.loads(done.stdout)["well"] == 1
 

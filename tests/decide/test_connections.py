@@ -264,7 +264,9 @@ STAY = [
     pytest.param(a_dependent(conditions=(Condition("InvalidSpecError", "boom"),)), "InvalidSpecError: boom", id="invalid"),
     pytest.param(structs.replace(a_dependent(), project=None), "does not permit", id="no project known"),
     pytest.param(
-        structs.replace(a_dependent(application_set="all"), application_set=ApplicationSet("argocd", "all", leaves_destination=True)),
+        structs.replace(
+            a_dependent(application_set="all"), application_set=ApplicationSet("argocd", "all", leaves_destination=frozenset({"*"}))
+        ),
         "",
         id="owned by a set that leaves the destination alone",
     ),

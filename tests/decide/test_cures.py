@@ -16,12 +16,11 @@ from recovery.decide.symptoms import holds, track
 from recovery.model.application import Condition, Health, Operation, Phase, Sync
 from recovery.model.cause import Confidence, Cure, Finding, Signs, Unwell, Verdict
 from recovery.model.decision import Decision, Kind
-from recovery.model.recovery import RecoveryPhase, StepOutcome, StepRecord
+from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Sight
 from tests.builders import BAD, NOW, a_recovery, a_situation, an_application, degraded, gave_up, the_policies
 
-FULL = the_policies(
-    """
+FULL_TEXT = """
 recovery_policies:
 - name: p
   condition: {type: application, health: Degraded, duration: 1m}
@@ -30,7 +29,11 @@ recovery_policies:
   - {type: rollback, parameters: {within: 2h}}
   - {type: escalate, parameters: {channels: [pager]}}
 """
+FULL = the_policies(FULL_TEXT)
+QUIET = the_policies(
+    FULL_TEXT.replace("  - {type: escalate, parameters: {channels: [pager]}}\n", "  - {type: notify, parameters: {channels: [pager]}}\n")
 )
+"""The same without an escalation: people hear of it all the same."""
 BY_CAUSE = the_policies(
     "recovery_policies: [{name: p, condition: {type: application, cause: [ImageUnavailable], duration: 1m}, actions: [{type: rollback}]}]"
 )
@@ -41,14 +44,48 @@ def finding(cause: str, variant: str = "") -> Finding:
 
 
 def decided(cause: Finding | None, **changes: Any) -> Decision:
-    (decision,) = decide(a_situation(degraded(), policies=FULL, finding=cause, ill_for=timedelta(minutes=9), **changes))
+    policies = changes.pop("policies", FULL)
+    (decision,) = decide(a_situation(degraded(), policies=policies, finding=cause, ill_for=timedelta(minutes=9), **changes))
     return decision
 
 
-def test_without_a_cause_a_policy_is_carried_out_as_it_stands() -> None:
-    decision = decided(None)
+def test_an_unknown_cause_is_no_permission_and_a_person_is_called() -> None:
+    first = decided(None)
+    assert (first.kind, first.by) == (Kind.Suppress, "cure forbidden")
+    assert "restart needs a cause that calls for it" in first.message
+    assert first.recovery is not None
 
-    assert (decision.kind, str(decision.step)) == (Kind.Remediate, "restart")
+    called = decided(None, recovery=structs.replace(first.recovery, suppressed_since=NOW - timedelta(seconds=30), version="1"))
+
+    assert (called.kind, str(called.step)) == (Kind.Remediate, "escalate (channels: [pager])")
+
+
+def test_what_leaves_alone_what_runs_needs_no_known_cause() -> None:
+    first, *_ = decide(a_situation(gave_up()))
+
+    assert (first.kind, str(first.step)) == (Kind.Remediate, "refresh (hard: true)")
+
+
+def test_where_no_remedy_is_left_the_escalation_does_not_wait_for_its_attempt_and_the_recovery_is_a_persons() -> None:
+    late = the_policies(FULL_TEXT.replace("channels: [pager]", "channels: [pager], after_attempts: 3"))
+    held = decided(finding("ConfigMissing"), policies=late).recovery
+    assert held is not None
+    stood = structs.replace(held, suppressed_since=NOW - timedelta(seconds=30), version="1")
+
+    called = decided(finding("ConfigMissing"), policies=late, recovery=stood)
+
+    assert (called.kind, called.step and called.step.traits.name) == (Kind.Remediate, "escalate")
+    assert called.recovery is not None
+    told = structs.replace(called.recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Told")
+    over = decided(finding("ConfigMissing"), policies=late, recovery=structs.replace(called.recovery.with_last(told), escalated=True))
+    assert (over.kind, over.reason) == (Kind.Stall, "NoRemedyLeft")
+    assert over.recovery is not None
+    assert (over.recovery.phase, over.recovery.attempt) == (RecoveryPhase.Stalled, 1)
+    assert over.recovery.notes == (), "its own step has told"
+    still = decided(finding("ConfigMissing"), policies=late, recovery=over.recovery)
+    assert (still.kind, still.recovery) == (Kind.Stall, over.recovery)
+    other = decided(finding("RolloutFailed"), policies=late, recovery=over.recovery)
+    assert (other.kind, str(other.step)) == (Kind.Remediate, "restart"), "another cause has another cure"
 
 
 def test_a_cure_that_cannot_help_is_left_out_where_another_treats_the_cause() -> None:
@@ -63,42 +100,56 @@ def test_a_cure_that_cannot_help_is_left_out_where_another_treats_the_cause() ->
     assert any("cause: ImageUnavailable/NotFound" in line for line in decision.recovery.evidence), "kept before the first step"
 
 
+def settled(cause: str, recovery: Recovery, **changes: Any) -> Decision:
+    """The decision after it has stood for long enough, and after every message step of the attempt."""
+    recovery = structs.replace(recovery, suppressed_since=NOW - timedelta(seconds=30), version="1")
+    for _ in range(4):
+        decision = decided(finding(cause), policies=QUIET, recovery=recovery, **changes)
+        assert decision.recovery is not None
+        recovery = decision.recovery
+        if decision.kind is not Kind.Remediate:
+            break
+        assert decision.step is not None
+        assert decision.step.traits.speaks
+        recovery = recovery.with_last(structs.replace(recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Told"))
+    return decision
+
+
 def test_where_no_step_treats_the_cause_nothing_is_tried_and_people_hear_it_once() -> None:
-    first = decided(finding("ConfigMissing"))
+    first = decided(finding("ConfigMissing"), policies=QUIET)
     assert (first.kind, first.by) == (Kind.Suppress, "cure forbidden")
     assert first.recovery is not None
     assert first.recovery.notes == (), "a cause is news when it has stood for a moment"
 
-    held = structs.replace(first.recovery, suppressed_since=NOW - timedelta(seconds=30), version="1")
-    again = decided(finding("ConfigMissing"), recovery=held)
-    assert again.recovery is not None
-    (note,) = again.recovery.notes
+    over = settled("ConfigMissing", first.recovery)
+    assert over.recovery is not None
+    assert over.recovery.phase is RecoveryPhase.Stalled
+    (note,) = over.recovery.notes
     assert note.title == "argocd/cart (in-cluster) needs a person: ConfigMissing"
     assert note.channels == ("pager",), "whom the policy would have called"
     assert "Find what provides it" in note.body
 
-    third = decided(finding("ConfigMissing"), recovery=structs.replace(again.recovery, notes=()))
+    third = decided(finding("ConfigMissing"), policies=QUIET, recovery=structs.replace(over.recovery, notes=()))
     assert third.recovery is not None
     assert third.recovery.notes == ()
 
 
 def test_another_cause_is_other_news() -> None:
-    held = a_recovery("cart-1", NOW, phase=RecoveryPhase.Suppressed, policy="p", resolved_at=None, cause="ConfigMissing", reason="CureForbidden",
-                      suppressed_since=NOW - timedelta(minutes=1), suppression_told=True, attempt=1, limit=3, version="1")  # fmt: skip
+    first = decided(finding("ConfigMissing"), policies=QUIET).recovery
+    assert first is not None
+    mine = settled("ConfigMissing", first).recovery
+    assert mine is not None
 
-    mine = structs.replace(held, subject=structs.replace(held.subject, uid="uid-cart"), causes_told=("ConfigMissing",))
-    new = decided(finding("Unschedulable"), recovery=mine)
+    new = decided(finding("Unschedulable"), policies=QUIET, recovery=structs.replace(mine, notes=()))
     assert new.recovery is not None
-    assert new.recovery.notes == (), "it has to stand for a moment"
-
-    stood = structs.replace(new.recovery, suppressed_since=NOW - timedelta(seconds=30))
-    told = decided(finding("Unschedulable"), recovery=stood)
+    assert (new.kind, new.recovery.notes) == (Kind.Suppress, ()), "it has to stand for a moment"
+    told = settled("Unschedulable", new.recovery)
     assert told.recovery is not None
     assert [n.title for n in told.recovery.notes] == ["argocd/cart (in-cluster) needs a person: Unschedulable"]
 
-    back = decided(finding("ConfigMissing"), recovery=structs.replace(told.recovery, notes=()))
+    back = decided(finding("ConfigMissing"), policies=QUIET, recovery=structs.replace(told.recovery, notes=()))
     assert back.recovery is not None
-    again = decided(finding("ConfigMissing"), recovery=structs.replace(back.recovery, suppressed_since=NOW - timedelta(minutes=5)))
+    again = settled("ConfigMissing", back.recovery)
     assert again.recovery is not None
     assert again.recovery.notes == (), "two that alternate call once each"
 

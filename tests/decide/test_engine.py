@@ -9,12 +9,14 @@ import pytest
 from msgspec import structs
 
 from recovery.decide.engine import bereft, decide
+from recovery.decide.holds import undecided
 from recovery.decide.outcomes import concluded
 from recovery.model.application import Application, Health, Hold, Operation, Phase, Requested, Sync
 from recovery.model.decision import Decision, Kind, Outcome, Result
-from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
-from recovery.model.situation import Sight, Situation
-from tests.builders import BAD, GOOD, NOW, a_situation, an_application, degraded, gave_up, the_policies
+from recovery.model.move import Wish
+from recovery.model.recovery import Debt, Recovery, RecoveryPhase, StepOutcome, StepRecord
+from recovery.model.situation import OwnChange, Sight, Situation
+from tests.builders import A_CRASH, BAD, GOOD, NOW, a_recovery, a_situation, an_application, degraded, gave_up, the_policies
 
 SENT = Outcome(Result.Sent)
 
@@ -104,7 +106,7 @@ def test_two_policies_match_and_the_first_in_file_order_acts() -> None:
 def test_a_policy_that_is_due_first_does_not_wait_for_one_that_stands_before_it() -> None:
     app = gave_up(health=Health.Degraded, health_since=NOW - timedelta(minutes=6))
 
-    first, second = decide(a_situation(app, ill_for=timedelta(minutes=6)))
+    first, second = decide(a_situation(app, ill_for=timedelta(minutes=6), finding=A_CRASH))
 
     assert (first.kind, first.reason) == (Kind.Wait, "Pending")
     assert (second.kind, second.policy) == (Kind.Remediate, "application-health-degraded")
@@ -156,7 +158,7 @@ def test_what_is_not_a_cure(still_ill: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("health", [Health.Progressing, Health.Unknown, Health.Missing, Health.Suspended])
 def test_only_healthy_cures_a_health_condition(health: Health) -> None:
-    case = Case(degraded())
+    case = Case(degraded(), ill_for=timedelta(minutes=9))
     case.look()
 
     decision = case.look(timedelta(seconds=3), degraded(health=health))
@@ -483,9 +485,20 @@ HELD = Hold(recovery="cart-1", uid="uid-cart", bad=(BAD,), suspended=True)
         pytest.param(degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync), False, id="still at the bad revision"),
         pytest.param(
             degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,)),
-            True,
-            id="Git has moved on",
+            False,
+            id="Git has moved on, and nobody knows whose change it is",
         ),
+        pytest.param(
+            degraded(hold=structs.replace(HELD, release="revision"), auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,)),
+            True,
+            id="Git has moved on, and any revision is asked for",
+        ),
+        pytest.param(
+            degraded(hold=structs.replace(HELD, release="manual"), auto_sync=False, sync=Sync.Synced, revisions=("c" * 40,)),
+            False,
+            id="a person alone ends it",
+        ),
+        pytest.param(degraded(hold=HELD, auto_sync=False, revisions=("c" * 40,)), True, id="what runs is what Git wants by now"),
         pytest.param(
             degraded(hold=HELD, auto_sync=False, sync=Sync.Unknown, revisions=("c" * 40,)),
             False,
@@ -497,7 +510,6 @@ HELD = Hold(recovery="cart-1", uid="uid-cart", bad=(BAD,), suspended=True)
             False,
             id="sticky: a person ends it",
         ),
-        pytest.param(degraded(hold=structs.replace(HELD, uid="old"), auto_sync=False), True, id="of an application that is gone"),
     ],
 )
 def test_when_a_hold_ends(app: Application, released: bool) -> None:
@@ -506,8 +518,76 @@ def test_when_a_hold_ends(app: Application, released: bool) -> None:
     assert any(d.kind is Kind.Remediate and d.policy == "(hold)" for d in decisions) is released
 
 
+@pytest.mark.parametrize(
+    ("seen", "before", "released"),
+    [
+        pytest.param(OwnChange.changed, None, True, id="its manifests are other ones"),
+        pytest.param(OwnChange.unchanged, None, False, id="another team's commit"),
+        pytest.param(OwnChange.unchanged, (1, ("Deployment/x",)), False, id="the manifests say more than what differs"),
+        pytest.param(OwnChange.unknown, (2, ("Deployment/cart", "Service/cart")), True, id="without a token: other resources differ"),
+        pytest.param(
+            OwnChange.unknown, (1, ("Deployment/cart",)), False, id="without a token: the same resource differs, a person is asked"
+        ),
+    ],
+)
+def test_a_hold_ends_when_its_own_manifests_have_moved_on(
+    seen: OwnChange, before: tuple[int, tuple[str, ...]] | None, released: bool
+) -> None:
+    differs = {"unsynced": ("Deployment/cart",), "unsynced_count": 1}
+    app = degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,), health=Health.Healthy, **differs)
+    situation = a_situation(app, own_change=seen)
+    situation = structs.replace(situation, sight=structs.replace(situation.sight, differed=before))
+
+    assert any(d.kind is Kind.Remediate and d.policy == "(hold)" for d in decide(situation)) is released
+    assert undecided(situation) is (seen is OwnChange.unknown and not released)
+
+
+def owed(**changes: Any) -> Recovery:
+    """The record of HELD."""
+    step = StepRecord(
+        1, 1, "rollback", NOW, stage="apply", sent=True, owes=HELD, debt=Debt.open, outcome=StepOutcome.Succeeded, ended_at=NOW
+    )
+    past = a_recovery("cart-1", NOW, steps=(structs.replace(step, **changes),))
+    return structs.replace(past, subject=structs.replace(past.subject, uid="uid-cart"))
+
+
+@pytest.mark.parametrize(
+    ("app", "record", "reason", "words"),
+    [
+        pytest.param(
+            degraded(hold=HELD, auto_sync=False), owed(outcome=StepOutcome.TimedOut), "HoldOver", "did not cure", id="it did not cure"
+        ),
+        pytest.param(
+            degraded(hold=HELD, auto_sync=False, health=Health.Healthy), owed(outcome=StepOutcome.TimedOut), "", "", id="cured late"
+        ),
+        pytest.param(
+            degraded(hold=HELD, auto_sync=False, health=Health.Progressing), owed(outcome=StepOutcome.TimedOut), "", "", id="on its way"
+        ),
+        pytest.param(degraded(hold=HELD, auto_sync=True), owed(), "HoldTakenBack", "switched on again by somebody", id="switched on"),
+        pytest.param(degraded(hold=HELD, auto_sync=True), owed(debt=Debt.returning), "HoldOver", "being given back", id="by ourselves"),
+        pytest.param(
+            degraded(hold=HELD, auto_sync=False),
+            structs.replace(owed(), wishes=(Wish("release", "ada", NOW + timedelta(seconds=1)),)),
+            "HoldTakenBack", "ada released it", id="a person asked for it",
+        ),
+        pytest.param(
+            an_application(
+                hold=structs.replace(HELD, since=NOW - timedelta(hours=2)), auto_sync=False,
+                operation=Operation(Phase.Succeeded, started_at=NOW - timedelta(hours=1), revisions=(GOOD,), username="ada"),
+            ),
+            owed(), "HoldTakenBack", "ada synced", id="a person synced something that is well",
+        ),
+    ],
+)  # fmt: skip
+def test_how_else_a_hold_ends(app: Application, record: Recovery, reason: str, words: str) -> None:
+    found = [d for d in decide(a_situation(app, past=(record,))) if d.policy == "(hold)"]
+
+    assert [d.reason for d in found] == ([reason] if reason else [])
+    assert all(words in d.message for d in found)
+
+
 def test_a_hold_is_not_given_back_while_switched_off() -> None:
-    app = degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,), health=Health.Healthy)
+    app = degraded(hold=HELD, auto_sync=False, revisions=("c" * 40,), health=Health.Healthy)
 
     decisions = decide(a_situation(app, enabled=False))
 

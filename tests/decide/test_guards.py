@@ -19,7 +19,7 @@ from recovery.model.recovery import RecoveryPhase
 from recovery.model.selector import Selector
 from recovery.model.situation import Destroyed, Fleet, Freshness, Sight, Situation
 from recovery.model.window import Pause, Window
-from tests.builders import BAD, NOW, a_situation, an_application, degraded, gave_up, the_policies
+from tests.builders import A_CRASH, BAD, NOW, a_situation, an_application, degraded, gave_up, the_policies
 from tests.decide.test_connections import GUARDS as CLUSTER_GUARDS
 
 POLICY = the_policies().policies[0]
@@ -213,12 +213,14 @@ def test_what_runs_is_not_touched_before_somebody_has_looked_why_it_is_ill() -> 
     no = refusal(asked(blind, restart))
     assert no is not None
     assert (no.by, no.message) == ("unseen", "nobody has looked")
-    assert refusal(asked(structs.replace(blind, unseen=""), restart)) is None
+    assert refusal(asked(structs.replace(blind, unseen=""), restart)) is None, "a crash was seen"
 
 
 def test_every_guard_is_in_the_table() -> None:
     of_clusters = {str(case.values[2]) for case in CLUSTER_GUARDS}
-    shown = {str(case.values[1]) for case in REFUSALS} | {"pace", "per hour", "unseen", "distrusted"} | of_clusters
+    shown = (
+        {str(case.values[1]) for case in REFUSALS} | {"pace", "per hour", "per minute", "taken back", "unseen", "distrusted"} | of_clusters
+    )
 
     assert shown == {guard.name for guard in GUARDS}
 
@@ -254,6 +256,16 @@ def test_manual_apps_lets_a_manual_application_be_synced() -> None:
     assert refusal(Asked(a_situation(gave_up(auto_sync=False, operation=None)), policy, policy.actions[0], None)) is None
 
 
+@pytest.mark.parametrize(("ago", "refused"), [(0, True), (59, True), (60, False)])
+def test_ten_workloads_a_minute_are_restarted_over_the_fleet_at_most(ago: int, refused: bool) -> None:
+    restart = structs.replace(SYNC, traits=TRAITS["restart"])
+    done = Destroyed((NOW - timedelta(seconds=ago),) * 10)
+
+    no = refusal(asked(a_situation(gave_up(), destroyed=done, finding=A_CRASH), restart))
+
+    assert (no is not None and no.by == "per minute") is refused, no
+
+
 @pytest.mark.parametrize(("ago", "refused"), [(0, True), (9, True), (10, False)])
 def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: bool) -> None:
     situation = a_situation(gave_up(), fleet=Fleet(refreshed_at=NOW - timedelta(seconds=ago)))
@@ -276,16 +288,16 @@ def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: 
             id="project",
         ),
         pytest.param(Destroyed(fleet=(NOW - timedelta(minutes=50),) * 20), "20 restarts, rollbacks and failovers in all", id="in all"),
-        pytest.param(Destroyed((NOW,) * 19, (NOW,) * 9, (NOW,) * 5), "", id="one is left of each"),
+        pytest.param(Destroyed(*((NOW - timedelta(minutes=50),) * count for count in (19, 9, 5))), "", id="one is left of each"),
     ],
 )
 def test_so_much_is_changed_within_an_hour_and_no_more(done: Destroyed, words: str) -> None:
     restart = structs.replace(SYNC, traits=TRAITS["restart"])
-    situation = a_situation(gave_up(), destroyed=done)
+    situation = a_situation(gave_up(), destroyed=done, finding=A_CRASH)
 
     no = refusal(asked(situation, restart))
 
-    assert refusal(asked(situation, REFRESH)) is None
+    assert refusal(asked(structs.replace(situation, finding=None), REFRESH)) is None
     assert (no.message if no else "").startswith(words)
     assert no is None or no.again == timedelta(minutes=10), "asked again when the oldest is an hour ago"
 

@@ -16,7 +16,7 @@ from recovery.model.application import Health, Hold, Operation, Phase, Project
 from recovery.model.decision import Kind
 from recovery.model.recovery import RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Fleet, Good, Sight
-from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, an_application, degraded, gave_up, the_policies
+from tests.builders import A_CRASH, BAD, GOOD, NOW, a_recovery, a_situation, an_application, degraded, gave_up, the_policies
 
 PAUSED = Project("shop", {"recovery.gitops.dev/paused": "true"})
 
@@ -140,11 +140,11 @@ def test_a_release_gate_does_not_keep_a_crash_from_being_cured() -> None:
     gate = opened("gate", phase=RecoveryPhase.Suppressed, reason="OwnerIntent", steps=())
     app = gave_up(auto_sync=False, operation=None, health=Health.Degraded, health_since=NOW - timedelta(hours=1))
 
-    (gave_way,) = decide(a_situation(app, recovery=gate))
+    (gave_way,) = decide(a_situation(app, recovery=gate, finding=A_CRASH))
     assert gave_way.recovery is not None
     assert (gave_way.reason, gave_way.recovery.phase, gave_way.again_at) == ("GaveWay", RecoveryPhase.Superseded, NOW)
 
-    first, second = decide(a_situation(app, past=(gave_way.recovery,)))
+    first, second = decide(a_situation(app, past=(gave_way.recovery,), finding=A_CRASH))
     assert (first.kind, first.by, first.recovery) == (Kind.Suppress, "owner intent", None)
     assert (second.kind, second.policy) == (Kind.Remediate, "application-health-degraded")
 

@@ -10,12 +10,14 @@ from msgspec import structs
 
 from recovery.decide import reporting
 from recovery.decide.asking import Asked
+from recovery.decide.engine import decide
 from recovery.decide.guards import refusal
-from recovery.decide.regret import compared, distrusted, regretted, undone
+from recovery.decide.regret import circuits, compared, regretted, undone
 from recovery.model.application import Health
+from recovery.model.decision import Kind
 from recovery.model.move import Wish
 from recovery.model.recovery import Claim, Recovery, RecoveryPhase, StepOutcome, StepRecord
-from tests.builders import NOW, a_recovery, a_situation, an_application, the_policies
+from tests.builders import NOW, a_recovery, a_situation, an_application, degraded, the_policies
 
 
 def step(action: str = "restart", minute: int = 0, **fields: Any) -> StepRecord:
@@ -49,11 +51,89 @@ BAD = step(regret="worse")
     ],
 )
 def test_two_of_the_last_ten(recoveries: list[Recovery], watched: bool) -> None:
-    found = distrusted(recoveries)
+    found = {key: circuit.words for key, circuit in circuits(recoveries).items()}
 
     assert bool(found) is watched
     if watched:
         assert "of its last " in found["web/h1/default"]
+
+
+VAIN = step("restart", outcome=StepOutcome.Failed, reason="DegradedAgain")
+
+
+def in_vain(count: int, *, projects: int = 1, apart: int = 1, kind: StepRecord = VAIN) -> list[Recovery]:
+    """So many subjects, one after the other, that something did not help."""
+    found = []
+    for number in range(count):
+        late = structs.replace(kind, ended_at=NOW + timedelta(minutes=number * apart))
+        held = recovery(f"v{number}", late)
+        found.append(structs.replace(held, subject=structs.replace(held.subject, uid=f"u{number}", project=f"p{number % projects}")))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("recoveries", "opened"),
+    [
+        pytest.param(in_vain(2), set(), id="two may be chance"),
+        pytest.param(in_vain(3), {"web/h1/p0"}, id="three of a project"),
+        pytest.param(in_vain(3, apart=40), set(), id="three in a long time"),
+        pytest.param([*in_vain(1), *in_vain(1), *in_vain(1)], set(), id="one subject, again and again"),
+        pytest.param(in_vain(4, projects=4), set(), id="one of each of four projects"),
+        pytest.param(in_vain(5, projects=3), {"web/h1/*"}, id="five of three projects are nobody's own"),
+        pytest.param(in_vain(3, kind=structs.replace(VAIN, action="refresh")), set(), id="a refresh before a sync"),
+        pytest.param(in_vain(3, kind=structs.replace(VAIN, outcome=StepOutcome.Succeeded)), set(), id="it helped"),
+        pytest.param(in_vain(3, kind=structs.replace(VAIN, reason="NotStarted")), set(), id="it was never tried"),
+        pytest.param(
+            [structs.replace(r, steps=(*r.steps, step("rollback", 9))) for r in in_vain(3)], set(), id="the rollback after it helped"
+        ),
+        pytest.param([structs.replace(r, phase=RecoveryPhase.Remediating, attempt=1) for r in in_vain(3)], set(), id="the attempt goes on"),
+        pytest.param(
+            [structs.replace(r, phase=RecoveryPhase.Remediating, attempt=2) for r in in_vain(3)], {"web/h1/p0"}, id="the next one"
+        ),
+        pytest.param(
+            in_vain(3, kind=structs.replace(VAIN, action="rollback", outcome=StepOutcome.TimedOut)), {"web/h1/p0"}, id="rollbacks"
+        ),
+    ],
+)
+def test_what_does_not_help_is_stopped(recoveries: list[Recovery], opened: set[str]) -> None:
+    found = circuits(recoveries)
+
+    assert set(found) == opened
+    assert all(c.until is not None and c.until - c.since == timedelta(hours=4) for c in found.values()), "it tries again by itself"
+
+
+def test_an_open_circuit_holds_its_policy_and_no_other_projects() -> None:
+    policy = the_policies().policies[1]
+    here = {f"{policy.name}/{policy.hash}/shop": "it does not help"}
+
+    def by(project: str, distrusted: dict[str, str]) -> str:
+        no = refusal(Asked(a_situation(degraded(project=project), distrusted=distrusted), policy, policy.actions[0], None))
+        return no.by if no else ""
+
+    assert (by("shop", here), by("other", here)) == ("distrusted", "")
+    everywhere = {f"{policy.name}/{policy.hash}/*": "it does not help"}
+    assert (by("shop", everywhere), by("other", everywhere)) == ("distrusted", "distrusted")
+
+
+def test_a_remedy_that_has_to_be_repeated_is_none() -> None:
+    days = [recovery(f"d{n}", step()) for n in range(3)]
+    app = degraded()
+
+    (third,) = decide(a_situation(app, past=tuple(days[:2])))
+    assert (third.kind, third.step and third.step.traits.name) == (Kind.Remediate, "restart")
+    (fourth,) = decide(a_situation(app, past=tuple(days)))
+    assert (fourth.kind, fourth.by) == (Kind.Suppress, "cure forbidden")
+    assert "restart was done for it in 3 recoveries within a day" in fourth.message
+    assert fourth.recovery is not None
+    stood = structs.replace(fourth.recovery, suppressed_since=NOW - timedelta(minutes=1), version="1")
+    (called,) = decide(a_situation(app, past=tuple(days), recovery=stood))
+    assert called.step is not None
+    assert called.step.traits.name == "escalate"
+    told = recovery("d3", escalated=True, stalls=(NOW,))
+    (fifth,) = decide(a_situation(app, past=(*days, told), recovery=stood))
+    assert (fifth.kind, fifth.reason) == (Kind.Stall, "NoRemedyLeft")
+    assert fifth.recovery is not None
+    assert fifth.recovery.notes == (), "called once a day"
 
 
 @pytest.mark.parametrize(

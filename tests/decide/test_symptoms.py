@@ -38,8 +38,8 @@ HELD = Hold(recovery="r", uid="uid-cart", bad=(BAD,), suspended=True)
         pytest.param(
             {"status": (Sync.OutOfSync,)},
             gave_up(hold=HELD, revisions=("c" * 40,)),
-            True,
-            id="OutOfSync past the held revision",
+            False,
+            id="held, whatever Git wants by now",
         ),
         pytest.param({"status": (Sync.OutOfSync, Sync.Unknown)}, an_application(sync=Sync.Unknown), True, id="any of a list"),
         pytest.param({"status": (Sync.OutOfSync,), "health": (Health.Degraded,)}, gave_up(), False, id="both given means both"),

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recovery.model.application import Health, Hold, Phase, Sync
+from recovery.model.application import Health, Hold, Phase, Sync, left_to
 from recovery.model.connection import ident
 from recovery.model.redact import redact
 from recovery.observe import wire
 from recovery.simulate.cluster import merged
+from tests.builders import an_application
 
 BARE: dict[str, Any] = {"metadata": {"name": "cart", "namespace": "argocd", "uid": "u", "resourceVersion": "7"}}
 
@@ -174,19 +175,22 @@ def test_a_hold_is_read_back_and_a_broken_one_is_reported() -> None:
 @pytest.mark.parametrize(
     ("spec", "leaves"),
     [
-        pytest.param({}, False, id="reverts by default"),
-        pytest.param({"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/syncPolicy"]}]}, True, id="ignores syncPolicy"),
+        pytest.param({}, "", id="reverts by default"),
+        pytest.param({"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/syncPolicy"]}]}, "one two", id="ignores syncPolicy"),
         pytest.param(
             {"ignoreApplicationDifferences": [{"name": "one", "jsonPointers": ["/spec/syncPolicy"]}]},
-            False,
+            "one",
             id="for one application only",
         ),
-        pytest.param({"ignoreApplicationDifferences": [{"jqPathExpressions": [".spec.syncPolicy.automated"]}]}, True, id="by jq"),
-        pytest.param({"syncPolicy": {"applicationsSync": "create-only"}}, True, id="create-only"),
+        pytest.param({"ignoreApplicationDifferences": [{"jqPathExpressions": [".spec.syncPolicy.automated"]}]}, "one two", id="by jq"),
+        pytest.param({"syncPolicy": {"applicationsSync": "create-only"}}, "one two", id="create-only"),
+        pytest.param({"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/destination"]}]}, "", id="another field"),
     ],
 )
-def test_what_an_application_set_leaves_alone(spec: dict[str, Any], leaves: bool) -> None:
-    assert wire.application_set(json.dumps({"metadata": {"name": "all"}, "spec": spec}).encode()).leaves_sync_policy is leaves
+def test_what_an_application_set_leaves_alone(spec: dict[str, Any], leaves: str) -> None:
+    found = wire.application_set(json.dumps({"metadata": {"name": "all"}, "spec": spec}).encode())
+
+    assert [name for name in ("one", "two") if left_to(found.leaves_sync_policy, an_application(name=name))] == leaves.split()
 
 
 @pytest.mark.parametrize(

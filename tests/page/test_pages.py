@@ -73,8 +73,9 @@ async def test_search_and_filter_are_in_the_url() -> None:
         _, stalled, _ = await got(f"{url}/?phase=Stalled&q=app-00005")
         _, nothing, _ = await got(f"{url}/?q=nowhere&page=99")
 
-    assert "app-00005" in stalled
-    assert "app-00000" not in stalled
+    rows = stalled.partition("<tbody>")[2]  # above them stands why a policy only watches, with whom it did not help
+    assert "app-00005" in rows
+    assert "app-00000" not in rows
     assert "Nothing matches" in nothing
 
 

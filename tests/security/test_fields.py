@@ -106,6 +106,8 @@ TABLE: dict[str, tuple[Any, str]] = {
     "status.history[].id": (NUMBER, f"{ITSELF}: a rollback goes only to a deploy that was seen well while it ran"),
     "status.history[].revision": (TEXT, f"{ITSELF}: the same"),
     "status.history[].revisions[]": (TEXT, f"{ITSELF}: the same"),
+    "status.history[].source": (TEXT, f"{ITSELF}: a checksum of it tells a deploy from another one of the same id"),
+    "status.history[].sources": (TEXT, f"{ITSELF}: the same"),
     "status.history[].deployedAt": (WHEN, ITSELF),
     "status.history[].deployStartedAt": (WHEN, ITSELF),
     "status.resources[].group": (TEXT, PROVEN),

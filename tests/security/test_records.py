@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from recovery.act.all_actions import INTERNAL, TRAITS
-from recovery.decide.holds import by_hand, proven
+from recovery.decide.holds import by_hand, effective, proven
 from recovery.decide.pinned import agreed
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, RECOVERIES
 from recovery.kube.errors import Late, Unavailable
@@ -18,13 +18,15 @@ from recovery.model.application import Hold
 from recovery.model.move import Move, MovePhase, Place
 from recovery.model.names import HOLD
 from recovery.model.policy import Written
-from recovery.model.recovery import StepRecord
+from recovery.model.recovery import Debt, StepRecord
 from recovery.simulate.manifests import deployment
 from recovery.simulate.world import ARGOCD, OURS
 from tests.builders import NOW, a_recovery, an_application, the_policies
 from tests.play import Play, play
 
 SHIPPED = Path("config/policies.yaml").read_text()
+BY_REVISION = SHIPPED.replace("if_restart_fails: true", "if_restart_fails: true\n      release: revision")
+"""Any newer revision ends a hold: without a token nobody can tell whose it is."""
 DESTRUCTIVE = frozenset(name for name, traits in TRAITS.items() if traits.destructive)
 OWED = Hold("cart-1", "uid-cart", ("bad",), suspended=True, automated={"prune": False}, since=NOW)
 SAID = structs.replace(OWED, automated=None)
@@ -48,12 +50,42 @@ def test_a_hold_is_honoured_for_no_more_than_its_record_says(said: Hold | None, 
     step = StepRecord(1, 0, "rollback", NOW, owes=OWED)
     kept = a_recovery("cart-1", NOW, steps=(step,))
     kept = structs.replace(kept, subject=structs.replace(kept.subject, uid="uid-cart"))
-    app = an_application(uid="uid-cart", hold=said)
+    app = an_application(uid="uid-cart")
 
-    assert proven(app, kept) is honoured
-    assert not proven(app, None)
-    assert not proven(app, structs.replace(kept, steps=()))
-    assert not proven(app, structs.replace(kept, subject=structs.replace(kept.subject, uid="another")))
+    assert proven(said, app, kept) is honoured
+    assert not proven(said, app, None)
+    assert not proven(said, app, structs.replace(kept, steps=()))
+    assert not proven(said, app, structs.replace(kept, steps=(structs.replace(step, debt=Debt.settled),))), "given back already"
+    assert not proven(said, app, structs.replace(kept, subject=structs.replace(kept.subject, uid="another")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "held"),
+    [
+        pytest.param({"noted": SAID}, {}, True, id="annotation and record agree"),
+        pytest.param({}, {}, True, id="its owner took the annotation away"),
+        pytest.param({"uid": "uid-restored"}, {}, True, id="made again under another UID"),
+        pytest.param({"uid": "uid-restored", "noted": SAID}, {}, True, id="restored with its annotation"),
+        pytest.param({"project": "other"}, {}, False, id="made again in another project"),
+        pytest.param({}, {"debt": Debt.settled}, False, id="given back"),
+        pytest.param({}, {"sent": False}, False, id="claimed, and never sent"),
+        pytest.param({}, {"debt": Debt.none}, False, id="of an older version, which knows no debts"),
+        pytest.param(
+            {"noted": structs.replace(SAID, recovery="cart-9")}, {"debt": Debt.settled}, False, id="an annotation without a record"
+        ),
+    ],
+)
+def test_the_record_is_the_truth_of_a_hold(changes: dict[str, Any], step: dict[str, Any], held: bool) -> None:
+    record = StepRecord(1, 0, "rollback", NOW, owes=OWED, sent=True, debt=Debt.open)
+    kept = a_recovery("cart-1", NOW, steps=(structs.replace(record, **step),))
+    kept = structs.replace(kept, subject=structs.replace(kept.subject, uid="uid-cart", project="default"))
+    app = an_application(**{"uid": "uid-cart", "project": "default", **changes})
+
+    found = effective(app, {"cart-1": kept}.get, [kept])
+
+    assert (found.hold is not None) is held
+    assert found.hold is None or (found.hold.uid, found.hold.bad) == (app.uid, ("bad",))
+    assert bool(found.unreadable) is (app.noted is not None and not held), "it is shown, and left alone"
 
 
 def test_a_move_is_honoured_between_the_places_of_its_record() -> None:
@@ -62,9 +94,9 @@ def test_a_move_is_honoured_between_the_places_of_its_record() -> None:
     kept = structs.replace(a_recovery("primary-1", NOW), moves=(move,))
     said = Hold("primary-1", "uid-cart", origin=home, target=away)
 
-    assert proven(an_application(uid="uid-cart", hold=said), kept)
-    assert not proven(an_application(uid="uid-cart", hold=structs.replace(said, origin=Place(name="prod"))), kept)
-    assert not proven(an_application(uid="other", hold=said), kept)
+    assert proven(said, an_application(uid="uid-cart"), kept)
+    assert not proven(structs.replace(said, origin=Place(name="prod")), an_application(uid="uid-cart"), kept)
+    assert not proven(said, an_application(uid="other"), kept)
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -155,18 +187,18 @@ def test_a_hold_of_an_older_version_is_honoured_while_its_record_is_there() -> N
     step = StepRecord(1, 0, "rollback", NOW, sent=True)
     kept = a_recovery("cart-1", NOW, steps=(step,))
     kept = structs.replace(kept, subject=structs.replace(kept.subject, uid="uid-cart"))
-    app = an_application(uid="uid-cart", hold=SAID)
+    app = an_application(uid="uid-cart")
 
-    assert proven(app, kept)
-    assert not proven(app, structs.replace(kept, steps=(structs.replace(step, action="restart"),)))
-    assert not proven(app, structs.replace(kept, steps=(structs.replace(step, sent=False),)))
-    assert not proven(structs.replace(app, uid="other"), kept)
+    assert proven(SAID, app, kept)
+    assert not proven(SAID, app, structs.replace(kept, steps=(structs.replace(step, action="restart"),)))
+    assert not proven(SAID, app, structs.replace(kept, steps=(structs.replace(step, sent=False),)))
+    assert not proven(SAID, structs.replace(app, uid="other"), kept)
 
 
 @pytest.mark.parametrize("how", ["deleted", "written by an older version", "deleted while the API server refuses"])
 def test_what_is_owed_survives_its_record(how: str) -> None:
     async def script(p: Play) -> None:
-        await p.world.policies(SHIPPED)
+        await p.world.policies(BY_REVISION)
         for i in range(6):
             await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),))
         await p.world.application("shop", (deployment("shop"),))
@@ -202,7 +234,7 @@ def test_what_is_owed_survives_its_record(how: str) -> None:
 
 def test_a_lost_answer_makes_our_own_hold_no_strangers() -> None:
     async def script(p: Play) -> None:
-        await p.world.policies(SHIPPED)
+        await p.world.policies(BY_REVISION)
         for i in range(6):
             await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),))
         await p.world.application("shop", (deployment("shop"),))

@@ -1,0 +1,109 @@
+"""Did this deploy make it ill? A rollback needs a resource that is ill and that this very deploy changed or brought."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from msgspec import Struct
+
+from recovery.act import workloads
+from recovery.act.order import Doors, Order, Workload
+from recovery.act.restart import NOTHING_DEGRADED
+from recovery.kube.errors import KubeError
+from recovery.model.application import Health
+from recovery.model.situation import Good
+from recovery.model.text import plain
+
+APPLICATION = "Application"
+
+SHOWN = 3
+_SAME, _OPAQUE = "unchanged", "serverside-applied"
+"""How kubectl and Argo CD say that applying it changed nothing, and that nobody can tell (seen on 3.2)."""
+
+
+class ResourceKey(Struct, frozen=True):
+    """One resource of an application, as every list of Argo CD's names it (gitops-engine pkg/utils/kube.ResourceKey)."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return plain(f"{self.kind}/{self.name}", 120)
+
+
+async def not_this_deploy(order: Order, doors: Doors, fresh: dict[str, Any], good: Good, *, whole: bool) -> tuple[str, str]:
+    """Reason and words of why going back is not the answer; two empty texts when what is ill is what this deploy changed.
+
+    ``whole``: the last operation is the one that brought what is deployed, so that its result tells what it changed.
+    """
+    ill = await _ill(order, doors, fresh)
+    if not ill:
+        return NOTHING_DEGRADED, "none of its own resources is seen to be ill: there is nothing that going back would cure"
+    if any(each.kind == APPLICATION for each in ill):
+        return "ParentOfOthers", f"{_names(ill)} is ill, and a parent is not rolled back for a child"
+    changed, unclear = _by_operation(fresh) if whole else (frozenset(), None)
+    if doors.argocd is not None and (unclear is None or unclear & ill):
+        with suppress(KubeError):  # then the operation's own word is all there is
+            changed, unclear = changed | await _by_manifests(order, doors, good, ill), frozenset()
+    if unclear is None or (unclear & ill) - changed:
+        what = "another operation followed it" if unclear is None else "they were applied by the server, which does not say so"
+        return "DeployUnclear", f"whether this deploy changed {_names(ill)} can no longer be seen ({what}): a person decides"
+    if others := ill - changed:
+        return "NotTheDeploy", f"{_names(others)} is ill, and this deploy did not change it"
+    return "", ""
+
+
+async def _ill(order: Order, doors: Doors, fresh: dict[str, Any]) -> frozenset[ResourceKey]:
+    """Its own resources that are as ill as the application: Degraded, or Progressing where that is the worst there is."""
+    worst = {Health.Degraded} if order.app.health is Health.Degraded else {Health.Degraded, Health.Progressing}
+    rows = {_resource(r): r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict)}
+    found = {key for key, row in rows.items() if str((row.get("health") or {}).get("status", "")) in {h.value for h in worst}}
+    if doors.argocd is not None:
+        nodes = await doors.argocd.unwell(order.app)
+        named = {ResourceKey(n.group, n.kind, n.namespace, n.name) for n in nodes if n.status in {h.value for h in worst}}
+        return frozenset(found | (named & rows.keys()))
+    for workload in workloads.of(fresh, tuple(workloads.RESOURCES)):
+        what = workloads.RESOURCES[workload.kind]
+        state, _ = await doors.owns.owned(order.app, what, workload.namespace, workload.name)
+        if state is not None and workloads.health(workload.kind, state) in worst:
+            found.add(_of(workload))
+    return frozenset(found)
+
+
+def _by_operation(fresh: dict[str, Any]) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey]]:
+    """What the last operation changed or brought, and of what it does not say so."""
+    result = ((fresh.get("status") or {}).get("operationState") or {}).get("syncResult") or {}
+    rows = [r for r in result.get("resources") or () if isinstance(r, dict) and not r.get("hookType")]
+    changed = {_resource(r) for r in rows if not str(r.get("message", "")).endswith((_SAME, _OPAQUE))}
+    return frozenset(changed), frozenset(_resource(r) for r in rows if str(r.get("message", "")).endswith(_OPAQUE))
+
+
+async def _by_manifests(order: Order, doors: Doors, good: Good, ill: frozenset[ResourceKey]) -> frozenset[ResourceKey]:
+    """Of what is ill: what the revision to go back to wants otherwise, or not at all."""
+    assert doors.argocd is not None  # noqa: S101 (asked for with a token only)
+    home = order.app.destination.namespace
+    then = {_manifest(m, home): m for m in await doors.argocd.rendered(order.app, good.revisions)}
+    now = {_manifest(m, home): m for m in await doors.argocd.rendered(order.app, order.app.deployed)}
+    return frozenset(each for each in ill if then.get(each) != now.get(each))
+
+
+def _resource(row: dict[str, Any]) -> ResourceKey:
+    return ResourceKey(*(str(row.get(field) or "") for field in ("group", "kind", "namespace", "name")))
+
+
+def _manifest(item: dict[str, Any], home: str) -> ResourceKey:
+    meta = item.get("metadata") or {}
+    group = str(item.get("apiVersion", "")).rpartition("/")[0]
+    return ResourceKey(group, str(item.get("kind", "")), str(meta.get("namespace") or home), str(meta.get("name", "")))
+
+
+def _of(workload: Workload) -> ResourceKey:
+    return ResourceKey(workload.group, workload.kind, workload.namespace, workload.name)
+
+
+def _names(found: frozenset[ResourceKey]) -> str:
+    names = sorted(map(str, found))
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,0 +1,88 @@
+"""Compares what a held application wants now with what it wanted at the revision that was called bad.
+
+A new revision of a repository is news of whoever shares it; a hold ends only when this application's own manifests moved on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from recovery.clock import Clock
+from recovery.kube.errors import KubeError
+from recovery.model.application import Application, Sync, named
+from recovery.model.situation import OwnChange
+from recovery.observe.store import Store
+
+log = structlog.get_logger(__name__)
+
+EVERY = 5.0
+"""Seconds between two rounds."""
+A_ROUND = 3
+"""Applications that are rendered in one round: it makes Argo CD read Git."""
+AGAIN = timedelta(minutes=1)
+"""After a failed try."""
+
+
+class Renderer(Protocol):
+    """What is asked of Argo CD."""
+
+    async def rendered(self, app: Application, revisions: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+        """What these revisions want, rendered by Argo CD now."""
+
+
+class ManifestComparer:
+    """Looks at every held application whose revision has moved on; the store keeps what was found."""
+
+    def __init__(self, store: Store, argocd: Renderer, clock: Clock) -> None:
+        self._store = store
+        self._argocd = argocd
+        self._clock = clock
+        self._failed: dict[str, datetime] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            for app in self._due()[:A_ROUND]:
+                await self._compare(app)
+            await self._clock.sleep(EVERY)
+
+    def _due(self) -> list[Application]:
+        held = (self._store.applications.get(name) for name in sorted(self._store.held))
+        due = [app for app in held if app is not None and self._undecided(app)]
+        for uid in self._failed.keys() - {app.uid for app in due}:
+            del self._failed[uid]
+        return [app for app in due if self._clock.now() >= self._failed.get(app.uid, self._clock.now())]
+
+    def _undecided(self, app: Application) -> bool:
+        hold = app.hold
+        moved = hold is not None and hold.target is None and app.sync is Sync.OutOfSync and bool(app.revisions)
+        return moved and hold is not None and named(app.revisions) not in hold.bad and self._store.own_change(app) is OwnChange.unknown
+
+    async def _compare(self, app: Application) -> None:
+        bad = tuple(app.hold.bad[0].split(",")) if app.hold is not None and app.hold.bad else ()
+        try:
+            then, now = await self._argocd.rendered(app, bad), await self._argocd.rendered(app, app.revisions)
+        except KubeError as error:
+            if app.uid not in self._failed:
+                log.warning("manifests could not be compared, will try again", application=str(app.key), why=error.told or str(error))
+            self._failed[app.uid] = self._clock.now() + AGAIN
+            return
+        same = digest(then, bad) == digest(now, app.revisions)
+        log.info("manifests compared", application=str(app.key), bad=bad, now=app.revisions, same=same)
+        self._store.compared(app, OwnChange.unchanged if same else OwnChange.changed)
+
+
+def digest(manifests: tuple[dict[str, Any], ...], revisions: tuple[str, ...]) -> list[str]:
+    """What manifests say, whatever their order; a revision that stands in them (ARGOCD_APP_REVISION) is no difference."""
+    found = []
+    for item in manifests:
+        text = msgspec.json.encode(item, order="deterministic").decode()
+        for revision in revisions:
+            for word in (revision, revision[:8], revision[:7]) if len(revision) == 40 else ():
+                text = text.replace(word, "REVISION")
+        found.append(text)
+    return sorted(found)
