@@ -66,6 +66,8 @@ WORKERS = 8
 GRACE = 3.0
 """Seconds that a write in hand is given when we are told to stop."""
 TROUBLED = timedelta(minutes=1)
+STANDS = timedelta(minutes=1)
+"""A question is asked of people when it has stood for so long."""
 NEWS = timedelta(minutes=10)
 """An open circuit that is younger is told of; an older one was told of by whoever was here then."""
 PAUSES_EVERY = 5.0
@@ -123,6 +125,8 @@ class App:
         self.shards = Shards(client, settings.argocd_namespace, name, settings.shards, identity, clock)
         self.shards.changed = self._shards_changed
         self._led = False
+        self._questions: dict[str, datetime] = {}
+        """What people may have to be asked, and since when."""
         self._paged: set[tuple[str, datetime]] = set()
         """Circuits that were told of, by their key and since when they are open."""
         self._had: set[int] = set()
@@ -438,10 +442,9 @@ class App:
             if self.shards.lead:
                 await self.recoveries.retire(frozenset(app.hold.recovery for app in held if app.hold))
                 for app in held:
-                    for note in filter(None, (still_held(app, self._clock.now()), self._undecided(app))):
+                    if note := still_held(app, self._clock.now()):
                         self.outbox.say(note)
-                for app in (a for name in self.store.noted if (a := self.store.applications.get(name)) and a.hold is None):
-                    self.outbox.say(unvouched(app))
+                self._ask_people(held)
             for key in self.recoveries.debtors:
                 self.queue.add(key)  # everything that is owed is looked at, also what no annotation speaks of
             for name in self.recoveries.unwritten:
@@ -455,10 +458,18 @@ class App:
                 self.queue.add(app.key)
             await self._clock.sleep(self.settings.interval.total_seconds())
 
-    def _undecided(self, app: Application) -> Note | None:
-        """That nobody can tell whether Git has moved past what a hold is for: a person is asked, once a revision."""
-        situation = self._scene.situation(app.key)
-        return asks_to_release(app) if situation is not None and undecided(situation) else None
+    def _ask_people(self, held: list[Application]) -> None:
+        """What of holds only a person can tell: is it the fix, and whose is an annotation without a record? Asked once, when it has
+        stood for a while: a comparison or a record may be on its way."""
+        situations = ((app, self._scene.situation(app.key)) for app in held)
+        notes = [asks_to_release(app) for app, situation in situations if situation is not None and undecided(situation)]
+        strangers = (self.store.applications.get(name) for name in self.store.noted)
+        notes += [unvouched(app) for app in strangers if app is not None and app.hold is None]
+        now = self._clock.now()
+        self._questions = {note.key: self._questions.get(note.key, now) for note in notes}
+        for note in notes:
+            if now - self._questions[note.key] >= STANDS:
+                self.outbox.say(note)
 
     async def _wind_down(self) -> None:
         began = self._clock.monotonic()

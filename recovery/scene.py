@@ -171,6 +171,7 @@ class Scene:
             failed=failed,
             cluster_failed=cluster_failed,
             storm=storm,
+            brought=self._store.brought(app),
             unowned=self._unowned(app),
             owing=self._recoveries.owing(app.key),
             own_change=self._store.own_change(app),

@@ -11,15 +11,13 @@ from recovery.act import workloads
 from recovery.act.order import Doors, Order, Workload
 from recovery.act.restart import NOTHING_DEGRADED
 from recovery.kube.errors import KubeError
-from recovery.model.application import Health
+from recovery.model.application import OPAQUE, UNCHANGED, Health
 from recovery.model.situation import Good
 from recovery.model.text import plain
 
 APPLICATION = "Application"
 
 SHOWN = 3
-_SAME, _OPAQUE = "unchanged", "serverside-applied"
-"""How kubectl and Argo CD say that applying it changed nothing, and that nobody can tell (seen on 3.2)."""
 
 
 class ResourceKey(Struct, frozen=True):
@@ -44,7 +42,7 @@ async def not_this_deploy(order: Order, doors: Doors, fresh: dict[str, Any], goo
         return NOTHING_DEGRADED, "none of its own resources is seen to be ill: there is nothing that going back would cure"
     if any(each.kind == APPLICATION for each in ill):
         return "ParentOfOthers", f"{_names(ill)} is ill, and a parent is not rolled back for a child"
-    changed, unclear = _by_operation(fresh) if whole else (frozenset(), None)
+    changed, unclear = _by_operation(fresh) if whole else _as_seen(order)
     if doors.argocd is not None and (unclear is None or unclear & ill):
         with suppress(KubeError):  # then the operation's own word is all there is
             changed, unclear = changed | await _by_manifests(order, doors, good, ill), frozenset()
@@ -73,12 +71,20 @@ async def _ill(order: Order, doors: Doors, fresh: dict[str, Any]) -> frozenset[R
     return frozenset(found)
 
 
+def _as_seen(order: Order) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey] | None]:
+    """What the watch has shown of the deploy's own operation before another one took its place."""
+    seen = order.situation.brought
+    if seen is None:
+        return frozenset(), None
+    return frozenset(ResourceKey(*key.split("/", 3)) for key in seen), frozenset()
+
+
 def _by_operation(fresh: dict[str, Any]) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey]]:
     """What the last operation changed or brought, and of what it does not say so."""
     result = ((fresh.get("status") or {}).get("operationState") or {}).get("syncResult") or {}
     rows = [r for r in result.get("resources") or () if isinstance(r, dict) and not r.get("hookType")]
-    changed = {_resource(r) for r in rows if not str(r.get("message", "")).endswith((_SAME, _OPAQUE))}
-    return frozenset(changed), frozenset(_resource(r) for r in rows if str(r.get("message", "")).endswith(_OPAQUE))
+    changed = {_resource(r) for r in rows if not str(r.get("message", "")).endswith((UNCHANGED, OPAQUE))}
+    return frozenset(changed), frozenset(_resource(r) for r in rows if str(r.get("message", "")).endswith(OPAQUE))
 
 
 async def _by_manifests(order: Order, doors: Doors, good: Good, ill: frozenset[ResourceKey]) -> frozenset[ResourceKey]:

@@ -64,6 +64,8 @@ async def against(order: Order, doors: Doors, fresh: dict[str, Any], good: Good,
 def _of_this_deploy(order: Order, status: dict[str, Any]) -> bool:
     """Is the last operation the one that brought what is deployed? A later one (a self-heal) has taken its result away."""
     deploy, state = order.app.deploy, status.get("operationState") or {}
+    if ((state.get("operation") or {}).get("sync") or {}).get("resources"):
+        return False  # of some resources only, in the same second even (seen on 3.2: a self-heal right after the sync)
     if not state or deploy is None or order.app.deployed != deploy.revisions or deploy.began is None:
         return True  # it failed after the last deploy, and is what is deployed; or nobody noted when it began
     return utc(state.get("startedAt")) == deploy.began

@@ -12,6 +12,9 @@ from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER
 from recovery.model.move import Place
 from recovery.model.names import Key
 
+UNCHANGED, OPAQUE = "unchanged", "serverside-applied"
+"""How a row of a sync's result ends when applying it changed nothing, and when it cannot be told (kubectl's words; seen on 3.2)."""
+
 
 def named(revisions: tuple[str, ...]) -> str:
     """One name for what was deployed: the revision, or all of a multi-source application's."""
@@ -90,6 +93,10 @@ class Operation(Struct, frozen=True, gc=False):
     progress: int = 0
     """Changes whenever a resource's result does; means nothing else."""
     failures: tuple[str, ...] = ()
+    partial: bool = False
+    """It syncs some resources only, as a self-heal does: its result is not a deploy's."""
+    changed: frozenset[str] | None = None
+    """What it changed or brought, as ``group/kind/namespace/name``; None where that was not looked at or cannot be told."""
     """Messages of the resources that failed, at most 5, each cut at 300 characters."""
     hooks: tuple[str, ...] = ()
     """Its hooks, at most 5: ``PreSync Job/migrate Failed``."""

@@ -149,6 +149,8 @@ class Situation(Struct, frozen=True):
     """About an application: why it is ill; None when nothing says so."""
     unseen: str = ""
     """About an application: that a closer look is still to come, in words."""
+    brought: frozenset[str] | None = None
+    """About an application: what the deploy that runs changed or brought, where the watch has shown it; None for unknown."""
     unowned: tuple[str, ...] = ()
     """About an application: what it lists and a closer look could not prove to be its own, in words."""
     foreign: str = ""

@@ -18,7 +18,7 @@ _DROPPED: dict[int, str | None] = {
     **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
 }
 _LINE = str.maketrans({**_DROPPED, **dict.fromkeys(_BREAKS, " ")})
-_LINES = str.maketrans({**_DROPPED, 0x0009: " ", 0x000A: "\n"})
+_LINES = str.maketrans({**_DROPPED, **dict.fromkeys(_BREAKS, " "), 0x000A: "\n"})
 
 
 def plain(text: str, longest: int | None = None, *, lines: bool = False) -> str:

@@ -55,7 +55,8 @@ class ManifestComparer:
         due = [app for app in held if app is not None and self._undecided(app)]
         for uid in self._failed.keys() - {app.uid for app in due}:
             del self._failed[uid]
-        return [app for app in due if self._clock.now() >= self._failed.get(app.uid, self._clock.now())]
+        now = self._clock.now()
+        return [app for app in due if now >= self._failed.get(app.uid, now)]
 
     def _undecided(self, app: Application) -> bool:
         hold = app.hold

@@ -85,6 +85,7 @@ class InitiatedBy(Struct, gc=False):
 
 class Sync(Struct, rename="camel", gc=False):
     auto_heal_attempts_count: int | None = None
+    resources: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Operation(Struct, rename="camel"):
@@ -94,7 +95,9 @@ class Operation(Struct, rename="camel"):
 
 
 class ResultResource(Struct, rename="camel", gc=False):
+    group: str = ""
     kind: str = ""
+    namespace: str = ""
     name: str = ""
     status: str = ""
     hook_phase: str = ""

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from recovery.clock import Clock
 from recovery.decide.reconciled import unreconciled
-from recovery.decide.symptoms import onset, track
+from recovery.decide.symptoms import onset, plainly_well, track
 from recovery.model.application import Application, ApplicationSet, Health, Project, Sync
 from recovery.model.cause import Signs
 from recovery.model.connection import ident
@@ -86,6 +86,8 @@ class Store:
         """Applications that are worth a closer look."""
         self.signs: dict[str, Signs] = {}
         """What was looked up about those that are ill, by UID."""
+        self._brought: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {}
+        """What the newest deploy of those that are not well changed, by UID: a self-heal takes its result out of the Application."""
         self._own_changes: dict[str, tuple[tuple[str, ...], OwnChange]] = {}
         """Of held applications: what a look at the manifests of which revisions has shown, by UID."""
         self.turned: dict[str, datetime] = {}
@@ -120,6 +122,11 @@ class Store:
             self.turned[item.uid] = self._clock.now()
         elif name not in self.ailing:
             self.turned.pop(item.uid, None)
+        operation = item.operation
+        if operation is not None and operation.phase.over and not operation.partial and operation.changed is not None:
+            self._brought[item.uid] = (operation.revisions, operation.changed)
+        elif plainly_well(item):
+            self._brought.pop(item.uid, None)
         self._track(item)
         # Argo CD touches every application each few minutes; that alone is no news.
         same = old is not None and structs.replace(old, resource_version=item.resource_version, reconciled_at=item.reconciled_at) == item
@@ -231,6 +238,11 @@ class Store:
             self._track(app)
             self._changed(app.key)
 
+    def brought(self, app: Application) -> frozenset[str] | None:
+        """What the deploy that runs changed or brought; None where that was not seen."""
+        revisions, found = self._brought.get(app.uid, ((), None))
+        return found if app.deployed and revisions == app.deployed else None
+
     def compared(self, app: Application, found: OwnChange) -> None:
         """Somebody compared the manifests of a held application's newest revision with those of the one that was called bad."""
         self._own_changes[app.uid] = (app.revisions, found)
@@ -300,6 +312,7 @@ class Store:
         self.signs.pop(uid, None)
         self.turned.pop(uid, None)
         self._own_changes.pop(uid, None)
+        self._brought.pop(uid, None)
         self.causes.pop(uid, None)
 
 

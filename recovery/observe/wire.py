@@ -56,6 +56,8 @@ class Bounds:
     children = 2_000
     listed = 5
     """Of each list that is kept for people to read."""
+    changed = 500
+    """Resources of one sync that are remembered as changed."""
     ignored = 1_000
     """Entries of an ApplicationSet's ignoreApplicationDifferences."""
     permitted = 500
@@ -352,9 +354,25 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
         recovery=_ours(state.operation),
         progress=0 if state.finished_at else _progress(rows),
         hooks=tuple(plain(f"{r.hook_type} {r.kind}/{r.name} {r.hook_phase}", 300) for r in hooks),
+        partial=_partial(state),
+        changed=None if brief else _changed(rows),
         heals=(state.operation.sync.auto_heal_attempts_count or 0) if state.operation and state.operation.sync else 0,
         failures=tuple(f"{_name(r.kind)}/{_name(r.name)}: {redact(r.message, 300)}" for r in failed),
     )
+
+
+def _partial(state: shapes.OperationState) -> bool:
+    """Was it a sync of some resources only, such as a self-heal? Its result is not the deploy's."""
+    sync = state.operation.sync if state.operation else None
+    return sync is not None and bytes(sync.resources).strip() not in (b"", b"null", b"[]")
+
+
+def _changed(rows: list[shapes.ResultResource]) -> frozenset[str] | None:
+    """What a sync changed or brought, as ``group/kind/namespace/name``; None where that cannot be told."""
+    applied = [r for r in rows if not r.hook_type]
+    if len(applied) > Bounds.changed or any(r.message.endswith(model.OPAQUE) for r in applied):
+        return None
+    return frozenset(plain(f"{r.group}/{r.kind}/{r.namespace}/{r.name}", 400) for r in applied if not r.message.endswith(model.UNCHANGED))
 
 
 def _progress(rows: list[shapes.ResultResource]) -> int:

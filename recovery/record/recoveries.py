@@ -125,7 +125,7 @@ class Recoveries:
 
     def effective(self, app: Application) -> Application:
         """The application with the hold that is honoured: what a record says is owed, not what an annotation says."""
-        if app.noted is None and not self._owing:
+        if app.noted is None and app.hold is None and not self._owing:
             return app
         return effective(app, self.get, self.owing(app.key))
 

@@ -17,6 +17,7 @@ from tests.e2e.cause_stories import CAUSE_STORIES, causes_of_the_platform, cause
 from tests.e2e.extra_stories import looked_at_only, through_argo_cd
 from tests.e2e.further import Further
 from tests.e2e.guard_stories import GUARD_STORIES, storm, three_replicas
+from tests.e2e.harm_stories import HARM_STORIES
 from tests.e2e.people_stories import PEOPLE_STORIES, in_and_out_by_helm, people_are_told
 from tests.e2e.real_connected import RealConnectedStage
 from tests.e2e.real_stage import RealStage
@@ -144,6 +145,8 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
             for number, story in enumerate((s for s in TENANT_STORIES if s.__name__ in asked), start=90):
                 with_token = story is forged_status_with_a_token
                 playing.play(story, number, "token" if with_token else "base", **(token if with_token else {}))
+            for number, story in enumerate((s for s in HARM_STORIES if s.__name__ in asked), start=100):
+                playing.play(story, number, "token", **token)
             for number, (story, overlay) in enumerate(EXTRA.items(), start=50):
                 playing.play(story, number, overlay, **(token if overlay == "token" else {}))
             for number, story in enumerate((s for s in PEOPLE_STORIES if s.__name__ in asked), start=55):

@@ -13,6 +13,7 @@ from tests.connected_stories import CONNECTED_STORIES
 from tests.e2e.cause_stories import CAUSE_STORIES, SCORES, table
 from tests.e2e.conftest import Show
 from tests.e2e.guard_stories import GUARD_STORIES
+from tests.e2e.harm_stories import HARM_STORIES
 from tests.e2e.people_stories import PEOPLE_STORIES
 from tests.e2e.tenant_stories import TENANT_STORIES
 from tests.stage import Stage
@@ -41,6 +42,13 @@ def test_guards_and_replicas(show: Show, story: Callable[[Any], Awaitable[list[s
 
 @pytest.mark.parametrize("story", TENANT_STORIES, ids=lambda s: s.__name__)
 def test_a_hostile_owner_gains_nothing(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> None:
+    played = show.results[story.__name__].result()
+
+    assert all(code == 0 for code in played.stage.exit_codes)
+
+
+@pytest.mark.parametrize("story", HARM_STORIES, ids=lambda s: s.__name__)
+def test_it_makes_no_outage_worse(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> None:
     played = show.results[story.__name__].result()
 
     assert all(code == 0 for code in played.stage.exit_codes)

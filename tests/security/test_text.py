@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recovery.argocd.tree import nodes
@@ -100,6 +100,7 @@ def test_a_node_whose_name_no_cluster_would_take_is_left_out() -> None:
     assert not any(map(dangerous, trees.unwell(nodes(raw))[0].message))
 
 
+@example("\u2028")
 @given(st.text(max_size=400))
 def test_plain_text_is_one_line_and_redaction_keeps_it_so(text: str) -> None:
     for made in (plain(text), plain(text, 40), redact(text, 40), *all_plain([text], lines=False)):
