@@ -76,7 +76,7 @@ def _as_seen(order: Order) -> tuple[frozenset[ResourceKey], frozenset[ResourceKe
     seen = order.situation.brought
     if seen is None:
         return frozenset(), None
-    return frozenset(ResourceKey(*key.split("/", 3)) for key in seen), frozenset()
+    return frozenset(ResourceKey(*key.split("/", 3)) for key in seen.changed), frozenset()
 
 
 def _by_operation(fresh: dict[str, Any]) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
 from recovery.act.blame import not_this_deploy
 from recovery.act.order import Doors, Order
+from recovery.decide.migrations import BEFORE, looks_like_one, migration
 from recovery.kube.errors import KubeError
-from recovery.model.application import short
+from recovery.model.application import UNCHANGED, short
 from recovery.model.redact import redact
 from recovery.model.situation import Good
 from recovery.model.stamps import utc
@@ -20,25 +20,24 @@ HOOKS = "hooks"
 SHAPED = ("StatefulSet", "PersistentVolumeClaim", "CustomResourceDefinition")
 """Kinds whose change an old revision may not be able to live with."""
 ALLOWED = (HOOKS, *SHAPED)
-_BEFORE = ("PreSync", "Sync")
 _BETWEEN = 5
 """Deploys between the good one and what runs that are looked at."""
-_MIGRATES = re.compile(r"migrat|flyway|liquibase|alembic|schema|(?:^|-)db-|seed", re.IGNORECASE)
-"""Names of Jobs that change data."""
 
 
 async def against(order: Order, doors: Doors, fresh: dict[str, Any], good: Good, allow: tuple[str, ...]) -> tuple[str, str]:
     """Reason and words of what speaks against it; two empty texts for nothing. Asked before anything is written."""
     status = fresh.get("status") or {}
-    reason, words = await not_this_deploy(order, doors, fresh, good, whole=_of_this_deploy(order, status))
+    whole, seen = _of_this_deploy(order, status), order.situation.brought
+    reason, words = await not_this_deploy(order, doors, fresh, good, whole=whole)
     if reason:
         return reason, words
-    if HOOKS not in allow and not _of_this_deploy(order, status):
+    if HOOKS not in allow and not whole and seen is None:
         why = "what is deployed now was followed by another operation, and whether hooks ran with it can no longer be seen"
         return "HooksUnknown", f"{why}; `allow: [{HOOKS}]` goes back all the same"
     if HOOKS not in allow and (skipped := await _in_between(order, doors, status, good)):
         return skipped
-    if HOOKS not in allow and (ran := _migrations(status)):
+    ran = _migrations(status) if whole or seen is None else seen.ran
+    if HOOKS not in allow and ran:
         why = f"{plain(', '.join(ran), 300)} ran with what is deployed now, and going back does not undo it"
         why += f"; `allow: [{HOOKS}]` goes back all the same"
         return "MigrationHook", why
@@ -71,13 +70,16 @@ def _of_this_deploy(order: Order, status: dict[str, Any]) -> bool:
     return utc(state.get("startedAt")) == deploy.began
 
 
-def _migrations(status: dict[str, Any]) -> list[str]:
+def _migrations(status: dict[str, Any]) -> tuple[str, ...]:
     """Hooks that ran before or during the sync that brought what is deployed now, and plain Jobs that look like migrations."""
     rows = ((status.get("operationState") or {}).get("syncResult") or {}).get("resources") or ()
-    ran = [f"hook {r.get('kind')}/{r.get('name')}" for r in rows if r.get("hookType") in _BEFORE and r.get("hookPhase") not in (None, "")]
-    jobs = [r for r in rows if not r.get("hookType") and r.get("kind") == "Job" and not str(r.get("message", "")).endswith("unchanged")]
-    ran += [f"Job/{r.get('name')}" for r in jobs if _MIGRATES.search(str(r.get("name", "")))]
-    return ran[:5]
+    fields = ("kind", "name", "hookType", "hookPhase")
+    told = (
+        migration(*(str(row.get(f) or "") for f in fields), unchanged=str(row.get("message", "")).endswith(UNCHANGED))
+        for row in rows
+        if isinstance(row, dict)
+    )
+    return tuple(filter(None, told))[:5]
 
 
 async def _in_between(order: Order, doors: Doors, status: dict[str, Any], good: Good) -> tuple[str, str] | None:
@@ -123,9 +125,9 @@ def _hooks(manifests: tuple[dict[str, Any], ...]) -> list[str]:
         notes = meta.get("annotations") or {}
         argo = {w.strip() for w in str(notes.get("argocd.argoproj.io/hook", "")).split(",")}
         helm = {w.strip() for w in str(notes.get("helm.sh/hook", "")).split(",")}
-        if argo & set(_BEFORE) or helm & {"pre-install", "pre-upgrade"}:
+        if argo & set(BEFORE) or helm & {"pre-install", "pre-upgrade"}:
             found.append(f"hook {kind}/{meta.get('name', '')}")
-        elif kind == "Job" and _MIGRATES.search(str(meta.get("name", ""))):
+        elif looks_like_one(kind, str(meta.get("name", ""))):
             found.append(f"Job/{meta.get('name', '')}")
     return found[:5]
 

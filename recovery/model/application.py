@@ -97,6 +97,8 @@ class Operation(Struct, frozen=True, gc=False):
     """It syncs some resources only, as a self-heal does: its result is not a deploy's."""
     changed: frozenset[str] | None = None
     """What it changed or brought, as ``group/kind/namespace/name``; None where that was not looked at or cannot be told."""
+    ran: tuple[str, ...] = ()
+    """What ran with it that going back does not undo, such as ``hook Job/migrate``; at most 5."""
     """Messages of the resources that failed, at most 5, each cut at 300 characters."""
     hooks: tuple[str, ...] = ()
     """Its hooks, at most 5: ``PreSync Job/migrate Failed``."""

@@ -70,6 +70,16 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     """Policies whose open recovery was deleted by hand; forgotten when the subject has been well."""
 
 
+class Brought(Struct, frozen=True, gc=False):
+    """What a deploy did, as its own operation said before another one took its place."""
+
+    revisions: tuple[str, ...]
+    changed: frozenset[str]
+    """What it changed or brought, as ``group/kind/namespace/name``."""
+    ran: tuple[str, ...] = ()
+    """What ran with it that going back does not undo; at most 5."""
+
+
 class Freshness(Struct, frozen=True):
     """May what we see be acted upon?"""
 
@@ -149,8 +159,8 @@ class Situation(Struct, frozen=True):
     """About an application: why it is ill; None when nothing says so."""
     unseen: str = ""
     """About an application: that a closer look is still to come, in words."""
-    brought: frozenset[str] | None = None
-    """About an application: what the deploy that runs changed or brought, where the watch has shown it; None for unknown."""
+    brought: Brought | None = None
+    """About an application: what the deploy that runs did, where the watch has shown it; None for unknown."""
     unowned: tuple[str, ...] = ()
     """About an application: what it lists and a closer look could not prove to be its own, in words."""
     foreign: str = ""

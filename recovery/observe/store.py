@@ -17,7 +17,7 @@ from recovery.model.cause import Signs
 from recovery.model.connection import ident
 from recovery.model.names import Key
 from recovery.model.policy import Policies
-from recovery.model.situation import OwnChange, Sight
+from recovery.model.situation import Brought, OwnChange, Sight
 from recovery.observe.illness import Illness, slow_groups_of
 
 Name = tuple[str, str]
@@ -86,7 +86,7 @@ class Store:
         """Applications that are worth a closer look."""
         self.signs: dict[str, Signs] = {}
         """What was looked up about those that are ill, by UID."""
-        self._brought: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {}
+        self._brought: dict[str, Brought] = {}
         """What the newest deploy of those that are not well changed, by UID: a self-heal takes its result out of the Application."""
         self._own_changes: dict[str, tuple[tuple[str, ...], OwnChange]] = {}
         """Of held applications: what a look at the manifests of which revisions has shown, by UID."""
@@ -124,7 +124,7 @@ class Store:
             self.turned.pop(item.uid, None)
         operation = item.operation
         if operation is not None and operation.phase.over and not operation.partial and operation.changed is not None:
-            self._brought[item.uid] = (operation.revisions, operation.changed)
+            self._brought[item.uid] = Brought(operation.revisions, operation.changed, operation.ran)
         elif plainly_well(item):
             self._brought.pop(item.uid, None)
         self._track(item)
@@ -238,10 +238,10 @@ class Store:
             self._track(app)
             self._changed(app.key)
 
-    def brought(self, app: Application) -> frozenset[str] | None:
-        """What the deploy that runs changed or brought; None where that was not seen."""
-        revisions, found = self._brought.get(app.uid, ((), None))
-        return found if app.deployed and revisions == app.deployed else None
+    def brought(self, app: Application) -> Brought | None:
+        """What the deploy that runs did; None where that was not seen."""
+        found = self._brought.get(app.uid)
+        return found if found is not None and app.deployed and found.revisions == app.deployed else None
 
     def compared(self, app: Application, found: OwnChange) -> None:
         """Somebody compared the manifests of a held application's newest revision with those of the one that was called bad."""

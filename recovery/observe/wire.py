@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from recovery.decide.migrations import migration
 from recovery.kube.reading import shallow
 from recovery.model import application as model
 from recovery.model.cause import Unwell
@@ -356,6 +357,7 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
         hooks=tuple(plain(f"{r.hook_type} {r.kind}/{r.name} {r.hook_phase}", 300) for r in hooks),
         partial=_partial(state),
         changed=None if brief else _changed(rows),
+        ran=() if brief else _ran(rows),
         heals=(state.operation.sync.auto_heal_attempts_count or 0) if state.operation and state.operation.sync else 0,
         failures=tuple(f"{_name(r.kind)}/{_name(r.name)}: {redact(r.message, 300)}" for r in failed),
     )
@@ -373,6 +375,11 @@ def _changed(rows: list[shapes.ResultResource]) -> frozenset[str] | None:
     if len(applied) > Bounds.changed or any(r.message.endswith(model.OPAQUE) for r in applied):
         return None
     return frozenset(plain(f"{r.group}/{r.kind}/{r.namespace}/{r.name}", 400) for r in applied if not r.message.endswith(model.UNCHANGED))
+
+
+def _ran(rows: list[shapes.ResultResource]) -> tuple[str, ...]:
+    told = (migration(r.kind, r.name, r.hook_type, r.hook_phase, unchanged=r.message.endswith(model.UNCHANGED)) for r in rows)
+    return tuple(plain(words, 300) for words in islice(filter(None, told), 5))
 
 
 def _progress(rows: list[shapes.ResultResource]) -> int:

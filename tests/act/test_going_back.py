@@ -24,7 +24,7 @@ from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.dialect import Dialect, dialect_of
 from recovery.model.names import HOLD
 from recovery.model.recovery import RecoveryPhase, StepRecord
-from recovery.model.situation import Good
+from recovery.model.situation import Brought, Good
 from recovery.observe import wire
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster, Object
@@ -63,6 +63,7 @@ def carry(
     unknown: tuple[tuple[str, ...], ...] = (),
     finding: Finding | None = None,
     meddle: dict[str, Any] | None = None,
+    brought: Brought | None = None,
 ) -> tuple[Outcome, Object, Cluster]:
     async def inside() -> tuple[Outcome, Object, Cluster]:
         kube = Cluster(virtual.VirtualClock())
@@ -94,7 +95,7 @@ def carry(
         if kind == "rollback":
             owed = rollback.owes(policies.policies[0].actions[0], a_situation(app, policies=policies), recovery)
             recovery = recovery.with_last(structs.replace(record, owes=owed))
-        situation = a_situation(app, policies=policies, recovery=recovery, finding=finding)
+        situation = a_situation(app, policies=policies, recovery=recovery, finding=finding, brought=brought)
         situation = structs.replace(situation, sight=structs.replace(situation.sight, ledger=(Good(3, (GOOD,), NOW),)))
         if meddle:
             await kube.patch(APPLICATIONS, "argocd", "cart", meddle)
@@ -270,3 +271,25 @@ def test_who_may_repair(allowed: bool, variant: str, fits: bool) -> None:
     situation = a_situation(policies=policies, finding=structs.replace(ORPHAN, variant=variant), now=NOW + timedelta(hours=1))
 
     assert (step.traits.fits(step, situation, a_recovery("x", NOW)) is None) is fits
+
+
+HEALED = {"operation": {"sync": {"resources": [{"kind": "Deployment", "name": "cart"}]}}}
+
+
+@pytest.mark.parametrize(
+    ("brought", "reason"),
+    [
+        pytest.param(None, "DeployUnclear", id="nobody saw what the deploy did"),
+        pytest.param(Brought((BAD,), frozenset({"apps/Deployment/shop/cart"})), "Suspended", id="the watch saw that it changed it"),
+        pytest.param(Brought((BAD,), frozenset({"/ConfigMap/shop/x"})), "NotTheDeploy", id="the watch saw that it changed something else"),
+        pytest.param(
+            Brought((BAD,), frozenset({"apps/Deployment/shop/cart"}), ("hook Job/migrate",)), "MigrationHook", id="and that a migration ran"
+        ),
+    ],
+)
+def test_a_self_heal_in_the_same_second_takes_no_deploys_result_away(brought: Brought | None, reason: str) -> None:
+    state = {**STATUS["operationState"], **HEALED, "syncResult": {"revision": BAD, "resources": [{**CHANGED, "message": "x unchanged"}]}}
+
+    outcome, _, _ = carry("rollback", status={"operationState": state}, brought=brought)
+
+    assert outcome.reason == reason, outcome
