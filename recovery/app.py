@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -32,7 +33,7 @@ from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster
 from recovery.model.names import Key
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
-from recovery.model.situation import Freshness
+from recovery.model.situation import Freshness, shifted, unwatched
 from recovery.notify.channels import Channels
 from recovery.notify.outbox import Outbox, Send
 from recovery.observe import pauses, policy_source, probes, wire
@@ -66,6 +67,12 @@ WORKERS = 8
 GRACE = 3.0
 """Seconds that a write in hand is given when we are told to stop."""
 TROUBLED = timedelta(minutes=1)
+HEARTBEAT = 5.0
+JUMPS = timedelta(seconds=5)
+"""By more than this wall and monotonic clock do not drift apart between two heartbeats: somebody set one."""
+STOOD_STILL = 20.0
+UNWATCHED = timedelta(seconds=60)
+"""A shorter gap in what is seen is none: a watch that ends is opened again within seconds."""
 STANDS = timedelta(minutes=1)
 """A question is asked of people when it has stood for so long."""
 NEWS = timedelta(minutes=10)
@@ -306,7 +313,8 @@ class App:
 
     async def _begin(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         self.store.sights.update(await self._persist("checkpoint", self.checkpoint.load))
-        self.store.inheriting = self.connections.first = not self.checkpoint.found
+        # A hole in what we remember is no leave: what is unwell and unknown is treated as on the first day.
+        self.store.inheriting = self.connections.first = not self.checkpoint.found or bool(self.checkpoint.hole)
         await self._until(lambda: self.source.policies is not None and all(s.listed for s in self._ours))
         self.store.fresh_from = self._clock.now()
         for stream in self._theirs:
@@ -339,6 +347,7 @@ class App:
         start(self._kept_going("checkpoint", self._keep_checkpoint))
         start(self._kept_going("housekeeping", self._housekeeping))
         start(self._kept_going("pauses", self._end_pauses))
+        start(self._kept_going("time", self._keep_time))
 
     def _shards_changed(self) -> None:
         """Something became ours to act on, or somebody else's."""
@@ -358,7 +367,7 @@ class App:
         if self.shards.lead and not self._led:
             self.store.dirty |= set(self.store.sights)  # what another one kept until now is kept by us
             self.checkpoint.forget_layout()
-            if not self.checkpoint.found:
+            if not self.checkpoint.found or self.checkpoint.hole:
                 self._announce_inheritance()
         self._led = self.shards.lead
 
@@ -470,6 +479,29 @@ class App:
         for note in notes:
             if now - self._questions[note.key] >= STANDS:
                 self.outbox.say(note)
+
+    async def _keep_time(self) -> None:
+        """What nobody watched (a partition, a process that stood still) does not count, as after a restart; and a wall clock that is
+        set while we run makes nothing last longer or shorter."""
+        wall, monotonic, seen = self._clock.now(), self._clock.monotonic(), self._clock.monotonic()
+        while True:
+            await self._clock.sleep(HEARTBEAT)
+            now, at = self._clock.now(), self._clock.monotonic()
+            passed = timedelta(seconds=at - monotonic)
+            jump = now - wall - passed
+            if abs(jump) > JUMPS:
+                log.warning("the wall clock was set while we run", by_seconds=round(jump.total_seconds()))
+                self.store.retime(partial(shifted, jump=jump))
+            watching = all(stream.fresh for stream in self._theirs)
+            stood = at - monotonic - HEARTBEAT
+            if stood > STOOD_STILL:
+                seen = min(seen, monotonic)
+            if watching:
+                if (gap := timedelta(seconds=at - seen)) > UNWATCHED:
+                    log.warning("nobody watched for a while: it does not count", seconds=round(gap.total_seconds()))
+                    self.store.retime(partial(unwatched, gap=gap, now=now))
+                seen = at
+            wall, monotonic = now, at
 
     async def _wind_down(self) -> None:
         began = self._clock.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -455,5 +456,73 @@ def test_a_silence_holds_back_messages_and_nothing_else() -> None:
                 "over by then: it is not told of afterwards"
             )
             assert any("silence silence is over" in n.title for n in p.told)
+
+    play(script)
+
+
+def test_a_hole_in_the_checkpoint_is_no_leave_to_touch_what_was_unwell() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web"))
+        for number in range(8):
+            await p.world.application(f"web-{number}", (deployment(f"web-{number}", "crash", 8),))
+        async with p.controller():
+            await p.clock.sleep(10 * MINUTE)
+            assert p.touched("web") == [], "they were unwell before it came: eight are more than five"
+        await p.world.cluster.delete(CONFIG_MAPS, OURS, "recovery-checkpoint-0")
+        await p.world.cluster.create(
+            CONFIG_MAPS, OURS, {"metadata": {"name": "recovery-checkpoint-1", "labels": {"recovery.gitops.dev/checkpoint": "true"}}}
+        )
+        async with p.controller():
+            await p.clock.sleep(30 * MINUTE)
+            assert p.touched("web") == [], "what nobody remembers any more is inherited"
+
+    play(script)
+
+
+def test_what_nobody_watched_does_not_count() -> None:
+    """The API server is away for twenty minutes; meanwhile the application was well for a while, and nobody saw it."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(short_policies("web", duration="10m"))
+        await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+        async with p.controller() as app:
+            await p.clock.sleep(5 * MINUTE)
+            ((_, sight),) = app.store.pending()
+            assert p.touched("web") == []
+            before = p.clock.now() - min(sight.clocks.values())
+            p.faults.append(lambda verb, what: Unavailable("no route to host"))
+            p.world.cluster.compact()
+            await p.clock.sleep(20 * MINUTE)
+            p.faults.clear()
+            await p.clock.sleep(2 * MINUTE)
+            ((_, sight),) = app.store.pending()
+            lasted = p.clock.now() - min(sight.clocks.values())
+            assert lasted - before < timedelta(minutes=6), (before, lasted)
+
+    play(script)
+
+
+class Jumpy(virtual.VirtualClock):
+    """A wall clock that somebody sets; the monotonic one goes on."""
+
+    off = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.off
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=2), timedelta(days=-1)], ids=["forward", "back"])
+def test_a_wall_clock_that_is_set_makes_nothing_last_longer_or_shorter(jump: timedelta) -> None:
+    async def script(p: Play) -> None:
+        p.clock = clock = Jumpy()
+        await p.world.policies(short_policies("web", duration="10m"))
+        await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
+        async with p.controller() as app:
+            await p.clock.sleep(5 * MINUTE)
+            clock.off = jump
+            await p.clock.sleep(10)
+            ((_, sight),) = app.store.pending()
+            lasted = clock.now() - min(sight.clocks.values())
+            assert timedelta(minutes=4.5) < lasted < timedelta(minutes=5.5), lasted
 
     play(script)

@@ -28,6 +28,18 @@ class ResourceKey(Struct, frozen=True):
     namespace: str
     name: str
 
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> ResourceKey:
+        """From a row of status.resources or of a sync's result."""
+        return cls(*(str(row.get(field) or "") for field in ("group", "kind", "namespace", "name")))
+
+    @classmethod
+    def of_manifest(cls, item: dict[str, Any], home: str) -> ResourceKey:
+        """From a manifest; ``home`` is the application's own namespace, where the manifest names none."""
+        meta = item.get("metadata") or {}
+        group = str(item.get("apiVersion", "")).rpartition("/")[0]
+        return cls(group, str(item.get("kind", "")), str(meta.get("namespace") or home), str(meta.get("name", "")))
+
     def __str__(self) -> str:
         return plain(f"{self.kind}/{self.name}", 120)
 
@@ -57,7 +69,7 @@ async def not_this_deploy(order: Order, doors: Doors, fresh: dict[str, Any], goo
 async def _ill(order: Order, doors: Doors, fresh: dict[str, Any]) -> frozenset[ResourceKey]:
     """Its own resources that are as ill as the application: Degraded, or Progressing where that is the worst there is."""
     worst = {Health.Degraded} if order.app.health is Health.Degraded else {Health.Degraded, Health.Progressing}
-    rows = {_resource(r): r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict)}
+    rows = {ResourceKey.of_row(r): r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict)}
     found = {key for key, row in rows.items() if str((row.get("health") or {}).get("status", "")) in {h.value for h in worst}}
     if doors.argocd is not None:
         nodes = await doors.argocd.unwell(order.app)
@@ -83,27 +95,17 @@ def _by_operation(fresh: dict[str, Any]) -> tuple[frozenset[ResourceKey], frozen
     """What the last operation changed or brought, and of what it does not say so."""
     result = ((fresh.get("status") or {}).get("operationState") or {}).get("syncResult") or {}
     rows = [r for r in result.get("resources") or () if isinstance(r, dict) and not r.get("hookType")]
-    changed = {_resource(r) for r in rows if not str(r.get("message", "")).endswith((UNCHANGED, OPAQUE))}
-    return frozenset(changed), frozenset(_resource(r) for r in rows if str(r.get("message", "")).endswith(OPAQUE))
+    changed = {ResourceKey.of_row(r) for r in rows if not str(r.get("message", "")).endswith((UNCHANGED, OPAQUE))}
+    return frozenset(changed), frozenset(ResourceKey.of_row(r) for r in rows if str(r.get("message", "")).endswith(OPAQUE))
 
 
 async def _by_manifests(order: Order, doors: Doors, good: Good, ill: frozenset[ResourceKey]) -> frozenset[ResourceKey]:
     """Of what is ill: what the revision to go back to wants otherwise, or not at all."""
     assert doors.argocd is not None  # noqa: S101 (asked for with a token only)
     home = order.app.destination.namespace
-    then = {_manifest(m, home): m for m in await doors.argocd.rendered(order.app, good.revisions)}
-    now = {_manifest(m, home): m for m in await doors.argocd.rendered(order.app, order.app.deployed)}
+    then = {ResourceKey.of_manifest(m, home): m for m in await doors.argocd.rendered(order.app, good.revisions)}
+    now = {ResourceKey.of_manifest(m, home): m for m in await doors.argocd.rendered(order.app, order.app.deployed)}
     return frozenset(each for each in ill if then.get(each) != now.get(each))
-
-
-def _resource(row: dict[str, Any]) -> ResourceKey:
-    return ResourceKey(*(str(row.get(field) or "") for field in ("group", "kind", "namespace", "name")))
-
-
-def _manifest(item: dict[str, Any], home: str) -> ResourceKey:
-    meta = item.get("metadata") or {}
-    group = str(item.get("apiVersion", "")).rpartition("/")[0]
-    return ResourceKey(group, str(item.get("kind", "")), str(meta.get("namespace") or home), str(meta.get("name", "")))
 
 
 def _of(workload: Workload) -> ResourceKey:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from recovery.act import workloads
 from recovery.act.order import CHANGED, Action, Doors, Order, Workload, read
-from recovery.decide.operations import fell_ill_again
+from recovery.decide.operations import ill_again
 from recovery.decide.ownership import NOT_OWNED
 from recovery.decide.telling import acted
 from recovery.kube.errors import Conflict, Unavailable
@@ -77,8 +77,8 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
         if (waited := situation.now - claimed) < LOOKS:
             return Judgement(Progress.Running, message=record.message, soon=LOOKS - waited)
         return Judgement(Progress.Next, stage=record.stage)
-    if fell_ill_again(app, claimed):
-        return Judgement(Progress.Failed, "DegradedAgain", "it became Degraded again after the restart")
+    if again := ill_again(app, claimed, situation.now, "the restart"):
+        return again
     if number + 1 < len(record.targets):
         if (waited := situation.now - claimed) < LOOKS:
             return Judgement(Progress.Running, message=record.message, soon=LOOKS - waited)

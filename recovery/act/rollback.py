@@ -9,8 +9,10 @@ import msgspec
 from msgspec import Struct, structs
 
 from recovery.act import preflight
+from recovery.act.blame import ResourceKey
 from recovery.act.operation import withdraw, withdrawing, write
 from recovery.act.order import CHANGED, Action, Doors, Order, read, unchanged
+from recovery.act.pruning import ceiling
 from recovery.act.restart import NO_TOKEN, NOTHING_DEGRADED
 from recovery.decide.guards import inherited
 from recovery.decide.holds import GOING_BACK, MANUAL, OWN_CHANGE, REVISION
@@ -306,9 +308,9 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
         return Outcome(Result.Failed, "NoGoodRevision", "the deploy to go back to is no longer in the history")
     parameters: Parameters = order.step.parameters
     policy = fresh["spec"].get("syncPolicy") or {}
+    prune, kept = await _prune(order, doors, fresh, good)
     sync: dict[str, Any] = {
-        # As for a sync, a ceiling: only where the application's own automated.prune is true.
-        "prune": parameters.prune and bool((policy.get("automated") or {}).get("prune")),
+        "prune": prune,
         "syncStrategy": {"hook": {}} if parameters.hooks else {"apply": {}},
     }
     for field in ("revision", "revisions", "source", "sources"):
@@ -319,7 +321,7 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     outcome = await write(order, doors, fresh, sync, None)
     if outcome.result is not Result.Sent:
         return outcome
-    words = f"rolled back {short(order.app.deployed)} to {short(good.revisions)}"
+    words = f"rolled back {short(order.app.deployed)} to {short(good.revisions)}" + (f"; {kept}" if kept else "")
     note = acted(order.situation, order.recovery, words) if order.recovery else None
     return Outcome(
         Result.Sent,
@@ -329,6 +331,21 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
         notes=(note,) if note else (),
         told=("default",),
     )
+
+
+async def _prune(order: Order, doors: Doors, fresh: dict[str, Any], good: Good) -> tuple[bool, str]:
+    """May what the bad revision added go with it? Under the ceiling of a sync's prune; what that would be, only the rendered manifests
+    of the good one tell."""
+    if not order.step.parameters.prune:
+        return False, ""
+    if doors.argocd is None:
+        return False, "what the bad revision added is kept: without an Argo CD token nobody can tell what that is"
+    then = {ResourceKey.of_manifest(m, order.app.destination.namespace) for m in await doors.argocd.rendered(order.app, good.revisions)}
+    rows = [r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict) and not r.get("hook")]
+    going = [r for r in rows if ResourceKey.of_row(r) not in then]
+    hold = order.app.hold
+    automated = (fresh["spec"].get("syncPolicy") or {}).get("automated") or (hold.automated if hold is not None else None) or {}
+    return ceiling(order, going, len(rows), auto_prune=bool(automated.get("prune")))
 
 
 ROLLBACK = Action(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from msgspec import Struct
 
 from recovery.act.operation import plain, withdraw, withdrawing, write
 from recovery.act.order import CHANGED, Action, Doors, Order, read, way
-from recovery.decide.guards import inherited
+from recovery.act.pruning import ceiling
 from recovery.decide.operations import effect
 from recovery.model.action import Judgement, Skip, Traits
 from recovery.model.application import Sync, short
@@ -18,11 +17,6 @@ from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.situation import Situation
-
-_NEVER_PRUNED = ("Namespace", "CustomResourceDefinition", "PersistentVolumeClaim", "StatefulSet", "Application")
-_PRUNED_AT_MOST = 5
-_UNSURE = ("ComparisonError", "InvalidSpecError", "UnknownError")
-_PRUNED_SHARE = 0.1
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,7 +59,9 @@ async def start(order: Order, doors: Doors) -> Outcome:
         return Outcome(Result.Skipped, "RevisionUnknown", "Argo CD does not know what Git wants")
     parameters: Parameters = order.step.parameters
     policy = fresh["spec"].get("syncPolicy") or {}
-    prune, kept = _prune(order, fresh)
+    resources = [r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict)]
+    going = [r for r in resources if r.get("requiresPruning")]
+    prune, kept = ceiling(order, going, len(resources), auto_prune=order.app.auto_prune)
     sync = plain(fresh, order.app.revisions, parameters.sync_options)
     sync["prune"] = prune
     if way(order) is Cure.forced_sync:
@@ -74,28 +70,6 @@ async def start(order: Order, doors: Doors) -> Outcome:
     if outcome.result is not Result.Sent:
         return outcome
     return Outcome(Result.Sent, outcome.reason, kept or outcome.message, targets=(short(order.app.revisions),))
-
-
-def _prune(order: Order, fresh: dict[str, Any]) -> tuple[bool, str]:
-    """May this sync prune, and if not although the policy would let it: what was kept, in words."""
-    resources = (fresh.get("status") or {}).get("resources") or []
-    going = [r for r in resources if r.get("requiresPruning")]
-    if not order.step.parameters.prune or not going:
-        return False, ""
-    names = ", ".join(f"{r.get('kind')}/{r.get('name')}" for r in going[:5]) + (" ..." if len(going) > 5 else "")
-    reasons = (
-        (not order.app.auto_prune, "the application's own automated.prune is not set"),
-        (inherited(order.situation), "it was unwell before this controller came"),
-        (len(going) > _PRUNED_AT_MOST, f"{len(going)} would go, and {_PRUNED_AT_MOST} may"),
-        (
-            len(going) > _PRUNED_SHARE * len(resources),
-            f"{len(going)} of {len(resources)} would go, and {_PRUNED_SHARE:.0%} may",
-        ),
-        (any(r.get("kind") in _NEVER_PRUNED for r in going), f"none of {', '.join(_NEVER_PRUNED)} is ever pruned"),
-        (any(c.type in _UNSURE for c in order.app.conditions), "Argo CD could not compare it"),
-    )
-    why = next((words for refused, words in reasons if refused), "")
-    return (False, f"kept {names}: {why}") if why else (True, "")
 
 
 SYNC = Action(

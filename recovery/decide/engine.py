@@ -255,12 +255,17 @@ def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
             return _anew(situation, policy, recovery, actions)
         case RecoveryPhase.Stalled:
             return stalled(situation, policy, recovery)
-        case RecoveryPhase.BackingOff if recovery.next_at and situation.now < recovery.next_at:
+        case RecoveryPhase.BackingOff if recovery.next_at and situation.now < recovery.next_at <= _latest(situation, policy, recovery):
             return Decision(Kind.Wait, policy.name, recovery.reason, recovery.message, recovery.next_at, recovery=recovery)
         case RecoveryPhase.BackingOff:
             return begin(situation, policy, recovery)
         case _:
             return advance(situation, policy, recovery, actions)
+
+
+def _latest(situation: Situation, policy: Policy, recovery: Recovery) -> datetime:
+    """No pause that is written down is longer than the policy's: one that ends later was written by a clock that was wrong."""
+    return situation.now + policy.backoff.pause(recovery.attempt) * 1.5 + timedelta(minutes=1)
 
 
 def _another_cause(situation: Situation, recovery: Recovery) -> bool:

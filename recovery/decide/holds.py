@@ -22,8 +22,10 @@ from recovery.model.text import plain
 
 MANUAL, REVISION, OWN_CHANGE = "manual", "revision", "own_change"
 """What ends a rollback's hold: a person alone, any newer revision, or one that changes this application's own manifests."""
+STANDS = timedelta(minutes=2)
 LATE_CURE = timedelta(minutes=30)
-"""A rollback that had no effect in time may still have one: only what is Degraded, or ill for so long, gets its auto-sync back."""
+"""A rollback that had no effect in time may still have one: what is Degraded gets its auto-sync back when that has stood for a moment,
+what is ill otherwise after this."""
 GOING_BACK = "apply"
 """The stage of a rollback in which its operation is written."""
 TAKEN_BACK = "HoldTakenBack"
@@ -220,8 +222,8 @@ def _in_vain(situation: Situation) -> str:
     step = record.debt if record is not None else None
     if hold is None or hold.target is not None or step is None or step.outcome not in (StepOutcome.Failed, StepOutcome.TimedOut):
         return ""
-    late = step.ended_at is not None and situation.now - step.ended_at >= LATE_CURE
-    if app.health is Health.Healthy or (app.health is not Health.Degraded and not late):
+    ago = situation.now - (step.ended_at or situation.now)
+    if app.health is Health.Healthy or ago < (STANDS if app.health is Health.Degraded else LATE_CURE):
         return ""  # it may still come: an old version takes its time as well
     return f"going back did not cure it ({step.reason}), so auto-sync is given back"
 

@@ -14,6 +14,8 @@ PICKED_UP_WITHIN = timedelta(seconds=60)
 """An Argo CD that works takes up an operation within seconds (seen on 3.2: one)."""
 WITHDRAW = "withdraw"
 """The stage in which an operation that was not taken up is taken back."""
+STILL = timedelta(seconds=10)
+"""How long it has to be Degraded again to be so: Argo CD's picture flickers in the second after an effect."""
 CACHE_LAG = timedelta(seconds=3)
 """Argo CD's picture of a cluster comes by watches: a comparison in the second after a sync may not have its result yet (seen on 3.2)."""
 
@@ -101,9 +103,20 @@ def effect(record: StepRecord, situation: Situation) -> Judgement:
             words = "the operation succeeded; the comparison right after it is waited out"
             return Judgement(Progress.Running, message=words, soon=min(CACHE_LAG - waited, CACHE_LAG))
         return Judgement(Progress.Failed, "StillOutOfSync", "the operation succeeded and the next comparison is still OutOfSync")
-    if fell_ill_again(app, done):
-        return Judgement(Progress.Failed, "DegradedAgain", "it became Degraded again after the operation")
+    if again := ill_again(app, done, situation.now, "the operation"):
+        return again
     return Judgement(Progress.Running, message=f"the operation succeeded; it is {app.sync.value} and {app.health.value}")
+
+
+def ill_again(app: Application, since: datetime | None, now: datetime, what: str) -> Judgement | None:
+    """That it became Degraded once more after an effect; believed when it has stood for a moment. Right after an effect Argo CD's
+    picture of a Deployment may be one of before: Degraded, Progressing, Degraded and Healthy within a second (seen on 3.2)."""
+    if not fell_ill_again(app, since):
+        return None
+    lasted = now - app.health_since if app.health_since else STILL
+    if timedelta() <= lasted < STILL:
+        return Judgement(Progress.Running, message="it is Degraded again; does it stay so?", soon=STILL - lasted)
+    return Judgement(Progress.Failed, "DegradedAgain", f"it became Degraded again after {what}")
 
 
 def fell_ill_again(app: Application, since: datetime | None) -> bool:

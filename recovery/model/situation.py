@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from recovery.model.application import Application, ApplicationSet, Project
 from recovery.model.cause import Finding
@@ -68,6 +68,26 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     """Held back from a revision: what differed from Git while Git still wanted that one, and how much."""
     dismissed: tuple[str, ...] = ()
     """Policies whose open recovery was deleted by hand; forgotten when the subject has been well."""
+
+
+def unwatched(sight: Sight, gap: timedelta, now: datetime) -> Sight:
+    """Time in which nobody watched, until ``now``, does not count; a soak that was not watched starts again. What began after it is
+    left as it is."""
+    later = {symptom: _later(since, gap, now) for symptom, since in sight.clocks.items()} if gap > timedelta() else sight.clocks
+    moved = (sight.moved[0], _later(sight.moved[1], gap, now)) if sight.moved else None
+    return structs.replace(sight, clocks=later, soaking=None, moved=moved)
+
+
+def _later(since: datetime, gap: timedelta, now: datetime) -> datetime:
+    return since + gap if since <= now - gap else since
+
+
+def shifted(sight: Sight, jump: timedelta) -> Sight:
+    """The wall clock was set, forward or back: what lasted so long has lasted so long."""
+    clocks = {symptom: since + jump for symptom, since in sight.clocks.items()}
+    moved = (sight.moved[0], sight.moved[1] + jump) if sight.moved else None
+    soaking = structs.replace(sight.soaking, seen=sight.soaking.seen + jump) if sight.soaking else None
+    return structs.replace(sight, clocks=clocks, soaking=soaking, moved=moved)
 
 
 class Brought(Struct, frozen=True, gc=False):

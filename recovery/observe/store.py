@@ -260,6 +260,17 @@ class Store:
             if sight is not None and sight.clocks:
                 yield app, sight
 
+    def retime(self, change: Callable[[Sight], Sight]) -> None:
+        """Time has passed that nobody watched, or another clock was set: every running clock is put right."""
+        self.fresh_from = self._clock.now()
+        for uid, sight in list(self.sights.items()):
+            if (sight.clocks or sight.soaking or sight.moved) and (now := change(sight)) != sight:
+                self.sights[uid] = now
+                self.dirty.add(uid)
+        for app, _ in list(self.pending()):
+            self._track(app)
+            self._changed(app.key)
+
     def ripen(self) -> None:
         """Take into the ledger what has been well for long enough, also where no change told of it."""
         for uid, name in list(self.soaking.items()):

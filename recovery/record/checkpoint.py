@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from recovery.clock import Clock
 from recovery.kube.client import CONFIG_MAPS, Client
 from recovery.kube.errors import NotFound
-from recovery.model.situation import Sight
+from recovery.model.situation import Sight, unwatched
 from recovery.record.codec import stamp
 
 log = structlog.get_logger(__name__)
@@ -48,6 +48,8 @@ class _Content(Struct):
     format: int
     saved_at: datetime
     sights: dict[str, Sight]
+    parts: int = 0
+    """Over how many parts all of it was spread; 0 in what an older version wrote."""
 
 
 class NewerCheckpoint(Exception):
@@ -66,6 +68,8 @@ class Checkpoint:
         self._taken_over = False
         self.found = False
         """There was one: this is not the first install."""
+        self.hole: tuple[str, ...] = ()
+        """Parts that were there once and are gone or cannot be read: what they knew is not known any more."""
         self.saved_at: datetime | None = None
 
     async def load(self) -> dict[str, Sight]:
@@ -79,9 +83,14 @@ class Checkpoint:
         sights: dict[str, Sight] = {}
         for item, content in contents:
             self._versions[_number(item.metadata.name)] = item.metadata.resource_version
-            sights.update({uid: _moved(sight, away) for uid, sight in content.sights.items()})
-        self.found = 0 in self._versions
+            sights.update({uid: unwatched(sight, away, self._clock.now()) for uid, sight in content.sights.items()})
+        numbers = {_number(item.metadata.name) for item in maps}
+        self.found = bool(numbers)
         self._buckets = max((n + 1 for n in self._versions), default=1)
+        spread = max((c.parts for _, c in contents), default=0) or max((n + 1 for n in numbers), default=0)
+        self.hole = tuple(_name(n) for n in range(spread) if n not in self._versions)
+        if self.hole:
+            log.error("parts of the checkpoint are missing: what is unwell and unknown counts as inherited", parts=list(self.hole))
         log.info(
             "checkpoint read",
             subjects=len(sights),
@@ -102,7 +111,7 @@ class Checkpoint:
             self._buckets, self.found = max((n + 1 for n in numbers), default=1), 0 in numbers
             self._taken_over = False
         wanted = max(self._buckets, -(-len(sights) // PER_BUCKET), 1)
-        growing = wanted > self._buckets or not self.found
+        growing = wanted > self._buckets or not self.found or bool(self.hole)
         # From the last to the first: a growth that is cut short has lost nobody, and a first one has not happened.
         changed = sorted(range(wanted) if growing else {self._bucket(uid, wanted) for uid in dirty}, reverse=True)
         if changed:
@@ -111,18 +120,18 @@ class Checkpoint:
                 if (number := self._bucket(uid, wanted)) in parts:
                     parts[number][uid] = sight
             for number, part in parts.items():
-                await self._write(number, part)
-            self._buckets, self.found = wanted, True
+                await self._write(number, part, wanted)
+            self._buckets, self.found, self.hole = wanted, True, ()
         elif ticking:
             body = {"metadata": {"annotations": {LABEL: stamp(self._clock.now())}}}
             await self._client.patch(CONFIG_MAPS, self._namespace, _name(0), body)
         self.saved_at = self._clock.now()
 
-    async def _write(self, number: int, part: dict[str, Sight]) -> None:
+    async def _write(self, number: int, part: dict[str, Sight], parts: int) -> None:
         now = self._clock.now()
-        content = zlib.compress(msgspec.json.encode(_Content(FORMAT, now, part)), 6)
+        content = zlib.compress(msgspec.json.encode(_Content(FORMAT, now, part, parts)), 6)
         if len(content) > FITS:
-            content = _fitting(number, part, now)
+            content = _fitting(number, _Content(FORMAT, now, part, parts))
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -144,15 +153,16 @@ class Checkpoint:
         return zlib.crc32(uid.encode()) % buckets
 
 
-def _fitting(number: int, part: dict[str, Sight], now: datetime) -> bytes:
+def _fitting(number: int, whole: _Content) -> bytes:
     """The same for a part that no ConfigMap takes: of the largest subjects only the clocks are kept, so that the others lose nothing."""
+    part = whole.sights
     order = sorted(part, key=lambda uid: len(msgspec.json.encode(part[uid])), reverse=True)
     kept, slim, content = dict(part), 0, b""
     while slim < len(order):
         more = order[slim : slim + max(1, slim)]
         kept |= {uid: structs.replace(part[uid], ledger=(), soaking=None, kinds=()) for uid in more}
         slim += len(more)
-        content = zlib.compress(msgspec.json.encode(_Content(FORMAT, now, kept)), 6)
+        content = zlib.compress(msgspec.json.encode(structs.replace(whole, sights=kept)), 6)
         if len(content) <= FITS:
             break
     log.error("of the largest subjects only the clocks are kept", part=_name(number), subjects=slim, first=order[0], bytes=len(content))
@@ -188,10 +198,3 @@ def _heartbeat(item: _ConfigMap) -> datetime | None:
         return datetime.fromisoformat((item.metadata.annotations or {})[LABEL])
     except (KeyError, ValueError):
         return None
-
-
-def _moved(sight: Sight, away: timedelta) -> Sight:
-    """Time in which nobody watched does not count; a soak that was not watched starts again."""
-    later = {symptom: since + away for symptom, since in sight.clocks.items()} if away > timedelta() else sight.clocks
-    moved = (sight.moved[0], sight.moved[1] + away) if sight.moved else None
-    return structs.replace(sight, clocks=later, soaking=None, moved=moved)

@@ -12,7 +12,7 @@ from msgspec import structs
 from recovery.act import rollback
 from recovery.act.all_actions import ALL_ACTIONS
 from recovery.act.executor import Executor
-from recovery.act.order import Doors
+from recovery.act.order import Doors, Order
 from recovery.argocd.tree import HealthWords, Node
 from recovery.decide.holds import restored
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS
@@ -29,7 +29,7 @@ from recovery.observe import wire
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster, Object
 from tests.act.test_effects import BROKEN, CHANGED, ROW, SPEC, STATUS
-from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, owned, the_policies, the_proof
+from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, degraded, owned, the_policies, the_proof
 
 UNKNOWN = (("spec", "syncPolicy", "automated", "enabled"),)
 
@@ -293,3 +293,41 @@ def test_a_self_heal_in_the_same_second_takes_no_deploys_result_away(brought: Br
     outcome, _, _ = carry("rollback", status={"operationState": state}, brought=brought)
 
     assert outcome.reason == reason, outcome
+
+
+def a_config_map(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+
+
+@pytest.mark.parametrize(
+    ("added", "prune", "token", "goes", "words"),
+    [
+        pytest.param(1, True, True, True, "", id="one that the bad revision added"),
+        pytest.param(1, False, True, False, "automated.prune is not set", id="its owner does not prune"),
+        pytest.param(6, True, True, False, "6 would go, and 5 may", id="more than the ceiling"),
+        pytest.param(0, True, True, False, "", id="nothing was added"),
+        pytest.param(1, True, False, False, "without an Argo CD token", id="nobody can tell what was added"),
+    ],
+)
+def test_a_rollback_prunes_under_the_ceiling_of_a_sync(added: int, prune: bool, token: bool, goes: bool, words: str) -> None:
+    kept = [a_config_map(f"kept-{n}") for n in range(20)]
+    rows = [{"kind": "ConfigMap", "namespace": "shop", "name": m["metadata"]["name"]} for m in kept]
+    rows += [{"kind": "ConfigMap", "namespace": "shop", "name": f"added-{n}"} for n in range(added)]
+    fresh = {"spec": {"syncPolicy": {"automated": {"prune": prune, "enabled": False}}}, "status": {"resources": rows}}
+    step = (
+        the_policies(
+            "recovery_policies: [{name: p, condition: {type: application, health: Degraded}, actions: [{type: rollback, parameters: {prune: true}}]}]"
+        )
+        .policies[0]
+        .actions[0]
+    )
+    order = Order(a_situation(degraded()), step, None)
+    argocd: Any = Rendering(kept, []) if token else None
+
+    async def inside() -> tuple[bool, str]:
+        kube = Cluster(virtual.VirtualClock())
+        return await rollback._prune(order, Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube), argocd), fresh, Good(3, (GOOD,), NOW))
+
+    may, said = virtual.run(inside())
+
+    assert (may, words in said) == (goes, True), said

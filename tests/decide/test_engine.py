@@ -545,7 +545,16 @@ def test_a_hold_ends_when_its_own_manifests_have_moved_on(
 def owed(**changes: Any) -> Recovery:
     """The record of HELD."""
     step = StepRecord(
-        1, 1, "rollback", NOW, stage="apply", sent=True, owes=HELD, debt=Debt.open, outcome=StepOutcome.Succeeded, ended_at=NOW
+        1,
+        1,
+        "rollback",
+        NOW,
+        stage="apply",
+        sent=True,
+        owes=HELD,
+        debt=Debt.open,
+        outcome=StepOutcome.Succeeded,
+        ended_at=NOW - timedelta(minutes=3),
     )
     past = a_recovery("cart-1", NOW, steps=(structs.replace(step, **changes),))
     return structs.replace(past, subject=structs.replace(past.subject, uid="uid-cart"))

@@ -127,3 +127,29 @@ def test_one_of_a_newer_controller_is_refused() -> None:
             await Checkpoint(cluster, "ours", clock).load()
 
     virtual.run(inside())
+
+
+@pytest.mark.parametrize(
+    ("lost", "hole"),
+    [
+        pytest.param((), (), id="whole"),
+        pytest.param((0,), ("recovery-checkpoint-0",), id="the first part is gone"),
+        pytest.param((2,), ("recovery-checkpoint-2",), id="the last part is gone"),
+        pytest.param((0, 1, 2), (), id="all of it: a first install"),
+    ],
+)
+def test_a_hole_is_noticed_and_filled(lost: tuple[int, ...], hole: tuple[str, ...]) -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster, known = Cluster(clock), sights(clock, 2 * PER_BUCKET + 1)
+        await Checkpoint(cluster, "ours", clock).save(known, known, ticking=True)
+        for number in lost:
+            await cluster.delete(CONFIG_MAPS, "ours", f"recovery-checkpoint-{number}")
+        checkpoint = Checkpoint(cluster, "ours", clock)
+        read = await checkpoint.load()
+        assert (checkpoint.hole, checkpoint.found) == (hole, len(lost) < 3)
+        assert (len(read) < len(known)) is bool(lost)
+        await checkpoint.save(known, set(), ticking=True)
+        assert (checkpoint.hole, len(await Checkpoint(cluster, "ours", clock).load())) == ((), len(known))
+
+    virtual.run(inside())

@@ -23,7 +23,7 @@ from recovery.kube.reading import decoded, shallow
 from recovery.model.situation import Good, Sight
 from recovery.model.stamps import EARLIEST, LATEST, aware, utc
 from recovery.observe import wire
-from recovery.record.checkpoint import FITS, _fitting
+from recovery.record.checkpoint import FITS, FORMAT, _Content, _fitting
 from recovery.simulate.manifests import deployment
 from recovery.simulate.world import ARGOCD
 from recovery.turns import _wave
@@ -176,7 +176,7 @@ def test_of_what_no_config_map_takes_the_clocks_of_all_are_kept() -> None:
 
     huge = Sight("huge", NOW, {"x": NOW}, ledger=tuple(Good(i, (noise(i, 300_000),), NOW) for i in range(5)))
     others = {f"u{i}": Sight(f"u{i}", NOW, {"x": NOW}, ledger=(Good(i, (noise(i, 20),), NOW),)) for i in range(50)}
-    content = _fitting(0, {"huge": huge, **others}, NOW)
+    content = _fitting(0, _Content(FORMAT, NOW, {"huge": huge, **others}))
 
     assert len(content) <= FITS
 
