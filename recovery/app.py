@@ -491,7 +491,7 @@ class App:
             jump = now - wall - passed
             if abs(jump) > JUMPS:
                 log.warning("the wall clock was set while we run", by_seconds=round(jump.total_seconds()))
-                self.store.retime(partial(shifted, jump=jump))
+                self.store.retime(partial(shifted, jump=jump), jump)
             watching = all(stream.fresh for stream in self._theirs)
             stood = at - monotonic - HEARTBEAT
             if stood > STOOD_STILL:

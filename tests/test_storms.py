@@ -9,7 +9,7 @@ import pytest
 from recovery.commands.approve import asked
 from recovery.commands.wishing import write
 from recovery.decide import storms
-from recovery.kube.client import CONFIG_MAPS, EVENTS, RECOVERIES
+from recovery.kube.client import CONFIG_MAPS, DEPLOYMENTS, EVENTS, RECOVERIES
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.storm import Crowd, StormLimits
 from recovery.serve.gate import EVERYBODY
@@ -253,3 +253,48 @@ def test_what_has_most_of_them_in_common_is_the_incident() -> None:
 
     assert found is not None
     assert (found.group, found.fallen) == ("fleet", 50)
+
+
+def test_who_falls_ill_long_after_a_storm_is_no_member_of_it() -> None:
+    """A quarter of the fleet is left ill by its owners; hours later a lone application has a bad image."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(POLICIES)
+        await fleet(p.world, 8, 20)
+        await p.world.application("web-late", (deployment("web-late", "ready", 5),), project="shop")
+        async with p.controller():
+            await p.clock.sleep(5 * MINUTE)
+            for number in range(8):
+                await p.world.commit(f"web-{number}", (deployment(f"web-{number}", "denied", 5),))
+            await p.clock.sleep(180 * MINUTE)
+            assert any(r.subject.kind == "Storm" and not r.phase.over for r in p.world.recoveries())
+            await p.world.commit("web-late", (deployment("web-late", "missing", 5),))
+            await p.clock.sleep(20 * MINUTE)
+            (late,) = [r for r in p.world.recoveries() if r.subject.name == "web-late"]
+            assert late.phase is RecoveryPhase.Resolved, (late.phase, late.reason, late.message)
+            assert any(s.action == "rollback" and s.sent for s in late.steps)
+
+    play(script)
+
+
+def test_many_that_fall_ill_in_a_row_are_a_storm_though_never_many_at_once() -> None:
+    """What they depend on goes slowly: one after the other falls ill, each with a deploy that had been seen to work."""
+
+    async def script(p: Play) -> None:
+        text = POLICIES.replace("health: Degraded, duration: 10s", "health: [Degraded, Progressing], duration: 60s")
+        await p.world.policies(text)
+        await fleet(p.world, 0, 80)
+        for number in range(20):
+            await p.world.application(f"web-{number}", (deployment(f"web-{number}", "ready", 5),), project=f"p{number}")
+        async with p.controller():
+            await p.clock.sleep(20 * MINUTE)
+            for number in range(20):
+                key = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": f"registry.example/shop:crash-{number}"}]}}}}
+                await p.world.cluster.patch(DEPLOYMENTS, "shop", f"web-{number}", key)
+                await p.clock.sleep(2 * MINUTE)
+            await p.clock.sleep(10 * MINUTE)
+            assert any(r.subject.kind == "Storm" and r.subject.name.startswith("slow-") for r in p.world.recoveries())
+            touched = {r.subject.name for r in p.world.recoveries() if any(s.sent and s.action in ("restart", "rollback") for s in r.steps)}
+            assert len(touched) <= 8, touched
+
+    play(script)

@@ -78,7 +78,7 @@ class Freezer:
 
     def look(self) -> None:
         """Once over the fleet."""
-        now, found = self._clock.now(), dict[Name, str]()
+        now, found = self._clock.now() - self._store.skew.behind, dict[Name, str]()
         asked: dict[str, datetime] = {}
         seen: dict[str, Counter[str]] = {}
         for name, app in self._store.applications.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from msgspec import structs
@@ -19,6 +19,7 @@ from recovery.model.names import Key
 from recovery.model.policy import Policies
 from recovery.model.situation import Brought, OwnChange, Sight
 from recovery.observe.illness import Illness, slow_groups_of
+from recovery.observe.skew import Skew
 
 Name = tuple[str, str]
 STRANGERS = "(no project)"
@@ -100,6 +101,8 @@ class Store:
         """Those of them that no other project's applications on their cluster speak against."""
         self.policies: Policies | None = None
         self.fresh_from = clock.now()
+        self.skew = Skew(clock)
+        """By how much Argo CD's clock is behind ours."""
         self.inheriting = False
         """A first install that has not yet seen the whole fleet: what is unwell is inherited."""
 
@@ -122,6 +125,8 @@ class Store:
             self.turned[item.uid] = self._clock.now()
         elif name not in self.ailing:
             self.turned.pop(item.uid, None)
+        if old is not None and item.reconciled_at and item.reconciled_at != old.reconciled_at:
+            self.skew.arrived(item.reconciled_at)
         operation = item.operation
         if operation is not None and operation.phase.over and not operation.partial and operation.changed is not None:
             self._brought[item.uid] = Brought(operation.revisions, operation.changed, operation.ran)
@@ -260,8 +265,9 @@ class Store:
             if sight is not None and sight.clocks:
                 yield app, sight
 
-    def retime(self, change: Callable[[Sight], Sight]) -> None:
-        """Time has passed that nobody watched, or another clock was set: every running clock is put right."""
+    def retime(self, change: Callable[[Sight], Sight], jump: timedelta = timedelta()) -> None:
+        """Time has passed that nobody watched, or our clock was set by ``jump``: every running clock is put right."""
+        self.skew.jumped(jump)
         self.fresh_from = self._clock.now()
         for uid, sight in list(self.sights.items()):
             if (sight.clocks or sight.soaking or sight.moved) and (now := change(sight)) != sight:

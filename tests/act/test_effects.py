@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from msgspec import structs
 
 from recovery.act import rollback, workloads
@@ -18,7 +19,7 @@ from recovery.decide.engine import decide
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, Body, Resource
 from recovery.kube.errors import Busy, Forbidden, KubeError, Unavailable
 from recovery.kube.remote import Remotes
-from recovery.model.application import Application, ApplicationSet, Health, Hold, Sync
+from recovery.model.application import Application, ApplicationSet, Health, Hold, Sync, left_to
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.recovery import RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Good, Situation
@@ -572,3 +573,17 @@ def test_one_that_is_well_by_now_does_not_end_the_step_of_the_others() -> None:
     argocd.how["other"] = argocd.how["cart"]
     assert one_of_two(argocd, "replace 2", 0).result is Result.Skipped
     assert one_of_two(argocd, "replace 2", 1).result is Result.Sent, "one was restarted"
+
+
+def test_what_people_are_told_to_add_to_an_application_set_is_what_is_looked_for() -> None:
+    owned_one = degraded(application_set="all", application_set_uid="u")
+    situation = a_situation(owned_one, application_set=ApplicationSet("argocd", "all", uid="u"))
+    skip = rollback.fits(ROLLBACK.policies[0].actions[0], situation, a_recovery("cart-1", NOW, ill_since=NOW - timedelta(minutes=9)))
+    assert skip is not None
+    assert skip.reason == "OwnerWouldRevert"
+
+    lines = yaml.safe_load(skip.message.partition("add to it: `")[2].rpartition("`")[0])
+    added = wire.application_set(msgspec.json.encode({"metadata": {"name": "all"}, **lines}))
+
+    assert left_to(added.leaves_sync_policy, owned_one)
+    assert not left_to(added.leaves_sync_policy, an_application(name="another"))
