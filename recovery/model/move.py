@@ -67,7 +67,7 @@ class Wish(Struct, frozen=True, rename="camel"):
     """What a person asked for by command, written into the Recovery."""
 
     what: str
-    """approve (expired when it was not used in time), reset, failback, stay or cleanup."""
+    """approve (expired when it was not used in time), reset, failback, stay, cleanup, or release (of a hold)."""
     by: str
     at: datetime
     step: str = ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS
+from recovery.kube.errors import NotFound
 from recovery.model.application import Health
 from recovery.model.recovery import RecoveryPhase
 from recovery.simulate.manifests import deployment
@@ -31,6 +33,17 @@ async def rolled_back(stage: RealStage, name: str, *, create: bool = True) -> tu
     app = await stage.seen(name)
     assert (app.auto_sync, app.deploy and app.deploy.revisions) == (False, (good,))
     return good, bad
+
+
+async def is_made(stage: RealStage, name: str) -> None:
+    """An ApplicationSet has made it."""
+
+    async def there() -> bool:
+        with contextlib.suppress(NotFound):
+            return bool(await stage.raw(name))
+        return False
+
+    await stage.until("made", there, 60)
 
 
 async def known_good(stage: RealStage, name: str) -> None:
@@ -79,6 +92,7 @@ async def owner_takes_the_annotation(stage: RealStage) -> list[str]:
             made["metadata"]["name"] = name
             await asyncio.to_thread(stage.bed.apply, made)
         for name in (gone, kept):
+            await is_made(stage, name)
             await rolled_back(stage, name, create=False)
         await stage.sleep(20)
         annotations = [((await stage.raw(name))["metadata"].get("annotations") or {}).get(HOLD) for name in (gone, kept)]
@@ -168,6 +182,7 @@ async def owned_crash_loop(stage: RealStage) -> list[str]:
     async with stage.controller():
         await asyncio.to_thread(stage.repositories.commit, name, (deployment(name, "ready", DEADLINE),))
         await asyncio.to_thread(stage.bed.apply, a_set(stage, [name]))
+        await is_made(stage, name)
         await stage.until("well", lambda: is_well(stage, name), 60)
         await known_good(stage, name)
         await stage.commit(name, (deployment(name, "crash", DEADLINE),))

@@ -42,7 +42,7 @@ def test_recoveries_as_kubectl_and_recovery_status_show_them(show: Show) -> None
     namespace = show.results["looked_at_only"].result().stage.namespace
 
     table = show.bed.kubectl("-n", namespace, "get", "rcv")
-    assert table.splitlines()[0].split() == ["NAME", "SUBJECT", "POLICY", "CAUSE", "PHASE", "ATTEMPT", "AGE", "MESSAGE"]
+    assert table.splitlines()[0].split() == ["NAME", "SUBJECT", "POLICY", "CAUSE", "PHASE", "PERSON", "ATTEMPT", "AGE", "MESSAGE"]
     assert "would refresh (hard: true)" in table
     shown = recovery(show.bed, "status", namespace=namespace)
     assert shown.returncode == 0, shown.stderr
