@@ -162,10 +162,12 @@ def _over(app: Application, situation: Situation) -> str:
     if debt is not None and debt.debt is Debt.returning:
         return "it is being given back"
     asked = next((w for w in reversed(record.wishes) if w.what == RELEASE.name), None) if record is not None else None
+    # Who lets a newer revision go undoes nothing: the rollback was right, and its reason is gone.
+    newer = bool(app.revisions) and app.sync is not Sync.Unknown and named(app.revisions) not in hold.bad
     if asked is not None and debt is not None and asked.at >= debt.started_at:
-        return f"{asked.by} released it: respected"
+        return f"{asked.by} lets {short(app.revisions)} be deployed" if newer else f"{asked.by} released it: respected"
     if hold.suspended and app.auto_sync:
-        return "auto-sync was switched on again by somebody: respected"
+        return "auto-sync was switched on again by somebody" + (f", at {short(app.revisions)}" if newer else ": respected")
     if by := _synced_by_hand(app, hold):
         return by
     unsure = app.sync is Sync.Unknown or not app.revisions or any(c.type.endswith("Error") for c in app.conditions)

@@ -14,14 +14,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from recovery.clock import SystemClock
-from recovery.kube.client import APPLICATIONS, SECRETS, Resource
+from recovery.kube.client import APPLICATIONS, RECOVERIES, SECRETS, Resource
 from recovery.model.application import Application, Health, Sync
 from recovery.model.duration import spell
+from recovery.model.move import Wish
 from recovery.model.names import INFO
 from recovery.model.recovery import Recovery, RecoveryPhase
+from recovery.record.codec import encode
 from recovery.simulate.cluster import Object
 from recovery.simulate.http import Face
 from recovery.simulate.manifests import custom, deployment
@@ -222,6 +224,11 @@ class Demo:
         stayed = sticks(self._app("web"))
         self._say("demo", "mends", "two minutes later the rollback still stands; now a good commit comes")
         await self.world.commit("web", (deployment("web", "ready-2"),))
+        # Without an Argo CD token nobody can compare manifests: whether it is the fix, a person says.
+        self._say("ada", "says", "it is the fix: recovery release web")
+        held = next(r for r in self.world.recoveries() if r.subject.name == "web" and r.debt is not None)
+        asked = structs.replace(held, wishes=(*held.wishes, Wish("release", "ada", self.clock.now())))
+        await self.world.cluster.update(RECOVERIES, OURS, held.name, encode(asked, OURS))
         given_back = await self._until(lambda: self._app("web").auto_sync and self._well(self._app("web")), timedelta(minutes=5))
         return Scene(
             scene.name,

@@ -573,6 +573,15 @@ def owed(**changes: Any) -> Recovery:
             degraded(hold=HELD, auto_sync=False, health=Health.Progressing), owed(outcome=StepOutcome.TimedOut), "", "", id="on its way"
         ),
         pytest.param(degraded(hold=HELD, auto_sync=True), owed(), "HoldTakenBack", "switched on again by somebody", id="switched on"),
+        pytest.param(
+            degraded(hold=HELD, auto_sync=True, sync=Sync.OutOfSync, revisions=("c" * 40,)), owed(), "HoldOver", "at ccccccc",
+            id="switched on for a newer revision: nothing is undone",
+        ),
+        pytest.param(
+            degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,)),
+            structs.replace(owed(), wishes=(Wish("release", "ada", NOW + timedelta(seconds=1)),)),
+            "HoldOver", "ada lets ccccccc be deployed", id="a person says that it is the fix",
+        ),
         pytest.param(degraded(hold=HELD, auto_sync=True), owed(debt=Debt.returning), "HoldOver", "being given back", id="by ourselves"),
         pytest.param(
             degraded(hold=HELD, auto_sync=False),
