@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from recovery.decide.asking import Asked, begun, under_way
 from recovery.decide.storms import RESUMES
@@ -20,7 +20,7 @@ def per_hour(a: Asked) -> str | Closed:
     more = running is not None and bool(running.effects) and a.step.traits.one_by_one
     if not a.step.traits.destructive or ((begun(a) or under_way(a)) and not more):
         return ""
-    own = {running.started_at} if running is not None and not running.effects else set()
+    own = _own(a)
     done, limits = a.situation.destroyed, a.situation.policies.budget.destructive_per_hour
     counts = (
         (" in all", done.fleet, limits.fleet),
@@ -35,12 +35,17 @@ def per_hour(a: Asked) -> str | Closed:
     return ""
 
 
+def _own(a: Asked) -> set[datetime]:
+    """When the step that is asked about was written down, as long as it has done nothing: it does not stand in its own way."""
+    running = a.recovery.running if a.recovery else None
+    return {running.started_at} if running is not None and not running.effects else set()
+
+
 def per_minute(a: Asked) -> str | Closed:
     """Pods of many workloads are not replaced at once, whoever they belong to."""
     if not a.step.traits.one_by_one:
         return ""
-    running = a.recovery.running if a.recovery else None
-    own = {running.started_at} if running is not None and not running.effects else set()
+    own = _own(a)
     limit, since = a.situation.policies.budget.restarts_per_minute, a.situation.now - MINUTE
     times = tuple(at for at in a.situation.destroyed.fleet if at > since and at not in own)
     if len(times) < limit:

@@ -150,7 +150,7 @@ def settle_hold(situation: Situation) -> Decision | None:
 def _over(app: Application, situation: Situation) -> str:
     hold = app.hold
     assert hold is not None  # noqa: S101 (asked for a held application only)
-    record = next((r for r in _records(situation) if r.name == hold.recovery), None)
+    record = _record(situation, hold)
     if hold.target is not None:
         # Moved: the failover's own recovery brings it home; somebody who moved it has taken it over.
         if app.destination.place == hold.target:
@@ -217,10 +217,15 @@ def _records(situation: Situation) -> tuple[Recovery, ...]:
     return (*situation.past, *situation.owing, *((situation.recovery,) if situation.recovery is not None else ()))
 
 
+def _record(situation: Situation, hold: Hold) -> Recovery | None:
+    """The record that a hold names."""
+    return next((r for r in _records(situation) if r.name == hold.recovery), None)
+
+
 def _in_vain(situation: Situation) -> str:
     """Gone back, and that did not cure it either: what was taken for it is given back."""
     app, hold = situation.subject, situation.subject.hold
-    record = next((r for r in _records(situation) if hold is not None and r.name == hold.recovery), None)
+    record = _record(situation, hold) if hold is not None else None
     step = record.debt if record is not None else None
     if hold is None or hold.target is not None or step is None or step.outcome not in (StepOutcome.Failed, StepOutcome.TimedOut):
         return ""

@@ -252,6 +252,7 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
     spec = wire.spec
     ignored = (spec.ignore_application_differences or [])[: Bounds.ignored]
     mode = spec.sync_policy.applications_sync if spec.sync_policy else ""
+    updates = mode not in ("create-only", "create-delete")
     selectors, opaque = _selectors(spec.generators)
     return model.ApplicationSet(
         namespace=_name(wire.metadata.namespace),
@@ -259,12 +260,10 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
         uid=_name(wire.metadata.uid),
         pull_requests=b'"pullRequest"' in bytes(spec.generators),
         rolling=spec.strategy is not None and spec.strategy.type == "RollingSync",
-        leaves_sync_policy=frozenset({"*"})
-        if mode in ("create-only", "create-delete")
-        else _leaves(ignored, "spec.syncPolicy", "automated"),
-        leaves_destination=frozenset({"*"}) if mode in ("create-only", "create-delete") else _leaves(ignored, "spec.destination", ""),
+        leaves_sync_policy=_leaves(ignored, "spec.syncPolicy", "automated") if updates else frozenset({"*"}),
+        leaves_destination=_leaves(ignored, "spec.destination", "") if updates else frozenset({"*"}),
         deletes=mode not in ("create-only", "create-update"),
-        updates=mode not in ("create-only", "create-delete"),
+        updates=updates,
         template_name=_name(spec.template.metadata.name),
         selectors=selectors,
         opaque=opaque,
