@@ -268,7 +268,7 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
             escalated=False,
         )
         return begin(situation, policy, structs.replace(anew, wishes=tuple(w for w in anew.wishes if w.what != "reset")))
-    if recovery.reason == NO_REMEDY and not remedy_left(situation, policy, recovery):
+    if recovery.reason == NO_REMEDY:  # had one come, it would have begun anew
         return Decision(Kind.Stall, policy.name, NO_REMEDY, recovery.message, now + NO_REMEDY_AGAIN, recovery=recovery)
     # While an operation runs, Argo CD's words on the last one are gone: nothing can be said about the failure.
     operating = isinstance(situation.about, Application) and situation.about.operating
