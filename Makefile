@@ -31,7 +31,7 @@ lint: $(STAMP)
 	$(BIN)/hadolint Dockerfile
 
 unit: $(STAMP)
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 e2e: $(STAMP)  ## The stories on a real Kubernetes and a real Argo CD (the first time builds them: about 9 minutes).
 	@$(BIN)/python -m tests.testbed.binaries

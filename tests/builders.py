@@ -129,6 +129,7 @@ def seen(by: Witness, verdict: Verdict, ago: float = 5, message: str = "") -> Ev
 def a_cluster(name: str = "primary", *evidence: Evidence, **changes: Any) -> Cluster:
     """One whose Secret we may read; without evidence nobody has looked."""
     cluster = Cluster(server=f"https://{name}.example:6443", name=name, secret=f"cluster-{name}", evidence=evidence, applications=2)
+    cluster = structs.replace(cluster, namespace_uid=f"uid-{name}")
     return structs.replace(cluster, **changes)
 
 

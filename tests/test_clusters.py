@@ -19,7 +19,7 @@ from recovery.kube.errors import Busy, Forbidden, KubeError, Unavailable
 from recovery.model.connection import Connection
 from recovery.model.move import MovePhase
 from recovery.model.names import Key
-from recovery.model.recovery import Recovery, RecoveryPhase
+from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
 from recovery.serve.gate import EVERYBODY
 from recovery.simulate.manifests import deployment, stateful_set
 from recovery.simulate.world import ARGOCD, url
@@ -685,5 +685,77 @@ def test_one_that_is_paused_keeps_nobody_busy() -> None:
 
             assert app.metrics.passes.labels("done")._value.get() - passes < 600
         assert where(p, "w-a") == ["secondary"]
+
+    play(script)
+
+
+def alias(p: Play) -> None:
+    """``secondary`` leads to the same machine as ``primary``: an internal load balancer and a public name."""
+    p.world.destinations.all["secondary"].cluster = p.world.destinations.all["primary"].cluster
+
+
+def deployments(p: Play, name: str = "primary") -> list[str]:
+    found = p.world.destinations.all[name].cluster.every(Resource("apps", "v1", "deployments"))
+    return sorted(item["metadata"]["name"] for item in found)
+
+
+def test_one_cluster_under_two_addresses_is_no_place_to_go() -> None:
+    """One address goes; the other leads to the very same cluster."""
+
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        alias(p)
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(600)
+
+            step = next(s for s in newest(p).steps if s.action == "failover")
+            assert (step.outcome, step.reason) == (StepOutcome.Skipped, "TargetIsSource")
+            assert "secondary is primary under another address" in step.message
+        assert where(p, "w-a") == ["primary"]
+
+    play(script)
+
+
+def test_which_cluster_it_was_is_remembered_over_a_restart_of_ours() -> None:
+    """It is down when the controller comes up again: nobody can ask it then."""
+
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        alias(p)
+        async with running(p):
+            pass
+        dies(p)
+        async with running(p):
+            await p.clock.sleep(600)
+
+        assert next(s for s in newest(p).steps if s.action == "failover").reason == "TargetIsSource"
+
+    play(script)
+
+
+@pytest.mark.parametrize("how", ["it is the same one by now", "it could not be asked"])
+def test_nothing_is_deleted_where_it_may_be_live(how: str) -> None:
+    """Moved while they were two; when the leftovers are to go, both addresses lead to one cluster, or nobody can tell."""
+
+    async def script(p: Play) -> None:
+        await begin(p, "w-a")
+        async with running(p):
+            dies(p)
+            await p.clock.sleep(120)
+            returns(p)
+            await p.clock.sleep(60)
+            assert newest(p).moves[0].leftovers
+            if how == "it is the same one by now":
+                p.world.destinations.all["primary"].cluster = p.world.destinations.all["secondary"].cluster
+            else:
+                p.world.destinations.all["secondary"].cluster.uid = ""
+            await go_home(p, stay=True, cleanup=True)
+            await p.clock.sleep(120)
+
+            assert deployments(p) == ["w-a"] == deployments(p, "secondary")
+            words = " ".join(s.message for s in newest(p).steps if s.action in ("list_leftovers", "cleanup"))
+            assert ("under another address" in words) is (how == "it is the same one by now"), words
+            assert ("nobody knows whether" in words) is (how == "it could not be asked"), words
 
     play(script)

@@ -13,7 +13,7 @@ from recovery.decide.again import AFTER, again_at
 from recovery.decide.approvals import APPROVED_FOR
 from recovery.decide.connections import connection, down, healthy
 from recovery.decide.guards import inherited
-from recovery.decide.landing import busy, cluster_of, target_of, unmovable
+from recovery.decide.landing import busy, cluster_of, not_another, target_of, unmovable
 from recovery.decide.moving import (
     AT_ONCE,
     FAILURES,
@@ -194,7 +194,10 @@ def _proven(situation: Situation, moves: tuple[Move, ...]) -> tuple[bool, str]:
         return False, words
     planned = next((m.target for m in moves if m.phase in (MovePhase.Planned, MovePhase.Moving)), None)
     target = next((c for c in situation.clusters if planned and c.called(str(planned))), None)
-    return healthy(target, situation.now) if target is not None else (False, f"{planned} is no cluster that is known")
+    if target is None:
+        return False, f"{planned} is no cluster that is known"
+    same = not_another(cluster_of(situation), target)
+    return (False, same) if same else healthy(target, situation.now)
 
 
 def _label_again(record: StepRecord, situation: Situation, recovery: Recovery) -> Judgement:

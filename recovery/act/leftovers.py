@@ -7,10 +7,11 @@ from msgspec import structs
 from recovery.act.ground import Ground, carries, words_of
 from recovery.act.order import Action, Doors, Order
 from recovery.decide.aftercare import CLEANUP, LIST_LEFTOVERS
-from recovery.decide.landing import cluster_of
+from recovery.decide.landing import cluster_of, not_another
 from recovery.decide.ownership import instance_of
 from recovery.decide.telling import acted
 from recovery.kube.errors import KubeError, NotFound
+from recovery.kube.identity import namespace_uid
 from recovery.model.application import Application
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
@@ -32,10 +33,12 @@ async def list_leftovers(order: Order, doors: Doors) -> Outcome:
         app, where = apps.get(move.uid), _left(order, move)
         if app is not None and where is not None:
             try:
-                listed = await _there(app, where, doors)
+                one = await _one_cluster(app, where, order, doors)
+                listed = () if one else await _there(app, where, doors)
             except KubeError as error:
                 troubles.append(f"{move}: {words_of(error)}")
             else:
+                troubles += [f"{move}: {one}"] if one else []
                 found += len(listed)
                 move = structs.replace(move, leftovers=listed)
         moves.append(move)
@@ -50,6 +53,19 @@ async def _there(app: Application, where: Cluster, doors: Doors) -> tuple[str, .
     wanted = await doors.argocd.managed(app)
     found = await Ground(where.name, there).there(app, wanted, instance_of(app, doors.home))
     return tuple(f"{where.name}: {path}" for path, _ in found)[:MOST]
+
+
+async def _one_cluster(app: Application, where: Cluster, order: Order, doors: Doors) -> str:
+    """Why ``where`` is not proven, by asking both now, to be another cluster than the one it runs on; empty when it is. What is
+    called left behind on the one would be live on the other."""
+    home = next((c for c in order.situation.clusters if c.called(app.destination.cluster) or c.called(str(app.destination.place))), None)
+    if home is None:
+        return f"{app.destination.cluster} is no cluster that Argo CD knows"
+    asked = []
+    for each in (home, where):
+        there = await doors.ways.to(each.server)
+        asked.append(structs.replace(each, namespace_uid=await namespace_uid(there) if there is not None else ""))
+    return not_another(*asked)
 
 
 def _left(order: Order, move: Move) -> Cluster | None:
@@ -98,6 +114,8 @@ async def _remove(order: Order, doors: Doors, app: Application, entry: str) -> s
         return "left to you: data or other things hang on it"
     ground = Ground(name, there)
     try:
+        if one := await _one_cluster(app, cluster, order, doors):
+            return one
         item = await ground.item(path)
         if item is None:
             return ""

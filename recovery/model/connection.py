@@ -18,6 +18,8 @@ IN_CLUSTER_SERVER = "https://kubernetes.default.svc"
 """The cluster Argo CD itself runs in (argo-cd common.KubernetesInternalAPIServerAddr)."""
 
 
+CLUSTER_UID = "cluster-uid"
+"""The annotation ``recovery.gitops.dev/cluster-uid`` of a cluster's Secret."""
 _SCP = re.compile(r"^([^@/:]+@[^:/]+):(.+)$")
 """``git@host:path``, as ssh takes it."""
 
@@ -133,11 +135,19 @@ class Cluster(Struct, frozen=True, kw_only=True):
     """When it was last seen reachable."""
     trouble: str = ""
     """What is wrong with how it is configured."""
+    namespace_uid: str = ""
+    """UID of its namespace kube-system, as last read; empty while nobody could."""
 
     @property
     def key(self) -> Key:
         """What the queue calls it."""
         return Key("cluster", "", self.name)
+
+    @property
+    def identity(self) -> str:
+        """Two Secrets that show the same one name one cluster. A person may state it on the Secret (``CLUSTER_UID``): where the
+        account may not read it, and for a cluster that was restored from another one's etcd and has its UIDs."""
+        return self.mark(CLUSTER_UID) or self.namespace_uid
 
     @property
     def uid(self) -> str:

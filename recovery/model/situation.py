@@ -64,6 +64,9 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     """Kinds of its resources when they were last to be seen."""
     reached: bool = False
     """Of a cluster: we have once connected to it ourselves."""
+    namespace_uid: str = ""
+    """Of a cluster: the UID of its namespace kube-system, as last read. It outlives a restart: while a cluster is down, nobody can
+    ask it which one it is."""
     differed: tuple[int, tuple[str, ...]] | None = None
     """Held back from a revision: what differed from Git while Git still wanted that one, and how much."""
     dismissed: tuple[str, ...] = ()

@@ -77,7 +77,9 @@ class Connections:
         for server, cluster in new.items():
             old = self.clusters.get(server)
             if old is not None:
-                cluster = structs.replace(cluster, evidence=old.evidence, good_at=old.good_at)
+                cluster = structs.replace(cluster, evidence=old.evidence, good_at=old.good_at, namespace_uid=old.namespace_uid)
+            elif (sight := self._store.sights.get(cluster.uid)) is not None:
+                cluster = structs.replace(cluster, namespace_uid=sight.namespace_uid)
             new[server] = structs.replace(cluster, applications=len(self.on(cluster)))
         gone = [c for server, c in self.clusters.items() if server not in new]
         self.clusters = new
@@ -108,6 +110,14 @@ class Connections:
             return
         held = with_evidence(held, self._ours(held, evidence))
         self._put(held)
+        self._tell(held)
+
+    def identified(self, about: Cluster, uid: str) -> None:
+        """Which cluster answers at this address: the UID of its namespace kube-system. Remembered while nobody can ask it."""
+        held = self.clusters.get(about.server)
+        if held is None or not uid or held.namespace_uid == uid:
+            return
+        self.clusters[about.server] = held = structs.replace(held, namespace_uid=uid)
         self._tell(held)
 
     def _ours(self, about: Repository | Cluster, evidence: Evidence) -> Evidence:
@@ -287,7 +297,8 @@ class Connections:
         old = self._store.sights.get(about.uid)
         new = watch(old, about, self._store.policies, self._clock.now(), first_install=self.first)
         reached = any(e.by is Witness.connect and e.verdict is Verdict.reachable for e in about.evidence)
-        new = structs.replace(new, reached=new.reached or reached)
+        uid = about.namespace_uid if isinstance(about, Cluster) else ""
+        new = structs.replace(new, reached=new.reached or reached, namespace_uid=uid or new.namespace_uid)
         if new == old:
             return False
         self._store.sights[about.uid] = new

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from msgspec import structs
 from recovery.clock import Clock
 from recovery.decide.verdicts import verdict_of
 from recovery.kube.errors import Forbidden, KubeError, Late, Unauthorized
+from recovery.kube.identity import namespace_uid
 from recovery.model.application import Application
 from recovery.model.connection import FRESH, Cluster, Evidence, Repository, Verdict, Witness
 from recovery.model.names import PREFIX
@@ -243,11 +245,18 @@ class Poller:
 
     async def _reach(self, cluster: Cluster) -> None:
         async with self._places:
+            remote = await self._ways.to(cluster.server)
+            seen = None
             if cluster.in_cluster:
                 if self._alive_here():
-                    self._connections.found(cluster, Evidence(Witness.connect, Verdict.reachable, self._clock.now(), "our own watches"))
-            elif remote := await self._ways.to(cluster.server):
+                    seen = Evidence(Witness.connect, Verdict.reachable, self._clock.now(), "our own watches")
+            elif remote:
                 seen = await self._connect(remote, self._clock.now())
+            if remote and seen and seen.verdict is Verdict.reachable:
+                # What cannot be read stays what it was: an address that leads to another cluster by now answers for that one.
+                with suppress(KubeError):
+                    self._connections.identified(cluster, await namespace_uid(remote))
+            if seen:
                 # It is of when the answer came: a slow one is not old as soon as it is there.
                 self._connections.found(cluster, structs.replace(seen, at=self._clock.now()))
 

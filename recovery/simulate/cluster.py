@@ -43,6 +43,8 @@ class Cluster:
     def __init__(self, clock: Clock, absent: tuple[str, ...] = ()) -> None:
         self._clock = clock
         self._version = 100
+        self.uid = str(uuid.uuid4())
+        """Of its namespace kube-system."""
         self._objects: dict[Resource, dict[tuple[str, str], Object]] = {}
         self._log: dict[Resource, deque[tuple[int, str, Object]]] = {}
         self._compacted = 0

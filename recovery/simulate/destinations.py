@@ -56,6 +56,8 @@ class Destination:
         self.refuse()
         if path == "/readyz":
             return b"ok"
+        if path == "/api/v1/namespaces/kube-system":
+            return msgspec.json.encode({"metadata": {"name": "kube-system", "uid": self.cluster.uid}})
         if path.startswith("/api/v1/namespaces/") and path.count("/") == 4:
             if path.rpartition("/")[2] not in self.namespaces:
                 raise NotFound(f'namespaces "{path.rpartition("/")[2]}" not found', 404)

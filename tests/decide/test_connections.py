@@ -207,6 +207,36 @@ TARGETS = [
         "",
         id="the Secret's label is stronger",
     ),
+    pytest.param(
+        about_a_cluster(clusters=(a_dead_cluster(), lives("secondary", namespace_uid="uid-primary"))),
+        "secondary",
+        "TargetIsSource",
+        id="the very one, by another address",
+    ),
+    pytest.param(
+        about_a_cluster(clusters=(a_dead_cluster(), lives("secondary", namespace_uid=""))),
+        "secondary",
+        "ClusterUnknown",
+        id="which one it is could never be read",
+    ),
+    pytest.param(
+        about_a_cluster(a_dead_cluster(namespace_uid="")),
+        "secondary",
+        "ClusterUnknown",
+        id="nor which one is down",
+    ),
+    pytest.param(
+        about_a_cluster(clusters=(a_dead_cluster(), lives("secondary", namespace_uid="", marks={"recovery.gitops.dev/cluster-uid": "b"}))),
+        "secondary",
+        "",
+        id="a person has stated it on the Secret",
+    ),
+    pytest.param(
+        about_a_cluster(clusters=(a_dead_cluster(), lives("secondary", marks={"recovery.gitops.dev/cluster-uid": "uid-primary"}))),
+        "secondary",
+        "TargetIsSource",
+        id="a person has stated that it is the same",
+    ),
 ]
 
 
