@@ -402,6 +402,50 @@ def test_a_recovery_edited_to_nonsense_is_told_of_and_goes_on_when_it_is_mended(
     play(script)
 
 
+@pytest.mark.parametrize("what", ["the policy is edited", "another commit is to be synced", "nothing changes"])
+def test_an_approval_is_for_what_was_asked_and_nothing_else(what: str) -> None:
+    """A sync is approved while a pause holds it back; when the pause ends, it may be another thing that would be done."""
+
+    async def script(p: Play) -> None:
+        from recovery.commands.approve import asked
+        from recovery.commands.wishing import write
+
+        await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
+        policy = short_policies("web").replace("defaults: {", "defaults: {mode: approve, ")
+        policy = policy.replace("  - {type: refresh, parameters: {hard: true}, timeout: 30s}\n", "")
+        await p.world.policies(policy)
+        async with p.controller():
+            await p.world.application("web-1", (deployment("web-1"), custom("Mute", "w")))
+            await p.clock.sleep(2 * MINUTE)
+            (held,) = p.world.recoveries()
+            assert held.awaiting.startswith("1.0 sync "), held.awaiting
+            await p.world.annotate("web-1", {"recovery.gitops.dev/paused": "not yet"})
+            await write(p.world.cluster, OURS, held.name, asked, "ada", p.clock)  # type: ignore[arg-type]
+            if what == "the policy is edited":
+                await p.world.policies(policy.replace("prune: true", "prune: false"))
+            elif what == "another commit is to be synced":
+                await p.world.commit("web-1", (deployment("web-1"), custom("Mute", "w"), deployment("web-2")))
+            await p.clock.sleep(MINUTE)
+            await p.world.annotate("web-1", {"recovery.gitops.dev/paused": None})
+            await p.clock.sleep(10 * MINUTE)
+
+            synced = [w for w in p.touched("web-1") if "operation" in w]
+            told = [n.body for n in p.told if "an approval was not used" in n.title]
+            if what == "nothing changes":
+                assert (len(synced), told) == (1, [])
+                return
+            assert synced == []
+            assert len(told) == 1
+            assert told[0].startswith("ada approved step 1.0 sync at 12:02:0")
+            assert "was for something else: policy, plan or revision have changed since" in told[0]
+            (held,) = p.world.recoveries()
+            await write(p.world.cluster, OURS, held.name, asked, "ada", p.clock)  # type: ignore[arg-type]
+            await p.clock.sleep(MINUTE)
+            assert len([w for w in p.touched("web-1") if "operation" in w]) == 1, "asked again, and approved again"
+
+    play(script)
+
+
 def test_an_approval_that_is_not_used_in_time_is_told_of_once() -> None:
     async def script(p: Play) -> None:
         from recovery.commands.approve import asked
@@ -422,9 +466,9 @@ def test_an_approval_that_is_not_used_in_time_is_told_of_once() -> None:
             assert not any("operation" in w or "argocd.argoproj.io/refresh" in str(w) for w in p.touched("web-1")), (
                 "it was good for an hour"
             )
-            told = [n.body for n in p.told if "an approval has expired" in n.title]
+            told = [n.body for n in p.told if "an approval was not used" in n.title]
             assert len(told) == 1
-            assert told[0].startswith("ada approved step 1.0 at 12:02:0")
+            assert told[0].startswith("ada approved step 1.0 refresh at 12:02:0")
             (held,) = p.world.recoveries()
             assert [(w.what, w.by) for w in held.wishes] == [("expired", "ada")]
 

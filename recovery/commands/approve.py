@@ -13,20 +13,25 @@ from recovery.model.duration import spell
 from recovery.model.recovery import Recovery, RecoveryPhase
 
 Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="As `recovery status` names it.")]
-WAITING = ("Approval", "CutOff", "Storm")
+STORM = "Storm"
+"""What the record of a storm is about, and why it waits."""
 
 
 def approve(recovery: Name) -> None:
     """Let the step go that a recovery waits with; good for an hour, for this very step."""
     found = wish(recovery, asked)
     last = found.wishes[-1]
-    typer.echo(f"{found.name}: step {last.step} approved by {last.by}, for {spell(APPROVED_FOR)}: {found.message}")
+    place, _, what = last.step.partition(" ")
+    typer.echo(
+        f"{found.name}: step {place} {what.partition(' ')[0]}".rstrip()
+        + f" approved by {last.by}, for {spell(APPROVED_FOR)}: {found.message}"
+    )
 
 
 def asked(held: Recovery) -> tuple[str, ...]:
-    """The step that waits, as guards name it (Asked.place)."""
-    if held.phase is not RecoveryPhase.Suppressed or held.reason not in WAITING:
-        raise Refused(f"{held.name} waits for no approval: it is {held.phase.value} ({held.reason}): {held.message}", WRONG)
-    running = held.running
-    index = running.index if running else len(held.in_attempt())
-    return (f"approve {held.attempt}.{index}",)
+    """What waits, word for word: another action, another revision or an edited policy is another thing."""
+    if held.phase is RecoveryPhase.Suppressed and held.awaiting:
+        return (f"approve {held.awaiting}",)
+    if held.phase is RecoveryPhase.Suppressed and held.subject.kind == held.reason == STORM:
+        return ("approve",)  # its members
+    raise Refused(f"{held.name} waits for no approval: it is {held.phase.value} ({held.reason}): {held.message}", WRONG)

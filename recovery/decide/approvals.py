@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
 
 from recovery.decide.asking import Asked, begun
-from recovery.model.application import Application
+from recovery.model.application import Application, short
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
 from recovery.model.move import Wish
@@ -35,26 +39,75 @@ def mode_of(a: Asked) -> Mode:
     return mode
 
 
+def awaiting(a: Asked) -> str:
+    """The step as an approval has to name it: ``attempt.index action digest``.
+
+    The digest is of all that a person lets go with it: the policy as it stands, the action with its parameters, what is deployed,
+    what a sync would deploy, and which plan of a failover. When one of them changes, it is another thing that would be done, and
+    people are asked again.
+    """
+    if a.recovery is None:
+        return ""
+    running, about = a.recovery.running, a.situation.about
+    index = running.index if running else len(a.recovery.in_attempt())
+    parts: list[Any] = [a.policy.hash, a.step.written]
+    if isinstance(about, Application):
+        parts += [about.deployed, about.revisions if a.step.traits.syncs else ()]
+    if a.step.traits.relocates and running:
+        parts.append(running.started_at)
+    digest = hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:10]
+    return f"{a.recovery.attempt}.{index} {a.step.traits.name} {digest}"
+
+
 def approval(a: Asked) -> str:
     """A person wants to be asked first."""
     if mode_of(a) is not Mode.approve or plans(a) or begun(a) or approved(a):
         return ""
-    said = ("approve", EXPIRED)
-    late = next((w for w in reversed(a.recovery.wishes) if w.what in said and w.step == a.place), None) if a.recovery else None
-    stale_one = f"; the approval of {late.by} at {late.at:%H:%M:%S} UTC has expired" if late else ""
-    return f"mode is approve: would {a.step}; {how_to_approve(a)}{stale_one}"
+    return f"mode is approve: would {_what(a)}; {how_to_approve(a)}{_lapsed(a)}"
+
+
+def _what(a: Asked) -> str:
+    """The action, and what of the application it is about."""
+    about, traits = a.situation.about, a.step.traits
+    if not isinstance(about, Application):
+        return str(a.step)
+    if traits.syncs:
+        return f"{a.step} to {short(about.revisions)}"
+    return f"{a.step}, while {short(about.deployed)} is deployed" if traits.destructive else str(a.step)
+
+
+def _lapsed(a: Asked) -> str:
+    """What became of an approval that was given for this place."""
+    this = awaiting(a)
+    place, wishes = this.partition(" ")[0], a.recovery.wishes if a.recovery else ()
+    last = next((w for w in reversed(wishes) if w.what in ("approve", EXPIRED) and w.step.partition(" ")[0] == place), None)
+    if last is None:
+        return ""
+    given = f"; the approval of {last.by} at {last.at:%H:%M:%S} UTC"
+    return f"{given} has expired" if last.step == this else f"{given} was for something else: {_changed(last.step, this)}"
+
+
+def _changed(before: str, now: str) -> str:
+    """What is another thing by now than it was when it was approved."""
+    was, would = ([*text.split(" "), "", ""] for text in (before, now))
+    if not was[1]:
+        return "it names no action"
+    return f"a {was[1]}" if was[1] != would[1] else "policy, plan or revision have changed since"
 
 
 def approved(a: Asked) -> bool:
     """Has a person let this very step go, within the last hour?"""
-    wishes = a.recovery.wishes if a.recovery else ()
+    wishes, this = a.recovery.wishes if a.recovery else (), awaiting(a)
     # A command's clock may be a little ahead of ours; one that is far ahead would never expire.
-    return any(w.what == "approve" and w.step == a.place and -SKEW < a.situation.now - w.at < APPROVED_FOR for w in wishes)
+    return any(w.what == "approve" and w.step == this and -SKEW < a.situation.now - w.at < APPROVED_FOR for w in wishes)
 
 
-def expired(recovery: Recovery, now: datetime) -> tuple[Wish, ...]:
-    """Approvals that nobody has used in time, and that people have not been told of."""
-    return tuple(w for w in recovery.wishes if w.what == "approve" and now - w.at >= APPROVED_FOR)
+def expired(recovery: Recovery, this: str, now: datetime) -> tuple[Wish, ...]:
+    """Approvals that were not used and are of no use any more, and that people have not been told of: too old, or for something else
+    than what waits now (``this``)."""
+    used = {f"{step.attempt}.{step.index}" for step in recovery.steps if step.sent or step.stage}
+    given = (w for w in recovery.wishes if w.what == "approve" and w.step.partition(" ")[0] not in used)
+    return tuple(w for w in given if now - w.at >= APPROVED_FOR or w.step != this)
 
 
 def plans(a: Asked) -> bool:

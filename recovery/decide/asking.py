@@ -25,15 +25,6 @@ class Asked(Struct, frozen=True):
     step: Step
     recovery: Recovery | None
 
-    @property
-    def place(self) -> str:
-        """The step as an approval names it: ``attempt.index``."""
-        if self.recovery is None:
-            return ""
-        running = self.recovery.running
-        index = running.index if running else len(self.recovery.in_attempt())
-        return f"{self.recovery.attempt}.{index}"
-
 
 def begun(a: Asked) -> bool:
     """Is it in the middle of this step? Then it was let go when it began."""

@@ -151,6 +151,7 @@ def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: St
         message=message,
         suppressed_since=None,
         suppression_told=False,
+        awaiting="",
     )
     return Decision(Kind.Remediate, policy.name, "StepStarted", message, situation.now + step.settle, recovery=recovery, step=step)
 
@@ -170,6 +171,7 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
         reason=reason(no.by),
         message=f"suppressed by {no.by}: {no.message}",
         suppressed_since=since,
+        awaiting=no.awaiting,
     )
     if no.by in (DISABLED, DISTRUSTED):
         recovery = structs.replace(recovery, watched=True)
@@ -178,7 +180,7 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     elif no.tells and no.by != CURE_FORBIDDEN and not recovery.suppression_told:
         note = telling.held_back(situation, recovery, no.by, no.message, policy.channels)
         recovery = structs.replace(called(recovery, note), suppression_told=True)
-    for late in expired(recovery, now) if no.by == "approval" else ():
+    for late in expired(recovery, no.awaiting, now) if no.by == "approval" else ():
         recovery = _expired(situation, policy, recovery, late)
     kept = recovery if no.keeps or recovery.version else None
     return Decision(Kind.Suppress, policy.name, "Suppressed", no.message, again, by=no.by, recovery=kept)

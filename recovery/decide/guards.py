@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from recovery.causes.matrix import cause_of
 from recovery.decide import cures, regret
-from recovery.decide.approvals import approval, approved, how_to_approve, mode_of, plans
+from recovery.decide.approvals import approval, approved, awaiting, how_to_approve, mode_of, plans
 from recovery.decide.asking import Asked, Objection, begun, under_way
 from recovery.decide.budgets import REFRESH_EVERY, budget, pace, per_hour, per_minute
 from recovery.decide.connections import DOWN, down
@@ -50,6 +50,8 @@ class Refusal(Struct, frozen=True):
     keeps: bool
     tells: bool
     tells_after: timedelta = timedelta(minutes=30)
+    awaiting: str = ""
+    """What a person may approve, and it goes; empty where no approval lets it go."""
 
 
 def reason(by: str) -> str:
@@ -75,6 +77,8 @@ class Guard(Struct, frozen=True):
     """After so long of it people are told, once."""
     about: frozenset[str] = frozenset({"application"})
     """The types of subject it is asked about."""
+    approvable: bool = False
+    """A person's approval of the step lets it go."""
 
 
 def stale(a: Asked) -> str:
@@ -363,8 +367,8 @@ GUARDS = (
     Guard("together", together, again=_SOON, keeps=False, tells=False, subject=True, about=_TOGETHER),
     Guard("windows", windows, about=_CONNECTED),
     Guard("corroboration", corroboration, again=timedelta(seconds=5), tells=False, about=_CLUSTER),
-    Guard("cut off", cut_off, again=_SOON, tells_after=timedelta(), about=_CLUSTER),
-    Guard("approval", approval, tells_after=timedelta(), about=_CONNECTED),
+    Guard("cut off", cut_off, again=_SOON, tells_after=timedelta(), about=_CLUSTER, approvable=True),
+    Guard("approval", approval, tells_after=timedelta(), about=_CONNECTED, approvable=True),
     Guard("pace", pace, again=REFRESH_EVERY, keeps=False),
     Guard("budget", budget, again=_SOON),
     Guard("per minute", per_minute, again=timedelta(seconds=5), tells=False),
@@ -394,7 +398,8 @@ def _first(asked: Asked, binds: Callable[[Guard], bool]) -> Refusal | None:
             tells, after = no.tells is not Tells.never, _STANDS if no.tells is Tells.at_once else guard.tells_after
             return Refusal(guard.name, no.message, guard.again, keeps=tells, tells=tells, tells_after=after)
         message, again = (no.message, max(no.until - asked.situation.now, _LEAST)) if isinstance(no, Closed) else (no, guard.again)
-        return Refusal(guard.name, message, again, guard.keeps, guard.tells, guard.tells_after)
+        this = awaiting(asked) if guard.approvable else ""
+        return Refusal(guard.name, message, again, guard.keeps, guard.tells, guard.tells_after, this)
     return None
 
 

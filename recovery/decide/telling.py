@@ -140,9 +140,10 @@ def incurable(situation: Situation, recovery: Recovery, message: str, policy: Po
 
 def approval_expired(situation: Situation, recovery: Recovery, late: Wish, channels: tuple[str, ...]) -> Note:
     """An approval was not used in time."""
-    body = f"{late.by} approved step {late.step} at {late.at:%H:%M:%S} UTC, and it was not done within the hour. {recovery.message}"
+    what = " ".join(late.step.split(" ")[:2])
+    body = f"{late.by} approved step {what} at {late.at:%H:%M:%S} UTC, and it was not done. {recovery.message}"
     key = f"{recovery.name}/approval/{late.at:%Y%m%dT%H%M%S}"
-    return Note(key, f"{place(situation.about)}: an approval has expired", f"{body}{_stop(recovery)}", Severity.warning.value, channels)
+    return Note(key, f"{place(situation.about)}: an approval was not used", f"{body}{_stop(recovery)}", Severity.warning.value, channels)
 
 
 def still_held(app: Application, now: datetime) -> Note | None:

@@ -71,4 +71,4 @@ class Wish(Struct, frozen=True, rename="camel"):
     by: str
     at: datetime
     step: str = ""
-    """With approve: the step it is for, as ``attempt.index``."""
+    """With approve: what it lets go, as it stands in ``Recovery.awaiting``."""

@@ -190,6 +190,8 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     well_since: datetime | None = None
     suppressed_since: datetime | None = None
     suppression_told: bool = False
+    awaiting: str = ""
+    """The step that waits for a person, as an approval has to name it: ``attempt.index action digest``; empty when none does."""
     watched: bool = False
     """It would have acted, and was told only to watch."""
     causes_told: tuple[str, ...] = ()

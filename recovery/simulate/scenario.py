@@ -205,7 +205,7 @@ class _Replay:
         self._world.outside = what == "answers"
 
     async def _approve(self) -> None:
-        await self._wish(lambda held: (f"approve {held.attempt}.{held.running.index if held.running else len(held.in_attempt())}",))
+        await self._wish(lambda held: (f"approve {held.awaiting}",))
 
     async def _failback(self, *how: str) -> None:
         wishes = ("stay" if "stay" in how else "failback", *(("cleanup",) if "cleanup" in how else ()))

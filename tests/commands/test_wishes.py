@@ -91,13 +91,14 @@ async def test_a_failback_says_when_it_has_to_wait(there: There) -> None:
 
 
 async def test_an_approval_names_the_step_that_waits(there: There) -> None:
-    await there.keep(phase=RecoveryPhase.Suppressed, reason="Approval", message="mode is approve")
+    waits = "1.2 failover 0123456789"
+    await there.keep(phase=RecoveryPhase.Suppressed, reason="Approval", message="mode is approve", awaiting=waits)
 
     code, out, _ = await there.run("approve", "primary-1")
 
     assert code == 0
-    assert "step 1.2 approved by" in out
-    assert [(w.what, w.step) for w in (await there.held()).wishes] == [("approve", "1.2")]
+    assert "step 1.2 failover approved by" in out
+    assert [(w.what, w.step) for w in (await there.held()).wishes] == [("approve", waits)]
 
 
 @pytest.mark.parametrize(

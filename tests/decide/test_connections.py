@@ -407,24 +407,29 @@ def test_a_plan_is_made_before_a_person_is_asked() -> None:
     assert refusal(asked(about_a_cluster(witnessed=""), mode=Mode.approve)) is None
 
 
-@pytest.mark.parametrize(
-    ("at", "step", "passes"),
-    [
-        (NOW, "1.2", True),
-        (NOW - timedelta(minutes=59), "1.2", True),
-        (NOW - timedelta(hours=1), "1.2", False),
-        (NOW, "1.1", False),
-        (NOW, "2.2", False),
-        (NOW + timedelta(hours=2), "1.2", False),
-    ],
-    ids=["now", "an hour is not over", "expired", "another step", "another attempt", "from the future"],
-)
-def test_an_approval_is_for_one_step_and_an_hour(at: Any, step: str, passes: bool) -> None:
-    recovery = planned(wishes=(Wish("approve", "ada", at, step),))
-    for changes, policy in (({"witnessed": ""}, {}), ({}, {"mode": Mode.approve})):
-        no = refusal(asked(about_a_cluster(recovery=recovery, **changes), **policy))
+APPROVALS = {
+    "now": (NOW, "{this}", True),
+    "an hour is not over": (NOW - timedelta(minutes=59), "{this}", True),
+    "expired": (NOW - timedelta(hours=1), "{this}", False),
+    "another step": (NOW, "1.1 {what}", False),
+    "another attempt": (NOW, "2.2 {what}", False),
+    "another action": (NOW, "1.2 restart {digest}", False),
+    "a place alone": (NOW, "1.2", False),
+    "from the future": (NOW + timedelta(hours=2), "{this}", False),
+}
 
-        assert (no is None) is passes
+
+@pytest.mark.parametrize(("at", "step", "passes"), APPROVALS.values(), ids=APPROVALS)
+def test_an_approval_is_for_one_step_and_an_hour(at: Any, step: str, passes: bool) -> None:
+    for changes, policy in (({"witnessed": ""}, {}), ({}, {"mode": Mode.approve})):
+        no = refusal(asked(about_a_cluster(recovery=planned(), **changes), **policy))
+        assert no is not None
+        place, _, what = no.awaiting.partition(" ")
+        assert place == "1.2"
+        words = step.format(this=no.awaiting, what=what, digest=what.partition(" ")[2])
+
+        held = planned(wishes=(Wish("approve", "ada", at, words),))
+        assert (refusal(asked(about_a_cluster(recovery=held, **changes), **policy)) is None) is passes
 
 
 def test_the_shipped_cluster_policy_begins_after_three_minutes() -> None:

@@ -123,9 +123,7 @@ class RealStage:
 
     async def approve(self, held: Recovery, by: str) -> str:
         """As the README says it is done without our command; what the API server said against it."""
-        running = held.running
-        step = f"{held.attempt}.{running.index if running else len(held.in_attempt())}"
-        wish = {"what": "approve", "by": by, "at": stamp(datetime.now(UTC)), "step": step}
+        wish = {"what": "approve", "by": by, "at": stamp(datetime.now(UTC)), "step": held.awaiting}
         where, value = ("/status/wishes/-", wish) if held.wishes else ("/status/wishes", [wish])
         patch = json.dumps([{"op": "add", "path": where, "value": value}])
         said = await self.kubectl("-n", self.namespace, "patch", "rcv", held.name, "--type=json", "-p", patch)
