@@ -14,6 +14,7 @@ import structlog
 from recovery.app import App
 from recovery.clock import Clock, SystemClock
 from recovery.memory import give_back
+from recovery.observe.reflector import HistoryRewound
 from recovery.serve.gate import Gate
 from recovery.serve.http import Server
 from recovery.settings import Settings
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 EVERY = 60.0
 """Seconds between two reports of one kind."""
 KINDS = 100
+AGAIN = 5.0
+"""Seconds before everything is read anew: two API servers of one address that count differently are not asked in a hot loop."""
 LAG_EVERY, LAG_KEPT = 0.5, 60.0
 """Seconds between two looks at the event loop, and for which its longest lag is told."""
 
@@ -111,9 +114,33 @@ async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, 
     argocd = api_of(settings)
     if argocd is not None and settings.argocd_insecure:
         log.warning("ARGOCD_INSECURE: Argo CD's certificate is not verified")
-    app = App(settings, client, clock, send, argocd)
-    server.views = app.views
     server.gate = Gate(client, settings.argocd_namespace, clock)
+
+    def make() -> App:
+        app = App(settings, client, clock, send, argocd)
+        server.views = app.views
+        return app
+
+    try:
+        await keep_running(make, stopped, clock)
+    finally:
+        await client.close()
+        if argocd is not None:
+            await argocd.close()
+
+
+async def keep_running(make: Callable[[], App], stopped: asyncio.Event, clock: Clock) -> None:
+    """Run a controller until ``stopped``; another one, which knows nothing, when the API server's etcd was restored from a backup: what
+    the first one holds in memory is of a history that never was."""
+    while not stopped.is_set():
+        try:
+            await _until_stopped(make(), stopped)
+        except* HistoryRewound as group:
+            log.error("the API server's etcd was restored from a backup: everything is read anew", why=str(group.exceptions[0]))
+            await clock.sleep(AGAIN)
+
+
+async def _until_stopped(app: App, stopped: asyncio.Event) -> None:
     ending = asyncio.ensure_future(stopped.wait())
     ending.add_done_callback(lambda _: app.stop())
     settling = asyncio.ensure_future(_settled(app))
@@ -121,13 +148,9 @@ async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, 
     try:
         await app.run()
     finally:
-        ending.cancel()
-        settling.cancel()
-        lagging.cancel()
+        for task in (ending, settling, lagging):
+            task.cancel()
         await app.looks.ways.close()
-        await client.close()
-        if argocd is not None:
-            await argocd.close()
 
 
 async def measure_lag(tell: Callable[[float], object]) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from recovery.app import App
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, EVENTS, RECOVERIES, SECRETS, Resource
 from recovery.kube.errors import Conflict, KubeError, Unavailable
 from recovery.model.application import Health
 from recovery.model.names import Key
 from recovery.model.recovery import RecoveryPhase
+from recovery.process import keep_running
 from recovery.serve.gate import EVERYBODY
+from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.manifests import custom, deployment
 from recovery.simulate.world import ARGOCD, OURS, World
@@ -41,6 +45,47 @@ def test_a_messy_fleet_is_left_alone_and_told_of_once() -> None:
         async with p.controller():
             await p.clock.sleep(10 * MINUTE)
             assert p.touched("old") == [], "a restart is no second installation"
+
+    play(script)
+
+
+def test_after_a_restored_etcd_everything_is_read_anew() -> None:
+    """The backup is of before the bad deploy. What was done about it since is of a history that never was: nothing is owed, nobody is
+    said to have deleted a record, and the revision, deployed anew, is judged anew."""
+
+    async def script(p: Play) -> None:
+        made: list[App] = []
+
+        def make() -> App:
+            made.append(App(Settings(identity="controller-0"), p, p.clock, p.send, None, p.world.looks))  # type: ignore[arg-type]
+            return made[-1]
+
+        await p.world.policies(short_policies("web"))
+        await p.world.application("web-1", (deployment("web-1", "ready"),))
+        stopped = asyncio.Event()
+        running = asyncio.create_task(keep_running(make, stopped, p.clock))
+        await p.clock.sleep(MINUTE)
+        backup = p.world.cluster.backup()
+        await p.world.commit("web-1", (deployment("web-1", "crash"),))
+        await p.clock.sleep(4 * MINUTE)
+        (before,) = p.world.recoveries()
+        assert before.debt is not None
+        assert p.world.seen("web-1").auto_sync is False
+
+        p.world.cluster.restore(backup)
+        await p.clock.sleep(20)
+
+        assert len(made) == 2
+        assert p.world.recoveries() == []
+        assert p.world.seen("web-1").auto_sync is True
+        sight = made[1].store.sights[p.world.seen("web-1").uid]
+        assert sight.dismissed == ()
+        await p.clock.sleep(5 * MINUTE)
+        (after,) = p.world.recoveries()
+        assert after.debt is not None
+        assert p.world.seen("web-1").auto_sync is False
+        stopped.set()
+        await running
 
     play(script)
 

@@ -33,6 +33,11 @@ T = TypeVar("T")
 In = TypeVar("In", contravariant=True)
 
 
+class HistoryRewound(Exception):
+    """The API server has counted less far than it had: its etcd was restored from a backup. What we hold is of a history that never
+    was, and what is told of from here on has numbers that were used before; nothing of it can be brought up to now."""
+
+
 class State(Enum):
     """Where the stream stands."""
 
@@ -80,6 +85,8 @@ class Reflector(Generic[T]):
         self._optional = optional
         self._query = query
         self._version = ""
+        self._listed_now = False
+        """The version is of a list that was just made."""
         self._heard = clock.monotonic()
         self.state = State.Listing
         self.listed = False
@@ -117,7 +124,7 @@ class Reflector(Generic[T]):
         return f"{self.name}: last heard of {self.age:.0f}s ago" if self.listed else f"{self.name}: not listed yet"
 
     async def run(self) -> None:
-        """Until cancelled. Every failure is logged once, waited for with a growing pause, and survived."""
+        """Until cancelled. Every failure is logged once, waited for with a growing pause, and survived, but for HistoryRewound."""
         while True:
             try:
                 if not self._version:
@@ -150,7 +157,7 @@ class Reflector(Generic[T]):
             if not more:
                 break
         self._sink.keep_only(self._namespace, seen)
-        self._version = version
+        self._version, self._listed_now = version, True
         self.listed = True
         log.info("listed", stream=self.name, objects=len(seen), unreadable=len(self.unreadable))
 
@@ -165,7 +172,21 @@ class Reflector(Generic[T]):
             except wire.Unreadable as error:
                 await self._pause(Unavailable(f"a page that cannot be read: {error}"))
 
+    async def _same_history(self) -> None:
+        """Ask, before a watch is opened again, how far the API server has counted. One whose etcd was restored takes a watch from a
+        later version and is silent until it has come that far, which may be days: nothing on the watch tells of it."""
+        if self._listed_now:
+            self._listed_now = False
+            return
+        try:
+            page = wire.listed(await self._client.list(self._what, self._namespace, limit="1", **self._query))
+        except wire.Unreadable as error:
+            raise Unavailable(f"a page that cannot be read: {error}") from error
+        if _before(now := page.metadata.resource_version, self._version):
+            raise HistoryRewound(f"{self.name}: resourceVersion {now}, after {self._version}")
+
     async def _watch(self) -> None:
+        await self._same_history()
         before, self._events = self._heard, 0
         begun = self._clock.monotonic()
         try:
@@ -206,6 +227,8 @@ class Reflector(Generic[T]):
         if event.type == "ERROR":
             raise (Gone if told.code == 410 else Unavailable)(told.message, told.code)
         meta = told.metadata
+        if _before(meta.resource_version, self._version):
+            raise Unavailable(f"an event of resourceVersion {meta.resource_version} after {self._version}")  # whose history is this?
         if event.type == "DELETED":
             self.unreadable.pop(f"{meta.namespace}/{meta.name}", None)
             self._sink.drop(meta.namespace, meta.name)
@@ -263,3 +286,8 @@ class Reflector(Generic[T]):
         wait = error.retry_after if isinstance(error, Busy) and error.retry_after else min(30.0, 0.5 * 2 ** min(self._failures, 6))
         self._failures += 1
         await self._clock.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, guards nothing)
+
+
+def _before(version: str, held: str) -> bool:
+    """Is it of before what we hold? Kubernetes calls versions opaque; every API server there is counts them up."""
+    return version.isdecimal() and held.isdecimal() and int(version) < int(held)

@@ -13,7 +13,7 @@ import msgspec
 
 from recovery.clock import Clock
 from recovery.kube.client import Body, Resource
-from recovery.kube.errors import Conflict, Gone, Invalid, NotFound
+from recovery.kube.errors import Conflict, Gone, Invalid, NotFound, Unavailable
 from recovery.record.codec import stamp
 
 Object = dict[str, Any]
@@ -88,6 +88,19 @@ class Cluster:
             for queue in queues:
                 queue.put_nowait(None)
 
+    def backup(self) -> tuple[int, dict[Resource, dict[tuple[str, str], Object]]]:
+        """What an etcd snapshot holds."""
+        return self._version, {what: {key: _copied(item) for key, item in held.items()} for what, held in self._objects.items()}
+
+    def restore(self, backup: tuple[int, dict[Resource, dict[tuple[str, str], Object]]]) -> None:
+        """It is as it was, and counts on from there; every watch is broken off, as the API server starts again."""
+        self._version = backup[0]
+        self._objects = {what: {key: _copied(item) for key, item in held.items()} for what, held in backup[1].items()}
+        self._log.clear()
+        for queues in self._watchers.values():
+            for queue in queues:
+                queue.put_nowait(("RESET", {}))
+
     # The Client Protocol
 
     async def list(self, what: Resource, namespace: str = "", **query: str) -> bytes:
@@ -123,12 +136,12 @@ class Cluster:
         self._watchers.setdefault(what, set()).add(queue)
         self._count("watch")
         try:
-            yield self._lines(what, namespace, queue, query)
+            yield self._lines(what, namespace, queue, query, since)
         finally:
             self._watchers[what].discard(queue)
 
     async def _lines(
-        self, what: Resource, namespace: str, queue: asyncio.Queue[tuple[str, Object] | None], query: Mapping[str, str]
+        self, what: Resource, namespace: str, queue: asyncio.Queue[tuple[str, Object] | None], query: Mapping[str, str], since: int
     ) -> AsyncIterator[bytes]:
         bookmark = self._clock.monotonic() + BOOKMARK_EVERY
         while True:
@@ -138,6 +151,8 @@ class Cluster:
                 await asyncio.wait({ringing, timer}, return_when=asyncio.FIRST_COMPLETED)
                 if not ringing.done():
                     bookmark = self._clock.monotonic() + BOOKMARK_EVERY
+                    if self._version < since:
+                        continue  # silent until it has counted so far
                     mark = {"kind": KINDS.get(what.plural, ""), "metadata": {"resourceVersion": str(self._version)}}
                     yield msgspec.json.encode({"type": "BOOKMARK", "object": mark})
                     continue
@@ -151,6 +166,10 @@ class Cluster:
                 )
                 return
             kind, item = told
+            if kind == "RESET":
+                raise Unavailable("connection reset by peer")
+            if int(item["metadata"]["resourceVersion"]) <= since:
+                continue
             if (not namespace or item["metadata"].get("namespace", "") == namespace) and _selected(item, query):
                 yield msgspec.json.encode({"type": kind, "object": item})
 

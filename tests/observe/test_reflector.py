@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from recovery.kube.client import CONFIG_MAPS
 from recovery.kube.errors import Busy, Forbidden, Gone, KubeError, Late, NotFound, Unauthorized, Unavailable
-from recovery.observe.reflector import SILENCE, STALE, Reflector, State
+from recovery.observe.reflector import SILENCE, STALE, HistoryRewound, Reflector, State
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 
@@ -338,5 +338,59 @@ def test_a_watch_that_stands_and_is_silent_is_opened_again_at_once() -> None:
             blind += not reflector.fresh
         tasks.cancel()
         assert blind < 60, f"{blind}s of an hour"
+
+    play(script)
+
+
+def test_an_etcd_that_was_restored_is_noticed_when_the_watch_is_opened_again() -> None:
+    """The API server takes a watch from a later version than it has, and says nothing: seen from outside all is well."""
+
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster, seen = Cluster(clock), Seen()
+        await cluster.create(CONFIG_MAPS, "x", {"metadata": {"name": "m"}, "data": {"is": "old"}})
+        backup = cluster.backup()
+        reflector: Reflector[Item] = Reflector(Flaky(cluster), CONFIG_MAPS, "x", decode, seen, clock)  # type: ignore[arg-type]
+        running = asyncio.create_task(reflector.run())
+        await clock.sleep(1)
+        for number in range(20):
+            await cluster.patch(CONFIG_MAPS, "x", "m", {"data": {"is": str(number)}})
+        await clock.sleep(1)
+        assert seen.items["m"]["data"] == {"is": "19"}
+
+        cluster.restore(backup)
+        await clock.sleep(10)
+
+        with pytest.raises(HistoryRewound, match=r"configmaps in x: resourceVersion \d+, after \d+"):
+            await running
+
+    virtual.run(inside())
+
+
+def test_an_older_event_alone_is_no_proof_of_it() -> None:
+    """One API server of several may lag behind: what counts is what it says when it is asked."""
+
+    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+        class Lagging(Flaky):
+            @asynccontextmanager
+            async def watch(self, *args: Any, silence: float, **query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+                async def old(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+                    if not self.lists % 2:
+                        yield b'{"type": "MODIFIED", "object": {"metadata": {"name": "m001", "namespace": "x", "resourceVersion": "1"}}}'
+                    async for line in lines:
+                        yield line
+
+                async with cluster.watch(*args, silence=silence, **query) as lines:
+                    yield old(lines)
+
+        items = Seen()
+        other: Reflector[Item] = Reflector(Lagging(cluster), CONFIG_MAPS, "x", decode, items, clock)  # type: ignore[arg-type]
+        running = asyncio.create_task(other.run())
+        await clock.sleep(60)
+        await cluster.patch(CONFIG_MAPS, "x", "m001", {"data": {"a": "b"}})
+        await clock.sleep(60)
+        assert not running.done()
+        assert items.items["m001"]["data"] == {"a": "b"}
+        running.cancel()
 
     play(script)
