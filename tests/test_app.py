@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recovery.app import App
-from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, EVENTS, RECOVERIES, SECRETS, Resource
+from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS, EVENTS, RECOVERIES, SECRETS, Resource
 from recovery.kube.errors import Conflict, KubeError, Unavailable
 from recovery.model.application import Health
 from recovery.model.names import Key
@@ -86,6 +86,38 @@ def test_after_a_restored_etcd_everything_is_read_anew() -> None:
         assert p.world.seen("web-1").auto_sync is False
         stopped.set()
         await running
+
+    play(script)
+
+
+def test_a_restart_that_a_person_took_back_is_theirs_until_the_next_deploy() -> None:
+    """`kubectl rollout undo` of a restart that helped: it falls ill again, and no second restart; told once. Another revision is another matter."""
+
+    async def script(p: Play) -> None:
+        def restarts() -> list[Any]:
+            return [w for w in p.world.cluster.writes if w[1] == DEPLOYMENTS and "restartedAt" in str(w[4]) and w[0] == "patch"]
+
+        await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
+        await p.world.policies(short_policies("web"))
+        await p.world.application("web-1", (deployment("web-1", "crash-until-restart", 5),))
+        async with p.controller():
+            await p.clock.sleep(75)
+            (held,) = p.world.recoveries()
+            assert (held.phase, len(restarts())) == (RecoveryPhase.Resolved, 1)
+            await p.clock.sleep(180 * MINUTE)
+            undo = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": None}}}}}
+            await p.world.cluster.patch(DEPLOYMENTS, "shop", "web-1", undo)
+            mine = len(restarts())
+            await p.clock.sleep(20 * MINUTE)
+
+            held = p.world.recoveries()[-1]
+            assert len(restarts()) == mine
+            assert (held.phase, held.reason) == (RecoveryPhase.Suppressed, "TakenBack")
+            assert "a person undid the restart" in held.message
+            assert sum("a person undid the restart" in n.body for n in p.told) == 1
+            await p.world.commit("web-1", (deployment("web-1", "crash-until-restart", 6),))
+            await p.clock.sleep(5 * MINUTE)
+            assert p.world.recoveries()[-1].reason != "TakenBack"
 
     play(script)
 

@@ -11,10 +11,11 @@ from recovery.act import workloads
 from recovery.act.order import CHANGED, Action, Doors, Order, Workload, read
 from recovery.decide.operations import ill_again
 from recovery.decide.ownership import NOT_OWNED
+from recovery.decide.regret import RESTART_UNDONE
 from recovery.decide.telling import acted
 from recovery.kube.errors import Conflict, Unavailable
 from recovery.model.action import Judgement, Progress, Skip, Traits
-from recovery.model.application import Health
+from recovery.model.application import Health, named
 from recovery.model.cause import Cure
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
@@ -32,6 +33,8 @@ SHOWN = 3
 """Workloads that are named where something was left alone."""
 LOOKS = timedelta(seconds=15)
 """Between two looks at whether a restarted workload is back."""
+SKEW = timedelta(seconds=30)
+"""By so much Argo CD's clock, which marks a restart that its API does, may be behind ours."""
 _FOUND = "replace"
 
 
@@ -110,10 +113,12 @@ async def _find(order: Order, doors: Doors) -> Outcome:
     alone: list[_Alone] = []
     for workload in found:
         try:
-            await _live(order, doors, workload)
+            state = await _live(order, doors, workload)
         except _Alone as why:
             alone.append(why)
             continue
+        if by_hand := _taken_back(order, workload, state):
+            return Outcome(Result.Skipped, RESTART_UNDONE, by_hand)
         chosen.append(workload)
     beyond = tuple(kind for kind in kinds if kind not in workloads.RESOURCES)
     if not chosen and doors.argocd is None and (there := workloads.of(fresh, beyond)):
@@ -125,6 +130,25 @@ async def _find(order: Order, doors: Doors) -> Outcome:
     if not chosen:
         return _nothing(kinds, alone)
     return Outcome(Result.Sent, "Found", targets=tuple(_spell(w) for w in chosen), settle=_until(order, timedelta()))
+
+
+def _taken_back(order: Order, workload: Workload, state: dict[str, Any]) -> str:
+    """Did a person take the last restart of it back (``kubectl rollout undo``), at this very revision? Then its mark is gone from the
+    pods' template, and no sync since can have taken it away."""
+    if workload.kind not in workloads.RESOURCES:
+        return ""  # a Rollout is not restarted by a mark on the template
+    app, known = order.app, (*order.situation.past, *((order.recovery,) if order.recovery else ()))
+    mine = [s for r in known for s in r.steps if s.action == "restart" and s.effects and _spell(workload) in s.targets]
+    last = max(mine, key=lambda s: s.effects[0], default=None)
+    if last is None or last.claim.revision != named(app.deployed):
+        return ""
+    began = last.effects[0].replace(microsecond=0)
+    synced = app.operation is not None and (app.operation.started_at is None or app.operation.started_at >= began)
+    marked = workloads.restarted_at(state)
+    if synced or (marked is not None and marked > began - SKEW):
+        return ""
+    words = f"the restart of {plain(str(workload), 100)} at {began:%Y-%m-%d %H:%M:%S} UTC was taken back by hand"
+    return f"{words}: it is somebody's until another revision is deployed"
 
 
 def _nothing(kinds: tuple[str, ...], alone: list[_Alone]) -> Outcome:

@@ -14,7 +14,9 @@ from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRe
 LAST, TOO_MANY = 10, 2
 WORSE = "worse"
 UNDONE = "undone"
-BY_PEOPLE = frozenset({"OwnerReverted", "HoldReleased"})
+RESTART_UNDONE = "RestartUndone"
+"""Why a restart is left out: a person took the last one back."""
+BY_PEOPLE = frozenset({"OwnerReverted", "HoldReleased", RESTART_UNDONE})
 """Reasons of steps that say so themselves."""
 _TALK = frozenset({"notify", "escalate"})
 _REPLACES = frozenset({"restart", "rollback", "failover"})
