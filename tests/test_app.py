@@ -115,7 +115,7 @@ def test_a_restart_that_a_person_took_back_is_theirs_until_the_next_deploy() -> 
             assert (held.phase, held.reason) == (RecoveryPhase.Suppressed, "TakenBack")
             assert "a person undid the restart" in held.message
             assert sum("a person undid the restart" in n.body for n in p.told) == 1
-            await p.world.commit("web-1", (deployment("web-1", "crash-until-restart", 6),))
+            await p.world.commit("web-1", (deployment("web-1", "crash"),))
             await p.clock.sleep(5 * MINUTE)
             assert p.world.recoveries()[-1].reason != "TakenBack"
 
