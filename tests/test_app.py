@@ -73,7 +73,7 @@ def test_after_a_restored_etcd_everything_is_read_anew() -> None:
         assert p.world.seen("web-1").auto_sync is False
 
         p.world.cluster.restore(backup)
-        await p.clock.sleep(20)
+        await p.clock.sleep(MINUTE)
 
         assert len(made) == 2
         assert p.world.recoveries() == []

@@ -11,7 +11,7 @@ from recovery.act import workloads
 from recovery.act.order import Doors, Order, Workload
 from recovery.act.restart import NOTHING_DEGRADED
 from recovery.kube.errors import KubeError
-from recovery.model.application import OPAQUE, UNCHANGED, Health
+from recovery.model.application import OPAQUE, UNCHANGED, Health, Phase, alike, short
 from recovery.model.situation import Good
 from recovery.model.text import plain
 
@@ -54,12 +54,14 @@ async def not_this_deploy(order: Order, doors: Doors, fresh: dict[str, Any], goo
         return NOTHING_DEGRADED, "none of its own resources is seen to be ill: there is nothing that going back would cure"
     if any(each.kind == APPLICATION for each in ill):
         return "ParentOfOthers", f"{_names(ill)} is ill, and a parent is not rolled back for a child"
+    if other := _something_else_runs(order, fresh, ill):
+        return "NotTheDeploy", other
     changed, unclear = _by_operation(fresh) if whole else _as_seen(order)
-    if doors.argocd is not None and (unclear is None or unclear & ill):
+    if doors.argocd is not None and (unclear is None or unclear & ill) and alike(order.app.source_of(good.history_id), order.app.source):
         with suppress(KubeError):  # then the operation's own word is all there is
             changed, unclear = changed | await _by_manifests(order, doors, good, ill), frozenset()
     if unclear is None or (unclear & ill) - changed:
-        what = "another operation followed it" if unclear is None else "they were applied by the server, which does not say so"
+        what = "another operation followed it" if unclear is None else "how they were applied does not say so: server-side, or replaced"
         return "DeployUnclear", f"whether this deploy changed {_names(ill)} can no longer be seen ({what}): a person decides"
     if others := ill - changed:
         return "NotTheDeploy", f"{_names(others)} is ill, and this deploy did not change it"
@@ -83,6 +85,19 @@ async def _ill(order: Order, doors: Doors, fresh: dict[str, Any]) -> frozenset[R
     return frozenset(found)
 
 
+def _something_else_runs(order: Order, fresh: dict[str, Any], ill: frozenset[ResourceKey]) -> str:
+    """Why what is ill is not what the deploy brought: somebody changed it since, by hand or by a sync of some resources only."""
+    app, operation = order.app, order.app.operation
+    part = operation is not None and operation.partial and operation.phase is Phase.Succeeded
+    if operation is not None and part and operation.revisions not in ((), app.deployed):
+        return f"some of its resources were synced to {short(operation.revisions)} since {short(app.deployed)} was deployed"
+    if app.revisions != app.deployed or not alike(app.source, app.deployed_source):
+        return ""  # what differs from Git may be what was deployed
+    rows = (r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict))
+    differs = frozenset(ResourceKey.of_row(r) for r in rows if r.get("status") == "OutOfSync") & ill
+    return f"{_names(differs)} is ill, and is not what {short(app.deployed)} brought: it was changed since" if differs else ""
+
+
 def _as_seen(order: Order) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey] | None]:
     """What the watch has shown of the deploy's own operation before another one took its place."""
     seen = order.situation.brought
@@ -95,7 +110,7 @@ def _by_operation(fresh: dict[str, Any]) -> tuple[frozenset[ResourceKey], frozen
     """What the last operation changed or brought, and of what it does not say so."""
     result = ((fresh.get("status") or {}).get("operationState") or {}).get("syncResult") or {}
     rows = [r for r in result.get("resources") or () if isinstance(r, dict) and not r.get("hookType")]
-    changed = {ResourceKey.of_row(r) for r in rows if not str(r.get("message", "")).endswith((UNCHANGED, OPAQUE))}
+    changed = {ResourceKey.of_row(r) for r in rows if not str(r.get("message", "")).endswith((UNCHANGED, *OPAQUE))}
     return frozenset(changed), frozenset(ResourceKey.of_row(r) for r in rows if str(r.get("message", "")).endswith(OPAQUE))
 
 

@@ -10,7 +10,7 @@ from recovery.act.blame import not_this_deploy
 from recovery.act.order import Doors, Order
 from recovery.decide.migrations import BEFORE, looks_like_one, migration
 from recovery.kube.errors import KubeError
-from recovery.model.application import UNCHANGED, short
+from recovery.model.application import UNCHANGED, Application, alike, short
 from recovery.model.redact import redact
 from recovery.model.situation import Good
 from recovery.model.stamps import utc
@@ -27,6 +27,8 @@ _BETWEEN = 5
 async def against(order: Order, doors: Doors, fresh: dict[str, Any], good: Good, allow: tuple[str, ...]) -> tuple[str, str]:
     """Reason and words of what speaks against it; two empty texts for nothing. Asked before anything is written."""
     status = fresh.get("status") or {}
+    if away := _gone_back_by_hand(order.app, status, good):
+        return "TakenAway", away
     whole, seen = _of_this_deploy(order, status), order.situation.brought
     reason, words = await not_this_deploy(order, doors, fresh, good, whole=whole)
     if reason:
@@ -43,9 +45,10 @@ async def against(order: Order, doors: Doors, fresh: dict[str, Any], good: Good,
         return "MigrationHook", why
     guarded = tuple(kind for kind in SHAPED if kind not in allow)
     held = sorted({plain(f"{r.get('kind')}/{r.get('name')}", 300) for r in status.get("resources") or () if r.get("kind") in guarded})
-    if doors.argocd is None:
+    if doors.argocd is None or not renderable(order.app, good.history_id):
         if held:
-            why = f"it has {', '.join(held[:5])}, and without an Argo CD token nobody can see whether they would change"
+            how = "without an Argo CD token" if doors.argocd is None else "because its sources (parameters, images) are others today"
+            why = f"it has {', '.join(held[:5])}, and {how} nobody can see whether they would change"
             return "ShapeUnknown", f"{why}; `allow: [{', '.join(guarded)}]` goes back all the same"
         return "", ""
     try:
@@ -60,10 +63,20 @@ async def against(order: Order, doors: Doors, fresh: dict[str, Any], good: Good,
     return "", ""
 
 
+def _gone_back_by_hand(app: Application, status: dict[str, Any], good: Good) -> str:
+    """What runs ran before the deploy that would be gone back to: somebody went back from that one, and it is not brought again."""
+    history = [e for e in status.get("history") or () if isinstance(e, dict)]
+    first = next((int(e.get("id", -1)) for e in history if _is(e, app.deployed, app.deployed_source, app)), None)
+    if first is None or first > good.history_id:
+        return ""
+    return f"{short(app.deployed)} ran before {short(good.revisions)} did, and somebody went back to it: a person decides"
+
+
 def _of_this_deploy(order: Order, status: dict[str, Any]) -> bool:
     """Is the last operation the one that brought what is deployed? A later one (a self-heal) has taken its result away."""
     deploy, state = order.app.deploy, status.get("operationState") or {}
-    if ((state.get("operation") or {}).get("sync") or {}).get("resources"):
+    sync = (state.get("operation") or {}).get("sync") or {}
+    if sync.get("resources") or sync.get("dryRun"):
         return False  # of some resources only, in the same second even (seen on 3.2: a self-heal right after the sync)
     if not state or deploy is None or order.app.deployed != deploy.revisions or deploy.began is None:
         return True  # it failed after the last deploy, and is what is deployed; or nobody noted when it began
@@ -85,10 +98,10 @@ def _migrations(status: dict[str, Any]) -> tuple[str, ...]:
 async def _in_between(order: Order, doors: Doors, status: dict[str, Any], good: Good) -> tuple[str, str] | None:
     """What ran with the deploys that lie between the newest of the revision to go back to and the one that is deployed now: going
     back skips them all."""
-    between: list[dict[str, Any]] = []
+    app, between = order.app, list[dict[str, Any]]()
     for entry in (e for e in status.get("history") or () if isinstance(e, dict) and int(e.get("id", -1)) > good.history_id):
-        between = [] if revisions_of(entry) == good.revisions else [*between, entry]
-    between = [entry for entry in between if revisions_of(entry) != order.app.deployed]
+        between = [] if _is(entry, good.revisions, app.source_of(good.history_id), app) else [*between, entry]
+    between = [entry for entry in between if not _is(entry, app.deployed, app.deployed_source, app)]
     if not between:
         return None
     named = ", ".join(f"{short(revisions_of(e))} (deploy {e.get('id')})" for e in between[:3])
@@ -96,6 +109,8 @@ async def _in_between(order: Order, doors: Doors, status: dict[str, Any], good: 
     if doors.argocd is None:
         return "HooksUnknown", f"{named} lies between, and without an Argo CD token nobody can see which hooks ran with it; {way_out}"
     for entry in between[:_BETWEEN]:
+        if not renderable(app, int(entry["id"])):
+            return "HooksUnknown", f"{named} lies between, and was made from other sources (parameters, images) than today's; {way_out}"
         try:
             ran = _hooks(await doors.argocd.rendered(order.app, revisions_of(entry)))
         except KubeError as error:
@@ -109,6 +124,17 @@ async def _in_between(order: Order, doors: Doors, status: dict[str, Any], good: 
     if len(between) > _BETWEEN:
         return "HooksUnknown", f"{len(between)} deploys lie between, and {_BETWEEN} are looked at; {way_out}"
     return None
+
+
+def _is(entry: dict[str, Any], revisions: tuple[str, ...], source: int, app: Application) -> bool:
+    """Is an entry of the history a deploy of these revisions from these sources?"""
+    return revisions_of(entry) == revisions and alike(app.source_of(int(entry.get("id", -1))), source)
+
+
+def renderable(app: Application, number: int) -> bool:
+    """Does Argo CD's API render a deploy of the history as it was? It takes the revision from the question, and path, chart, parameters
+    and images from the spec as it is today (server/application/application.go:GetManifests)."""
+    return alike(app.source_of(number), app.source)
 
 
 def revisions_of(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from recovery.decide.telling import acted
 from recovery.kube.client import APPLICATIONS
 from recovery.kube.reading import decoded
 from recovery.model.action import Judgement, Progress, Skip, Traits
-from recovery.model.application import Application, Health, Hold, Sync, left_to, named, short
+from recovery.model.application import Application, Health, Hold, Sync, alike, left_to, named, short
 from recovery.model.cause import Cure
 from recovery.model.decision import Outcome, Result
 from recovery.model.duration import Duration, default, spell
@@ -90,17 +90,24 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
 
 
 def target(situation: Situation) -> Good | None:
-    """The newest revision of the ledger that is still in the history, ran on this cluster, and is neither deployed now nor
-    named bad."""
+    """The newest deploy of the ledger that is still in the history, ran on this cluster, and is neither what is deployed now nor
+    named bad. The same revision with other sources (parameters, images) is another deploy."""
     app = situation.subject
-    bad = {named(app.deployed), *(app.hold.bad if app.hold else ())}
     here = app.destination.cluster
     usable = (
         g
         for g in reversed(situation.sight.ledger)
-        if app.has_deploy(g.history_id, g.checksum) and named(g.revisions) not in bad and g.cluster in ("", here)
+        if app.has_deploy(g.history_id, g.checksum) and g.cluster in ("", here) and not _left(g, app)
     )
     return next(usable, None)
+
+
+def _left(good: Good, app: Application) -> bool:
+    """Is it what is deployed now, or what was named bad?"""
+    source, name, hold = app.source_of(good.history_id), named(good.revisions), app.hold
+    if name == named(app.deployed) and alike(source, app.deployed_source):
+        return True
+    return hold is not None and name in hold.bad and alike(source, hold.source)
 
 
 def _forbidden(situation: Situation, recovery: Recovery) -> Skip | None:
@@ -167,7 +174,8 @@ def _not_the_deploy(parameters: Parameters, app: Application, recovery: Recovery
             "NotTheDeploy",
             f"it fell ill {spell(ill - at)} after its deploy; within {spell(parameters.within)} would point to it",
         )
-    newer = app.sync is Sync.OutOfSync and app.auto_sync and app.revisions != app.deployed
+    other = app.revisions != app.deployed or not alike(app.source, app.deployed_source)
+    newer = app.sync is Sync.OutOfSync and app.auto_sync and other
     if newer:
         return Skip("NewerRevision", f"{short(app.revisions)} is newer than what runs, and auto-sync will deploy it")
     return None
@@ -272,6 +280,7 @@ def owes(step: Step, situation: Situation, recovery: Recovery) -> Hold | None:
         sticky=_gone_back_before(situation),
         since=situation.now,
         release=step.parameters.release,
+        source=app.source if app.auto_sync else app.deployed_source,
     )
 
 
@@ -340,6 +349,11 @@ async def _prune(order: Order, doors: Doors, fresh: dict[str, Any], good: Good) 
         return False, ""
     if doors.argocd is None:
         return False, "what the bad revision added is kept: without an Argo CD token nobody can tell what that is"
+    if not preflight.renderable(order.app, good.history_id):
+        return (
+            False,
+            "what the bad deploy added is kept: its sources (parameters, images) are others today, and nobody can tell what that is",
+        )
     then = {ResourceKey.of_manifest(m, order.app.destination.namespace) for m in await doors.argocd.rendered(order.app, good.revisions)}
     rows = [r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict) and not r.get("hook")]
     going = [r for r in rows if ResourceKey.of_row(r) not in then]

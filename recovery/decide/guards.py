@@ -161,7 +161,7 @@ def hold(a: Asked) -> str:
     if app.unreadable:
         return f"its annotation recovery.gitops.dev/hold is not honoured ({app.unreadable}); `recovery release {shell(app.key)}` removes it"
     if app.hold and a.step.traits.syncs and app.expected_out_of_sync:
-        known = named(app.revisions) in app.hold.bad
+        known = app.hold.names(app)
         why = "is known to be bad (KnownBadRevision)" if known else f"is not known to be the fix of {app.hold.bad[0][:7]}"
         return f"{short(app.revisions)} {why}; `recovery release {shell(app.key)}` ends the hold"
     return ""
@@ -177,8 +177,9 @@ def owner_intent(a: Asked) -> str:
     operation = app.operation
     same = operation is not None and operation.revisions == app.revisions
     if not app.auto_sync:
-        if operation and same and operation.phase in (Phase.Failed, Phase.Error):
-            return ""  # somebody asked for this revision and did not get it
+        asked = operation is not None and same and not operation.partial and not operation.automated
+        if operation and asked and operation.phase in (Phase.Failed, Phase.Error):
+            return ""  # somebody asked for this revision, all of it and in earnest, and did not get it
         ways = "`manual_apps: true` on the sync action, or the annotation recovery.gitops.dev/sync: allowed, lets it be synced"
         return f"auto-sync is off and nobody asked for {short(app.revisions)}: a manual sync policy is a release gate; {ways}"
     compared = operation and operation.finished_at and app.reconciled_at and app.reconciled_at > operation.finished_at

@@ -12,12 +12,12 @@ from recovery.decide.asking import Asked
 from recovery.decide.guards import refusal
 from recovery.decide.operations import WITHDRAW
 from recovery.model.action import Judgement, Progress, Traits
-from recovery.model.application import Application, Health, Hold, Phase, Sync, named, short
+from recovery.model.application import Application, Health, Hold, Phase, Sync, alike, named, short
 from recovery.model.decision import Decision, Kind
 from recovery.model.names import HOLD, REFRESH
 from recovery.model.policy import Condition, Policy, Step, SubjectType, Written
 from recovery.model.recovery import Debt, Recovery, StepOutcome, StepRecord
-from recovery.model.situation import OwnChange, Situation, differing
+from recovery.model.situation import OwnChange, Situation
 from recovery.model.text import plain
 
 MANUAL, REVISION, OWN_CHANGE = "manual", "revision", "own_change"
@@ -163,7 +163,7 @@ def _over(app: Application, situation: Situation) -> str:
         return "it is being given back"
     asked = next((w for w in reversed(record.wishes) if w.what == RELEASE.name), None) if record is not None else None
     # Who lets a newer revision go undoes nothing: the rollback was right, and its reason is gone.
-    newer = bool(app.revisions) and app.sync is not Sync.Unknown and named(app.revisions) not in hold.bad
+    newer = bool(app.revisions) and app.sync is not Sync.Unknown and not hold.names(app)
     if asked is not None and debt is not None and asked.at >= debt.started_at:
         return f"{asked.by} lets {short(app.revisions)} be deployed" if newer else f"{asked.by} released it: respected"
     if hold.suspended and app.auto_sync:
@@ -171,8 +171,10 @@ def _over(app: Application, situation: Situation) -> str:
     if by := _synced_by_hand(app, hold):
         return by
     unsure = app.sync is Sync.Unknown or not app.revisions or any(c.type.endswith("Error") for c in app.conditions)
-    if unsure or hold.sticky or hold.release == MANUAL or named(app.revisions) in hold.bad:
+    if unsure or hold.sticky or hold.release == MANUAL or hold.names(app):
         return ""
+    if named(app.revisions) in hold.bad:
+        return f"what is to be deployed of {short(app.revisions)} was changed in its source (parameters, images, path)"
     moved = f"Git has moved past {hold.bad[0][:7]} to {short(app.revisions)}"
     if hold.release == REVISION:
         return moved
@@ -184,13 +186,14 @@ def own_change(app: Application, situation: Situation) -> OwnChange:
     repository, or another source's, changes nothing of it."""
     if app.sync is Sync.Synced:
         return OwnChange.changed  # what runs is what Git wants by now
+    if app.hold is not None and not alike(app.source, app.hold.source):
+        return OwnChange.changed  # of its own spec, whatever the revision
     if situation.own_change is not OwnChange.unknown:
         return situation.own_change
-    before = situation.sight.differed
-    if before is None or app.sync is not Sync.OutOfSync or not app.unsynced:
+    if app.sync is not Sync.OutOfSync or not app.unsynced:
         return OwnChange.unknown
-    # Without a look at the manifests: other resources differ than did at the bad revision.
-    return OwnChange.changed if before != differing(app) else OwnChange.unknown
+    # Without a look at the manifests: with the newer revision, other resources differed than did before it.
+    return OwnChange.changed if situation.sight.moved_on else OwnChange.unknown
 
 
 def undecided(situation: Situation) -> bool:
@@ -198,7 +201,7 @@ def undecided(situation: Situation) -> bool:
     app, hold = situation.subject, situation.subject.hold
     if hold is None or hold.target is not None or hold.release in (MANUAL, REVISION) or hold.sticky or not app.revisions:
         return False
-    moved = app.sync is Sync.OutOfSync and named(app.revisions) not in hold.bad
+    moved = app.sync is Sync.OutOfSync and not hold.names(app)
     return moved and own_change(app, situation) is OwnChange.unknown
 
 

@@ -9,13 +9,15 @@ from msgspec import structs
 
 from recovery.causes.diagnose import diagnose
 from recovery.causes.patient import Patient
-from recovery.model.application import Application, Health, Sync, named
+from recovery.model.application import Application, Health, Sync, alike, named
 from recovery.model.cause import Signs
 from recovery.model.policy import Condition, Policies, Policy, SubjectType
 from recovery.model.situation import Good, Sight, differing
 
 KEPT = 5
 """Healthy revisions remembered for each application."""
+WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout"})
+"""Kinds that run pods; the images of those are what an Application is seen to run (``status.summary.images``)."""
 LONGEST = 1_500
 """Characters that the revisions of one deploy may have to be remembered: a commit for each of 35 sources."""
 
@@ -111,13 +113,23 @@ def track(
         sight = structs.replace(sight, dismissed=())
     soaking, ledger = _ledger(sight, app, policies, now)
     sight = structs.replace(sight, moved=_moved(sight, app, now))
-    if app.expected_out_of_sync and not app.operating and app.hold is not None and named(app.revisions) in app.hold.bad:
-        sight = structs.replace(sight, differed=differing(app))
+    if app.expected_out_of_sync and not app.operating and app.revisions:
+        sight = _held_back(sight, app)
     elif app.hold is None and sight.differed is not None:
-        sight = structs.replace(sight, differed=None)
+        sight = structs.replace(sight, differed=None, wanted=(), moved_on=False)
     # As soon as its cluster cannot be read Argo CD shows no resources at all: what they were must not be forgotten.
     kinds = app.kinds or sight.kinds
     return structs.replace(sight, clocks=clocks, inherited=inherited, soaking=soaking, ledger=ledger, kinds=kinds)
+
+
+def _held_back(sight: Sight, app: Application) -> Sight:
+    """What differs from Git of an application that is held back, and whether that changed together with what Git wants."""
+    now = differing(app)
+    if app.hold is not None and app.hold.names(app):
+        return structs.replace(sight, differed=now, wanted=app.revisions, moved_on=False)
+    newer = bool(sight.wanted) and sight.wanted != app.revisions
+    moved_on = sight.moved_on or (newer and sight.differed is not None and sight.differed != now)
+    return structs.replace(sight, differed=now, wanted=app.revisions, moved_on=moved_on)
 
 
 def _cause(app: Application, sight: Sight, signs: Signs | None, now: datetime) -> str:
@@ -145,10 +157,12 @@ def _moved(sight: Sight, app: Application, now: datetime) -> tuple[str, datetime
 
 
 def _ledger(sight: Sight, app: Application, policies: Policies, now: datetime) -> tuple[Good | None, tuple[Good, ...]]:
-    if app.hold is not None and any(named(good.revisions) in app.hold.bad for good in sight.ledger):
+    if app.hold is not None and any(_called_bad(good, app) for good in sight.ledger):
         # Named bad by a rollback: never again a place to go back to, also when the hold is over.
-        sight = structs.replace(sight, ledger=tuple(good for good in sight.ledger if named(good.revisions) not in app.hold.bad))
+        sight = structs.replace(sight, ledger=tuple(good for good in sight.ledger if not _called_bad(good, app)))
     well = app.sync is Sync.Synced and app.health is Health.Healthy and app.resources > 0 and not app.operating
+    # What is scaled to nothing is Healthy as well, and proves nothing: no pod of it ever ran.
+    well = well and (bool(app.images) or WORKLOADS.isdisjoint(app.kinds))
     if not well or app.deploy is None or sum(map(len, app.deploy.revisions)) > LONGEST:
         return None, sight.ledger
     this = (app.deploy.id, app.deploy.revisions)
@@ -160,3 +174,9 @@ def _ledger(sight: Sight, app: Application, policies: Policies, now: datetime) -
     if now - soaking.seen < policies.ledger.soak:
         return soaking, sight.ledger
     return None, (*sight.ledger, soaking)[-KEPT:]
+
+
+def _called_bad(good: Good, app: Application) -> bool:
+    """Is it the deploy that this application is held back from?"""
+    hold = app.hold
+    return hold is not None and named(good.revisions) in hold.bad and alike(app.source_of(good.history_id), hold.source)

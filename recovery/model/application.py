@@ -12,8 +12,9 @@ from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER
 from recovery.model.move import Place
 from recovery.model.names import Key
 
-UNCHANGED, OPAQUE = "unchanged", "serverside-applied"
-"""How a row of a sync's result ends when applying it changed nothing, and when it cannot be told (kubectl's words; seen on 3.2)."""
+UNCHANGED, OPAQUE = "unchanged", ("serverside-applied", "replaced")
+"""How a row of a sync's result ends when applying it changed nothing, and when it cannot be told (kubectl's words; seen on 3.2; with
+Replace=true everything is replaced)."""
 
 
 def named(revisions: tuple[str, ...]) -> str:
@@ -94,7 +95,9 @@ class Operation(Struct, frozen=True, gc=False):
     """Changes whenever a resource's result does; means nothing else."""
     failures: tuple[str, ...] = ()
     partial: bool = False
-    """It syncs some resources only, as a self-heal does: its result is not a deploy's."""
+    """It syncs some resources only, as a self-heal does, or is a dry run: its result is not a deploy's."""
+    source: int = 0
+    """A checksum over the sources it was made from; 0 where nothing says it."""
     changed: frozenset[str] | None = None
     """What it changed or brought, as ``group/kind/namespace/name``; None where that was not looked at or cannot be told."""
     ran: tuple[str, ...] = ()
@@ -119,6 +122,11 @@ class Requested(Struct, frozen=True, gc=False):
     automated: bool = False
 
 
+def alike(one: int, other: int) -> bool:
+    """Are two checksums over sources equal, as far as both are known?"""
+    return not one or not other or one == other
+
+
 class Deploy(Struct, frozen=True, gc=False):
     """The newest entry of ``status.history``."""
 
@@ -127,6 +135,8 @@ class Deploy(Struct, frozen=True, gc=False):
     at: datetime | None = None
     began: datetime | None = None
     """When its sync started; it may fall ill before that is over."""
+    since: datetime | None = None
+    """When the same revisions, from the same sources, were first deployed, where several deploys of them follow one another."""
 
 
 class Destination(Struct, frozen=True, gc=False):
@@ -174,6 +184,12 @@ class Hold(Struct, frozen=True, rename="camel"):
     """Of a failover: where it was moved to."""
     release: str = ""
     """Of a rollback: what ends it: ``own_change`` (also where an older version wrote none), ``revision`` or ``manual``."""
+    source: int = 0
+    """Of a rollback: the checksum over the sources that were wanted then. At the same revision, others are another deploy."""
+
+    def names(self, app: Application) -> bool:
+        """Is what is wanted now what was called bad: the revision, with the same sources?"""
+        return named(app.revisions) in self.bad and alike(app.source, self.source)
 
 
 class Application(Struct, frozen=True, gc=False):
@@ -224,6 +240,10 @@ class Application(Struct, frozen=True, gc=False):
     """The ids that are still in ``status.history``, oldest first."""
     deploys: bytes = b""
     """Of each of them, in four bytes: a checksum over its id, its revisions and its sources."""
+    sources: bytes = b""
+    """Of each of them, in four bytes: a checksum over its sources alone (path, chart, parameters, images); 0 where nothing says it."""
+    source: int = 0
+    """The same of what is wanted now (``status.sync.comparedTo``)."""
     resources: int = 0
     unsynced: tuple[str, ...] = ()
     """``Kind/name`` of resources that differ from Git, at most 5."""
@@ -267,14 +287,27 @@ class Application(Struct, frozen=True, gc=False):
         """When what is in the cluster began to be applied."""
         if self._failed_after_deploy() and self.operation:
             return self.operation.started_at
-        return (self.deploy.began or self.deploy.at) if self.deploy else None
+        return (self.deploy.since or self.deploy.began or self.deploy.at) if self.deploy else None
+
+    @property
+    def deployed_source(self) -> int:
+        """The checksum over the sources of what is deployed; 0 where nothing says it."""
+        return self.operation.source if self._failed_after_deploy() and self.operation else int.from_bytes(self.sources[-4:], "big")
+
+    def source_of(self, number: int) -> int:
+        """The checksum over the sources of a deploy in the history; 0 where nothing says it."""
+        places = (place for place, each in enumerate(self.history) if each == number)
+        return next((int.from_bytes(self.sources[4 * place : 4 * place + 4], "big") for place in places), 0)
 
     def _failed_after_deploy(self) -> bool:
-        # A sync that did not succeed is not in the history, yet may have changed the cluster.
+        # A sync that did not succeed is not in the history, yet may have changed the cluster; a dry run changes nothing, and a sync of
+        # some resources deploys no revision.
         operation, deploy = self.operation, self.deploy
-        if operation is None or operation.phase is Phase.Succeeded or not operation.revisions:
+        if operation is None or operation.phase is Phase.Succeeded or operation.partial or not operation.revisions:
             return False
-        return deploy is None or operation.revisions != deploy.revisions
+        if deploy is None or operation.revisions != deploy.revisions:
+            return True
+        return not alike(operation.source, int.from_bytes(self.sources[-4:], "big"))
 
     def has_deploy(self, number: int, checksum: int) -> bool:
         """Is this very deploy still in the history? A checksum of 0 was noted by an older version and is not asked for."""

@@ -68,7 +68,12 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     """Of a cluster: the UID of its namespace kube-system, as last read. It outlives a restart: while a cluster is down, nobody can
     ask it which one it is."""
     differed: tuple[int, tuple[str, ...]] | None = None
-    """Held back from a revision: what differed from Git while Git still wanted that one, and how much."""
+    """Held back from a revision: what differs from Git, and how much, as last seen."""
+    wanted: tuple[str, ...] = ()
+    """Held back from a revision: what Git wanted then."""
+    moved_on: bool = False
+    """Held back from a revision: with a newer one, in the same look, other resources differed. What differs later on, at one revision,
+    is drift."""
     dismissed: tuple[str, ...] = ()
     """Policies whose open recovery was deleted by hand; forgotten when the subject has been well."""
 

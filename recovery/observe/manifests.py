@@ -13,7 +13,7 @@ import structlog
 
 from recovery.clock import Clock
 from recovery.kube.errors import KubeError
-from recovery.model.application import Application, Sync, named
+from recovery.model.application import Application, Sync, alike
 from recovery.model.situation import OwnChange
 from recovery.observe.store import Store
 
@@ -61,7 +61,13 @@ class ManifestComparer:
     def _undecided(self, app: Application) -> bool:
         hold = app.hold
         moved = hold is not None and hold.target is None and app.sync is Sync.OutOfSync and bool(app.revisions)
-        return moved and hold is not None and named(app.revisions) not in hold.bad and self._store.own_change(app) is OwnChange.unknown
+        return (
+            moved
+            and hold is not None
+            and not hold.names(app)
+            and alike(app.source, hold.source)
+            and self._store.own_change(app) is OwnChange.unknown
+        )
 
     async def _compare(self, app: Application) -> None:
         bad = tuple(app.hold.bad[0].split(",")) if app.hold is not None and app.hold.bad else ()

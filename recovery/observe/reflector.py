@@ -24,6 +24,8 @@ SILENCE = 120.0
 """Seconds without a line after which a watch counts as dead; the API server sends a bookmark each minute or so."""
 AT_LEAST = 5.0
 """Seconds that a watch without an event has to last to be one: an API server ends it after minutes."""
+CERTAIN = 5
+"""Answers in a row, seconds apart, that say that the API server has counted less far: one alone may come from a cache."""
 TURN = 0.05
 """Seconds that one stream reads without a break."""
 STALE = 150.0
@@ -85,6 +87,8 @@ class Reflector(Generic[T]):
         self._optional = optional
         self._query = query
         self._version = ""
+        self._behind = 0
+        """How often in a row the API server had counted less far than we have."""
         self._listed_now = False
         """The version is of a list that was just made."""
         self._heard = clock.monotonic()
@@ -182,8 +186,14 @@ class Reflector(Generic[T]):
             page = wire.listed(await self._client.list(self._what, self._namespace, limit="1", **self._query))
         except wire.Unreadable as error:
             raise Unavailable(f"a page that cannot be read: {error}") from error
-        if _before(now := page.metadata.resource_version, self._version):
-            raise HistoryRewound(f"{self.name}: resourceVersion {now}, after {self._version}")
+        if not _before(now := page.metadata.resource_version, self._version):
+            self._behind = 0
+            return
+        self._behind += 1
+        words = f"resourceVersion {now}, after {self._version}"
+        if self._behind >= CERTAIN:
+            raise HistoryRewound(f"{self.name}: {words}")
+        raise Unavailable(f"it has counted less far than before ({words}): asked again")  # one of several may be behind
 
     async def _watch(self) -> None:
         await self._same_history()

@@ -55,10 +55,16 @@ class Spec(Struct, rename="camel"):
     sync_policy: SyncPolicy | None = None
 
 
-class SyncStatus(Struct):
+class ComparedTo(Struct):
+    source: msgspec.Raw = msgspec.Raw(b"")
+    sources: msgspec.Raw = msgspec.Raw(b"")
+
+
+class SyncStatus(Struct, rename="camel"):
     status: str = ""
     revision: str | None = None
     revisions: list[str] | None = None
+    compared_to: ComparedTo | None = None
 
 
 class HealthStatus(Struct, rename="camel", gc=False):
@@ -85,6 +91,7 @@ class InitiatedBy(Struct, gc=False):
 
 class Sync(Struct, rename="camel", gc=False):
     auto_heal_attempts_count: int | None = None
+    dry_run: bool | None = None
     resources: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -108,6 +115,8 @@ class ResultResource(Struct, rename="camel", gc=False):
 class SyncResult(Struct):
     revision: str | None = None
     revisions: list[str] | None = None
+    source: msgspec.Raw = msgspec.Raw(b"")
+    sources: msgspec.Raw = msgspec.Raw(b"")
     resources: list[ResultResource] | None = None
 
 

@@ -128,9 +128,11 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         ),
         requested=_requested(wire.operation),
         operation=_operation(status.operation_state, revisions, brief=well),
-        deploy=_deploy(history[-1], revisions) if history else None,
+        deploy=_deploy(history, revisions) if history else None,
         history=tuple(h.id for h in history),
         deploys=b"".join(_checksum(h).to_bytes(4, "big") for h in history),
+        sources=b"".join(_of_sources(h.source, h.sources).to_bytes(4, "big") for h in history),
+        source=_of_sources(sync.compared_to.source, sync.compared_to.sources) if sync.compared_to else 0,
         resources=len(resources),
         unsynced=tuple(f"{_name(r.kind)}/{_name(r.name)}" for r in differs[: Bounds.listed]),
         unsynced_count=len(differs),
@@ -152,6 +154,13 @@ def _checksum(entry: shapes.History) -> int:
     """Of what makes an entry of the history this one: ids are used a second time after a restore."""
     told = f"{entry.id}\0{entry.revision}\0{entry.revisions}\0".encode()
     return zlib.crc32(bytes(entry.sources), zlib.crc32(bytes(entry.source), zlib.crc32(told)))
+
+
+def _of_sources(source: msgspec.Raw, sources: msgspec.Raw) -> int:
+    """Of path, chart, parameters, images: what else a deploy is made of, beside its revisions. 0 where nothing says it. An API server
+    writes the keys of an object in one order."""
+    said = [bytes(raw) for raw in (sources, source) if bytes(raw) not in (b"", b"null", b"[]", b"{}")]
+    return zlib.crc32(said[0]) or 1 if said else 0
 
 
 _AUTOMATED: dict[tuple[bool | None, ...], dict[str, bool]] = {}
@@ -354,6 +363,7 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
         recovery=_ours(state.operation),
         progress=0 if state.finished_at else _progress(rows),
         hooks=tuple(plain(f"{r.hook_type} {r.kind}/{r.name} {r.hook_phase}", 300) for r in hooks),
+        source=_of_sources(result.source, result.sources),
         partial=_partial(state),
         changed=None if brief else _changed(rows),
         ran=() if brief else _ran(rows),
@@ -363,9 +373,9 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
 
 
 def _partial(state: shapes.OperationState) -> bool:
-    """Was it a sync of some resources only, such as a self-heal? Its result is not the deploy's."""
+    """Was it a sync of some resources only, such as a self-heal, or a dry run? Its result is not the deploy's."""
     sync = state.operation.sync if state.operation else None
-    return sync is not None and bytes(sync.resources).strip() not in (b"", b"null", b"[]")
+    return sync is not None and (bool(sync.dry_run) or bytes(sync.resources).strip() not in (b"", b"null", b"[]"))
 
 
 def _changed(rows: list[shapes.ResultResource]) -> frozenset[str] | None:
@@ -385,9 +395,22 @@ def _progress(rows: list[shapes.ResultResource]) -> int:
     return zlib.crc32("".join(f"{r.kind}/{r.name}{r.status}{r.hook_phase}{r.message}" for r in rows).encode())
 
 
-def _deploy(entry: shapes.History, wanted: tuple[str, ...]) -> model.Deploy:
+def _deploy(history: list[shapes.History], wanted: tuple[str, ...]) -> model.Deploy:
+    entry = history[-1]
+    first = entry
+    for before in reversed(history[:-1]):
+        if (before.revision, before.revisions) != (entry.revision, entry.revisions):
+            break
+        if (bytes(before.source), bytes(before.sources)) != (bytes(entry.source), bytes(entry.sources)):
+            break
+        first = before  # synced once more: what runs is what ran
+    began = utc(entry.deploy_started_at)
     return model.Deploy(
-        entry.id, _shared(_revisions(entry.revision, entry.revisions), wanted), utc(entry.deployed_at), utc(entry.deploy_started_at)
+        entry.id,
+        _shared(_revisions(entry.revision, entry.revisions), wanted),
+        utc(entry.deployed_at),
+        began,
+        began if first is entry else utc(first.deploy_started_at) or utc(first.deployed_at),
     )
 
 

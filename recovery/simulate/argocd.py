@@ -16,7 +16,7 @@ from recovery.model.names import REFRESH, SKIP_RECONCILE, TRACKING, Key
 from recovery.record.codec import stamp
 from recovery.simulate.cluster import Cluster, Object
 from recovery.simulate.destinations import Destination, Destinations, tracked
-from recovery.simulate.git import Git
+from recovery.simulate.git import Git, built
 from recovery.simulate.workloads import KINDS, health
 from recovery.workqueue import WorkQueue
 
@@ -134,8 +134,11 @@ class ArgoCD:
         if commit is None:
             await self._finish(key, app, "Error", "ComparisonError: Failed to load target state: repository is empty", [], "")
             return
+        source = sync.get("source") or app["spec"]["source"]
+        named = {(each["kind"], each["name"]) for each in sync.get("resources") or ()}
+        wanted = [m for m in built(commit, source) if not named or (m["kind"], m["metadata"]["name"]) in named]
         results, failed = [], False
-        for manifest in commit.manifests:
+        for manifest in wanted:
             group = manifest["apiVersion"].rpartition("/")[0]
             row = {
                 "group": group,
@@ -158,7 +161,7 @@ class ArgoCD:
         if failed:
             await self._finish(key, app, "Failed", "one or more synchronization tasks are not valid", results, commit.sha)
             return
-        for manifest in commit.manifests:
+        for manifest in wanted if not sync.get("dryRun") else ():
             await self._apply(app, manifest)
         await self._finish(key, app, "Succeeded", "successfully synced (all tasks run)", results, commit.sha)
 
@@ -174,7 +177,7 @@ class ArgoCD:
             "syncResult": {"revision": sha, "source": source, "resources": results},
         }
         patch: dict[str, Any] = {"operation": None, "status": {"operationState": done}}
-        if phase == "Succeeded" and not sync.get("resources"):
+        if phase == "Succeeded" and not sync.get("resources") and not sync.get("dryRun"):
             history = status.get("history") or []
             entry = {
                 "id": history[-1]["id"] + 1 if history else 0,
@@ -253,12 +256,12 @@ class ArgoCD:
         status = app.get("status") or {}
         commit = self._git.head(app["spec"]["source"]["repoURL"])
         if commit is None:
-            sync = {"status": "Unknown"}
+            sync: dict[str, Any] = {"status": "Unknown"}
             rows: list[dict[str, Any]] = []
         else:
-            rows = [self._row(app, manifest) for manifest in commit.manifests]
+            rows = [self._row(app, manifest) for manifest in built(commit, app["spec"]["source"])]
             synced = all(row["status"] == "Synced" for row in rows)
-            sync = {"status": "Synced" if synced else "OutOfSync", "revision": commit.sha}
+            sync = {"status": "Synced" if synced else "OutOfSync", "revision": commit.sha, "comparedTo": {"source": app["spec"]["source"]}}
         worst = _worst(rows)
         old = status.get("health") or {}
         since = old.get("lastTransitionTime") if old.get("status") == worst else stamp(now)
@@ -269,6 +272,7 @@ class ArgoCD:
                 "sync": sync,
                 "health": {"status": worst, "lastTransitionTime": since},
                 "resources": [self._kept(row) for row in rows],
+                "summary": {"images": self._running(app, rows)},
                 "conditions": conditions or None,
                 "reconciledAt": stamp(now),
                 "seenGeneration": app["metadata"].get("generation"),
@@ -278,6 +282,17 @@ class ArgoCD:
             patch["operation"] = operation
             patch["status"]["operationState"] = None
         await self._write(key, patch)
+
+    def _running(self, app: Object, rows: list[dict[str, Any]]) -> list[str]:
+        """The images of its pods (controller/cache GetSummary, from the tree's pods): of what is scaled to nothing there are none."""
+        found = []
+        for row in rows:
+            what = KINDS.get(row["kind"])
+            item = self._there(app).find(what, row["namespace"], row["name"]) if what is not None else None
+            spec = (item or {}).get("spec") or {}
+            if spec.get("replicas", 1):
+                found += [c["image"] for c in ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()]
+        return sorted(set(found))
 
     def _kept(self, row: dict[str, Any]) -> dict[str, Any]:
         rest = {k: v for k, v in row.items() if k != "health"}
@@ -308,7 +323,8 @@ class ArgoCD:
             "sync": {"revision": sync["revision"], "prune": bool(automated.get("prune"))},
         }
         state = (app.get("status") or {}).get("operationState")
-        if state is None or (state.get("syncResult") or {}).get("revision") != sync["revision"]:
+        done = (state or {}).get("syncResult") or {}
+        if state is None or done.get("revision") != sync["revision"] or done.get("source", app["spec"]["source"]) != app["spec"]["source"]:
             return operation
         if state["phase"] != "Succeeded" or not automated.get("selfHeal"):
             return None

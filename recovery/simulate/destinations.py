@@ -21,7 +21,7 @@ from recovery.model.names import PREFIX, TRACKING
 from recovery.observe.trees import of_pod
 from recovery.record.codec import stamp
 from recovery.simulate.cluster import KINDS, Cluster, Object
-from recovery.simulate.git import Git
+from recovery.simulate.git import Git, built
 
 _PATH = re.compile(r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<ns>[^/]+))?/(?P<plural>[^/]+)/(?P<name>[^/]+)$")
 _SERVED = {"apps/v1": ("deployments", "statefulsets", "daemonsets"), "v1": ("secrets", "configmaps")}
@@ -273,7 +273,7 @@ class API:
             error = Unavailable(f"Argo CD's API: 500 {trouble or 'revision not found'}", 500)
             error.told = trouble or "revision not found"
             raise error
-        return commit.manifests
+        return tuple(built(commit, item["spec"]["source"] if item else {}))
 
     async def api_versions(self, server: str) -> frozenset[str]:
         """What it serves."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from copy import deepcopy
 from typing import Any
 
 from msgspec import Struct
@@ -51,3 +52,15 @@ class Git:
     def at(self, url: str, sha: str) -> Commit | None:
         """The commit of this hash."""
         return next((c for c in self._commits.get(url, ()) if c.sha == sha), None)
+
+
+def built(commit: Commit, source: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a commit wants with the images that the Application's own source sets (``spec.source.kustomize.images``)."""
+    images = {str(image).rpartition(":")[0]: str(image) for image in (source.get("kustomize") or {}).get("images") or ()}
+    found = []
+    for manifest in commit.manifests:
+        made = deepcopy(manifest) if images else manifest
+        for container in ((made.get("spec") or {}).get("template") or {}).get("spec", {}).get("containers") or () if images else ():
+            container["image"] = images.get(container["image"].rpartition(":")[0], container["image"])
+        found.append(made)
+    return found
