@@ -267,7 +267,7 @@ class App:
         """Why the AppProject that it names is not its own; nothing is said while no AppProject is known."""
         if not self.projects:
             return ""
-        return foreign(app, self._project_of(app), self.connections.cluster_of(app))
+        return foreign(app, self._project_of(app), self.connections.cluster_of(app), listed=self.connections.clusters_listed)
 
     def _project_of(self, app: Application) -> Project | None:
         return self.projects.project(self.settings.argocd_namespace, app.project or "default")
@@ -470,11 +470,11 @@ class App:
     def _ask_people(self, held: list[Application]) -> None:
         """What of holds only a person can tell: is it the fix, and whose is an annotation without a record? Asked once, when it has
         stood for a while: a comparison or a record may be on its way."""
+        now = self._clock.now()
         situations = ((app, self._scene.situation(app.key)) for app in held)
-        notes = [asks_to_release(app) for app, situation in situations if situation is not None and undecided(situation)]
+        notes = [asks_to_release(app, now) for app, situation in situations if situation is not None and undecided(situation)]
         strangers = (self.store.applications.get(name) for name in self.store.noted)
         notes += [unvouched(app) for app in strangers if app is not None and app.hold is None]
-        now = self._clock.now()
         self._questions = {note.key: self._questions.get(note.key, now) for note in notes}
         for note in notes:
             if now - self._questions[note.key] >= STANDS:

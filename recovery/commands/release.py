@@ -93,7 +93,7 @@ async def _one(
         again = f"`recovery release {shell(f'{namespace}/{name}')}` switches auto-sync on"
         return f"{namespace}/{name}: left alone, no record says what is owed; {again}"
     if not dry_run:
-        await client.patch(APPLICATIONS, namespace, name, restored(fresh, app.hold or given))
+        await client.patch(APPLICATIONS, namespace, name, restored(fresh, app.hold or given, taken_out=named))
         if app.hold is not None:
             await _tell(client, settings, app.hold.recovery)
     return f"{namespace}/{name}: {_words(app, given, dry_run=dry_run)}"

@@ -21,6 +21,7 @@ from recovery.model.connection import Cluster
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.move import MovePhase, Wish
+from recovery.model.names import STRANGERS
 from recovery.model.policy import Policy, Severity, Step
 from recovery.model.recovery import Debt, Note, Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject
 from recovery.model.situation import Situation
@@ -46,7 +47,9 @@ def ended(record: StepRecord, outcome: StepOutcome, reason: str, message: str, n
 
 
 def begin(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
-    """Start the next attempt with the policy's actions as they are now."""
+    """Start the next attempt with the policy's actions as they are now; the subject may belong elsewhere by now."""
+    if recovery.subject.uid == situation.about.uid:
+        recovery = structs.replace(recovery, subject=_subject(situation))
     recovery = structs.replace(
         recovery,
         attempt=recovery.attempt + 1,
@@ -380,7 +383,9 @@ def undertake(situation: Situation, policy: Policy, recovery: Recovery, step: St
 def _subject(situation: Situation) -> Subject:
     about = situation.about
     if isinstance(about, Application):
-        return Subject("Application", about.namespace, about.name, about.uid, about.project, about.destination.cluster)
+        # A name in spec.project makes nobody a member: what is counted by project must not be somebody else's word.
+        project = STRANGERS if situation.foreign else about.project
+        return Subject("Application", about.namespace, about.name, about.uid, project, about.destination.cluster)
     kind = "Cluster" if isinstance(about, Cluster) else "Repository"
     return Subject(kind, "", about.name, about.uid, cluster=about.name if isinstance(about, Cluster) else "")
 

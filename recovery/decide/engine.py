@@ -195,6 +195,8 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
         return begin(situation, policy, opened(situation, policy, name_of(situation), since))
     again = structs.replace(relapsed, phase=RecoveryPhase.Remediating, resolved_at=None, well_since=None, ill_since=since)
     again = structs.replace(again, earliest=earliest(situation, policy, since))
+    # People were told that it is over: if it cannot be mended this time, they are called anew.
+    again = structs.replace(again, escalated=False, causes_told=())
     # Whoever heard of it is still owed the end; how long it has been told of is counted anew.
     again = structs.replace(again, talk=structs.replace(relapsed.talk, first_at=None, last_at=None, paged=0, repeated={}))
     if not _tried(situation, again):

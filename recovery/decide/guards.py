@@ -374,7 +374,7 @@ GUARDS = (
     Guard("budget", budget, again=_SOON),
     Guard("per minute", per_minute, again=timedelta(seconds=5), tells=False),
     Guard("per hour", per_hour, again=timedelta(minutes=1), about=_CONNECTED),
-    Guard(DISTRUSTED, distrusted, again=timedelta(minutes=5), tells=False, about=_CONNECTED),
+    Guard(DISTRUSTED, distrusted, again=timedelta(minutes=5), about=_CONNECTED),
     Guard(DISABLED, disabled, tells=False, about=_CONNECTED),
 )
 

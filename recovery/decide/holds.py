@@ -62,7 +62,8 @@ def effective(app: Application, kept: Callable[[str], Recovery | None], owing: I
         return structs.replace(app, hold=app.noted, unreadable="")
     for recovery in owing:
         step = recovery.debt
-        if step is not None and step.owes is not None and recovery.subject.project == app.project:
+        same = recovery.subject.uid == app.uid or recovery.subject.project == app.project
+        if step is not None and step.owes is not None and same:
             return structs.replace(app, hold=structs.replace(step.owes, uid=app.uid), unreadable="")
     if app.noted is not None:
         return structs.replace(app, hold=None, unreadable=unproven(app.noted))
@@ -159,7 +160,7 @@ def _over(app: Application, situation: Situation) -> str:
             return "somebody brought it home: respected"
         return f"somebody moved it on to {app.destination.cluster}: respected"
     debt = record.debt if record is not None else None
-    if debt is not None and debt.debt is Debt.returning:
+    if debt is not None and debt.debt is Debt.returning and (app.auto_sync or not hold.names(app)):
         return "it is being given back"
     asked = next((w for w in reversed(record.wishes) if w.what == RELEASE.name), None) if record is not None else None
     # Who lets a newer revision go undoes nothing: the rollback was right, and its reason is gone.
@@ -259,16 +260,24 @@ def _went(step: StepRecord) -> bool:
     return (step.stage == GOING_BACK and step.sent) or (step.stage == WITHDRAW and step.reason != "NotStarted")
 
 
-def restored(fresh: dict[str, Any], hold: Hold | None) -> dict[str, Any]:
+def restored(fresh: dict[str, Any], hold: Hold | None, *, taken_out: bool = False) -> dict[str, Any]:
     """The merge patch that ends a hold, fenced by the resourceVersion of the object it was made from.
 
-    Auto-sync becomes what it was, unless somebody has already switched it on.
+    Auto-sync becomes what it was, unless somebody has already switched it on, or taken it out. ``taken_out``: where ``automated`` is
+    not there, it was we who took it out (Argo CD before 3.1); the annotation says so as well, by what it repeats.
     """
     version = fresh["metadata"]["resourceVersion"]
     body: dict[str, Any] = {"metadata": {"resourceVersion": version, "annotations": {HOLD: None, REFRESH: "normal"}}}
     automated = (fresh["spec"].get("syncPolicy") or {}).get("automated")
-    if hold and hold.suspended and automated is None and hold.automated is not None:
+    absent = hold is not None and hold.suspended and automated is None and hold.automated is not None
+    ours = taken_out or '"automated":{' in str((fresh["metadata"].get("annotations") or {}).get(HOLD, ""))
+    if hold is not None and absent and (ours or _bare(hold.automated or {})):
         body["spec"] = {"syncPolicy": {"automated": hold.automated}}
     elif hold and hold.suspended and automated is not None and automated.get("enabled") is False:
         body["spec"] = {"syncPolicy": {"automated": {"enabled": hold.had_enabled}}}
     return body
+
+
+def _bare(automated: dict[str, bool]) -> bool:
+    """Argo CD itself takes ``automated: {enabled: false}`` out of a spec where nothing else stands in it (seen on 3.2)."""
+    return not any(value for field, value in automated.items() if field != "enabled")

@@ -38,12 +38,15 @@ def unreconciled(app: Application, project: Project | None, home: str) -> str:
     return ""
 
 
-def foreign(app: Application, project: Project | None, cluster: Cluster | None) -> str:
+def foreign(app: Application, project: Project | None, cluster: Cluster | None, *, listed: bool = False) -> str:
     """Why the AppProject that it names is not its own: then Argo CD neither compares nor syncs it (InvalidSpecError;
-    util/argo/argo.go:ValidatePermissions), and it does not count as the project's. ``cluster`` is its destination, where that is known.
+    util/argo/argo.go:ValidatePermissions), and it does not count as the project's. ``cluster`` is its destination, where that is known;
+    ``listed``: Argo CD has listed all its clusters, so that one that is not known is none.
     """
     if project is None:
         return f"there is no AppProject {app.project or 'default'}: Argo CD does not sync it"
+    if cluster is None and listed:
+        return f"Argo CD knows no cluster {app.destination.cluster or '(none named)'}: it does not sync it"
     if cluster is None or permitted(project, app.destination, cluster):
         return ""
     return f"AppProject {project.name} does not permit its destination, namespace {app.destination.namespace} on {cluster.name}"

@@ -156,13 +156,13 @@ def still_held(app: Application, now: datetime) -> Note | None:
     return Note(f"{app.uid}/held/{hold.recovery}/{days}", f"{place(app)} has been held back for {days} days", body, Severity.warning.value)
 
 
-def asks_to_release(app: Application) -> Note:
-    """Git has moved on, and nobody can tell whether the application's own manifests have: a person is asked, once a revision."""
+def asks_to_release(app: Application, now: datetime) -> Note:
+    """Git has moved on, and nobody can tell whether the application's own manifests have: a person is asked, once a day."""
     hold, at = app.hold, short(app.revisions)
     title = f"{place(app)}: is {at} the fix?"
     body = f"{state(app)}. Git has moved on to {at}, and it cannot be told whether its own manifests changed with it: "
     body += f"it stays held back until somebody says so. Deploy it: recovery release {shell(app.key)}"
-    return Note(f"{app.uid}/asked/{hold.recovery if hold else ''}/{at}", title, body, Severity.warning.value)
+    return Note(f"{app.uid}/asked/{hold.recovery if hold else ''}/{now:%Y%m%d}", title, body, Severity.warning.value)
 
 
 def circuit_opened(key: str, circuit: Circuit) -> Note:
@@ -178,9 +178,8 @@ def circuit_opened(key: str, circuit: Circuit) -> Note:
 
 def unvouched(app: Application) -> Note:
     """An annotation speaks of a hold, and no record does: nothing is switched on for it, and a person is told, once."""
-    name = app.noted.recovery if app.noted else ""
     body = f"{state(app)}. {app.unreadable}. Undo: recovery release {shell(app.key)}"
-    return Note(f"{app.uid}/unvouched/{name}", f"{place(app)}: its hold has no record", body, Severity.warning.value)
+    return Note(f"{app.uid}/unvouched", f"{place(app)}: its hold has no record", body, Severity.warning.value)
 
 
 def failed_over(situation: Situation, recovery: Recovery, message: str, channels: tuple[str, ...]) -> Note:

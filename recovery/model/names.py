@@ -31,3 +31,7 @@ class Key(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.kind == "application" else f"{self.kind}/{self.name}"
+
+
+STRANGERS = "(no project)"
+"""What an Application counts as that names a project which does not take it."""

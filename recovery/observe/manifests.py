@@ -15,7 +15,7 @@ from recovery.clock import Clock
 from recovery.kube.errors import KubeError
 from recovery.model.application import Application, Sync, alike
 from recovery.model.situation import OwnChange
-from recovery.observe.store import Store
+from recovery.observe.store import Name, Store
 
 log = structlog.get_logger(__name__)
 
@@ -42,16 +42,24 @@ class ManifestComparer:
         self._argocd = argocd
         self._clock = clock
         self._failed: dict[str, datetime] = {}
+        self._looked: dict[Name, int] = {}
+        """The turn in which each was looked at last."""
+        self._turn = 0
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             for app in self._due()[:A_ROUND]:
+                self._turn += 1
+                self._looked[app.namespace, app.name] = self._turn
                 await self._compare(app)
             await self._clock.sleep(EVERY)
 
     def _due(self) -> list[Application]:
-        held = (self._store.applications.get(name) for name in sorted(self._store.held))
+        # Each has its turn: whose revision changes all the time must not keep the others from theirs.
+        order = sorted(self._store.held, key=lambda name: (self._looked.get(name, 0), name))
+        self._looked = {name: self._looked[name] for name in order if name in self._looked}
+        held = (self._store.applications.get(name) for name in order)
         due = [app for app in held if app is not None and self._undecided(app)]
         for uid in self._failed.keys() - {app.uid for app in due}:
             del self._failed[uid]

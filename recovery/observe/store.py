@@ -15,15 +15,13 @@ from recovery.decide.symptoms import onset, plainly_well, track
 from recovery.model.application import Application, ApplicationSet, Health, Project, Sync
 from recovery.model.cause import Signs
 from recovery.model.connection import ident
-from recovery.model.names import Key
+from recovery.model.names import STRANGERS, Key
 from recovery.model.policy import Policies
 from recovery.model.situation import Brought, OwnChange, Sight
 from recovery.observe.illness import Illness, slow_groups_of
 from recovery.observe.skew import Skew
 
 Name = tuple[str, str]
-STRANGERS = "(no project)"
-"""Stands for the project of applications that name one which does not exist, or does not take them. No AppProject has this name."""
 _NONE: dict[str, datetime] = {}
 """One empty mapping for all that are well: most of a fleet, and a good part of its memory."""
 

@@ -307,7 +307,7 @@ class Recoveries:
     async def retire(self, owing: frozenset[str]) -> int:
         """Delete what ended long ago and owes nothing, neither a message nor (``owing``) a hold; how many."""
         now, gone = self._clock.now(), 0
-        ended = [r for r in self.all() if r.phase.over and not r.notes and r.name not in owing]
+        ended = [r for r in self.all() if r.phase.over and not r.notes and r.debt is None and r.name not in owing]
         for index, recovery in enumerate(ended):
             at = recovery.resolved_at or recovery.opened_at
             if index < KEPT_AT_MOST and now - at < KEPT_FOR:
