@@ -54,7 +54,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
         if moved.result is not Result.Sent:
             return moved
     moves, hindered = await moving.send(order, doors, recovery.moves, MovePhase.Returning, by_label=bool(label))
-    gone = [f"{m} to {m.origin}" for m in moves if m.phase is MovePhase.Returning and m.since == order.record.claimed_at]
+    gone = [f"{m} to {m.goal}" for m in moves if m.phase is MovePhase.Returning and m.since == order.record.claimed_at]
     words = f"moved home {', '.join(gone)}" if gone else summary(moves)
     note = acted(order.situation, recovery, words) if gone else None
     return Outcome(Result.Sent, HINDERED if hindered else "Returning", words, notes=(note,) if note else (), told=("default",), moves=moves)

@@ -201,13 +201,13 @@ async def _send_one(order: Order, doors: Doors, app: Application, move: Move, *,
     state = (fresh.get("status") or {}).get("operationState") or {}
     if order.token in (token_of(fresh.get("operation")), token_of(state.get("operation"))):
         return True
-    where, want = _place(fresh), move.origin if home else move.target
+    where, want = _place(fresh), move.goal if home else move.target
     if by_label and where != want:
         return True  # the ApplicationSet has not written it yet: asked again when it has
     if not by_label and where == want:
         # One patch writes destination and operation: it went out, and Argo CD's self-heal may have run after it since.
         return True
-    if not by_label and where not in (move.origin, move.target):
+    if not by_label and where not in (move.origin, move.goal, move.target):
         return True  # somebody took it elsewhere: seen with the next look
     if fresh.get("operation") or (state.get("phase") and state["phase"] not in _OVER):
         return False

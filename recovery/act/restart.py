@@ -28,7 +28,7 @@ NOTHING_DEGRADED = "NothingDegraded"
 WAITS = "Waits"
 """Why the next workload is not restarted yet: the one before it is not back."""
 KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
-ALLOWED = ("StatefulSet", "Recreate")
+ALLOWED = ("StatefulSet", "Recreate", "Deployment", "DaemonSet")
 SHOWN = 3
 """Workloads that are named where something was left alone."""
 LOOKS = timedelta(seconds=15)
@@ -44,7 +44,8 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     resources: tuple[str, ...] = ("Deployment", "StatefulSet")
     """Kinds that may be restarted: Deployment, StatefulSet, DaemonSet, Rollout."""
     allow: tuple[str, ...] = ()
-    """What may lose pods that are ready: StatefulSet, and Recreate for Deployments of that strategy."""
+    """What may lose pods that are ready: StatefulSet, and Recreate for Deployments of that strategy; Deployment and DaemonSet, where
+    more than half of their pods are."""
 
     def __post_init__(self) -> None:
         for kind in self.resources:

@@ -66,6 +66,19 @@ def rolling(kind: str, found: dict[str, Any]) -> bool:
     return bool(status.get("updateRevision") != status.get("currentRevision"))
 
 
+def _serves(kind: str, found: dict[str, Any]) -> str:
+    """``49 of its 50`` where more than half of its pods are ready and all of them are of the newest template: what is wrong is wrong
+    with a few of them, a node most often. While pods of an older template still stand, those are the ready ones."""
+    spec, status = found.get("spec") or {}, found.get("status") or {}
+    if kind == "DaemonSet":
+        ready, wanted = int(status.get("numberReady") or 0), int(status.get("desiredNumberScheduled") or 0)
+        whole = int(status.get("updatedNumberScheduled") or 0) >= wanted
+    else:
+        ready, wanted = int(status.get("readyReplicas") or 0), int(spec.get("replicas", 1))
+        whole = int(status.get("updatedReplicas") or 0) == int(status.get("replicas") or 0) >= wanted
+    return f"{ready} of its {wanted}" if whole and 2 * ready > wanted else ""
+
+
 def _lacks_pods(kind: str, found: dict[str, Any]) -> bool:
     spec, status = found.get("spec") or {}, found.get("status") or {}
     if kind == "DaemonSet":
@@ -98,6 +111,8 @@ def spared(kind: str, found: dict[str, Any], *, progressing: bool, younger: bool
     if state is not Health.Degraded and rolling(kind, found) and (younger or kind == "Deployment"):
         return "it is in the middle of a rollout"
     ready = int(status.get("readyReplicas") or 0)
+    if kind in ("Deployment", "DaemonSet") and kind not in allow and (most := _serves(kind, found)):
+        return f"{most} pods are ready, and a restart would replace them as well; `allow: [{kind}]` lets it"
     if kind == "StatefulSet" and ready and "StatefulSet" not in allow:
         of = spec.get("replicas", 1)
         return f"{ready} of its {of} pods are ready, and a restart would take them as well; `allow: [StatefulSet]` lets it"

@@ -22,7 +22,7 @@ def failback(recovery: Name, stay: Stay = False, cleanup: Clean = False) -> None
     what = "stay where they are" if stay else f"go home to {found.subject.name}"
     typer.echo(f"{len(found.owed)} applications {what}:")
     for move in found.owed:
-        typer.echo(f"  {move}  {move.target} -> {move.target if stay else move.origin}")
+        typer.echo(f"  {move}  {move.target} -> {move.target if stay else move.goal}")
     if not stay and found.reason != "SplitBrain":
         typer.echo(f"{found.subject.name} is not seen well yet ({found.reason}): they go as soon as it is; --stay does not wait for it")
     typer.echo(f"Watch it: recovery explain {shell(found.subject)}")

@@ -8,9 +8,10 @@ from msgspec import structs
 
 from recovery.decide.again import AFTER, again_at
 from recovery.decide.connections import healthy
-from recovery.decide.landing import STATEFUL, barred, cluster_of
+from recovery.decide.landing import STATEFUL, barred, cluster_of, place_of
 from recovery.model.action import Judgement, Progress
 from recovery.model.application import Application, Health, Operation, Phase, Sync
+from recovery.model.connection import Cluster
 from recovery.model.duration import spell
 from recovery.model.move import Move, MovePhase
 from recovery.model.recovery import Recovery, StepRecord
@@ -53,11 +54,11 @@ def _progressed(move: Move, app: Application | None, token: str, record: StepRec
     if move.phase not in (MovePhase.Moving, MovePhase.Returning):
         return move
     home = move.phase is MovePhase.Returning
-    arrived, where = (MovePhase.Home, move.origin) if home else (MovePhase.Moved, move.target)
+    arrived, where = (MovePhase.Home, move.goal) if home else (MovePhase.Moved, move.target)
     began = move.since or now
     if app is None:
         return structs.replace(move, phase=MovePhase.Home if home else MovePhase.Failed, reason="the application is gone", since=now)
-    if app.destination.place not in (move.origin, move.target):
+    if app.destination.place not in (move.origin, move.goal, move.target):
         ends = MovePhase.Stayed if home else MovePhase.Refused
         return structs.replace(move, phase=ends, reason=f"somebody moved it on to {app.destination.cluster}: respected", since=now)
     if app.destination.place != where:
@@ -110,7 +111,7 @@ def unsent(moves: tuple[Move, ...], phase: MovePhase, record: StepRecord, situat
     token = situation.recovery.token(record) if situation.recovery else ""
     for move in moves:
         app, home = apps.get(move.uid), phase is MovePhase.Returning
-        if app is None or move.phase is not phase or app.destination.place != (move.origin if home else move.target):
+        if app is None or move.phase is not phase or app.destination.place != (move.goal if home else move.target):
             continue
         if not _asked(app, token) and not app.operating:
             return True
@@ -259,9 +260,17 @@ def reconciled(recovery: Recovery, situation: Situation) -> Recovery:
     if recovery.owed and recovery.subject.uid != situation.about.uid:
         # The cluster was built anew under its name, at another address: what is owed is owed to its name.
         recovery = structs.replace(recovery, subject=structs.replace(recovery.subject, uid=situation.about.uid))
+    moves = [_readdressed(move, cluster_of(situation)) for move in moves]
     known = {move.uid for move in moves}
     moves += [orphan for orphan in situation.orphans if orphan.uid not in known]
     return recovery if tuple(moves) == recovery.moves else structs.replace(recovery, moves=tuple(moves))
+
+
+def _readdressed(move: Move, cluster: Cluster) -> Move:
+    """Its way home leads to the cluster and not to an address that is nobody's any more."""
+    if not move.phase.owed or cluster.called(str(move.origin)):
+        return move
+    return structs.replace(move, home=place_of(cluster, move.origin))
 
 
 def _settled(move: Move, app: Application | None, recovery: Recovery, situation: Situation) -> Move:
@@ -270,7 +279,7 @@ def _settled(move: Move, app: Application | None, recovery: Recovery, situation:
         return structs.replace(move, phase=MovePhase.Stayed, reason="the application is gone") if move.phase.owed else move
     if move.phase not in (MovePhase.Moved, MovePhase.Failed) or app.hold is not None:
         return move
-    if app.destination.place == move.origin:
+    if app.destination.place == move.goal:
         return _found_at_home(move, recovery, situation)
     if app.destination.place != move.target:
         return structs.replace(move, phase=MovePhase.Stayed, reason=f"somebody moved it on to {app.destination.cluster}: respected")

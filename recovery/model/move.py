@@ -56,8 +56,15 @@ class Move(Struct, frozen=True, rename="camel", omit_defaults=True):
     reason: str = ""
     """Of a refusal or a failure, in words."""
     since: datetime | None = None
+    home: Place | None = None
+    """Where it goes home to, if not to ``origin``: its cluster was built anew under its name, at another address."""
     leftovers: tuple[str, ...] = ()
     """What stayed behind, as ``cluster: group/version/plural/namespace/name``; at most 50."""
+
+    @property
+    def goal(self) -> Place:
+        """Where it belongs."""
+        return self.home or self.origin
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"

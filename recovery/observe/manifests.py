@@ -42,6 +42,8 @@ class ManifestComparer:
         self._argocd = argocd
         self._clock = clock
         self._failed: dict[str, datetime] = {}
+        self._unclear: dict[str, tuple[str, ...]] = {}
+        """By UID: revisions that were compared, and it cannot be told."""
         self._looked: dict[Name, int] = {}
         """The turn in which each was looked at last."""
         self._turn = 0
@@ -63,7 +65,9 @@ class ManifestComparer:
         due = [app for app in held if app is not None and self._undecided(app)]
         for uid in self._failed.keys() - {app.uid for app in due}:
             del self._failed[uid]
+        self._unclear = {app.uid: self._unclear[app.uid] for app in due if app.uid in self._unclear}
         now = self._clock.now()
+        due = [app for app in due if self._unclear.get(app.uid) != app.revisions]
         return [app for app in due if now >= self._failed.get(app.uid, now)]
 
     def _undecided(self, app: Application) -> bool:
@@ -86,9 +90,37 @@ class ManifestComparer:
                 log.warning("manifests could not be compared, will try again", application=str(app.key), why=error.told or str(error))
             self._failed[app.uid] = self._clock.now() + AGAIN
             return
-        same = digest(then, bad) == digest(now, app.revisions)
-        log.info("manifests compared", application=str(app.key), bad=bad, now=app.revisions, same=same)
-        self._store.compared(app, OwnChange.unchanged if same else OwnChange.changed)
+        found = compared(then, bad, now, app.revisions)
+        log.info("manifests compared", application=str(app.key), bad=bad, now=app.revisions, own_change=found.value)
+        if found is OwnChange.unknown:
+            self._unclear[app.uid] = app.revisions
+        self._store.compared(app, found)
+
+
+def compared(
+    then: tuple[dict[str, Any], ...], bad: tuple[str, ...], now: tuple[dict[str, Any], ...], revisions: tuple[str, ...]
+) -> OwnChange:
+    """Did what is wanted change between two revisions? Where only that differs which charts make up anew with each rendering (genCA,
+    randAlphaNum), nobody can tell."""
+    if digest(then, bad) == digest(now, revisions):
+        return OwnChange.unchanged
+    firm = digest(_firm(then), bad) != digest(_firm(now), revisions)
+    return OwnChange.changed if firm else OwnChange.unknown
+
+
+def _firm(manifests: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Without the content of Secrets, certificates of webhooks, and checksums of what is in them."""
+    found = []
+    for item in manifests:
+        kept = {k: v for k, v in item.items() if not (item.get("kind") == "Secret" and k in ("data", "stringData"))}
+        found.append(_without_random(kept))
+    return tuple(found)
+
+
+def _without_random(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _without_random(v) for k, v in node.items() if k != "caBundle" and "checksum" not in str(k).lower()}
+    return [_without_random(each) for each in node] if isinstance(node, list) else node
 
 
 def digest(manifests: tuple[dict[str, Any], ...], revisions: tuple[str, ...]) -> list[str]:
