@@ -111,12 +111,13 @@ def spared(kind: str, found: dict[str, Any], *, progressing: bool, younger: bool
     if state is not Health.Degraded and rolling(kind, found) and (younger or kind == "Deployment"):
         return "it is in the middle of a rollout"
     ready = int(status.get("readyReplicas") or 0)
-    if kind in ("Deployment", "DaemonSet") and kind not in allow and (most := _serves(kind, found)):
+    at_once = (spec.get("strategy") or {}).get("type") == "Recreate"
+    if kind in ("Deployment", "DaemonSet") and not at_once and kind not in allow and (most := _serves(kind, found)):
         return f"{most} pods are ready, and a restart would replace them as well; `allow: [{kind}]` lets it"
     if kind == "StatefulSet" and ready and "StatefulSet" not in allow:
         of = spec.get("replicas", 1)
         return f"{ready} of its {of} pods are ready, and a restart would take them as well; `allow: [StatefulSet]` lets it"
-    if (spec.get("strategy") or {}).get("type") == "Recreate" and ready and "Recreate" not in allow:
+    if at_once and ready and "Recreate" not in allow:
         return f"{ready} of its pods are ready, and its strategy is Recreate: all would go at once; `allow: [Recreate]` lets it"
     return ""
 

@@ -303,6 +303,7 @@ def live(kind: str = "Deployment", **changes: Any) -> dict[str, Any]:
 
 DEGRADED = {"conditions": [LATE]}
 LOST = {"readyReplicas": 2, "availableReplicas": 2}
+FEW = {"readyReplicas": 1, "availableReplicas": 1}
 MIDDLE = {"updateRevision": "b", "currentRevision": "a"}
 
 
@@ -312,7 +313,13 @@ MIDDLE = {"updateRevision": "b", "currentRevision": "a"}
         pytest.param("Deployment", {"status": DEGRADED}, {}, "", id="past its deadline"),
         pytest.param("Deployment", {"status": DEGRADED, "spec": {"paused": True}}, {}, "paused", id="a person paused it"),
         pytest.param("Deployment", {"status": LOST}, {}, "not Degraded", id="a peak of load: pods on their way"),
-        pytest.param("Deployment", {"status": LOST}, {"progressing": True}, "", id="a policy that names Progressing"),
+        pytest.param("Deployment", {"status": FEW}, {"progressing": True}, "", id="a policy that names Progressing"),
+        pytest.param("Deployment", {"status": {**DEGRADED, **LOST}}, {}, "2 of its 3 pods are ready", id="most of it serves"),
+        pytest.param("Deployment", {"status": {**DEGRADED, **LOST}}, {"allow": ("Deployment",)}, "", id="most of it serves, allowed"),
+        pytest.param("Deployment", {"status": {**DEGRADED, **LOST, "replicas": 4, "updatedReplicas": 1}}, {}, "", id="old ones serve"),
+        pytest.param(
+            "DaemonSet", {"status": {"numberReady": 2}}, {"progressing": True}, "2 of its 3 pods are ready", id="most nodes serve"
+        ),
         pytest.param("Deployment", {"status": {"updatedReplicas": 1}}, {"progressing": True}, "middle of a rollout", id="a fix on its way"),
         pytest.param("Deployment", {"status": {"observedGeneration": 0, **DEGRADED}}, {}, "not Degraded", id="changed a moment ago"),
         pytest.param(

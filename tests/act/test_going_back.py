@@ -111,8 +111,8 @@ def resources(*kinds: str) -> dict[str, Any]:
     return {"resources": [ROW, *({"kind": kind, "name": "x", "namespace": "shop"} for kind in kinds)]}
 
 
-def hooked(kind: str, hook: str) -> dict[str, Any]:
-    row = {"kind": kind, "name": "migrate", "hookType": hook, "hookPhase": "Succeeded", "status": "Synced"}
+def hooked(kind: str, hook: str, name: str = "migrate") -> dict[str, Any]:
+    row = {"kind": kind, "name": name, "hookType": hook, "hookPhase": "Succeeded", "status": "Synced"}
     return {"operationState": {**STATUS["operationState"], "syncResult": {"revision": BAD, "resources": [CHANGED, row]}}}
 
 
@@ -152,7 +152,7 @@ def test_going_back_is_refused_before_anything_is_written(changes: dict[str, Any
 @pytest.mark.parametrize(
     ("parameters", "changes"),
     [
-        pytest.param({}, {"status": hooked("Job", "PostSync")}, id="a smoke test after the sync is no migration"),
+        pytest.param({}, {"status": hooked("Job", "PostSync", "smoke")}, id="a smoke test after the sync is no migration"),
         pytest.param({"allow": ["hooks"]}, {"status": hooked("Job", "PreSync")}, id="hooks are allowed"),
         pytest.param({"allow": ["StatefulSet"]}, {"status": resources("StatefulSet")}, id="StatefulSets are allowed"),
         pytest.param(
@@ -290,7 +290,9 @@ HEALED = {"operation": {"sync": {"resources": [{"kind": "Deployment", "name": "c
 def test_a_self_heal_in_the_same_second_takes_no_deploys_result_away(brought: Brought | None, reason: str) -> None:
     state = {**STATUS["operationState"], **HEALED, "syncResult": {"revision": BAD, "resources": [{**CHANGED, "message": "x unchanged"}]}}
 
-    outcome, _, _ = carry("rollback", status={"operationState": state}, brought=brought)
+    started = STATUS["operationState"]["startedAt"]
+    history = [{"id": 3, "revision": GOOD}, {"id": 4, "revision": BAD, "deployStartedAt": started, "deployedAt": started}]
+    outcome, _, _ = carry("rollback", status={"operationState": state, "history": history}, brought=brought)
 
     assert outcome.reason == reason, outcome
 

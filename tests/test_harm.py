@@ -1,0 +1,388 @@
+"""Nights in which a controller that looks less closely makes an outage worse, told one by one; each was played against this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, SECRETS
+from recovery.kube.errors import Conflict, KubeError
+from recovery.model.names import HOLD
+from recovery.model.recovery import Recovery, StepRecord
+from recovery.simulate.manifests import deployment
+from recovery.simulate.world import ARGOCD, OURS, RUNS_IN, url
+from tests.play import Play, play
+
+SHIPPED = (Path(__file__).parent.parent / "config" / "policies.yaml").read_text()
+MINUTE = 60.0
+IMAGE = "registry.example/shop"
+
+
+def web(tag: str, replicas: int = 1) -> tuple[dict[str, Any], ...]:
+    """One Deployment; ``missing`` is an image that is not there, ``crash`` one that crashes."""
+    made = deployment("web", tag, 60)
+    made["spec"]["replicas"] = replicas
+    return (made,)
+
+
+def runs(p: Play, name: str = "web") -> tuple[str, int]:
+    """Image tag and replicas of the live Deployment."""
+    item = p.world.cluster.find(DEPLOYMENTS, RUNS_IN, name) or {}
+    return item["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2], item["spec"]["replicas"]
+
+
+def step(p: Play, action: str = "rollback") -> StepRecord:
+    """The newest step of this kind in the newest recovery that has one."""
+    found = [s for r in p.world.recoveries() for s in r.steps if s.action == action]
+    return found[-1]
+
+
+def owing(p: Play) -> list[Recovery]:
+    return [r for r in p.world.recoveries() if r.debt is not None]
+
+
+async def images(p: Play, tag: str) -> None:
+    """What an image updater writes: the source changes, the revision stays."""
+    body = {"spec": {"source": {"kustomize": {"images": [f"{IMAGE}:{tag}"]}}}}
+    await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", body)
+
+
+async def operate(p: Play, sync: dict[str, Any], username: str = "anna") -> None:
+    """A person asks for this operation."""
+    body = {"operation": {"initiatedBy": {"username": username}, "sync": sync}, "status": {"operationState": None}}
+    await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", body)
+
+
+async def channels(p: Play) -> None:
+    await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"pager": "anNvbjovL3g="}})
+
+
+def test_what_was_scaled_to_nothing_proves_nothing() -> None:
+    """Ten minutes of maintenance without a pod were Synced and Healthy: no place to go back to."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        await p.world.application("web", web("ready-a", 3), self_heal=True)
+        async with p.controller(token=True):
+            await p.clock.sleep(10 * MINUTE)
+            await p.world.commit("web", web("ready-a", 0))
+            await p.clock.sleep(10 * MINUTE)
+            await p.world.commit("web", web("crash", 3))
+            await p.clock.sleep(60 * MINUTE)
+
+        assert runs(p) == ("ready-a", 3)
+
+    play(script)
+
+
+def test_the_same_revision_with_another_image_is_another_deploy() -> None:
+    """Images are set by the Application's own source: v2 was good, a missing one is not, v4 is the fix; Git stands still."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        await p.world.application("web", web("ready-v1"))
+        async with p.controller():
+            await p.clock.sleep(10 * MINUTE)
+            await images(p, "ready-v2")
+            await p.clock.sleep(10 * MINUTE)
+            await images(p, "missing")
+            await p.clock.sleep(30 * MINUTE)
+            assert runs(p)[0] == "ready-v2", "not the one of before, and not over what ran with v2"
+            assert p.world.seen("web").auto_sync is False
+            await images(p, "ready-v4")
+            await p.clock.sleep(10 * MINUTE)
+
+        assert runs(p)[0] == "ready-v4"
+        assert p.world.seen("web").auto_sync is True
+        assert owing(p) == []
+
+    play(script)
+
+
+def test_what_was_made_from_other_sources_is_not_judged_by_todays() -> None:
+    """Argo CD's API renders an old revision with the parameters of today: what that shows says nothing about shapes or pruning."""
+
+    async def script(p: Play) -> None:
+        database = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": deployment("db", "ready")["spec"]}
+        await p.world.policies(SHIPPED)
+        await p.world.application("web", (*web("ready-v1"), database))
+        async with p.controller(token=True):
+            await p.clock.sleep(10 * MINUTE)
+            await images(p, "missing")
+            await p.clock.sleep(30 * MINUTE)
+
+        assert step(p).reason == "ShapeUnknown"
+        assert "its sources (parameters, images) are others today" in step(p).message
+
+    play(script)
+
+
+BY_HAND = {"a live object was changed": "is not what", "one resource was synced": "some of its resources were synced"}
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+def test_what_somebody_changed_since_is_not_what_the_deploy_brought(what: str) -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        await p.world.application("web", web("ready-z"), auto_sync=False)
+        async with p.controller():
+            await p.world.sync("web")
+            await p.clock.sleep(6 * MINUTE)
+            await p.world.commit("web", web("ready-a"))
+            await p.clock.sleep(10)
+            await p.world.sync("web")
+            await p.clock.sleep(15 * MINUTE)
+            if what == "a live object was changed":
+                await p.world.cluster.patch(DEPLOYMENTS, RUNS_IN, "web", {"spec": web("missing")[0]["spec"]})
+            else:
+                newer = await p.world.commit("web", web("missing"))
+                await p.clock.sleep(10)
+                await operate(p, {"revision": newer, "resources": [{"group": "apps", "kind": "Deployment", "name": "web"}]})
+            await p.clock.sleep(40 * MINUTE)
+
+        assert step(p).reason == "NotTheDeploy"
+        assert BY_HAND[what] in step(p).message
+        assert len(p.world.raw("web")["status"]["history"]) == 2
+
+    play(script)
+
+
+def test_a_second_sync_of_what_has_run_for_days_is_no_deploy() -> None:
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        await p.world.application("web", web("ready-a"), auto_sync=False)
+        async with p.controller():
+            await p.world.sync("web")
+            await p.clock.sleep(6 * MINUTE)
+            await p.world.commit("web", web("ready-b"))
+            await p.clock.sleep(10)
+            await p.world.sync("web")
+            await p.clock.sleep(48 * 60 * MINUTE)
+            await p.world.sync("web")
+            await p.clock.sleep(MINUTE)
+            # It falls ill of something else: all of its pods are gone, and come back no more.
+            await p.world.cluster.patch(DEPLOYMENTS, RUNS_IN, "web", {"spec": {"template": {"metadata": {"annotations": {"x": "y"}}}}})
+            deploy = p.world.seen("web").deploy
+
+        assert deploy is not None
+        assert deploy.id == 2
+        assert deploy.since is not None
+        assert deploy.at is not None
+        assert (deploy.at - deploy.since).total_seconds() > 47 * 3600
+
+    play(script)
+
+
+def test_what_a_person_went_back_from_is_not_brought_again() -> None:
+    """B ran well for the controller and badly for its users; anna went back to A, and A does not come up."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        await p.world.application("web", web("missing"), auto_sync=False)
+        async with p.controller():
+            await p.world.sync("web")
+            await p.clock.sleep(3 * MINUTE)
+            await p.world.commit("web", web("ready-b"))
+            await p.clock.sleep(10)
+            await p.world.sync("web")
+            await p.clock.sleep(20 * MINUTE)
+            first = p.world.raw("web")["status"]["history"][0]
+            await operate(p, {"revision": first["revision"], "source": first["source"], "syncStrategy": {"apply": {}}})
+            await p.clock.sleep(40 * MINUTE)
+
+        assert [h["revision"] for h in p.world.raw("web")["status"]["history"]][-1] == first["revision"]
+        assert step(p).reason == "TakenAway"
+
+    play(script)
+
+
+async def rolled_back(p: Play, *, before: tuple[dict[str, Any], ...], bad: tuple[dict[str, Any], ...]) -> str:
+    """It was well, a deploy was bad, and it was rolled back; the bad revision."""
+    await p.world.application("web", before)
+    await p.clock.sleep(10 * MINUTE)
+    sha = await p.world.commit("web", bad)
+    await p.clock.sleep(20 * MINUTE)
+    assert len(owing(p)) == 1
+    assert p.world.seen("web").auto_sync is False
+    return sha
+
+
+def test_drift_is_no_change_of_git() -> None:
+    """Another team's commit, and two hours later somebody scales another Deployment of the application: the bad one stays away."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        worker = deployment("worker", "ready", 60)
+        async with p.controller():
+            await rolled_back(p, before=(*web("ready-a"), worker), bad=(*web("missing"), worker))
+            await p.world.commit("web", (*web("missing"), worker))
+            await p.clock.sleep(120 * MINUTE)
+            await p.world.cluster.patch(DEPLOYMENTS, RUNS_IN, "worker", {"spec": {"replicas": 3}})
+            await p.clock.sleep(30 * MINUTE)
+            assert runs(p)[0] == "ready-a"
+            assert len(owing(p)) == 1
+            # With a revision, in one look, another resource differs: that is a change of its own.
+            await p.world.commit("web", (*web("ready-c"), worker, deployment("extra", "ready", 60)))
+            await p.clock.sleep(10 * MINUTE)
+
+        assert runs(p)[0] == "ready-c"
+
+    play(script)
+
+
+@pytest.mark.parametrize("how", ["made anew", "taken out"])
+def test_a_debt_is_not_paid_to_an_owner_who_wants_no_auto_sync(how: str) -> None:
+    """The annotation is gone, as an ApplicationSet does it; the application is made anew without auto-sync, or it is taken out."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        async with p.controller(token=True):
+            await p.world.application("web", web("ready-a"), self_heal=True, prune=True)
+            await p.clock.sleep(10 * MINUTE)
+            await p.world.commit("web", web("missing"))
+            await p.clock.sleep(20 * MINUTE)
+            assert len(owing(p)) == 1
+            if how == "made anew":
+                await p.world.cluster.delete(APPLICATIONS, ARGOCD, "web")
+                p.world.git._commits.pop(url("web"))
+                await p.clock.sleep(10)
+                await p.world.application("web", web("missing"), auto_sync=False)
+            else:
+                body = {"metadata": {"annotations": {HOLD: None}}, "spec": {"syncPolicy": {"automated": None}}}
+                await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", body)
+            await p.clock.sleep(60 * MINUTE)
+            await p.world.commit("web", web("ready-c"))
+            await p.clock.sleep(30 * MINUTE)
+
+        assert p.world.raw("web")["spec"]["syncPolicy"].get("automated") is None
+        assert p.world.seen("web").auto_sync is False
+
+    play(script)
+
+
+def test_a_hold_follows_an_application_into_another_project() -> None:
+    """Its ApplicationSet writes another project and takes our annotation away, in one write; the fix comes an hour later."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        await p.world.project("shop")
+        async with p.controller(token=True):
+            await rolled_back(p, before=web("ready-a"), bad=web("missing"))
+            body = {"metadata": {"annotations": {HOLD: None}}, "spec": {"project": "shop"}}
+            await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", body)
+            await p.clock.sleep(60 * MINUTE)
+            assert len(owing(p)) == 1
+            await p.world.commit("web", web("ready-c"))
+            await p.clock.sleep(10 * MINUTE)
+
+        assert runs(p)[0] == "ready-c"
+        assert p.world.seen("web").auto_sync is True
+
+    play(script)
+
+
+def test_a_release_that_has_not_gone_out_is_dropped_when_git_is_back_at_the_bad_revision() -> None:
+    async def script(p: Play) -> None:
+        refuses = False
+
+        def refused(verb: str, what: Any) -> KubeError | None:
+            return Conflict("the object has been modified", 409) if refuses and (verb, what) == ("patch", APPLICATIONS) else None
+
+        p.faults = [refused]
+        await p.world.policies(SHIPPED.replace("if_restart_fails: true", "if_restart_fails: true\n      release: revision"))
+        async with p.controller():
+            bad = await rolled_back(p, before=web("ready-a"), bad=web("missing"))
+            refuses = True
+            await p.world.commit("web", web("ready-2"))
+            await p.clock.sleep(MINUTE)
+            commits = p.world.git._commits[url("web")]
+            commits.append(next(c for c in commits if c.sha == bad))
+            await p.world.annotate("web", {"argocd.argoproj.io/refresh": "normal"})
+            await p.clock.sleep(MINUTE)
+            refuses = False
+            await p.clock.sleep(30 * MINUTE)
+
+        assert runs(p)[0] == "ready-a"
+        assert p.world.seen("web").auto_sync is False
+
+    play(script)
+
+
+FAILED: dict[str, dict[str, Any]] = {
+    "a dry run": {"dryRun": True},
+    "one resource": {"resources": [{"group": "shop.example", "kind": "Gone", "name": "g"}]},
+    "auto-sync's own attempt": {},
+}
+
+
+@pytest.mark.parametrize("what", FAILED)
+def test_what_failed_was_nobodys_wish_for_a_deploy(what: str) -> None:
+    """A manual application: a sync that was only tried, was of one resource, or was Argo CD's own before a person switched it off."""
+
+    async def script(p: Play) -> None:
+        automatic = what == "auto-sync's own attempt"
+        await p.world.policies(SHIPPED)
+        async with p.controller():
+            await p.world.application("web", web("ready-a"), auto_sync=automatic)
+            if not automatic:
+                await p.world.sync("web")
+            await p.clock.sleep(6 * MINUTE)
+            gone = {"apiVersion": "shop.example/v1", "kind": "Gone", "metadata": {"name": "g"}, "spec": {}}
+            newer = await p.world.commit("web", (*web("ready-b"), gone))
+            await p.clock.sleep(MINUTE)
+            if automatic:
+                await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", {"spec": {"syncPolicy": {"automated": {"enabled": False}}}})
+            else:
+                await operate(p, {"revision": newer, **FAILED[what]})
+            await p.clock.sleep(MINUTE)
+            assert p.world.raw("web")["status"]["operationState"]["phase"] == "Failed"
+            await p.world.install("Gone")
+            await p.clock.sleep(60 * MINUTE)
+
+        assert runs(p)[0] == "ready-a"
+        assert p.world.recoveries()[-1].reason == "OwnerIntent"
+
+    play(script)
+
+
+def test_a_relapse_after_a_resolve_calls_people_anew() -> None:
+    """A second bad deploy, a moment after the first was mended and people were told so."""
+
+    async def script(p: Play) -> None:
+        await channels(p)
+        await p.world.policies(SHIPPED + "\ndefaults: {channels: [pager]}\nchannels: {pager: {group_wait: 0s}}\n")
+        async with p.controller():
+            await p.world.application("web", web("noconfig"))
+            await p.clock.sleep(90 * MINUTE)
+            await p.world.commit("web", web("ready"))
+            await p.clock.sleep(1.7 * MINUTE)
+            told = len(p.told)
+            assert any("recovered" in n.title for n in p.told)
+            await p.world.commit("web", web("noconfig"))
+            await p.clock.sleep(90 * MINUTE)
+
+        assert any("needs a person" in n.title for n in p.told[told:])
+
+    play(script)
+
+
+def test_a_question_is_asked_once_whatever_its_owner_writes() -> None:
+    """Every few minutes another record's name in the annotation of a healthy application."""
+
+    async def script(p: Play) -> None:
+        await channels(p)
+        await p.world.policies(SHIPPED + "\ndefaults: {channels: [pager]}\nchannels: {pager: {group_wait: 0s}}\n")
+        async with p.controller():
+            await p.world.application("web", web("ready"))
+            await p.clock.sleep(5 * MINUTE)
+            uid = p.world.seen("web").uid
+            for number in range(30):
+                hold = f'{{"recovery": "made-up-{number}", "uid": "{uid}", "bad": ["x"], "suspended": true}}'
+                await p.world.annotate("web", {HOLD: hold})
+                await p.clock.sleep(10 * MINUTE)
+
+        assert sum("has no record" in n.title for n in p.told) == 1
+
+    play(script)
