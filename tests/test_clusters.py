@@ -174,9 +174,13 @@ def test_what_a_label_moved_is_owed_also_when_the_cluster_is_back_at_once() -> N
     play(script)
 
 
-def test_a_cluster_that_was_built_anew_under_its_name_is_still_owed_its_applications() -> None:
+@pytest.mark.parametrize("by", ["name", "server"])
+def test_a_cluster_that_was_built_anew_under_its_name_is_still_owed_its_applications(by: str) -> None:
     async def script(p: Play) -> None:
         await begin(p, "w-a")
+        if by == "server":
+            there = {"destination": {"name": None, "server": p.world.destinations.all["primary"].server}}
+            await p.world.cluster.patch(APPLICATIONS, ARGOCD, "w-a", {"spec": there})
         async with running(p):
             dies(p)
             await p.clock.sleep(120)
@@ -189,7 +193,8 @@ def test_a_cluster_that_was_built_anew_under_its_name_is_still_owed_its_applicat
             await go_home(p)
             await p.clock.sleep(120)
 
-        assert where(p, "w-a") == ["primary"]
+        assert where(p, "w-a") == ["primary" if by == "name" else "https://primary-2.example:6443"]
+        assert p.world.seen("w-a").health.value == "Healthy"
         assert newest(p).phase is RecoveryPhase.Resolved
 
     play(script)

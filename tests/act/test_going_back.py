@@ -209,6 +209,26 @@ def test_a_person_who_switched_it_on_meanwhile_is_respected_in_the_old_form_too(
     assert kube
 
 
+ABSENT = {
+    "taken out by somebody": ({"prune": True, "selfHeal": True}, {}, False, False),
+    "taken out by us, before 3.1": ({"prune": True}, {}, True, True),
+    "taken out by us, as the annotation says": ({"prune": True}, {HOLD: '{"recovery":"r","automated":{"prune":true}}'}, False, True),
+    "Argo CD itself takes a bare one out": ({"prune": False, "selfHeal": False}, {}, False, True),
+}
+
+
+@pytest.mark.parametrize(("automated", "annotations", "taken_out", "back"), ABSENT.values(), ids=ABSENT)
+def test_auto_sync_that_somebody_took_out_stays_out(
+    automated: dict[str, bool], annotations: dict[str, str], taken_out: bool, back: bool
+) -> None:
+    fresh = {"metadata": {"resourceVersion": "1", "annotations": annotations}, "spec": {"syncPolicy": {}}}
+    hold = Hold("r", "uid", (BAD,), suspended=True, automated=automated)
+
+    body = restored(fresh, hold, taken_out=taken_out)
+    assert ("spec" in body) is back
+    assert body["metadata"]["annotations"][HOLD] is None
+
+
 @pytest.mark.parametrize(("version", "stamped"), [("v3.6.1", True), ("v3.5.7", False), ("v2.14.21+abc", False), ("nonsense", False)])
 def test_a_refresh_carries_its_time_where_argo_cd_knows_what_to_do_with_it(version: str, stamped: bool) -> None:
     _, app, _ = carry("refresh", dialect=dialect_of(version))

@@ -13,9 +13,10 @@ from msgspec import structs
 from recovery.decide.reminding import News, said
 from recovery.kube.client import RECOVERIES
 from recovery.kube.errors import Unavailable
+from recovery.model.application import Hold
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
-from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
+from recovery.model.recovery import Debt, Recovery, RecoveryPhase, StepRecord
 from recovery.record.codec import FORMAT, decode, encode
 from recovery.record.recoveries import KEPT_AT_MOST, ClaimLost, Recoveries
 from recovery.simulate import virtual
@@ -210,11 +211,14 @@ def test_old_ones_are_deleted_but_never_one_that_is_open_or_owes_a_message() -> 
             a_recovery("fresh", clock.now()),
             structs.replace(OPEN, name="open", opened_at=old),
             a_recovery("owes", old, notes=(Note("k", "t", "b"),)),
+            a_recovery(
+                "indebted", old, steps=(StepRecord(1, 0, "rollback", old, sent=True, debt=Debt.open, owes=Hold("indebted", "u", ("b",))),)
+            ),
         ]
         for recovery in (a_recovery("old", old), *kept):
             recoveries.put(decode(await cluster.create(RECOVERIES, "ours", encode(recovery, "ours"))))
         assert await recoveries.retire(frozenset({"held"})) == 1
-        assert {r["metadata"]["name"] for r in cluster.every(RECOVERIES)} == {"held", "fresh", "open", "owes"}
+        assert {r["metadata"]["name"] for r in cluster.every(RECOVERIES)} == {"held", "fresh", "open", "owes", "indebted"}
 
     play(script)
 

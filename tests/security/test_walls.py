@@ -14,15 +14,17 @@ from msgspec import structs
 from recovery.decide.asking import Asked
 from recovery.decide.budgets import budget
 from recovery.decide.freezing import stands_still
-from recovery.decide.reconciled import _matches
+from recovery.decide.reconciled import _matches, foreign
 from recovery.decide.storms import explained, many, over, part_stands
 from recovery.kube.client import APPLICATIONS
+from recovery.model.application import Destination, Permitted, Project
 from recovery.model.connection import Verdict
+from recovery.model.names import STRANGERS
 from recovery.model.situation import Fleet
 from recovery.model.storm import Crowd, StormLimits, Wall
 from recovery.observe import wire
 from recovery.observe.connections import Connections
-from recovery.observe.store import STRANGERS, Store
+from recovery.observe.store import Store
 from recovery.record.codec import stamp
 from recovery.simulate import virtual
 from recovery.simulate.manifests import deployment
@@ -394,3 +396,37 @@ def test_what_argo_cd_does_not_reconcile_has_no_voice_and_no_veto() -> None:
 )
 def test_namespaces_of_a_project_cost_nothing_that_matters(pattern: str, namespace: str, matches: bool) -> None:
     assert _matches(pattern, namespace) is matches  # one that is tried without end would never come to this
+
+
+def test_a_project_named_for_a_moment_is_not_the_one_of_the_record() -> None:
+    """Around the moment in which the policy is due, five of one project name others, which do not take them: what is done to them
+    without use switches the policy off for nobody else."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        await p.world.application("bank", (deployment("bank"),), project="bank")
+        async with p.controller() as app:
+            for i in range(5):
+                await p.world.application(f"evil-{i}", (deployment(f"evil-{i}", "crash", 30),), project="evil")
+            await p.clock.sleep(5 * 60 + 25)
+            for i in range(5):
+                await p.world.cluster.patch(APPLICATIONS, ARGOCD, f"evil-{i}", {"spec": {"project": f"ghost-{i}"}})
+            await p.clock.sleep(30)
+            for i in range(5):
+                await p.world.cluster.patch(APPLICATIONS, ARGOCD, f"evil-{i}", {"spec": {"project": "evil"}})
+            await p.clock.sleep(3600)
+
+            told = {r.subject.project for r in p.world.recoveries() if r.subject.name.startswith("evil")}
+            assert told, "they have fallen ill"
+            assert not any(name.startswith("ghost") for name in told)
+            assert {key.rpartition("/")[2] for key in app.recoveries.circuits()} <= {"evil", STRANGERS}
+
+    play(script)
+
+
+def test_a_cluster_that_argo_cd_does_not_know_makes_nobody_a_member() -> None:
+    app = an_application(destination=Destination(server="https://nowhere.example", namespace="shop"))
+    takes_all = Project("shop", destinations=(Permitted(server="*", namespace="*"),))
+
+    assert foreign(app, takes_all, None) == "", "without a list of clusters nobody can tell"
+    assert "knows no cluster https://nowhere.example" in foreign(app, takes_all, None, listed=True)
