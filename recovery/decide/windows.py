@@ -35,8 +35,9 @@ class _State(NamedTuple):
 
 def _state(schedule: str, duration: timedelta, zone: str, now: datetime) -> _State:
     """Is it open now, and when does that change? CronSimError or ValueError when it cannot be read."""
-    local = now.astimezone(_zone(zone))
-    began = next(CronSim(schedule, local - duration)).astimezone(UTC)
+    # So long ago, and not by so much another wall clock: on the two nights of the year those differ by an hour.
+    before = (now.astimezone(UTC) - duration).astimezone(_zone(zone))
+    began = next(CronSim(schedule, before)).astimezone(UTC)
     # As argo-cd's SyncWindow.active: the first start after (now - duration) lies before now.
     return _State(True, began + duration) if began <= now else _State(False, began)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from recovery.decide.windows import sync_windows
+from recovery.decide.windows import _state, sync_windows
 from recovery.model.application import Destination, SyncWindow
 from tests.builders import an_application
 
@@ -58,3 +58,23 @@ def test_an_hour_that_a_clock_skips_is_not_skipped_for_ever() -> None:
     assert sync_windows(APP, windows, datetime(2026, 3, 29, 1, 15, tzinfo=UTC)) is not None, "the night of the change"
     assert sync_windows(APP, windows, datetime(2026, 3, 30, 0, 45, tzinfo=UTC)) is not None, "and the one after"
     assert sync_windows(APP, windows, datetime(2026, 3, 30, 12, 0, tzinfo=UTC)) is None
+
+
+NIGHTS = {
+    "the clock goes back": datetime(2026, 10, 24, 20, tzinfo=UTC),
+    "the clock goes forward": datetime(2026, 3, 28, 21, tzinfo=UTC),
+    "any other": datetime(2026, 6, 10, 20, tzinfo=UTC),
+}
+
+
+@pytest.mark.parametrize("start", NIGHTS.values(), ids=NIGHTS)
+def test_eight_hours_are_eight_hours_on_every_night_of_the_year(start: datetime) -> None:
+    """``until`` is when it ends, and never in the past: nobody asks again in a hot loop."""
+    ends = start + timedelta(hours=8)
+    for quarters in range(-8, 48):
+        now = start + quarters * timedelta(minutes=15)
+        state = _state("0 22 * * *", timedelta(hours=8), "Europe/Berlin", now)
+        assert state.active is (start <= now < ends), now
+        assert state.changes > now
+        if now < ends:
+            assert state.changes == (ends if state.active else start)
