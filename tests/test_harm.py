@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, SECRETS
+from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, DEPLOYMENTS, SECRETS
 from recovery.kube.errors import Conflict, KubeError
 from recovery.model.names import HOLD
-from recovery.model.recovery import Recovery, StepRecord
+from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
 from recovery.simulate.manifests import deployment
 from recovery.simulate.world import ARGOCD, OURS, RUNS_IN, url
 from tests.play import Play, play
@@ -384,5 +384,82 @@ def test_a_question_is_asked_once_whatever_its_owner_writes() -> None:
                 await p.clock.sleep(10 * MINUTE)
 
         assert sum("has no record" in n.title for n in p.told) == 1
+
+    play(script)
+
+
+def a_set(**spec: Any) -> dict[str, Any]:
+    """An ApplicationSet that makes ``web``."""
+    source = {"repoURL": url("web"), "path": ".", "targetRevision": "HEAD"}
+    where = {"server": "https://kubernetes.default.svc", "namespace": RUNS_IN}
+    made = {"project": "default", "source": source, "destination": where, "syncPolicy": {"automated": {"selfHeal": True}}}
+    body = {"generators": [{"list": {"elements": [{"name": "web"}]}}], "template": {"metadata": {"name": "{{name}}"}, "spec": made}}
+    return {"metadata": {"name": "all"}, "spec": {**body, **spec}}
+
+
+LEAVES = {"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/syncPolicy"]}]}
+SETS: dict[str, tuple[dict[str, Any], bool]] = {
+    "takes the annotation away": (LEAVES, False),
+    "preserves it": ({**LEAVES, "preservedFields": {"annotations": [HOLD]}}, True),
+}
+
+
+@pytest.mark.parametrize("how", SETS)
+def test_a_hold_stands_by_its_record_whatever_the_application_set_rewrites(how: str) -> None:
+    async def script(p: Play) -> None:
+        spec, noted = SETS[how]
+        await p.world.policies(SHIPPED)
+        p.world.git.commit(url("web"), web("ready-a"))
+        await p.world.cluster.create(APPLICATION_SETS, ARGOCD, a_set(**spec))
+        async with p.controller(token=True):
+            await p.clock.sleep(10 * MINUTE)
+            await p.world.commit("web", web("missing"))
+            await p.clock.sleep(20 * MINUTE)
+            assert (runs(p)[0], p.world.seen("web").auto_sync, len(owing(p))) == ("ready-a", False, 1)
+            assert (p.world.seen("web").noted is not None) is noted
+            await p.world.commit("web", web("ready-c"))
+            await p.clock.sleep(10 * MINUTE)
+
+        assert (runs(p)[0], p.world.seen("web").auto_sync, owing(p)) == ("ready-c", True, [])
+
+    play(script)
+
+
+def test_what_an_application_set_would_undo_is_a_persons() -> None:
+    """It writes syncPolicy back within a second: no rollback, and whoever owns it is called within its attempts."""
+
+    async def script(p: Play) -> None:
+        await channels(p)
+        await p.world.policies(SHIPPED + "\ndefaults: {channels: [pager]}\nchannels: {pager: {group_wait: 0s}}\n")
+        p.world.git.commit(url("web"), web("ready-a"))
+        await p.world.cluster.create(APPLICATION_SETS, ARGOCD, a_set())
+        async with p.controller(token=True):
+            await p.clock.sleep(10 * MINUTE)
+            await p.world.commit("web", web("missing"))
+            await p.clock.sleep(60 * MINUTE)
+
+        assert step(p).reason == "OwnerWouldRevert"
+        assert p.world.recoveries()[-1].phase is RecoveryPhase.Stalled
+        assert any("needs a person" in n.title for n in p.told)
+
+    play(script)
+
+
+def test_the_embedded_application_set_owns_what_a_real_one_owns() -> None:
+    """Seen on 3.2: an edit of an owned Application is undone within a second, a set that ignores a field leaves that alone."""
+
+    async def script(p: Play) -> None:
+        p.world.git.commit(url("web"), web("ready"))
+        await p.world.cluster.create(APPLICATION_SETS, ARGOCD, a_set(preservedFields={"annotations": ["kept"]}))
+        await p.clock.sleep(2)
+        notes = {"mine": "x", "kept": "y", "argocd.argoproj.io/refresh": "hard"}
+        body = {"metadata": {"annotations": notes, "labels": {"l": "v"}}, "spec": {"syncPolicy": {"automated": {"enabled": False}}}}
+        await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", body)
+        await p.clock.sleep(2)
+
+        raw = p.world.raw("web")
+        assert raw["metadata"]["annotations"] == {"kept": "y"}
+        assert raw["metadata"].get("labels", {}) == {}
+        assert raw["spec"]["syncPolicy"] == {"automated": {"selfHeal": True}}
 
     play(script)
