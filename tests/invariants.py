@@ -1,7 +1,7 @@
 """What is true at every moment, whoever acts between two of our writes. In plain words, each with the function that looks.
 
 1. Auto-sync is never off on our account without a debt on record.
-2. No operation of ours deploys a revision that we called bad.
+2. No operation of ours deploys what we called bad: a revision, with the sources it had then.
 3. Nothing that runs is replaced without a look that is newer than the application's last change.
 4. No more steps in a row are without use than the policy has attempts.
 5. What was taken is given back within a bound once its reason is gone.
@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import zlib
 from datetime import timedelta
 from typing import Any
 
@@ -52,10 +53,12 @@ class Auditor:
 
     def never_a_revision_that_was_called_bad(self, name: str, body: Body) -> None:
         """2. Not while the debt stands: what ends it is a person, or the application's own change."""
-        revision = ((body.get("operation") or {}).get("sync") or {}).get("revision", "")
-        called_bad = {bad for r in self._of(name) if r.debt is not None and r.debt.owes for bad in r.debt.owes.bad}
-        if revision and revision in called_bad:
-            self.broken.append(f"{name}: {revision[:7]} was called bad, and is deployed by us")
+        sync = (body.get("operation") or {}).get("sync") or {}
+        revision = sync.get("revision", "")
+        made_from = zlib.crc32(msgspec.json.encode(sync.get("source") or self.world.raw(name)["spec"]["source"]))
+        for owed in (r.debt.owes for r in self._of(name) if r.debt is not None and r.debt.owes):
+            if revision in owed.bad and owed.source in (0, made_from):
+                self.broken.append(f"{name}: {revision[:7]} was called bad, and is deployed by us")
 
     def never_without_a_newer_look(self, name: str, what: Resource) -> None:
         """3. A restart and the first write of a rollback: by our own clock, the look is newer than the last change that was seen."""
@@ -79,8 +82,8 @@ class Auditor:
             for step in recovery.steps:
                 row = row + 1 if fruitless(step) else 0 if step.sent and step.outcome and step.outcome.value == "Succeeded" else row
                 longest = max(longest, row)
-            # A restart and the rollback after it are one attempt.
-            if longest > 2 * max(attempts, recovery.limit):
+            # A restart and the rollback after it are one attempt; what has stalled begins anew for another failure, hours later.
+            if longest > 2 * attempts * (1 + len(recovery.stalls)):
                 found.append(f"{recovery.name}: {longest} steps in a row were without use")
             if recovery.debt is not None and recovery.subject.name in names:
                 found.append(f"{recovery.name} still owes {recovery.subject.name} what it took ({recovery.debt.debt.value})")

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recovery.app import App
-from recovery.kube.client import APPLICATIONS, Resource
+from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, Resource
 from recovery.settings import Settings
 from recovery.simulate import virtual
-from recovery.simulate.manifests import deployment
-from recovery.simulate.world import World
+from recovery.simulate.manifests import REGISTRY, deployment
+from recovery.simulate.world import RUNS_IN, World
 from tests.invariants import BOUND, Auditor
 from tests.play import Play
 from tests.stage import policies
@@ -31,6 +31,10 @@ acts = st.one_of(
     st.tuples(st.just("another team commits"), names, st.none()),
     st.tuples(st.just("a person switches auto-sync"), names, st.booleans()),
     st.tuples(st.just("a person syncs"), names, st.none()),
+    st.tuples(st.just("a person syncs one resource"), names, st.none()),
+    st.tuples(st.just("a person tries a sync"), names, st.none()),
+    st.tuples(st.just("a person changes what runs"), names, tags),
+    st.tuples(st.just("an image updater writes"), names, tags),
     st.tuples(st.just("an ApplicationSet takes our annotations away"), names, st.none()),
     st.tuples(st.just("it is restored under another UID"), names, st.none()),
     st.tuples(st.just("we die"), names, st.none()),
@@ -88,6 +92,15 @@ async def act(play: Audited, clock: Clock, verb: str, name: str, detail: Any, la
             await world.cluster.patch(APPLICATIONS, "argocd", name, {"spec": {"syncPolicy": {"automated": {"enabled": detail}}}})
         case "a person syncs" if world.raw(name).get("operation") is None:
             await world.sync(name)
+        case "a person syncs one resource" if world.raw(name).get("operation") is None:
+            await operate(world, name, {"resources": [{"group": "apps", "kind": "Deployment", "name": name}]})
+        case "a person tries a sync" if world.raw(name).get("operation") is None:
+            await operate(world, name, {"dryRun": True})
+        case "a person changes what runs" if world.cluster.find(DEPLOYMENTS, RUNS_IN, name) is not None:
+            await world.cluster.patch(DEPLOYMENTS, RUNS_IN, name, {"spec": deployment(name, detail, 20)["spec"]})
+        case "an image updater writes":
+            image = {"images": [f"{REGISTRY}:{detail}"]} if detail else None
+            await world.cluster.patch(APPLICATIONS, "argocd", name, {"spec": {"source": {"kustomize": image}}})
         case "an ApplicationSet takes our annotations away":
             ours = [key for key in world.raw(name)["metadata"].get("annotations") or {} if key.startswith("recovery.gitops.dev/")]
             await world.annotate(name, dict.fromkeys(ours))
@@ -100,6 +113,11 @@ async def act(play: Audited, clock: Clock, verb: str, name: str, detail: Any, la
             clock.off = timedelta(seconds=detail)
         case "time passes":
             await play.clock.sleep(detail)
+
+
+async def operate(world: World, name: str, sync: dict[str, Any]) -> None:
+    body = {"operation": {"initiatedBy": {"username": "ada"}, "sync": sync}, "status": {"operationState": None}}
+    await world.cluster.patch(APPLICATIONS, "argocd", name, body)
 
 
 async def live(play: Audited, night: list[Any]) -> list[str]:
@@ -123,6 +141,7 @@ async def live(play: Audited, night: list[Any]) -> list[str]:
             await act(play, clock, verb, name, detail, last)
         await play.clock.sleep(pause)
     for name in APPS:
+        await act(play, clock, "an image updater writes", name, None, last)
         await act(play, clock, "the owner commits", name, "ready-fixed", last)
     await play.clock.sleep(600)
     for name in APPS:
