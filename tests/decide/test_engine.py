@@ -519,24 +519,20 @@ def test_when_a_hold_ends(app: Application, released: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "before", "released"),
+    ("seen", "moved_on", "released"),
     [
-        pytest.param(OwnChange.changed, None, True, id="its manifests are other ones"),
-        pytest.param(OwnChange.unchanged, None, False, id="another team's commit"),
-        pytest.param(OwnChange.unchanged, (1, ("Deployment/x",)), False, id="the manifests say more than what differs"),
-        pytest.param(OwnChange.unknown, (2, ("Deployment/cart", "Service/cart")), True, id="without a token: other resources differ"),
-        pytest.param(
-            OwnChange.unknown, (1, ("Deployment/cart",)), False, id="without a token: the same resource differs, a person is asked"
-        ),
+        pytest.param(OwnChange.changed, False, True, id="its manifests are other ones"),
+        pytest.param(OwnChange.unchanged, False, False, id="another team's commit"),
+        pytest.param(OwnChange.unchanged, True, False, id="the manifests say more than what differs"),
+        pytest.param(OwnChange.unknown, True, True, id="without a token: with the revision, other resources differed"),
+        pytest.param(OwnChange.unknown, False, False, id="without a token: the same resource differs, a person is asked"),
     ],
 )
-def test_a_hold_ends_when_its_own_manifests_have_moved_on(
-    seen: OwnChange, before: tuple[int, tuple[str, ...]] | None, released: bool
-) -> None:
+def test_a_hold_ends_when_its_own_manifests_have_moved_on(seen: OwnChange, moved_on: bool, released: bool) -> None:
     differs = {"unsynced": ("Deployment/cart",), "unsynced_count": 1}
     app = degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,), health=Health.Healthy, **differs)
     situation = a_situation(app, own_change=seen)
-    situation = structs.replace(situation, sight=structs.replace(situation.sight, differed=before))
+    situation = structs.replace(situation, sight=structs.replace(situation.sight, moved_on=moved_on))
 
     assert any(d.kind is Kind.Remediate and d.policy == "(hold)" for d in decide(situation)) is released
     assert undecided(situation) is (seen is OwnChange.unknown and not released)

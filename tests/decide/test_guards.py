@@ -11,7 +11,7 @@ from msgspec import structs
 from recovery.act.all_actions import TRAITS
 from recovery.decide.asking import Asked
 from recovery.decide.guards import GUARDS, refusal
-from recovery.model.application import ApplicationSet, Hold, Operation, Phase, Project, Requested, SyncWindow
+from recovery.model.application import Application, ApplicationSet, Hold, Operation, Phase, Project, Requested, SyncWindow
 from recovery.model.cause import Confidence, Finding
 from recovery.model.names import Key
 from recovery.model.policy import Budget, Mode
@@ -46,7 +46,18 @@ def running(**changes: Any) -> Any:
     return gave_up(operation=structs.replace(operation, **changes))
 
 
+def asked_for(**changes: Any) -> Application:
+    """A manual application: a person's own sync of the newest revision failed."""
+    app = gave_up(auto_sync=False)
+    assert app.operation is not None
+    return structs.replace(app, operation=structs.replace(app.operation, automated=False, username="ada", **changes))
+
+
 REFUSALS = [
+    pytest.param(a_situation(asked_for(partial=True)), "owner intent", "nobody asked for", id="one resource, or a dry run, is no deploy"),
+    pytest.param(
+        a_situation(gave_up(auto_sync=False)), "owner intent", "nobody asked for", id="auto-sync's own attempt, switched off since"
+    ),
     pytest.param(
         a_situation(gave_up(), finding=Finding("RolloutFailed", ("Pod/cart-1: CrashLoopBackOff",), Confidence.likely)),
         "cure forbidden",
@@ -233,7 +244,7 @@ def test_every_guard_is_in_the_table() -> None:
         pytest.param(a_situation(gave_up(marks=marked(paused="2026-03-02T11:00:00Z"))), id="a pause that is over"),
         pytest.param(inherited(5), id="five inherited"),
         pytest.param(inherited(6, adopted_at=NOW), id="adopted"),
-        pytest.param(a_situation(gave_up(auto_sync=False)), id="manual, but this very revision was asked for and failed"),
+        pytest.param(a_situation(asked_for()), id="manual, but this very revision was asked for and failed"),
         pytest.param(
             a_situation(gave_up(auto_sync=False, operation=None, marks=marked(sync="allowed"))),
             id="manual, allowed by annotation",
