@@ -4,7 +4,8 @@ WORKDIR /src
 COPY requirements/run.txt requirements/run.txt
 RUN python -m venv /opt/recovery \
  && /opt/recovery/bin/pip install --no-cache-dir --require-hashes -r requirements/run.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
+COPY requirements/run.in requirements/run.in
 COPY config config
 COPY recovery recovery
 RUN /opt/recovery/bin/pip install --no-cache-dir --no-deps . \

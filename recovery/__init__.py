@@ -16,4 +16,4 @@ One straight line runs through the code, one folder a stage::
 ``controller.py``, then ``decide/engine.py``.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -2,64 +2,96 @@
 
 from __future__ import annotations
 
+import ast
 import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from recovery import logs
-from recovery.commands.account import audit, history, report
-from recovery.commands.adopt import adopt
-from recovery.commands.approve import approve
-from recovery.commands.check import check
-from recovery.commands.demo import demo
-from recovery.commands.diagnose import diagnose
-from recovery.commands.explain import explain
-from recovery.commands.failback import failback
 from recovery.commands.failing import USAGE, Refused
-from recovery.commands.notify import notify
-from recovery.commands.pausing import pause, resume, silence
-from recovery.commands.plan import plan
-from recovery.commands.release import release
-from recovery.commands.reset import reset
-from recovery.commands.run import run
-from recovery.commands.schema import schema
-from recovery.commands.status import status
 from recovery.model.text import plain
+
+COMMANDS = {
+    "run": "run",
+    "demo": "demo",
+    "check": "check",
+    "schema": "schema",
+    "plan": "plan",
+    "status": "status",
+    "explain": "explain",
+    "history": "account",
+    "report": "account",
+    "audit": "account",
+    "notify": "notify",
+    "diagnose": "diagnose",
+    "approve": "approve",
+    "reset": "reset",
+    "pause": "pausing",
+    "resume": "pausing",
+    "silence": "pausing",
+    "failback": "failback",
+    "adopt": "adopt",
+    "release": "release",
+    "version": "version",
+}
+"""Each command and the module of recovery/commands it is a function of, in the order of ``--help``."""
+HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(TyperGroup):
+    """Commands are imported when they are called: what one of them needs costs, and breaks, no other."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (a Group)
+        """All of them, in the order of ``--help``."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (a Group)
+        """Its name and its one line, which ``--help`` and completion ask for; nothing is imported."""
+        return TyperCommand(cmd_name, help=summary(cmd_name), rich_markup_mode=None) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command itself, which is to be run or whose own help is asked for."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, loaded(name) if name in COMMANDS else command, rest
+
+
+def loaded(name: str) -> Any:
+    """One command with its options."""
+    function = getattr(import_module(f"recovery.commands.{COMMANDS[name]}"), name)
+    if "structlog" in sys.modules:
+        from recovery import logs
+
+        logs.configure("warning", "console", sys.stderr)  # what a command finds out goes to stdout, and nothing else
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
+    alone.command(name)(function)
+    return get_command(alone)
+
+
+def summary(name: str) -> str:
+    """The first line of a command's docstring, read and not run."""
+    source = Path(__file__).parent / "commands" / f"{COMMANDS[name]}.py"
+    tree = ast.parse(source.read_text())
+    found = (ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return next(found, "").partition("\n")[0]
+
 
 app = typer.Typer(
     name="recovery",
+    cls=Commands,
     help="Notices when Argo CD has stopped delivering, applies the one cure that fits, proves it, and tells people.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings=HELP,
 )
-for command in (
-    run,
-    demo,
-    check,
-    schema,
-    plan,
-    status,
-    explain,
-    history,
-    report,
-    audit,
-    notify,
-    diagnose,
-    approve,
-    reset,
-    pause,
-    resume,
-    silence,
-    failback,
-    adopt,
-    release,
-):
-    app.command()(command)
 
 
 @app.callback(invoke_without_command=True)
-def version(show: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+def options(show: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
     """Recovers Argo CD applications."""
     if show:
         from recovery import __version__
@@ -70,7 +102,6 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
 
 def main() -> None:
     """Exit codes: 0 well, 1 found something wrong, 2 bad usage or input, 3 cannot reach the cluster."""
-    logs.configure("warning", "console", sys.stderr)  # what a command finds out goes to stdout, and nothing else
     try:
         app()
     except Refused as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from recovery import __version__
 from recovery.browsing import Browsing, Sees
 from recovery.causes.report import told
 from recovery.clock import Clock
@@ -177,6 +178,7 @@ class LiveViews:
         clusters = sorted(self._connections.clusters.values(), key=lambda c: c.name)
         repositories = sorted(self._connections.repositories.values(), key=lambda r: r.name)
         return {
+            "version": __version__,
             **(self.details() if sees("") else {"enabled": self._enabled}),
             "ready": not reasons,
             "reasons": reasons,

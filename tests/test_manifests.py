@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from recovery import __version__
 
 ROOT = Path(__file__).parent.parent
 BASE = ROOT / "manifests" / "base"
@@ -96,14 +100,54 @@ def test_the_readme_names_every_variable_of_the_environment_and_every_metric() -
 
 def test_the_readme_names_every_action_and_every_command() -> None:
     from recovery.act.all_actions import KINDS
-    from recovery.cli import app
+    from recovery.cli import COMMANDS
 
     readme = (ROOT / "README.md").read_text()
     for name in KINDS:
         assert f"| `{name}` |" in readme, name
-    for command in app.registered_commands:
-        assert command.callback is not None
-        assert command.callback.__name__ in readme
+    for command in COMMANDS:
+        assert command in readme
+
+
+def test_every_command_is_a_function_that_is_imported_when_it_is_called() -> None:
+    """Its one line is read from the source; its own help is that of the function."""
+    from recovery.cli import COMMANDS, loaded, summary
+
+    for name in COMMANDS:
+        command = loaded(name)
+        assert command.name == name
+        assert summary(name)
+        assert (command.help or "").startswith(summary(name))
+
+
+def test_help_and_completion_import_no_command() -> None:
+    """They answer at once, and what one command needs and is not there breaks no other."""
+    said = "import sys; from recovery.cli import app; app(['--help'], standalone_mode=False); print(*sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+
+    assert "release" in done.stdout
+    assert not {m for m in loaded if m.startswith("recovery.commands.")} - {"recovery.commands.failing"}
+    assert not {"structlog", "aiohttp", "kubernetes_asyncio", "apprise", "jinja2", "yaml", "rich"} & loaded
+
+
+def test_one_list_says_what_it_needs() -> None:
+    """requirements/run.in is read by pyproject.toml, and everything that the package imports is in it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["dependencies", "version"]
+    assert project["tool"]["setuptools"]["dynamic"]["dependencies"] == {"file": ["requirements/run.in"]}
+
+    lines = (ROOT / "requirements/run.in").read_text().splitlines()
+    listed = {re.split(r"[<>=]", line)[0].replace("-", "_") for line in lines if line and not line.startswith("#")}
+    names = {"yaml": "pyyaml"}
+    imported = set()
+    for path in (ROOT / "recovery").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            found = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            found += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            imported |= {module.partition(".")[0] for module in found}
+    foreign = {names.get(m, m) for m in imported - sys.stdlib_module_names - {"recovery", "__future__"}}
+    assert foreign <= listed
 
 
 def test_the_wheel_runs_in_an_empty_environment(tmp_path: Path) -> None:
@@ -119,7 +163,7 @@ def test_the_wheel_runs_in_an_empty_environment(tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": libraries, "HOME": str(tmp_path)}
     for program in ("recovery", "kubectl-recovery"):
         done = subprocess.run([str(tmp_path / "env/bin" / program), "--version"], env=env, cwd=tmp_path, capture_output=True, text=True)
-        assert done.stdout.strip() == "0.1.0", done.stderr
+        assert done.stdout.strip() == __version__, done.stderr
     planned = subprocess.run(
         [str(tmp_path / "env/bin/recovery"), "plan", "-f", "-"],
         env=env,

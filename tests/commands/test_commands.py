@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from recovery import __version__
+
 ROOT = Path(__file__).parent.parent.parent
 RECOVERY = str(Path(sys.executable).parent / "recovery")
 
@@ -161,7 +163,7 @@ def test_plan_is_a_table_for_people() -> None:
 
 
 def test_version() -> None:
-    assert recovery("--version").stdout.strip() == "0.1.0"
+    assert recovery("--version").stdout.strip() == __version__
 
 
 ILL = {
