@@ -32,6 +32,8 @@ AT_LEAST = timedelta(milliseconds=100)
 """Between two looks at one subject where nothing was done."""
 ELSEWHERE = timedelta(seconds=15)
 """Between two looks at what another replica acts on, where nothing is seen to change."""
+UNTAKEN = timedelta(minutes=1)
+"""After so long that nobody took a first message, it counts as due."""
 RECOVERY = "recovery"
 """Kind of the keys that stand for a recovery itself (its messages were delivered)."""
 
@@ -264,6 +266,9 @@ class Controller:
         app = situation.about if situation and isinstance(situation.about, Application) else None
         self._records.transition(app, before, after)
         self._messages.tell(after)
+        if after is not None and after.notes and after.talk.first_at is None:
+            # Should nobody have taken it by then, that is noted: who comes next is called all the same.
+            self._again(Key(RECOVERY, "", after.name), self._clock.now() + UNTAKEN)
         if situation is not None and situation.storm and decision.by == STORM:
             self._again(situation.storm[0], None)  # somebody was held back: it is looked at as one incident
         if again is not None:

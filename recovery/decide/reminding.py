@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, structs
 
-from recovery.decide.routing import About, route_of
+from recovery.decide.routing import About, channels_of, quiet_until, route_of
 from recovery.model.duration import spell
 from recovery.model.policy import Policies, Severity
 from recovery.model.recovery import Note, Recovery, RecoveryPhase
@@ -37,8 +37,16 @@ class News(Struct, frozen=True):
 def remind(recovery: Recovery, about: About, policies: Policies, now: datetime) -> tuple[Recovery, datetime | None]:
     """The same with what is due to be said, and when to look again (None: nothing more will be due)."""
     talk, first = recovery.talk, recovery.talk.first_at
-    if recovery.phase.over or first is None:
+    if recovery.phase.over:
         return recovery, None
+    if first is None:
+        waiting = [note for note in recovery.notes if not note.resolves and not _quiet(note, recovery, about, policies, now)]
+        if talk.due_at is None and (waiting or talk.undelivered):
+            talk = structs.replace(talk, due_at=now)
+            recovery = structs.replace(recovery, talk=talk)
+        if talk.due_at is None:
+            return recovery, now + timedelta(minutes=1) if recovery.notes else None
+        first = talk.due_at
     severity = _loudest(recovery, policies)
     route = route_of(severity, recovery, about, policies)
     dues: list[datetime] = []
@@ -58,6 +66,13 @@ def remind(recovery: Recovery, about: About, policies: Policies, now: datetime) 
     if due is not None:
         dues.append(due)
     return recovery, min(dues, default=None)
+
+
+def _quiet(note: Note, recovery: Recovery, about: About, policies: Policies, now: datetime) -> bool:
+    """Does it wait because nobody is to be woken by it?"""
+    wanted = channels_of(note, recovery, (), about, policies)
+    hours = (policies.notices.delivery(channel).quiet_hours for channel in wanted)
+    return bool(wanted) and all(quiet_until(each, note.severity, now) is not None for each in hours)
 
 
 def _repeat(recovery: Recovery, policies: Policies, severity: str, first: datetime, now: datetime) -> tuple[Recovery, datetime | None]:

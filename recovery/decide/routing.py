@@ -1,4 +1,4 @@
-"""Where a message goes: what the policy says, else the first route that matches, else defaults.channels."""
+"""Where a message goes: what the policy says, else the first route that matches, else defaults.channels, else all that there are."""
 
 from __future__ import annotations
 
@@ -18,14 +18,28 @@ from recovery.model.selector import Selector
 About = Application | Repository | Cluster | None
 
 
-def channels_of(note: Note, recovery: Recovery | None, heard: tuple[str, ...], about: About, policies: Policies) -> tuple[str, ...]:
-    """The channels' names, each once. A resolve goes to those that ``heard`` of it, and where the note itself says."""
+def channels_of(
+    note: Note, recovery: Recovery | None, heard: tuple[str, ...], about: About, policies: Policies, every: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """The channels' names, each once. A resolve goes to those that ``heard`` of it, and where the note itself says. ``every``: the
+    channels of the Secret, who are told where nothing else is said."""
     if note.resolves and heard:
         return tuple(dict.fromkeys((*heard, *(name for name in note.channels if name != EVERYWHERE))))
     named = note.channels or (EVERYWHERE,)
-    route = route_of(note.severity, recovery, about, policies)
-    usual = (route.channels if route else ()) or policies.channels
+    usual = _usual(note, recovery, about, policies) or every
     return tuple(dict.fromkeys(c for name in named for c in (usual if name == EVERYWHERE else (name,))))
+
+
+def undirected(note: Note, recovery: Recovery | None, heard: tuple[str, ...], about: About, policies: Policies) -> bool:
+    """Does nothing say where it goes, so that every channel of the Secret is told?"""
+    if (note.resolves and heard) or not (EVERYWHERE in note.channels or not note.channels):
+        return False
+    return not _usual(note, recovery, about, policies)
+
+
+def _usual(note: Note, recovery: Recovery | None, about: About, policies: Policies) -> tuple[str, ...]:
+    route = route_of(note.severity, recovery, about, policies)
+    return (route.channels if route else ()) or policies.channels
 
 
 def route_of(severity: str, recovery: Recovery | None, about: About, policies: Policies) -> Route | None:

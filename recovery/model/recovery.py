@@ -144,6 +144,8 @@ class Talk(Struct, frozen=True, rename="camel", omit_defaults=True):
     repeats: int = 0
     undelivered: tuple[str, ...] = ()
     """What nobody took, ``channel: why``; the newest 10."""
+    due_at: datetime | None = None
+    """When a message of it was due and nobody had taken it yet: that nobody could be told is itself a reason to go on."""
 
 
 class Subject(Struct, frozen=True):

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from recovery.clock import Clock
 from recovery.decide.reminding import News
-from recovery.decide.routing import About, channels_of
+from recovery.decide.routing import About, channels_of, undirected
+from recovery.kube.errors import KubeError
 from recovery.model.message import Message
 from recovery.model.notices import Delivery
 from recovery.model.policy import Policies
@@ -24,6 +26,8 @@ from recovery.notify.lane import Lane, Letter, State
 log = structlog.get_logger(__name__)
 REMEMBERED = 10_000
 DEAD_LETTERS = 100
+ASK_AGAIN = 5.0
+"""Seconds until it is asked again which channels there are."""
 
 Send = Callable[[str, Message], Awaitable[str]]
 
@@ -33,6 +37,9 @@ class Addresses(Protocol):
 
     async def url(self, channel: str) -> str:
         """The channel's URL, empty when there is none."""
+
+    async def names(self) -> tuple[str, ...]:
+        """All channels there are. Raises when that cannot be asked for now."""
 
 
 class Fleet(Protocol):
@@ -127,6 +134,9 @@ class Outbox:
         """Incidents that were resolved, and when in the order of things: a trigger of before would open them again."""
         self._policies = Policies(())
         self.fleet: Fleet = Nobody()
+        self._undirected: list[tuple[Note, Recovery | None, Recovery | None]] = []
+        """Messages of which nothing says where they go: every channel of the Secret, as soon as it is known which there are."""
+        self._asked = asyncio.Event()
         self.dead: deque[str] = deque(maxlen=DEAD_LETTERS)
         """What nobody took, newest last."""
 
@@ -163,11 +173,37 @@ class Outbox:
         if note.key in self._known:
             return
         self._remember(note)
+        model = recovery or like
+        about = self.fleet.about(model) if model else None
+        if undirected(note, model, self._heard(note, recovery) if note.resolves else (), about, self._policies):
+            self._undirected.append((note, recovery, like))
+            self._asked.set()
+        else:
+            self._address(note, recovery, like, ())
+
+    async def _direct(self) -> None:
+        """Ask which channels there are, where that says who is told."""
+        while True:
+            await self._asked.wait()
+            try:
+                every = await self._addresses.names()
+            except (KubeError, msgspec.DecodeError) as error:
+                log.warning("which channels there are cannot be asked now", why=str(error))
+                await self._clock.sleep(ASK_AGAIN)
+                continue
+            self._asked.clear()
+            waiting, self._undirected = self._undirected, []
+            for note, recovery, like in waiting:
+                self._address(note, recovery, like, every)
+
+    def _address(self, note: Note, recovery: Recovery | None, like: Recovery | None, every: tuple[str, ...]) -> None:
+        """Put it on its way, to each channel by itself."""
         name = recovery.name if recovery else ""
         heard = self._heard(note, recovery) if note.resolves else ()
         model = recovery or like
         about = self.fleet.about(model) if model else None
-        wanted = channels_of(note, model, tuple(dict.fromkeys(h.partition("@")[0] for h in heard)), about, self._policies)
+        known = tuple(dict.fromkeys(h.partition("@")[0] for h in heard))
+        wanted = channels_of(note, model, known, about, self._policies, every)
         targets = self._targets(wanted, note, recovery)
         if recovery is not None:
             self._threads.setdefault(name, {}).update(recovery.talk.threads)
@@ -261,6 +297,7 @@ class Outbox:
         while not self._new.empty():
             self._new.get_nowait()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._direct())
             for lane in self._lanes.values():
                 group.create_task(lane.run())
             while True:

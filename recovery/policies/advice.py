@@ -9,6 +9,7 @@ from recovery.model.policy import Policy
 from recovery.policies.grammar import Document
 
 _ALL = "a log line and an Event are all"
+_EVERY = "every channel of the Secret recovery-channels is told; without one, a log line and an Event are all"
 _SHORT = timedelta(seconds=30)
 _NEVER = 500
 
@@ -32,9 +33,7 @@ def _on(policy: Policy) -> list[str]:
     if named:
         told.append(f"channels {', '.join(named)} have to be keys of the Secret recovery-channels; else {_ALL}")
     elif any(step.traits.speaks for step in policy.actions):
-        told.append(f"it tells people, but no channel is named here or in defaults.channels: {_ALL}")
-    if any(step.traits.relocates for step in policy.actions) and not policy.channels:
-        told.append(f"it moves applications, but no channel is named in it or in defaults.channels: {_ALL}")
+        told.append(f"no channel is named here or in defaults.channels: {_EVERY}")
     if policy.condition.duration < _SHORT:
         told.append(f"acts after {spell(policy.condition.duration)}; every ordinary sync is OutOfSync or Progressing for longer")
     return told

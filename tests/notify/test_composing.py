@@ -12,7 +12,7 @@ from msgspec import structs
 from recovery.decide.reminding import remind
 from recovery.model.duration import Duration
 from recovery.model.message import Message
-from recovery.model.notices import Delivery, Later, Links, Notices, Route, Words
+from recovery.model.notices import Delivery, Later, Links, Notices, Quiet, Route, Words
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, RecoveryPhase, Subject, Talk
 from recovery.notify import apprise_channel, webhook_channel
@@ -135,6 +135,33 @@ def test_an_escalation_goes_on_until_it_is_over() -> None:
         (60, [], 271),
     ]
     assert set(after.told) == {"primary", "secondary"}, "they are owed the resolve"
+
+
+UNTOLD = structs.replace(TOLD, talk=Talk(), notes=(Note("cart-1/1/1", "t", "b", "warning", ("slack",)),))
+NIGHT = Quiet("* * * * *", Duration.parse("1m"), "UTC", ("warning",))
+
+
+def test_that_nobody_could_be_told_is_a_reason_to_go_on() -> None:
+    """The first channel is dead, or refuses for good: the chain counts from when the first message was due."""
+    for gone in ({"notes": UNTOLD.notes}, {"notes": (), "talk": Talk(undelivered=("slack: token_revoked",))}):
+        after = structs.replace(UNTOLD, **gone)
+        called = []
+        for minutes in (1, 5, 11, 12, 31):
+            after, again = remind(after, None, ORDER, AT + timedelta(minutes=minutes))
+            called += [(minutes, n.channels) for n in after.notes if "/then/" in n.key]
+            assert again is not None or minutes == 31
+            after = structs.replace(after, notes=gone["notes"])
+        assert called == [(11, ("primary",)), (31, ("secondary",))]
+
+
+def test_who_is_not_to_be_woken_is_not_passed_over_for_it() -> None:
+    """Quiet hours hold the first message back: nobody further down the chain is called instead."""
+    quiet = structs.replace(ORDER, notices=structs.replace(ORDER.notices, channels={"slack": Delivery(quiet_hours=(NIGHT,))}))
+
+    after, again = remind(UNTOLD, None, quiet, AT + timedelta(hours=1))
+
+    assert after == UNTOLD
+    assert again is not None
 
 
 @pytest.mark.parametrize("phase", [RecoveryPhase.Resolved, RecoveryPhase.Superseded, RecoveryPhase.Verifying])

@@ -39,6 +39,7 @@ class Post(Nobody):
         self.counted: list[tuple[str, str]] = []
         self.flapping = 0
         self.silent = False
+        self.every: tuple[str, ...] = ()
         self.not_ours: set[str] = set()
         self.sharers: set[str] = set()
         self.clock = virtual.VirtualClock()
@@ -71,6 +72,9 @@ class Post(Nobody):
 
     async def url(self, channel: str) -> str:
         return "" if channel == "nowhere" else f"pagerduty://{channel}" if channel.startswith("pd") else channel
+
+    async def names(self) -> tuple[str, ...]:
+        return self.every
 
     async def send(self, url: str, message: Message) -> str:
         self.tries += 1
@@ -599,5 +603,57 @@ def test_news_of_no_recovery_opens_no_incident_that_nobody_would_close() -> None
         p.outbox.say(note("policies/1", "pd", "slack"))
         await p.clock.sleep(60)
         assert p.got == [("slack", "policies/1")]
+
+    play(Post, script)
+
+
+def test_where_nothing_else_is_said_every_channel_of_the_secret_is_told() -> None:
+    async def script(p: Post) -> None:
+        p.every = ("pager", "slack")
+        p.outbox.say(note("a"))
+        await p.clock.sleep(60)
+
+        assert sorted(p.got) == [("pager", "a"), ("slack", "a")]
+        assert p.unheard == []
+
+    play(Post, script)
+
+
+def test_without_a_channel_at_all_nobody_hears_of_it() -> None:
+    async def script(p: Post) -> None:
+        p.outbox.say(note("a"))
+        await p.clock.sleep(60)
+
+        assert p.unheard == ["a"]
+
+    play(Post, script)
+
+
+def test_which_channels_there_are_is_asked_until_it_is_known() -> None:
+    class Unread(Post):
+        async def names(self) -> tuple[str, ...]:
+            if self.clock.now() < self.until:
+                raise Unavailable("no answer")
+            return ("slack",)
+
+    async def script(p: Unread) -> None:
+        p.until = p.clock.now() + timedelta(seconds=60)
+        p.outbox.say(note("a"))
+        p.outbox.say(note("b"))
+        await p.clock.sleep(50)
+        assert (p.got, p.unheard) == ([], [])
+        await p.clock.sleep(60)
+        assert [key for _, key in p.got] == ["a", "b"]
+
+    play(Unread, script)
+
+
+def test_who_is_named_is_told_and_nobody_else() -> None:
+    async def script(p: Post) -> None:
+        p.every = ("pager", "slack")
+        p.outbox.say(note("a", "slack"))
+        await p.clock.sleep(60)
+
+        assert p.got == [("slack", "a")]
 
     play(Post, script)
