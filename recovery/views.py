@@ -117,8 +117,8 @@ class LiveViews:
         m = self._metrics
         m.applications.set(len(self._store.applications))
         m.queue.set(self._queued())
-        m.events_dropped.set(self._dropped())
-        m.policy_errors.set(self._source.errors)
+        m.events_dropped.is_at(self._dropped())
+        m.policy_errors.is_at(self._source.errors)
         m.policies_good.set(0 if self._source.error else 1)
         now = self._clock.now()
         m.connections.clear()
@@ -138,10 +138,10 @@ class LiveViews:
         m.needs_person.set(sum(r.needs_person for r in self._recoveries.all()))
         m.away.set(sum(len(r.owed) for r in self._recoveries.all()))
         for (verb, status), count in self._calls().items():
-            m.api.labels(verb, status).set(count)
+            m.api.is_at(count, verb, status)
         for stream in self._streams:
             m.watch_age.labels(stream.name).set(stream.age)
-            m.watch_restarts.labels(stream.name).set(stream.restarts)
+            m.watch_restarts.is_at(stream.restarts, stream.name)
             m.unreadable.labels(stream.name).set(len(stream.unreadable))
         latest = [entry for entries in self._journal.latest.values() for entry in entries]
         for gauge, counts in (
