@@ -35,7 +35,10 @@ from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
 from recovery.model.situation import Freshness, shifted, unwatched
 from recovery.notify.channels import Channels
+from recovery.notify.heartbeat import Heartbeat
+from recovery.notify.lane import DEAD_AFTER
 from recovery.notify.outbox import Outbox, Send
+from recovery.notify.posting import post
 from recovery.observe import pauses, policy_source, probes, wire
 from recovery.observe.connections import Connections
 from recovery.observe.dialects import Dialects
@@ -166,14 +169,16 @@ class App:
         self.pauses = Pauses(self._paused)
         self.journal = Journal(self.metrics, self.events, self.traces, settings.namespace, settings.enabled)
         self.checkpoint = Checkpoint(client, settings.namespace, clock)
+        self._channels = Channels(client, settings.namespace, settings.channels, settings.channels_dir, clock)
         self.outbox = Outbox(
             send,
-            Channels(client, settings.namespace, settings.channels, settings.channels_dir, clock),
+            self._channels,
             clock,
             self._delivered,
             self._unheard,
             self._told,
         )
+        self.heartbeat = Heartbeat(self._channels, clock, self._not_well, post)
         self._records = self._stream(RECOVERIES, settings.namespace, decode, self.recoveries)
         self._ours = (
             self._stream(
@@ -259,6 +264,16 @@ class App:
                 return Freshness(fresh=False, message=stale)
         return Freshness(fresh=True)
 
+    def _not_well(self) -> str:
+        """Why no sign of life is sent: it would say that all is watched, and that people would be told."""
+        freshness = self.freshness()
+        if not freshness.fresh:
+            return freshness.message
+        if not self.shards.held():
+            return "this replica holds no Lease"
+        dead = [lane.channel for lane in self.outbox.lanes() if lane.failures >= DEAD_AFTER]
+        return f"people cannot be reached by {', '.join(dead)}" if dead else ""
+
     def _unreconciled(self, app: Application) -> str:
         """Why Argo CD does not reconcile it."""
         return unreconciled(app, self._project_of(app), self.settings.argocd_namespace)
@@ -334,6 +349,7 @@ class App:
         start(self._kept_going("leases", self.shards.run))
         if self.settings.enabled:
             start(self._kept_going("outbox", self.outbox.run))
+            start(self._kept_going("heartbeat", self.heartbeat.run))
         start(self._kept_going("poller", self.poller.run))
         start(self._kept_going("dialect", self.dialects.run))
         start(self._kept_going("freezer", self.freezer.run))

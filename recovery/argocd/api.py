@@ -17,6 +17,7 @@ from recovery.argocd.tree import Node, nodes
 from recovery.kube.errors import KubeError, Late, Unavailable, error_for
 from recovery.model.application import Application
 from recovery.model.redact import hold, redact
+from recovery.proxies import proxy_for
 
 _TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
 _SLOW = aiohttp.ClientTimeout(total=25, connect=5)
@@ -260,7 +261,9 @@ class ArgoCDAPI:
             # Escaped already: a repository's URL is one segment of the path.
             url = URL(f"{self._server}{path}", encoded=True).update_query(query)
             timeout = _SLOW if slow else _TIMEOUT
-            async with self._session.request(method, url, data=body, headers=headers, timeout=timeout) as response:
+            async with self._session.request(
+                method, url, data=body, headers=headers, timeout=timeout, proxy=proxy_for(self._server)
+            ) as response:
                 answer = await response.read()
         except TimeoutError as error:
             raise Late(f"Argo CD's API: {method} {path}: no answer in time") from error

@@ -19,6 +19,7 @@ from recovery.kube.client import SECRETS, Body, Client, whole_path
 from recovery.kube.errors import Forbidden, Invalid, KubeError, Late, NotFound, Unavailable, error_for
 from recovery.model.names import PREFIX, USERNAME
 from recovery.model.redact import hold, redact
+from recovery.proxies import proxy_for
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 KEPT = 15.0
@@ -116,7 +117,7 @@ class Remote:
                 data=data,
                 headers=headers,
                 server_hostname=sni,
-                proxy=self._config.proxy_url or None,
+                proxy=self._config.proxy_url or proxy_for(self._server),
                 allow_redirects=False,
             ) as response:
                 answer = await response.read()

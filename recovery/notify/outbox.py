@@ -21,6 +21,7 @@ from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
 from recovery.model.text import shell
 from recovery.notify.composing import compose
+from recovery.notify.heartbeat import CHANNEL
 from recovery.notify.lane import Lane, Letter, State
 
 log = structlog.get_logger(__name__)
@@ -186,7 +187,7 @@ class Outbox:
         while True:
             await self._asked.wait()
             try:
-                every = await self._addresses.names()
+                every = tuple(name for name in await self._addresses.names() if name != CHANNEL)
             except (KubeError, msgspec.DecodeError) as error:
                 log.warning("which channels there are cannot be asked now", why=str(error))
                 await self._clock.sleep(ASK_AGAIN)

@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 
 from recovery.notify.undelivered import Undelivered
+from recovery.proxies import proxy_for
 
 LARGEST = 64 * 1024
 """Bytes of an answer that are read."""
@@ -27,6 +28,7 @@ async def post(who: str, url: str, body: object, headers: Mapping[str, str] | No
                 data=msgspec.json.encode(body),
                 headers={"Content-Type": "application/json; charset=utf-8", **(headers or {})},
                 allow_redirects=False,
+                proxy=proxy_for(url),
             ) as response,
         ):
             status, said = response.status, await response.content.read(LARGEST)

@@ -12,7 +12,9 @@ from recovery.kube.errors import Forbidden, Invalid, KubeError, Unauthorized
 from recovery.kube.remote import Remote
 from recovery.model.connection import Evidence, Verdict, Witness
 from recovery.model.redact import redact
+from recovery.proxies import proxy_for
 
+_THE_PROXYS_OWN = (407, 502, 503, 504)
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 
@@ -49,7 +51,9 @@ async def ask_git(url: str, now: datetime) -> Evidence:
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            session.get(path, headers={"User-Agent": "git/2 gitops-recovery-controller"}, allow_redirects=False) as response,
+            session.get(
+                path, headers={"User-Agent": "git/2 gitops-recovery-controller"}, allow_redirects=False, proxy=proxy_for(path)
+            ) as response,
         ):
             status = response.status
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -67,8 +71,11 @@ async def ask_git(url: str, now: datetime) -> Evidence:
 
 async def witness(url: str) -> str:
     """Somebody outside: an answer of any kind will do. In words who answered, empty when nobody did."""
+    proxy = proxy_for(url)
     try:
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url, allow_redirects=False) as response:
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url, allow_redirects=False, proxy=proxy) as response:
+            if proxy and response.status in _THE_PROXYS_OWN:
+                return ""  # it was the proxy who answered, and it is on our side
             return f"{redact(url, 100)} answered {response.status}"
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
         return ""
