@@ -87,6 +87,8 @@ class Reflector(Generic[T]):
         self._optional = optional
         self._query = query
         self._version = ""
+        self._doubted = False
+        """An event came that was older than what we hold."""
         self._behind = 0
         """How often in a row the API server had counted less far than we have."""
         self._listed_now = False
@@ -188,6 +190,9 @@ class Reflector(Generic[T]):
             raise Unavailable(f"a page that cannot be read: {error}") from error
         if not _before(now := page.metadata.resource_version, self._version):
             self._behind = 0
+            if self._doubted:
+                self._doubted = False
+                raise Gone("an event was older than what was told before it: nothing is to be missed", 410)
             return
         self._behind += 1
         words = f"resourceVersion {now}, after {self._version}"
@@ -238,7 +243,9 @@ class Reflector(Generic[T]):
             raise (Gone if told.code == 410 else Unavailable)(told.message, told.code)
         meta = told.metadata
         if _before(meta.resource_version, self._version):
-            raise Unavailable(f"an event of resourceVersion {meta.resource_version} after {self._version}")  # whose history is this?
+            # Whose history is this? If it is still ours, something may have been missed.
+            self._doubted = True
+            raise Unavailable(f"an event of resourceVersion {meta.resource_version} after {self._version}")
         if event.type == "DELETED":
             self.unreadable.pop(f"{meta.namespace}/{meta.name}", None)
             self._sink.drop(meta.namespace, meta.name)

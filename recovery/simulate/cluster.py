@@ -150,6 +150,8 @@ class Cluster:
             try:
                 await asyncio.wait({ringing, timer}, return_when=asyncio.FIRST_COMPLETED)
                 if not ringing.done():
+                    if not queue.empty():
+                        continue  # a bookmark says that nothing of before it is still to come
                     bookmark = self._clock.monotonic() + BOOKMARK_EVERY
                     if self._version < since:
                         continue  # silent until it has counted so far
