@@ -14,9 +14,10 @@ from recovery import __version__
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.e2e
-APPLICATION = """{"items": [{"metadata": {"name": "cart", "namespace": "argocd", "uid": "u"}, "spec": {"project": "default",
+APPLICATION = """{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+ "metadata": {"name": "cart", "namespace": "argocd", "uid": "u"}, "spec": {"project": "default",
  "source": {"repoURL": "https://git.example/cart.git"}, "destination": {"server": "https://kubernetes.default.svc"}},
- "status": {"sync": {"status": "OutOfSync"}, "health": {"status": "Degraded"}}}]}"""
+ "status": {"sync": {"status": "OutOfSync"}, "health": {"status": "Degraded"}}}"""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ WORDS = {
     "help": (["--help"], "", "explain"),
     "check": (["check", str(ROOT / "config/policies.yaml")], "", "application-sync-failure"),
     "plan": (["plan", "-f", "-"], APPLICATION, "1 application"),
-    "explain": (["explain", "-f", "-", "argocd/cart"], APPLICATION, "cart"),
+    "explain": (["explain", "-f", "-"], APPLICATION, "cart"),
     "schema": (["schema"], "", "recovery_policies"),
 }
 
