@@ -157,7 +157,7 @@ async def fails_over_and_back(stage: ConnectedStage) -> list[str]:
             return "unreachable" in await stage.command("explain", "cluster/primary")
 
         await stage.until("noticed", noticed, 30)
-        assert await stage.cluster_state("primary") == "Successful"
+        # Argo CD's own word is not looked at: most often still Successful, sometimes Failed in the same second (both seen on 3.2).
         await stage.until("failed over", stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "FailedOver"), 150)
         for name in (web, api):
             assert await well_on(stage, name, "secondary"), name
