@@ -35,9 +35,6 @@ class ConnectedStage(Stage, Protocol):
     async def has(self, cluster: str, plural: str, name: str) -> bool:
         """Is there such a workload in namespace shop?"""
 
-    async def cluster_state(self, cluster: str) -> str:
-        """Argo CD's own word on it."""
-
     async def label(self, cluster: str, key: str, value: str | None) -> None:
         """On its Secret."""
 

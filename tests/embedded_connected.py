@@ -107,10 +107,6 @@ class EmbeddedConnectedStage(EmbeddedStage):
         there = self._world.destinations.all[cluster].cluster
         return there.find({w.plural: w for w in KINDS.values()}[plural], RUNS_IN, name) is not None
 
-    async def cluster_state(self, cluster: str) -> str:
-        found = next(c for c in await self._world.api.clusters() if c.name == cluster)
-        return found.info.connection_state.status  # type: ignore[union-attr]
-
     async def label(self, cluster: str, key: str, value: str | None) -> None:
         body = {"metadata": {"labels": {key: value}}}
         await self._world.cluster.patch(SECRETS, ARGOCD, f"cluster-{cluster}", body)

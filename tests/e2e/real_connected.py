@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from recovery.argocd.api import ArgoCDAPI
 from recovery.clock import SystemClock
 from recovery.commands.explain import lines
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, EXTERNAL_SECRETS, RECOVERIES, SECRETS
@@ -142,14 +141,6 @@ class RealConnectedStage(RealStage):
 
     async def has(self, cluster: str, plural: str, name: str) -> bool:
         return await asyncio.to_thread(self._clusters[cluster].has, plural, name)
-
-    async def cluster_state(self, cluster: str) -> str:
-        api = ArgoCDAPI(self.env["ARGOCD_SERVER"], token=self.env["ARGOCD_TOKEN"])
-        try:
-            found = next(c for c in await api.clusters() if c.name == cluster)
-        finally:
-            await api.close()
-        return found.info.connection_state.status  # type: ignore[union-attr]
 
     async def label(self, cluster: str, key: str, value: str | None) -> None:
         body = {"metadata": {"labels": {key: value}}}
