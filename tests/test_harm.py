@@ -162,8 +162,6 @@ def test_a_second_sync_of_what_has_run_for_days_is_no_deploy() -> None:
             await p.clock.sleep(48 * 60 * MINUTE)
             await p.world.sync("web")
             await p.clock.sleep(MINUTE)
-            # It falls ill of something else: all of its pods are gone, and come back no more.
-            await p.world.cluster.patch(DEPLOYMENTS, RUNS_IN, "web", {"spec": {"template": {"metadata": {"annotations": {"x": "y"}}}}})
             deploy = p.world.seen("web").deploy
 
         assert deploy is not None

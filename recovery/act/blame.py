@@ -57,7 +57,7 @@ async def not_this_deploy(order: Order, doors: Doors, fresh: dict[str, Any], goo
     if other := _something_else_runs(order, fresh, ill):
         return "NotTheDeploy", other
     changed, unclear = _by_operation(fresh) if whole else _as_seen(order)
-    if doors.argocd is not None and (unclear is None or unclear & ill) and alike(order.app.source_of(good.history_id), order.app.source):
+    if doors.argocd is not None and (unclear is None or unclear & ill) and order.app.renderable(good.history_id):
         with suppress(KubeError):  # then the operation's own word is all there is
             changed, unclear = changed | await _by_manifests(order, doors, good, ill), frozenset()
     if unclear is None or (unclear & ill) - changed:

@@ -196,7 +196,7 @@ def _proven(situation: Situation, moves: tuple[Move, ...]) -> tuple[bool, str]:
     target = next((c for c in situation.clusters if planned and c.called(str(planned))), None)
     if target is None:
         return False, f"{planned} is no cluster that is known"
-    same = not_another(cluster_of(situation), target)
+    _, same = not_another(cluster_of(situation), target)
     return (False, same) if same else healthy(target, situation.now)
 
 

@@ -65,7 +65,7 @@ async def _one_cluster(app: Application, where: Cluster, order: Order, doors: Do
     for each in (home, where):
         there = await doors.ways.to(each.server)
         asked.append(structs.replace(each, namespace_uid=await namespace_uid(there) if there is not None else ""))
-    return not_another(*asked)
+    return not_another(*asked)[1]
 
 
 def _left(order: Order, move: Move) -> Cluster | None:

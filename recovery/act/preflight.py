@@ -45,7 +45,7 @@ async def against(order: Order, doors: Doors, fresh: dict[str, Any], good: Good,
         return "MigrationHook", why
     guarded = tuple(kind for kind in SHAPED if kind not in allow)
     held = sorted({plain(f"{r.get('kind')}/{r.get('name')}", 300) for r in status.get("resources") or () if r.get("kind") in guarded})
-    if doors.argocd is None or not renderable(order.app, good.history_id):
+    if doors.argocd is None or not order.app.renderable(good.history_id):
         if held:
             how = "without an Argo CD token" if doors.argocd is None else "because its sources (parameters, images) are others today"
             why = f"it has {', '.join(held[:5])}, and {how} nobody can see whether they would change"
@@ -109,7 +109,7 @@ async def _in_between(order: Order, doors: Doors, status: dict[str, Any], good: 
     if doors.argocd is None:
         return "HooksUnknown", f"{named} lies between, and without an Argo CD token nobody can see which hooks ran with it; {way_out}"
     for entry in between[:_BETWEEN]:
-        if not renderable(app, int(entry["id"])):
+        if not app.renderable(int(entry["id"])):
             return "HooksUnknown", f"{named} lies between, and was made from other sources (parameters, images) than today's; {way_out}"
         try:
             ran = _hooks(await doors.argocd.rendered(order.app, revisions_of(entry)))
@@ -129,12 +129,6 @@ async def _in_between(order: Order, doors: Doors, status: dict[str, Any], good: 
 def _is(entry: dict[str, Any], revisions: tuple[str, ...], source: int, app: Application) -> bool:
     """Is an entry of the history a deploy of these revisions from these sources?"""
     return revisions_of(entry) == revisions and alike(app.source_of(int(entry.get("id", -1))), source)
-
-
-def renderable(app: Application, number: int) -> bool:
-    """Does Argo CD's API render a deploy of the history as it was? It takes the revision from the question, and path, chart, parameters
-    and images from the spec as it is today (server/application/application.go:GetManifests)."""
-    return alike(app.source_of(number), app.source)
 
 
 def revisions_of(entry: dict[str, Any]) -> tuple[str, ...]:

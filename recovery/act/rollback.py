@@ -104,10 +104,10 @@ def target(situation: Situation) -> Good | None:
 
 def _left(good: Good, app: Application) -> bool:
     """Is it what is deployed now, or what was named bad?"""
-    source, name, hold = app.source_of(good.history_id), named(good.revisions), app.hold
-    if name == named(app.deployed) and alike(source, app.deployed_source):
+    source, hold = app.source_of(good.history_id), app.hold
+    if good.revisions == app.deployed and alike(source, app.deployed_source):
         return True
-    return hold is not None and name in hold.bad and alike(source, hold.source)
+    return hold is not None and hold.called_bad(good.revisions, source)
 
 
 def _forbidden(situation: Situation, recovery: Recovery) -> Skip | None:
@@ -349,7 +349,7 @@ async def _prune(order: Order, doors: Doors, fresh: dict[str, Any], good: Good) 
         return False, ""
     if doors.argocd is None:
         return False, "what the bad revision added is kept: without an Argo CD token nobody can tell what that is"
-    if not preflight.renderable(order.app, good.history_id):
+    if not order.app.renderable(good.history_id):
         return (
             False,
             "what the bad deploy added is kept: its sources (parameters, images) are others today, and nobody can tell what that is",

@@ -69,30 +69,21 @@ def target_of(wanted: str, situation: Situation) -> tuple[Cluster | None, str, s
     well, words = healthy(named[0], situation.now)
     if not well:
         return None, "TargetNotHealthy", f"{named[0].name} is not proven healthy: {words}"
-    if (same := same_cluster(source, named[0])) is not False:
-        return None, *_one_cluster(source, named[0], proven=same is True)
+    reason, why = not_another(source, named[0])
+    if reason:
+        return None, reason, why
     return named[0], "", words
 
 
-def same_cluster(one: Cluster, other: Cluster) -> bool | None:
-    """Do two Secrets name one cluster, under two addresses? None where nobody can tell."""
-    if one.server == other.server:
-        return True
-    return one.identity == other.identity if one.identity and other.identity else None
-
-
-def not_another(source: Cluster, target: Cluster) -> str:
-    """Why ``target`` is not proven to be another cluster than ``source``; empty when it is."""
-    same = same_cluster(source, target)
-    return "" if same is False else _one_cluster(source, target, proven=same is True)[1]
-
-
-def _one_cluster(source: Cluster, target: Cluster, *, proven: bool) -> tuple[str, str]:
-    """Reason code and words."""
-    if proven:
+def not_another(source: Cluster, target: Cluster) -> tuple[str, str]:
+    """Reason code and words of why ``target`` is not proven to be another cluster than ``source``, and not the same one under another
+    address; two empty texts when it is."""
+    if source.server == target.server or (source.identity and source.identity == target.identity):
         what = f"UID {source.identity} of namespace kube-system" if source.identity else "the same server"
         return "TargetIsSource", f"{target.name} is {source.name} under another address: both have {what}"
     unknown = " and ".join(c.name for c in (source, target) if not c.identity)
+    if not unknown:
+        return "", ""
     words = (
         f"nobody knows whether {target.name} is another cluster than {source.name}: namespace kube-system of {unknown} could never be read"
     )

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from recovery.causes.diagnose import diagnose
 from recovery.causes.patient import Patient
-from recovery.model.application import Application, Health, Sync, alike, named
+from recovery.model.application import Application, Health, Sync
 from recovery.model.cause import Signs
 from recovery.model.policy import Condition, Policies, Policy, SubjectType
 from recovery.model.situation import Good, Sight, differing
@@ -179,4 +179,4 @@ def _ledger(sight: Sight, app: Application, policies: Policies, now: datetime) -
 def _called_bad(good: Good, app: Application) -> bool:
     """Is it the deploy that this application is held back from?"""
     hold = app.hold
-    return hold is not None and named(good.revisions) in hold.bad and alike(app.source_of(good.history_id), hold.source)
+    return hold is not None and hold.called_bad(good.revisions, app.source_of(good.history_id))

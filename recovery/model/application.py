@@ -189,7 +189,11 @@ class Hold(Struct, frozen=True, rename="camel"):
 
     def names(self, app: Application) -> bool:
         """Is what is wanted now what was called bad: the revision, with the same sources?"""
-        return named(app.revisions) in self.bad and alike(app.source, self.source)
+        return self.called_bad(app.revisions, app.source)
+
+    def called_bad(self, revisions: tuple[str, ...], source: int) -> bool:
+        """Is it this deploy: of these revisions, from sources of this checksum?"""
+        return named(revisions) in self.bad and alike(source, self.source)
 
 
 class Application(Struct, frozen=True, gc=False):
@@ -298,6 +302,11 @@ class Application(Struct, frozen=True, gc=False):
         """The checksum over the sources of a deploy in the history; 0 where nothing says it."""
         places = (place for place, each in enumerate(self.history) if each == number)
         return next((int.from_bytes(self.sources[4 * place : 4 * place + 4], "big") for place in places), 0)
+
+    def renderable(self, number: int) -> bool:
+        """Does Argo CD's API render a deploy of the history as it was? It takes the revision from the question, and path, chart,
+        parameters and images from the spec as it is today (server/application/application.go:GetManifests)."""
+        return alike(self.source_of(number), self.source)
 
     def _failed_after_deploy(self) -> bool:
         # A sync that did not succeed is not in the history, yet may have changed the cluster; a dry run changes nothing, and a sync of
