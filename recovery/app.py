@@ -207,7 +207,7 @@ class App:
             self.freshness,
             lambda: self.pauses.all,
             self.connections,
-            self.poller,
+            self.poller.witnessed,
             TRAITS,
             crowds,
             home=settings.argocd_namespace,

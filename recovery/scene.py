@@ -32,7 +32,6 @@ from recovery.model.text import shell
 from recovery.model.window import Pause
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
-from recovery.observe.poller import Poller
 from recovery.observe.store import Shelf, Store
 from recovery.policies import steps_from
 from recovery.record.recoveries import Recoveries
@@ -59,7 +58,7 @@ class Scene:
         freshness: Callable[[], Freshness],
         pauses: Callable[[], tuple[Pause, ...]],
         connections: Connections,
-        poller: Poller,
+        witnessed: Callable[[datetime], str],
         actions: Mapping[str, Traits],
         crowds: Crowds,
         *,
@@ -67,7 +66,7 @@ class Scene:
         enabled: bool,
         has_token: bool,
     ) -> None:
-        """``home`` is Argo CD's namespace, where the AppProjects are."""
+        """``home`` is Argo CD's namespace, where the AppProjects are; ``witnessed`` tells whether somebody outside answers us."""
         self._store = store
         self._projects = projects
         self._application_sets = application_sets
@@ -78,7 +77,7 @@ class Scene:
         self._freshness = freshness
         self._pauses = pauses
         self._connections = connections
-        self._poller = poller
+        self._witnessed = witnessed
         self._actions = actions
         self._crowds = crowds
         self._turns = Turns(store, recoveries, source)
@@ -234,7 +233,7 @@ class Scene:
             clusters=clusters,
             application_sets=self._application_sets.all_sets(),
             together=self._together(about, base),
-            witnessed=self._poller.witnessed(base.now) or _other(about, clusters, base.now),
+            witnessed=self._witnessed(base.now) or _other(about, clusters, base.now),
         )
 
     def _together(self, about: Cluster, base: Situation) -> str:

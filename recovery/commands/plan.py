@@ -1,35 +1,31 @@
-"""recovery plan: what each policy would do now to an exported fleet. Nothing is installed, nothing is asked."""
+"""recovery plan: what the controller would do to a fleet on the day it is installed. Nothing is installed, nothing is written."""
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from msgspec import Struct, structs
 
 from recovery.act.all_actions import KINDS
-from recovery.causes.diagnose import diagnose
-from recovery.causes.patient import Patient
 from recovery.commands.check import read
-from recovery.commands.failing import Refused, Shape
-from recovery.commands.printing import Output, printed
-from recovery.decide import cures
-from recovery.decide.asking import Asked
-from recovery.decide.attempt import ended, opened, treats_later
-from recovery.decide.engine import name_of
-from recovery.decide.guards import refusal
-from recovery.decide.symptoms import began, holds, in_force, plainly_well, track
-from recovery.model.application import Application, Health, Sync
+from recovery.commands.failing import USAGE, Refused, Shape
+from recovery.commands.fleet import Objects, exported, live
+from recovery.commands.printing import Output, printed, table
+from recovery.commands.run import settings_from_environment
+from recovery.decide.forecast import ASSUMED, Forecast, forecast
+from recovery.decide.symptoms import plainly_well
+from recovery.exported import ExportedFleet
+from recovery.model.application import Application, Health
 from recovery.model.cause import Confidence, Finding
-from recovery.model.duration import spell
-from recovery.model.policy import Policies, Policy
-from recovery.model.recovery import StepOutcome, StepRecord
+from recovery.model.decision import Decision, Kind
+from recovery.model.policy import Policies, Step
+from recovery.model.recovery import StepOutcome
 from recovery.model.situation import Situation
-from recovery.observe import wire
 from recovery.policies import InvalidPolicies, parse
 
 
@@ -40,45 +36,117 @@ class Row(Struct, frozen=True):
     state: str
     policy: str
     verdict: str
-    """act, wait, refuse or nothing"""
+    """act, wait, refuse or person"""
+    by: str
+    """The guard, or the policy, that holds it back."""
     message: str
     steps: tuple[str, ...]
 
 
 Fleet = Annotated[
     str,
-    typer.Option("-f", "--fleet", metavar="FILE", help="`kubectl get applications -A -o json`; - is standard input."),
+    typer.Option(
+        "-f",
+        "--fleet",
+        metavar="FILE",
+        help="`kubectl get applications,appprojects,applicationsets -A -o json`; - is standard input. Default: ask the cluster.",
+    ),
 ]
 PolicyFile = Annotated[
     str,
     typer.Option("-p", "--policies", metavar="FILE", help="A policy file or ConfigMap manifest; default: the shipped one."),
 ]
 ShowAll = Annotated[bool, typer.Option("--all", help="Also applications that no policy is for.")]
+Adopted = Annotated[
+    bool, typer.Option("--as-adopted", help="As after `recovery adopt`: what is unhealthy already is recovered like all others.")
+]
+Trees = Annotated[
+    str,
+    typer.Option(
+        "--trees",
+        metavar="DIR",
+        help="Resource trees of Argo CD's API (applications/NAME/resource-tree), as DIR/NAMESPACE/NAME.json or DIR/NAME.json.",
+    ),
+]
+ASSUMED_CAUSE = Finding("RolloutFailed", (), Confidence.guess)
+"""Without its resource tree nobody knows why it is Degraded: a crash loop is what the plan assumes, and says so."""
+IF_SEEN = ", if a closer look finds a crash loop"
+ALIKE = 4
+"""Applications of which the same is to be said: more of them are counted, and named with -o json."""
+IN_TURN = ("budget", "pace", "per minute", "per hour", "after", "owner busy")
+"""Guards that let it go by themselves."""
 
 
-def plan(fleet: Fleet, policies: PolicyFile = "", output: Output = Shape.table, show_all: ShowAll = False) -> None:
-    """Show what each policy would do now to each application of an exported fleet, and what it would refuse and why.
+def plan(
+    fleet: Fleet = "",
+    policies: PolicyFile = "",
+    trees: Trees = "",
+    as_adopted: Adopted = False,
+    show_all: ShowAll = False,
+    output: Output = Shape.table,
+) -> None:
+    """Show what the controller would do to a fleet on its first day, and what it would leave alone and why.
 
-    An export has no clocks: where Argo CD keeps a timestamp it is used, and where it keeps none (sync status) the
-    condition counts as having lasted. Nothing is installed, and no cluster is asked.
+    The controller's own judgement decides, as in the first minute after an installation: what is unhealthy already, budgets,
+    owners, causes. An export has no clocks: where Argo CD keeps a timestamp it is used, and where it keeps none (sync status)
+    the condition counts as having lasted. Policies for clusters and repositories need evidence that no export has.
     """
-    rules = _policies(policies)
-    apps, broken = _applications(fleet)
+    rules, settings = _policies(policies), settings_from_environment()
     now = datetime.now(UTC)
-    by_name = {(app.namespace, app.name): app for app in apps}
-    rows = [row for app in apps for row in _rows(app, by_name, rules, now)]
-    well = len(apps) - len({row.application for row in rows})
-    if output.for_scripts:
-        printed({"rows": rows, "applications": len(apps), "well": well, "unreadable": broken}, output)
-        return
-    _table(rows, [app for app in apps if show_all])
-    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("act", "wait", "refuse")}
-    typer.echo(
-        f"\n{len(apps)} applications: {counts['act']} would be acted on, {counts['wait']} are pending, "
-        f"{counts['refuse']} refused, {well} without a matching condition"
+    if trees and not Path(trees).is_dir():
+        raise Refused(f"{trees} is no directory\nTry: recovery plan --help", USAGE)
+    found = exported(fleet, trees, now) if fleet else live(settings, trees, now)
+    world = ExportedFleet(
+        found.applications,
+        found.projects,
+        found.application_sets,
+        rules,
+        now,
+        home=settings.argocd_namespace,
+        adopted=as_adopted,
+        has_token=settings.has_token,
+        seen=found.seen,
     )
-    for name, why in broken.items():
+    rows = [row for app in found.applications for row in _rows(app, world, looked=(app.namespace, app.name) in found.seen)]
+    _show(rows, found, output, show_all=show_all)
+
+
+def _show(rows: list[Row], found: Objects, output: Shape, *, show_all: bool) -> None:
+    matched = {row.application for row in rows}
+    well = len(found.applications) - len(matched)
+    summary = _summary(rows)
+    if output.for_scripts:
+        body = {"rows": rows, "applications": len(found.applications), "well": well, "unreadable": found.unreadable}
+        printed({**body, "summary": summary}, output)
+        return
+    _table(rows, [app for app in found.applications if show_all])
+    for name, why in found.unreadable.items():
         typer.echo(f"cannot be read: {name}: {why}", err=True)
+    typer.echo(("\n" if rows or show_all else "") + _last_line(summary, len(found.applications), well))
+
+
+def _summary(rows: list[Row]) -> dict[str, Any]:
+    """Applications by what becomes of them: each counts once, by the most that any policy does to it."""
+    order = ("act", "person", "wait", "refuse")
+    best: dict[str, Row] = {}
+    for row in rows:
+        old = best.get(row.application)
+        if old is None or order.index(row.verdict) < order.index(old.verdict):
+            best[row.application] = row
+    counts = Counter(row.verdict for row in best.values())
+    held = Counter(row.by or "no action fits" for row in best.values() if row.verdict == "refuse")
+    unsure = sum(row.verdict == "act" and row.message.endswith(IF_SEEN) for row in best.values())
+    return {**{verdict: counts[verdict] for verdict in order}, "held_back_by": dict(held.most_common()), "unsure": unsure}
+
+
+def _last_line(summary: dict[str, Any], applications: int, well: int) -> str:
+    held = ", ".join(f"{count} by {by}" for by, count in summary["held_back_by"].items())
+    unsure = f" ({summary['unsure']} of them only if a closer look finds a crash loop; --trees tells)" if summary["unsure"] else ""
+    return (
+        f"{applications} application{'s' * (applications != 1)}: {summary['act']} would be acted on{unsure}, {summary['wait']} wait, "
+        f"{summary['refuse']} held back" + (f" ({held})" if held else "") + f", {summary['person']} need a person, "
+        f"{well} match no policy"
+    )
 
 
 def _policies(name: str) -> Policies:
@@ -96,127 +164,95 @@ def shipped() -> bytes:
     return packaged.read_bytes()
 
 
-def _applications(name: str) -> tuple[list[Application], dict[str, str]]:
-    try:
-        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise Refused(f"{name}: {error.strerror}") from error
-    try:
-        items = wire.listed(raw).items
-        if not items and b'"items"' not in raw:
-            items = [msgspec.Raw(raw)]  # one Application, not a list
-    except wire.Unreadable as error:
-        raise Refused(f"{name}: not a JSON list of Applications: {error}") from error
-    apps: list[Application] = []
-    broken: dict[str, str] = {}
-    for item in items:
-        try:
-            app = wire.application(item)
-            if not app.name or b'"Application"' not in bytes(item):
-                raise ValueError("not an Application")
-            apps.append(app)
-        except wire.Unreadable as error:
-            broken[f"item {len(apps) + len(broken) + 1}"] = str(error)
-    if not apps and broken:
-        raise Refused(f"{name}: no Application in it: {next(iter(broken.values()))}")
-    return apps, broken
+def _rows(app: Application, world: ExportedFleet, *, looked: bool) -> list[Row]:
+    situation = world.situation(app)
+    if situation is None:
+        return []
+    ahead = forecast(situation)
+    unsure = False
+    if not looked and app.health is Health.Degraded and situation.finding is None and not plainly_well(app):
+        other = forecast(structs.replace(situation, finding=ASSUMED_CAUSE))
+        unsure = other.acts is not None and not other.acts.traits.speaks and _done(other) != _done(ahead)
+        ahead = other if unsure else ahead
+    for decision in ahead.now:
+        if decision.kind is Kind.Remediate and decision.recovery is not None:
+            world.begun(decision.recovery)
+    return [_row(app, decision, ahead, situation, unsure=unsure) for decision in ahead.now]
 
 
-ASSUMED = Finding("RolloutFailed", (), Confidence.guess)
-"""Of an export nobody can look at the pods: a crash loop is what the plan assumes, and says so."""
-IF_SEEN = ", if a closer look finds a crash loop"
+def _done(ahead: Forecast) -> list[str]:
+    return [str(step) for step, record in ahead.steps if record.reason == ASSUMED]
 
 
-def _rows(app: Application, fleet: dict[tuple[str, str], Application], rules: Policies, now: datetime) -> list[Row]:
-    long_ago = now - timedelta(days=365)
-    sight = track(None, app, rules, now, long_ago, first_install=False)
-    sight = structs.replace(sight, first_seen=long_ago)
-    parent = fleet.get(tuple(app.parent.split("/", 1))) if "/" in app.parent else None  # type: ignore[arg-type]
-    finding = None if plainly_well(app) else diagnose(Patient(app, now))
-    unknown = finding is None and app.health is Health.Degraded
-    if unknown:
-        finding = ASSUMED
-    situation = Situation(now=now, about=app, sight=sight, policies=rules, parent=parent, finding=finding)
-    cause = finding.cause if finding else ""
-    rows, first = [], ""
-    for policy in rules.policies:
-        if not in_force(policy) or not policy.selector.selects(app) or not holds(policy.condition, app, cause):
-            continue
-        since = min(now, began(policy.condition, app, long_ago))  # clocks differ between machines
-        due = since + policy.condition.duration
-        steps = _steps(situation, policy, since)
-        state = f"{app.sync.value}, {app.health.value}"
-        if now < due:
-            verdict, message = "wait", f"{policy.condition} for {spell(now - since)}, acts in {spell(due - now)}"
-        elif first:
-            verdict, message = "refuse", f"policy {first} is first"
-        else:
-            verdict, message = _verdict(steps)
-            message += IF_SEEN if unknown and verdict == "act" else ""
-            first = policy.name
-        rows.append(Row(str(app.key), state, policy.name, verdict, message, tuple(f"{step}: {said}" for step, _, said in steps)))
-    return rows
+def _row(app: Application, decision: Decision, ahead: Forecast, situation: Situation, *, unsure: bool) -> Row:
+    state = f"{app.sync.value}, {app.health.value}"
+    # The one that keeps the record is the one whose attempt was followed to its end.
+    followed = decision.recovery is not None and bool(ahead.steps or ahead.last)
+    verdict, by, message = _followed(decision, ahead) if followed else _alone(decision)
+    if unsure and verdict == "act":
+        message += IF_SEEN
+    steps = tuple(_steps(ahead, _actions(situation, decision.policy))) if followed else ()
+    return Row(str(app.key), state, decision.policy, verdict, by, message, steps)
 
 
-def _steps(situation: Situation, policy: Policy, since: datetime) -> list[tuple[str, str, str]]:
-    """Each action with what would become of it, if none before it helped: would, skipped, refused or behind a refusal."""
-    recovery = structs.replace(opened(situation, policy, name_of(situation), since), attempt=1)
-    told: list[tuple[str, str, str]] = []
-    for index, step in enumerate(policy.actions):
-        record = StepRecord(1, index, step.traits.name, situation.now)
-        if told and told[-1][1] in ("refused", "behind"):
-            told.append((str(step), "behind", "not reached"))
-        elif skip := step.traits.fits(step, situation, recovery):
-            told.append((str(step), "skipped", f"skipped ({skip.message})"))
-            recovery = recovery.with_step(ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now))
-        elif (words := cures.objection(situation, policy, step, recovery)) and treats_later(
-            situation, policy, policy.actions[index + 1 :], recovery.with_step(ended(record, StepOutcome.Skipped, "", "", situation.now))
-        ):
-            told.append((str(step), "skipped", f"skipped ({words})"))
-            recovery = recovery.with_step(ended(record, StepOutcome.Skipped, "CureForbidden", words, situation.now))
-        elif no := refusal(Asked(situation, policy, step, recovery)):
-            told.append((str(step), "refused", f"refused by {no.by}: {no.message}"))
-        else:
-            told.append((str(step), "would", "would be done" if not told else "would be done if that does not help"))
-            recovery = recovery.with_step(ended(record, StepOutcome.Failed, "Assumed", "", situation.now))
-    return told
+def _followed(decision: Decision, ahead: Forecast) -> tuple[str, str, str]:
+    """What becomes of an application whose recovery is opened."""
+    step, last = ahead.acts, ahead.last
+    if step is not None:
+        return ("person" if step.traits.speaks else "act"), "", f"would {step}"
+    if last is not None and last.kind is Kind.Stall:
+        return "person", "", last.message
+    return _alone(last or decision)
 
 
-def _verdict(steps: list[tuple[str, str, str]]) -> tuple[str, str]:
-    for step, kind, said in steps:
-        if kind == "would":
-            return "act", f"would {step}"
-        if kind == "refused":
-            return "refuse", said
-    return "refuse", "no action fits in a first attempt"
+def _alone(decision: Decision) -> tuple[str, str, str]:
+    """What one answer says by itself."""
+    if decision.kind is Kind.Suppress:
+        by = "" if decision.by in decision.message else f"{decision.by}: "
+        return ("wait" if decision.by in IN_TURN else "refuse"), decision.by, f"{by}{decision.message}"
+    if decision.kind is Kind.Remediate:
+        return "act", "", decision.message
+    return ("person" if decision.kind is Kind.Stall else "wait"), "", decision.message
+
+
+def _actions(situation: Situation, policy: str) -> tuple[Step, ...]:
+    return next((p.actions for p in situation.policies.policies if p.name == policy), ())
+
+
+def _steps(ahead: Forecast, actions: tuple[Step, ...]) -> Iterable[str]:
+    """Each action with what would become of it, if none before it helped."""
+    done = False
+    for step, record in ahead.steps:
+        if record.reason == ASSUMED:
+            yield f"{step}: would be done" + (" if that does not help" if done else "")
+            done = True
+        elif record.outcome is StepOutcome.Skipped:
+            yield f"{step}: skipped ({record.message})"
+    rest = actions[len(ahead.steps) :]
+    last = ahead.last
+    refused = last is not None and last.kind is Kind.Suppress
+    for index, step in enumerate(rest):
+        yield f"{step}: refused by {last.by}: {last.message}" if refused and last and not index else f"{step}: not reached"
 
 
 def _table(rows: list[Row], everything: list[Application]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if sys.stdout.isatty() else 180)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("APPLICATION", "STATE", "POLICY", "VERDICT", "WHY, AND EACH ACTION"):
-        table.add_column(column, overflow="fold")
-    colour = {"act": "green", "wait": "yellow", "refuse": "red"}
+    lines: list[tuple[object, ...]] = []
+    alike: dict[tuple[object, ...], list[str]] = {}
     for row in rows:
         said = [f"- {step}" for step in row.steps if not step.endswith(row.message)]
-        detail = "\n".join((row.message, *said))
-        table.add_row(row.application, row.state, row.policy, f"[{colour[row.verdict]}]{row.verdict}[/]", _plain(detail))
+        alike.setdefault((row.state, row.policy, row.verdict, "\n".join((row.message, *said))), []).append(row.application)
+    for words, names in alike.items():
+        shown = names if len(names) <= ALIKE else [*names[: ALIKE - 1], f"and {len(names) - ALIKE + 1} more"]
+        lines.append(("\n".join(shown), *words))
     matched = {row.application for row in rows}
-    for app in everything:
-        if str(app.key) not in matched:
-            table.add_row(str(app.key), f"{app.sync.value}, {app.health.value}", "-", "nothing", _why_nothing(app))
-    if rows or everything:
-        console.print(table)
+    lines += [
+        (str(app.key), f"{app.sync.value}, {app.health.value}", "-", "nothing", _why_nothing(app))
+        for app in everything
+        if str(app.key) not in matched
+    ]
+    if lines:
+        table(("APPLICATION", "STATE", "POLICY", "VERDICT", "WHY, AND EACH ACTION"), lines)
 
 
 def _why_nothing(app: Application) -> str:
-    return "well" if app.sync is Sync.Synced and app.health is Health.Healthy else "no policy has a condition for this state"
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)
+    return "well" if plainly_well(app) else "no policy has a condition for this state"

@@ -1,0 +1,138 @@
+"""A fleet from an export, put together as the controller sees it right after its installation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import structs
+
+from recovery.act.all_actions import KINDS, TRAITS
+from recovery.crowds import Crowds
+from recovery.decide.reconciled import foreign, unreconciled
+from recovery.kube.client import Client
+from recovery.kube.errors import Unavailable
+from recovery.model.application import Application, ApplicationSet, Project
+from recovery.model.cause import Signs
+from recovery.model.policy import Policies
+from recovery.model.recovery import Recovery
+from recovery.model.situation import Freshness, Situation
+from recovery.observe.connections import Connections
+from recovery.observe.policy_source import PolicySource
+from recovery.observe.store import Shelf, Store
+from recovery.policies import Defaults
+from recovery.record.recoveries import Recoveries
+from recovery.scene import Scene
+
+LONG_AGO = timedelta(days=366)
+"""An export does not say since when a sync status is what it is: it counts as having lasted."""
+
+
+class _Standing:
+    """A clock that stands, and is set."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        raise RuntimeError(f"nothing waits for {seconds} s in an export")
+
+
+class _Nowhere:
+    """No API server: whatever is asked of it is refused."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise Unavailable(f"an export has no API server to {name}")
+
+
+class ExportedFleet:
+    """What the judgement would be asked about each Application of an export, in the first minute after an installation."""
+
+    def __init__(
+        self,
+        applications: Iterable[Application],
+        projects: Iterable[Project],
+        application_sets: Iterable[ApplicationSet],
+        policies: Policies,
+        now: datetime,
+        *,
+        home: str,
+        adopted: bool,
+        has_token: bool,
+        seen: Mapping[tuple[str, str], Signs],
+    ) -> None:
+        """``home`` is Argo CD's namespace; ``adopted`` means that a person has run `recovery adopt`; ``seen`` is what a closer look at
+        the ill ones has shown."""
+        clock = _Standing(now - LONG_AGO)
+        nowhere: Client = _Nowhere()
+        self._recoveries = Recoveries(nowhere, "", clock, lambda _: None)
+        self.projects, sets = Shelf(), Shelf()
+        for project in projects:
+            self.projects.put(project)
+        for application_set in application_sets:
+            sets.put(application_set)
+        self.store = store = Store(
+            clock,
+            lambda _: None,
+            self._recoveries.follows,
+            unreconciled=lambda app: unreconciled(app, self._project(home, app), home),
+            foreign=lambda app: foreign(app, self._project(home, app), None, listed=False) if self.projects else "",
+        )
+        connections = Connections(clock, store, lambda _: None, self._recoveries.follows)
+        connections.know_clusters((), whole=False)
+        source = PolicySource(KINDS, Defaults(), store.use, lambda _, __: None)
+        source.policies = policies
+        crowds = Crowds(store, self._recoveries, source, clock, _fresh)
+        self._scene = Scene(
+            store,
+            self.projects,
+            sets,
+            self._recoveries,
+            source,
+            clock,
+            _fresh,
+            tuple,
+            connections,
+            lambda _: "",
+            TRAITS,
+            crowds,
+            home=home,
+            enabled=True,
+            has_token=has_token,
+        )
+        store.use(policies)
+        store.inheriting = True
+        listed = list(applications)
+        for app in listed:  # a year ago, so that what Argo CD keeps no timestamp of has lasted
+            store.put(app)
+        store.inheriting = False
+        clock.at = now
+        for app in listed:
+            store.put(app)
+        for name in store.ailing:
+            app = store.applications[name]
+            store.examined(app.uid, name, structs.replace(seen.get(name, Signs(now)), at=now))
+        if adopted:
+            source.adopted_at = now
+
+    def _project(self, home: str, app: Application) -> Project | None:
+        return self.projects.project(home, app.project or "default")
+
+    def situation(self, app: Application) -> Situation | None:
+        """All that is known of one of them; what has been begun for others counts in it."""
+        return self._scene.situation(app.key)
+
+    def begun(self, recovery: Recovery) -> None:
+        """A recovery that would be at work from now on: it takes its place in every budget."""
+        self._recoveries.put(structs.replace(recovery, version="1"))
+
+
+def _fresh() -> Freshness:
+    return Freshness(fresh=True)
