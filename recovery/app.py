@@ -132,7 +132,9 @@ class App:
         # Switched off, it keeps its own records and must not keep another one from acting.
         name = settings.lease if settings.enabled else f"{settings.lease}-observe"
         identity = settings.identity or f"{id(self):x}"
-        self.shards = Shards(client, settings.argocd_namespace, name, settings.shards, identity, clock)
+        self.shards = Shards(
+            client, settings.argocd_namespace, name, settings.shards, identity, clock, settings.lease_duration.total_seconds()
+        )
         self.shards.changed = self._shards_changed
         self._led = False
         self._questions: dict[str, datetime] = {}
@@ -590,7 +592,7 @@ class App:
         log.warning("a recovery is lost", recovery=gone.name, subject=str(gone.subject), why=what)
         title = f"{gone.subject}: its recovery {what.partition(' (')[0]}"
         # It ends the incident: nobody will ever do it otherwise.
-        self.outbox.say(Note(f"{gone.name}/lost/{gone.version}", title, body, "warning", gone.told, resolves=True), gone)
+        self.outbox.say(Note(f"{gone.name}/lost/{gone.version}", title, body, "warning", resolves=True), gone)
 
     def _rewrite(self, gone: Recovery) -> None:
         """A record that says what is owed is the only proof of it: it stays known, and is written again by whoever has the subject."""

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from recovery.commands.failing import USAGE, Refused
+from recovery.commands.target import flags
 from recovery.model.text import plain
 
 COMMANDS = {
@@ -36,14 +37,23 @@ COMMANDS = {
     "failback": "failback",
     "adopt": "adopt",
     "release": "release",
+    "wait": "wait",
+    "doctor": "doctor",
     "version": "version",
 }
 """Each command and the module of recovery/commands it is a function of, in the order of ``--help``."""
+OFFLINE = ("run", "demo", "check", "schema")
+"""Those that are not pointed at a cluster by kubectl's flags; ``run`` is configured by its environment."""
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(TyperGroup):
-    """Commands are imported when they are called: what one of them needs costs, and breaks, no other."""
+    """Commands are imported when they are called: what one of them needs costs, and breaks, no other. kubectl's flags may stand before
+    the command, too: `kubectl recovery --context prod status`."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.params += flags()
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (a Group)
         """All of them, in the order of ``--help``."""
@@ -68,7 +78,10 @@ def loaded(name: str) -> Any:
         logs.configure("warning", "console", sys.stderr)  # what a command finds out goes to stdout, and nothing else
     alone = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
     alone.command(name)(function)
-    return get_command(alone)
+    command = get_command(alone)
+    if name not in OFFLINE:
+        command.params += flags()
+    return command
 
 
 def summary(name: str) -> str:

@@ -18,6 +18,7 @@ from recovery.model.cause import Signs
 from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery
 from recovery.model.situation import Freshness, Situation
+from recovery.observe.adoption import Adoptions
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Shelf, Store
@@ -120,7 +121,7 @@ class ExportedFleet:
             app = store.applications[name]
             store.examined(app.uid, name, structs.replace(seen.get(name, Signs(now)), at=now))
         if adopted:
-            source.adopted_at = now
+            source.adoptions = Adoptions(now)
 
     def _project(self, home: str, app: Application) -> Project | None:
         return self.projects.project(home, app.project or "default")

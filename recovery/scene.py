@@ -132,7 +132,7 @@ class Scene:
             freshness=self._freshness(),
             enabled=self._enabled,
             distrusted=self._recoveries.distrusted(),
-            adopted_at=self._source.adopted_at,
+            adopted_at=self._source.adoptions.of(about),
             has_token=self._has_token,
         )
 

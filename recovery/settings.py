@@ -54,6 +54,8 @@ class Settings(Struct, frozen=True):
     """RECOVERY_SHARDS: among how many replicas at most the subjects are divided."""
     lease: str = "gitops-recovery-controller"
     """RECOVERY_LEASE: the Leases' name, in Argo CD's namespace. Two installations with one name never both act."""
+    lease_duration: timedelta = timedelta(seconds=12)
+    """RECOVERY_LEASE_DURATION: how long a Lease is another replica's that does not renew it. The same for all replicas."""
     identity: str = ""
     """RECOVERY_IDENTITY: this replica's name; by default one that no other process has."""
     listen: tuple[str, int] = ("0.0.0.0", 8080)  # noqa: S104 (a Pod's probes come from outside)
@@ -112,6 +114,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         witness=env.get("RECOVERY_WITNESS", "").strip(),
         shards=_count(env, "RECOVERY_SHARDS", 1, wrong),
         lease=env.get("RECOVERY_LEASE") or "gitops-recovery-controller",
+        lease_duration=_duration(env, "RECOVERY_LEASE_DURATION", timedelta(seconds=12), wrong),
         identity=env.get("RECOVERY_IDENTITY", "").strip() or _identity(),
         listen=_listen(env, wrong),
         auth=_one_of(env, "RECOVERY_AUTH", ("auto", "on", "off"), wrong),
@@ -128,6 +131,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         wrong.append(f"OTEL_EXPORTER_OTLP_ENDPOINT: {settings.otlp_endpoint[:80]!r} is not a URL; write http://HOST:4318")
     if settings.poll_interval > timedelta(seconds=30):
         wrong.append(f"RECOVERY_POLL_INTERVAL: {env.get('RECOVERY_POLL_INTERVAL')} is longer than 30s; a verdict is good for 60s")
+    if not timedelta(seconds=6) <= settings.lease_duration <= timedelta(minutes=10):
+        wrong.append(f"RECOVERY_LEASE_DURATION: {env.get('RECOVERY_LEASE_DURATION')} is not from 6s to 10m")
     if settings.shards > MOST_SHARDS:
         wrong.append(f"RECOVERY_SHARDS: {settings.shards}; at most {MOST_SHARDS}")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", settings.lease):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from recovery.commands.failing import USAGE, WRONG, Refused, Shape
+from recovery.commands.naming import subject_name
 from recovery.commands.printing import Output, printed, table
 from recovery.commands.reaching import reach
 from recovery.commands.run import settings_from_environment
@@ -54,7 +55,7 @@ def audit(since: Since = "24h", policy: Policy = "", output: Output = Shape.tabl
 def history(subject: Subject, output: Output = Shape.table) -> None:
     """Tell what a subject went through: each of its recoveries, step by step, newest last."""
     settings = settings_from_environment()
-    wanted = subject if "/" in subject else f"{settings.argocd_namespace}/{subject}"
+    wanted = reach(lambda client: subject_name(client, settings, subject))
     found = sorted((r for r in _recoveries() if str(r.subject) == wanted), key=lambda r: r.opened_at)
     if not found:
         raise Refused(f"no recovery tells of {wanted}; they are kept for seven days\nTry: recovery explain {shell(subject)}", WRONG)

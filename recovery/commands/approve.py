@@ -12,7 +12,7 @@ from recovery.decide.approvals import APPROVED_FOR
 from recovery.model.duration import spell
 from recovery.model.recovery import Recovery, RecoveryPhase
 
-Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="As `recovery status` names it.")]
+Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="A recovery, or its application as [NAMESPACE/]NAME.")]
 STORM = "Storm"
 """What the record of a storm is about, and why it waits."""
 

@@ -41,13 +41,23 @@ async def _demo(stay: bool) -> bool:
         scenes = await play.play(process)
         well = _table(console, scenes, time.monotonic() - began)
         if stay:
-            console.print(f"\nStill serving: {play.url}/")
-            console.print(f"KUBECONFIG={play.kubeconfig} RECOVERY_NAMESPACE=gitops-system recovery status")
-            console.print("Ctrl-C ends it.")
+            await play.return_to_real_time(process)
+            console.print(f"\nStill serving, on your clock from now on: {play.url}/", soft_wrap=True)
+            console.print("In another shell, as on a cluster:\n")
+            console.print(f"  export KUBECONFIG={play.kubeconfig}", soft_wrap=True)
+            for words in (
+                "kubectl get recoveries -n gitops-system",
+                "recovery status",
+                "recovery explain lost",
+                "recovery pause web --for 2h",
+            ):
+                console.print(f"  {words}", soft_wrap=True)
+            console.print("\nCtrl-C ends it.")
             await asyncio.Event().wait()
     return well
 
 
+TRY = ("kubectl get recoveries -n gitops-system", "recovery status", "recovery explain lost", "recovery pause web --for 2h")
 _STYLE = {"does": "bold green", "decides": "cyan", "is": "dim", "tells": "magenta", "breaks": "bold red", "mends": "bold yellow"}
 
 

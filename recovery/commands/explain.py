@@ -14,6 +14,7 @@ from recovery.causes.report import told
 from recovery.clock import SystemClock
 from recovery.commands import diagnosing
 from recovery.commands.failing import USAGE, WRONG, Refused, Shape, when
+from recovery.commands.naming import subject_name
 from recovery.commands.printing import Output, printed
 from recovery.commands.reaching import ask_controller, reach
 from recovery.commands.run import settings_from_environment
@@ -59,9 +60,9 @@ def explain(subject: Subject = "", file: File = "", tree: Tree = "", output: Out
 
 async def _ask(client: AsyncioClient, settings: Settings, subject: str) -> dict[str, Any]:
     """From the controller; from its Recovery objects when it does not answer."""
-    place, _, name = subject.partition("/") if "/" in subject else (settings.argocd_namespace, "", subject)
+    subject = await subject_name(client, settings, subject)
     try:
-        raw = await ask_controller(client, settings.namespace, "/api/v1/explain", subject=f"{place}/{name}")
+        raw = await ask_controller(client, settings.namespace, "/api/v1/explain", subject=subject)
         found: dict[str, Any] = decoded(raw, dict)
     except NotFound as error:
         if "is not known here" in str(error):
@@ -73,8 +74,7 @@ async def _ask(client: AsyncioClient, settings: Settings, subject: str) -> dict[
 
 
 async def _from_objects(client: AsyncioClient, settings: Settings, subject: str, why: str) -> dict[str, Any]:
-    wanted = subject if "/" in subject else f"{settings.argocd_namespace}/{subject}"
-    found = []
+    wanted, found = subject, []
     for item in wire.listed(await client.list(RECOVERIES, settings.namespace)).items:
         try:
             recovery = decode(item)

@@ -11,7 +11,7 @@ from recovery.commands.wishing import wish
 from recovery.model.recovery import Recovery
 from recovery.model.text import shell
 
-Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="The recovery of the cluster, as `recovery status` names it.")]
+Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="The recovery of the cluster, or cluster/NAME.")]
 Stay = Annotated[bool, typer.Option("--stay", help="Leave them where they are: the new place is their home from now on.")]
 Clean = Annotated[bool, typer.Option("--cleanup", help="Also delete what stays behind where they no longer are.")]
 

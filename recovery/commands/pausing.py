@@ -11,12 +11,13 @@ import msgspec
 import typer
 
 from recovery.commands.failing import USAGE, WRONG, Refused
+from recovery.commands.naming import subject_name
 from recovery.commands.reaching import reach
 from recovery.commands.run import settings_from_environment
 from recovery.commands.wishing import whoami
 from recovery.kube.asyncio_client import AsyncioClient
-from recovery.kube.client import CONFIG_MAPS
-from recovery.kube.errors import Conflict, NotFound
+from recovery.kube.client import APPLICATIONS, CONFIG_MAPS
+from recovery.kube.errors import Conflict, KubeError, NotFound
 from recovery.model.duration import Duration
 from recovery.model.selector import Selector
 from recovery.model.text import shell
@@ -33,7 +34,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; people read it.")]
 
 def pause(subject: Subject = "", project: Project = "", everything: Everything = False, lasting: Lasting = "", reason: Reason = "") -> None:
     """Do nothing to a subject, a project or anything; what is under way is finished."""
-    _file(_pause(subject, project, everything=everything, lasting=lasting, reason=reason, silences=False))
+    _file(subject, project, everything=everything, lasting=lasting, reason=reason, silences=False)
 
 
 def silence(
@@ -42,7 +43,7 @@ def silence(
     """Tell nobody about a subject, a project or anything; they are recovered all the same."""
     if not lasting:
         raise Refused("a silence needs an end: --for 2h", USAGE)
-    _file(_pause(subject, project, everything=everything, lasting=lasting, reason=reason, silences=True))
+    _file(subject, project, everything=everything, lasting=lasting, reason=reason, silences=True)
 
 
 def resume(name: Annotated[str, typer.Argument(metavar="[NAME]", help="As `recovery status` names it; none lists them.")] = "") -> None:
@@ -92,14 +93,39 @@ def selector(subject: str, project: str) -> Selector:
         case _ if rest:
             return Selector(namespaces=(kind,), names=(rest,))
         case _:
-            raise Refused(f"{subject!r} names no subject: write NAMESPACE/NAME, cluster/NAME or repository/URL", USAGE)
+            return Selector(names=(kind,))
 
 
-def _file(entry: Pause) -> None:
+def _file(subject: str, project: str, *, everything: bool, lasting: str, reason: str, silences: bool) -> None:
     settings = settings_from_environment()
-    by = reach(lambda client: _write(client, settings.namespace, entry))
+
+    async def ask(client: AsyncioClient) -> tuple[Pause, str, str]:
+        named = await subject_name(client, settings, subject) if subject else ""
+        entry = _pause(named, project, everything=everything, lasting=lasting, reason=reason, silences=silences)
+        unknown = await _unknown(client, named) if named else ""
+        return entry, await _write(client, settings.namespace, entry), unknown
+
+    _pause(subject, project, everything=everything, lasting=lasting, reason=reason, silences=silences)  # before a cluster is asked
+    entry, by, unknown = reach(ask)
     until = f" until {entry.until:%Y-%m-%d %H:%M} UTC" if entry.until else ""
     typer.echo(f"{entry.name}: {'silenced' if entry.silences else 'paused'} by {by}{until}; `recovery resume {shell(entry.name)}` ends it")
+    if unknown:
+        what = "silenced" if entry.silences else "paused"
+        typer.echo(f"recovery: {unknown}; it is {what} all the same, should it come", err=True)
+
+
+async def _unknown(client: AsyncioClient, subject: str) -> str:
+    """That nothing of this name is there, which is more often a typing error than what is meant; empty where it is, or nobody knows."""
+    namespace, _, name = subject.partition("/")
+    if namespace in ("cluster", "repository") or any(set("*?[") & set(part) for part in (namespace, name)):
+        return ""
+    try:
+        await client.get(APPLICATIONS, namespace, name)
+    except NotFound:
+        return f"no Application {name} is known in namespace {namespace}"
+    except KubeError:
+        return ""
+    return ""
 
 
 async def _write(client: AsyncioClient, namespace: str, entry: Pause) -> str:

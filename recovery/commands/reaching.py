@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
@@ -11,6 +10,7 @@ import msgspec
 
 from recovery.commands.failing import UNREACHABLE, Refused
 from recovery.commands.printing import patience
+from recovery.commands.target import kubeconfig, target
 from recovery.kube.asyncio_client import AsyncioClient, connect
 from recovery.kube.client import VIEWER_TOKENS, Resource
 from recovery.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
@@ -58,11 +58,11 @@ async def _viewers_token(client: AsyncioClient, namespace: str) -> str:
     return str(msgspec.json.decode(raw, type=dict)["status"]["token"])
 
 
-async def every(client: AsyncioClient, what: Resource, namespace: str) -> AsyncIterator[msgspec.Raw]:
-    """All objects of a kind, page by page."""
+async def every(client: AsyncioClient, what: Resource, namespace: str, **query: str) -> AsyncIterator[msgspec.Raw]:
+    """All objects of a kind, page by page; ``query`` is the API's own, such as labelSelector."""
     more = ""
     while True:
-        page = wire.listed(await client.list(what, namespace, limit="200", **({"continue": more} if more else {})))
+        page = wire.listed(await client.list(what, namespace, limit="200", **query, **({"continue": more} if more else {})))
         for item in page.items:
             yield item
         more = page.metadata.more
@@ -71,7 +71,7 @@ async def every(client: AsyncioClient, what: Resource, namespace: str) -> AsyncI
 
 
 async def _reach(ask: Callable[[AsyncioClient], Awaitable[T]]) -> T:
-    client = await connect(os.environ.get("KUBECONFIG", ""))
+    client = await connect(kubeconfig(), target().context)
     try:
         return await ask(client)
     finally:

@@ -11,6 +11,7 @@ import typer
 
 from recovery.clock import SystemClock
 from recovery.commands.failing import USAGE, WRONG, Refused
+from recovery.commands.naming import subject_name
 from recovery.commands.reaching import every, reach
 from recovery.commands.run import settings_from_environment
 from recovery.commands.wishing import whoami, write
@@ -37,8 +38,13 @@ def release(application: Target = "", everything: Everything = False, dry_run: D
     if bool(application) == everything:
         raise Refused("name one application, or say --all", USAGE)
     settings = settings_from_environment()
-    for line in reach(lambda client: _release(client, settings, application, dry_run=dry_run)):
+    for line in reach(lambda client: _named(client, settings, application, dry_run=dry_run)):
         typer.echo(line)
+
+
+async def _named(client: AsyncioClient, settings: Settings, named: str, *, dry_run: bool) -> list[str]:
+    wanted = await subject_name(client, settings, named) if named else ""
+    return await _release(client, settings, wanted, dry_run=dry_run)
 
 
 async def _release(client: AsyncioClient, settings: Settings, wanted: str, *, dry_run: bool) -> list[str]:

@@ -10,7 +10,7 @@ from recovery.commands.failing import WRONG, Refused
 from recovery.commands.wishing import wish
 from recovery.model.recovery import Recovery
 
-Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="As `recovery status` names it.")]
+Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="A recovery, or its application as [NAMESPACE/]NAME.")]
 
 
 def reset(recovery: Name) -> None:

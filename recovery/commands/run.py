@@ -8,13 +8,14 @@ import sys
 
 from recovery import logs
 from recovery.commands.failing import UNREACHABLE, USAGE, Refused
+from recovery.commands.target import environment
 from recovery.settings import InvalidSettings, Settings, read_settings
 
 
 def settings_from_environment() -> Settings:
     """The environment's settings; Refused names every variable that cannot be used."""
     try:
-        return read_settings(os.environ)
+        return read_settings(environment())
     except InvalidSettings as error:
         raise Refused(f"the environment is not usable:\n{error}", USAGE) from error
 

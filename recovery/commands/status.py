@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from recovery.commands.columns import NO_LIMIT, Column, age, lines, width
 from recovery.commands.failing import Refused, Shape, when
-from recovery.commands.printing import Output, Watch, again_and_again, paper, printed
+from recovery.commands.naming import recovery_name
+from recovery.commands.printing import Output, Watch, again_and_again, printed
 from recovery.commands.reaching import ask_controller, every, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
@@ -17,19 +20,42 @@ from recovery.kube.errors import KubeError
 from recovery.observe import wire
 from recovery.settings import Settings
 
-ShowAll = Annotated[bool, typer.Option("--all", help="Also recoveries that are over.")]
+Subject = Annotated[
+    str, typer.Argument(metavar="[SUBJECT]", help="Only this one: a recovery, [NAMESPACE/]NAME, cluster/NAME or repository/URL.")
+]
+ShowAll = Annotated[bool, typer.Option("--all", help="Also recoveries that are over, and each row of what many have in common.")]
+Labels = Annotated[str, typer.Option("-l", "--selector", metavar="LABELS", help="Only applications with these labels, such as team=shop.")]
+Everywhere = Annotated[bool, typer.Option("-A", "--all-namespaces", help="Applications of all namespaces; the default, taken from habit.")]
 
 
-def status(output: Output = Shape.table, show_all: ShowAll = False, watch: Watch = False) -> None:
-    """List recoveries and pending conditions, with reasons."""
+def status(
+    subject: Subject = "",
+    output: Output = Shape.table,
+    show_all: ShowAll = False,
+    labels: Labels = "",
+    everywhere: Everywhere = False,  # noqa: ARG001 (all namespaces are what it shows)
+    watch: Watch = False,
+) -> None:
+    """Show open recoveries and what is pending or held back, and why."""
     settings = settings_from_environment()
 
+    async def ask(client: AsyncioClient) -> dict[str, Any]:
+        body = await _ask(client, settings)
+        if subject:
+            name = await recovery_name(client, settings, subject, missing_is_empty=True)
+            wanted = {subject, subject if "/" in subject else f"{settings.argocd_namespace}/{subject}"}
+            body = _only(body, lambda r: r["subject"] in wanted or r.get("name") in (subject, name))
+        if labels:
+            chosen = await _labelled(client, settings, labels)
+            body = _only(body, lambda r: r["subject"] in chosen)
+        return body
+
     def once() -> None:
-        body = reach(lambda client: _ask(client, settings))
+        body = reach(ask)
         if output.for_scripts:
             printed(body, output)
         else:
-            _print(body, show_all, wide=output is Shape.wide)
+            _print(body, show_all=show_all or bool(subject), wide=output is Shape.wide)
 
     if watch:
         again_and_again(once)
@@ -81,6 +107,22 @@ async def _from_objects(client: AsyncioClient, settings: Settings, why: str) -> 
     }
 
 
+def _only(body: dict[str, Any], wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Rows of these subjects; clusters and repositories are other subjects."""
+    rows = {what: [r for r in body.get(what) or () if wanted(r)] for what in ("recoveries", "pending")}
+    return {**body, **rows, "pending_total": len(rows["pending"]), "clusters": [], "repositories": []}
+
+
+async def _labelled(client: AsyncioClient, settings: Settings, labels: str) -> set[str]:
+    """Applications with these labels, as the API server selects them."""
+    found = set()
+    for place in settings.namespaces:
+        async for item in every(client, APPLICATIONS, place, labelSelector=labels):
+            meta = wire.identity(item).metadata
+            found.add(f"{meta.namespace}/{meta.name}")
+    return found
+
+
 async def _names(client: AsyncioClient, settings: Settings) -> dict[str, str]:
     """The checkpoint knows applications by UID; people do not."""
     found = {}
@@ -91,80 +133,123 @@ async def _names(client: AsyncioClient, settings: Settings) -> dict[str, str]:
     return found
 
 
-def _print_connected(console: Any, what: str, rows: list[dict[str, Any]]) -> None:
-    """Repositories or clusters: those that are not well first, each with on whose word."""
-    from rich.table import Table
-    from rich.text import Text
+RECOVERY_COLUMNS = (
+    Column("NAME"),
+    Column("SUBJECT", rank=3),
+    Column("PHASE"),
+    Column("ATTEMPT", rank=4),
+    Column("AGE", rank=1),
+    Column("POLICY", rank=5),
+    Column("MESSAGE", rank=2, words=True),
+)
+WIDE_COLUMNS = tuple(map(Column, ["NAME", "SUBJECT", "POLICY", "PHASE", "ATTEMPT", "AGE", "CAUSE", "TRIED", "NEXT", "TOLD", "MESSAGE"]))
+PENDING_COLUMNS = (Column("SUBJECT"), Column("STATE", rank=1), Column("POLICY", rank=3), Column("MESSAGE", rank=2, words=True))
+PLACE_COLUMNS = (
+    Column("NAME"),
+    Column("STATE"),
+    Column("APPLICATIONS", rank=2),
+    Column("AGE", rank=1),
+    Column("EVIDENCE", rank=3, words=True),
+)
+OVER = ("Resolved", "Superseded")
+ALIKE = 5
+"""Rows that say the same of more subjects than this are one, unless all are asked for."""
+PLACES = 50
 
+
+def _print(body: dict[str, Any], *, show_all: bool, wide: bool) -> None:
+    for words, colour in _troubles(body):
+        typer.secho(f"! {words}", fg=colour)
+    limit = NO_LIMIT if wide else width()
+    rows = [r for r in body["recoveries"] if show_all or r["phase"] not in OVER]
+    if rows:
+        shown = map(_wide, rows) if wide else map(_short, rows)
+        _section("", WIDE_COLUMNS if wide else RECOVERY_COLUMNS, list(shown), limit)
+    else:
+        typer.echo("There are no recoveries." if show_all else "No recovery is open.")
+    order = {"Failed": 0, "Unknown": 1, "Successful": 2}
+    for what in ("clusters", "repositories"):
+        places = sorted(body.get(what) or [], key=lambda r: (order.get(r["state"], 3), r["name"]))
+        kept = [(r["name"], r["state"], r["applications"], age(r["since"]), r["trouble"] or r["words"]) for r in places[:PLACES]]
+        _section(what.capitalize(), PLACE_COLUMNS, kept, limit)
+        if len(places) > PLACES:
+            typer.echo(f"... and {len(places) - PLACES} more; -o json shows all")
+    for words, colour in _warnings(body, rows):
+        typer.secho(f"! {words}", fg=colour)
+    pending = body.get("pending") or []
+    _section("Pending and held back", PENDING_COLUMNS, _alike(pending, everything=show_all or wide), limit)
+    if (more := (body.get("pending_total") or 0) - len(pending)) > 0:
+        typer.echo(f"... and {more} more")
+
+
+def _section(title: str, columns: Sequence[Column], rows: Sequence[Sequence[object]], limit: int) -> None:
     if not rows:
         return
-    order = {"Failed": 0, "Unknown": 1, "Successful": 2}
-    table = Table(box=None, pad_edge=False, header_style="bold", title=what.capitalize(), title_justify="left")
-    for column in ("NAME", "STATE", "APPLICATIONS", "SINCE", "EVIDENCE"):
-        table.add_column(column, overflow="fold")
-    for r in sorted(rows, key=lambda r: (order.get(r["state"], 3), r["name"]))[:50]:
-        words = r["trouble"] or r["words"]
-        table.add_row(*(Text(str(v if v is not None else "")) for v in (r["name"], r["state"], r["applications"], when(r["since"]), words)))
-    console.print()
-    console.print(table)
-    if len(rows) > 50:
-        console.print(f"... and {len(rows) - 50} more; -o json shows all")
+    if title:
+        typer.echo("")
+        typer.secho(title, bold=True)
+    for line in lines(columns, rows, limit):
+        typer.echo(line)
 
 
-def _print(body: dict[str, Any], show_all: bool, *, wide: bool) -> None:
-    from rich.table import Table
-    from rich.text import Text
+def _short(r: dict[str, Any]) -> tuple[object, ...]:
+    return (r["name"], r["subject"], r["phase"], _attempt(r), age(r["openedAt"]), r["policy"], r["message"])
 
-    console = paper()
+
+def _wide(r: dict[str, Any]) -> tuple[object, ...]:
+    heard = ", ".join(r.get("heard") or ())
+    more = (r.get("cause"), r.get("tried"), when(r.get("nextAt")), heard)
+    return (r["name"], r["subject"], r["policy"], r["phase"], _attempt(r), age(r["openedAt"]), *more, r["message"])
+
+
+def _attempt(r: dict[str, Any]) -> str:
+    return f"{r.get('attempt') or 0}/{r.get('limit') or 0}"
+
+
+def _alike(pending: list[dict[str, Any]], *, everything: bool) -> list[tuple[object, ...]]:
+    """What is said of many at once is one row: how many, and the first of them."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in pending:
+        groups.setdefault((row["policy"], row["by"] or row["reason"]), []).append(row)
+    found: list[tuple[object, ...]] = []
+    for (policy, _), rows in groups.items():
+        state = f"held back by {rows[0]['by']}" if rows[0]["by"] else str(rows[0]["reason"]).lower()
+        if everything or len(rows) <= ALIKE:
+            found += [(row["subject"], state, policy, row["message"]) for row in rows]
+        else:
+            found.append((f"{len(rows)} subjects", state, policy, f"{rows[0]['subject']}: {rows[0]['message']} (--all lists them)"))
+    return found
+
+
+def _troubles(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What matters before any row: what is not seen, who does not act, what is paused."""
     for reason in body.get("reasons") or ():
-        console.print(Text(f"! {reason}"), style="yellow")
+        yield reason, "yellow"
     replica = body.get("replica") or {}
     if replica.get("trouble"):
-        console.print(Text(f"! {replica['identity']} does not act: {replica['trouble']}"), style="yellow")
+        yield f"{replica['identity']} does not act: {replica['trouble']}", "yellow"
     elif len(replica.get("replicas") or ()) > 1:
-        console.print(
-            Text(f"asked {replica['identity']}, one of {len(replica['replicas'])} replicas; it acts for shards {replica['holds']}")
-        )
+        yield f"asked {replica['identity']}, one of {len(replica['replicas'])} replicas; it acts for shards {replica['holds']}", "blue"
     for pause in body.get("pauses") or ():
         what = "silenced" if pause["silences"] else "paused"
         until = f" until {when(pause['until'])}" if pause["until"] else ""
-        console.print(
-            Text(f"! {what}{until} by {pause['by'] or 'somebody'}: {pause['reason']} ({pause['name'] or 'policy file'})"), style="yellow"
+        yield (
+            f"{what}{until} by {pause['by'] or 'somebody'}: {pause['reason'] or 'no reason given'} ({pause['name'] or 'policy file'})",
+            "yellow",
         )
     if body.get("policies_error"):
-        console.print(Text(f"! policies: {body['policies_error']}"), style="red")
-    over = ("Resolved", "Superseded")
-    rows = [r for r in body["recoveries"] if show_all or r["phase"] not in over]
-    table = Table(box=None, pad_edge=False, header_style="bold", title="Recoveries", title_justify="left")
-    more = ("CAUSE", "TRIED", "NEXT", "TOLD") if wide else ()
-    for column in ("NAME", "SUBJECT", "POLICY", "PHASE", "ATTEMPT", "SINCE", *more, "MESSAGE"):
-        table.add_column(column, overflow="fold")
-    for r in rows:
-        attempt = f"{r.get('attempt') or 0}/{r.get('limit') or 0}"
-        told = ", ".join(r.get("heard") or ())
-        extra = (r.get("cause"), r.get("tried"), when(r.get("nextAt")), told) if wide else ()
-        shown = (r["name"], r["subject"], r["policy"], r["phase"], attempt, when(r["openedAt"]), *extra, r["message"])
-        table.add_row(*(Text(str(v or "")) for v in shown))
-    console.print(table if rows else "No recovery is open." if not show_all else "There are no recoveries.")
-    for what in ("clusters", "repositories"):
-        _print_connected(console, what, body.get(what) or [])
+        yield f"policies: {body['policies_error']}", "red"
+
+
+def _warnings(body: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Whom nobody could tell, and what is not as it should be."""
     for lost in (*(body.get("undelivered") or ()), *(f"{r['name']}: {words}" for r in rows for words in r.get("undelivered") or ())):
-        console.print(Text(f"! not told: {lost}"), style="red")
+        yield f"not told: {lost}", "red"
     for dead in (c for c in body.get("channels") or () if c["why"]):
-        console.print(Text(f"! channel {dead['channel']}: {dead['why']} ({dead['waiting']} messages wait)"), style="yellow")
+        yield f"channel {dead['channel']}: {dead['why']} ({dead['waiting']} messages wait)", "yellow"
     for policy, why in (body.get("distrusted") or {}).items():
         name, _, project = (*policy.split("/", 2), "", "")[:3]
         where = f" in project {project}" if project else ""
-        console.print(Text(f"! policy {name} only watches{where}: {why}; edit it to let it act again"), style="yellow")
+        yield f"policy {name} only watches{where}: {why}; edit it to let it act again", "yellow"
     for missing in (*(body.get("warnings") or ()), *(body.get("missing") or ())):
-        console.print(Text(f"! {missing}"), style="yellow")
-    pending = body.get("pending") or []
-    if pending:
-        waiting = Table(box=None, pad_edge=False, header_style="bold", title="Pending and held back", title_justify="left")
-        for column in ("SUBJECT", "POLICY", "STATE", "MESSAGE"):
-            waiting.add_column(column, overflow="fold")
-        for p in pending:
-            state = f"suppressed by {p['by']}" if p["by"] else p["reason"].lower()
-            waiting.add_row(*(Text(str(v or "")) for v in (p["subject"], p["policy"], state, p["message"])))
-        console.print()
-        console.print(waiting)
+        yield str(missing), "yellow"

@@ -9,6 +9,7 @@ import msgspec
 
 from recovery.clock import Clock, SystemClock
 from recovery.commands.failing import WRONG, Refused
+from recovery.commands.naming import recovery_name
 from recovery.commands.reaching import reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
@@ -18,6 +19,7 @@ from recovery.kube.reading import decoded
 from recovery.model.move import Wish
 from recovery.model.recovery import Recovery
 from recovery.record.codec import decode
+from recovery.settings import Settings
 
 KEPT = 50
 """Wishes that a recovery holds; the controller keeps the newest ten."""
@@ -25,14 +27,15 @@ Ask = Callable[[Recovery], tuple[str, ...]]
 """Which wishes may be written into it and for which step, as ``what`` or ``what step``; Refused when none."""
 
 
-def wish(name: str, ask: Ask) -> Recovery:
-    """Write it as whoever we are; the recovery as it then is."""
+def wish(named: str, ask: Ask) -> Recovery:
+    """Write it as whoever we are, into the recovery or into that of the subject of this name; the recovery as it then is."""
     settings = settings_from_environment()
-    return reach(lambda client: _as_ourselves(client, settings.namespace, name, ask))
+    return reach(lambda client: _as_ourselves(client, settings, named, ask))
 
 
-async def _as_ourselves(client: AsyncioClient, namespace: str, name: str, ask: Ask) -> Recovery:
-    return await write(client, namespace, name, ask, await whoami(client), SystemClock())
+async def _as_ourselves(client: AsyncioClient, settings: Settings, named: str, ask: Ask) -> Recovery:
+    name = await recovery_name(client, settings, named)
+    return await write(client, settings.namespace, name, ask, await whoami(client), SystemClock())
 
 
 async def write(client: Client, namespace: str, name: str, ask: Ask, by: str, clock: Clock) -> Recovery:

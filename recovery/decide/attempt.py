@@ -321,9 +321,9 @@ def resolve(situation: Situation, policy: Policy, recovery: Recovery, actions: t
             reported += tuple(step.parameters.channels) or policy.channels or (telling.EVERYWHERE,)
             record = StepRecord(recovery.attempt, index, step.traits.name, now, sent=True)
             recovery = recovery.with_step(ended(record, StepOutcome.Succeeded, "Told", "told of the cure", now))
-    channels = tuple(dict.fromkeys((*reported, *recovery.told)))
-    if channels:
-        recovery = recovery.with_notes(telling.resolved(situation, recovery, channels))
+    if reported or recovery.told:
+        # Whoever heard of it hears of the end; the policy's reports go out in any case.
+        recovery = recovery.with_notes(telling.resolved(situation, recovery, tuple(dict.fromkeys(reported))))
     took = spell(now - (recovery.ill_since or recovery.opened_at))
     message = f"{telling.standing(situation)} for {spell(policy.healthy_delay)}; it was ill for {took}"
     recovery = structs.replace(recovery, phase=RecoveryPhase.Resolved, reason="Cured", message=message, resolved_at=now, next_at=None)
@@ -336,7 +336,7 @@ def supersede(recovery: Recovery, reason: str, message: str, now: datetime) -> D
     if record is not None:
         recovery = recovery.with_last(ended(record, StepOutcome.Skipped, reason, message, now))
     if recovery.told or recovery.talk.heard:
-        note = Note(f"{recovery.name}/resolve", f"{recovery.subject}: {message}"[:250], message, "info", recovery.told, resolves=True)
+        note = Note(f"{recovery.name}/resolve", f"{recovery.subject}: {message}"[:250], message, "info", resolves=True)
         recovery = recovery.with_notes(note)
     recovery = structs.replace(recovery, phase=RecoveryPhase.Superseded, reason=reason, message=message, resolved_at=now)
     return Decision(Kind.Resolve, recovery.policy, reason, message, recovery=recovery)

@@ -116,6 +116,6 @@ def _opened(frost: Frost) -> Decision:
 def _over(frost: Frost, recovery: Recovery) -> Decision:
     lasted = spell(frost.now - recovery.opened_at)
     message = f"Argo CD looks at all applications again, after {lasted}"
-    note = Note(f"{recovery.name}/resolve", message, message, "info", frost.channels, resolves=True)
+    note = Note(f"{recovery.name}/resolve", message, message, "info", resolves=True)
     done = structs.replace(recovery, phase=RecoveryPhase.Resolved, reason=THAWED, message=message, resolved_at=frost.now)
     return Decision(Kind.Resolve, SHARD, THAWED, message, recovery=done.with_notes(note))

@@ -117,7 +117,7 @@ def said(recovery: Recovery, news: News, now: datetime) -> Recovery:
     if any(not key.startswith(f"{recovery.name}/{REPEAT}") for key in news.reached):
         talk = structs.replace(talk, last_at=now)
     if news.threads:
-        talk = structs.replace(talk, threads={**news.threads, **talk.threads})
+        talk = structs.replace(talk, threads={**talk.threads, **news.threads})
     if news.undelivered:
         talk = structs.replace(talk, undelivered=tuple(dict.fromkeys((*talk.undelivered, *news.undelivered)))[-UNDELIVERED:])
     notes = tuple(

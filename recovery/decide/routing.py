@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -23,18 +23,42 @@ def channels_of(
 ) -> tuple[str, ...]:
     """The channels' names, each once. A resolve goes to those that ``heard`` of it, and where the note itself says. ``every``: the
     channels of the Secret, who are told where nothing else is said."""
+    named = note.channels if note.resolves else note.channels or (EVERYWHERE,)
     if note.resolves and heard:
-        return tuple(dict.fromkeys((*heard, *(name for name in note.channels if name != EVERYWHERE))))
-    named = note.channels or (EVERYWHERE,)
+        named = tuple(name for name in named if name != EVERYWHERE)  # those who heard are everywhere
     usual = _usual(note, recovery, about, policies) or every
-    return tuple(dict.fromkeys(c for name in named for c in (usual if name == EVERYWHERE else (name,))))
+    expanded = (c for name in named for c in (usual if name == EVERYWHERE else (name,)))
+    return tuple(dict.fromkeys((*(heard if note.resolves else ()), *expanded)))
 
 
-def undirected(note: Note, recovery: Recovery | None, heard: tuple[str, ...], about: About, policies: Policies) -> bool:
-    """Does nothing say where it goes, so that every channel of the Secret is told?"""
-    if (note.resolves and heard) or not (EVERYWHERE in note.channels or not note.channels):
-        return False
-    return not _usual(note, recovery, about, policies)
+def undirected(note: Note, recovery: Recovery | None, about: About, policies: Policies) -> bool:
+    """Does nothing say where it goes, so that every channel of the Secret is told? An end goes to those who heard of the beginning."""
+    somewhere = EVERYWHERE in note.channels or (not note.channels and not note.resolves)
+    return somewhere and not _usual(note, recovery, about, policies)
+
+
+def named_channels(policies: Policies) -> dict[str, str]:
+    """Every channel that is named, and where it is named first."""
+    found: dict[str, str] = {}
+
+    def add(names: Iterable[str], where: str) -> None:
+        for name in names:
+            found.setdefault(name, where)
+
+    add(policies.channels, "defaults.channels")
+    for policy in policies.policies:
+        if policy.channels != policies.channels:
+            add(policy.channels, f"policy {policy.name}")
+        for step in policy.actions:
+            add(getattr(step.parameters, "channels", ()), f"policy {policy.name}, {step.traits.name}")
+    for number, route in enumerate(policies.notices.routes):
+        add(route.channels, f"routes[{number}]")
+        for later in route.then:
+            add(later.channels, f"routes[{number}].then")
+    for name, delivery in policies.notices.channels.items():
+        add([name], f"channels.{name}")
+        add(filter(None, [delivery.fallback]), f"channels.{name}.fallback")
+    return found
 
 
 def _usual(note: Note, recovery: Recovery | None, about: About, policies: Policies) -> tuple[str, ...]:

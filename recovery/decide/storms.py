@@ -237,6 +237,6 @@ def _over(weather: Weather, recovery: Recovery) -> Decision:
     left = f"; {weather.crowd.fallen} still ill are recovered one after the other" if weather.crowd.fallen else ""
     message = f"the storm is over after {lasted}{left}"
     group, _, name = recovery.subject.name.partition("/")
-    note = Note(f"{recovery.name}/resolve", f"the storm in {called(group, name)} is over", message, "info", weather.channels, resolves=True)
+    note = Note(f"{recovery.name}/resolve", f"the storm in {called(group, name)} is over", message, "info", resolves=True)
     done = structs.replace(recovery, phase=RecoveryPhase.Resolved, reason="Calm", message=message, resolved_at=now)
     return Decision(Kind.Resolve, STORM, "Calm", message, recovery=done.with_notes(note))

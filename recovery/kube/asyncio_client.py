@@ -217,8 +217,9 @@ def _file(kubeconfig: str) -> str:
     raise Unavailable(f"no kubeconfig at {wanted}, and this is not a Pod")
 
 
-async def connect(kubeconfig: str = "") -> AsyncioClient:
-    """Connect as a Pod does, or as kubectl does from ``kubeconfig``, KUBECONFIG or ~/.kube/config.
+async def connect(kubeconfig: str = "", context: str = "") -> AsyncioClient:
+    """Connect as a Pod does, or as kubectl does from ``kubeconfig`` or ~/.kube/config; ``context`` is one of its contexts, by default
+    the current one.
 
     Raises Unavailable when there is no usable configuration. A Pod's token is read again each minute by the library, a
     kubeconfig's credentials when the API server no longer takes them.
@@ -231,13 +232,13 @@ async def connect(kubeconfig: str = "") -> AsyncioClient:
     configuration.connection_pool_maxsize = 0  # no limit: every namespace holds two watches
 
     async def load() -> None:
-        await config.load_kube_config(config_file=_file(kubeconfig), client_configuration=configuration)
+        await config.load_kube_config(config_file=_file(kubeconfig), context=context or None, client_configuration=configuration)
         for name, secret in configuration.api_key.items():
             configuration.api_key[name] = secret.strip()  # a token file may end in a newline
 
     renew = None
     try:
-        if not kubeconfig and _in_a_pod():
+        if not kubeconfig and not context and _in_a_pod():
             config.load_incluster_config(client_configuration=configuration)
         else:
             await load()

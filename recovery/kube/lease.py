@@ -28,12 +28,11 @@ from recovery.kube.errors import Busy, Conflict, KubeError, NotFound, Unavailabl
 
 log = structlog.get_logger(__name__)
 
-PERIOD = 2.0
-"""Seconds between two rounds."""
 DURATION = 12.0
-"""Seconds after which a Lease that nobody was seen to renew is free."""
-DEADLINE = 8.0
-"""Seconds after its last renewal was sent from which on its holder does nothing."""
+"""Seconds after which a Lease that nobody was seen to renew is free, by default; the holder does nothing any more after two thirds of it
+without a renewal, and there are six rounds in it."""
+DEADLINE = DURATION * 2 / 3
+"""Seconds after its last renewal was sent from which on its holder does nothing, by default."""
 FORGOTTEN = 600.0
 """Seconds after which the Lease of a replica that died is deleted."""
 SLOW = 4.0
@@ -82,7 +81,12 @@ class _List(Struct):
 class Shards:
     """This replica's part. ``run`` until cancelled; ``holds`` at any time."""
 
-    def __init__(self, client: Client, namespace: str, name: str, count: int, identity: str, clock: Clock) -> None:
+    def __init__(
+        self, client: Client, namespace: str, name: str, count: int, identity: str, clock: Clock, duration: float = DURATION
+    ) -> None:
+        """``duration`` of a Lease, in seconds; the same for all replicas."""
+        self._duration = duration
+        self._deadline = duration * 2 / 3
         self._client = client
         self._namespace = namespace
         self._name = name
@@ -116,7 +120,7 @@ class Shards:
     def holds_shard(self, shard: int) -> bool:
         """Is this shard ours, by a renewal that is young enough?"""
         renewed = self._renewed.get(shard)
-        return renewed is not None and self._clock.monotonic() - renewed < DEADLINE
+        return renewed is not None and self._clock.monotonic() - renewed < self._deadline
 
     @property
     def lead(self) -> bool:
@@ -147,7 +151,7 @@ class Shards:
                 log.info("shards", identity=self.identity, holds=list(now), of=self.count, replicas=list(self.members), why=self.trouble)
                 before = now
                 self.changed()
-            await self._clock.sleep(PERIOD)
+            await self._clock.sleep(self._duration / 6)
 
     async def leave(self) -> None:
         """Give everything back, so that a successor need not wait."""
@@ -167,7 +171,7 @@ class Shards:
         leases = await self._leases()
         now = self._clock.monotonic()
         self._notice(leases, now)
-        if now - self._good > DEADLINE:
+        if now - self._good > self._deadline:
             self._joined = False  # for so long others may have taken us for dead, and have changed the number
         if twin := self._twin(leases):
             self._renewed.clear()
@@ -211,7 +215,7 @@ class Shards:
         }
 
     def _expired(self, lease: _Lease, now: float) -> bool:
-        return now - self._seen[lease.metadata.name][1] >= DURATION
+        return now - self._seen[lease.metadata.name][1] >= self._duration
 
     def _alive(self, leases: dict[str, _Lease], now: float) -> list[_Lease]:
         members = [lease for name, lease in leases.items() if name.startswith(f"{self._name}-member-")]
@@ -288,7 +292,7 @@ class Shards:
             await self._write(lease, name, self.identity)  # it was our own write whose answer was lost
         if not self._leaving:
             # In between it was nobody's: what was judged then has to be looked at again.
-            self._lapsed = self._lapsed or sent - self._renewed.get(shard, sent) > DEADLINE
+            self._lapsed = self._lapsed or sent - self._renewed.get(shard, sent) > self._deadline
             self._renewed[shard] = sent
 
     async def _write(self, lease: _Lease | None, name: str, holder: str, annotations: dict[str, str] | None = None) -> None:
@@ -298,7 +302,7 @@ class Shards:
         metadata: dict[str, Any] = {"name": name, "namespace": self._namespace, "labels": {LABEL: self._name}}
         metadata["annotations"] = annotations or {}
         stamp = self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        spec: dict[str, Any] = {"holderIdentity": holder, "renewTime": stamp, "leaseDurationSeconds": round(DURATION)}
+        spec: dict[str, Any] = {"holderIdentity": holder, "renewTime": stamp, "leaseDurationSeconds": round(self._duration)}
         spec["leaseTransitions"] = before + changed
         body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
         if lease is None:

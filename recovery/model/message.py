@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from recovery.model.names import Key
+
+KEPT = ("What to do", "Stop it", "Record", "Undo", "Deploy it", "See", "Then", "To let", "Auto-sync is OFF", "Bring it home")
+"""How lines begin that are never shortened: what a person has to do."""
+LEFT_OUT = "... (shortened: too large for this channel)"
+FACT = 200
+"""Characters of a fact in a shortened message."""
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
@@ -38,3 +44,23 @@ class Message(Struct, frozen=True, omit_defaults=True):
         known = "\n".join(f"{name}: {value}" for name, value in self.facts)
         where = "\n".join(f"{name}: {address}" for name, address in self.links)
         return "\n\n".join(part for part in (self.body, known, where) if part)
+
+
+def shortened(message: Message, size: int) -> Message:
+    """The same with a body of about ``size`` characters: evidence is left out from the end; what it is about, what to do, how to stop it
+    and the record are not."""
+    lines = message.body.split("\n")
+    needed = {0, *(i for i, line in enumerate(lines) if line.startswith(KEPT))}
+    room = size - sum(min(len(lines[i]), size) + 1 for i in needed)
+    kept, cut = [], False
+    for i, line in enumerate(lines):
+        if i in needed:
+            kept.append(line if i else line[:size])
+        elif room > len(line):
+            kept.append(line)
+            room -= len(line) + 1
+        elif not cut:
+            kept.append(LEFT_OUT)
+            cut = True
+    facts = tuple((name, value[:FACT]) for name, value in message.facts)
+    return structs.replace(message, body="\n".join(kept), facts=facts)

@@ -25,7 +25,7 @@ async def send(url: str, message: Message) -> str:
     # Apprise sends in a thread that cannot be cancelled; only its own timeouts end it.
     channel = apprise.Apprise()
     if not channel.add(url + ("&" if "?" in url else "?") + "cto=5&rto=10"):
-        raise Undelivered("the channel's URL is not one that Apprise knows", for_good=True)
+        raise Undelivered("the channel's URL is not one that Apprise knows", address=True)
     mail = url.lower().startswith(("mailto:", "mailtos:"))
     body, form = (html(message), apprise.NotifyFormat.HTML) if mail else (message.text, apprise.NotifyFormat.TEXT)
     try:

@@ -59,6 +59,10 @@ class Channels:
             self._read_at = now
         return self._urls.get(channel, "")
 
+    def reread(self) -> None:
+        """A receiver did not take what was read: a Secret that was changed meanwhile is read before the next use."""
+        self._read_at = float("-inf")
+
     async def names(self) -> tuple[str, ...]:
         """The channels there are. KubeError when the Secret cannot be asked for now."""
         await self.url("")

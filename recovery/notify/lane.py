@@ -42,6 +42,8 @@ class Letter(Struct, eq=False):
     """Monotonic seconds."""
     mark: str = ""
     """The incident of many that its own was told as: it is raised and resolved as that. ``pagerduty@KEY``."""
+    explicit: bool = False
+    """An end that is told here because the policy says so, whoever heard of the beginning."""
 
 
 class State(Struct, frozen=True):
@@ -65,6 +67,15 @@ class Desk(Protocol):
 
     async def send(self, url: str, message: Message) -> str:
         """Deliver."""
+
+    def reread(self) -> None:
+        """Where channels lead is asked anew before the next try."""
+
+    def heard(self, letter: Letter, channel: str) -> bool:
+        """Of an end: did the beginning arrive here, or may it have? Also where the policy wants the end told here in any case."""
+
+    async def redirect(self, letter: Letter, channel: str) -> bool:
+        """Let the default channels tell what was for one that the Secret lacks; False where there are none."""
 
     def ours(self, letter: Letter) -> bool:
         """Is it still ours to tell? Another replica may have taken over."""
@@ -195,7 +206,7 @@ class Lane:
             return
         if not url:
             for letter in due:
-                self._nowhere(letter)
+                await self._nowhere(letter)
             return
         kind = kind_of(url)
         if kind.keyed:
@@ -204,7 +215,7 @@ class Lane:
                 due.remove(letter)
                 self._end(letter, "not for it", "it is about no incident that could be resolved")
         for batch, message, mark in self._batches(due, kind):
-            if not await self._sent(batch, message, mark, url, kind):
+            if not await self._sent(batch, message, mark, url):
                 return
 
     def _to_tell(self) -> list[Letter]:
@@ -216,16 +227,22 @@ class Lane:
         for letter in [each for each in due if not each.message.resolves and self._desk.overtaken(each)]:
             due.remove(letter)
             self._end(letter, "overtaken")
+        # An end is told where the beginning arrived or may have arrived: what healed in quiet hours wakes nobody.
+        for letter in [each for each in due if each.message.resolves and not self._desk.heard(each, self._channel)]:
+            due.remove(letter)
+            self._end(letter, "overtaken")
         return due
 
-    async def _sent(self, batch: list[Letter], message: Message, mark: str, url: str, kind: Kind) -> bool:
+    async def _sent(self, batch: list[Letter], message: Message, mark: str, url: str) -> bool:
         """Send one message; False: nothing more is tried now."""
         try:
             thread = await self._desk.send(url, message)
         except Undelivered as error:
-            if error.unsure and kind.keyed:
+            if error.unsure:
                 for letter in batch:
                     self._desk.perhaps(letter, self._channel)
+            if error.address:
+                self._desk.reread()
             self._failed(batch, error)
             return error.for_good
         self._failures, self._why, self._retry_at = 0, "", float("-inf")
@@ -302,12 +319,20 @@ class Lane:
         if for_good or not letter.message.resolves:
             self._end(letter, "passed on", why)
 
-    def _nowhere(self, letter: Letter) -> None:
+    async def _nowhere(self, letter: Letter) -> None:
         why = f"the Secret has no key {self._channel}"
         if self._desk.stands_in(letter, self._channel):
             self._pass_on(letter, why, for_good=True)
+        elif await self._redirected(letter):
+            self._end(letter, "passed on", why)
         else:
             self._end(letter, "not configured", why)
+
+    async def _redirected(self, letter: Letter) -> bool:
+        try:
+            return await self._desk.redirect(letter, self._channel)
+        except KubeError:
+            return False
 
     def _end(self, letter: Letter, result: str, why: str = "") -> None:
         self._letters.remove(letter)

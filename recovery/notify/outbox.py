@@ -42,6 +42,9 @@ class Addresses(Protocol):
     async def names(self) -> tuple[str, ...]:
         """All channels there are. Raises when that cannot be asked for now."""
 
+    def reread(self) -> None:
+        """What was read is not right any more: ask again before the next use."""
+
 
 class Fleet(Protocol):
     """What the outbox has to know of recoveries."""
@@ -129,6 +132,8 @@ class Outbox:
         self._open: dict[str, _Open] = {}
         self._threads: dict[str, dict[str, str]] = {}
         """By recovery and channel: what was answered to its first message."""
+        self._talks: dict[str, tuple[str, ...]] = {}
+        """By recovery: who heard of it, as its record said when something was last to be told."""
         self._news: dict[str, _Collected] = {}
         self._order = count()
         self._over: dict[str, int] = {}
@@ -176,7 +181,7 @@ class Outbox:
         self._remember(note)
         model = recovery or like
         about = self.fleet.about(model) if model else None
-        if undirected(note, model, self._heard(note, recovery) if note.resolves else (), about, self._policies):
+        if undirected(note, model, about, self._policies):
             self._undirected.append((note, recovery, like))
             self._asked.set()
         else:
@@ -208,6 +213,7 @@ class Outbox:
         targets = self._targets(wanted, note, recovery)
         if recovery is not None:
             self._threads.setdefault(name, {}).update(recovery.talk.threads)
+            self._talks[name] = recovery.talk.heard
         opened = self._open[note.key] = _Open(note, set(targets))
         message = compose(note, recovery, self._policies.notices.words, self._clock.now())
         number = next(self._order)
@@ -215,9 +221,11 @@ class Outbox:
             self._over[note.incident] = number
             while len(self._over) > REMEMBERED:
                 self._over.pop(next(iter(self._over)))
+        said_to = set(channels_of(note, model, (), about, self._policies, every)) if note.resolves and note.channels else set()
         for target in targets:
             channel, shared, _ = target.partition("@")
-            self._lane(channel).put(Letter(message, name, number, self._clock.monotonic(), target if shared else ""))
+            mark = target if shared else ""
+            self._lane(channel).put(Letter(message, name, number, self._clock.monotonic(), mark, explicit=channel in said_to))
         if not targets:
             self._conclude(opened, name)
 
@@ -292,6 +300,7 @@ class Outbox:
             self._news.pop(recovery)
             if not any(each.note.incident == recovery for each in self._open.values()):
                 self._threads.pop(recovery, None)  # the record has them
+                self._talks.pop(recovery, None)
 
     async def run(self) -> None:
         """Until cancelled. Each channel goes its own way; a dead one holds up nothing else."""
@@ -315,6 +324,33 @@ class Outbox:
     async def send(self, url: str, message: Message) -> str:
         return await self._send(url, message)
 
+    def reread(self) -> None:
+        self._addresses.reread()
+
+    def heard(self, letter: Letter, channel: str) -> bool:
+        return letter.explicit or not letter.recovery or channel in self._arrived(letter.recovery)
+
+    def _arrived(self, recovery: str) -> set[str]:
+        """Where something of its incident arrived or may have arrived."""
+        collected = self._news.get(recovery)
+        marks = (*self._talks.get(recovery, ()), *(collected.heard if collected else ()))
+        return {mark.partition("@")[0] for mark in marks}
+
+    async def redirect(self, letter: Letter, channel: str) -> bool:
+        """The channel that was named is not there: the default ones tell it, where there are others. Raises as ``url``."""
+        opened = self._open.get(letter.message.key)
+        if opened is None:
+            return False
+        usual = self._policies.channels or tuple(name for name in await self._addresses.names() if name != CHANNEL)
+        wanted = [name for name in usual if name not in opened.tried and await self._addresses.url(name)]
+        for name in wanted:
+            opened.targets.add(name)
+            opened.tried.add(name)
+            self._lane(name).put(Letter(letter.message, letter.recovery, letter.number, letter.since, explicit=True))
+        if wanted:
+            opened.why.append(f"{channel}: the Secret has no key {channel}; {', '.join(wanted)} told instead: {letter.message.title}"[:300])
+        return bool(wanted)
+
     def overtaken(self, letter: Letter) -> bool:
         return letter.number < self._over.get(letter.message.incident, -1)
 
@@ -336,7 +372,7 @@ class Outbox:
         if opened is not None:
             opened.targets.add(fallback)
             opened.tried.add(fallback)
-            self._lane(fallback).put(Letter(letter.message, letter.recovery, letter.number, letter.since))
+            self._lane(fallback).put(Letter(letter.message, letter.recovery, letter.number, letter.since, explicit=True))
 
     def reached(self, letter: Letter, channel: str, mark: str = "", thread: str = "") -> None:
         self.counted(channel, "delivered")
@@ -347,8 +383,8 @@ class Outbox:
             collected.reached[key] = tuple(dict.fromkeys((*collected.reached.get(key, ()), target)))
             collected.heard[mark or target] = None
             if thread:
-                collected.threads.setdefault(channel, thread)
-                self._threads.setdefault(letter.recovery, {}).setdefault(channel, thread)
+                collected.threads[channel] = thread  # another one than before where that was gone
+                self._threads.setdefault(letter.recovery, {})[channel] = thread
         self._settle(letter, target, heard=True)
 
     def perhaps(self, letter: Letter, channel: str) -> None:

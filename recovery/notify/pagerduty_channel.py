@@ -23,12 +23,12 @@ async def send(url: str, message: Message) -> str:
     key, _, query = url.partition("://")[2].partition("?")
     endpoint = (parse_qs(query).get("endpoint") or [ENDPOINT])[0].rstrip("/")
     if not key.strip("/") or not endpoint.startswith(("https://", "http://")):
-        raise Undelivered("the channel's URL is not pagerduty://ROUTING_KEY[?endpoint=https://...]", for_good=True)
+        raise Undelivered("the channel's URL is not pagerduty://ROUTING_KEY[?endpoint=https://...]", address=True)
     try:
         await post("PagerDuty", f"{endpoint}/v2/enqueue", event(key.strip("/"), message))
     except Undelivered as error:
-        if str(error).endswith(" 400"):
-            raise Undelivered(f"{error}; is the routing key right?", for_good=True) from None
+        if error.for_good and b"routing" in error.said.lower():
+            raise Undelivered(f"{error}; is the routing key right?", address=True) from None
         raise
     return ""
 

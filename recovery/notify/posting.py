@@ -15,7 +15,10 @@ from recovery.proxies import proxy_for
 LARGEST = 64 * 1024
 """Bytes of an answer that are read."""
 LONGEST_PAUSE = 3600.0
-_AGAIN = frozenset({408, 409, 425, 429})
+TOO_LARGE = 413
+_BUSY = frozenset({408, 409, 425, 429})
+_OF_THE_MESSAGE = frozenset({400, 405, 406, 411, TOO_LARGE, 414, 415, 422, 431})
+"""What is wrong with what was sent; every other refusal is about where it was sent to, or by whom (RFC 9110 section 15.5)."""
 
 
 async def post(who: str, url: str, body: object, headers: Mapping[str, str] | None = None) -> tuple[bytes, str]:
@@ -38,9 +41,15 @@ async def post(who: str, url: str, body: object, headers: Mapping[str, str] | No
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise Undelivered(f"{who} gave no answer: {type(error).__name__}", unsure=True) from None
     if status >= 300:
-        # A 4xx will be the same tomorrow; that the receiver is busy or broken will not.
-        for_good = 400 <= status < 500 and status not in _AGAIN
-        raise Undelivered(f"{who} answered {status}", after=pause(after), for_good=for_good)
+        address = status < 500 and status not in _BUSY and status not in _OF_THE_MESSAGE
+        raise Undelivered(
+            f"{who} answered {status}",
+            after=pause(after),
+            for_good=status in _OF_THE_MESSAGE,
+            address=address,
+            large=status == TOO_LARGE,
+            said=said,
+        )
     return said, kind
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from recovery.model.message import Message
+from msgspec import structs
+
+from recovery.model.message import Message, shortened
 from recovery.notify import apprise_channel, pagerduty_channel, slack_channel, webhook_channel
 from recovery.notify.undelivered import Undelivered
 
@@ -38,10 +40,35 @@ def kind_of(url: str) -> Kind:
     return KINDS.get(url.partition("://")[0].lower(), OTHERS)
 
 
+SIZES = (6_000, 2_000, 600)
+"""Characters of the body that is tried next where a message was too large."""
+
+
 async def send(url: str, message: Message) -> str:
-    """Deliver; Undelivered says why not, without the URL."""
+    """Deliver; Undelivered says why not, without the URL. A conversation that is gone is begun anew, and what is too large is shortened."""
+    try:
+        return await _send(url, message)
+    except Undelivered as error:
+        if error.thread and message.thread:
+            return await send(url, structs.replace(message, thread=""))
+        if not error.large:
+            raise
+        refused = error
+    for size in SIZES:
+        if len(message.body) <= size and size != SIZES[-1]:
+            continue
+        try:
+            return await _send(url, shortened(message, size))
+        except Undelivered as error:
+            if not error.large:
+                raise
+            refused = error
+    raise refused
+
+
+async def _send(url: str, message: Message) -> str:
     try:
         return await kind_of(url).send(url, message)
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OSError) as error:
         # A URL may be anything, and so may what a library makes of it; its words could hold the credential.
-        raise Undelivered(f"the channel's URL cannot be used ({type(error).__name__})") from None
+        raise Undelivered(f"the channel's URL cannot be used ({type(error).__name__})", address=True) from None

@@ -14,7 +14,19 @@ from recovery.notify.undelivered import Undelivered
 API, HOOKS = "https://slack.com", "https://hooks.slack.com"
 _TEXT, _HEADER, _FIELD, _FIELDS = 2900, 150, 1900, 10
 """Characters that a section (3000), a header (150) and a field (2000) may have, and the fields of a section."""
-_LATER = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+_OF_THE_MESSAGE = frozenset(
+    {
+        *("msg_too_long", "msg_blocks_too_long", "too_many_attachments", "no_text", "invalid_blocks", "invalid_blocks_format"),
+        *("invalid_attachments", "invalid_payload", "invalid_arguments", "invalid_json", "markdown_text_conflict"),
+    }
+)
+"""What is wrong with what was sent (docs.slack.dev: chat.postMessage, incoming webhooks); all else is about a token, a channel or Slack."""
+_LARGE = frozenset({"msg_too_long", "msg_blocks_too_long", "too_many_attachments"})
+_THREAD = frozenset(
+    {"thread_not_found", "message_not_found", "cannot_reply_to_message", "invalid_thread_ts", "channel_not_found", "is_archived"}
+)
+"""A conversation that was kept is not there any more, or its channel is not."""
+_BUSY = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout", "no_answer"})
 _COLOUR = {"critical": "#b3261e", "high": "#b3261e", "warning": "#b26a00", "info": "#2e6bb0"}
 _WELL = "#2e7d32"
 
@@ -38,14 +50,19 @@ def address(url: str) -> Address:
         return Address(parts[0], "", parts[1], endpoint or API)
     if len(parts) >= 3:
         return Address("", "/".join(parts[:3]), parts[3] if len(parts) > 3 else "", endpoint or HOOKS)
-    raise Undelivered("the channel's URL is neither slack://xoxb-TOKEN/#channel nor slack://A/B/C", for_good=True)
+    raise Undelivered("the channel's URL is neither slack://xoxb-TOKEN/#channel nor slack://A/B/C", address=True)
 
 
 async def send(url: str, message: Message) -> str:
     """Deliver; answers ``CHANNEL:TIMESTAMP`` of the incident's first message, where there is a bot. Undelivered says why not."""
     to = address(url)
     if not to.token:
-        await post("Slack", f"{to.endpoint}/services/{to.hook}", shown(message))
+        try:
+            await post("Slack", f"{to.endpoint}/services/{to.hook}", shown(message))
+        except Undelivered as error:
+            if error.for_good and error.said.strip():
+                raise _refused(error.said.decode(errors="replace")) from None
+            raise
         return ""
     channel, _, first = message.thread.partition(":")
     if not first:
@@ -63,9 +80,21 @@ async def _call(to: Address, method: str, body: dict[str, Any]) -> dict[str, Any
     said, _ = await post("Slack", f"{to.endpoint}/api/{method}", body, {"Authorization": f"Bearer {to.token}"})
     answer = fields(said)
     if not answer.get("ok"):
-        error = re.sub(r"[^a-z_]", "", str(answer.get("error") or "no_answer"))[:60]
-        raise Undelivered(f"Slack refused it: {error}", for_good=bool(answer) and error not in _LATER)
+        raise _refused(str(answer.get("error") or "no_answer"))
     return answer
+
+
+def _refused(said: str) -> Undelivered:
+    """By Slack's own word for it."""
+    error = re.sub(r"[^a-z_]", "", said)[:60]
+    ours = error in _OF_THE_MESSAGE
+    return Undelivered(
+        f"Slack refused it: {error}",
+        for_good=ours,
+        address=not ours and error not in _BUSY,
+        thread=error in _THREAD,
+        large=error in _LARGE,
+    )
 
 
 def shown(message: Message) -> dict[str, Any]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 
 import msgspec
 import structlog
 from msgspec import Struct
 
 from recovery.model.action import Traits
-from recovery.model.names import PREFIX
 from recovery.model.policy import Policies
-from recovery.model.stamps import aware
 from recovery.observe import shapes
+from recovery.observe.adoption import Adoptions, adoptions
 from recovery.policies import KEY, Defaults, InvalidPolicies, Problem, parse
 
 log = structlog.get_logger(__name__)
-ADOPTED_AT = PREFIX + "adopted-at"
-"""Annotation on the ConfigMap: `recovery adopt` says when."""
 
 
 class ConfigMap(Struct, rename="camel"):
@@ -50,12 +46,12 @@ class PolicySource:
         self.error = "the ConfigMap has not been read yet"
         self.errors = 0
         """Texts refused since the start."""
-        self.adopted_at: datetime | None = None
+        self.adoptions = Adoptions()
         self._text: str | None = None
 
     def put(self, item: ConfigMap) -> None:
         """The ConfigMap as it is now."""
-        self.adopted_at = aware((item.metadata.annotations or {}).get(ADOPTED_AT))
+        self.adoptions = adoptions(item.metadata.annotations or {})
         text = (item.data or {}).get(KEY)
         if text is not None and text == self._text:
             return

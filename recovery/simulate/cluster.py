@@ -7,6 +7,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -32,6 +33,8 @@ KINDS: dict[str, str] = {
     "statefulsets": "StatefulSet",
     "daemonsets": "DaemonSet",
 }
+FIELDS = frozenset({"metadata.name", "metadata.namespace", *(f"involvedObject.{field}" for field in ("kind", "namespace", "name", "uid"))})
+"""What a fieldSelector may name: of all kinds, and of Events."""
 BOOKMARK_EVERY = 50.0
 REMEMBERED = 20_000
 """Events a watch can still go back to; older resourceVersions are Gone, as after etcd's compaction."""
@@ -72,6 +75,10 @@ class Cluster:
     def installed(self, plural: str) -> bool:
         """Is this kind known?"""
         return plural not in self._absent
+
+    def now(self) -> datetime:
+        """By its clock, UTC."""
+        return self._clock.now()
 
     def find(self, what: Resource, namespace: str, name: str) -> Object | None:
         """The object itself; do not change it."""
@@ -314,10 +321,12 @@ def _without(item: Object, path: tuple[str, ...]) -> Object:
 def _selected(item: Object, query: Mapping[str, str]) -> bool:
     meta = item["metadata"]
     for term in filter(None, query.get("fieldSelector", "").split(",")):
-        field, _, value = term.partition("=")
-        if field != "metadata.name":
+        field, unequal, value = term.partition("!=")
+        if not unequal:
+            field, _, value = term.replace("==", "=").partition("=")
+        if field not in FIELDS:
             raise Invalid(f"field label not supported: {field}", 400)
-        if meta["name"] != value:
+        if (str(_field(item, field)) == value) is bool(unequal):
             return False
     labels = meta.get("labels") or {}
     for term in filter(None, query.get("labelSelector", "").split(",")):
@@ -325,6 +334,13 @@ def _selected(item: Object, query: Mapping[str, str]) -> bool:
         if key not in labels or (equals and labels[key] != value):
             return False
     return True
+
+
+def _field(item: Object, path: str) -> object:
+    found: Any = item
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return "" if found is None else found
 
 
 def _api(what: Resource) -> str:

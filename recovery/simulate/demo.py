@@ -18,6 +18,7 @@ from msgspec import Struct, structs
 
 from recovery.clock import SystemClock
 from recovery.kube.client import APPLICATIONS, RECOVERIES, SECRETS, Resource
+from recovery.kube.lease import DURATION
 from recovery.model.application import Application, Health, Sync
 from recovery.model.duration import spell
 from recovery.model.move import Wish
@@ -31,7 +32,11 @@ from recovery.simulate.receiver import Receiver
 from recovery.simulate.world import OURS, World
 
 SPEED = 22.0
+USER = "you"
+"""Who asks the embedded API server."""
 LEGACY = 200
+EARLIER = timedelta(hours=3)
+"""So long before now the play begins; real time is caught up with when it is over."""
 LONGEST = timedelta(minutes=34)
 """Of the play's own time: what has not come to its end by then has failed."""
 
@@ -59,19 +64,23 @@ class Process:
             **{k: v for k, v in os.environ.items() if not k.startswith(("RECOVERY_", "ARGOCD_"))},
             "KUBECONFIG": str(kubeconfig),
             "RECOVERY_NAMESPACE": OURS,
+            "RECOVERY_IDENTITY": "demo",  # as a Pod's: after a kill it finds its own Lease
+            # A busy machine may keep it waiting for seconds, which are minutes of the play.
+            "RECOVERY_LEASE_DURATION": f"{DURATION * SPEED:.0f}s",
         }
-        self._start = f"from recovery.simulate.demo import controller; controller({SPEED}, {since.timestamp()})"
+        self._played = f"from recovery.simulate.demo import controller; controller({SPEED}, {since.timestamp()})"
+        self._real = "from recovery.simulate.demo import controller; controller(1.0, 0.0)"
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self.ready = asyncio.Event()
         self.port = 0
 
-    async def start(self) -> None:
-        """Start it and begin to read; after a kill at the address it had, for whoever looks at its page."""
+    async def start(self, *, real: bool = False) -> None:
+        """Start it and begin to read; after a kill at the address it had, for whoever looks at its page. ``real``: on the real clock."""
         self.ready.clear()
         self._env["RECOVERY_LISTEN"] = f"127.0.0.1:{self.port}"
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", self._start, env=self._env, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-c", self._real if real else self._played, env=self._env, stdout=asyncio.subprocess.PIPE
         )
         self._reading = asyncio.create_task(self._read(self._process))
 
@@ -117,7 +126,13 @@ def controller(speed: float, since: float) -> None:
     from recovery.settings import read_settings
 
     logs.configure("info", "json")
-    asyncio.run(serve(read_settings(os.environ), os.environ, SystemClock(speed, datetime.fromtimestamp(since, UTC))))
+    clock = SystemClock() if speed == 1.0 else played_clock(speed, datetime.fromtimestamp(since, UTC))
+    asyncio.run(serve(read_settings(os.environ), os.environ, clock))
+
+
+def played_clock(speed: float, since: datetime) -> SystemClock:
+    """The play's clock: fast, and so long ago that all of the play is in the past when it is over."""
+    return SystemClock(speed, since, since - EARLIER)
 
 
 class Demo:
@@ -127,7 +142,7 @@ class Demo:
         self._policies = policies
         self._say = say
         self._since = datetime.now(UTC)
-        self.clock = SystemClock(SPEED, self._since)
+        self.clock = played_clock(SPEED, self._since)
         self.world = World(self.clock)
         self._states: dict[str, str] = {}
         self._operations: dict[str, set[str]] = {}
@@ -148,7 +163,8 @@ class Demo:
     @asynccontextmanager
     async def stage(self) -> AsyncIterator[Process]:
         """The embedded cluster over HTTP, and the controller, while inside."""
-        face, receiver = Face(self.world.cluster), Receiver(self._told)
+        face = Face(self.world.cluster, lambda: self._process.port if self._process else 0, user=USER)
+        receiver = Receiver(self._told)
         async with self.world.living():
             await face.start()
             urls = await receiver.start()
@@ -186,6 +202,13 @@ class Demo:
         async with asyncio.TaskGroup() as group:
             scenes = [group.create_task(scene(process)) for scene in (self._cart, self._api, self._web, self._lost, self._pay)]
         return [task.result() for task in scenes] + [self._legacy()]
+
+    async def return_to_real_time(self, process: Process) -> None:
+        """The play is over: whoever looks on has a clock like everybody's. The controller starts anew, as after an upgrade."""
+        await process.stop()
+        self.clock.be_real()
+        await process.start(real=True)
+        await process.ready.wait()
 
     # The scenes
 
@@ -281,7 +304,7 @@ class Demo:
         recovery = self._newest(name)
         done = ", ".join(_tried(recovery)) if recovery else "nothing"
         ended = (recovery.resolved_at or self.clock.now()) if recovery else self.clock.now()
-        began = (recovery.ill_since or recovery.opened_at) if recovery else self._since
+        began = (recovery.ill_since or recovery.opened_at) if recovery else ended
         took = spell(ended - began)
         if phase is RecoveryPhase.Suppressed:
             done, took = "nothing in vain; a person was told the cause", f"held back after {took}"

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import msgspec
 from aiohttp import web
 
-from recovery.kube.client import Resource
+from recovery.kube.client import TOKEN_HEADER, Resource
 from recovery.kube.errors import KubeError
 from recovery.simulate.cluster import Cluster
+from recovery.simulate.discovery import discovered, table
 
 _PATH = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<ns>[^/]+))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?$"
 )
 
 
-class Face:
-    """Serves a Cluster on a loopback port."""
+_PROXY = re.compile(r"^/api/v1/namespaces/[^/]+/services/(?:http:)?gitops-recovery-controller(?::8080|:http)?/proxy(?P<rest>/.*)$")
+LATEST = 20.0
+"""Seconds that an answer through the service proxy may take to begin."""
 
-    def __init__(self, cluster: Cluster) -> None:
+
+class Face:
+    """Serves a Cluster on a loopback port, as an API server: objects, discovery, tables, the service proxy, and who asks."""
+
+    def __init__(self, cluster: Cluster, controller: Callable[[], int] = lambda: 0, user: str = "") -> None:
+        """``controller`` is the port that the controller serves on, 0 for none; whoever asks is ``user``."""
         self._cluster = cluster
+        self._controller = controller
+        self._user = user
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -51,9 +62,14 @@ class Face:
         }
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if proxied := _PROXY.match(request.path):
+            return await self._proxy(request, proxied["rest"])
         found = _PATH.match(request.path)
         if found is None or not found["plural"]:
             return await self._discovery(request.path)
+        if found["plural"] == "selfsubjectreviews" and self._user:
+            who = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "status": {"userInfo": {"username": self._user}}}
+            return web.json_response(who, status=201)
         what = Resource(found["group"] or "", found["version"], found["plural"])
         namespace, name = found["ns"] or "", found["name"] or ""
         query = {k: v for k, v in request.query.items() if k not in ("fieldManager", "timeoutSeconds", "allowWatchBookmarks")}
@@ -64,9 +80,33 @@ class Face:
             answer = await self._call(request.method, what, namespace, name, body, query)
         except KubeError as error:
             return _status(error.status or 500, str(error))
+        if request.method == "GET" and "as=Table" in request.headers.get("Accept", ""):
+            answer = self._table(what, answer)
         return web.Response(body=answer, status=201 if request.method == "POST" else 200, content_type="application/json")
 
+    def _table(self, what: Resource, answer: bytes) -> bytes:
+        body = msgspec.json.decode(answer, type=dict)
+        items = body.get("items", [body])
+        return msgspec.json.encode(table(what, items, body["metadata"].get("resourceVersion", ""), self._cluster.now()))
+
+    async def _proxy(self, request: web.Request, rest: str) -> web.Response:
+        """To the controller, as the API server does for who may; its token goes along in a header of ours."""
+        if not self._controller():
+            return _status(503, 'no endpoints available for service "gitops-recovery-controller"')
+        where = f"http://127.0.0.1:{self._controller()}{rest}"
+        kept = {name: value for name, value in request.headers.items() if name in ("Accept", TOKEN_HEADER)}
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LATEST)) as session,
+                session.request(request.method, where, params=request.query, headers=kept, data=await request.read()) as found,
+            ):
+                return web.Response(body=await found.read(), status=found.status, content_type=found.content_type)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return _status(503, f"error trying to reach service: {error}")
+
     async def _discovery(self, path: str) -> web.Response:
+        if (body := discovered(path)) is not None and not self._cluster.served.get(path.strip("/").removeprefix("apis/")):
+            return web.json_response(body)
         try:
             return web.Response(body=await self._cluster.raw(path), content_type="application/json")
         except KubeError as error:

@@ -38,6 +38,7 @@ class Post(Nobody):
         self.changed: list[str] = []
         self.counted: list[tuple[str, str]] = []
         self.flapping = 0
+        self.reread_times = 0
         self.silent = False
         self.every: tuple[str, ...] = ()
         self.not_ours: set[str] = set()
@@ -75,6 +76,9 @@ class Post(Nobody):
 
     async def names(self) -> tuple[str, ...]:
         return self.every
+
+    def reread(self) -> None:
+        self.reread_times += 1
 
     async def send(self, url: str, message: Message) -> str:
         self.tries += 1

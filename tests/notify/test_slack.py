@@ -72,7 +72,12 @@ def test_the_largest_message_is_within_the_limits() -> None:
 @pytest.mark.parametrize(
     ("answer", "for_good"),
     [
-        ((200, {"ok": False, "error": "channel_not_found"}), True),
+        ((200, {"ok": False, "error": "invalid_blocks"}), True),
+        ((200, {"ok": False, "error": "channel_not_found"}), False),
+        ((200, {"ok": False, "error": "token_revoked"}), False),
+        ((404, "x"), False),
+        ((401, "x"), False),
+        ((422, "x"), True),
         ((200, {"ok": False, "error": "ratelimited"}), False),
         ((500, "x"), False),
         ((200, "<html>"), False),

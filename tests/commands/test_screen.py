@@ -1,0 +1,243 @@
+"""What is on the screen of somebody on call: rows that fit, names that may be pasted, kubectl's own flags."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from aiohttp import web
+
+from recovery.clock import SystemClock
+from recovery.commands.columns import Column, age, cut, lines, size
+from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, RECOVERIES
+from recovery.model.application import Application
+from recovery.model.recovery import RecoveryPhase, Subject
+from recovery.observe.adoption import ADOPTED, adoptions
+from recovery.record.codec import encode
+from recovery.simulate.cluster import Cluster
+from recovery.simulate.discovery import COLUMNS
+from recovery.simulate.http import Face
+from tests.builders import NOW, a_recovery, an_application
+from tests.commands.test_wishes import RECOVERY
+
+NAME = "checkout-service-in-production-3f9a1c2b7d"
+SUBJECT = "argocd/checkout-service-in-production"
+PENDING = [
+    {"subject": f"argocd/legacy-{n:03}", "policy": "sync", "reason": "Adoption", "by": "adoption", "message": "it was unwell before"}
+    for n in range(200)
+]
+
+
+class There:
+    """An API server with a controller behind its service proxy, and the command at a width."""
+
+    def __init__(self, kubeconfig: Path, cluster: Cluster) -> None:
+        self.cluster, self.kubeconfig = cluster, kubeconfig
+        self.body: dict[str, Any] = {}
+
+    async def run(self, *words: str, columns: int | None = None, **env: str) -> tuple[int, str, str]:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RECOVERY_", "ARGOCD_", "KUBE", "COLUMNS"))}
+        width = {"COLUMNS": str(columns)} if columns else {}
+        process = await asyncio.create_subprocess_exec(
+            RECOVERY,
+            *words,
+            env={**inherited, "KUBECONFIG": str(self.kubeconfig), **width, **env},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        assert b"Traceback" not in out + err
+        return process.returncode or 0, out.decode(), err.decode()
+
+
+def application(name: str, **labels: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "project": "legacy" if name.startswith("legacy") else "shop",
+            "destination": {},
+            "source": {"repoURL": "https://git.example/x"},
+        },
+    }
+
+
+@pytest.fixture
+async def there(tmp_path: Path) -> AsyncIterator[There]:
+    cluster = Cluster(SystemClock())
+    subject = Subject("Application", "argocd", "checkout-service-in-production", "u")
+    recovery = a_recovery(NAME, NOW, subject=subject, phase=RecoveryPhase.Stalled, resolved_at=None)
+    await cluster.create(RECOVERIES, "gitops-system", encode(recovery, "gitops-system"))
+    await cluster.create(CONFIG_MAPS, "gitops-system", {"metadata": {"name": "recovery-policies"}, "data": {}})
+    for n in range(3):
+        await cluster.create(APPLICATIONS, "argocd", application(f"legacy-{n:03}", team="old"))
+    made = There(tmp_path / "kubeconfig", cluster)
+    row = {"name": NAME, "subject": SUBJECT, "policy": "application-health-degraded", "phase": "Stalled", "attempt": 3, "limit": 3}
+    row |= {"openedAt": "2026-03-02T12:00:00Z", "message": "out of remedies after 3 attempts " * 8}
+    made.body = {"version": "0.2.0", "recoveries": [row], "pending": PENDING, "pending_total": 200, "clusters": [], "repositories": []}
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(made.body), content_type="application/json")
+
+    served = web.Application()
+    served.router.add_get("/api/v1/recoveries", answer)
+    runner = web.AppRunner(served)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = int(runner.addresses[0][1])
+    face = Face(cluster, lambda: port, user="ada")
+    await face.start()
+    made.kubeconfig.write_text(json.dumps(face.kubeconfig()))
+    yield made
+    await face.stop()
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+async def test_each_recovery_is_one_line_with_its_whole_name_at_any_width(there: There, columns: int) -> None:
+    code, out, _ = await there.run("status", columns=columns)
+
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if NAME in line]
+    assert "Stalled" in line
+    assert all(size(each) <= columns for each in out.splitlines() if not each.startswith("!")), out
+
+
+async def test_many_that_are_alike_are_one_row_and_all_of_them_when_asked_for(there: There) -> None:
+    _, out, _ = await there.run("status", columns=100)
+    _, everything, _ = await there.run("status", "--all", columns=100)
+
+    assert "200 subjects" in out
+    assert out.count("argocd/legacy-") == 1
+    assert everything.count("argocd/legacy-") == 200
+
+
+async def test_a_pipe_without_columns_cuts_nothing(there: There) -> None:
+    _, out, _ = await there.run("status")
+
+    assert there.body["recoveries"][0]["message"].strip() in out
+
+
+async def test_kubectls_flags_stand_before_and_after_the_command(there: There, tmp_path: Path) -> None:
+    body = json.loads(there.kubeconfig.read_text())
+    body["contexts"].append({"name": "prod", "context": {"cluster": "embedded", "user": "embedded"}})
+    body["current-context"] = "nowhere"
+    other = tmp_path / "other"
+    other.write_text(json.dumps(body))
+
+    wrong = await there.run("status", "--kubeconfig", str(other))
+    before = await there.run("--kubeconfig", str(other), "--context", "prod", "status")
+    after = await there.run("status", "-n", "gitops-system", "-A", "--kubeconfig", str(other), "--context", "prod")
+    elsewhere = await there.run("reset", NAME, "-n", "elsewhere")
+
+    assert wrong[0] == 3
+    assert (before[0], after[0], before[1]) == (0, 0, after[1])
+    assert f"there is no recovery {NAME} in elsewhere" in elsewhere[2]
+
+
+async def test_a_label_selects_as_kubectl_does(there: There) -> None:
+    _, out, _ = await there.run("status", "-l", "team=old", "-o", "json")
+
+    assert {row["subject"] for row in json.loads(out)["pending"]} == {"argocd/legacy-000", "argocd/legacy-001", "argocd/legacy-002"}
+
+
+@pytest.mark.parametrize("named", [NAME, "checkout-service-in-production", SUBJECT])
+async def test_a_recovery_may_be_named_by_its_application(there: There, named: str) -> None:
+    reset = await there.run("reset", named)
+    shown = await there.run("status", named, "-o", "json")
+    told = await there.run("history", named)
+
+    assert reset[0] == 0, reset
+    assert [row["name"] for row in json.loads(shown[1])["recoveries"]] == [NAME]
+    assert NAME in told[1]
+
+
+async def test_a_pause_of_something_unknown_says_so(there: There) -> None:
+    known = await there.run("pause", "legacy-001")
+    unknown = await there.run("pause", "argocd/nonexistent", "--for", "1h")
+
+    assert (known[0], known[2]) == (0, "")
+    assert unknown[0] == 0
+    assert "no Application nonexistent is known in namespace argocd" in unknown[2]
+    _, out, _ = await there.run("resume")
+    assert "argocd.legacy-001 by ada" in out
+
+
+async def test_adopt_takes_on_what_is_named_and_nothing_else(there: There) -> None:
+    dry = await there.run("adopt", "--project", "legacy", "--dry-run")
+    assert "3 applications would be adopted; nothing is changed" in dry[1]
+    assert ADOPTED not in _annotations(there)
+
+    one = await there.run("adopt", "legacy-001")
+    none = await there.run("adopt", "argocd/no-such")
+
+    assert one[0] == 0, one
+    assert (none[0], "none of these is held back" in none[2]) == (1, True)
+    found = adoptions(_annotations(there))
+    assert found.of(_app("legacy-001")) is not None
+    assert found.of(_app("legacy-002")) is None
+
+    await there.run("adopt", "--project", "leg*")
+    found = adoptions(_annotations(there))
+    assert found.of(_app("legacy-002")) is not None
+    assert found.of(an_application(name="web", namespace="argocd", project="shop")) is None
+    assert len(found.chosen) == 2
+
+
+def _app(name: str) -> Application:
+    return an_application(name=name, namespace="argocd", project="legacy")
+
+
+def _annotations(there: There) -> dict[str, str]:
+    held = there.cluster.find(CONFIG_MAPS, "gitops-system", "recovery-policies") or {}
+    found: dict[str, str] = held["metadata"].get("annotations") or {}
+    return found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[", '{"at": 1}', '[{"at": "2026-01-01T00:00:00"}]', '[{"at": "2026-01-01T00:00:00Z"}]'],
+    ids=["half", "no list", "no zone", "nobody"],
+)
+def test_an_adoption_that_names_nobody_takes_nobody_on(text: str) -> None:
+    assert adoptions({ADOPTED: text}).of(_app("x")) is None
+
+
+def test_columns_are_left_out_before_anything_is_broken() -> None:
+    columns = (Column("NAME"), Column("POLICY", rank=2), Column("WORDS", rank=1, words=True))
+    row = ("a-long-identifier", "a-policy", "many words that say much")
+
+    assert lines(columns, [row], 200)[1].split("  ") == ["a-long-identifier", "a-policy", "many words that say much"]
+    assert lines(columns, [row], 40)[1] == "a-long-identifier  many words that sa..."
+    assert lines(columns, [row], 20)[1] == "a-long-identifier"
+
+
+def test_what_others_wrote_breaks_no_row() -> None:
+    (_, line) = lines((Column("NAME"), Column("WORDS", words=True)), [("a", "one\ntwo\x1b[31m\u202e")], 80)
+
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert (size("日本"), cut("日本語のテキスト", 9)) == (4, "日本語...")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(0, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (7260, "2h1m"), (36000, "10h"), (172800, "2d")]
+)
+def test_an_age_is_as_kubectl_writes_it(seconds: int, says: str) -> None:
+    from datetime import timedelta
+
+    assert age(NOW, NOW + timedelta(seconds=seconds)) == says
+
+
+def test_the_embedded_tables_are_those_of_the_crd() -> None:
+    crd = yaml.safe_load((Path(__file__).parents[2] / "manifests/crds/recoveries.yaml").read_text())
+    printed = crd["spec"]["versions"][0]["additionalPrinterColumns"]
+
+    assert [(c["name"], c["jsonPath"]) for c in printed] == list(COLUMNS[RECOVERIES])

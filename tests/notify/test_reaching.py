@@ -1,0 +1,187 @@
+"""A person is reached: what is wrong with an address, a credential or a conversation is put right, not given up."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from msgspec import structs
+
+from recovery.decide.routing import named_channels
+from recovery.model.duration import Duration
+from recovery.model.message import LEFT_OUT, Message, shortened
+from recovery.model.notices import Delivery, Later, Notices, Quiet, Route
+from recovery.model.policy import Policies
+from recovery.model.recovery import RecoveryPhase
+from recovery.notify import sending
+from recovery.notify.undelivered import Undelivered
+from tests.answering import Answering
+from tests.notify.test_outbox import AT_ONCE, Post, ill, note, play
+
+ILL = Message(
+    "shop-1/1/2", "shop-1", "shop/cart needs a person", "first line\n" + "- evidence\n" * 3000 + "What to do: mend it\nRecord: shop-1"
+)
+NIGHT = Delivery(
+    group_wait=Duration(0),
+    quiet_hours=(Quiet(schedule="0 22 * * *", duration=Duration.parse("8h"), timezone="UTC", severities=("info", "warning")),),
+)
+
+
+@pytest.mark.parametrize("status", [301, 401, 402, 403, 404, 407, 410, 421, 451])
+async def test_a_refused_address_or_credential_is_tried_for_the_promised_day(status: int) -> None:
+    async with Answering() as there:
+        there.answers["/"] = (status, "no")
+        with pytest.raises(Undelivered) as error:
+            await sending.send(f"webhook://{there.url.partition('://')[2]}/hook", ILL)
+
+    assert (error.value.for_good, error.value.address) == (False, True)
+
+
+async def test_a_wrong_routing_key_is_an_address_and_no_message() -> None:
+    async with Answering() as there:
+        there.answers["/v2/enqueue"] = (400, {"status": "invalid event", "errors": ["'routing_key' is invalid"]})
+        with pytest.raises(Undelivered) as error:
+            await sending.send(f"pagerduty://KEY?endpoint={there.url}", ILL)
+
+    assert (error.value.for_good, error.value.address) == (False, True)
+
+
+async def test_a_conversation_that_is_gone_is_begun_anew() -> None:
+    class Slack(Answering):
+        async def _answer(self, request):  # type: ignore[no-untyped-def]
+            from aiohttp import web
+
+            body = json.loads(await request.read())
+            self.asked.append((request.method, request.path, {}, json.dumps(body).encode()))
+            gone = {"ok": False, "error": "thread_not_found"}
+            return web.json_response(gone if "thread_ts" in body else {"ok": True, "channel": "C2", "ts": "9.9"})
+
+    async with Slack() as there:
+        thread = await sending.send(f"slack://xoxb-1/%23ops?endpoint={there.url}", structs.replace(ILL, body="b", thread="C1:1.1"))
+        last = json.loads(there.asked[-1][3])
+
+    assert thread == "C2:9.9"
+    assert (last["channel"], "thread_ts" in last) == ("#ops", False)
+
+
+async def test_what_is_too_large_is_shortened_in_its_evidence_alone() -> None:
+    class Small(Answering):
+        async def _answer(self, request):  # type: ignore[no-untyped-def]
+            from aiohttp import web
+
+            raw = await request.read()
+            self.asked.append((request.method, request.path, {}, raw))
+            return web.Response(status=413 if len(raw) > 3_000 else 200)
+
+    async with Small() as there:
+        await sending.send(f"webhook://{there.url.partition('://')[2]}/hook", ILL)
+        body = json.loads(there.asked[-1][3])["body"]
+
+    assert body.startswith("first line\n- evidence")
+    assert body.endswith(f"{LEFT_OUT}\nWhat to do: mend it\nRecord: shop-1")
+
+
+def test_a_short_message_stays_as_it_is() -> None:
+    message = structs.replace(ILL, body="a\nWhat to do: b")
+
+    assert shortened(message, 600).body == message.body
+
+
+def test_a_rotated_token_arrives_once_with_the_secret_read_afresh() -> None:
+    class Rotated(Post):
+        good = "old"
+
+        async def url(self, channel: str) -> str:
+            return "new" if self.reread_times else "old"
+
+        async def send(self, url: str, message: Message) -> str:
+            if url != self.good:
+                raise Undelivered("Slack refused it: token_revoked", address=True)
+            return await super().send(url, message)
+
+    async def script(p: Rotated) -> None:
+        p.outbox.say(note("a", "slack"))
+        await p.clock.sleep(5)
+        p.good = "new"
+        p.outbox.say(note("b", "slack"))
+        await p.clock.sleep(30)
+        assert [key for _, key in p.got] == ["a", "b"]
+        assert not p.outbox.dead
+
+    play(Rotated, script)  # type: ignore[arg-type]
+
+
+def test_a_named_channel_that_the_secret_lacks_falls_back_to_the_default() -> None:
+    async def script(p: Post) -> None:
+        p.outbox.tell(ill("r", note("r/1", "nowhere", severity="critical")))
+        await p.clock.sleep(30)
+        assert p.got == [("mail", "r/1")]
+        assert p.unheard == []
+        assert "nowhere: the Secret has no key nowhere; mail told instead" in p.outbox.dead[0]
+
+    play(lambda: Post(channels=("mail",), mail=AT_ONCE), script)
+
+
+def test_without_a_default_every_channel_of_the_secret_stands_in() -> None:
+    def post() -> Post:
+        made = Post(mail=AT_ONCE)
+        made.every = ("mail", "slack", "heartbeat")
+        return made
+
+    async def script(p: Post) -> None:
+        p.outbox.say(note("a", "nowhere"))
+        await p.clock.sleep(30)
+        assert sorted(p.got) == [("mail", "a"), ("slack", "a")]
+
+    play(post, script)
+
+
+def test_an_end_is_told_where_the_beginning_arrived_and_nowhere_else() -> None:
+    async def script(p: Post) -> None:
+        now = p.clock.now()
+        await p.clock.sleep((now.replace(hour=23, minute=0) - now) / timedelta(seconds=1) % 86_400)
+        recovery = ill("r", note("r/1", "chat", "pager", severity="warning"))
+        p.outbox.tell(recovery)
+        await p.clock.sleep(60)
+        assert p.got == [("pager", "r/1")], "chat has its quiet hours"
+        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(note("r/resolve", resolves=True))
+        p.outbox.tell(over)
+        await p.clock.sleep(12 * 3600)
+        assert p.got == [("pager", "r/1"), ("pager", "r/resolve")]
+
+    play(lambda: Post(chat=NIGHT), script)
+
+
+def test_what_may_have_arrived_is_told_its_end() -> None:
+    class Unsure(Post):
+        async def send(self, url: str, message: Message) -> str:
+            if not message.resolves:
+                raise Undelivered("gave no answer", unsure=True)
+            return await super().send(url, message)
+
+    async def script(p: Post) -> None:
+        recovery = ill("r", note("r/1", "slack"))
+        p.outbox.tell(recovery)
+        await p.clock.sleep(1)
+        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(note("r/resolve", resolves=True))
+        p.outbox.tell(over)
+        await p.clock.sleep(600)
+        assert p.got == [("slack", "r/resolve")]
+
+    play(Unsure, script)
+
+
+def test_every_place_that_names_a_channel_is_known() -> None:
+    routes = (Route(channels=("slack",), then=(Later(Duration.parse("10m"), ("pager",)),)),)
+    notices = Notices(routes, {"mail": Delivery(fallback="sms")})
+
+    found = named_channels(Policies((), channels=("default",), notices=notices))
+
+    assert found == {
+        "default": "defaults.channels",
+        "slack": "routes[0]",
+        "pager": "routes[0].then",
+        "mail": "channels.mail",
+        "sms": "channels.mail.fallback",
+    }
