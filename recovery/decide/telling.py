@@ -16,12 +16,13 @@ from recovery.model.connection import Cluster, Connection, Repository, Verdict
 from recovery.model.duration import spell
 from recovery.model.move import Wish
 from recovery.model.policy import Policy, Severity
-from recovery.model.recovery import Note, Recovery, StepOutcome, StepRecord
+from recovery.model.recovery import Note, Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Situation
 from recovery.model.text import shell
 
 EVIDENCE = 15_000
 """Characters of evidence a Recovery keeps: it has to stay a small object."""
+SPOKEN = ("notify", "escalate")
 EVERYWHERE = "default"
 """Stands for defaults.channels among those that were told."""
 
@@ -77,21 +78,26 @@ def noted(
     last = recovery.attempt >= recovery.limit
     tail = f"; attempt {recovery.attempt} of {recovery.limit}" + (", the last one" if last else ", another follows")
     body = f"{words}\n" if words else ""
-    body += f"{standing(situation)} since {_clock(recovery)}. Tried: {done(recovery)}{tail}. {_facts(situation, recovery)}{_stop(recovery)}"
+    ill = _for_so_long(recovery, situation.now)
+    body += f"{standing(situation)} {ill}. Tried: {done(recovery)}{tail}. {_facts(situation, recovery)}"
+    body += f"{_what_to_do(situation.finding)}{_stop(recovery)}"
     key = f"{recovery.name}/{recovery.attempt}/{len(recovery.in_attempt())}"
-    return Note(key, f"{place(situation.about)}: {policy.name}, not cured yet", body, severity, channels)
+    cause = f": {situation.finding.what}" if situation.finding else ""
+    return Note(key, f"{place(situation.about)}: {policy.name}, not cured yet{cause}{_tried_in_short(recovery)}", body, severity, channels)
 
 
 def escalated(situation: Situation, recovery: Recovery, *, severity: str, channels: tuple[str, ...]) -> Note:
     """A person is needed."""
     finding = situation.finding
-    body = f"{standing(situation)} since {_clock(recovery)}. Attempt {recovery.attempt} of {recovery.limit}. Tried: {done(recovery)}."
-    body += f"\n{cause_of(finding).title} {cause_of(finding).advice}" if finding else ""
+    ill = _for_so_long(recovery, situation.now)
+    body = f"{standing(situation)} {ill}. Attempt {recovery.attempt} of {recovery.limit}. Tried: {done(recovery)}."
+    goes_on = recovery.running is not None and recovery.attempt < recovery.limit
+    body += f" {_facts(situation, recovery)}{_what_to_do(finding)}{_stop(recovery) if goes_on else _then(recovery)}"
     body += "\nEvidence:\n" + "\n".join(f"- {line}" for line in recovery.evidence[:12]) if recovery.evidence else ""
     return Note(
         f"{recovery.name}/escalate",
-        f"{place(situation.about)} needs a person" + (f": {finding.what}" if finding else ""),
-        f"{body} {_facts(situation, recovery)}{_stop(recovery)}",
+        f"{place(situation.about)} needs a person: {finding.what if finding else 'cause unknown'}{_tried_in_short(recovery)}",
+        body,
         severity,
         channels,
     )
@@ -101,7 +107,10 @@ def acted(situation: Situation, recovery: Recovery, words: str) -> Note:
     """Something destructive was done; told to everyone whatever the policy says."""
     step = recovery.running
     key = f"{recovery.name}/{step.attempt}.{step.index}{step.stage}" if step else recovery.name
-    body = f"{words}\nBecause it was {recovery.message or standing(situation)}. {_facts(situation, recovery)}{_stop(recovery)}"
+    policy = next((p for p in situation.policies.policies if p.name == recovery.policy), None)
+    why = policy.sentence if policy else standing(situation)
+    why += f" (attempt {recovery.attempt} of {recovery.limit})" if recovery.attempt and recovery.limit else ""
+    body = f"{words}\nWhy: {why}. {_facts(situation, recovery)}{_what_to_do(situation.finding)}{_stop(recovery)}"
     return Note(key, f"{place(situation.about)}: {words}"[:250], body)
 
 
@@ -117,8 +126,10 @@ def resolved(situation: Situation, recovery: Recovery, channels: tuple[str, ...]
 
 def held_back(situation: Situation, recovery: Recovery, by: str, message: str, channels: tuple[str, ...]) -> Note:
     """Held back by a guard for half an hour."""
-    title = f"{place(situation.about)} is not being recovered"
-    body = f"{standing(situation)} since {_clock(recovery)}; suppressed by {by}: {message}{_plan(recovery)}{_stop(recovery)}"
+    finding = situation.finding
+    title = f"{place(situation.about)} is not being recovered" + (f": {finding.what}" if finding else "") + f", held back by {by}"
+    body = f"{standing(situation)} {_for_so_long(recovery, situation.now)}; suppressed by {by}: {message}{_plan(recovery)}"
+    body += f"{_what_to_do(finding)}{_then(recovery)}"
     return Note(
         f"{recovery.name}/suppressed/{recovery.suppressed_since or situation.now:%Y%m%dT%H%M%S}",
         title,
@@ -131,9 +142,9 @@ def held_back(situation: Situation, recovery: Recovery, by: str, message: str, c
 def incurable(situation: Situation, recovery: Recovery, message: str, policy: Policy) -> Note:
     """The cause is known, and only people can mend it."""
     finding = situation.finding
-    title = f"{place(situation.about)} needs a person: {finding.what if finding else 'unknown cause'}"
+    title = f"{place(situation.about)} needs a person: {finding.what if finding else 'cause unknown'}{_tried_in_short(recovery)}"
     spoken = dict.fromkeys(c for step in policy.actions if step.traits.speaks for c in step.parameters.channels)
-    body = f"{standing(situation)} since {_clock(recovery)}; {message}{_stop(recovery)}"
+    body = f"{standing(situation)} {_for_so_long(recovery, situation.now)}; {message}{_what_to_do(finding)}{_then(recovery)}"
     key = f"{recovery.name}/incurable/{recovery.cause}"
     return Note(key, title, body, policy.severity.value, policy.channels or tuple(spoken))
 
@@ -240,8 +251,24 @@ def _did(step: StepRecord) -> str:
     return f"{step.action} {targets(step)}".strip()
 
 
-def _clock(recovery: Recovery) -> str:
-    return f"{recovery.ill_since or recovery.opened_at:%H:%M} UTC"
+def _for_so_long(recovery: Recovery, now: datetime) -> str:
+    """``for 26m, since 02:04 UTC``: how long it takes already, and when to look in other logs."""
+    since = recovery.ill_since or recovery.opened_at
+    day = "" if since.date() == now.date() else f"{since:%Y-%m-%d} "
+    return f"for {spell(now - since)}, since {day}{since:%H:%M} UTC"
+
+
+def _what_to_do(finding: Finding | None) -> str:
+    """The advice of its cause as a line of its own; empty where nobody knows."""
+    return f"\n{cause_of(finding).title}\nWhat to do: {cause_of(finding).advice}" if finding else ""
+
+
+def _tried_in_short(recovery: Recovery) -> str:
+    """For a lock screen: ``after 3 attempts (restart, rollback)``; empty where nothing went out."""
+    went = dict.fromkeys(s.action for s in recovery.steps if s.sent and s.outcome and s.reason != "Told" and s.action not in SPOKEN)
+    if not went:
+        return ", nothing was tried"
+    return f", after {recovery.attempt} attempt{'s' * (recovery.attempt != 1)} ({', '.join(went)})"
 
 
 def _why(app: Application) -> str:
@@ -320,6 +347,12 @@ def _stop(recovery: Recovery) -> str:
         f"\nStop it: kubectl -n {shell(subject.namespace)} annotate application {shell(subject.name)} recovery.gitops.dev/paused=true"
         f"\nRecord: {recovery.name}"
     )
+
+
+def _then(recovery: Recovery) -> str:
+    """Where nothing runs there is nothing to stop: where to look, and how to go on."""
+    reset = f"\nThen: recovery reset {shell(recovery.name)}" if recovery.phase is not RecoveryPhase.Suppressed else ""
+    return f"\nSee: recovery explain {shell(recovery.subject)}{reset}\nRecord: {recovery.name}"
 
 
 def adoption_digest(unwell: list[Application]) -> Note | None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import structlog
 from msgspec import structs
 
+from recovery.model.duration import spell
 from recovery.model.message import Message
 from recovery.model.notices import Links, Words
 from recovery.model.recovery import Note, Recovery, RecoveryPhase
@@ -25,7 +26,7 @@ def compose(note: Note, recovery: Recovery | None, words: Words, now: datetime) 
     title, body = redact(note.title, 300), redact(note.body, 12_000, lines=True)
     message = Message(note.key, note.incident, title, body, note.severity, note.resolves, at=now)
     if recovery is not None:
-        facts, links = _facts(recovery), tuple(_links(recovery, words.links))
+        facts, links = _facts(recovery, now), tuple(_links(recovery, words.links))
         message = structs.replace(message, facts=facts, links=links, subject=recovery.subject.key)
     if words.title or words.body:
         known = _known(message, recovery)
@@ -67,11 +68,13 @@ def next_of(recovery: Recovery) -> str:
     at = f" at {recovery.next_at:%H:%M:%S} UTC" if recovery.next_at else ""
     match recovery.phase:
         case RecoveryPhase.Stalled:
-            return f"nothing more by itself: a person is needed; then `recovery reset {shell(recovery.name)}`"
+            return f"nothing is tried any more: a person is needed; then `recovery reset {shell(recovery.name)}`"
         case RecoveryPhase.BackingOff:
             return f"attempt {recovery.attempt + 1} of {recovery.limit}{at}, if it is still ill"
         case RecoveryPhase.Suppressed:
-            return f"looked at again{at}"
+            return (
+                f"nothing is tried until what holds it back is over; next check{at}" if at else "nothing until what holds it back is over"
+            )
         case RecoveryPhase.Verifying:
             return "the cure has to last"
         case RecoveryPhase.Remediating:
@@ -80,7 +83,7 @@ def next_of(recovery: Recovery) -> str:
             return ""
 
 
-def _facts(recovery: Recovery) -> tuple[tuple[str, str], ...]:
+def _facts(recovery: Recovery, now: datetime) -> tuple[tuple[str, str], ...]:
     subject = recovery.subject
     since = recovery.ill_since or recovery.opened_at
     attempt = f"{recovery.attempt} of {recovery.limit}" if recovery.attempt and recovery.limit else ""
@@ -92,7 +95,7 @@ def _facts(recovery: Recovery) -> tuple[tuple[str, str], ...]:
             ("Project", subject.project),
             ("Policy", recovery.policy),
             ("Cause", recovery.cause),
-            ("Since", f"{since:%Y-%m-%d %H:%M:%S} UTC"),
+            ("Since", f"{since:%Y-%m-%d %H:%M:%S} UTC ({spell(now - since)} ago)"),
             ("Attempt", attempt),
             ("Next", next_of(recovery)),
         )

@@ -125,7 +125,7 @@ def test_where_no_step_treats_the_cause_nothing_is_tried_and_people_hear_it_once
     assert over.recovery is not None
     assert over.recovery.phase is RecoveryPhase.Stalled
     (note,) = over.recovery.notes
-    assert note.title == "argocd/cart (in-cluster) needs a person: ConfigMissing"
+    assert note.title == "argocd/cart (in-cluster) needs a person: ConfigMissing, nothing was tried"
     assert note.channels == ("pager",), "whom the policy would have called"
     assert "Find what provides it" in note.body
 
@@ -145,7 +145,7 @@ def test_another_cause_is_other_news() -> None:
     assert (new.kind, new.recovery.notes) == (Kind.Suppress, ()), "it has to stand for a moment"
     told = settled("Unschedulable", new.recovery)
     assert told.recovery is not None
-    assert [n.title for n in told.recovery.notes] == ["argocd/cart (in-cluster) needs a person: Unschedulable"]
+    assert [n.title for n in told.recovery.notes] == ["argocd/cart (in-cluster) needs a person: Unschedulable, nothing was tried"]
 
     back = decided(finding("ConfigMissing"), policies=QUIET, recovery=structs.replace(told.recovery, notes=()))
     assert back.recovery is not None

@@ -210,7 +210,9 @@ def test_exactly_three_attempts_five_minutes_apart_then_a_person_is_called_once(
 
     assert last.kind is Kind.Stall
     assert case.recovery.attempt == case.recovery.limit == 3
-    assert [n.title for n in case.recovery.notes if "needs a person" in n.title] == ["argocd/cart (in-cluster) needs a person"]
+    assert [n.title for n in case.recovery.notes if "needs a person" in n.title] == [
+        "argocd/cart (in-cluster) needs a person: cause unknown, after 3 attempts (refresh, sync)"
+    ]
     for _ in range(5):
         assert case.look(timedelta(minutes=10)).kind is Kind.Stall
     assert len([n for n in case.recovery.notes if "needs a person" in n.title]) == 1
@@ -375,7 +377,7 @@ def test_guards_are_asked_before_every_step_and_people_are_told_after_half_an_ho
     assert case.recovery.notes == ()
     case.look(timedelta(minutes=30))
     case.look(timedelta(minutes=30))
-    assert [n.title for n in case.recovery.notes] == ["argocd/cart (in-cluster) is not being recovered"]
+    assert [n.title for n in case.recovery.notes] == ["argocd/cart (in-cluster) is not being recovered, held back by paused"]
     resumed = case.look(timedelta(minutes=1), structs.replace(paused, marks=None))
 
     assert resumed.step is not None

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from recovery.decide import telling
 from recovery.decide.reminding import remind
+from recovery.model.cause import Confidence, Finding
 from recovery.model.duration import Duration
 from recovery.model.message import Message
 from recovery.model.notices import Delivery, Later, Links, Notices, Quiet, Route, Words
@@ -19,7 +21,7 @@ from recovery.notify import apprise_channel, webhook_channel
 from recovery.notify.composing import compose, digest
 from recovery.policies import templates
 from tests.answering import Answering
-from tests.builders import NOW, a_recovery
+from tests.builders import NOW, a_recovery, a_situation, degraded
 
 NOTE = Note("cart-1/escalate", "shop/cart needs a person", "it is ill", "critical")
 CART = structs.replace(
@@ -39,9 +41,9 @@ def test_every_message_says_what_where_since_when_and_what_is_next() -> None:
         "Project": "shop",
         "Policy": "web",
         "Cause": "CrashLoop",
-        "Since": f"{stalled.ill_since or stalled.opened_at:%Y-%m-%d %H:%M:%S} UTC",
+        "Since": f"{stalled.ill_since or stalled.opened_at:%Y-%m-%d %H:%M:%S} UTC (0s ago)",
         "Attempt": "3 of 3",
-        "Next": "nothing more by itself: a person is needed; then `recovery reset cart-1`",
+        "Next": "nothing is tried any more: a person is needed; then `recovery reset cart-1`",
     }
     assert dict(message.links) == {
         "Page": "https://recovery.example/recoveries/cart-1",
@@ -201,3 +203,26 @@ def test_a_reminder_is_armed_while_it_is_worked_on() -> None:
     after, again = remind(at_work, None, Policies(()), AT + timedelta(hours=9))
 
     assert (after.notes, again) == ((), AT + timedelta(hours=9, minutes=1))
+
+
+def test_who_is_called_reads_what_to_do_and_nothing_about_what_does_not_run() -> None:
+    situation = a_situation(degraded(), finding=Finding("ImageUnavailable", ("Pod/cart-1: ImagePullBackOff",), Confidence.likely))
+    ill_since = NOW - timedelta(minutes=26)
+    gave_up = structs.replace(CART, phase=RecoveryPhase.Stalled, attempt=3, limit=3, ill_since=ill_since)
+
+    note = telling.escalated(situation, gave_up, severity="critical", channels=())
+
+    assert note.title == "argocd/cart (in-cluster) needs a person: ImageUnavailable, nothing was tried"
+    assert "for 26m, since 11:34 UTC" in note.body
+    assert "\nWhat to do: " in note.body
+    assert "\nThen: recovery reset cart-1" in note.body
+    assert "Stop it" not in note.body
+
+
+def test_what_still_runs_says_how_to_stop_it_and_why_it_runs() -> None:
+    running = structs.replace(CART, phase=RecoveryPhase.Remediating, policy="application-health-degraded", attempt=1, limit=3)
+
+    note = telling.acted(a_situation(degraded()), running, "rolled back 0162977 to 7e0fe71")
+
+    assert "\nWhy: Degraded for 5m (attempt 1 of 3)." in note.body
+    assert "\nStop it: kubectl -n shop annotate application cart recovery.gitops.dev/paused=true" in note.body
