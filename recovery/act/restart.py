@@ -48,9 +48,8 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     more than half of their pods are."""
 
     def __post_init__(self) -> None:
-        for kind in self.resources:
-            if kind not in KINDS:
-                raise ValueError(f"{kind!r} cannot be restarted; one of {', '.join(KINDS)}")
+        if wrong := [kind for kind in self.resources if kind not in KINDS]:
+            raise ValueError(f"{', '.join(map(repr, wrong))} cannot be restarted; one of {', '.join(KINDS)}")
         for what in self.allow:
             if what not in ALLOWED:
                 raise ValueError(f"{what!r} cannot be allowed; one of {', '.join(ALLOWED)}")

@@ -3,39 +3,74 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from recovery.act.all_actions import KINDS
-from recovery.commands.failing import WRONG, Refused, Shape
-from recovery.commands.printing import Output
+from recovery.commands.failing import USAGE, WRONG, Refused, Shape
+from recovery.commands.printing import Output, printed
+from recovery.decide.routing import named_channels
 from recovery.model.duration import spell
 from recovery.model.policy import Policies
 from recovery.policies import InvalidPolicies, parse
 from recovery.policies.nodes import LARGEST
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Policy files or ConfigMap manifests; - is standard input.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Warnings are errors, too: for pipelines.")]
+ChannelNames = Annotated[
+    str, typer.Option("--channels", metavar="A,B", help="The keys of the Secret recovery-channels: what is named besides is an error.")
+]
+HEARTBEAT = "heartbeat"
+"""A key of that Secret that is no channel."""
 
 
-def check(files: Files, output: Output = Shape.table) -> None:
+class Found(Struct, frozen=True):
+    """One thing worth knowing of one file; line and column are 0 where there is no place."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    level: str
+    """error or warning"""
+    message: str
+
+
+def check(files: Files, strict: Strict = False, channels: ChannelNames = "", output: Output = Shape.table) -> None:
     """Tell all that is wrong with policy files, with line, column, path and what would be right."""
-    found = 0
+    there = frozenset(filter(None, (name.strip() for name in channels.split(",")))) - {HEARTBEAT}
+    found: list[Found] = []
+    unread = False
     for name in files:
-        raw = read(name)
         try:
-            policies = parse(raw, KINDS)
-        except InvalidPolicies as error:
-            found += len(error.problems)
-            for problem in error.problems:
-                _say(output, name, problem.line, problem.column, problem.path, "error", problem.message)
+            policies = parse(read(name), KINDS)
+        except Refused as error:
+            if len(files) == 1:
+                raise
+            unread = True
+            found.append(Found(name, 0, 0, "", "error", str(error).removeprefix(f"{name}: ")))
+            _say(output, found[-1:])
             continue
-        for warning in policies.warnings:
-            _say(output, name, 0, 0, "", "warning", warning)
-        if output is not Shape.json:
+        except InvalidPolicies as error:
+            wrong = [Found(name, p.line, p.column, p.path, "error", p.message) for p in error.problems]
+            found += wrong
+            _say(output, wrong)
+            continue
+        said = [Found(name, 0, 0, "", "warning", words) for words in (*policies.warnings, *_over(policies))]
+        said += [Found(name, 0, 0, "", "error", words) for words in (_unknown(policies, there) if channels else ())]
+        found += said
+        _say(output, said)
+        if not output.for_scripts and not any(each.level == "error" for each in said):
             _praise(name, policies)
-    if found:
+    if output.for_scripts:
+        printed(found, output)
+    if unread:
+        raise typer.Exit(USAGE)
+    if any(strict or each.level == "error" for each in found):
         raise typer.Exit(WRONG)
 
 
@@ -50,18 +85,31 @@ def read(name: str) -> bytes:
         raise Refused(f"{name}: {error.strerror}") from error
 
 
-def _say(output: Shape, name: str, line: int, column: int, path: str, level: str, message: str) -> None:
-    if output is Shape.json:
-        import json
+def _unknown(policies: Policies, there: frozenset[str]) -> list[str]:
+    """Channels that are named and are none."""
+    known = ", ".join(sorted(there)) or "none"
+    return [
+        f"{where} names channel {name!r}, which the Secret recovery-channels lacks; it has {known}"
+        for name, where in named_channels(policies).items()
+        if name not in there
+    ]
 
-        typer.echo(json.dumps({"file": name, "line": line, "column": column, "path": path, "level": level, "message": message}))
-        return
-    place = f"{name}:{line}:{column}" if line else name
-    typer.echo(f"{place}: {level}: {path + ': ' if path else ''}{message}")
+
+def _over(policies: Policies) -> list[str]:
+    now = datetime.now(UTC)
+    return [f"guards.pauses: {p.reason!r} ended at {p.until:%Y-%m-%d %H:%M} UTC" for p in policies.pauses if p.until and p.until <= now]
+
+
+def _say(output: Shape, found: list[Found]) -> None:
+    for each in found if not output.for_scripts else ():
+        place = f"{each.file}:{each.line}:{each.column}" if each.line else each.file
+        typer.echo(f"{place}: {each.level}: {each.path + ': ' if each.path else ''}{each.message}")
 
 
 def _praise(name: str, policies: Policies) -> None:
-    typer.echo(f"{name}: well: {len(policies.policies)} policies")
+    count = len(policies.policies)
+    typer.echo(f"{name}: OK: {count} {'policy' if count == 1 else 'policies'}")
     for policy in policies.policies:
         steps = ", then ".join(str(step) for step in policy.actions)
-        typer.echo(f"  {policy.name}: {policy.sentence}: {steps}; {policy.attempts} attempts, {spell(policy.backoff.duration)} apart")
+        attempts = f"{policy.attempts} attempt{'s' * (policy.attempts != 1)}"
+        typer.echo(f"  {policy.name}: {policy.sentence}: {steps}; {attempts}, {spell(policy.backoff.duration)} apart")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 import durationpy
@@ -17,8 +18,16 @@ class Duration(dt.timedelta):
 
     @classmethod
     def parse(cls, text: str) -> Duration:
-        """Read ``1h30m``; ValueError says what is allowed. Days, weeks and negatives are not Go durations."""
+        """Read ``1h30m``, and ``7d`` or ``2w``, as Prometheus writes them; ValueError says what is allowed. Months and negatives are no
+        durations."""
         allowed = "a Go duration such as 90s, 10m or 1h30m"
+        if whole := re.fullmatch(r"([0-9]{1,5})([dw])((?:[0-9].*)?)", text):
+            count, unit, rest = whole.groups()
+            days = int(count) * (7 if unit == "w" else 1)
+            added = cls.parse(rest) if rest else cls()
+            if dt.timedelta(days=days) + added > LONGEST:
+                raise ValueError(f"{text!r} is longer than a year")
+            return cls(seconds=days * 86_400 + added.total_seconds())
         if not text or text[0] in "+-" or not text[-1].isascii() or any(unit in text for unit in ("d", "w", "y", "mm")):
             raise ValueError(f"{text!r} is not {allowed}")
         try:

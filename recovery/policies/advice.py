@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from recovery.model.application import Health, Phase, Sync
 from recovery.model.duration import spell
-from recovery.model.policy import Policy
+from recovery.model.policy import Condition, Policy
 from recovery.policies.grammar import Document
 
 _ALL = "a log line and an Event are all"
@@ -27,6 +28,17 @@ def advice(document: Document, policies: list[Policy]) -> tuple[str, ...]:
     return tuple(told)
 
 
+def _describes_health(condition: Condition) -> bool:
+    """Is all that it asks for a state in which nothing is wrong?"""
+    sync = (
+        set(condition.status) <= {Sync.Synced}
+        and set(condition.health) <= {Health.Healthy}
+        and set(condition.operation) <= {Phase.Succeeded}
+    )
+    asked = condition.status or condition.health or condition.operation
+    return bool(asked) and sync and not condition.cause
+
+
 def _on(policy: Policy) -> list[str]:
     told = []
     named = sorted({c for step in policy.actions for c in getattr(step.parameters, "channels", ())} | set(policy.channels))
@@ -34,6 +46,14 @@ def _on(policy: Policy) -> list[str]:
         told.append(f"channels {', '.join(named)} have to be keys of the Secret recovery-channels; else {_ALL}")
     elif any(step.traits.speaks for step in policy.actions):
         told.append(f"no channel is named here or in defaults.channels: {_EVERY}")
+    if _describes_health(policy.condition):
+        told.append(f"{policy.condition} is what is healthy: none of its actions will ever fit")
+    told += [
+        f"selector.{field}: {glob!r} reads like a regular expression; it is a glob, such as 'web-*'"
+        for field in ("projects", "namespaces", "names", "clusters")
+        for glob in getattr(policy.selector, field)
+        if set(glob) & set("^$|()+\\") or ".*" in glob or glob.count("[") != glob.count("]")
+    ]
     if policy.condition.duration < _SHORT:
         told.append(f"acts after {spell(policy.condition.duration)}; every ordinary sync is OutOfSync or Progressing for longer")
     return told

@@ -19,7 +19,9 @@ def compose(raw: bytes | str) -> tuple[list[yaml.Node], list[Problem]]:
     """
     size = len(raw)
     if size > LARGEST:
-        return [], [Problem(1, 1, "", f"the file is {size:,} bytes; a policy file has at most {LARGEST:,}")]
+        return [], [
+            Problem(1, 1, "", f"the file is {size:,} bytes{' or more' * (size == LARGEST + 1)}; a policy file has at most {LARGEST:,}")
+        ]
     try:
         text = raw.decode() if isinstance(raw, bytes) else raw
     except UnicodeDecodeError as error:

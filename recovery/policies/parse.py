@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -34,8 +34,9 @@ from recovery.policies.grammar import (
     WindowText,
 )
 from recovery.policies.nodes import compose
-from recovery.policies.reading import MISSING, Problem, Reader, did_you_mean
+from recovery.policies.reading import MISSING, Missing, Problem, Reader, did_you_mean
 
+T = TypeVar("T")
 KEY = "policies.yaml"
 
 
@@ -151,10 +152,10 @@ class _Resolver:
         """All policies; those with problems are left out (and the problems make the whole file unusable)."""
         names: dict[str, int] = {}
         policies = []
-        for index, text in enumerate(document.recovery_policies):
+        for index, text in _readable(document.recovery_policies):
             path = f"recovery_policies[{index}]"
             if text.name in names:
-                self._reader.wrong(None, f"{path}.name", f"{text.name!r} is the name of recovery_policies[{names[text.name]}] already")
+                self._reader.also(None, f"{path}.name", f"{text.name!r} is the name of recovery_policies[{names[text.name]}] already")
             names.setdefault(text.name, index)
             policies.append(self._policy(text, path, document.defaults))
         guards = document.guards
@@ -164,55 +165,53 @@ class _Resolver:
             document.ledger,
             document.defaults.channels or (),
             storm=_storm(guards.storm),
-            windows=tuple(self._window(w, f"guards.windows[{i}]") for i, w in enumerate(guards.windows)),
-            pauses=tuple(self._pause(p, f"guards.pauses[{i}]") for i, p in enumerate(guards.pauses)),
+            windows=tuple(self._window(w, f"guards.windows[{i}]") for i, w in _readable(guards.windows)),
+            pauses=tuple(self._pause(p, f"guards.pauses[{i}]") for i, p in _readable(guards.pauses)),
             warnings=advice(document, policies),
             notices=self._notices(document),
         )
 
     def _notices(self, document: Document) -> Notices:
         for name, options in document.channels.items():
-            for i, quiet in enumerate(options.quiet_hours):
+            for i, quiet in _readable(options.quiet_hours):
                 if why := wrong_with(quiet.schedule, quiet.timezone):
-                    self._reader.wrong(None, f"channels.{name}.quiet_hours[{i}]", why)
+                    self._reader.also(None, f"channels.{name}.quiet_hours[{i}]", why)
                 elif not quiet.duration or quiet.duration > timedelta(days=1):
-                    self._reader.wrong(
-                        None, f"channels.{name}.quiet_hours[{i}].duration", "write how long they last, up to 24h, such as 8h"
-                    )
+                    self._reader.also(None, f"channels.{name}.quiet_hours[{i}].duration", "write how long they last, up to 24h, such as 8h")
                 if LOUDNESS[-1] in quiet.severities:
-                    self._reader.wrong(None, f"channels.{name}.quiet_hours[{i}].severities", "what is critical is never kept back")
+                    self._reader.also(None, f"channels.{name}.quiet_hours[{i}].severities", "what is critical is never kept back")
             if name in (ways := _fallbacks(name, document.channels)):
                 loop = " -> ".join((name, *ways[: ways.index(name) + 1]))
-                self._reader.wrong(None, f"channels.{name}.fallback", f"a channel cannot stand in for itself ({loop}); name another one")
-        for i, route in enumerate(document.routes):
-            after = [later.after for later in route.then]
+                self._reader.also(None, f"channels.{name}.fallback", f"a channel cannot stand in for itself ({loop}); name another one")
+        for i, route in _readable(document.routes):
+            after = [later.after for _, later in _readable(route.then)]
             if after != sorted(after):
-                self._reader.wrong(None, f"routes[{i}].then", "not in the order of their times; write the earliest first")
+                self._reader.also(None, f"routes[{i}].then", "not in the order of their times; write the earliest first")
             if not route.channels and not route.then:
-                self._reader.wrong(None, f"routes[{i}]", "leads nowhere; write channels, or then, or both")
+                self._reader.also(None, f"routes[{i}]", "leads nowhere; write channels, or then, or both")
         for name in ("title", "body"):
             if why := templates.wrong_with(getattr(document.messages, name)):
-                self._reader.wrong(None, f"messages.{name}", f"not a template that can be used: {why}")
+                self._reader.also(None, f"messages.{name}", f"not a template that can be used: {why}")
         for name in ("page", "argocd", "runbook"):
             address = getattr(document.messages.links, name)
             if address and not address.startswith(("https://", "http://")):
-                self._reader.wrong(None, f"messages.links.{name}", f"{address[:80]!r} is no address; write https://HOST/PATH")
+                self._reader.also(None, f"messages.links.{name}", f"{address[:80]!r} is no address; write https://HOST/PATH")
         return Notices(document.routes, document.channels, document.messages)
 
     def _window(self, text: WindowText, path: str) -> Window:
         if why := wrong_with(text.schedule, text.timezone):
-            self._reader.wrong(None, path, why)
+            self._reader.also(None, path, why)
         if not text.duration:
-            self._reader.wrong(None, f"{path}.duration", "a window that is never open; write how long it lasts, such as 8h")
+            self._reader.also(None, f"{path}.duration", "a window that is never open; write how long it lasts, such as 8h")
         for action in text.actions:
             if action not in self._actions:
-                self._reader.wrong(None, f"{path}.actions", f"unknown action {action!r}{did_you_mean(action, self._actions)}")
+                self._reader.also(None, f"{path}.actions", f"unknown action {action!r}{did_you_mean(action, self._actions)}")
         return Window(text.schedule, text.duration, text.timezone, text.selector, text.actions)
 
     def _pause(self, text: PauseText, path: str) -> Pause:
         until = aware(text.until) if text.until else None
         if text.until and until is None:
-            self._reader.wrong(None, f"{path}.until", f"{text.until!r} is no time; write one such as 2026-12-24T18:00:00Z")
+            self._reader.also(None, f"{path}.until", f"{text.until!r} is no time; write one such as 2026-12-24T18:00:00Z")
         return Pause(text.selector, text.reason, "the policy file", until)
 
     def look_anyway(self, root: yaml.Node) -> None:
@@ -228,7 +227,7 @@ class _Resolver:
 
     def _policy(self, text: PolicyText, path: str, defaults: DefaultsText) -> Policy:
         condition = self._condition(text.condition, f"{path}.condition")
-        steps = tuple(self._step(action, f"{path}.actions[{i}]", condition.type) for i, action in enumerate(text.actions))
+        steps = tuple(self._step(action, f"{path}.actions[{i}]", condition.type) for i, action in _readable(text.actions))
         attempts = text.attempts or defaults.attempts or self._environment.attempts
         return Policy(
             name=text.name,
@@ -254,19 +253,21 @@ class _Resolver:
             cause=_many(text.cause),
             connection_state=_many(text.connection_state),
         )
+        codes = {cause.code: name for name, cause in BY_NAME.items()}
+        condition = msgspec.structs.replace(condition, cause=tuple(codes.get(each, each) for each in condition.cause))
         of_app = ("status", "health", "operation", "cause")
         for cause in condition.cause:
             if cause not in BY_NAME:
-                self._reader.wrong(None, f"{path}.cause", f"unknown cause {cause!r}{did_you_mean(cause, BY_NAME)}")
+                self._reader.also(None, f"{path}.cause", f"unknown cause {cause!r}{did_you_mean(cause, BY_NAME)}")
         given = [name for name in (*of_app, "connection_state") if getattr(condition, name)]
         application = text.type is SubjectType.application
         for name in given:
             if (name == "connection_state") is application and name != "cause":
                 right = "status, health, operation or cause" if application else "connection_state"
-                self._reader.wrong(None, f"{path}.{name}", f"says nothing about {_a(text.type)}; use {right}")
+                self._reader.also(None, f"{path}.{name}", f"says nothing about {_a(text.type)}; use {right}")
         if not given:
             needed = "one of status, health, operation, cause" if application else "connection_state"
-            self._reader.wrong(None, path, f"a condition on {_a(text.type)} needs {needed}")
+            self._reader.also(None, path, f"a condition on {_a(text.type)} needs {needed}")
         return condition
 
     def _step(self, text: ActionText, path: str, subject: SubjectType) -> Step | None:
@@ -276,9 +277,9 @@ class _Resolver:
             return None
         if subject.value not in traits.applies_to:
             what = f"works on {' and '.join(sorted(traits.applies_to))}, not on {subject.value}"
-            self._reader.wrong(None, f"{path}.type", f"{text.type!r} {what}")
+            self._reader.also(None, f"{path}.type", f"{text.type!r} {what}")
         if text.timeout is not None and not text.timeout:
-            self._reader.wrong(None, f"{path}.timeout", "a step needs some time to show its effect")
+            self._reader.also(None, f"{path}.timeout", "a step needs some time to show its effect")
         mode = text.mode.value if text.mode is not Mode.act else ""
         written = Written(text.type, text.parameters, str(text.timeout) if text.timeout else "", mode)
         return Step(traits, parameters, written, text.timeout, text.mode)
@@ -286,7 +287,7 @@ class _Resolver:
     def _parameters(self, name: str, path: str, node: yaml.Node | None) -> Any:
         traits = self._actions.get(name)
         if traits is None:
-            return self._reader.wrong(None, f"{path}.type", f"unknown action {name!r}{did_you_mean(name, self._actions)}")
+            return self._reader.also(None, f"{path}.type", f"unknown action {name!r}{did_you_mean(name, self._actions)}")
         kind = inspect.type_info(traits.parameters)
         if node is None or node.tag.endswith(":null"):
             return traits.parameters()
@@ -294,6 +295,13 @@ class _Resolver:
 
     def _backoff(self, text: BackoffText) -> Backoff:
         return Backoff(_first(text.duration, None, self._environment.backoff), text.factor, text.max_duration)
+
+
+def _readable(items: Iterable[T]) -> Iterator[tuple[int, T]]:
+    """Those that could be read, with their places in the list."""
+    for index, item in enumerate(items):
+        if not isinstance(item, Missing):
+            yield index, item
 
 
 def _fallbacks(name: str, channels: Mapping[str, Delivery]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,6 +11,7 @@ import yaml
 from msgspec import Struct, inspect
 
 from recovery.model.duration import Duration
+from recovery.policies import habits
 
 
 class Problem(Struct, frozen=True, order=True):
@@ -71,6 +72,12 @@ class Reader:
         self.problems.append(Problem(line, column, path, message))
         return MISSING
 
+    def also(self, where: yaml.Node | None, path: str, message: str) -> Missing:
+        """Note what is wrong on a second look; not where something is wrong already, of which it may only follow."""
+        if any(p.path == path or p.path.startswith((f"{path}.", f"{path}[")) for p in self.problems):
+            return MISSING
+        return self.wrong(where, path, message)
+
     def _nearest(self, path: str) -> yaml.Node | None:
         while path:
             if path in self.places:
@@ -107,7 +114,7 @@ class Reader:
             below = f"{path}.{key}" if path else key
             field = fields.get(key)
             if field is None:
-                self.wrong(key_node, below, f"unknown key {key!r}{did_you_mean(key, fields)}")
+                self._unknown(key_node, value_node, path, fields)
             elif kind_of(value_node) == "null":
                 self.places[below] = value_node
                 continue  # `parameters:` with nothing after it is as good as absent
@@ -118,12 +125,26 @@ class Reader:
             if field.required and field.name not in values:
                 self.wrong(node, path, f"{name!r} is missing")
                 broken = True
+        # What else is wrong is to be found as well: a part that cannot be read is as if it were not written, where that may be.
+        broken = broken and any(field.required and values.get(field.name, MISSING) is MISSING for field in fields.values())
         if broken:
             return MISSING
+        values = {name: value for name, value in values.items() if value is not MISSING}
         try:
             return kind.cls(**values)
         except ValueError as error:
             return self.wrong(node, path, str(error))
+
+    def _unknown(self, key_node: yaml.Node, value_node: yaml.Node, path: str, fields: Mapping[str, inspect.Field]) -> None:
+        """Say what is meant, and read what stands below it as that."""
+        key = str(key_node.value)
+        habit = habits.about_key(path, key, fields)
+        below = f"{path}.{key}" if path else key
+        self.wrong(key_node, below, f"unknown key {key!r}" + (f": {habit}" if habit else did_you_mean(key, fields)))
+        near = (re.findall(r"did you mean '([^']+)'\?", habit) or get_close_matches(habits.snake(key), fields, 1, 0.6))[:1]
+        for name in near:
+            if name in fields and below not in self.places:
+                self.read(value_node, fields[name].type, below)
 
     def _entries(self, node: yaml.MappingNode, path: str) -> Iterable[tuple[str, yaml.Node, yaml.Node]]:
         seen: dict[str, int] = {}
@@ -154,13 +175,16 @@ class Reader:
             return self.wrong(node, path, f"at least {kind.min_length} is needed")
         if kind.max_length is not None and len(values) > kind.max_length:
             return self.wrong(node, path, f"{len(values)} entries; at most {kind.max_length} are allowed")
-        return MISSING if any(v is MISSING for v in values) else values
+        if all(v is MISSING for v in values):
+            return MISSING if values else values
+        # A list of structures keeps the places of those that cannot be read: the others are looked at all the same.
+        return values if isinstance(kind.item_type, inspect.StructType) else tuple(v for v in values if v is not MISSING)
 
     def _mapping(self, node: yaml.Node, kind: inspect.Type, path: str) -> Any:
         if not isinstance(node, yaml.MappingNode):
             return self._expected(node, path, "a mapping")
         values = {key: self.read(value, kind, f"{path}.{key}") for key, _, value in self._entries(node, path)}
-        return MISSING if any(v is MISSING for v in values.values()) else values
+        return {key: value for key, value in values.items() if value is not MISSING}
 
     def _any(self, node: yaml.Node, path: str) -> Any:
         if isinstance(node, yaml.MappingNode):
@@ -189,7 +213,9 @@ class Reader:
                 return self._bounded(node, kind, path, self._construct(node, path))
             case inspect.StrType() if found in ("str", "timestamp"):
                 if kind.pattern and not re.search(kind.pattern, text):
-                    return self.wrong(node, path, f"{text[:80]!r} does not have the form {kind.pattern}")
+                    form = habits.about_form(path)
+                    words = f"is not right: {form}" if form else f"does not have the form {kind.pattern}"
+                    return self.wrong(node, path, f"{text[:80]!r} {words}")
                 return text
             case inspect.EnumType() if found == "str":
                 return self._word(node, kind, path, text)
@@ -211,12 +237,19 @@ class Reader:
 
     def _word(self, node: yaml.Node, kind: inspect.EnumType, path: str, text: str) -> Any:
         by_value = {member.value: member for member in kind.cls}
-        return by_value[text] if text in by_value else self.wrong(node, path, f"unknown word {text!r}{did_you_mean(text, by_value)}")
+        if text in by_value:
+            return by_value[text]
+        meant = habits.about_word(text, by_value)
+        return self.wrong(node, path, f"unknown word {text!r}" + (f", did you mean {meant!r}?" if meant else did_you_mean(text, by_value)))
 
     def _expected(self, node: yaml.Node, path: str, wanted: str) -> Missing:
         found = kind_of(node)
         written = f" {node.value!r}" if isinstance(node, yaml.ScalarNode) and found != "null" else ""
         hint = "; put it in quotes to make it text" if wanted == "text" and isinstance(node, yaml.ScalarNode) else ""
+        if (form := habits.about_form(path)) and wanted == "text" and found in ("int", "float"):
+            hint = f"; {form}"
+        if re.search(r"actions\[\d+\]$", path) and isinstance(node, yaml.ScalarNode):
+            hint = f"; write '- type: {node.value}'"
         return self.wrong(node, path, f"expected {wanted}, found {_PLAIN.get(found, found)}{written[:80]}{hint}")
 
 

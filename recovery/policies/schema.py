@@ -39,7 +39,7 @@ def _hook(kind: type) -> dict[str, Any]:
         return {
             "type": "string",
             "description": "a Go duration such as 90s, 10m or 1h30m",
-            "pattern": r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$",
+            "pattern": r"^([0-9]{1,5}[dw])*([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$",
         }
     raise NotImplementedError
 

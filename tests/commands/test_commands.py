@@ -48,9 +48,9 @@ def test_check_tells_all_that_is_wrong_with_place_and_mend(tmp_path: Path) -> No
 def test_check_speaks_json() -> None:
     done = recovery("check", "-o", "json", "-", text="recovery_policies: 3")
 
-    assert json.loads(done.stdout) == {
+    assert json.loads(done.stdout) == [{
         "file": "-", "line": 1, "column": 20, "path": "recovery_policies", "level": "error", "message": "expected a list, found a whole number '3'",
-    }  # fmt: skip
+    }]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -247,3 +247,27 @@ def test_diagnose_of_a_cluster_that_does_not_answer_leaves_no_file(tmp_path: Pat
 
     assert done.returncode == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_goes_on_after_a_missing_file_and_says_everything_as_one_document(tmp_path: Path) -> None:
+    good = tmp_path / "good.yaml"
+    good.write_text("recovery_policies: [{name: a, condition: {type: application, health: Degraded}, actions: [{type: refresh}]}]")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("recovery_policies: 3")
+
+    done = recovery("check", "/no/such/file", str(bad), str(good), "-o", "json")
+
+    assert done.returncode == 2
+    assert [(row["file"], row["level"]) for row in json.loads(done.stdout)] == [("/no/such/file", "error"), (str(bad), "error")]
+    assert json.loads(recovery("check", str(good), "-o", "json").stdout) == []
+
+
+def test_a_pipeline_may_take_warnings_for_errors_and_knows_the_channels() -> None:
+    assert recovery("check", "config/policies.yaml").returncode == 0
+    assert recovery("check", "--strict", "config/policies.yaml").returncode == 1
+
+    named = recovery("check", "config/policies.yaml", "--channels", "slack,heartbeat")
+
+    assert named.returncode == 1
+    assert "names channel 'email', which the Secret recovery-channels lacks; it has slack" in named.stdout
+    assert recovery("check", "config/policies.yaml", "--channels", "slack,email,pagerduty").returncode == 0
