@@ -10,13 +10,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "manifests/helm"
 BASE = ROOT / "manifests/base"
+SOURCES = Path(__file__).parent / "chart_sources"
+"""What stands in no manifest: named templates, notes, extra objects."""
 HEAD = "{{- /* Made from %s by python -m tests.chart: change it there. */ -}}\n"
 SUFFIX = "{{ .Values.nameSuffix }}"
 OURS, THEIRS = "{{ .Release.Namespace }}", "{{ .Values.argocd.namespace }}"
-OPTIONAL = {"admission.yaml": "admission.enabled", "network.yaml": "networkPolicy.enabled"}
+OPTIONAL = {"admission.yaml": 'include "recovery.admission" .', "network.yaml": ".Values.networkPolicy.enabled"}
 READS = (
     "  resources: [applications]\n  verbs: [get, list, watch, patch]\n",
-    "  resources: [applications]\n  verbs: [get, list, watch{{ if .Values.enabled }}, patch{{ end }}]\n",
+    '  resources: [applications]\n  verbs: [get, list, watch{{ if include "recovery.acts" . }}, patch{{ end }}]\n',
 )
 """An installation that only observes has no right to write elsewhere than in its own namespace, but for its Lease."""
 """Whole files that a value leaves out."""
@@ -25,7 +27,7 @@ SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
         READS,
         (
             '- apiGroups: [""]\n  resources: [events]\n  verbs: [create]\n',
-            '{{- if .Values.enabled }}\n- apiGroups: [""]\n  resources: [events]\n  verbs: [create]\n{{- end }}\n',
+            '{{- if include "recovery.acts" . }}\n- apiGroups: [""]\n  resources: [events]\n  verbs: [create]\n{{- end }}\n',
         ),
         ("recovery.gitops.dev/lease: gitops-recovery-controller ", "recovery.gitops.dev/lease: {{ .Values.lease }} "),
     ),
@@ -33,14 +35,14 @@ SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
         (
             '- apiGroups: [""]\n  resources: [secrets]\n  resourceNames: [recovery-channels]\n  verbs: [get]\n',
             (
-                "{{- if .Values.enabled }}\n"
+                '{{- if include "recovery.acts" . }}\n'
                 '- apiGroups: [""]\n  resources: [secrets]\n  resourceNames: [recovery-channels]\n  verbs: [get]\n'
                 "{{- end }}\n"
             ),
         ),
         (
             "  resources: [deployments, statefulsets, daemonsets]\n  verbs: [get, patch]\n",
-            "  resources: [deployments, statefulsets, daemonsets]\n  verbs: [get{{ if .Values.enabled }}, patch{{ end }}]\n",
+            '  resources: [deployments, statefulsets, daemonsets]\n  verbs: [get{{ if include "recovery.acts" . }}, patch{{ end }}]\n',
         ),
     ),
     "admission.yaml": (
@@ -62,10 +64,45 @@ SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("    type: Recreate  #", "    type: {{ if gt (int .Values.replicas) 1 }}RollingUpdate{{ else }}Recreate{{ end }}  #"),
         (
             "image: gitops-recovery-controller:v1.0.0\n",
-            'image: "{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"\n',
+            (
+                'image: "{{ .Values.image.registry }}{{ if .Values.image.registry }}/{{ end }}'
+                '{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"\n'
+                "        {{- with .Values.image.pullPolicy }}\n"
+                "        imagePullPolicy: {{ . }}\n"
+                "        {{- end }}\n"
+            ),
         ),
         ('value: "argocd"\n', "value: {{ .Values.argocd.namespace | quote }}\n"),
-        ('value: "true"\n', "value: {{ .Values.enabled | quote }}\n"),
+        ('value: "true"\n', 'value: {{ if include "recovery.acts" . }}"true"{{ else }}"false"{{ end }}\n'),
+        ("    version: v1.0.0\n", "    version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}\n"),
+        ("    team: platform\n    owner: platform\n", "    {{- toYaml .Values.labels | nindent 4 }}\n"),
+        (
+            "    metadata:\n      labels:\n        app: gitops-recovery-controller\n",
+            (
+                "    metadata:\n"
+                "      {{- with .Values.podAnnotations }}\n"
+                "      annotations:\n"
+                "        {{- toYaml . | nindent 8 }}\n"
+                "      {{- end }}\n"
+                "      labels:\n        app: gitops-recovery-controller\n"
+                "        {{- with .Values.podLabels }}\n"
+                "        {{- toYaml . | nindent 8 }}\n"
+                "        {{- end }}\n"
+            ),
+        ),
+        (
+            "      terminationGracePeriodSeconds: 10\n",
+            (
+                "      terminationGracePeriodSeconds: 10\n"
+                "      {{- with .Values.priorityClassName }}\n"
+                "      priorityClassName: {{ . }}\n"
+                "      {{- end }}\n"
+                "      {{- with .Values.imagePullSecrets }}\n"
+                "      imagePullSecrets:\n"
+                "      {{- toYaml . | nindent 6 }}\n"
+                "      {{- end }}\n"
+            ),
+        ),
         ('value: "3"\n', "value: {{ .Values.attempts | quote }}\n"),
         (
             'value: "300s"\n',
@@ -105,6 +142,14 @@ SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
                 "      nodeSelector:\n"
                 "        {{- toYaml . | nindent 8 }}\n"
                 "      {{- end }}\n"
+                "      {{- with .Values.affinity }}\n"
+                "      affinity:\n"
+                "        {{- toYaml . | nindent 8 }}\n"
+                "      {{- end }}\n"
+                "      {{- with .Values.topologySpreadConstraints }}\n"
+                "      topologySpreadConstraints:\n"
+                "      {{- toYaml . | nindent 6 }}\n"
+                "      {{- end }}\n"
                 "      {{- with .Values.tolerations }}\n"
                 "      tolerations:\n"
                 "      {{- toYaml . | nindent 6 }}\n"
@@ -131,6 +176,20 @@ def _suffixed(text: str) -> str:
                 part = part.replace(f"metadata:\n  name: {name}\n", f"metadata:\n  name: {name}{SUFFIX}\n")
                 part = part.replace(f"kind: Role, name: {name}}}", f"kind: Role, name: {name}{SUFFIX} }}")
         parts[index] = part
+    return "".join(parts)
+
+
+def _labelled(text: str) -> str:
+    """The labels that every chart gives its objects (helm.sh/docs/chart_best_practices/labels)."""
+    parts = re.split(r"(?m)^(?=---$)", text)
+    for index, part in enumerate(parts):
+        head = re.search(r"(?m)^metadata:\n((?:[ #{].*\n)*)", part)
+        if head is None:
+            continue
+        ours = '    {{- include "recovery.labels" . | nindent 4 }}\n'
+        block = head[1]
+        block = block.replace("  labels:\n", f"  labels:\n{ours}", 1) if "  labels:\n" in block else f"{block}  labels:\n{ours}"
+        parts[index] = part[: head.start(1)] + block + part[head.end(1) :]
     return "".join(parts)
 
 
@@ -167,24 +226,28 @@ def templates() -> dict[str, str]:
             before, after = text.split(WORKLOADS)
             text = f"{before.removesuffix('---' + chr(10))}{{{{- if .Values.workloads.enabled }}}}\n---\n{WORKLOADS}{after}{{{{- end }}}}\n"
         if value := OPTIONAL.get(name):
-            text = f"{{{{- if .Values.{value} }}}}\n{text}{{{{- end }}}}\n"
+            text = f"{{{{- if {value} }}}}\n{text}{{{{- end }}}}\n"
+        text = _labelled(text)
         made[f"templates/{name}"] = HEAD % f"manifests/base/{name}" + text
     monitor = (ROOT / "manifests/monitoring/servicemonitor.yaml").read_text().replace("gitops-system", OURS)
     made["templates/servicemonitor.yaml"] = (
-        HEAD % "manifests/monitoring/servicemonitor.yaml" + f"{{{{- if .Values.serviceMonitor.enabled }}}}\n{monitor}{{{{- end }}}}\n"
+        HEAD % "manifests/monitoring/servicemonitor.yaml"
+        + f"{{{{- if .Values.serviceMonitor.enabled }}}}\n{_labelled(monitor)}{{{{- end }}}}\n"
     )
     made["templates/prometheusrule.yaml"] = (
         HEAD % "manifests/monitoring/rules.yaml" + "{{- if .Values.prometheusRule.enabled }}\n"
         "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: gitops-recovery-controller\n"
-        f"  namespace: {OURS}\n  labels:\n    app: gitops-recovery-controller\nspec:\n"
+        f'  namespace: {OURS}\n  labels:\n    {{{{- include "recovery.labels" . | nindent 4 }}}}\n    app: gitops-recovery-controller\nspec:\n'
         '{{ .Files.Get "files/rules.yaml" | indent 2 }}\n{{- end }}\n'
     )
     made["templates/policies.yaml"] = (
-        HEAD
-        % "config/policies.yaml"
-        + f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: recovery-policies\n  namespace: {OURS}\ndata:\n"
-        '  policies.yaml: |\n{{ .Values.policies | default (.Files.Get "files/policies.yaml") | indent 4 }}\n'
+        HEAD % "config/policies.yaml"
+        + _labelled(f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: recovery-policies\n  namespace: {OURS}\n")
+        + "data:\n"
+        '  policies.yaml: |\n{{ include "recovery.policies" . | indent 4 }}\n'
     )
+    for name in ("_helpers.tpl", "NOTES.txt", "extra.yaml"):
+        made[f"templates/{name}"] = (SOURCES / name).read_text()
     made["files/policies.yaml"] = (ROOT / "config/policies.yaml").read_text()
     made["files/rules.yaml"] = re.sub(r"^#.*\n", "", (ROOT / "manifests/monitoring/rules.yaml").read_text())
     made["crds/recoveries.yaml"] = (ROOT / "manifests/crds/recoveries.yaml").read_text()

@@ -51,7 +51,18 @@ def test_the_pod_is_restricted() -> None:
 
     assert spec["securityContext"]["runAsNonRoot"]
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert security == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    closed = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    assert security == {"runAsNonRoot": True, **closed}
+
+
+def test_our_own_deployment_passes_the_requirements_opa_rules() -> None:
+    deployment = next(o for o in objects(BASE / "deployment.yaml") if o["kind"] == "Deployment")
+
+    assert {"app", "version", "team", "owner"} <= deployment["metadata"]["labels"].keys()
+    for container in deployment["spec"]["template"]["spec"]["containers"]:
+        assert {"memory", "cpu"} <= container["resources"]["limits"].keys()
+        assert container["securityContext"]["runAsNonRoot"] is True
+    assert "network.yaml" in (BASE / "kustomization.yaml").read_text(), "and a NetworkPolicy is in its namespace"
 
 
 def test_the_manifests_of_every_kind_are_there() -> None:
@@ -127,7 +138,7 @@ def test_help_and_completion_import_no_command() -> None:
     loaded = set(done.stderr.split())
 
     assert "release" in done.stdout
-    assert not {m for m in loaded if m.startswith("recovery.commands.")} - {"recovery.commands.failing"}
+    assert not {m for m in loaded if m.startswith("recovery.commands.")} - {"recovery.commands.failing", "recovery.commands.target"}
     assert not {"structlog", "aiohttp", "kubernetes_asyncio", "apprise", "jinja2", "yaml", "rich"} & loaded
 
 

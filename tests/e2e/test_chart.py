@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from recovery import __version__
+from recovery.act.all_actions import KINDS
+from recovery.policies import parse
 from tests import chart
 from tests.testbed import helm
 
@@ -27,7 +29,17 @@ def rendered(program: Path, *values: str, namespace: str = "gitops-system") -> d
     sets = [word for value in values for word in ("--set", value)]
     command = [str(program), "template", "recovery", str(chart.CHART), "-n", namespace, "--kube-version", "1.34.0", "--include-crds", *sets]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return by_name([d for d in yaml.safe_load_all(text) if d])
+    return by_name([without_helms_labels(d) for d in yaml.safe_load_all(text) if d])
+
+
+def without_helms_labels(item: dict[str, Any]) -> dict[str, Any]:
+    """All but the labels that say which release it is of; every object has them."""
+    labels = item["metadata"].get("labels") or {}
+    if item["kind"] != "CustomResourceDefinition":
+        assert {"helm.sh/chart", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by"} <= labels.keys(), item["metadata"]
+    kept = {k: v for k, v in labels.items() if k != "helm.sh/chart" and (not k.startswith("app.kubernetes.io/") or k.endswith("part-of"))}
+    meta = {k: v for k, v in item["metadata"].items() if k != "labels"}
+    return {**item, "metadata": {**meta, **({"labels": kept} if kept else {})}}
 
 
 def by_name(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -78,6 +90,49 @@ def test_values(program: Path) -> None:
     writes = [o for o in objects.values() if "patch" in str(o.get("rules")) and o["metadata"].get("namespace") != "elsewhere"]
     assert writes == [], "who only observes has no right to write elsewhere"
     assert "gitops-system" not in str([o for o in objects.values() if o["kind"] not in ("ConfigMap", "CustomResourceDefinition")])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("enable=false", "'enable' not allowed"),
+        ("replica=3", "'replica' not allowed"),
+        ("image.tga=x", "'tga' not allowed"),
+        ("argocd.ns=foo", "'ns' not allowed"),
+        ("attempts=many", "/attempts"),
+        ("interval=5", "/interval"),
+        ("enabled=flase", "/enabled"),
+        ("mode=watch", "/mode"),
+    ],
+)
+def test_a_typing_error_in_a_value_installs_nothing(program: Path, values: str, words: str) -> None:
+    command = [str(program), "template", "recovery", str(chart.CHART), "--kube-version", "1.34.0", "--set", values]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert done.returncode != 0
+    assert words in done.stderr.replace("'/", "/"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "acts"), [("mode=act", "true"), ("mode=observe", "false"), ("enabled=false", "false"), ("mode=null", "true")]
+)
+def test_observing_is_said_by_mode_and_by_the_older_word(program: Path, values: str, acts: str) -> None:
+    spec = rendered(program, values)["Deployment/gitops-system/gitops-recovery-controller"]["spec"]["template"]["spec"]
+
+    assert {e["name"]: e["value"] for e in spec["containers"][0]["env"]}["RECOVERY_ENABLED"] == acts
+
+
+def test_the_policies_get_their_default_channels(program: Path) -> None:
+    held = rendered(program, "channels.default={pagerduty,slack}")["ConfigMap/gitops-system/recovery-policies"]["data"]["policies.yaml"]
+
+    assert parse(held, KINDS).channels == ("pagerduty", "slack")
+
+
+def test_an_older_kubernetes_gets_no_admission_policies(program: Path) -> None:
+    command = [str(program), "template", "recovery", str(chart.CHART), "--kube-version", "1.29.0"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert "ValidatingAdmissionPolicy\n" not in text
 
 
 def test_what_values_leave_out_and_add(program: Path) -> None:
