@@ -18,7 +18,7 @@ $(STAMP):
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-*; touch $@
 
-demo: $(STAMP)  ## See it work: the real controller against an embedded cluster, about 90 seconds.
+demo: $(STAMP)  ## See it work: the real controller against an embedded cluster.
 	@$(BIN)/recovery demo
 
 test: lint unit  ## Lint, types, import contracts and the fast suite.

@@ -58,7 +58,8 @@ class Settings(Struct, frozen=True):
     """RECOVERY_LEASE_DURATION: how long a Lease is another replica's that does not renew it. The same for all replicas."""
     identity: str = ""
     """RECOVERY_IDENTITY: this replica's name; by default one that no other process has."""
-    listen: tuple[str, int] = ("0.0.0.0", 8080)  # noqa: S104 (a Pod's probes come from outside)
+    listen: tuple[str, int] = ("", 8080)
+    """RECOVERY_LISTEN: host and port; no host stands for every address, of both families: a Pod's probes come from outside."""
     auth: str = "auto"
     """RECOVERY_AUTH: on, off, or auto: on unless only loopback is listened on."""
     otlp_endpoint: str = ""
@@ -198,9 +199,9 @@ def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...], wrong: 
 
 
 def _listen(env: Mapping[str, str], wrong: list[str]) -> tuple[str, int]:
-    value = env.get("RECOVERY_LISTEN") or "0.0.0.0:8080"
+    value = env.get("RECOVERY_LISTEN") or ":8080"
     host, colon, port = value.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
         wrong.append(f"RECOVERY_LISTEN: {value!r} is not HOST:PORT")
-        return "0.0.0.0", 8080  # noqa: S104 (not used: the settings are refused)
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 (a Pod's probes come from outside)
+        return "", 8080
+    return host.strip("[]"), int(port)

@@ -22,7 +22,7 @@ def test_defaults() -> None:
         "recovery-policies",
         "recovery-channels",
     )
-    assert settings.listen == ("0.0.0.0", 8080)
+    assert settings.listen == ("", 8080)
     assert settings.namespaces == ("argocd",)
 
 

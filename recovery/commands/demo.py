@@ -16,7 +16,7 @@ Stay = Annotated[bool, typer.Option("--stay", help="Keep serving when the play i
 
 
 def demo(stay: Stay = False) -> None:
-    """Run the real controller against an embedded cluster in which things break; about 90 seconds."""
+    """Run the real controller against an embedded cluster in which things break; about a minute."""
     try:
         well = asyncio.run(_demo(stay))
     except KeyboardInterrupt:

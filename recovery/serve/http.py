@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -34,6 +36,20 @@ READ = 10.0
 _LOOPBACK = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 TICK, BEAT = 1.0, 15.0
 """Seconds between two looks for changes, and between two signs of life."""
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that is bound; without a host to every address of both families, of IPv4 alone where the machine has no IPv6. OSError when
+    the address is taken or none of ours."""
+    if not host and socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.getaddrinfo(host, port, family if not host or ":" in host else 0, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return socket.create_server(found[0][4][:2], family=found[0][0])
 
 
 class Server:
@@ -85,7 +101,8 @@ class Server:
         assert self._runner.server is not None  # noqa: S101 (setup has made it)
         loop = asyncio.get_running_loop()
         factory = self._keeper.guard(cast("Callable[[], asyncio.Protocol]", self._runner.server))
-        self._listening = await loop.create_server(factory, self._host, self._port, backlog=BACKLOG, reuse_address=True)
+        sock = listening(self._host, self._port)
+        self._listening = await loop.create_server(factory, sock=sock, backlog=BACKLOG)
         self._sweeping = asyncio.create_task(self._keeper.run())
 
     async def stop(self) -> None:

@@ -17,7 +17,7 @@ from recovery.observe.reflector import STALE, Reflector
 from recovery.process import Troubles, measure_lag
 from recovery.serve import doorkeeper
 from recovery.serve.gate import Busy, Gate, Turns
-from recovery.serve.http import Server
+from recovery.serve.http import Server, listening
 from recovery.simulate import virtual
 
 
@@ -359,3 +359,18 @@ async def test_a_request_whose_body_is_still_to_come_makes_room() -> None:
         assert await status(server) == 200  # by now the other one has been read
         assert not any(one.asking for one in server._keeper._by_transport.values())
         writer.close()
+
+
+async def test_without_a_host_both_families_are_answered_on_one_port() -> None:
+    async with served("") as server:
+        families = ["127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])]
+        for address in families:
+            reader, writer = await asyncio.open_connection(address, server.port)
+            writer.write(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            assert (await reader.readline()).split()[1] == b"200", address
+            writer.close()
+
+
+def test_an_address_that_is_taken_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match=r"(?i)in use"):
+        listening("127.0.0.1", taken.getsockname()[1])
