@@ -24,6 +24,7 @@ from recovery.kube.errors import Forbidden, KubeError, NotFound
 from recovery.kube.reading import decoded
 from recovery.model.policy import Policies
 from recovery.model.redact import redact
+from recovery.model.text import shell
 from recovery.policies import InvalidPolicies, parse
 from recovery.settings import Settings
 
@@ -147,7 +148,8 @@ async def _policies(client: AsyncioClient, settings: Settings) -> AsyncIterator[
     try:
         rules = await _in_force(client, settings)
     except NotFound:
-        fix = f"kubectl -n {settings.namespace} create configmap {settings.policies} --from-file=policies.yaml=config/policies.yaml"
+        create = f"kubectl -n {shell(settings.namespace)} create configmap {shell(settings.policies)}"
+        fix = f"{create} --from-file=policies.yaml=config/policies.yaml"
         yield Found("policies", FAIL, f"there is no ConfigMap {settings.policies} in {settings.namespace}", fix)
         return
     except InvalidPolicies as error:
@@ -182,7 +184,7 @@ async def _controller(client: AsyncioClient, settings: Settings) -> AsyncIterato
     try:
         body: dict[str, Any] = decoded(await ask_controller(client, settings.namespace, "/api/v1/recoveries"), dict)
     except KubeError as error:
-        fix = f"kubectl -n {settings.namespace} get pods, or install it: kubectl apply -k manifests/base"
+        fix = f"kubectl -n {shell(settings.namespace)} get pods, or install it: kubectl apply -k manifests/base"
         yield Found("controller", FAIL, f"it does not answer: {redact(str(error), 160)}", fix)
         return
     version = str(body.get("version") or "older than 0.2.0")
@@ -197,7 +199,7 @@ async def _controller(client: AsyncioClient, settings: Settings) -> AsyncIterato
     for lane in body.get("channels") or ():
         if lane.get("why"):
             words = f"channel {lane['channel']} is not reached: {lane['why']}"
-            yield Found("controller", FAIL, words, f"recovery notify --test {lane['channel']}")
+            yield Found("controller", FAIL, words, f"recovery notify --test {shell(lane['channel'])}")
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (

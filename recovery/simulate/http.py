@@ -70,6 +70,8 @@ class Face:
         if found["plural"] == "selfsubjectreviews" and self._user:
             who = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "status": {"userInfo": {"username": self._user}}}
             return web.json_response(who, status=201)
+        if found["plural"] == "subjectaccessreviews" and self._user:
+            return web.json_response({"kind": "SubjectAccessReview", "status": {"allowed": True}}, status=201)
         what = Resource(found["group"] or "", found["version"], found["plural"])
         namespace, name = found["ns"] or "", found["name"] or ""
         query = {k: v for k, v in request.query.items() if k not in ("fieldManager", "timeoutSeconds", "allowWatchBookmarks")}

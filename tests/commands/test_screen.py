@@ -14,9 +14,11 @@ import pytest
 import yaml
 from aiohttp import web
 
+from recovery import __version__
 from recovery.clock import SystemClock
 from recovery.commands.columns import Column, age, cut, lines, size
-from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, RECOVERIES
+from recovery.commands.doctor import RIGHTS
+from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, RECOVERIES, SECRETS
 from recovery.model.application import Application
 from recovery.model.recovery import RecoveryPhase, Subject
 from recovery.observe.adoption import ADOPTED, adoptions
@@ -241,3 +243,56 @@ def test_the_embedded_tables_are_those_of_the_crd() -> None:
     printed = crd["spec"]["versions"][0]["additionalPrinterColumns"]
 
     assert [(c["name"], c["jsonPath"]) for c in printed] == list(COLUMNS[RECOVERIES])
+
+
+async def test_doctor_says_what_is_missing_and_what_to_do(there: There) -> None:
+    code, out, _ = await there.run("doctor", "-o", "json")
+    found = {row["check"]: row for row in json.loads(out)}
+
+    assert code == 1
+    assert found["kubernetes"]["state"] == found["crd"]["state"] == found["argocd"]["state"] == "ok"
+    assert found["policies"]["state"] == "error"
+    assert (found["channels"]["state"], "nobody is told" in found["channels"]["message"]) == ("warning", True)
+    assert found["controller"]["message"] == f"version 0.2.0, this command {__version__}"
+
+    _, table, _ = await there.run("doctor", columns=80)
+    assert "Try: create it as the README's Channels says" in table
+
+
+async def test_doctor_knows_a_channel_that_the_secret_lacks_and_shows_no_url(there: There) -> None:
+    policies = "recovery_policies: [{name: a, condition: {type: application, health: Degraded}, actions: [{type: notify, parameters: {channels: [slack]}}]}]"
+    body = {"kind": "ConfigMap", "metadata": {"name": "recovery-policies"}, "data": {"policies.yaml": policies}}
+    await there.cluster.update(CONFIG_MAPS, "gitops-system", "recovery-policies", body)
+    await there.cluster.create(SECRETS, "gitops-system", {"metadata": {"name": "recovery-channels"}, "data": {"pager": "c2VjcmV0LXVybA=="}})
+
+    _, out, err = await there.run("doctor")
+
+    assert "named in the policies, and not in the Secret: slack" in out
+    assert "secret-url" not in out + err
+    assert "c2VjcmV0" not in out + err
+
+
+def test_what_the_doctor_asks_for_is_what_the_manifests_grant() -> None:
+    granted: set[tuple[str, str, str, tuple[str, ...], str]] = set()
+    for file, where in (("rbac.yaml", "ours"), ("in-argocd.yaml", "argocd")):
+        for document in yaml.safe_load_all((Path(__file__).parents[2] / "manifests/base" / file).read_text()):
+            for item in document.get("items", [document]):
+                if item["kind"] != "Role" or item["metadata"]["name"] != "gitops-recovery-controller":
+                    continue
+                for rule in item["rules"]:
+                    name = (rule.get("resourceNames") or [""])[0]
+                    granted |= {
+                        (where, group, each, tuple(rule["verbs"]), name) for group in rule["apiGroups"] for each in rule["resources"]
+                    }
+
+    assert set(RIGHTS) == granted
+
+
+async def test_wait_ends_with_the_phase_that_was_asked_for_or_says_what_came_instead(there: There) -> None:
+    stalled = await there.run("wait", "checkout-service-in-production", "--for", "stalled")
+    late = await there.run("wait", NAME, "--timeout", "1s")
+    wrong = await there.run("wait", NAME, "--for", "Cured")
+
+    assert (stalled[0], NAME in stalled[1]) == (0, True)
+    assert (late[0], "not within 1s: Stalled" in late[2]) == (1, True)
+    assert (wrong[0], "is not one of Remediating" in wrong[2]) == (2, True)
