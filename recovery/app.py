@@ -22,7 +22,8 @@ from recovery.crowds import Crowds
 from recovery.decide.holds import undecided
 from recovery.decide.landing import unknown_targets
 from recovery.decide.reconciled import foreign, unreconciled
-from recovery.decide.telling import adoption_digest, asks_to_release, circuit_opened, still_held, unvouched
+from recovery.decide.regret import Circuit
+from recovery.decide.telling import adoption_digest, asks_to_release, circuit_closed, circuit_opened, still_held, unvouched
 from recovery.hearing import Hearing
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
 from recovery.kube.errors import KubeError
@@ -141,6 +142,8 @@ class App:
         """What people may have to be asked, and since when."""
         self._paged: set[tuple[str, datetime]] = set()
         """Circuits that were told of, by their key and since when they are open."""
+        self._open_circuits: dict[str, Circuit] = {}
+        """Those that were open when they were last looked at."""
         self._had: set[int] = set()
         self._behind = False
         """Another replica had what is ours now, and what it wrote last is still to be read."""
@@ -565,8 +568,11 @@ class App:
 
     def _circuits_opened(self) -> None:
         """A policy that only watches from now on is told of once, with a page; what opened while nobody was here is old news."""
-        now = self._clock.now()
-        for name, circuit in self.recoveries.circuits().items():
+        now, known = self._clock.now(), self.recoveries.circuits()
+        for name in [name for name in self._open_circuits if name not in known]:
+            self.outbox.say(circuit_closed(name, self._open_circuits.pop(name), now))
+        self._open_circuits.update(known)
+        for name, circuit in known.items():
             if (name, circuit.since) not in self._paged and now - circuit.since < NEWS:
                 self.outbox.say(circuit_opened(name, circuit))
             self._paged.add((name, circuit.since))

@@ -7,6 +7,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from msgspec import Struct
@@ -76,6 +77,10 @@ class Settings(Struct, frozen=True):
         if any(set("*?[") & set(glob) for glob in self.application_namespaces):
             return ("",)
         return tuple(dict.fromkeys((self.argocd_namespace, *self.application_namespaces)))
+
+    def watches(self, namespace: str) -> bool:
+        """Are Applications of this namespace the controller's?"""
+        return any(fnmatchcase(namespace, glob) for glob in (self.argocd_namespace, *self.application_namespaces))
 
     @property
     def guarded(self) -> bool:

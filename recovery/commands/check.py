@@ -16,6 +16,7 @@ from recovery.commands.printing import Output, printed
 from recovery.decide.routing import named_channels
 from recovery.model.duration import spell
 from recovery.model.policy import Policies
+from recovery.model.text import plain
 from recovery.policies import InvalidPolicies, parse
 from recovery.policies.nodes import LARGEST
 
@@ -103,13 +104,13 @@ def _over(policies: Policies) -> list[str]:
 def _say(output: Shape, found: list[Found]) -> None:
     for each in found if not output.for_scripts else ():
         place = f"{each.file}:{each.line}:{each.column}" if each.line else each.file
-        typer.echo(f"{place}: {each.level}: {each.path + ': ' if each.path else ''}{each.message}")
+        typer.echo(plain(f"{place}: {each.level}: {each.path + ': ' if each.path else ''}{each.message}"))
 
 
 def _praise(name: str, policies: Policies) -> None:
     count = len(policies.policies)
-    typer.echo(f"{name}: OK: {count} {'policy' if count == 1 else 'policies'}")
+    typer.echo(f"{plain(name)}: OK: {count} {'policy' if count == 1 else 'policies'}")
     for policy in policies.policies:
         steps = ", then ".join(str(step) for step in policy.actions)
         attempts = f"{policy.attempts} attempt{'s' * (policy.attempts != 1)}"
-        typer.echo(f"  {policy.name}: {policy.sentence}: {steps}; {attempts}, {spell(policy.backoff.duration)} apart")
+        typer.echo(plain(f"  {policy.name}: {policy.sentence}: {steps}; {attempts}, {spell(policy.backoff.duration)} apart"))

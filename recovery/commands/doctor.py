@@ -24,7 +24,7 @@ from recovery.kube.errors import Forbidden, KubeError, NotFound
 from recovery.kube.reading import decoded
 from recovery.model.policy import Policies
 from recovery.model.redact import redact
-from recovery.model.text import shell
+from recovery.model.text import plain, shell
 from recovery.policies import InvalidPolicies, parse
 from recovery.settings import Settings
 
@@ -74,7 +74,7 @@ def doctor(output: Output = Shape.table) -> None:
             typer.echo(line)
         for each in found:
             if each.fix:
-                typer.echo(f"\n{each.check}: {each.message}\n  Try: {each.fix}")
+                typer.echo(f"\n{each.check}: {plain(each.message)}\n  Try: {plain(each.fix)}")
     if any(each.state == FAIL for each in found):
         raise typer.Exit(WRONG)
 

@@ -24,6 +24,8 @@ from recovery.observe import trees, wire
 from recovery.process import api_of
 from recovery.settings import Settings
 
+LONGEST_NAME = 200
+"""Characters of a name that a file may have with what is added to it."""
 _ILL = (Health.Degraded, Health.Progressing, Health.Missing)
 
 
@@ -89,12 +91,14 @@ def from_folder(folder: str, applications: Iterable[Application], now: datetime)
     seen: dict[tuple[str, str], Signs] = {}
     for app in applications if folder else ():
         names = (f"{app.namespace}/{app.name}.json", f"{app.namespace}_{app.name}.json", f"{app.name}.json", f"{app.name}.tree.json")
-        path = next((path for name in names if (path := Path(folder) / name).is_file()), None)
-        if path is None or app.health not in _ILL:
+        if app.health not in _ILL:
+            continue
+        path = next((path for name in names if (path := Path(folder) / name).exists()), None) if len(app.name) < LONGEST_NAME else None
+        if path is None:
             continue
         try:
             seen[app.namespace, app.name] = Signs(now, trees.unwell(nodes(path.read_bytes())))
-        except (OSError, msgspec.DecodeError, ValueError) as error:
+        except (OSError, *wire.Unreadable) as error:
             raise Refused(f"{path} is no resource tree: {error}", USAGE) from error
     return seen
 

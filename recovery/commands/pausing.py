@@ -78,13 +78,15 @@ def _pause(subject: str, project: str, *, everything: bool, lasting: str, reason
     return Pause(selector(subject, project), reason, "", until, name, silences)
 
 
-def selector(subject: str, project: str) -> Selector:
-    """Whom it is about; nothing given means everything."""
+def selector(subject: str, project: str, *, exact: bool = False) -> Selector:
+    """Whom it is about; nothing given means everything. ``exact``: the subject's name is no glob. An address may have brackets."""
     if project:
         return Selector(projects=(project,))
     if not subject:
         return Selector()
     kind, _, rest = subject.partition("/")
+    if exact or kind in ("cluster", "repository"):
+        rest = re.sub(r"[*?[]" if exact else r"\[", r"[\g<0>]", rest)
     match kind:
         case "cluster":
             return Selector(clusters=(rest,), names=(rest,))
@@ -101,7 +103,11 @@ def _file(subject: str, project: str, *, everything: bool, lasting: str, reason:
 
     async def ask(client: AsyncioClient) -> tuple[Pause, str, str]:
         named = await subject_name(client, settings, subject) if subject else ""
+        # What a record is about is that and nothing else, whatever characters its name has; what a person typed may be a glob.
+        exact = "/" not in subject
         entry = _pause(named, project, everything=everything, lasting=lasting, reason=reason, silences=silences)
+        if named:
+            entry = msgspec.structs.replace(entry, selector=selector(named, project, exact=exact))
         unknown = await _unknown(client, named) if named else ""
         return entry, await _write(client, settings.namespace, entry), unknown
 

@@ -26,7 +26,8 @@ from recovery.model.decision import Decision, Kind
 from recovery.model.policy import Policies, Step
 from recovery.model.recovery import StepOutcome
 from recovery.model.situation import Situation
-from recovery.policies import InvalidPolicies, parse
+from recovery.model.text import plain
+from recovery.policies import Defaults, InvalidPolicies, parse
 
 
 class Row(Struct, frozen=True):
@@ -91,11 +92,17 @@ def plan(
     owners, causes. An export has no clocks: where Argo CD keeps a timestamp it is used, and where it keeps none (sync status)
     the condition counts as having lasted. Policies for clusters and repositories need evidence that no export has.
     """
-    rules, settings = _policies(policies), settings_from_environment()
+    settings = settings_from_environment()
+    rules = _policies(policies, Defaults(settings.attempts, settings.interval))
     now = datetime.now(UTC)
     if trees and not Path(trees).is_dir():
         raise Refused(f"{trees} is no directory\nTry: recovery plan --help", USAGE)
     found = exported(fleet, trees, now) if fleet else live(settings, trees, now)
+    unwatched = [app for app in found.applications if not settings.watches(app.namespace)]
+    found.applications = [app for app in found.applications if settings.watches(app.namespace)]
+    if unwatched:
+        left = f"{len(unwatched)} applications are left out: ARGOCD_APPLICATION_NAMESPACES names no namespace of theirs"
+        typer.echo(f"recovery: {left} ({plain(unwatched[0].namespace)} ...)", err=True)
     world = ExportedFleet(
         found.applications,
         found.projects,
@@ -149,9 +156,9 @@ def _last_line(summary: dict[str, Any], applications: int, well: int) -> str:
     )
 
 
-def _policies(name: str) -> Policies:
+def _policies(name: str, defaults: Defaults) -> Policies:
     try:
-        return parse(read(name) if name else shipped(), KINDS)
+        return parse(read(name) if name else shipped(), KINDS, defaults)
     except InvalidPolicies as error:
         raise Refused(f"{name or 'the shipped policies'}: {error}") from error
 

@@ -17,6 +17,7 @@ from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES
 from recovery.kube.errors import KubeError
+from recovery.model.text import plain
 from recovery.observe import wire
 from recovery.settings import Settings
 
@@ -159,7 +160,7 @@ PLACES = 50
 
 def _print(body: dict[str, Any], *, show_all: bool, wide: bool) -> None:
     for words, colour in _troubles(body):
-        typer.secho(f"! {words}", fg=colour)
+        typer.secho(plain(f"! {words}"), fg=colour)
     limit = NO_LIMIT if wide else width()
     rows = [r for r in body["recoveries"] if show_all or r["phase"] not in OVER]
     if rows:
@@ -175,7 +176,7 @@ def _print(body: dict[str, Any], *, show_all: bool, wide: bool) -> None:
         if len(places) > PLACES:
             typer.echo(f"... and {len(places) - PLACES} more; -o json shows all")
     for words, colour in _warnings(body, rows):
-        typer.secho(f"! {words}", fg=colour)
+        typer.secho(plain(f"! {words}"), fg=colour)
     pending = body.get("pending") or []
     _section("Pending and held back", PENDING_COLUMNS, _alike(pending, everything=show_all or wide), limit)
     if (more := (body.get("pending_total") or 0) - len(pending)) > 0:

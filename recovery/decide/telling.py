@@ -18,11 +18,13 @@ from recovery.model.move import Wish
 from recovery.model.policy import Policy, Severity
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Situation
-from recovery.model.text import shell
+from recovery.model.text import plain, shell
 
 EVIDENCE = 15_000
 """Characters of evidence a Recovery keeps: it has to stay a small object."""
 SPOKEN = ("notify", "escalate")
+TARGETS = 5
+"""Of what a step touched, so many are named; `recovery explain` names all."""
 EVERYWHERE = "default"
 """Stands for defaults.channels among those that were told."""
 
@@ -61,8 +63,10 @@ def done(recovery: Recovery) -> str:
 
 
 def targets(step: StepRecord) -> str:
-    """What a step touched, for people: ``Deployment/cart`` for apps/v1/Deployment/shop/cart."""
-    return ", ".join("/".join(t.split("/")[2::2]) if t.count("/") == 4 else t for t in step.targets)
+    """What a step touched, for people: ``Deployment/cart`` for apps/v1/Deployment/shop/cart; a few of many."""
+    names = ["/".join(t.split("/")[2::2]) if t.count("/") == 4 else t for t in step.targets[:TARGETS]]
+    more = f" and {len(step.targets) - TARGETS} more" if len(step.targets) > TARGETS else ""
+    return ", ".join(plain(name, 120) for name in names) + more
 
 
 def noted(
@@ -184,7 +188,22 @@ def circuit_opened(key: str, circuit: Circuit) -> Note:
     until = f" It tries again at {circuit.until:%H:%M} UTC." if circuit.until else ""
     body = f"{circuit.words}.{until} Look at what they have in common; edit the policy to let it act again."
     title = f"policy {policy} only watches{where}: it does no good"
-    return Note(f"circuit/{key}/{circuit.since:%Y%m%dT%H}", title, body, Severity.critical.value)
+    return Note(f"{_circuit(key)}/{circuit.since:%Y%m%dT%H}", title, body, Severity.critical.value)
+
+
+def circuit_closed(key: str, circuit: Circuit, now: datetime) -> Note:
+    """It acts again: the incident that was opened for it is over, and for no other policy or project."""
+    policy, _, rest = key.partition("/")
+    project = rest.partition("/")[2]
+    where = "" if project in ("", EVERY_PROJECT) else f" in project {project}"
+    title = f"policy {policy} acts again{where}"
+    body = f"It only watched since {circuit.since:%Y-%m-%d %H:%M} UTC."
+    return Note(f"{_circuit(key)}/resolve/{now:%Y%m%dT%H%M%S}", title, body, Severity.info.value, (EVERYWHERE,), resolves=True)
+
+
+def _circuit(key: str) -> str:
+    """An incident for each policy and project: what stands before the first slash of a note's key."""
+    return f"circuit-{key.replace('/', '.')}"
 
 
 def unvouched(app: Application) -> Note:

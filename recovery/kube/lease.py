@@ -63,6 +63,8 @@ class _Spec(Struct, rename="camel"):
     holder_identity: str | None = None
     renew_time: str | None = None
     lease_transitions: int | None = None
+    lease_duration_seconds: int | None = None
+    """Of whoever holds it; while replicas differ, the longer one counts."""
 
 
 class _Lease(Struct):
@@ -215,7 +217,7 @@ class Shards:
         }
 
     def _expired(self, lease: _Lease, now: float) -> bool:
-        return now - self._seen[lease.metadata.name][1] >= self._duration
+        return now - self._seen[lease.metadata.name][1] >= max(self._duration, float(lease.spec.lease_duration_seconds or 0))
 
     def _alive(self, leases: dict[str, _Lease], now: float) -> list[_Lease]:
         members = [lease for name, lease in leases.items() if name.startswith(f"{self._name}-member-")]

@@ -21,14 +21,21 @@ class Duration(dt.timedelta):
         """Read ``1h30m``, and ``7d`` or ``2w``, as Prometheus writes them; ValueError says what is allowed. Months and negatives are no
         durations."""
         allowed = "a Go duration such as 90s, 10m or 1h30m"
-        if whole := re.fullmatch(r"([0-9]{1,5})([dw])((?:[0-9].*)?)", text):
-            count, unit, rest = whole.groups()
-            days = int(count) * (7 if unit == "w" else 1)
+        if whole := re.fullmatch(r"(?:([0-9]{1,5})w)?(?:([0-9]{1,5})d)?([0-9][^dw]*)?", text, re.ASCII):
+            weeks, just_days, rest = whole.groups()
+        if whole and (weeks or just_days):
+            days = int(weeks or 0) * 7 + int(just_days or 0)
             added = cls.parse(rest) if rest else cls()
             if dt.timedelta(days=days) + added > LONGEST:
                 raise ValueError(f"{text!r} is longer than a year")
             return cls(seconds=days * 86_400 + added.total_seconds())
-        if not text or text[0] in "+-" or not text[-1].isascii() or any(unit in text for unit in ("d", "w", "y", "mm")):
+        if (
+            not text
+            or any(c.isdigit() and not c.isascii() for c in text)
+            or text[0] in "+-"
+            or not text[-1].isascii()
+            or any(unit in text for unit in ("d", "w", "y", "mm"))
+        ):
             raise ValueError(f"{text!r} is not {allowed}")
         try:
             delta = durationpy.from_str(text)

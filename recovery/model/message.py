@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from msgspec import Struct, structs
@@ -13,6 +14,8 @@ KEPT = ("What to do", "Stop it", "Record", "Undo", "Deploy it", "See", "Then", "
 LEFT_OUT = "... (shortened: too large for this channel)"
 FACT = 200
 """Characters of a fact in a shortened message."""
+NEEDED, LEAST = 600, 200
+"""Characters of a line that a person needs, at most, and of what it is about, at least."""
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
@@ -49,13 +52,16 @@ class Message(Struct, frozen=True, omit_defaults=True):
 def shortened(message: Message, size: int) -> Message:
     """The same with a body of about ``size`` characters: evidence is left out from the end; what it is about, what to do, how to stop it
     and the record are not."""
-    lines = message.body.split("\n")
-    needed = {0, *(i for i, line in enumerate(lines) if line.startswith(KEPT))}
-    room = size - sum(min(len(lines[i]), size) + 1 for i in needed)
-    kept, cut = [], False
+    first, *lines = message.body.split("\n")
+    needed = {i: line[:NEEDED] for i, line in enumerate(lines) if line.startswith(KEPT)}
+    room = size - sum(len(line) + 1 for line in needed.values()) - len(LEFT_OUT) - 1
+    if len(first) > max(room, LEAST):
+        first = first[: max(room, LEAST) - 3] + "..."
+    room -= len(first) + 1
+    kept, cut = [first], False
     for i, line in enumerate(lines):
         if i in needed:
-            kept.append(line if i else line[:size])
+            kept.append(needed[i])
         elif room > len(line):
             kept.append(line)
             room -= len(line) + 1
@@ -64,3 +70,12 @@ def shortened(message: Message, size: int) -> Message:
             cut = True
     facts = tuple((name, value[:FACT]) for name, value in message.facts)
     return structs.replace(message, body="\n".join(kept), facts=facts)
+
+
+def fitted(message: Message, longest: int, measure: Callable[[str], int] = len) -> Message:
+    """The message itself where its body is no larger than ``longest`` by this measure; else shortened until it is."""
+    size = longest
+    while measure(message.body) > longest and size > LEAST:
+        message = shortened(message, size)
+        size = size * 2 // 3
+    return message

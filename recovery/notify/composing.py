@@ -10,7 +10,7 @@ import structlog
 from msgspec import structs
 
 from recovery.model.duration import spell
-from recovery.model.message import Message
+from recovery.model.message import Message, fitted
 from recovery.model.notices import Links, Words
 from recovery.model.recovery import Note, Recovery, RecoveryPhase
 from recovery.model.redact import redact
@@ -19,19 +19,21 @@ from recovery.policies import templates
 
 log = structlog.get_logger(__name__)
 _CAUSE = "Unknown"
+WHOLE, LONGEST = 100_000, 12_000
+"""Characters of a note that are read, and of a message's body; what is left out between them is evidence."""
 
 
 def compose(note: Note, recovery: Recovery | None, words: Words, now: datetime) -> Message:
     """Everything a channel may show. A template that fails leaves our own words."""
-    title, body = redact(note.title, 300), redact(note.body, 12_000, lines=True)
-    message = Message(note.key, note.incident, title, body, note.severity, note.resolves, at=now)
+    title, body = redact(note.title, 300), redact(note.body, WHOLE, lines=True)
+    message = fitted(Message(note.key, note.incident, title, body, note.severity, note.resolves, at=now), LONGEST)
     if recovery is not None:
         facts, links = _facts(recovery, now), tuple(_links(recovery, words.links))
         message = structs.replace(message, facts=facts, links=links, subject=recovery.subject.key)
     if words.title or words.body:
         known = _known(message, recovery)
         title, body = (_said(words.title, known) or title).strip(), _said(words.body, known) or body
-        message = structs.replace(message, title=redact(title, 300), body=redact(body, 12_000, lines=True))
+        message = structs.replace(message, title=redact(title, 300), body=redact(body, LONGEST, lines=True))
     return message
 
 

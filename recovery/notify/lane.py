@@ -25,6 +25,8 @@ DEAD_AFTER = 3
 LONGEST_PAUSE = 300.0
 UNREAD_PAUSE = 5.0
 """Seconds until it is asked again where the channel leads, when nobody could say: that is not the channel's fault."""
+ABSENT_FOR = 120.0
+"""Seconds that a channel is waited for which the Secret lacks, where there is no other."""
 KEPT_FOR = 86_400.0
 """Seconds a message is tried for where nothing stands in."""
 APART = 5
@@ -44,6 +46,8 @@ class Letter(Struct, eq=False):
     """The incident of many that its own was told as: it is raised and resolved as that. ``pagerduty@KEY``."""
     explicit: bool = False
     """An end that is told here because the policy says so, whoever heard of the beginning."""
+    tried: bool = False
+    """It went out at least once, and may have arrived."""
 
 
 class State(Struct, frozen=True):
@@ -227,23 +231,31 @@ class Lane:
         for letter in [each for each in due if not each.message.resolves and self._desk.overtaken(each)]:
             due.remove(letter)
             self._end(letter, "overtaken")
-        # An end is told where the beginning arrived or may have arrived: what healed in quiet hours wakes nobody.
-        for letter in [each for each in due if each.message.resolves and not self._desk.heard(each, self._channel)]:
+        # What fell ill and healed in quiet hours wakes nobody: neither its beginning nor its end is told. Of everything else the
+        # beginning arrived or may have arrived, here or by another process.
+        waiting = [x for x in self._letters if not x.message.resolves and not x.tried and self._quiet(x, now) is not None]
+        held_back = {letter.message.incident for letter in waiting}
+        for letter in [x for x in due if x.message.resolves and x.message.incident in held_back and not self._desk.heard(x, self._channel)]:
             due.remove(letter)
             self._end(letter, "overtaken")
         return due
 
     async def _sent(self, batch: list[Letter], message: Message, mark: str, url: str) -> bool:
         """Send one message; False: nothing more is tried now."""
+        for letter in batch:
+            letter.tried = True
         try:
             thread = await self._desk.send(url, message)
         except Undelivered as error:
             if error.unsure:
                 for letter in batch:
+                    letter.mark = mark or letter.mark  # tried again as what may be open there already
                     self._desk.perhaps(letter, self._channel)
             if error.address:
                 self._desk.reread()
             self._failed(batch, error)
+            if error.address and self.dead:
+                await self._tell_others(batch)
             return error.for_good
         self._failures, self._why, self._retry_at = 0, "", float("-inf")
         self._sent_at = self._clock.monotonic()
@@ -319,12 +331,29 @@ class Lane:
         if for_good or not letter.message.resolves:
             self._end(letter, "passed on", why)
 
+    async def _tell_others(self, batch: list[Letter]) -> None:
+        """An address or a credential that is not taken is tried on for a day; meanwhile somebody has to know."""
+        for letter in batch:
+            if letter in self._letters and not letter.message.resolves and not self._desk.stands_in(letter, self._channel):
+                await self._redirected(letter)
+
     async def _nowhere(self, letter: Letter) -> None:
         why = f"the Secret has no key {self._channel}"
+        waited = self._clock.monotonic() - letter.since
+        owed = letter.message.resolves and self._desk.heard(letter, self._channel)
+        if owed and waited < KEPT_FOR:
+            # A key that is gone for a moment must not leave an incident open for ever.
+            self._retry_at = self._clock.monotonic() + UNREAD_PAUSE * 6
+            return
+        if letter.message.resolves:
+            self._end(letter, "not configured", why)
+            return
         if self._desk.stands_in(letter, self._channel):
             self._pass_on(letter, why, for_good=True)
         elif await self._redirected(letter):
             self._end(letter, "passed on", why)
+        elif waited < ABSENT_FOR:
+            self._retry_at = self._clock.monotonic() + UNREAD_PAUSE  # the Secret may be on its way, as in a new installation
         else:
             self._end(letter, "not configured", why)
 

@@ -181,7 +181,8 @@ class Outbox:
         self._remember(note)
         model = recovery or like
         about = self.fleet.about(model) if model else None
-        if undirected(note, model, about, self._policies):
+        waits = any(each.incident == note.incident for each, _, _ in self._undirected)  # an end does not come before its beginning
+        if undirected(note, model, about, self._policies) or waits:
             self._undirected.append((note, recovery, like))
             self._asked.set()
         else:
@@ -287,6 +288,8 @@ class Outbox:
         collected = self._news.get(recovery)
         if collected is None:
             return
+        if news.heard and recovery in self._talks:
+            self._talks[recovery] = tuple(dict.fromkeys((*self._talks[recovery], *news.heard)))  # its record says so now
         for key in news.struck:
             self._known.pop(key, None)
             collected.struck.discard(key)
@@ -399,6 +402,8 @@ class Outbox:
             # Whoever has it now tells it; should it come back to us, it is told then.
             self._open.pop(letter.message.key, None)
             self._known.pop(letter.message.key, None)
+            self._threads.pop(letter.recovery, None)
+            self._talks.pop(letter.recovery, None)
             return
         if result in ("failed", "not configured") and opened is not None:
             opened.why.append(f"{channel}: {why}: {letter.message.title}"[:300])

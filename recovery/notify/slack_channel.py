@@ -7,7 +7,7 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
 
-from recovery.model.message import Message
+from recovery.model.message import Message, fitted
 from recovery.notify.posting import fields, post
 from recovery.notify.undelivered import Undelivered
 
@@ -60,7 +60,7 @@ async def send(url: str, message: Message) -> str:
         try:
             await post("Slack", f"{to.endpoint}/services/{to.hook}", shown(message))
         except Undelivered as error:
-            if error.for_good and error.said.strip():
+            if error.for_good and not error.large and re.fullmatch(rb"[a-z_]{3,60}", error.said.strip()):
                 raise _refused(error.said.decode(errors="replace")) from None
             raise
         return ""
@@ -98,16 +98,20 @@ def _refused(said: str) -> Undelivered:
 
 
 def shown(message: Message) -> dict[str, Any]:
-    """Blocks within Slack's limits, and the text for notifications."""
+    """Blocks within Slack's limits, and the text for notifications. What others wrote stays text: no link, no mention."""
+    message = fitted(message, _TEXT, lambda text: len(_plain(text)))
     blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": _cut(message.title, _HEADER)}}]
     if message.body:
-        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": _cut(_plain(message.body), _TEXT)}})
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "verbatim": True, "text": _cut(_plain(message.body), _TEXT)}})
     if message.facts:
-        said = [{"type": "mrkdwn", "text": _cut(f"*{name}*\n{_plain(value)}", _FIELD)} for name, value in message.facts[:_FIELDS]]
+        said = [
+            {"type": "mrkdwn", "verbatim": True, "text": _cut(f"*{name}*\n{_plain(value)}", _FIELD)}
+            for name, value in message.facts[:_FIELDS]
+        ]
         blocks.append({"type": "section", "fields": said})
     if message.links:
         words = " | ".join(f"<{where}|{_plain(name)}>" for name, where in message.links)
-        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _cut(words, _TEXT)}]})
+        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "verbatim": True, "text": _cut(words, _TEXT)}]})
     colour = _WELL if message.resolves else _COLOUR.get(message.severity, _COLOUR["info"])
     return {"text": _cut(_plain(message.title), _TEXT), "attachments": [{"color": colour, "blocks": blocks}]}
 

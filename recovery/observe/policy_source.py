@@ -64,6 +64,11 @@ class PolicySource:
         except InvalidPolicies as error:
             self._refuse(item, str(error))
             return
+        except Exception as error:
+            # Whatever a text may do to the parser: it is refused, and what was good stays in force.
+            log.exception("the policies could not be read")
+            self._refuse(item, f"the text cannot be read ({type(error).__name__})")
+            return
         self.policies, self.error = policies, ""
         log.info("policies in force", hash=policies.hash, policies=[p.name for p in policies.policies])
         for warning in policies.warnings:

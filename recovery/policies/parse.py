@@ -37,6 +37,7 @@ from recovery.policies.nodes import compose
 from recovery.policies.reading import MISSING, Missing, Problem, Reader, did_you_mean
 
 T = TypeVar("T")
+CHANNELS, LONGEST_CHAIN = 200, 200
 KEY = "policies.yaml"
 
 
@@ -172,6 +173,9 @@ class _Resolver:
         )
 
     def _notices(self, document: Document) -> Notices:
+        if len(document.channels) > CHANNELS:
+            self._reader.also(None, "channels", f"{len(document.channels)} entries; at most {CHANNELS} are allowed")
+            return Notices()
         for name, options in document.channels.items():
             for i, quiet in _readable(options.quiet_hours):
                 if why := wrong_with(quiet.schedule, quiet.timezone):
@@ -306,10 +310,10 @@ def _readable(items: Iterable[T]) -> Iterator[tuple[int, T]]:
 
 def _fallbacks(name: str, channels: Mapping[str, Delivery]) -> list[str]:
     """Who stands in for it, and for that one, and so on; until nobody does or one comes a second time."""
-    found: list[str] = []
-    while name in channels and (name := channels[name].fallback) and name not in found:
-        found.append(name)
-    return found
+    found: dict[str, None] = {}
+    while len(found) < LONGEST_CHAIN and name in channels and (name := channels[name].fallback) and name not in found:
+        found[name] = None
+    return list(found)
 
 
 def _storm(text: StormText) -> StormLimits:

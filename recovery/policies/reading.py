@@ -212,7 +212,7 @@ class Reader:
             case inspect.FloatType() if found in ("int", "float"):
                 return self._bounded(node, kind, path, self._construct(node, path))
             case inspect.StrType() if found in ("str", "timestamp"):
-                if kind.pattern and not re.search(kind.pattern, text):
+                if kind.pattern and not re.search(re.sub(r"\$$", r"\\Z", kind.pattern), text, re.ASCII):
                     form = habits.about_form(path)
                     words = f"is not right: {form}" if form else f"does not have the form {kind.pattern}"
                     return self.wrong(node, path, f"{text[:80]!r} {words}")
@@ -230,9 +230,11 @@ class Reader:
     def _bounded(self, node: yaml.Node, kind: inspect.IntType | inspect.FloatType, path: str, value: Any) -> Any:
         if value is MISSING:
             return MISSING
-        if (kind.ge is not None and value < kind.ge) or (kind.le is not None and value > kind.le):
+        # Not "too small or too large": what is no number at all is neither.
+        if not ((kind.ge is None or value >= kind.ge) and (kind.le is None or value <= kind.le)):
             upper = f" to {kind.le}" if kind.le is not None else " or more"
-            return self.wrong(node, path, f"{value} is out of range: {kind.ge if kind.ge is not None else 0}{upper}")
+            written = str(node.value)[:40]
+            return self.wrong(node, path, f"{written} is out of range: {kind.ge if kind.ge is not None else 0}{upper}")
         return value
 
     def _word(self, node: yaml.Node, kind: inspect.EnumType, path: str, text: str) -> Any:

@@ -38,12 +38,57 @@ class BadTemplate(ValueError):
     """Why it cannot be used, with its line."""
 
 
+ALLOWED = frozenset(
+    {
+        *("Template", "Output", "TemplateData", "Name", "Const", "List", "Tuple", "Getattr", "Getitem", "Slice", "If", "CondExpr", "For"),
+        *("Test", "Compare", "Operand", "And", "Or", "Not", "Add", "Sub", "Div", "FloorDiv", "Mod", "Concat", "Neg", "Filter", "Call"),
+        *("Keyword", "Dict", "Pair"),
+    }
+)
+"""Parts of Jinja2's grammar that a message needs; none of them can make a text much larger than what it is given, or take long."""
+FILTERS = frozenset(
+    {
+        *("upper", "lower", "title", "capitalize", "trim", "default", "d", "join", "first", "last", "length", "count", "escape", "e"),
+        *("truncate", "int", "string", "sort", "reverse", "list", "items", "urlencode"),
+    }
+)
+CALLS = frozenset({"items", "keys", "values", "get", "startswith", "endswith", "upper", "lower", "title", "strip", "split"})
+"""What may be called, as ``facts.items()``."""
+
+
+def _forbidden(template: str) -> str:
+    """What in it could take for ever or fill the memory of whoever renders it; empty for nothing."""
+    import jinja2
+    from jinja2 import nodes
+
+    tree = jinja2.Environment(autoescape=False).parse(template)  # noqa: S701 (it is only read)
+    for node in tree.find_all(nodes.Node):
+        kind = type(node).__name__
+        if kind not in ALLOWED:
+            return f"line {node.lineno}: {kind} is not for messages"
+        if isinstance(node, nodes.Filter) and node.name not in FILTERS:
+            return f"line {node.lineno}: the filter {node.name!r} is not for messages; known are {', '.join(sorted(FILTERS))}"
+        if isinstance(node, nodes.Mod) and isinstance(node.left, nodes.Const) and isinstance(node.left.value, str):
+            return f"line {node.lineno}: a text is not formatted with %"
+        if isinstance(node, nodes.Call) and not (isinstance(node.node, nodes.Getattr) and node.node.attr in CALLS):
+            return f"line {node.lineno}: only {', '.join(sorted(CALLS))} may be called"
+        if isinstance(node, nodes.For) and (node.recursive or any(inner.find(nodes.For) for inner in (*node.body, *node.else_))):
+            return f"line {node.lineno}: a loop within a loop"
+        if isinstance(node, nodes.For) and any(isinstance(inner, nodes.For) for inner in (*node.body, *node.else_)):
+            return f"line {node.lineno}: a loop within a loop"
+    return ""
+
+
 def render(template: str, known: Mapping[str, Any]) -> str:
     """The text; BadTemplate says what is wrong with the template."""
     import jinja2
 
     try:
+        if why := _checked(template):
+            raise BadTemplate(why)
         return str(_compiled(template).render(known))[:LONGEST]
+    except BadTemplate:
+        raise
     except jinja2.TemplateSyntaxError as error:
         raise BadTemplate(f"line {error.lineno}: {error.message}") from error
     except (
@@ -57,6 +102,11 @@ def render(template: str, known: Mapping[str, Any]) -> str:
         RecursionError,
     ) as error:
         raise BadTemplate(f"{error}; known are {', '.join(SAMPLE)}") from error
+
+
+@lru_cache(16)
+def _checked(template: str) -> str:
+    return _forbidden(template)
 
 
 @lru_cache(16)

@@ -68,8 +68,8 @@ def test_own_words_and_their_sandbox() -> None:
         ("{{ nothing }}", "'nothing' is undefined; known are title, body"),
         ("{{ title", "line 1"),
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
-        ("{{ facts.update({'a': 1}) }}", "unsafe|not safely callable"),
-        ("{% for n in range(10**9) %}{% endfor %}", "Range too big"),
+        ("{{ facts.update({'a': 1}) }}", "may be called"),
+        ("{% for n in range(10**9) %}{% endfor %}", "may be called"),
     ],
 )
 def test_a_template_that_cannot_be_used_is_said_so(template: str, why: str) -> None:

@@ -180,7 +180,7 @@ def test_where_nobody_listens_it_is_a_log_line_an_event_and_a_dead_letter() -> N
     async def script(p: Post) -> None:
         recovery = ill("r", note("a", "nowhere"))
         p.outbox.tell(recovery)
-        await p.clock.sleep(1)
+        await p.clock.sleep(200)
         assert p.unheard == ["a"]
         assert "the Secret has no key nowhere" in p.outbox.dead[0]
         after = p.written(recovery)
