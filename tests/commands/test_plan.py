@@ -120,3 +120,27 @@ def test_a_forecast_begins_with_what_decide_says(app: Application) -> None:
     assert [record.index for _, record in ahead.steps if record.reason == ASSUMED] == sorted(
         record.index for _, record in ahead.steps if record.reason == ASSUMED
     )
+
+
+def test_applications_that_the_controller_does_not_watch_are_left_out_and_counted() -> None:
+    others = [stuck(f"other-{n}") for n in range(40)]
+    for other in others:
+        other["metadata"]["namespace"] = "team-a"
+    text = fleet(stuck("ours"), *others)
+
+    done = recovery("plan", "-f", "-", "-o", "json", text=text)
+    watched = recovery("plan", "-f", "-", "-o", "json", text=text, ARGOCD_APPLICATION_NAMESPACES="team-*")
+
+    assert (json.loads(done.stdout)["applications"], json.loads(done.stdout)["summary"]["act"]) == (1, 1)
+    assert "40 applications are left out" in done.stderr
+    assert json.loads(watched.stdout)["applications"] == 41
+
+
+def test_one_odd_tree_file_is_named_and_a_long_name_has_none(tmp_path: Path) -> None:
+    long = exported("a" * 251, health=DEGRADED)
+    assert planned("--trees", str(tmp_path), text=fleet(long))["applications"] == 1
+
+    (tmp_path / "api.json").write_text("[" * 20_000)
+    done = recovery("plan", "-f", "-", "--trees", str(tmp_path), text=fleet(exported("api", health=DEGRADED)))
+
+    assert (done.returncode, "api.json is no resource tree" in done.stderr) == (2, True), done.stderr

@@ -18,10 +18,13 @@ from recovery import __version__
 from recovery.clock import SystemClock
 from recovery.commands.columns import Column, age, cut, lines, size
 from recovery.commands.doctor import RIGHTS
+from recovery.commands.pausing import selector
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, RECOVERIES, SECRETS
 from recovery.model.application import Application
+from recovery.model.connection import Repository
 from recovery.model.recovery import RecoveryPhase, Subject
 from recovery.observe.adoption import ADOPTED, adoptions
+from recovery.observe.pauses import read
 from recovery.record.codec import encode
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.discovery import COLUMNS
@@ -296,3 +299,34 @@ async def test_wait_ends_with_the_phase_that_was_asked_for_or_says_what_came_ins
     assert (stalled[0], NAME in stalled[1]) == (0, True)
     assert (late[0], "not within 1s: Stalled" in late[2]) == (1, True)
     assert (wrong[0], "is not one of Remediating" in wrong[2]) == (2, True)
+
+
+async def test_a_pause_by_a_records_name_is_for_its_subject_alone(there: There) -> None:
+    url = "https://git.example/*"
+    subject = Subject("Repository", "", url, "repository-1")
+    record = a_recovery("git-1", NOW, subject=subject, phase=RecoveryPhase.Stalled, resolved_at=None)
+    await there.cluster.create(RECOVERIES, "gitops-system", encode(record, "gitops-system"))
+
+    assert (await there.run("pause", "git-1"))[0] == 0
+
+    data = (there.cluster.find(CONFIG_MAPS, "gitops-system", "recovery-pauses") or {})["data"]
+    (entry,) = [read(name, text) for name, text in data.items()]
+    assert entry.selector.selects(Repository(url=url))
+    assert not entry.selector.selects(Repository(url="https://git.example/shop.git"))
+
+
+@pytest.mark.parametrize("subject", ["repository/https://[::1]/x.git", "repository/https://git.example/a*"])
+def test_an_address_may_have_brackets_and_what_a_person_types_may_be_a_glob(subject: str) -> None:
+    url = subject.partition("/")[2].replace("*", "bc")
+
+    assert selector(subject, "").selects(Repository(url=url))
+
+
+async def test_what_a_policy_file_says_forges_no_line(there: There, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text('"\\e]0;pwn\\a\\nother.yaml: error: forged": 1\nrecovery_policies: []\n')
+
+    _, out, _ = await there.run("check", str(bad))
+
+    assert all(line.startswith(str(bad)) for line in out.splitlines()), out
+    assert "\x1b" not in out

@@ -272,3 +272,23 @@ def test_one_that_was_cut_off_does_not_go_on_with_a_number_that_is_being_changed
         await bed.watch(60)
 
     on_a_bed(script)
+
+
+def test_while_replicas_differ_the_holders_longer_lease_counts() -> None:
+    """A rolling update that shortens it must not make two act: who is new waits for as long as the old one's Lease says."""
+
+    async def inside() -> None:
+        cluster = Cluster(virtual.VirtualClock())
+        clock = cluster._clock
+        old = Shards(cluster, "argocd", "lease", 1, "old", clock, 120.0)
+        new = Shards(cluster, "argocd", "lease", 1, "new", clock, 12.0)
+        running = [asyncio.ensure_future(old.run())]
+        await clock.sleep(5)
+        running.append(asyncio.ensure_future(new.run()))
+        for _ in range(600):
+            await clock.sleep(1)
+            assert not (old.lead and new.lead)
+        for task in running:
+            task.cancel()
+
+    virtual.run(inside())

@@ -8,15 +8,21 @@ from datetime import timedelta
 import pytest
 from msgspec import structs
 
+from recovery.decide import telling
+from recovery.decide.regret import Circuit
 from recovery.decide.routing import named_channels
+from recovery.decide.telling import circuit_closed, circuit_opened
+from recovery.kube.errors import Unavailable
 from recovery.model.duration import Duration
 from recovery.model.message import LEFT_OUT, Message, shortened
-from recovery.model.notices import Delivery, Later, Notices, Quiet, Route
+from recovery.model.notices import Delivery, Later, Notices, Quiet, Route, Words
 from recovery.model.policy import Policies
-from recovery.model.recovery import RecoveryPhase
-from recovery.notify import sending
+from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
+from recovery.notify import sending, slack_channel
+from recovery.notify.composing import compose
 from recovery.notify.undelivered import Undelivered
 from tests.answering import Answering
+from tests.builders import NOW, a_recovery, a_situation, degraded
 from tests.notify.test_outbox import AT_ONCE, Post, ill, note, play
 
 ILL = Message(
@@ -185,3 +191,169 @@ def test_every_place_that_names_a_channel_is_known() -> None:
         "mail": "channels.mail",
         "sms": "channels.mail.fallback",
     }
+
+
+class PagerDuty(Post):
+    """Opens and closes incidents; its first answers come late, or not at all though it took the message."""
+
+    def __init__(self, late: float = 0.0, unsure: int = 0) -> None:
+        super().__init__()
+        self.late, self.unsure = late, unsure
+        self.open: dict[str, bool] = {}
+
+    async def send(self, url: str, message: Message) -> str:
+        self.open[message.incident] = not message.resolves
+        await self.clock.sleep(self.late)
+        if self.unsure and not message.resolves:
+            self.unsure -= 1
+            raise Undelivered("gave no answer", unsure=True)
+        return await super().send(url, message)
+
+    async def go_on(self, records: dict[str, Recovery], seconds: float) -> None:
+        """The controller writes down what became of messages, and tells what is left."""
+        end = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < end:
+            await self.clock.sleep(0.2)
+            for name in set(self.changed) & records.keys():
+                records[name] = self.written(records[name])
+                self.outbox.tell(records[name])
+            self.changed.clear()
+
+
+def ended(recovery: Recovery) -> Recovery:
+    return structs.replace(recovery, phase=RecoveryPhase.Resolved).with_notes(note(f"{recovery.name}/end", resolves=True))
+
+
+@pytest.mark.parametrize("unsure", [0, 1])
+def test_an_end_that_is_said_while_the_beginning_is_in_flight_closes_it(unsure: int) -> None:
+    async def script(p: PagerDuty) -> None:
+        records = {"r": ill("r", note("r/1", "pd"))}
+        p.outbox.tell(records["r"])
+        await p.clock.sleep(5)
+        records["r"] = ended(records["r"])
+        p.outbox.tell(records["r"])
+        await p.go_on(records, 3600)
+        assert p.open == {"r": False}
+
+    play(lambda: PagerDuty(late=8, unsure=unsure), script)  # type: ignore[arg-type]
+
+
+def test_an_end_after_a_kill_closes_what_the_dead_process_may_have_opened() -> None:
+    async def script(p: PagerDuty) -> None:
+        record = ended(ill("r", note("r/1", "pd", severity="critical")))  # as the API server has it: nothing is struck, nobody heard
+        p.open["r"] = True
+        p.outbox.tell(record)
+        await p.clock.sleep(3600)
+        assert p.open == {"r": False}
+
+    play(PagerDuty, script)  # type: ignore[arg-type]
+
+
+def test_an_end_waits_for_its_beginning_where_it_is_not_known_yet_who_is_told() -> None:
+    class Unread(PagerDuty):
+        async def names(self) -> tuple[str, ...]:
+            if self.clock.monotonic() < 300:
+                raise Unavailable("no answer")
+            return ("pd",)
+
+    async def script(p: PagerDuty) -> None:
+        record = ill("r", note("r/1"))
+        p.outbox.tell(record)
+        await p.clock.sleep(60)
+        p.outbox.tell(ended(record))
+        await p.clock.sleep(3600)
+        assert p.open == {"r": False}
+
+    play(Unread, script)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("healed", [("r0",), tuple(f"r{n}" for n in range(9)), ()])
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_crowd_that_may_have_arrived_is_closed_under_its_own_key(healed: tuple[str, ...], times: int) -> None:
+    async def script(p: PagerDuty) -> None:
+        records = {f"r{n}": ill(f"r{n}", note(f"r{n}/1", "pd")) for n in range(9)}
+        p.sharers = set(records)
+        for record in records.values():
+            p.outbox.tell(record)
+        await p.clock.sleep(0.3)
+        await p.go_on(records, 0.3)
+        for names in (healed, [name for name in records if name not in healed]):
+            for name in names:
+                records[name] = ended(records[name])
+                p.sharers.discard(name)
+                p.outbox.tell(records[name])
+            await p.go_on(records, 900)
+        assert not any(p.open.values()), p.open
+
+    play(lambda: PagerDuty(unsure=times), script)  # type: ignore[arg-type]
+
+
+def test_a_key_that_is_gone_for_a_moment_ends_nothing() -> None:
+    class Moving(PagerDuty):
+        gone = False
+
+        async def url(self, channel: str) -> str:
+            return "" if self.gone and channel.startswith("pd") else await super().url(channel)
+
+    async def script(p: Moving) -> None:
+        record = ill("r", note("r/1", "pd"))
+        p.outbox.tell(record)
+        await p.clock.sleep(5)
+        p.gone = True
+        p.outbox.tell(ended(p.written(record)))
+        p.outbox.say(note("new/1", "pd", severity="critical"))
+        await p.clock.sleep(90)
+        p.gone = False
+        await p.clock.sleep(600)
+        assert p.open == {"r": False, "new": True}
+        assert p.unheard == []
+
+    play(Moving, script)  # type: ignore[arg-type]
+
+
+def test_who_refuses_the_credential_is_stood_in_for_while_it_is_tried_on() -> None:
+    class Revoked(Post):
+        async def send(self, url: str, message: Message) -> str:
+            if url.startswith("pagerduty"):
+                raise Undelivered("answered 401", address=True)
+            return await super().send(url, message)
+
+    async def script(p: Post) -> None:
+        p.outbox.tell(ill("r", note("r/1", "pd", severity="critical")))
+        await p.clock.sleep(120)
+        assert p.got == [("slack", "r/1")], "once"
+        assert p.outbox.lanes()[0].waiting == 1, "and it is still tried there"
+
+    play(lambda: Revoked(channels=("slack",)), script)
+
+
+async def test_what_stands_before_slack_and_takes_no_large_body_gets_a_shorter_one() -> None:
+    async with Answering() as there:
+        there.answers["/services/"] = (413, "<html>413 Request Entity Too Large</html>")
+        with pytest.raises(Undelivered) as error:
+            await sending.send(f"slack://T/B/X?endpoint={there.url}", ILL)
+
+    assert (error.value.large, error.value.address, len(there.asked) > 1) == (True, False, True)
+
+
+def test_a_circuit_is_an_incident_of_its_own_and_ends() -> None:
+    mine, theirs = (circuit_opened(f"web/abc/{project}", Circuit("it does no good", NOW)) for project in ("mallory", "payments"))
+    over = circuit_closed("web/abc/payments", Circuit("it does no good", NOW), NOW)
+
+    assert mine.incident != theirs.incident
+    assert (over.incident, over.resolves, over.channels) == (theirs.incident, True, ("default",))
+
+
+def test_a_long_list_of_targets_leaves_what_to_do_and_the_record() -> None:
+    targets = tuple(f"apps/v1/Deployment/shop/{'&' * 240}{n}" for n in range(50))
+    step = StepRecord(1, 0, "restart", NOW, sent=True, outcome=StepOutcome.Failed, targets=targets, ended_at=NOW)
+    gave_up = structs.replace(a_recovery("cart-1", NOW, steps=(step,)), phase=RecoveryPhase.Stalled, attempt=1, limit=1)
+    said = telling.escalated(a_situation(degraded()), gave_up, severity="critical", channels=())
+
+    message = compose(said, gave_up, Words(), NOW)
+    shown = json.dumps(slack_channel.shown(structs.replace(message, body=message.body + "\n- x" * 9000 + "\nRecord: cart-1")))
+
+    assert "and 45 more" in message.body
+    assert "\nRecord: cart-1" in message.body
+    assert "Record: cart-1" in shown
+    assert shown.count('"verbatim": true') == shown.count('"mrkdwn"')

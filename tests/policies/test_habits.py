@@ -8,7 +8,9 @@ import pytest
 
 from recovery.act.all_actions import KINDS
 from recovery.model.duration import Duration
-from recovery.policies import InvalidPolicies, parse
+from recovery.observe.policy_source import ConfigMap, PolicySource
+from recovery.observe.shapes import Meta
+from recovery.policies import Defaults, InvalidPolicies, parse
 
 ONE = """\
 recovery_policies:
@@ -118,3 +120,74 @@ def test_a_cause_may_be_named_by_its_code() -> None:
 )
 def test_what_is_no_error_and_still_wrong_is_a_warning(before: str, after: str, words: str) -> None:
     assert any(words in each for each in said(ONE.replace(before, after)))
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "a loop within a loop"),
+        ("{% for a in body %}{% for b in body %}x{% endfor %}{% endfor %}", "a loop within a loop"),
+        ("{% for a in body %}{% if a %}{% for b in body %}x{% endfor %}{% endif %}{% endfor %}", "a loop within a loop"),
+        ("{{ 'a' * 10000000 }}", "Mul is not for messages"),
+        ("{{ 9 ** 9 ** 9 }}", "Pow is not for messages"),
+        ("{{ '%1000000000s' % 1 }}", "not formatted with %"),
+        ("{{ body|center(1000000000) }}", "'center' is not for messages"),
+        ("{{ title.ljust(1000000000) }}", "may be called"),
+        ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "Macro is not for messages"),
+        ("{% set a = body ~ body %}{% set b = a ~ a %}", "Assign is not for messages"),
+    ],
+)
+def test_a_template_cannot_take_for_ever_or_fill_the_memory(template: str, words: str) -> None:
+    import json
+
+    found = said(f"{ONE}messages: {{title: {json.dumps(template)}}}\n")
+
+    assert any(words in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'guards: {storm: {fleet: "30%\\n"}}',
+        f"defaults: {{attempts: 0x{'f' * 5000}}}",
+        "defaults: {backoff: {factor: .nan}}",
+        "defaults: {backoff: {factor: .inf}}",
+        'guards: {storm: {fleet: "٣٠%"}}',
+        "defaults: {healthy_delay: ٥m}",
+        f"defaults: {{healthy_delay: {'0d' * 1000}}}",
+    ],
+)
+def test_what_is_no_value_is_a_problem_with_its_place_and_never_a_crash(written: str) -> None:
+    with pytest.raises(InvalidPolicies) as error:
+        parse(f"{ONE}{written}\n", KINDS)
+
+    assert all(problem.line == 5 for problem in error.value.problems), error.value.problems
+
+
+def test_a_name_with_a_newline_is_none() -> None:
+    with pytest.raises(InvalidPolicies):
+        parse(ONE.replace("name: web", 'name: "web\\n"'), KINDS)
+
+
+def test_a_chain_of_fallbacks_is_walked_once() -> None:
+    channels = ", ".join(f"c{n}: {{fallback: c{n + 1}}}" for n in range(200))
+    assert len(parse(f"{ONE}channels: {{{channels}}}\n", KINDS).notices.channels) == 200
+
+    more = ", ".join(f"c{n}: {{fallback: c{n + 1}}}" for n in range(3000))
+    assert any("3000 entries; at most 200" in words for words in said(f"{ONE}channels: {{{more}}}\n"))
+
+
+def test_whatever_a_text_does_to_the_parser_the_good_policies_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[str] = []
+    source = PolicySource(KINDS, Defaults(), lambda _: None, lambda _, why: refused.append(why))
+    source.put(ConfigMap(Meta("p"), {"policies.yaml": ONE}))
+
+    def broken(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("recovery.observe.policy_source.parse", broken)
+    source.put(ConfigMap(Meta("p"), {"policies.yaml": "{}"}))
+
+    assert source.policies is not None
+    assert "cannot be read (RecursionError)" in refused[0]
+    assert "stay in force" in refused[0]
