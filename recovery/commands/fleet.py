@@ -18,15 +18,15 @@ from recovery.commands.reaching import every, reach
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, PROJECTS
 from recovery.kube.errors import Forbidden, NotFound
-from recovery.model.application import Application, ApplicationSet, Health, Project
+from recovery.model.application import Application, ApplicationSet, Project
 from recovery.model.cause import Signs
 from recovery.observe import trees, wire
+from recovery.observe.looking import ILL
 from recovery.process import api_of
 from recovery.settings import Settings
 
 LONGEST_NAME = 200
 """Characters of a name that a file may have with what is added to it."""
-_ILL = (Health.Degraded, Health.Progressing, Health.Missing)
 
 
 class Objects(Struct):
@@ -91,7 +91,7 @@ def from_folder(folder: str, applications: Iterable[Application], now: datetime)
     seen: dict[tuple[str, str], Signs] = {}
     for app in applications if folder else ():
         names = (f"{app.namespace}/{app.name}.json", f"{app.namespace}_{app.name}.json", f"{app.name}.json", f"{app.name}.tree.json")
-        if app.health not in _ILL:
+        if app.health not in ILL:
             continue
         path = next((path for name in names if (path := Path(folder) / name).exists()), None) if len(app.name) < LONGEST_NAME else None
         if path is None:
@@ -121,7 +121,7 @@ def live(settings: Settings, folder: str, now: datetime) -> Objects:
             look = diagnosing.closer_look(client, api, settings, SystemClock())
             for app in found.applications:
                 key = (app.namespace, app.name)
-                if app.health in _ILL and key not in found.seen and (api is not None or app.destination.in_cluster):
+                if app.health in ILL and key not in found.seen and (api is not None or app.destination.in_cluster):
                     signs = await look(app, None)
                     if not signs.missing:
                         found.seen[key] = signs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec import Struct, structs
 
@@ -39,10 +39,10 @@ def forecast(situation: Situation) -> Forecast:
     """The first attempt in which anything is done or refused. Only ``decide`` judges: each of its steps is taken to have gone out and
     to have cured nothing, and it is asked again."""
     first = decide(situation)
-    recovery, answer = _kept(first), _leading(first)
+    answer = next((d for d in first if d.recovery is not None), None)
     steps: dict[int, tuple[Step, StepRecord]] = {}
     for _ in range(LONGEST):
-        if answer is None or recovery is None:
+        if answer is None or (recovery := answer.recovery) is None:
             break
         actions = _actions(situation, recovery)
         steps |= {r.index: (actions[r.index], r) for r in recovery.in_attempt() if r.index < len(actions)}
@@ -55,31 +55,16 @@ def forecast(situation: Situation) -> Forecast:
         elif answer.kind is Kind.Wait and recovery.phase is RecoveryPhase.BackingOff and recovery.next_at:
             if any(record.reason == ASSUMED for _, record in steps.values()):
                 break
-            situation = _at(situation, recovery.next_at)
+            situation = structs.replace(situation, now=recovery.next_at + timedelta(seconds=1))
             steps = {}
         else:
             break
         situation = structs.replace(situation, recovery=structs.replace(recovery, version="1"), pinned=actions)
         decisions = decide(situation)
         answer = next((d for d in decisions if d.recovery is not None and d.recovery.name == recovery.name), None)
-        recovery = answer.recovery if answer else None
     return Forecast(first, answer, tuple(steps[index] for index in sorted(steps)))
-
-
-def _leading(decisions: tuple[Decision, ...]) -> Decision | None:
-    return next((d for d in decisions if d.recovery is not None), None)
-
-
-def _kept(decisions: tuple[Decision, ...]) -> Recovery | None:
-    leading = _leading(decisions)
-    return leading.recovery if leading else None
 
 
 def _actions(situation: Situation, recovery: Recovery) -> tuple[Step, ...]:
     """The actions of its policy."""
     return next((p.actions for p in situation.policies.policies if p.name == recovery.policy), ())
-
-
-def _at(situation: Situation, now: datetime) -> Situation:
-    """Later, with nothing changed but the time."""
-    return structs.replace(situation, now=now + timedelta(seconds=1))

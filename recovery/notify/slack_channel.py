@@ -102,18 +102,20 @@ def shown(message: Message) -> dict[str, Any]:
     message = fitted(message, _TEXT, lambda text: len(_plain(text)))
     blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": _cut(message.title, _HEADER)}}]
     if message.body:
-        blocks.append({"type": "section", "text": {"type": "mrkdwn", "verbatim": True, "text": _cut(_plain(message.body), _TEXT)}})
+        blocks.append({"type": "section", "text": _text(_plain(message.body), _TEXT)})
     if message.facts:
-        said = [
-            {"type": "mrkdwn", "verbatim": True, "text": _cut(f"*{name}*\n{_plain(value)}", _FIELD)}
-            for name, value in message.facts[:_FIELDS]
-        ]
+        said = [_text(f"*{name}*\n{_plain(value)}", _FIELD) for name, value in message.facts[:_FIELDS]]
         blocks.append({"type": "section", "fields": said})
     if message.links:
         words = " | ".join(f"<{where}|{_plain(name)}>" for name, where in message.links)
-        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "verbatim": True, "text": _cut(words, _TEXT)}]})
+        blocks.append({"type": "context", "elements": [_text(words, _TEXT)]})
     colour = _WELL if message.resolves else _COLOUR.get(message.severity, _COLOUR["info"])
     return {"text": _cut(_plain(message.title), _TEXT), "attachments": [{"color": colour, "blocks": blocks}]}
+
+
+def _text(text: str, longest: int) -> dict[str, Any]:
+    """``verbatim``: Slack makes no links and mentions of its own out of it (docs.slack.dev: text object)."""
+    return {"type": "mrkdwn", "verbatim": True, "text": _cut(text, longest)}
 
 
 def _plain(text: str) -> str:

@@ -31,7 +31,7 @@ VERSIONS_READ = 5
 """Of one group of kinds."""
 LISTED = 50
 """Pods, or ReplicaSets, of one workload that are asked for."""
-_ILL = (Health.Degraded, Health.Progressing, Health.Missing)
+ILL = (Health.Degraded, Health.Progressing, Health.Missing)
 _KINDS = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "DaemonSet": DAEMON_SETS}
 
 
@@ -76,7 +76,7 @@ class Look:
         begun = self._clock.now()
         missing: list[str] = []
         unwell: tuple[Unwell, ...] = ()
-        if app.health in _ILL or app.operating:
+        if app.health in ILL or app.operating:
             unwell = await self._unwell(app, missing)
         served: dict[str, bool] = {}
         providers: tuple[str, ...] = ()

@@ -30,13 +30,8 @@ def advice(document: Document, policies: list[Policy]) -> tuple[str, ...]:
 
 def _describes_health(condition: Condition) -> bool:
     """Is all that it asks for a state in which nothing is wrong?"""
-    sync = (
-        set(condition.status) <= {Sync.Synced}
-        and set(condition.health) <= {Health.Healthy}
-        and set(condition.operation) <= {Phase.Succeeded}
-    )
-    asked = condition.status or condition.health or condition.operation
-    return bool(asked) and sync and not condition.cause
+    asked = {*condition.status, *condition.health, *condition.operation}
+    return bool(asked) and asked <= {Sync.Synced, Health.Healthy, Phase.Succeeded} and not condition.cause
 
 
 def _on(policy: Policy) -> list[str]:

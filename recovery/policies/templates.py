@@ -56,6 +56,7 @@ CALLS = frozenset({"items", "keys", "values", "get", "startswith", "endswith", "
 """What may be called, as ``facts.items()``."""
 
 
+@lru_cache(16)
 def _forbidden(template: str) -> str:
     """What in it could take for ever or fill the memory of whoever renders it; empty for nothing."""
     import jinja2
@@ -72,9 +73,7 @@ def _forbidden(template: str) -> str:
             return f"line {node.lineno}: a text is not formatted with %"
         if isinstance(node, nodes.Call) and not (isinstance(node.node, nodes.Getattr) and node.node.attr in CALLS):
             return f"line {node.lineno}: only {', '.join(sorted(CALLS))} may be called"
-        if isinstance(node, nodes.For) and (node.recursive or any(inner.find(nodes.For) for inner in (*node.body, *node.else_))):
-            return f"line {node.lineno}: a loop within a loop"
-        if isinstance(node, nodes.For) and any(isinstance(inner, nodes.For) for inner in (*node.body, *node.else_)):
+        if isinstance(node, nodes.For) and (node.recursive or node.find(nodes.For)):
             return f"line {node.lineno}: a loop within a loop"
     return ""
 
@@ -84,11 +83,8 @@ def render(template: str, known: Mapping[str, Any]) -> str:
     import jinja2
 
     try:
-        if why := _checked(template):
-            raise BadTemplate(why)
-        return str(_compiled(template).render(known))[:LONGEST]
-    except BadTemplate:
-        raise
+        why = _forbidden(template)
+        text = "" if why else str(_compiled(template).render(known))[:LONGEST]
     except jinja2.TemplateSyntaxError as error:
         raise BadTemplate(f"line {error.lineno}: {error.message}") from error
     except (
@@ -102,11 +98,9 @@ def render(template: str, known: Mapping[str, Any]) -> str:
         RecursionError,
     ) as error:
         raise BadTemplate(f"{error}; known are {', '.join(SAMPLE)}") from error
-
-
-@lru_cache(16)
-def _checked(template: str) -> str:
-    return _forbidden(template)
+    if why:
+        raise BadTemplate(why)
+    return text
 
 
 @lru_cache(16)
