@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/*.txt pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test lint unit e2e soak fuzz audit sbom licences bed bench shots lock clean help
+.PHONY: demo test lint unit long e2e soak fuzz audit sbom licences bed bench shots lock clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -31,11 +31,14 @@ lint: $(STAMP)
 	$(BIN)/hadolint Dockerfile
 
 unit: $(STAMP)
-	$(BIN)/pytest -q -n auto --dist loadfile
+	$(BIN)/pytest -q -n auto --dist worksteal
 
 e2e: $(STAMP)  ## The stories on a real Kubernetes and a real Argo CD (the first time builds them: about 9 minutes).
 	@$(BIN)/python -m tests.testbed.binaries
 	$(BIN)/pytest -q --e2e tests/e2e
+
+long: $(STAMP)  ## A bounded share of soak and bursts, as .ci/run plays it.
+	$(BIN)/pytest -q -n auto --long -m long
 
 soak: $(STAMP)  ## Ten thousand nights with faults at every door, in virtual time.
 	$(BIN)/python -m tests.soak

@@ -1,4 +1,4 @@
-"""The flag for the real bed."""
+"""The flags: what needs the real test bed, and what takes long."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import structlog
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--e2e", action="store_true", help="also run what needs the real test bed")
+    parser.addoption("--long", action="store_true", help="also run the larger share of soak and bursts")
     parser.addoption("--rewrite", action="store_true", help="write the transcripts of tests/scenarios anew")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--e2e"):
-        return
-    for item in items:
-        if "e2e" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="needs the real test bed: --e2e"))
+    reasons = {"e2e": "needs the real test bed: --e2e", "long": "takes long: --long"}
+    for name, reason in reasons.items():
+        for item in items if not config.getoption(f"--{name}") else ():
+            if name in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from recovery.app import App
@@ -14,6 +15,9 @@ from recovery.model.message import Message
 from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.world import World
+
+SLOW_HEARTBEATS: dict[str, Any] = {"lease_duration": timedelta(minutes=10), "poll_interval": timedelta(seconds=30)}
+"""Settings for a script of many hours that is not about Leases or probes: most of its time would go into them."""
 
 
 class Play:

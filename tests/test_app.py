@@ -20,7 +20,7 @@ from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.manifests import custom, deployment
 from recovery.simulate.world import ARGOCD, OURS, World
-from tests.play import Play, play
+from tests.play import SLOW_HEARTBEATS, Play, play
 from tests.stage import policies as short_policies
 
 MINUTE = 60.0
@@ -402,7 +402,7 @@ def test_an_open_hold_is_told_of_every_day() -> None:
 
         await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
         await p.world.policies(short_policies("web"))
-        async with p.controller():
+        async with p.controller(**SLOW_HEARTBEATS):
             await p.world.application("web-1", (deployment("web-1", "ready", 8),))
             await p.clock.sleep(5 * MINUTE)
             await p.world.commit("web-1", (deployment("web-1", "missing", 8),))

@@ -28,7 +28,7 @@ from recovery.simulate.manifests import deployment, stateful_set
 from recovery.simulate.world import World
 from tests.connected_stories import connected
 from tests.operations import claimed
-from tests.play import Play
+from tests.play import SLOW_HEARTBEATS, Play
 from tests.test_properties import trouble
 
 APPS, STATEFUL = ("w-a", "w-b", "w-c", "w-d"), "w-db"
@@ -109,7 +109,12 @@ def policy(mode: str) -> str:
 
 
 async def start(play: Play) -> tuple[App, asyncio.Task[None]]:
-    chosen = Settings(identity="controller-0", cluster_secrets=("cluster-primary", "cluster-secondary"), witness="https://outside.example")
+    chosen = Settings(
+        identity="controller-0",
+        cluster_secrets=("cluster-primary", "cluster-secondary"),
+        witness="https://outside.example",
+        lease_duration=SLOW_HEARTBEATS["lease_duration"],
+    )
     app = App(chosen, play, play.clock, play.send, play.world.api, play.world.looks)  # type: ignore[arg-type]
     task = asyncio.create_task(app.run())
     await play.clock.sleep(1)
@@ -126,7 +131,7 @@ async def ask(play: Play, which: Any) -> None:
 
 
 async def live(play: Play, night: list[Any]) -> Watcher:
-    """One night, then two quiet hours in which everything is well."""
+    """One night, then a quiet quarter of an hour in which everything is well."""
     world = play.world
     for name in ("primary", "secondary"):
         await world.further_cluster(name)
@@ -182,7 +187,7 @@ async def live(play: Play, night: list[Any]) -> Watcher:
         place.up, place.accepts, place.unread = True, True, False
     watcher.note()
     world.argocd.wake()
-    await play.clock.sleep(7200)
+    await play.clock.sleep(900)
     app.stop()
     await task
     return watcher
@@ -205,7 +210,7 @@ def test_whatever_happens_to_clusters(night: list[Any]) -> None:
     assert [m for m, n in watcher.moves.items() if n > 1] == [], "none is moved twice in one step"
     ends = {RecoveryPhase.Resolved, RecoveryPhase.Superseded, RecoveryPhase.Stalled, RecoveryPhase.Suppressed}
     recoveries = {r.name: r for r in (decode(msgspec.json.encode(item)) for item in world.cluster.every(RECOVERIES))}
-    assert {r.phase for r in recoveries.values()} <= ends, "after two quiet hours nothing hangs in between"
+    assert {r.phase for r in recoveries.values()} <= ends, "after a quiet quarter of an hour nothing hangs in between"
     assert all(r.attempt <= r.limit for r in recoveries.values())
     for name in (*APPS, STATEFUL):
         hold = world.seen(name).hold

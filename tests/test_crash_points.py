@@ -25,6 +25,7 @@ from recovery.simulate import virtual
 from recovery.simulate.manifests import custom, deployment
 from recovery.simulate.world import OURS, World
 from tests.connected_stories import connected
+from tests.play import SLOW_HEARTBEATS
 from tests.stage import policies as short_policies
 
 HUNG = """
@@ -209,7 +210,10 @@ async def one(night: Night, world: World, dies_at: int, *, after: bool) -> tuple
         return ""
 
     settings = Settings(
-        identity="controller-0", cluster_secrets=("cluster-primary", "cluster-secondary"), witness="https://outside.example"
+        identity="controller-0",
+        cluster_secrets=("cluster-primary", "cluster-secondary"),
+        witness="https://outside.example",
+        lease_duration=SLOW_HEARTBEATS["lease_duration"],
     )
     further = night.begins is on_primary
     await (night.begins(world) if further else world.policies(short_policies("w")))

@@ -13,7 +13,7 @@ from recovery.model.names import HOLD
 from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
 from recovery.simulate.manifests import deployment
 from recovery.simulate.world import ARGOCD, OURS, RUNS_IN, url
-from tests.play import Play, play
+from tests.play import SLOW_HEARTBEATS, Play, play
 
 SHIPPED = (Path(__file__).parent.parent / "config" / "policies.yaml").read_text()
 MINUTE = 60.0
@@ -153,7 +153,7 @@ def test_a_second_sync_of_what_has_run_for_days_is_no_deploy() -> None:
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
         await p.world.application("web", web("ready-a"), auto_sync=False)
-        async with p.controller():
+        async with p.controller(**SLOW_HEARTBEATS):
             await p.world.sync("web")
             await p.clock.sleep(6 * MINUTE)
             await p.world.commit("web", web("ready-b"))

@@ -18,7 +18,7 @@ from recovery.simulate import virtual
 from recovery.simulate.manifests import REGISTRY, deployment
 from recovery.simulate.world import RUNS_IN, World
 from tests.invariants import BOUND, Auditor
-from tests.play import Play
+from tests.play import SLOW_HEARTBEATS, Play
 from tests.stage import policies
 
 APPS = ("w-a", "w-b")
@@ -73,7 +73,8 @@ class Audited(Play):
 
 
 async def start(play: Audited) -> tuple[App, asyncio.Task[None]]:
-    app = App(Settings(identity="controller-0"), play, play.clock, play.send, play.world.api, play.world.looks)  # type: ignore[arg-type]
+    settled = Settings(identity="controller-0", **SLOW_HEARTBEATS)
+    app = App(settled, play, play.clock, play.send, play.world.api, play.world.looks)  # type: ignore[arg-type]
     play.auditor.app = app
     task = asyncio.create_task(app.run())
     await play.clock.sleep(1)

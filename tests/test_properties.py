@@ -20,7 +20,7 @@ from recovery.simulate import virtual
 from recovery.simulate.manifests import custom, deployment
 from recovery.simulate.world import World
 from tests.operations import Newly, claimed
-from tests.play import Play
+from tests.play import SLOW_HEARTBEATS, Play
 from tests.stage import policies
 
 APPS = ("w-a", "w-b", "w-c")
@@ -72,7 +72,7 @@ class Watcher:
 
 
 async def live(play: Play, night: list[Any], enabled: bool) -> Watcher:
-    """One night, then two quiet hours."""
+    """One night, then a quiet quarter of an hour."""
     await play.world.policies(policies("w"))
     for name in APPS:
         await play.world.application(name, (deployment(name, "ready", 20),), self_heal=name == "w-b")
@@ -113,7 +113,7 @@ async def live(play: Play, night: list[Any], enabled: bool) -> Watcher:
     play.faults = []
     play.world.argocd.running = True
     play.world.argocd.wake()
-    await play.clock.sleep(7200)
+    await play.clock.sleep(900)
     app.stop()
     await task
     return watcher
@@ -136,7 +136,7 @@ def trouble(kind: str) -> Any:
 
 
 async def start(play: Play, enabled: bool) -> tuple[App, asyncio.Task[None]]:
-    app = App(Settings(enabled=enabled, identity="controller-0"), play, play.clock, play.send)  # type: ignore[arg-type]
+    app = App(Settings(enabled=enabled, identity="controller-0", **SLOW_HEARTBEATS), play, play.clock, play.send)  # type: ignore[arg-type]
     task = asyncio.create_task(app.run())
     await play.clock.sleep(1)
     return app, task
@@ -163,7 +163,7 @@ def test_whatever_happens(night: list[Any]) -> None:
     assert watcher.over_limit == [], "no attempt beyond the limit"
     assert watcher.two_at_once == [], "one open recovery a subject"
     ends = {RecoveryPhase.Resolved, RecoveryPhase.Superseded, RecoveryPhase.Stalled, RecoveryPhase.Suppressed}
-    assert {r.phase for r in world.recoveries()} <= ends, "after two quiet hours nothing hangs in between"
+    assert {r.phase for r in world.recoveries()} <= ends, "after a quiet quarter of an hour nothing hangs in between"
     for recovery in world.recoveries():
         assert len([s for s in recovery.steps if s.action == "rollback" and s.sent]) <= 1, "one rollback a recovery"
 
