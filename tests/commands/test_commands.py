@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,18 +11,19 @@ from typing import Any
 import pytest
 
 from recovery import __version__
+from tests.commands.forked import run as recovery
 
 ROOT = Path(__file__).parent.parent.parent
 RECOVERY = str(Path(sys.executable).parent / "recovery")
 
 
-def recovery(*words: str, text: str | bytes = "", **env: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("RECOVERY_", "ARGOCD_", "KUBE"))}
-    raw = text if isinstance(text, bytes) else text.encode()
-    done = subprocess.run([RECOVERY, *words], input=raw, capture_output=True, env={**clean, **env}, timeout=60, cwd=ROOT)
-    result = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-    assert "Traceback" not in result.stderr + result.stdout
-    return result
+def test_the_installed_program_starts_and_ends_with_its_exit_code() -> None:
+    good = subprocess.run([RECOVERY, "check", "config/policies.yaml"], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    bad = subprocess.run([RECOVERY, "check", "-"], capture_output=True, text=True, cwd=ROOT, timeout=60, input="recovery_policies: 3")
+
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "config/policies.yaml: OK" in good.stdout
+    assert bad.returncode == 1
 
 
 def test_check_praises_the_shipped_policies() -> None:

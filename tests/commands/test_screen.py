@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from recovery.simulate.cluster import Cluster
 from recovery.simulate.discovery import COLUMNS
 from recovery.simulate.http import Face
 from tests.builders import NOW, a_recovery, an_application
-from tests.commands.test_wishes import RECOVERY
+from tests.commands.forked import run
 
 NAME = "checkout-service-in-production-3f9a1c2b7d"
 SUBJECT = "argocd/checkout-service-in-production"
@@ -48,19 +47,9 @@ class There:
         self.body: dict[str, Any] = {}
 
     async def run(self, *words: str, columns: int | None = None, **env: str) -> tuple[int, str, str]:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RECOVERY_", "ARGOCD_", "KUBE", "COLUMNS"))}
         width = {"COLUMNS": str(columns)} if columns else {}
-        process = await asyncio.create_subprocess_exec(
-            RECOVERY,
-            *words,
-            env={**inherited, "KUBECONFIG": str(self.kubeconfig), **width, **env},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        assert b"Traceback" not in out + err
-        return process.returncode or 0, out.decode(), err.decode()
+        done = await asyncio.to_thread(run, *words, KUBECONFIG=str(self.kubeconfig), **width, **env)
+        return done.returncode, done.stdout, done.stderr
 
 
 def application(name: str, **labels: str) -> dict[str, Any]:

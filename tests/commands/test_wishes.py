@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,7 @@ from recovery.record.codec import decode, encode
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.http import Face
 from tests.builders import NOW, a_recovery
-
-RECOVERY = str(Path(sys.executable).parent / "recovery")
+from tests.commands.forked import run
 
 
 class There:
@@ -43,14 +40,8 @@ class There:
         return decode(await self.cluster.get(RECOVERIES, "gitops-system", "primary-1"))
 
     async def run(self, *words: str) -> tuple[int, str, str]:
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("RECOVERY_", "ARGOCD_", "KUBE"))}
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            RECOVERY, *words, env={**env, "KUBECONFIG": str(self._kubeconfig)}, stdout=pipe, stderr=pipe
-        )
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        assert b"Traceback" not in out + err
-        return process.returncode or 0, out.decode(), err.decode()
+        done = await asyncio.to_thread(run, *words, KUBECONFIG=str(self._kubeconfig))
+        return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture
