@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from recovery.causes.catalogue import BY_NAME
 from recovery.clock import Clock
 from recovery.decide import reporting
 from recovery.decide.connections import connection
@@ -16,18 +18,21 @@ from recovery.model.application import Application, Health, Sync
 from recovery.model.connection import Connection, Repository
 from recovery.model.duration import spell
 from recovery.model.names import Key
+from recovery.model.notices import Links
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.model.text import shell
-from recovery.notify.composing import next_of
+from recovery.notify.composing import links_of, next_of
 from recovery.observe.connections import Connections
 from recovery.observe.store import Store
 from recovery.record.journal import Journal
 from recovery.record.recoveries import Recoveries
-from recovery.serve.listing import Page, Query, has, paged
+from recovery.serve.listing import Page, Query, folded, has, ordered, paged
 
 Sees = Callable[[str], bool]
 """May the viewer see what belongs to this project? Empty: to none."""
 _LOUD = {RecoveryPhase.Stalled: 0, RecoveryPhase.Remediating: 1, RecoveryPhase.Verifying: 2, RecoveryPhase.BackingOff: 3}
+GROUPS, NAMES = 5, 100
+"""Entries of a breakdown, and names of a folded row, that are shown."""
 _ORDER = {Connection.Failed: 0, Connection.Unknown: 1, Connection.Successful: 2}
 
 
@@ -47,6 +52,14 @@ class Shown(Struct, frozen=True):
     next: str
     step: str
     """The step that runs, with how long it has."""
+    person: bool
+    """Nothing more is done until a person acts."""
+    advice: str
+    """What a person does against its cause."""
+    others: tuple[str, ...] = ()
+    """Further recoveries that read the same, by name; at most 100 of them."""
+    count: int = 1
+    """How many recoveries this row stands for."""
 
 
 class Waiting(Struct, frozen=True):
@@ -60,6 +73,19 @@ class Waiting(Struct, frozen=True):
     due: datetime | None
     share: int
     """Of a clock: how much of its time is over, in percent."""
+    others: tuple[str, ...] = ()
+    """Further subjects of which the same is true; at most 100 of them."""
+    count: int = 1
+    """How many subjects this row stands for."""
+
+
+class Breakdown(Struct, frozen=True):
+    """Where the applications that are not well are: the largest groups of one kind."""
+
+    by: str
+    groups: tuple[tuple[str, int], ...]
+    rest: int
+    """Applications in groups that are not shown."""
 
 
 class AppRow(Struct, frozen=True):
@@ -117,17 +143,22 @@ class Timeline(Struct, frozen=True):
     undelivered: tuple[str, ...]
     commands: tuple[str, ...]
     """What to type next."""
+    links: tuple[tuple[str, str], ...]
+    """Name and address of what says more elsewhere."""
 
 
 class Browsing:
     """Reads the stages."""
 
-    def __init__(self, store: Store, recoveries: Recoveries, journal: Journal, connections: Connections, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, recoveries: Recoveries, journal: Journal, connections: Connections, clock: Clock, links: Callable[[], Links]
+    ) -> None:
         self._store = store
         self._recoveries = recoveries
         self._journal = journal
         self._connections = connections
         self._clock = clock
+        self._links = links
 
     @property
     def version(self) -> str:
@@ -144,15 +175,16 @@ class Browsing:
         return {app.project for app in self._store.applications.values()} | {r.subject.project for r in self._recoveries.all()}
 
     def open(self, sees: Sees, query: Query) -> Page[Any]:
-        """Recoveries that are not over: those that need a person first, then what is being done."""
+        """Recoveries that are not over: those that need a person first, then what is being done; those that read the same as one row."""
         found = [r for r in self._recoveries.all() if not r.phase.over and self._wanted(r, sees, query)]
-        found.sort(key=lambda r: (_LOUD.get(r.phase, 9), r.opened_at))
-        return paged(found, query, self._shown)
+        found.sort(key=lambda r: (not r.needs_person, _LOUD.get(r.phase, 9), r.opened_at))
+        return paged(folded(found, _reads), query, self._together)
 
     def past(self, sees: Sees, query: Query) -> Page[Any]:
         """Recoveries that are over, newest first."""
         found = [r for r in self._recoveries.all() if r.phase.over and self._wanted(r, sees, query)]
         found.sort(key=lambda r: r.resolved_at or r.opened_at, reverse=True)
+        ordered(found, query, _PAST)
         return paged(found, query, self._shown)
 
     def waiting(self, sees: Sees, query: Query) -> Page[Any]:
@@ -165,12 +197,13 @@ class Browsing:
                 if sees(self._project(key)) and has(query.words, str(key), entry.policy, entry.message):
                     found.append((key, entry))
         found.sort(key=lambda each: (each[1].again_at or "~", str(each[0])))
-        return paged(found, query, self._clocked)
+        return paged(folded(found, _held_alike), query, self._clocked)
 
     def applications(self, sees: Sees, query: Query) -> Page[Any]:
         """Applications by search; ``phase`` may be ill, held or well."""
         found = [app for app in self._store.applications.values() if sees(app.project) and self._fits(app, query)]
         found.sort(key=lambda app: (app.namespace, app.name))
+        ordered(found, query, {**_APPLICATIONS, "cause": lambda app: self._store.causes.get(app.uid, "")})
         return paged(found, query, self._app)
 
     def places(self, sees: Sees, query: Query) -> Page[Any]:
@@ -183,7 +216,9 @@ class Browsing:
             if sees(project) and has(query.words, about.name, word.value, words) and query.phase in ("", word.value):
                 row = Place(about.key.kind, about.name, word.value, words, about.applications, about.good_at)
                 found.append((_ORDER[word], about.key.kind, about.name, row))
-        return paged([each[3] for each in sorted(found, key=lambda each: each[:3])], query)
+        rows = [each[3] for each in sorted(found, key=lambda each: each[:3])]
+        ordered(rows, query, _PLACES)
+        return paged(rows, query)
 
     def counts(self, sees: Sees) -> dict[str, int]:
         """For the head of the page."""
@@ -195,6 +230,20 @@ class Browsing:
             "open": len(recoveries),
             "person": sum(r.needs_person for r in recoveries),
         }
+
+    def breakdown(self, sees: Sees) -> list[Breakdown]:
+        """Applications that are not well, by cause, project and cluster: where to look first."""
+        ill = [app for app in self._store.applications.values() if _ill(app) and sees(app.project)]
+        kinds: tuple[tuple[str, Callable[[Application], str]], ...] = (
+            ("cause", lambda app: self._store.causes.get(app.uid, "") or "no cause known"),
+            ("project", lambda app: app.project),
+            ("cluster", lambda app: app.destination.cluster),
+        )
+        found = []
+        for by, key in kinds:
+            counted = Counter(map(key, ill)).most_common()
+            found.append(Breakdown(by, tuple(counted[:GROUPS]), sum(number for _, number in counted[GROUPS:])))
+        return found if ill else []
 
     def storms(self, sees: Sees) -> list[str]:
         """Storms that are on, in words."""
@@ -256,6 +305,7 @@ class Browsing:
             tuple(n.title for n in r.notes),
             r.talk.undelivered,
             tuple([*commands, *([stop] if stop and not r.phase.over else [])] or ["recovery status"]),
+            tuple(link for link in links_of(r, self._links()) if link[0] != "Page"),
         )
 
     def _wanted(self, r: Recovery, sees: Sees, query: Query) -> bool:
@@ -280,10 +330,16 @@ class Browsing:
             r.message,
             next_of(r),
             step,
+            r.needs_person,
+            BY_NAME[name].advice if (name := r.cause.partition("/")[0]) in BY_NAME else "",
         )
 
-    def _clocked(self, each: tuple[Key, Any]) -> Waiting:
-        key, entry = each
+    def _together(self, alike: Sequence[Recovery]) -> Shown:
+        names = tuple(r.name for r in alike[1 : NAMES + 1])
+        return structs.replace(self._shown(alike[0]), others=names, count=len(alike))
+
+    def _clocked(self, alike: Sequence[tuple[Key, Any]]) -> Waiting:
+        key, entry = alike[0]
         about = self._store.applications.get((key.namespace, key.name)) if key.kind == "application" else self._connections.get(key)
         sight = self._store.sights.get(about.uid) if about is not None else None
         since = min(sight.clocks.values(), default=None) if sight else None
@@ -292,7 +348,8 @@ class Browsing:
         if since is not None and due is not None and due > since:
             share = max(0, min(100, round(100 * (self._clock.now() - since) / (due - since))))
         word = f"held back by {entry.by}" if entry.by else entry.reason.lower()
-        return Waiting(str(key), entry.policy, word, entry.message, since, due, share)
+        others = tuple(str(other) for other, _ in alike[1 : NAMES + 1])
+        return Waiting(str(key), entry.policy, word, entry.message, since, due, share, others, len(alike))
 
     def _project(self, key: Key) -> str:
         if key.kind == "application":
@@ -302,7 +359,8 @@ class Browsing:
         return about.project if isinstance(about, Repository) else ""
 
     def _fits(self, app: Application, query: Query) -> bool:
-        if query.project not in ("", app.project) or not has(query.words, str(app.key), app.project, app.destination.cluster):
+        cause = self._store.causes.get(app.uid, "") or "no cause known"
+        if query.project not in ("", app.project) or not has(query.words, str(app.key), app.project, app.destination.cluster, cause):
             return False
         match query.phase:
             case "ill":
@@ -327,6 +385,41 @@ class Browsing:
             return (app.project, True) if app else ("", False)
         about = self._connections.get(key)
         return (about.project if isinstance(about, Repository) else "", about is not None)
+
+
+_APPLICATIONS: dict[str, Callable[[Application], Any]] = {
+    "application": lambda app: (app.namespace, app.name),
+    "project": lambda app: app.project,
+    "cluster": lambda app: app.destination.cluster,
+    "sync": lambda app: app.sync.value,
+    "health": lambda app: app.health.value,
+}
+_PLACES: dict[str, Callable[[Place], Any]] = {
+    "name": lambda place: place.name,
+    "kind": lambda place: place.kind,
+    "state": lambda place: place.state,
+    "applications": lambda place: place.applications,
+}
+_PAST: dict[str, Callable[[Recovery], Any]] = {
+    "subject": lambda r: str(r.subject),
+    "state": lambda r: r.phase.value,
+    "cause": lambda r: (r.policy, r.cause),
+    "since": lambda r: r.ill_since or r.opened_at,
+    "ended": lambda r: r.resolved_at or r.opened_at,
+    "took": lambda r: reporting.took(r) or 0,
+}
+"""Columns by which lists are sorted."""
+
+
+def _reads(r: Recovery) -> tuple[Any, ...] | None:
+    """What makes two open recoveries read the same; None for one that is at work."""
+    return None if r.running else (r.phase, r.policy, r.cause, r.attempt, r.message, r.subject.kind)
+
+
+def _held_alike(each: tuple[Key, Any]) -> tuple[Any, ...] | None:
+    """What makes two held-back conditions read the same; None for one whose clock runs."""
+    entry = each[1]
+    return None if entry.reason == "Pending" else (entry.policy, entry.by, entry.reason, entry.message)
 
 
 def _ill(app: Application) -> bool:

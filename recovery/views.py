@@ -21,6 +21,7 @@ from recovery.model.application import Application
 from recovery.model.cause import Finding
 from recovery.model.connection import Cluster, Connection, Repository
 from recovery.model.names import Key
+from recovery.model.notices import Links
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.window import Pause
 from recovery.notify.outbox import Outbox
@@ -79,7 +80,9 @@ class LiveViews:
         self._reason = reason
         self._argocd = argocd
         self._outbox = outbox
-        self.browsing = Browsing(store, recoveries, journal, connections, clock)
+        self.browsing = Browsing(
+            store, recoveries, journal, connections, clock, lambda: source.policies.notices.words.links if source.policies else Links()
+        )
 
     def ready(self) -> tuple[str, ...]:
         reasons = [] if self._source.policies else [f"no policies: {self._source.error}"]

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from recovery.model.duration import elapsed
 from recovery.model.text import plain
 
 GAP = "  "
@@ -83,12 +84,4 @@ def age(stamp: str | datetime | None, now: datetime | None = None) -> str:
     if not stamp:
         return ""
     at = stamp if isinstance(stamp, datetime) else datetime.fromisoformat(stamp)
-    seconds = max(0, int(((now or datetime.now(UTC)) - at).total_seconds()))
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if minutes < 2:
-        return f"{seconds}s"
-    if hours < 2:
-        return f"{minutes}m"
-    if hours < 10 and minutes % 60:
-        return f"{hours}h{minutes % 60}m"
-    return f"{hours}h" if days < 2 else f"{days}d"
+    return elapsed((now or datetime.now(UTC)) - at)

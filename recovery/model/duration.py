@@ -58,6 +58,19 @@ def spell(delta: dt.timedelta) -> str:
     return words or "0s"
 
 
+def elapsed(delta: dt.timedelta) -> str:
+    """A length of time as kubectl writes an age: ``14s``, ``14m``, ``3h20m``, ``5d``; below zero counts as none."""
+    seconds = max(0, int(delta.total_seconds()))
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if minutes < 2:
+        return f"{seconds}s"
+    if hours < 2:
+        return f"{minutes}m"
+    if hours < 10 and minutes % 60:
+        return f"{hours}h{minutes % 60}m"
+    return f"{hours}h" if days < 2 else f"{days}d"
+
+
 def default(**units: float) -> Any:  # a field default may stand for a field of any type, as in msgspec.field itself
     """A Struct field that defaults to this duration (a factory: a default value would not go into the JSON Schema)."""
     return msgspec.field(default_factory=lambda: Duration(**units))

@@ -28,7 +28,7 @@ def compose(note: Note, recovery: Recovery | None, words: Words, now: datetime) 
     title, body = redact(note.title, 300), redact(note.body, WHOLE, lines=True)
     message = fitted(Message(note.key, note.incident, title, body, note.severity, note.resolves, at=now), LONGEST)
     if recovery is not None:
-        facts, links = _facts(recovery, now), tuple(_links(recovery, words.links))
+        facts, links = _facts(recovery, now), tuple(links_of(recovery, words.links))
         message = structs.replace(message, facts=facts, links=links, subject=recovery.subject.key)
     if words.title or words.body:
         known = _known(message, recovery)
@@ -105,7 +105,8 @@ def _facts(recovery: Recovery, now: datetime) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _links(recovery: Recovery, links: Links) -> list[tuple[str, str]]:
+def links_of(recovery: Recovery, links: Links) -> list[tuple[str, str]]:
+    """Name and address of each place that says more: this page, Argo CD, the runbook, as far as the policies give them."""
     subject, found = recovery.subject, []
     if links.page:
         found.append(("Page", f"{links.page.rstrip('/')}/recoveries/{quote(recovery.name)}"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 T = TypeVar("T")
+FIELDS = ("q", "phase", "policy", "project", "sort")
+"""What a query is made of, beside its page."""
 ROWS = 50
 """Rows of a page."""
 LONGEST = 200
@@ -23,6 +25,8 @@ class Query(Struct, frozen=True):
     phase: str = ""
     policy: str = ""
     project: str = ""
+    sort: str = ""
+    """A column's name, with - before it from the last to the first; one that is none changes nothing."""
     page: int = 1
 
     @property
@@ -32,13 +36,21 @@ class Query(Struct, frozen=True):
 
     def at(self, page: int) -> str:
         """The same as a query string, at another page."""
-        given = {"q": self.q, "phase": self.phase, "policy": self.policy, "project": self.project, "page": str(page) if page > 1 else ""}
+        given = {name: getattr(self, name) for name in FIELDS} | {"page": str(page) if page > 1 else ""}
         return urlencode({name: value for name, value in given.items() if value})
+
+    def by(self, column: str) -> str:
+        """The same as a query string, sorted by a column; from the last to the first when it is sorted by it already."""
+        return structs.replace(self, sort=f"-{column}" if self.sort == column else column).at(1)
+
+    def direction(self, column: str) -> str:
+        """``ascending``, ``descending`` or ``none``, as ``aria-sort`` has it."""
+        return {column: "ascending", f"-{column}": "descending"}.get(self.sort, "none")
 
 
 def query(given: Mapping[str, str]) -> Query:
     """From a URL; what cannot be read counts as not given."""
-    said = {name: given.get(name, "")[:LONGEST] for name in ("q", "phase", "policy", "project")}
+    said = {name: given.get(name, "")[:LONGEST] for name in FIELDS}
     page = given.get("page", "")
     return Query(**said, page=max(1, int(page)) if page.isdecimal() and len(page) < 7 else 1)
 
@@ -63,11 +75,26 @@ class Page(Struct, Generic[T], frozen=True):
         return self.query.at(self.number + 1) if self.number < self.pages else None
 
 
-def paged(found: Sequence[T], asked: Query, shown: Callable[[T], T] = lambda row: row) -> Page[T]:
+def paged(found: Sequence[Any], asked: Query, shown: Callable[[Any], T] = lambda row: row) -> Page[T]:
     """The page that was asked for, or the last one there is; ``shown`` is applied to its rows only."""
     pages = max(1, -(-len(found) // ROWS))
     number = min(asked.page, pages)
     return Page([shown(row) for row in found[(number - 1) * ROWS : number * ROWS]], len(found), number, pages, asked)
+
+
+def ordered(found: list[T], asked: Query, columns: Mapping[str, Callable[[T], Any]]) -> None:
+    """Sort rows in place by the column that was asked for; what is alike keeps its order."""
+    if (key := columns.get(asked.sort.removeprefix("-"))) is not None:
+        found.sort(key=key, reverse=asked.sort.startswith("-"))
+
+
+def folded(found: Sequence[T], alike: Callable[[T], Any]) -> list[list[T]]:
+    """Rows that are alike as one group, in the order of the first of each; None is like nothing else."""
+    groups: dict[Any, list[T]] = {}
+    for number, row in enumerate(found):
+        key = alike(row)
+        groups.setdefault((number,) if key is None else key, []).append(row)
+    return list(groups.values())
 
 
 def has(words: Sequence[str], *texts: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from recovery.decide.reporting import Day
+from recovery.model.duration import elapsed
 from recovery.model.text import shell
 from recovery.serve import charts
 from recovery.serve.gate import Viewer
@@ -38,19 +39,28 @@ def static(name: str) -> bytes:
 @cache
 def _environment() -> Any:
     # Only a controller whose page is looked at pays for it.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 
     made = Environment(
         loader=PackageLoader("recovery.serve"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters["at"] = _at
+    made.filters["at"] = pass_context(_at)
+    made.filters["stamp"] = _stamp
     made.filters["spelt"] = charts.spelt
     made.filters["shell"] = shell
     return made
 
 
-def _at(moment: datetime | None) -> Markup:
+def _at(context: Mapping[str, Any], moment: datetime | None) -> Markup:
+    """How long ago, or in how long; the time itself on hover."""
     if moment is None:
         return Markup()
-    html = Markup('<time datetime="{}"><span>{}</span> <span>{} UTC</span></time>')
-    return html.format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}")
+    apart = context["now"] - moment
+    words = f"in {elapsed(-apart)}" if apart.total_seconds() < 0 else f"{elapsed(apart)} ago"
+    html = Markup('<time class="apart" datetime="{}" title="{} UTC">{}</time>')
+    return html.format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d %H:%M:%S}", words)
+
+
+def _stamp(moment: datetime) -> Markup:
+    """The time itself."""
+    return Markup('<time datetime="{}">{} UTC</time>').format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d %H:%M:%S}")

@@ -65,6 +65,7 @@ class Site:
             query=asked,
             banners=self._banners(browsing, viewer),
             counts=browsing.counts(viewer.sees),
+            breakdown=browsing.breakdown(viewer.sees),
             open=browsing.open(viewer.sees, asked),
             waiting=browsing.waiting(viewer.sees, msgspec.structs.replace(asked, page=1)),
             phases=_PHASES,

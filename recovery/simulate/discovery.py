@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, EVENTS, LEASES, PROJECTS, RECOVERIES, SECRETS, Resource
+from recovery.model.duration import elapsed
 
 KINDS: dict[Resource, tuple[str, tuple[str, ...]]] = {
     APPLICATIONS: ("Application", ("app", "apps")),
@@ -110,5 +111,4 @@ def _age(item: Mapping[str, Any], now: datetime) -> str:
     made = item["metadata"].get("creationTimestamp")
     if not made:
         return "<unknown>"
-    seconds = max(0, int((now - datetime.fromisoformat(made).astimezone(UTC)).total_seconds()))
-    return f"{seconds}s" if seconds < 120 else f"{seconds // 60}m" if seconds < 7200 else f"{seconds // 3600}h"
+    return elapsed(now - datetime.fromisoformat(made).astimezone(UTC))

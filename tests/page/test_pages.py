@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -12,11 +13,16 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from recovery.act.all_actions import KINDS
 from recovery.clock import SystemClock
 from recovery.kube.client import ACCESS_REVIEWS, TOKEN_REVIEWS
 from recovery.kube.errors import Unavailable
+from recovery.model.application import Health
+from recovery.model.decision import Decision, Kind
 from recovery.model.recovery import RecoveryPhase, Subject
+from recovery.policies import parse
 from recovery.serve.gate import Gate
+from tests.builders import an_application
 from tests.page.scene import HOSTILE, Scene
 
 HTML = {"Accept": "text/html"}
@@ -34,7 +40,7 @@ async def test_the_front_page_tells_what_is_wrong_and_what_is_done() -> None:
         status, html, headers = await got(f"{url}/")
 
     assert status == 200
-    for words in ("argocd/app-00000", "Stalled", "recovery reset", "restart for", "Pending", "acts at", "CrashLoop", "Not ready"):
+    for words in ("argocd/app-00000", "Stalled", "recovery reset", "restart for", "Pending", "acts <time", "CrashLoop", "Not ready"):
         assert words in html, words
     assert html.index("app-00000") < html.index("app-00001"), "who needs a person comes first"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
@@ -77,6 +83,101 @@ async def test_search_and_filter_are_in_the_url() -> None:
     assert "app-00005" in rows
     assert "app-00000" not in rows
     assert "Nothing matches" in nothing
+
+
+async def test_what_needs_a_person_is_first_with_what_to_do_in_full() -> None:
+    scene = Scene()
+    scene.recovery(3, RecoveryPhase.Remediating, cause="MissingCRD/Absent")
+    words = "a word at the end of a long message"
+    scene.recovery(4, RecoveryPhase.Stalled, cause="MissingCRD/Absent", message="so much was said before " * 20 + words)
+    async with scene.served() as url:
+        _, front, _ = await got(f"{url}/")
+        _, one, _ = await got(f"{url}/recoveries/app-00004-abc")
+
+    advice = "Install the CRD (or the application that brings it)"
+    assert front.index("app-00004") < front.index("app-00003")
+    assert front.count(advice) == 1, "only for what needs a person"
+    assert words in front
+    assert "needs a person" in one
+    assert one.index("What to do") < one.index(advice) < one.index("Timeline")
+
+
+async def test_links_lead_to_argo_cd_and_the_runbook_of_the_cause() -> None:
+    scene = Scene()
+    links = (
+        "messages: {links: {argocd: 'https://argocd.example/', runbook: 'https://wiki.example/{cause}', page: 'https://recovery.example'}}"
+    )
+    scene.app.source.policies = parse(f"recovery_policies: []\n{links}\n", KINDS)
+    scene.recovery(4, RecoveryPhase.Stalled, cause="MissingCRD/Absent")
+    async with scene.served() as url:
+        _, one, _ = await got(f"{url}/recoveries/app-00004-abc")
+
+    assert '<a href="https://argocd.example/applications/argocd/app-00004" rel="noreferrer">Argo CD</a>' in one
+    assert '<a href="https://wiki.example/MissingCRD%2FAbsent" rel="noreferrer">Runbook</a>' in one
+    assert "recovery.example" not in one, "one is there"
+
+
+async def test_what_reads_the_same_is_one_row() -> None:
+    scene = Scene()
+    scene.applications(300)
+    for number in range(300):
+        app = an_application(name=f"app-{number:05}", uid=f"uid-{number}", health=Health.Degraded)
+        scene.put(app)
+        held = Decision(Kind.Suppress, "application-health-degraded", "Adoption", "unwell before", None, by="adoption")
+        scene.app.journal.note(app.key, (held,), ours=True)
+    for number in range(200):
+        scene.recovery(number, RecoveryPhase.Stalled, message="the same of all")
+    scene.recovery(250, RecoveryPhase.Stalled, message="of its own")
+    async with scene.served() as url:
+        _, front, _ = await got(f"{url}/")
+
+    recoveries, _, held_back = front.partition('id="waiting"')
+    assert recoveries.count("the same of all") == 1
+    assert "and 199 more" in recoveries
+    assert recoveries.count("recoveries/app-") == 102, "itself, one of its own, and a hundred by name"
+    assert held_back.count("unwell before") == 1
+    assert "and 299 more" in held_back
+
+
+async def test_lists_are_sorted_by_the_column_that_was_asked_for() -> None:
+    scene = Scene()
+    scene.applications(60)
+    async with scene.served() as url:
+        _, up, _ = await got(f"{url}/applications?sort=health")
+        _, down, _ = await got(f"{url}/applications?sort=-health")
+        _, unknown, _ = await got(f"{url}/applications?sort=nonsense")
+
+    assert up.index("app-00000") < up.index("app-00001"), "Degraded before Healthy"
+    assert down.index("app-00001") < down.index("app-00002")
+    assert "app-00000" not in down, "it is on the second page"
+    assert 'aria-sort="ascending"><a href="?sort=-health"' in up
+    assert 'href="?sort=-health&amp;page=2"' in down
+    assert unknown.index("app-00000") < unknown.index("app-00001")
+
+
+async def test_the_front_page_says_where_the_unwell_are() -> None:
+    scene = Scene()
+    scene.applications(200)
+    scene.app.store.causes["uid-0"] = "RolloutFailed"
+    async with scene.served() as url:
+        _, front, _ = await got(f"{url}/")
+        _, those, _ = await got(f"{url}/applications?phase=ill&q=RolloutFailed")
+
+    assert re.search(
+        r"By cause</dt><dd><a [^>]*>no cause known</a> <b>19</b>, <a [^>]*q=RolloutFailed[^>]*>RolloutFailed</a> <b>1</b>", front
+    )
+    assert re.search(r"By project</dt><dd><a [^>]*>team-0</a> <b>20</b>", front)
+    assert "1 applications" in those
+
+
+async def test_times_are_lengths_with_the_time_itself_beside_them() -> None:
+    scene = Scene()
+    at = scene.now - timedelta(minutes=26)
+    scene.recovery(1, RecoveryPhase.Stalled, opened_at=at, ill_since=at)
+    async with scene.served() as url:
+        _, front, _ = await got(f"{url}/")
+
+    assert f'title="{at:%Y-%m-%d %H:%M:%S} UTC">26m ago</time>' in front
 
 
 async def test_links_are_relative_so_that_any_path_may_stand_before_them() -> None:
