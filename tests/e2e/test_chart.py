@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from recovery import __version__
 from recovery.act.all_actions import KINDS
 from recovery.policies import parse
 from tests import chart
-from tests.testbed import helm
+from tests.testbed import binaries, helm
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.e2e
@@ -144,3 +146,29 @@ def test_what_values_leave_out_and_add(program: Path) -> None:
     rules = yaml.safe_load((ROOT / "manifests/monitoring/rules.yaml").read_text())
     assert more["PrometheusRule/gitops-system/gitops-recovery-controller"]["spec"] == rules
     assert more["ConfigMap/gitops-system/recovery-policies"]["data"]["policies.yaml"].strip() == "recovery_policies: []"
+
+
+def test_components_are_combined_in_any_order(tmp_path: Path) -> None:
+    """Each pair in both orders, and all of them: a patch that misses its place is an error of kustomize."""
+    names = sorted(p.name for p in (ROOT / "manifests/components").iterdir())
+    combinations = [*itertools.permutations(names, 2), tuple(names)]
+    kubectl = binaries.ready() / "kubectl"
+    where = os.path.relpath(ROOT / "manifests", tmp_path)
+
+    for chosen in combinations:
+        listed = [f"{where}/components/{name}" for name in chosen]
+        whole = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [f"{where}/base"],
+            "components": listed,
+        }
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(whole))
+        done = subprocess.run([kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True)
+
+        assert done.returncode == 0, (chosen, done.stderr)
+        deployment = next(o for o in yaml.safe_load_all(done.stdout) if o["kind"] == "Deployment")
+        env = {each["name"]: each.get("value") for each in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+        assert (env["RECOVERY_ENABLED"] == "false") is ("observe" in chosen), chosen
+        assert ("RECOVERY_SHARDS" in env) is ("ha" in chosen), chosen
+        assert ("ARGOCD_TOKEN_FILE" in env) is ("token" in chosen), chosen

@@ -109,7 +109,7 @@ def test_the_connections_overlay_is_denied_nothing_and_grants_nothing_in_vain(sh
     asked = _asked(show, r"gitops-system-7\d")
     assert [key for key in asked if key[3]] == []
     granted = set()
-    listed = (ROOT / "manifests/overlays/connections/in-argocd.yaml").read_text()
+    listed = (ROOT / "manifests/components/connections/in-argocd.yaml").read_text()
     for document in objects(listed.replace("kind: ConnectionsInArgoCDNamespace", "kind: List")):
         for rule in document.get("rules", ()):
             granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
