@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
+from recovery.commands.columns import Column, lines, width
 from recovery.commands.failing import USAGE, WRONG, Refused, Shape
 from recovery.commands.naming import subject_name
-from recovery.commands.printing import Output, printed, table
+from recovery.commands.printing import Output, printed
 from recovery.commands.reaching import reach
 from recovery.commands.run import settings_from_environment
 from recovery.decide import reporting
@@ -26,15 +28,39 @@ Subject = Annotated[str, typer.Argument(metavar="SUBJECT", help="cluster/NAME, r
 Policy = Annotated[str, typer.Option("--policy", help="Of this policy only.")]
 
 
+AUDIT = (
+    Column("AT", rank=2),
+    Column("BY", rank=1),
+    Column("WHAT"),
+    Column("SUBJECT"),
+    Column("RESULT"),
+    Column("WHY", rank=3, words=True),
+)
+REPORT = (
+    Column("POLICY"),
+    Column("RECOVERIES"),
+    Column("OPEN", rank=5),
+    Column("ACTED", rank=1),
+    Column("WOULD HAVE", rank=3),
+    Column("CURED", rank=1),
+    Column("BY ITSELF", rank=4),
+    Column("PERSON"),
+    Column("UNDONE", rank=2),
+    Column("WORSE", rank=2),
+    Column("TYPICAL", rank=6),
+    Column("SLOWEST", rank=7),
+)
+
+
 def report(since: Since = "7d", output: Output = Shape.table) -> None:
     """Tell what came of it: acted, would have acted, healed by itself, undone by people, and how long it took."""
     began = _began(since)
-    lines = reporting.report(_recoveries(), began)
+    found = reporting.report(_recoveries(), began)
     if output.for_scripts:
-        printed({"since": began, "policies": lines}, output)
+        printed({"since": began, "policies": found}, output)
         return
-    columns = ("RECOVERIES", "OPEN", "ACTED", "WOULD HAVE", "CURED", "BY ITSELF", "PERSON", "UNDONE", "WORSE", "TYPICAL", "SLOWEST")
-    table(("POLICY", *columns), [(line.policy, *_numbers(line)) for line in lines], f"Since {began:%Y-%m-%d %H:%M} UTC")
+    typer.echo(f"Since {began:%Y-%m-%d %H:%M} UTC")
+    _rows(REPORT, [(line.policy, *_numbers(line)) for line in found])
 
 
 def audit(since: Since = "24h", policy: Policy = "", output: Output = Shape.table) -> None:
@@ -44,12 +70,15 @@ def audit(since: Since = "24h", policy: Policy = "", output: Output = Shape.tabl
     if output.for_scripts:
         printed(entries, output)
         return
-    wide = output is Shape.wide
-    columns = ["AT", "BY", "WHAT", "SUBJECT", "RESULT", *(("POLICY", "RECORD") if wide else ()), "WHY"]
+    if not entries:
+        typer.echo(f"Nothing was done since {began:%Y-%m-%d %H:%M} UTC.")
+        return
+    more = [Column("POLICY"), Column("RECORD")] if output is Shape.wide else []
+    columns = [*AUDIT[:-1], *more, AUDIT[-1]]
     rows = [
-        (f"{e.at:%Y-%m-%d %H:%M:%SZ}", e.by, e.what, e.subject, e.result, *((e.policy, e.recovery) if wide else ()), e.why) for e in entries
+        (f"{e.at:%Y-%m-%d %H:%M:%SZ}", e.by, e.what, e.subject, e.result, *((e.policy, e.recovery) if more else ()), e.why) for e in entries
     ]
-    table(columns, rows, "" if entries else f"Nothing was done since {began:%Y-%m-%d %H:%M} UTC.")
+    _rows(columns, rows)
 
 
 def history(subject: Subject, output: Output = Shape.table) -> None:
@@ -71,20 +100,23 @@ def told(recovery: Recovery, *, wide: bool) -> list[str]:
     """One recovery as lines."""
     took = reporting.took(recovery)
     how = f", well after {spell(timedelta(seconds=took))}" if took is not None else ""
-    lines = [
-        f"{recovery.opened_at:%Y-%m-%d %H:%M:%SZ}  {recovery.name}  {recovery.policy}  {recovery.phase.value}{how}: {recovery.message}"
-    ]
+    said = [f"{recovery.opened_at:%Y-%m-%d %H:%M:%SZ}  {recovery.name}  {recovery.policy}  {recovery.phase.value}{how}: {recovery.message}"]
     if wide:
-        lines += [f"    saw: {line}" for line in recovery.evidence]
+        said += [f"    saw: {line}" for line in recovery.evidence]
     for step in recovery.steps:
         lasted = f" after {spell(step.ended_at - step.started_at)}" if step.ended_at else ""
         result = f"{step.outcome.value}{lasted} ({step.reason})" if step.outcome else "running"
         what = f"{step.action} {targets(step)}".strip()
-        lines.append(f"  {step.started_at:%H:%M:%SZ}  {step.attempt}.{step.index} {what}: {result} {step.message}".rstrip())
-    lines += [f"  {w.at:%H:%M:%SZ}  {w.by} asked for {w.what} {w.step}".rstrip() for w in recovery.wishes]
+        said.append(f"  {step.started_at:%H:%M:%SZ}  {step.attempt}.{step.index} {what}: {result} {step.message}".rstrip())
+    said += [f"  {w.at:%H:%M:%SZ}  {w.by} asked for {w.what} {w.step}".rstrip() for w in recovery.wishes]
     if recovery.talk.heard:
-        lines.append(f"  told: {', '.join(recovery.talk.heard)}")
-    return lines
+        said.append(f"  told: {', '.join(recovery.talk.heard)}")
+    return said
+
+
+def _rows(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
+    for line in lines(columns, rows, width()):
+        typer.echo(line)
 
 
 def _began(since: str) -> datetime:

@@ -128,6 +128,18 @@ def test_the_audit_tells_who_did_what_and_why(cluster: Cluster) -> None:
     assert "Nothing was done since" in nothing.stdout
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_report_and_audit_are_one_line_a_row_at_any_width(cluster: Cluster, columns: int) -> None:
+    report = cluster.run("report", COLUMNS=str(columns)).stdout.splitlines()
+    audit = cluster.run("audit", COLUMNS=str(columns)).stdout.splitlines()
+
+    assert len(report) == 4, "since when, the columns, a policy, all of them"
+    assert len(audit) == 4, "the columns, and what was done three times"
+    assert max(map(len, report + audit)) <= columns
+    assert all(row.split()[0] in ("web", "(all)") for row in report[2:])
+    assert any("argocd/pay" in row for row in audit)
+
+
 def test_history_tells_step_by_step(cluster: Cluster) -> None:
     done = cluster.run("history", "argocd/cart")
     other = cluster.run("history", "nobody")
