@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from recovery.commands.columns import Column, lines, width
+from recovery.commands.completing import subjects
 from recovery.commands.failing import USAGE, WRONG, Refused, Shape
 from recovery.commands.naming import subject_name
 from recovery.commands.printing import Output, printed
@@ -24,7 +25,10 @@ from recovery.model.text import shell
 from recovery.record.codec import counted, listed, row
 
 Since = Annotated[str, typer.Option("--since", metavar="DURATION", help="How far back, such as 24h or 7d; they are kept for seven days.")]
-Subject = Annotated[str, typer.Argument(metavar="SUBJECT", help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME.")]
+Subject = Annotated[
+    str,
+    typer.Argument(metavar="SUBJECT", autocompletion=subjects, help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME."),
+]
 Policy = Annotated[str, typer.Option("--policy", help="Of this policy only.")]
 
 

@@ -11,6 +11,7 @@ import msgspec
 import typer
 from msgspec import Struct
 
+from recovery.commands.completing import applications
 from recovery.commands.failing import USAGE, WRONG, Refused
 from recovery.commands.naming import subject_name
 from recovery.commands.reaching import ask_controller, every, reach
@@ -25,7 +26,10 @@ from recovery.observe import wire
 from recovery.observe.adoption import ADOPTED, ADOPTED_AT, MOST, Adoption, adoptions
 from recovery.settings import Settings
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[APPLICATION...]", help="As [NAMESPACE/]NAME; globs may be used.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[APPLICATION...]", autocompletion=applications, help="As [NAMESPACE/]NAME; globs may be used."),
+]
 Project = Annotated[str, typer.Option("--project", help="All applications of a project (a glob).")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Say who would be adopted, and change nothing.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]

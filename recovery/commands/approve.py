@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
+from recovery.commands.completing import subjects
 from recovery.commands.failing import WRONG, Refused
 from recovery.commands.wishing import wish
 from recovery.decide.approvals import APPROVED_FOR
 from recovery.model.duration import spell
 from recovery.model.recovery import Recovery, RecoveryPhase
 
-Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="A recovery, or its application as [NAMESPACE/]NAME.")]
+Name = Annotated[
+    str, typer.Argument(metavar="RECOVERY", autocompletion=subjects, help="A recovery, or its application as [NAMESPACE/]NAME.")
+]
 STORM = "Storm"
 """What the record of a storm is about, and why it waits."""
 

@@ -12,6 +12,7 @@ from recovery.bundle.archive import Archive
 from recovery.bundle.collect import Collector, Scope
 from recovery.clock import SystemClock
 from recovery.commands import diagnosing
+from recovery.commands.completing import applications
 from recovery.commands.failing import USAGE, WRONG, Refused
 from recovery.commands.reaching import reach
 from recovery.commands.run import settings_from_environment
@@ -19,7 +20,14 @@ from recovery.kube.asyncio_client import AsyncioClient
 from recovery.process import api_of
 from recovery.settings import Settings
 
-Name = Annotated[str, typer.Argument(metavar="[APP]", help="One application, as [NAMESPACE/]NAME.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="[APP]",
+        autocompletion=applications,
+        help="One application, as [NAMESPACE/]NAME.",
+    ),
+]
 Everything = Annotated[bool, typer.Option("--all", help="Every application that is ill, and the platform under them.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The file to write; it appears when it is whole.")]
 Seconds = Annotated[float, typer.Option("--timeout", min=5, max=3600, help="Seconds for all of it; what is not there by then is listed.")]

@@ -13,6 +13,7 @@ from recovery.causes.patient import Patient
 from recovery.causes.report import told
 from recovery.clock import SystemClock
 from recovery.commands import diagnosing
+from recovery.commands.completing import subjects
 from recovery.commands.failing import USAGE, WRONG, Refused, Shape, when
 from recovery.commands.naming import subject_name
 from recovery.commands.printing import Output, printed
@@ -28,7 +29,12 @@ from recovery.observe import wire
 from recovery.record.codec import decode, row
 from recovery.settings import Settings
 
-Subject = Annotated[str, typer.Argument(metavar="[SUBJECT]", help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME.")]
+Subject = Annotated[
+    str,
+    typer.Argument(
+        metavar="[SUBJECT]", autocompletion=subjects, help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME."
+    ),
+]
 File = Annotated[
     str, typer.Option("-f", "--file", help="Explain an exported Application (JSON or YAML; - reads standard input); no cluster is asked.")
 ]

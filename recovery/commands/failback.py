@@ -6,12 +6,20 @@ from typing import Annotated
 
 import typer
 
+from recovery.commands.completing import subjects
 from recovery.commands.failing import WRONG, Refused
 from recovery.commands.wishing import wish
 from recovery.model.recovery import Recovery
 from recovery.model.text import shell
 
-Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="The recovery of the cluster, or cluster/NAME.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECOVERY",
+        autocompletion=subjects,
+        help="The recovery of the cluster, or cluster/NAME.",
+    ),
+]
 Stay = Annotated[bool, typer.Option("--stay", help="Leave them where they are: the new place is their home from now on.")]
 Clean = Annotated[bool, typer.Option("--cleanup", help="Also delete what stays behind where they no longer are.")]
 

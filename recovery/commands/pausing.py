@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from recovery.commands.completing import subjects
 from recovery.commands.failing import USAGE, WRONG, Refused
 from recovery.commands.naming import subject_name
 from recovery.commands.reaching import reach
@@ -25,7 +26,10 @@ from recovery.model.window import Pause
 from recovery.observe.pauses import NAME, read, write
 from recovery.observe.policy_source import ConfigMap
 
-Subject = Annotated[str, typer.Argument(metavar="[SUBJECT]", help="NAMESPACE/NAME of an application, cluster/NAME, or repository/URL.")]
+Subject = Annotated[
+    str,
+    typer.Argument(metavar="[SUBJECT]", autocompletion=subjects, help="NAMESPACE/NAME of an application, cluster/NAME, or repository/URL."),
+]
 Project = Annotated[str, typer.Option("--project", help="All applications of a project (a glob).")]
 Everything = Annotated[bool, typer.Option("--all", help="Everything there is.")]
 Lasting = Annotated[str, typer.Option("--for", metavar="DURATION", help="Until then, such as 2h; by default until it is resumed.")]

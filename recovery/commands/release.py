@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from recovery.clock import SystemClock
+from recovery.commands.completing import applications
 from recovery.commands.failing import USAGE, WRONG, Refused
 from recovery.commands.naming import subject_name
 from recovery.commands.reaching import every, reach
@@ -28,7 +29,10 @@ from recovery.observe import wire
 from recovery.record.codec import decode
 from recovery.settings import Settings
 
-Target = Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="The application; without a namespace, Argo CD's own.")]
+Target = Annotated[
+    str,
+    typer.Argument(metavar="[NAMESPACE/]NAME", autocompletion=applications, help="The application; without a namespace, Argo CD's own."),
+]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Say what would be given back, and change nothing.")]
 Everything = Annotated[bool, typer.Option("--all", help="Every application that is held; before uninstalling.")]
 

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from recovery.commands.completing import subjects
 from recovery.commands.failing import WRONG, Refused
 from recovery.commands.wishing import wish
 from recovery.model.recovery import Recovery
 
-Name = Annotated[str, typer.Argument(metavar="RECOVERY", help="A recovery, or its application as [NAMESPACE/]NAME.")]
+Name = Annotated[
+    str, typer.Argument(metavar="RECOVERY", autocompletion=subjects, help="A recovery, or its application as [NAMESPACE/]NAME.")
+]
 
 
 def reset(recovery: Name) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from recovery.commands.columns import NO_LIMIT, Column, age, lines, width
+from recovery.commands.completing import subjects
 from recovery.commands.failing import Refused, Shape, when
 from recovery.commands.naming import recovery_name
 from recovery.commands.printing import Output, Watch, again_and_again, printed
@@ -22,7 +23,10 @@ from recovery.observe import wire
 from recovery.settings import Settings
 
 Subject = Annotated[
-    str, typer.Argument(metavar="[SUBJECT]", help="Only this one: a recovery, [NAMESPACE/]NAME, cluster/NAME or repository/URL.")
+    str,
+    typer.Argument(
+        metavar="[SUBJECT]", autocompletion=subjects, help="Only this one: a recovery, [NAMESPACE/]NAME, cluster/NAME or repository/URL."
+    ),
 ]
 ShowAll = Annotated[bool, typer.Option("--all", help="Also recoveries that are over, and each row of what many have in common.")]
 Labels = Annotated[str, typer.Option("-l", "--selector", metavar="LABELS", help="Only applications with these labels, such as team=shop.")]

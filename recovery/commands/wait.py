@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from recovery.commands.completing import subjects
 from recovery.commands.failing import USAGE, WRONG, Refused
 from recovery.commands.naming import recovery_name
 from recovery.commands.reaching import reach
@@ -18,7 +19,9 @@ from recovery.model.duration import Duration
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.record.codec import decode
 
-Name = Annotated[str, typer.Argument(metavar="SUBJECT", help="A recovery, [NAMESPACE/]NAME of an application, or cluster/NAME.")]
+Name = Annotated[
+    str, typer.Argument(metavar="SUBJECT", autocompletion=subjects, help="A recovery, [NAMESPACE/]NAME of an application, or cluster/NAME.")
+]
 For = Annotated[str, typer.Option("--for", metavar="PHASE", help="A phase, such as Resolved or Stalled; default: that it is over.")]
 Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long at most, such as 10m.")]
 EVERY = 2.0

@@ -319,3 +319,28 @@ async def test_what_a_policy_file_says_forges_no_line(there: There, tmp_path: Pa
 
     assert all(line.startswith(str(bad)) for line in out.splitlines()), out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("recovery expl", ["explain"]),
+        ("recovery explain check", [NAME]),
+        ("recovery explain leg", ["legacy-000", "legacy-001", "legacy-002"]),
+        ("recovery release argocd/legacy-001", ["argocd/legacy-001"]),
+        ("recovery release check", []),
+        ("recovery wait nobody", []),
+    ],
+)
+async def test_names_are_completed(there: There, words: str, offered: list[str]) -> None:
+    count = str(len(words.split()) - 1)
+    code, out, err = await there.run(_RECOVERY_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count)
+
+    assert (code, out.split(), err) == (0, offered, "")
+
+
+async def test_where_no_cluster_answers_nothing_is_completed_and_nothing_said(there: There) -> None:
+    there.kubeconfig.write_text("{")
+    code, out, err = await there.run(_RECOVERY_COMPLETE="complete_bash", COMP_WORDS="recovery explain a", COMP_CWORD="2")
+
+    assert (code, out.strip(), err) == (0, "", "")
