@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from recovery.causes.envelope import essential
 from recovery.model.application import Application
 from recovery.model.cause import Confidence, Finding, Signs
 
@@ -37,5 +38,5 @@ def found(
     cause: str, *evidence: str, variant: str = "", about: str = "", confidence: Confidence = Confidence.likely, also: tuple[str, ...] = ()
 ) -> Finding:
     """A finding; its evidence cut to what people read."""
-    lines = tuple(dict.fromkeys(" ".join(line.split())[:LENGTH] for line in evidence if line))
+    lines = tuple(dict.fromkeys(essential(" ".join(line.split()), LENGTH) for line in evidence if line))
     return Finding(cause, lines[:LINES], confidence, variant, about[:200], also)

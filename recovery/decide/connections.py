@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import structs
 
+from recovery.causes.envelope import essential
 from recovery.decide.verdicts import about_cluster, about_git, verdict_of
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict, Witness
@@ -129,7 +130,7 @@ def said_by(app: Application, now: datetime) -> tuple[Evidence | None, Evidence 
     for condition in app.conditions:
         if condition.type != "ComparisonError":
             continue
-        words = f"{app.key}: {condition.message[:250]}"
+        words = f"{app.key}: {essential(condition.message, 250)}"
         verdict = verdict_of(condition.message)
         at = min(now, app.reconciled_at or now)
         if about_cluster(condition.message):

@@ -35,8 +35,8 @@ def fingerprint(about: Application | Repository | Cluster) -> str:
     errors = (c for c in app.conditions if c.type.endswith("Error"))
     # Auto-sync's own report of a failed operation comes and goes with it, and says nothing that the operation does not.
     signs = {f"{c.type}: {normalised(c.message)}" for c in errors if not c.message.startswith("Failed last sync attempt")}
-    if app.operation and app.operation.failures:
-        signs |= {normalised(failure) for failure in app.operation.failures}
+    if app.operation and app.operation.failed:
+        signs |= {normalised(failure) for failure in app.operation.failed}
     elif app.operation and app.operation.phase in (Phase.Failed, Phase.Error):
         signs.add(normalised(app.operation.message))
     return _digest(signs)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
+from recovery.causes.envelope import essential
 from recovery.decide.again import AFTER, again_at
 from recovery.decide.connections import healthy
 from recovery.decide.landing import STATEFUL, barred, cluster_of, place_of
@@ -74,7 +75,7 @@ def _progressed(move: Move, app: Application | None, token: str, record: StepRec
     operation = app.operation
     mine = operation is not None and (operation.recovery == token or _later(operation, began))
     if operation and mine and operation.phase in (Phase.Failed, Phase.Error):
-        detail = "; ".join(operation.failures) or operation.message
+        detail = essential("; ".join(operation.failed) or operation.message, 1_000)
         return structs.replace(move, phase=MovePhase.Failed, reason=f"its sync there {operation.phase.value}: {detail[:300]}", since=now)
     done = operation.finished_at if operation and mine and operation.phase is Phase.Succeeded and app.requested is None else None
     # Whole seconds: a comparison within the second in which the sync ended is of after the move at any rate.

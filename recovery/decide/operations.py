@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from recovery.causes.envelope import essential
 from recovery.model.action import Judgement, Progress
 from recovery.model.application import Application, Health, Operation, Phase, Sync, named
 from recovery.model.connection import Cluster, Repository
@@ -76,12 +77,12 @@ def progress(record: StepRecord, situation: Situation) -> Judgement:
 
 def _judged(operation: Operation, requested: bool) -> Judgement:
     if not operation.phase.over:
-        return Judgement(Progress.Running, message=operation.message)
+        return Judgement(Progress.Running, message=essential(operation.message, 1_000))
     if requested:
         return Judgement(Progress.Running)  # finished, but Argo CD has not yet cleared .operation
     if operation.phase is Phase.Succeeded:
-        return Judgement(Progress.Succeeded, "OperationSucceeded", operation.message)
-    detail = "; ".join(operation.failures) or operation.message
+        return Judgement(Progress.Succeeded, "OperationSucceeded", essential(operation.message, 1_000))
+    detail = essential("; ".join(operation.failed) or operation.message, 1_000)
     return Judgement(Progress.Failed, f"Operation{operation.phase.value}", detail[:500])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import datetime
 
+from recovery.causes.envelope import essential
 from recovery.causes.matrix import cause_of
 from recovery.decide.connections import connection, worst
 from recovery.decide.guards import MANY_INHERITED
@@ -253,11 +254,11 @@ def evidence(about: Application | Repository | Cluster, finding: Finding | None 
     if finding is not None:
         lines.append(f"cause: {finding.what} ({finding.confidence.value}){f', {finding.about}' if finding.about else ''}")
         lines += [f"seen: {line}" for line in finding.evidence]
-    lines += [f"condition {c.type}: {c.message}" for c in app.conditions[:20]]
+    lines += [f"condition {c.type}: {essential(c.message, 1_000)}" for c in app.conditions[:20]]
     if operation := app.operation:
         by = "auto-sync" if operation.automated else operation.username or "unknown"
-        lines.append(f"operation {operation.phase.value} at {short(operation.revisions)} by {by}: {operation.message[:1000]}")
-        lines += [f"resource: {failure}" for failure in operation.failures]
+        lines.append(f"operation {operation.phase.value} at {short(operation.revisions)} by {by}: {essential(operation.message, 1_000)}")
+        lines += [f"resource: {failure}" for failure in operation.failed]
     kept: list[str] = []
     for line in lines[:50]:
         if sum(map(len, kept)) + len(line) > EVIDENCE:
@@ -291,10 +292,10 @@ def _tried_in_short(recovery: Recovery) -> str:
 
 
 def _why(app: Application) -> str:
-    errors = [f"{c.type}: {c.message[:240]}" for c in app.conditions if c.type.endswith("Error")]
+    errors = [f"{c.type}: {essential(c.message, 240)}" for c in app.conditions if c.type.endswith("Error")]
     operation = app.operation
     if not errors and operation and operation.phase.over and operation.message:
-        errors = [operation.failures[0] if operation.failures else operation.message[:240]]
+        errors = [essential(next(iter(operation.failed), operation.message), 240)]
     return f"Argo CD says: {errors[0]}." if errors else ""
 
 

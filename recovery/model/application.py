@@ -71,7 +71,7 @@ class Phase(Lenient):
 
 
 class Condition(Struct, frozen=True, gc=False):
-    """One of ``status.conditions``; the message is cut at 500 characters and free of credentials."""
+    """One of ``status.conditions``; the message has 16 KiB at most, of all of them together, and is free of credentials."""
 
     type: str
     message: str
@@ -94,6 +94,9 @@ class Operation(Struct, frozen=True, gc=False):
     progress: int = 0
     """Changes whenever a resource's result does; means nothing else."""
     failures: tuple[str, ...] = ()
+    """What of it could not be applied, as ``Kind/name: message``: at most 5, each of 2,000 characters at most."""
+    ran_failed: tuple[str, ...] = ()
+    """What of it was applied and then failed: hooks, Jobs of a wave, resources that became Degraded; as ``failures``."""
     partial: bool = False
     """It syncs some resources only, as a self-heal does, or is a dry run: its result is not a deploy's."""
     source: int = 0
@@ -102,11 +105,15 @@ class Operation(Struct, frozen=True, gc=False):
     """What it changed or brought, as ``group/kind/namespace/name``; None where that was not looked at or cannot be told."""
     ran: tuple[str, ...] = ()
     """What ran with it that going back does not undo, such as ``hook Job/migrate``; at most 5."""
-    """Messages of the resources that failed, at most 5, each cut at 300 characters."""
     hooks: tuple[str, ...] = ()
     """Its hooks, at most 5: ``PreSync Job/migrate Failed``."""
     heals: int = 0
     """How many self-heals in a row this was (``autoHealAttemptsCount``)."""
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """All that failed, whether it could not be applied or came to nothing afterwards."""
+        return (*self.failures, *self.ran_failed)
 
     @property
     def retrying(self) -> bool:
@@ -208,6 +215,10 @@ class Application(Struct, frozen=True, gc=False):
     marks: dict[str, str] | None = None
     """Annotations under recovery.gitops.dev/ and the few of Argo CD's that bind us, with their full keys."""
     deleting: bool = False
+    deleting_since: datetime | None = None
+    """``metadata.deletionTimestamp``."""
+    finalizers: tuple[str, ...] = ()
+    """What has to be done before it is gone, where it is being deleted; at most 5."""
     application_set: str = ""
     """The ApplicationSet that an owner reference names, if any; whether it is the one of this UID has to be looked up."""
     application_set_uid: str = ""

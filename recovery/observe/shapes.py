@@ -22,6 +22,7 @@ class Meta(Struct, rename="camel"):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
+    finalizers: list[str] | None = None
     owner_references: list[Owner] | None = None
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from recovery.argocd.tree import Node
+from recovery.causes.envelope import received
 from recovery.model.cause import Unwell
-from recovery.model.redact import redact
 from recovery.model.stamps import utc
 from recovery.model.text import plain
 
 KEPT = 20
-_WORDS = 300
+_WORDS = 2_000
 
 
 def _name(text: object) -> str:
@@ -34,7 +34,7 @@ def unwell(tree: Iterable[Node]) -> tuple[Unwell, ...]:
             n.namespace,
             n.group,
             n.status,
-            redact(n.health.message if n.health else "", _WORDS),
+            received(n.health.message if n.health else "", _WORDS),
             plain(n.told("Status Reason"), _WORDS),
         )
         for n in ill(tree)[:KEPT]
@@ -61,7 +61,15 @@ def of_pod(pod: dict[str, Any]) -> tuple[Unwell, ...]:
         found.append((str(status["reason"]), str(status.get("message", ""))))
     health = "Degraded" if found else "Progressing"
     return tuple(
-        Unwell("Pod", _name(meta.get("name")), _name(meta.get("namespace")), "", health, redact(message, _WORDS), _name(reason))
+        Unwell(
+            "Pod",
+            _name(meta.get("name")),
+            _name(meta.get("namespace")),
+            "",
+            health,
+            received(message, _WORDS),
+            _name(reason),
+        )
         for reason, message in found
     )
 
@@ -81,7 +89,7 @@ def of_workload(kind: str, item: dict[str, Any]) -> tuple[Unwell, ...]:
                     _name(meta.get("namespace")),
                     "",
                     "Degraded",
-                    redact(str(condition.get("message", "")), _WORDS),
+                    received(str(condition.get("message", "")), _WORDS),
                     _name(condition.get("reason")),
                     utc(condition.get("lastTransitionTime")),
                 )
@@ -96,7 +104,7 @@ def of_events(items: Iterable[dict[str, Any]]) -> tuple[Unwell, ...]:
     found = []
     for item in warned[:KEPT]:
         about = item.get("involvedObject") or {}
-        words = redact(str(item.get("message", "")), _WORDS)
+        words = received(str(item.get("message", "")), _WORDS)
         found.append(
             Unwell(
                 _name(about.get("kind")),

@@ -7,6 +7,7 @@ skipped without becoming an object.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from itertools import islice
 from sys import intern
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from recovery.causes.envelope import received
 from recovery.decide.migrations import migration
 from recovery.kube.reading import shallow
 from recovery.model import application as model
@@ -65,6 +67,10 @@ class Bounds:
     """Destinations, and namespaces, of an AppProject; where there are more, nothing is permitted."""
     windows = 200
     hold = 16_384
+    words = 16_384
+    """Of the conditions of one Application together, and of its operation's message: the reason stands at the end of an error."""
+    words_each = 2_000
+    """Of what one resource of it says."""
     resources = 20_000
     """Rows of status.resources or of a sync's result."""
 
@@ -100,6 +106,8 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         labels={_name(k, 317): _name(v) for k, v in islice(meta.labels.items(), Bounds.labels)} if meta.labels else None,
         marks=_marks(annotations) or None,
         deleting=meta.deletion_timestamp is not None,
+        deleting_since=utc(meta.deletion_timestamp),
+        finalizers=tuple(_name(each) for each in (meta.finalizers or ())[: Bounds.listed]) if meta.deletion_timestamp else (),
         application_set=_name(owner.name) if owner else "",
         application_set_uid=_name(owner.uid) if owner else "",
         skipped=skipped,
@@ -120,12 +128,9 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         revisions=revisions,
         health=model.Health(health.status or "Unknown"),
         health_since=utc(health.last_transition_time),
-        health_message="" if well else redact(health.message, 300),
+        health_message="" if well else received(health.message, Bounds.words_each),
         unwell=() if well else _unwell(resources),
-        conditions=tuple(
-            model.Condition(_name(c.type), redact(c.message, 500), utc(c.last_transition_time))
-            for c in (status.conditions or [])[: Bounds.conditions]
-        ),
+        conditions=_conditions(status.conditions or []),
         requested=_requested(wire.operation),
         operation=_operation(status.operation_state, revisions, brief=well),
         deploy=_deploy(history, revisions) if history else None,
@@ -199,7 +204,9 @@ def _unwell(resources: list[shapes.Resource]) -> tuple[Unwell, ...]:
     """Where health is kept with the resources (2.14; since 3.0 only if controller.resource.health.persist is set)."""
     ill = [r for r in resources if r.health and r.health.status not in ("", "Healthy", "Suspended")][: Bounds.listed]
     return tuple(
-        Unwell(_name(r.kind), _name(r.name), health=_name(r.health.status), message=redact(r.health.message, 300)) for r in ill if r.health
+        Unwell(_name(r.kind), _name(r.name), health=_name(r.health.status), message=received(r.health.message, Bounds.words_each))
+        for r in ill
+        if r.health
     )
 
 
@@ -354,7 +361,7 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
     return model.Operation(
         phase=model.Phase(state.phase or "Unknown"),
         # What went well needs no words; this is most of the fleet, and most of its memory.
-        message="" if brief else redact(state.message, 1000),
+        message="" if brief else received(state.message, Bounds.words),
         started_at=utc(state.started_at),
         finished_at=utc(state.finished_at),
         revisions=_shared(_revisions(result.revision, result.revisions), wanted),
@@ -368,8 +375,23 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
         changed=None if brief else _changed(rows),
         ran=() if brief else _ran(rows),
         heals=(state.operation.sync.auto_heal_attempts_count or 0) if state.operation and state.operation.sync else 0,
-        failures=tuple(f"{_name(r.kind)}/{_name(r.name)}: {redact(r.message, 300)}" for r in failed),
+        failures=_of_rows(r for r in failed if r.status == "SyncFailed"),
+        ran_failed=_of_rows(r for r in failed if r.status != "SyncFailed"),
     )
+
+
+def _of_rows(rows: Iterable[shapes.ResultResource]) -> tuple[str, ...]:
+    return tuple(f"{_name(r.kind)}/{_name(r.name)}: {received(r.message, Bounds.words_each)}" for r in rows)
+
+
+def _conditions(listed: list[shapes.Condition]) -> tuple[model.Condition, ...]:
+    """All of them, with as many words as one Application may have."""
+    found, left = [], Bounds.words
+    for c in listed[: Bounds.conditions]:
+        words = received(c.message, max(left, 200))
+        left -= len(words)
+        found.append(model.Condition(_name(c.type), words, utc(c.last_transition_time)))
+    return tuple(found)
 
 
 def _partial(state: shapes.OperationState) -> bool:
