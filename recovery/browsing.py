@@ -317,6 +317,7 @@ class Browsing:
         running, now = r.running, self._clock.now()
         step = f"{running.action} for {spell(timedelta(seconds=round((now - running.started_at).total_seconds())))}" if running else ""
         took = reporting.took(r)
+        cause, _, variant = r.cause.partition("/")
         return Shown(
             r.name,
             str(r.subject),
@@ -331,7 +332,7 @@ class Browsing:
             next_of(r),
             step,
             r.needs_person,
-            BY_NAME[name].advice if (name := r.cause.partition("/")[0]) in BY_NAME else "",
+            BY_NAME[cause].advised(variant) if cause in BY_NAME else "",
         )
 
     def _together(self, alike: Sequence[Recovery]) -> Shown:

@@ -38,7 +38,7 @@ def _row(cause: Cause, variant: str) -> str:
 
     right = ", ".join(filter(None, (cures(Verdict.allowed), *(f"{c.value} (once)" for c in cause.with_verdict(Verdict.once, variant)))))
     name = f"`{cause.name}`" if not variant else f"&nbsp;&nbsp;/`{variant}`"
-    what, advice = (cause.title, cause.advice) if not variant else (cause.notes.get(variant, ""), "")
+    what, advice = (cause.title, cause.advice) if not variant else (cause.notes.get(variant, ""), cause.advices.get(variant, ""))
     code = cause.code if not variant else ""
     return f"| {code} | {name} | {what} | {right or '—'} | {cures(Verdict.useless) or '—'} | {cures(Verdict.forbidden) or '—'} | {advice} |"
 

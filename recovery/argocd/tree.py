@@ -24,7 +24,7 @@ class HealthWords(Struct, frozen=True, gc=False):
     message: str = ""
 
 
-class Node(Struct, frozen=True):
+class Node(Struct, frozen=True, rename="camel"):
     """One entry of the tree."""
 
     kind: str = ""
@@ -35,6 +35,8 @@ class Node(Struct, frozen=True):
     uid: str = ""
     health: HealthWords | None = None
     info: tuple[Info, ...] | None = None
+    created_at: str | None = None
+    """RFC 3339."""
 
     @property
     def status(self) -> str:

@@ -29,9 +29,10 @@ def _cause(
     tells: Tells = Tells.at_once,
     variants: Mapping[str, dict[Cure, Verdict]] | None = None,
     notes: Mapping[str, str] | None = None,
+    advices: Mapping[str, str] | None = None,
 ) -> Cause:
     matrix = dict.fromkeys(Cure, Verdict.useless) | _cures(allow, once, forbid)
-    return Cause(code, name, title, advice, matrix, dict(variants or {}), dict(notes or {}), tells)
+    return Cause(code, name, title, advice, matrix, dict(variants or {}), dict(notes or {}), tells, dict(advices or {}))
 
 
 def _variant(*, allow: str = "", once: str = "", forbid: str = "", useless: str = "") -> dict[Cure, Verdict]:
@@ -63,7 +64,19 @@ CAUSES: tuple[Cause, ...] = (
         allow="refresh",
         forbid=f"hard refresh, {_TOUCHING}",
         variants={"Redis": _variant(useless="refresh")},
-        notes={"Redis": "Argo CD's cache (redis) refuses its password or does not answer: this is no Git problem."},
+        notes={
+            "Redis": "Argo CD's cache (redis) refuses its password or does not answer: this is no Git problem.",
+            "Disk": "Its disk is full or cannot be written to.",
+            "Checkout": "Its copy of the repository is locked or in disorder.",
+            "TimedOut": "Rendering took longer than it may, or was killed.",
+            "TooLarge": "What it renders, or answers, is larger than it may be.",
+        },
+        advices={
+            "Disk": "Free or enlarge the disk of the argocd-repo-server pods (emptyDir limits, /tmp), or delete the pod: it starts with an empty one.",
+            "Checkout": "Delete the argocd-repo-server pod that says so: it clones anew. It comes again? Look for a killed pod or a shared volume.",
+            "TimedOut": "Give argocd-repo-server more CPU or memory, or time (ARGOCD_EXEC_TIMEOUT); remote bases and large charts take longest.",
+            "TooLarge": "Raise the limit that the message names (ARGOCD_GRPC_MAX_SIZE_MB, reposerver.max.combined.directory.manifests.size), or split the application.",
+        },
     ),
     _cause(
         "C4",
@@ -76,8 +89,16 @@ CAUSES: tuple[Cause, ...] = (
         "C5",
         "GitAuthFailed",
         "The Git server, Helm or OCI registry refuses Argo CD's credentials.",
-        "Rotate the credentials in the repository's Secret (argocd.argoproj.io/secret-type=repository or repo-creds); retrying may lock the account.",
+        "Renew the credentials in the repository's Secret (argocd.argoproj.io/secret-type=repository or repo-creds), or what they may read; retrying may lock the account.",
         forbid=f"refresh, hard refresh, {_TOUCHING}",
+        notes={
+            "HostKey": "The server shows another SSH host key than the one that Argo CD knows.",
+            "Certificate": "The server's certificate is not trusted, has expired, or is of another name.",
+        },
+        advices={
+            "HostKey": "Compare the host key with what the host publishes; when it is theirs, put it into the ConfigMap argocd-ssh-known-hosts-cm. Leave the credentials as they are: they must not go to a host whose key does not match.",
+            "Certificate": "Renew the server's certificate, or put its CA into the ConfigMap argocd-tls-certs-cm. The credentials are not at fault.",
+        },
     ),
     _cause(
         "C6",
@@ -93,6 +114,14 @@ CAUSES: tuple[Cause, ...] = (
         "The manifests of this revision cannot be rendered: invalid YAML, a template error, a failing helm, kustomize or plugin.",
         "Whoever committed it reads the output below and corrects it, or reverts the commit. What runs is not touched by it.",
         forbid="hard refresh, sync, forced sync, failover",
+        notes={
+            "Plugin": "A config management plugin says it, or what it asked: neither Git, nor the cluster, nor a signature is at fault.",
+            "Secrets": "A secret could not be decrypted or read while rendering (SOPS, Vault, helm-secrets): a key, a login or a path is missing.",
+        },
+        advices={
+            "Plugin": "Read what the plugin says below; whoever runs it mends it, or what it asks (a secret store, a registry, a script).",
+            "Secrets": "Whoever runs the platform gives the repo-server's plugin its key or its login to the secret store, or corrects the path named below.",
+        },
     ),
     _cause(
         "C8",
@@ -138,6 +167,12 @@ CAUSES: tuple[Cause, ...] = (
         "Most often a field the schema does not know: upgrade the CRD, use ServerSideApply=true, or ignoreDifferences for the field below.",
         once="refresh",
         forbid=f"{_TOUCHING}",
+        notes={
+            "HealthScript": "A health or action script in argocd-cm (Lua) fails on an object: every application of that cluster may show it."
+        },
+        advices={
+            "HealthScript": "Correct the script (resource.customizations.health... in argocd-cm): it has to take an object whose fields are missing or of another type."
+        },
     ),
     _cause(
         "C14",
@@ -242,13 +277,16 @@ CAUSES: tuple[Cause, ...] = (
         "HookFailed",
         "A hook (a Job that runs before, during or after the sync) has failed or does not come to an end.",
         "Read the hook's logs first: the next sync deletes it.",
+        advices={"Job": "Read the Job's logs. To run it again it has to be deleted, or be a hook (argocd.argoproj.io/hook)."},
         once="sync",
         forbid="forced sync, rollback, failover, restart",
         variants={
             "Hung": _variant(allow="terminate", useless="sync"),
             "Migration": _variant(forbid="sync"),
+            "Job": _variant(useless="sync"),
         },
         notes={
+            "Job": "It is a plain Job of a sync wave: a sync does not run it again.",
             "Hung": "It is still running and shows no end.",
             "Migration": "It looks like a migration: running it a second time is a decision for people.",
         },
@@ -402,7 +440,7 @@ CAUSES: tuple[Cause, ...] = (
         "C42",
         "DeletionStuck",
         "The application is being deleted and does not get to the end.",
-        "Look at the DeletionError and the finalizers. Removing them leaves the resources behind: a decision for people.",
+        "Look for what does not go away (finalizers, a cluster that does not answer, a DeletionError). Removing the Application's own finalizer leaves its resources behind: a decision for people.",
         forbid=_ALL,
     ),
     _cause(
@@ -425,6 +463,58 @@ CAUSES: tuple[Cause, ...] = (
         "Argo CD reports an error that this controller does not know.",
         "Read the words below. Nothing is tried against an error nobody understands; `recovery diagnose` collects the evidence.",
         forbid=_ALL,
+    ),
+    _cause(
+        "C46",
+        "ObjectInvalid",
+        "The API server rejects an object as it stands: a field or value that it does not take, or a name or port that is taken.",
+        "Whoever owns it corrects the manifest; the words below name the field. Nothing of this object was applied.",
+        allow="rollback",
+        forbid="sync, forced sync, restart, failover",
+    ),
+    _cause(
+        "C47",
+        "DependencyUnhealthy",
+        "A custom resource of the application says that it is not ready; what runs beside it may be well.",
+        "Look at the resource named below (kubectl describe) and at the controller that serves it: its words are below.",
+        forbid="sync, forced sync, restart, rollback, failover",
+    ),
+    _cause(
+        "C48",
+        "AnalysisFailed",
+        "Argo Rollouts took the new version back after its analysis failed: the stable version serves all traffic.",
+        "This is no outage: users are served. Git still wants the new version: revert or correct the commit; until then it stays Degraded.",
+        forbid="sync, forced sync, restart, rollback, failover",
+    ),
+    _cause(
+        "C49",
+        "AnalysisError",
+        "Argo Rollouts could not measure the new version, and took it back: the metric source failed, not the release.",
+        "Mend the metric provider named below (address, credentials, query), then retry the Rollout. The release is not proven bad.",
+        forbid="sync, forced sync, restart, rollback, failover",
+    ),
+    _cause(
+        "C50",
+        "AnalysisInconclusive",
+        "An analysis of Argo Rollouts ended without a verdict: the Rollout waits for a person.",
+        "Look at the AnalysisRun and decide: promote or abort the Rollout. Nothing decides it by itself.",
+        forbid=_ALL,
+        tells=Tells.late,
+    ),
+    _cause(
+        "C51",
+        "RolloutInvalid",
+        "Argo Rollouts refuses the Rollout as it stands: nothing new is rolled out, what ran goes on.",
+        "Whoever owns it corrects the Rollout; its message below names the field.",
+        forbid="sync, forced sync, restart, rollback, failover",
+    ),
+    _cause(
+        "C52",
+        "RolloutProgressing",
+        "A Rollout is on its way through its steps: that takes as long as its steps and pauses say.",
+        "Wait for it; kubectl argo rollouts get rollout shows the step. Only its owner promotes, aborts or retries it.",
+        forbid=_ALL,
+        tells=Tells.never,
     ),
 )
 

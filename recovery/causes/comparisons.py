@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from recovery.causes.envelope import reason
 from recovery.causes.patient import Patient, found
-from recovery.causes.texts import ABOUT_CLUSTER, CACHED, DIFFED, LIVE, RENDERED, SIGNED, SPEC, TARGET, VAGUE
+from recovery.causes.texts import (
+    ABOUT_CLUSTER,
+    ARGOCD,
+    CACHED,
+    DIFFED,
+    HEALTH_SCRIPT,
+    LIVE,
+    PLUGIN,
+    REMOTE,
+    RENDERED,
+    RENDERED_BADLY,
+    RENDERS,
+    SECRET_TOOLS,
+    SIGNED,
+    SPEC,
+    TARGET,
+    VAGUE,
+    Line,
+)
 from recovery.model.cause import Confidence, Finding
+
+GOING = timedelta(minutes=10)
+"""A deletion that is no older is on its way."""
 
 
 def deletion(patient: Patient) -> Finding | None:
-    """It is on its way out and does not get there."""
-    errors = [c for c in patient.app.conditions if c.type == "DeletionError"]
-    return (
-        found("DeletionStuck", *(f"condition DeletionError: {c.message}" for c in errors), confidence=Confidence.certain)
-        if errors
-        else None
-    )
+    """It is on its way out and does not get there: Argo CD says so, or it takes long."""
+    app = patient.app
+    errors = [f"condition DeletionError: {c.message}" for c in app.conditions if c.type == "DeletionError"]
+    if not errors and not (app.deleting and patient.lasted(app.deleting_since, GOING)):
+        return None
+    since = f"deletionTimestamp {app.deleting_since:%Y-%m-%d %H:%M:%SZ}" if app.deleting_since else ""
+    held = f"; finalizers: {', '.join(app.finalizers)}" if app.finalizers else ""
+    return found("DeletionStuck", *errors, since + held if since else "", confidence=Confidence.certain)
 
 
 def frozen(patient: Patient) -> Finding | None:
@@ -67,19 +92,34 @@ def comparison(patient: Patient) -> Finding | None:
 
 def compared(message: str, evidence: str) -> Finding | None:
     """The cause of one comparison that could not be made."""
-    if ABOUT_CLUSTER.search(message):
-        line = LIVE.first(message)
-    elif SIGNED.pattern.search(message):
-        line = SIGNED
-    elif DIFFED.pattern.search(message) and "Failed to load target state" not in message:
-        line = DIFFED
-    else:
-        line = TARGET.first(message)
-    if line is not None and line.cause == "ManifestErrorCached":
+    inner = CACHED.sub("", message)
+    line = _spoken(inner)
+    if inner != message:
         # What the cache repeats is of this very revision: only a reason outside of it can have gone away.
-        inner = TARGET.first(CACHED.sub("", message))
-        if inner is not None and inner.cause != "GitUnreachable":
-            return found(inner.cause, evidence, variant=inner.variant, also=("ManifestErrorCached",))
-    if line is None and DIFFED.pattern.search(message):
-        line = DIFFED
+        if line is None or line.cause == "GitUnreachable":
+            return found("ManifestErrorCached", evidence)
+        return found(line.cause, evidence, variant=line.variant, also=("ManifestErrorCached",))
     return found(line.cause, evidence, variant=line.variant) if line is not None else None
+
+
+def _spoken(message: str) -> Line | None:
+    """By who speaks: the same words mean another thing from another mouth."""
+    if ABOUT_CLUSTER.search(message):
+        return LIVE.first(message)
+    if HEALTH_SCRIPT.pattern.search(message):
+        return HEALTH_SCRIPT
+    if line := ARGOCD.first(message):
+        return line
+    inner = reason(message)
+    if PLUGIN.pattern.search(message):
+        return SECRET_TOOLS if SECRET_TOOLS.pattern.search(message) else PLUGIN
+    if SECRET_TOOLS.pattern.search(inner):
+        return SECRET_TOOLS
+    if SIGNED.pattern.search(message):
+        return SIGNED
+    if DIFFED.pattern.search(message) and "Failed to load target state" not in message:
+        return DIFFED
+    if RENDERS.search(message) and not REMOTE.search(inner):
+        line = TARGET.first(inner)
+        return line if line is not None and line.cause in ("RevisionNotFound", "ManifestError") else RENDERED_BADLY
+    return TARGET.first(inner) or TARGET.first(message) or (DIFFED if DIFFED.pattern.search(message) else None)

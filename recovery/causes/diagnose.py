@@ -26,6 +26,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     operations.running,
     operations.failed,
     workloads.crowd,
+    workloads.rollouts,
     workloads.workloads,
     workloads.suspended,
     drift.prune_only,
@@ -42,9 +43,12 @@ def diagnose(patient: Patient) -> Finding | None:
     for a sync.
     """
     app = patient.app
-    if app.sync is Sync.Synced and app.health is Health.Degraded and (ill := workloads.crowd(patient) or workloads.workloads(patient)):
-        before = (f for ask in (comparisons.deletion, comparisons.frozen) if (f := ask(patient)))
-        return next(before, ill)  # what runs is what Git wants: an old operation's words are no news
+    if app.deleting:
+        return comparisons.deletion(patient)  # what is missing, or differs, is on its way out with it
+    if app.sync is Sync.Synced and app.health is Health.Degraded:
+        runs = (workloads.crowd, workloads.rollouts, workloads.workloads)
+        if ill := next((f for ask in runs if (f := ask(patient))), None):
+            return comparisons.frozen(patient) or ill  # what runs is what Git wants: an old operation's words are no news
     for recognise in RECOGNISERS:
         if (finding := recognise(patient)) is not None:
             return _besides(finding, patient)

@@ -32,20 +32,16 @@ _OPENED = re.compile(rf"(?:{'|'.join(_OPENS)})", re.IGNORECASE)
 _CLOSES = re.compile(r"(?: ?\(retried \d{1,4} times?\)\.?| Use --debug flag to render out invalid YAML|\. Retrying attempt #\d.{0,80})$")
 _SAID_LAST = re.compile(r"(?:^|[\s:])(?:Error|ERROR|fatal): ")
 """How Helm, kustomize and Git begin what they have to say, after all that they print before it."""
-MOST = 40
-"""Envelopes that are taken off at most."""
 GAP = " [...] "
 
 
 def reason(text: str) -> str:
     """The innermost reason of an error: known envelopes and what tools print before it are taken off; the text itself when nothing
     would be left."""
-    inner = text.strip()
-    for _ in range(MOST):
-        found = _OPENED.match(inner)
-        if found is None or not inner[found.end() :].strip():
-            break
-        inner = inner[found.end() :].strip()
+    text, at = text.strip(), 0
+    while (found := _OPENED.match(text, at)) is not None and not text[found.end() :].isspace() and found.end() < len(text):
+        at = found.end()
+    inner = text[at:].strip()
     last = None
     for last in _SAID_LAST.finditer(inner):  # noqa: B007 (the last of them is wanted)
         pass

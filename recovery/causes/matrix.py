@@ -42,4 +42,4 @@ def objection(finding: Finding | None, cure: Cure, tried: int) -> str:
     note = f" {cause.notes[finding.variant]}" if finding.variant in cause.notes else ""
     about = f" ({finding.about})" if finding.about else ""
     seen = f" Seen: {finding.evidence[0].rstrip('.')}." if finding.evidence else ""
-    return f"the cause is {cause.code} {finding.what}{about}, and {how}. {cause.title}{note}{seen} {cause.advice}"
+    return f"the cause is {cause.code} {finding.what}{about}, and {how}. {cause.title}{note}{seen} {cause.advised(finding.variant)}"

@@ -16,6 +16,7 @@ from recovery.causes.texts import (
     GENERIC,
     HOOKS,
     MIGRATES,
+    PODS,
     RENDERED,
     RESULT,
     RETRIES,
@@ -25,10 +26,12 @@ from recovery.causes.texts import (
     WAITS_FOR,
     WIPES,
 )
-from recovery.causes.workloads import classified, words
+from recovery.causes.workloads import BUILT_IN, classified, words
 from recovery.model.application import Operation, Phase, Sync, short
 from recovery.model.cause import Confidence, Cure, Finding, Signs
 
+RUNS = ("Job", "Pod", "Workflow", "CronWorkflow", "TaskRun", "PipelineRun")
+"""Kinds that run to an end: a hook most often is one of them."""
 YOUNG = timedelta(seconds=30)
 """An operation that is no older does what operations do."""
 TERMINATING = timedelta(minutes=10)
@@ -121,6 +124,9 @@ def _failed(operation: Operation, signs: Signs | None) -> Finding | None:
     hooks = [h for h in operation.hooks if h.endswith((" Failed", " Error"))]
     unknown = []
     known: list[Finding] = []
+    for failure in operation.ran_failed:
+        who, _, words = failure.partition(": ")
+        known.append(_ran(who, f"resource {failure}", words, hook=any(f" {who} " in f" {h} " for h in hooks)))
     for failure in operation.failures:
         who, _, words = failure.partition(": ")
         if any(f" {who} " in f" {h} " for h in hooks) and RESULT.first(words) is None:
@@ -157,7 +163,21 @@ def _strictest(known: list[Finding], said: str) -> Finding:
 
 
 def _hook(who: str, *evidence: str) -> Finding:
-    return found("HookFailed", *evidence, variant="Migration" if MIGRATES.search(who) else "", about=who, confidence=Confidence.certain)
+    variant = "Migration" if who.partition("/")[0] in RUNS and MIGRATES.search(who) else ""
+    return found("HookFailed", *evidence, variant=variant, about=who, confidence=Confidence.certain)
+
+
+def _ran(who: str, evidence: str, words: str, *, hook: bool) -> Finding:
+    """Something that was applied, and came to nothing: its words are of what ran, and not the API server's."""
+    kind = who.partition("/")[0]
+    if hook or kind in RUNS:
+        finding = _hook(who, evidence)
+        return finding if hook or finding.variant else structs.replace(finding, variant="Job")
+    if kind in BUILT_IN and (line := PODS.first(f"{kind}: {words}")) is not None:
+        return found(line.cause, evidence, variant=line.variant, about=who)
+    if kind in BUILT_IN:
+        return found("WaveNotHealthy", evidence, about=who)
+    return found("DependencyUnhealthy", evidence, about=who)
 
 
 def _cause_of(words: str, evidence: str, signs: Signs | None, who: str = "") -> Finding | None:

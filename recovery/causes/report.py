@@ -40,6 +40,6 @@ def told(finding: Finding | None, *, tree_read: bool = True) -> dict[str, Any]:
         "once": cures(Verdict.once),
         "useless": cures(Verdict.useless),
         "forbidden": cures(Verdict.forbidden),
-        "advice": cause.advice,
+        "advice": cause.advised(finding.variant),
         "tree_read": tree_read,
     }

@@ -49,6 +49,7 @@ _REDIS = _line(
     r"dial tcp [^ ]{0,300}:6379",
     r"\bOOM command not allowed",
 )
+_PROXY = (r"proxyconnect tcp", r"\b407\b|Proxy Authentication Required", r"proxy (?:error|responded)")
 _NETWORK = (
     r"i/o timeout",
     r"TLS handshake timeout",
@@ -65,12 +66,52 @@ _NETWORK = (
     r"unable to access '.*': (?:The requested URL returned error: 5|gnutls|OpenSSL|SSL|Failed|Could not|Recv|Empty)",
     r"status code: 5\d\d|\b50[0234]\b (?:Internal|Bad|Service|Gateway)|requested URL returned error: 5\d\d",
     r"early EOF|remote end hung up|unexpected disconnect|RPC failed",
+    r"remote: .{0,60}(?:internal (?:API|server)|unavailable|maintenance|try again|timed? ?out)",
+    r"\b(?:git|helm (?:pull|dependency|repo|registry)) [^`]{0,2000}`? failed (?:fatal )?timeout after",
     r"context deadline exceeded",
-    r"signal: killed",
+    *_PROXY,
     r"\bdial tcp\b",
     r"operation timed out|connection timed out",
 )
+_HOST_KEY = (
+    r"knownhosts: key|key mismatch",
+    r"host key verification failed",
+    r"REMOTE HOST IDENTIFICATION HAS CHANGED|offending \w+ key in",
+    r"ssh: unknown host key|unknown host key",
+)
+_CERTIFICATE = (
+    r"x509: |certificate signed by unknown authority",
+    r"certificate (?:verify|verification|has expired|is not valid|is not trusted)|SSL certificate problem|self.signed certificate",
+    r"tls: failed to verify certificate",
+)
+_HOSTS_REFUSE = (
+    # GitHub
+    r"Repository not found|remote: Not Found",
+    r"Support for password authentication was removed|remote: Invalid username or (?:password|token)",
+    r"remote: Permission to [^ ]{1,200} denied|remote: Write access to repository not granted",
+    r"SAML (?:enforcement|SSO)|organization has enabled or enforced SAML|IP allow list",
+    r"account (?:is|has been|was) (?:suspended|disabled|locked)|repository (?:has been|is) disabled",
+    r"could not refresh installation|Integration not found|installation .{0,40}(?:suspended|not found)",
+    # GitLab
+    r"HTTP Basic: Access denied|remote: Access denied",
+    r"project you were looking for could not be found|not allowed to (?:download|pull|upload) code",
+    r"deploy (?:key|token) .{0,60}(?:expired|revoked|not found)|password (?:has|is) expired",
+    # Bitbucket
+    r"may not have access to this repository|no longer exists in this workspace|Bitbucket .{0,60}(?:password|deprecat|stopped)",
+    r"CAPTCHA|access via a deployment key|Repository access denied",
+    # Azure DevOps: without credentials it redirects to its sign-in page
+    r"dev\.azure\.com.{0,300}status code: (?:30[1237]|203)|visualstudio\.com.{0,300}status code: (?:30[1237]|203)",
+    r"status code: 30[23]\b|_signin|login\.microsoftonline\.com",
+    r"TF401019|TF400813|TF401444|TF200016|VS30\d{4}|VS40\d{4}|AADSTS\d{4,7}",
+    # CodeCommit, and AWS in general
+    r"security token included in the request|SignatureDoesNotMatch|UnrecognizedClientException|ExpiredToken|AccessDeniedException|InvalidSignatureException",
+    r"RepositoryDoesNotExistException",
+    # Gitea, Forgejo
+    r"remote: Unauthorized|remote: User permission denied|remote: (?:Gitea|Forgejo): (?:Unauthorized|Not found)",
+)
+"""Git hosts in their own words. Some of them call a repository that one may not see one that is not there."""
 _REFUSED = (
+    *_HOSTS_REFUSE,
     r"authentication required",
     r"authorization failed",
     r"authentication failed",
@@ -80,8 +121,6 @@ _REFUSED = (
     r"permission denied, please try again",
     r"unable to authenticate",
     last(r"ssh: handshake failed: ", without="timeout"),
-    r"knownhosts: key",
-    r"host key verification failed",
     r"error creating SSH agent",
     r"ssh: no key found|cannot decode encrypted private keys",
     r"repository not found",
@@ -91,13 +130,53 @@ _REFUSED = (
     r"(?:status|code|HTTP(?:/\d\.\d)?|response|error|returned)[^\w]{1,3}40[13]\b|\b40[13] (?:Unauthorized|Forbidden)",
     r"\bunauthorized\b|\bForbidden\b",
     r"credentials? (?:have |has )?expired|token (?:has |is )?expired|could not refresh installation|Integration not found",
-    r"x509: ",
-    r"certificate (?:verify|has expired|signed by)|SSL certificate problem",
-    r"error getting credentials",
-    r"project you were looking for could not be found",
+    r"error getting credentials|denied: (?:requested access|access forbidden|permission)|insufficient_scope|no basic auth credentials",
 )
 
 VAGUE = _line("SpecNotPermitted", r"is required|are required|must be|invalid|missing", r"not allowed")
+_REPO_SERVER = (
+    _line(
+        "RepoServerTransient/Disk",
+        r"no space left on device|disk quota exceeded",
+        r"read-only file system",
+        r"(?:mkdir|open|create|stat|chdir|unlinkat|rename) /(?:tmp|var/tmp|helm-working-dir|reposerver)[^ ]{0,300}: (?:no such file|permission denied|input/output error|not a directory)",
+        r"input/output error|stale (?:NFS )?file handle|structure needs cleaning",
+    ),
+    _line(
+        "RepoServerTransient/Checkout",
+        r"index\.lock|shallow\.lock|config\.lock|cannot lock ref|Unable to create '[^']{0,300}\.lock'",
+        r"another git process seems to be running",
+        r"local changes to the following files would be overwritten|untracked working tree files would be",
+        r"loose object .{0,200}corrupt|object file .{0,200} is empty|bad object HEAD|index file (?:corrupt|smaller)|packfile .{0,200}(?:corrupt|cannot be accessed)",
+        r"detected dubious ownership|not a git repository",
+    ),
+    _line(
+        "RepoServerTransient/TimedOut",
+        r"`(?:kustomize|helm template|jsonnet|cue|cmp|bash|sh)\b[^`]{0,2000}`? failed (?:fatal )?timeout after",
+        r"signal: (?:killed|terminated)",
+        r"cannot allocate memory|fork/exec [^ ]{1,200}: resource temporarily unavailable|too many open files|can't start new thread",
+        r"error acquiring (?:repo )?lock|failed to acquire lock|error (?:acquiring|obtaining) (?:repository )?lock",
+        r"text file busy",
+    ),
+    _line(
+        "RepoServerTransient/TooLarge",
+        r"received message larger than max|trying to send message larger than max",
+        r"exceeded max combined manifest|manifest(?:s)? (?:file )?size .{0,80}exceed",
+    ),
+)
+"""What the repo-server says of itself, whatever it was asked to render."""
+_PLUGIN = _line(
+    "ManifestError/Plugin",
+    r"plugin sidecar failed|error generating manifests in cmp|could not find (?:any )?(?:cmp|plugin)|config ?management ?plugin|cmp.*failed",
+    r"argocd-vault-plugin|\bavp\b|could not replace all placeholders",
+)
+_SECRET_TOOLS = _line(
+    "ManifestError/Secrets",
+    r"\bsops(?:: | metadata| -d)|\bksops\b|helm secrets|\[helm-secrets\]|ref\+(?:vault|sops|aws|gcp|azure)",
+    r"could not decrypt|failed to decrypt|error decrypting|no master key was able|failed to get the data key|error getting data key",
+    r"no identity matched any of the recipients|age: .{0,60}identit|secring\.gpg|pubring",
+    r"vault(?:-plugin|\.[a-z0-9.-]{1,100}/v1/)|Error making API request\. URL: \w+ https?://[^ ]{1,300}/v1/",
+)
 SPEC = Table(
     _line(
         "DestinationUnknown",
@@ -111,6 +190,8 @@ SPEC = Table(
     ),
     _REDIS,
     _line("RepoServerTransient", r"code = Unavailable", r"dial tcp [^ ]{0,300}:8081"),
+    _line("GitAuthFailed/HostKey", after("repository not accessible: ", *_HOST_KEY)),
+    _line("GitAuthFailed/Certificate", after("repository not accessible: ", *_CERTIFICATE)),
     _line("GitAuthFailed", after("repository not accessible: ", *_REFUSED)),
     _line(
         "RevisionNotFound",
@@ -173,16 +254,16 @@ LIVE = Table(
 )
 """What is about the cluster: live state, its cache."""
 ABOUT_CLUSTER = re.compile(
-    f"Failed to load live state|failed to get server version|{_CLUSTER_WORDS}|asked for the client to provide credentials|cannot (?:list|watch|get) resource|error getting live state|failed to get api resources",
+    f"Failed to load live state|Unable to connect to cluster|failed to get server version|{_CLUSTER_WORDS}|asked for the client to provide credentials|cannot (?:list|watch|get) resource|error getting live state|failed to get api resources",
     re.IGNORECASE,
 )
 
 CACHED = re.compile(r"(?:Manifest generation )?error \(cached\):? ?", re.IGNORECASE)
 SIGNED = _line(
     "SignatureInvalid",
-    r"\bGnuPG\b|\bgpg\b",
-    r"signature",
-    r"not signed|unsigned|is not signed",
+    r"\bGnuPG (?:key|sign|verif|is)|gpg: (?:Signature|Good|BAD|Can't check|error verifying)",
+    r"signature (?:is |was )?(?:required|missing|invalid|bad|unknown|could not|verification|check|of)|(?:bad|invalid|unknown|missing|no|verify(?:ing)?) (?:\w+ )?signature",
+    r"not signed|unsigned (?:commit|revision|tag)|signed with (?:unknown|an? (?:unknown|untrusted)|key|unauthorized)|no public key",
     r"source integrity|integrity (?:check|error|criteria)",
 )
 DIFFED = _line(
@@ -198,12 +279,14 @@ DIFFED = _line(
     r"error setting app health",
     r"creating (?:mapping|union) values|failed to convert .* to structured",
 )
-TARGET = Table(
-    _line(
-        "ManifestErrorCached",
-        r"Manifest generation error \(cached\)",
-        r"error \(cached\)",
-    ),
+HEALTH_SCRIPT = _line(
+    "DiffError/HealthScript",
+    r"<string>:\d{1,5}: ",
+    r"attempt to (?:index|call|compare|perform arithmetic on|concatenate) a (?:nil|non-table|non-function)",
+    r"in main chunk \[G\]|error (?:executing|running) (?:lua|health) script|lua (?:script|health) .{0,60}(?:failed|error|timed out)",
+)
+"""Argo CD's Lua runs on one object, and what it says comes as it is."""
+ARGOCD = Table(
     _REDIS,
     _line(
         "RepoServerTransient",
@@ -211,11 +294,23 @@ TARGET = Table(
         r"dial tcp [^ ]{0,300}:8081",
         r"transport is closing",
         r"connection error: desc",
-        r"code = ResourceExhausted",
         r"code = Canceled",
         r"code = DeadlineExceeded",
     ),
-    SIGNED,
+    *_REPO_SERVER,
+    _line("RepoServerTransient", r"code = ResourceExhausted"),
+    _line("DestinationUnknown", r"code = NotFound desc = cluster "),
+)
+"""What Argo CD says of itself."""
+PLUGIN, SECRET_TOOLS = _PLUGIN, _SECRET_TOOLS
+RENDERED_BADLY = _line("ManifestError", r"`?(?:helm template|kustomize build|jsonnet)\b")
+RENDERS = re.compile(r"`?(?:helm template|kustomize build|jsonnet)\b", re.IGNORECASE)
+REMOTE = re.compile(
+    r"\b(?:https?|oci|ssh|git)://|git (?:fetch|ls-remote|clone|submodule)|dial tcp|\bgit@|fetching |failed to (?:clone|fetch|download)",
+    re.IGNORECASE,
+)
+"""A renderer that reads something from elsewhere: then it may be the network, or credentials."""
+TARGET = Table(
     _line(
         "RevisionNotFound",
         r"unable to resolve '?[^']{0,300}'? to a (?:commit|concrete|digest)",
@@ -227,31 +322,33 @@ TARGET = Table(
         r"chart .*(?:not found|version not found)|no chart (?:version|name) found|improper constraint",
         r"remote repository is empty",
         r"unable to read tree",
+        r"not our ref|fatal: reference is not a tree|did not send all necessary objects",
         r"revision .* (?:not found|does not exist|must be resolved)|invalid revision",
         r"manifest unknown|could not (?:find|resolve) (?:a )?(?:tag|version)|constraint .* does not match|version .* not found in",
         r"no such file or directory.*(?:values|\.ya?ml)",
     ),
+    _line("GitAuthFailed/HostKey", *_HOST_KEY),
+    _line("GitAuthFailed/Certificate", *_CERTIFICATE),
     _line("GitAuthFailed", *_REFUSED),
     _line("GitUnreachable", *_NETWORK),
     _line(
         "ManifestError",
+        r"requires kubeVersion|chart requires|values don't meet the specifications|found in Chart\.yaml, but missing in charts/|chart metadata is missing",
         r"`?helm (?:template|dependency)[^`]{0,300}`? failed",
         r"`?kustomize build[^`]{0,300}`? failed",
         r"Failed to unmarshal",
         r"error (?:converting|unmarshaling|parsing) (?:YAML|JSON)|yaml: |json: cannot unmarshal|mapping values are not allowed",
         last(r"failed to (?:execute|render|parse|evaluate) ", without="i/o timeout|401|403"),
-        r"plugin sidecar failed|could not find (?:any )?plugin|config ?management ?plugin|cmp.*failed",
         r"out.of.bounds symlinks|symlink",
-        r"exceeded max combined manifest",
         r"RUNTIME ERROR|jsonnet",
         r"no (?:matches for|such) kustomization|accumulating resources",
         r"Object 'Kind' is missing|apiVersion not set|resource name may not be empty|metadata\.name",
         r"nil pointer evaluating|template: .*:\d+",
-        r"multiple application sources|duplicate",
+        r"multiple application sources|duplicate (?:key|resource|id)|may not add resource with an already registered id",
     ),
-    _line("GitUnreachable", r"\bEOF\b", r"failed to (?:list refs|fetch|clone|ls-remote)"),
-    _line("RepoServerTransient", r"failed (?:fatal )?timeout after", r"transport: ", r"error while dialing"),
-    _line("ManifestError", r"failed exit status \d", r"exit status \d", r"failed to generate manifests?"),
+    _line("RepoServerTransient/TimedOut", r"failed (?:fatal )?timeout after"),
+    _line("RepoServerTransient", r"transport: ", r"error while dialing"),
+    _line("GitUnreachable", r"failed to (?:list refs|fetch|clone|ls-remote).*\bEOF\b"),
 )
 """ComparisonError about what is wanted."""
 
@@ -370,6 +467,19 @@ RESULT = Table(
         r"conflict with .* using",
     ),
     _line(
+        "ObjectInvalid",
+        r"unknown field \"|strict decoding error|error validating data|ValidationError\(|failed to create typed patch object|field not declared in schema",
+        r"Required value|Unsupported value|Invalid value|Duplicate value|is invalid: |must validate (?:one|at least one|all)",
+        r"provided port is (?:not in the valid range|already allocated)|provided (?:IP|range) is (?:not in the valid range|already allocated)|failed to allocate (?:a |requested )?(?:IP|node ?port|health check)",
+        r"already exists",
+        r"resourceVersion (?:must be unset|should not be set)|resourceVersion.*must be unset|resourceVersion: Invalid",
+        r"can be resized",
+        r"cannot unmarshal|unable to decode|quantities must match|must be no more than \d+ characters|Too long: ",
+        r"name is required|name or generateName is required|the (?:API version|kind|name|namespace).* in the data .* does not match|does not match the namespace",
+        r"`selector` does not match template `labels`|may not be specified when|must be specified|only one of|is not a valid|is not supported",
+        r"unsupported .{0,60}version|the object provided is unrecognized|no objects passed to apply",
+    ),
+    _line(
         "ForbiddenInTarget",
         r"is forbidden: User",
         r"no matching service account found for destination",
@@ -377,7 +487,6 @@ RESULT = Table(
         r"cannot (?:get|list|watch|create|update|patch|delete|escalate|impersonate) resource",
         r"attempting to grant RBAC permissions not currently held",
         r"failed to get impersonat|cannot impersonate",
-        r"is forbidden: (?!exceeded)",
         r"\bUnauthorized\b|asked for the client to provide credentials",
     ),
     _line(
@@ -401,6 +510,13 @@ BY_HAND = re.compile(r"^Operation terminated", re.IGNORECASE)
 HOOKS = linear(r"one or more (?:SyncFail )?hooks? failed|hook .* failed|completed unsuccessfully")
 MIGRATES = re.compile(r"migrat|schema|flyway|liquibase|alembic|\bdb\b|database|goose|sequelize|prisma", re.IGNORECASE)
 
+ROLLOUTS = Table(
+    _line("RolloutInvalid", r"\bInvalidSpec\b|The Rollout \"[^\"]{0,300}\" is invalid"),
+    _line("AnalysisError", r"assessed Error|consecutiveErrors? \(\d+\)|analysis (?:run )?(?:phase )?error"),
+    _line("AnalysisInconclusive", r"InconclusiveAnalysisRun|InconclusiveExperiment|assessed Inconclusive"),
+    _line("AnalysisFailed", r"assessed Failed|RolloutAborted|Rollout aborted"),
+)
+"""What a Rollout says (argo-rollouts utils/conditions, resource_customizations/argoproj.io/Rollout/health.lua)."""
 PODS = Table(
     _line("OutOfMemory", r"\bOOMKilled\b", r"out of memory|memory cgroup", r"exit code 137.*OOM"),
     _line(
@@ -458,7 +574,6 @@ PODS = Table(
         r"(?:Liveness|Readiness|Startup) probe (?:failed|errored)",
         r"\bRunContainerError\b|\bCreateContainerError\b|failed to (?:start|create) container|failed to create shim|StartError|ContainerCannotRun|PostStartHookError",
         r"containers with unready status|container .* is not ready|ContainersNotReady",
-        r"RolloutAborted|Rollout aborted|InvalidSpec",
         r"has failed progressing|MinimumReplicasUnavailable|does not have minimum availability",
         r"exited with (?:exit )?code|exit code [1-9]|terminated with|\bError\b.*exit",
         r"DeadlineExceeded",

@@ -5,12 +5,44 @@ from __future__ import annotations
 from datetime import timedelta
 
 from recovery.causes.patient import Patient, found
-from recovery.causes.texts import PODS, Line
+from recovery.causes.texts import PODS, ROLLOUTS, Line
 from recovery.model.application import Health
 from recovery.model.cause import Confidence, Finding, Unwell
 
 LONG = timedelta(minutes=10)
 """Progressing for longer than this, with nothing that tells why, is stuck."""
+WAITS_FOR_A_NODE = "PendingWithoutNode"
+"""Of a Pod that the tree shows Pending and on no node, in place of a reason: it says no more."""
+BUILT_IN = frozenset(
+    {
+        "Pod",
+        "ReplicaSet",
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "Job",
+        "CronJob",
+        "ReplicationController",
+        "PersistentVolumeClaim",
+        "PersistentVolume",
+        "Service",
+        "Ingress",
+        "HorizontalPodAutoscaler",
+        "PodDisruptionBudget",
+        "Node",
+        "Namespace",
+        "ConfigMap",
+        "Secret",
+        "ServiceAccount",
+        "Event",
+        "APIService",
+        "CustomResourceDefinition",
+        "Rollout",
+        "AnalysisRun",
+        "Experiment",
+    }
+)
+"""Kinds whose words are those of pods, of Kubernetes itself or of Argo Rollouts; what else Argo CD shows ill is a custom resource."""
 _ILL = (Health.Degraded, Health.Progressing, Health.Missing, Health.Unknown)
 
 
@@ -27,10 +59,42 @@ def words(one: Unwell) -> str:
 
 def classified(patient: Patient) -> list[tuple[Line, Unwell]]:
     """Every resource whose words are known, the most telling first."""
-    known = [(line, one) for one in unwell(patient) if (line := PODS.first(f"{one.kind}: {one.reason}: {one.message}")) is not None]
+    known = [(line, one) for one in unwell(patient) if one.kind in BUILT_IN and (line := _line(one, patient)) is not None]
     claims = [one for one in unwell(patient) if one.kind == "PersistentVolumeClaim" and one.health in ("Progressing", "Degraded")]
     known += [(line, one) for one in claims if (line := PODS.first("Unschedulable")) is not None and all(one is not o for _, o in known)]
     return sorted(known, key=lambda each: PODS.rank(each[0]))
+
+
+def _line(one: Unwell, patient: Patient) -> Line | None:
+    if one.reason == WAITS_FOR_A_NODE:
+        return PODS.first("Unschedulable") if patient.lasted(one.since, LONG) else None
+    return PODS.first(f"{one.kind}: {one.reason}: {one.message}")
+
+
+def custom(patient: Patient) -> Finding | None:
+    """A custom resource that says it is not ready: its own words, and never a reason to touch what runs."""
+    ill = [one for one in unwell(patient) if one.kind not in BUILT_IN and one.health == "Degraded"]
+    ill += [one for one in unwell(patient) if one.kind not in BUILT_IN and one.health in ("Progressing", "Unknown") and one.message]
+    if not ill or not (ill[0].health == "Degraded" or patient.lasted(patient.app.health_since, LONG)):
+        return None
+    sure = Confidence.certain if ill[0].health == "Degraded" and ill[0].message else Confidence.likely
+    return found("DependencyUnhealthy", *map(words, ill), about=str(ill[0]), confidence=sure)
+
+
+def rollouts(patient: Patient) -> Finding | None:
+    """What Argo Rollouts says of itself, before what its pods say: on its way it decides, and after an abort users are served."""
+    ill = [one for one in unwell(patient) if one.kind == "Rollout"]
+    told = [(line, one) for one in ill if (line := ROLLOUTS.first(f"{one.reason}: {one.message}")) is not None]
+    runs = [one for one in unwell(patient) if one.kind == "AnalysisRun"]
+    others = [line.cause for line, _ in classified(patient)]
+    if told:
+        line, one = min(told, key=lambda each: ROLLOUTS.rank(each[0]))
+        also = tuple(dict.fromkeys(others))
+        return found(line.cause, words(one), *map(words, runs), about=str(one), confidence=Confidence.certain, also=also)
+    if patient.app.health is Health.Degraded or not (under_way := [one for one in ill if one.health in ("Progressing", "Suspended")]):
+        return None
+    also = tuple(dict.fromkeys(others))
+    return found("RolloutProgressing", *map(words, under_way), about=str(under_way[0]), confidence=Confidence.certain, also=also)
 
 
 def crowd(patient: Patient) -> Finding | None:
@@ -59,8 +123,12 @@ def workloads(patient: Patient) -> Finding | None:
         if line.cause == "ImageUnavailable" and not line.variant:
             # The same image with a better reason: kubelet says it once in full, and then only that it waits.
             line, one = next(((other, o) for other, o in known if other.cause == line.cause and other.variant), known[0])
-        also = tuple(dict.fromkeys(other.cause for other, _ in known if other.cause != line.cause))
+        causes = [other.cause for other, _ in known if other.cause != line.cause]
+        causes += ["DependencyUnhealthy"] if custom(patient) else []
+        also = tuple(dict.fromkeys(causes))
         return found(line.cause, words(one), *(words(o) for _, o in known if o is not one), variant=line.variant, about=str(one), also=also)
+    if finding := custom(patient):
+        return finding
     ill = [one for one in unwell(patient) if one.health in ("Degraded", "Progressing", "Missing", "Unknown")]
     if app.health is Health.Degraded:
         told = [one for one in ill if one.health == "Degraded" and one.message]
@@ -75,4 +143,9 @@ def suspended(patient: Patient) -> Finding | None:
     """Somebody paused something."""
     if patient.app.health is not Health.Suspended:
         return None
+    told = [
+        one for one in unwell(patient) if (line := ROLLOUTS.first(f"{one.reason}: {one.message}")) and line.cause == "AnalysisInconclusive"
+    ]
+    if told:
+        return found("AnalysisInconclusive", *map(words, told), about=str(told[0]), confidence=Confidence.certain)
     return found("Suspended", "health is Suspended", *map(words, unwell(patient)), confidence=Confidence.certain)

@@ -280,7 +280,7 @@ def _for_so_long(recovery: Recovery, now: datetime) -> str:
 
 def _what_to_do(finding: Finding | None) -> str:
     """The advice of its cause as a line of its own; empty where nobody knows."""
-    return f"\n{cause_of(finding).title}\nWhat to do: {cause_of(finding).advice}" if finding else ""
+    return f"\n{cause_of(finding).title}\nWhat to do: {cause_of(finding).advised(finding.variant)}" if finding else ""
 
 
 def _tried_in_short(recovery: Recovery) -> str:

@@ -73,6 +73,12 @@ class Cause(Struct, frozen=True):
     notes: dict[str, str] = {}
     """What more there is to say about a variant."""
     tells: Tells = Tells.at_once
+    advices: dict[str, str] = {}
+    """What a person should do in a variant where that is something else."""
+
+    def advised(self, variant: str = "") -> str:
+        """What a person should do, and where to look."""
+        return self.advices.get(variant, self.advice)
 
     def verdict(self, cure: Cure, variant: str = "") -> Verdict:
         """What this cure is here."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from recovery.argocd.tree import Node
 from recovery.causes.envelope import received
+from recovery.causes.workloads import WAITS_FOR_A_NODE
 from recovery.model.cause import Unwell
 from recovery.model.stamps import utc
 from recovery.model.text import plain
@@ -35,10 +36,16 @@ def unwell(tree: Iterable[Node]) -> tuple[Unwell, ...]:
             n.group,
             n.status,
             received(n.health.message if n.health else "", _WORDS),
-            plain(n.told("Status Reason"), _WORDS),
+            WAITS_FOR_A_NODE if _waits(n) else plain(n.told("Status Reason"), _WORDS),
+            utc(n.created_at),
         )
         for n in ill(tree)[:KEPT]
     )
+
+
+def _waits(node: Node) -> bool:
+    """Argo CD shows the node that a Pod is on (util/argo resource info, controller/cache/info.go:populatePodInfo)."""
+    return node.kind == "Pod" and not node.group and node.told("Status Reason") == "Pending" and not node.told("Node")
 
 
 def of_pod(pod: dict[str, Any]) -> tuple[Unwell, ...]:
