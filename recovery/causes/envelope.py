@@ -59,7 +59,9 @@ def essential(text: str, longest: int) -> str:
     head = opened.group() if opened else ""
     inner = reason(text[len(head) :])
     room = longest - len(head)
-    if len(inner) + 4 * len(GAP) > room:
+    if len(inner) <= room < len(inner) + 4 * len(GAP):
+        return head + inner
+    if len(inner) > room:
         half = (room - len(GAP)) // 2
         return f"{head}{inner[:half]}{GAP}{inner[-half:]}"[:longest]
     left = room - len(inner) - 2 * len(GAP)
