@@ -86,9 +86,18 @@ def stale(a: Asked) -> str:
     return "" if a.situation.freshness.fresh else a.situation.freshness.message
 
 
-def deleting(a: Asked) -> str:
-    """It is on its way out."""
-    return "it is being deleted" if a.situation.subject.deleting else ""
+def deleting(a: Asked) -> Objection | None:
+    """It is on its way out: nothing is done to it. People are told when it does not get there."""
+    app, finding = a.situation.subject, a.situation.finding
+    if not app.deleting:
+        return None
+    since = f" since {app.deleting_since:%Y-%m-%d %H:%M} UTC" if app.deleting_since else ""
+    held = f" (finalizers: {', '.join(app.finalizers)})" if app.finalizers else ""
+    stuck = finding is not None and finding.cause == "DeletionStuck"
+    more = f" It does not get to the end. {cause_of(finding).advised()}" if finding is not None and stuck else ""
+    return Objection(
+        f"it is being deleted{since}{held}.{more}" if more else f"it is being deleted{since}{held}", Tells.at_once if stuck else Tells.never
+    )
 
 
 def paused(a: Asked) -> str | Closed:
@@ -348,7 +357,7 @@ _TOGETHER = frozenset({"cluster", "repository"})
 
 GUARDS = (
     Guard("stale", stale, again=timedelta(seconds=5), keeps=False, subject=True, about=_CONNECTED),
-    Guard("deleting", deleting, keeps=False, tells=False, subject=True),
+    Guard("deleting", deleting, subject=True),
     Guard("paused", paused, subject=True, about=_CONNECTED),
     Guard(RECONCILE_SKIPPED, reconcile_skipped, subject=True, tells_after=timedelta()),
     Guard(NOT_PERMITTED, not_permitted),

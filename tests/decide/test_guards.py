@@ -386,3 +386,19 @@ def test_what_is_under_way_is_finished_in_a_storm(sent: bool, by: str) -> None:
     no = refusal(Asked(situation, POLICY, SYNC, held))
 
     assert (no.by if no else "") == by
+
+
+def test_a_deletion_that_hangs_reaches_a_person_and_one_on_its_way_does_not() -> None:
+    going = gave_up(deleting=True, deleting_since=NOW - timedelta(hours=2), finalizers=("resources-finalizer.argocd.argoproj.io",))
+    stuck = Finding("DeletionStuck", ("deletionTimestamp",), Confidence.certain)
+
+    young = refusal(asked(a_situation(going)))
+    hangs = refusal(asked(a_situation(going, finding=stuck), NOTIFY))
+
+    assert young is not None
+    assert (young.by, young.keeps, young.tells) == ("deleting", False, False)
+    assert hangs is not None
+    assert (hangs.by, hangs.keeps, hangs.tells) == ("deleting", True, True)
+    assert hangs.tells_after < timedelta(minutes=1)
+    assert "resources-finalizer.argocd.argoproj.io" in hangs.message
+    assert "does not get to the end" in hangs.message
