@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from enum import Enum
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from recovery.bundle.page import page
 from recovery.causes.diagnose import diagnose
 from recovery.causes.patient import Patient
 from recovery.causes.report import told
-from recovery.kube.errors import Forbidden, KubeError, NotFound
+from recovery.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
 from recovery.kube.reading import decoded
 from recovery.model.application import Application, Health, Sync, short
 from recovery.model.cause import Finding, Signs
@@ -66,6 +67,25 @@ class Word(Protocol):
         """Live, wanted and predicted state of each resource."""
 
 
+class State(Enum):
+    """How far a section was collected."""
+
+    collected = "collected"
+    denied = "denied"
+    """Something in it may not be read."""
+    failed = "failed"
+    """Something in it did not answer, or not in time."""
+
+
+FLUX = (
+    ("GitRepository", "source.toolkit.fluxcd.io/v1/gitrepositories"),
+    ("OCIRepository", "source.toolkit.fluxcd.io/v1/ocirepositories"),
+    ("HelmRepository", "source.toolkit.fluxcd.io/v1/helmrepositories"),
+    ("Kustomization", "kustomize.toolkit.fluxcd.io/v1/kustomizations"),
+    ("HelmRelease", "helm.toolkit.fluxcd.io/v2/helmreleases"),
+)
+TOP = 20
+"""Pods that use most memory, that are listed."""
 Look = Callable[[Application, Finding | None], Awaitable[Signs]]
 Say = Callable[[str], None]
 
@@ -84,6 +104,9 @@ class Collector:
         self._sections: dict[str, list[dict[str, Any]]] = {}
         self._applications: list[dict[str, Any]] = []
         self._summary: dict[str, Any] = {}
+        self._states: dict[str, tuple[State, str]] = {}
+        self._at = ""
+        """The section that is being collected."""
 
     async def collect(self, version: str, seconds: float) -> dict[str, Any]:
         """All sections within this time; the report, which is in the archive as well."""
@@ -97,18 +120,21 @@ class Collector:
             ("cluster resources", self._cluster),
             ("network", self._network),
             ("metrics", self._metrics),
+            ("flux", self._flux),
             ("logs", self._logs),
         )
         for number, (name, section) in enumerate(sections, start=1):
             self._say(f"{number}/{len(sections)} {name}")
             left = end - loop.time()
+            self._at = name
+            self._states[name] = (State.collected, "")
             try:
                 async with asyncio.timeout(max(0.0, left if name == "applications" else min(left, SECTION))):
                     await section()
             except TimeoutError:
-                self._archive.lacks(name, "no answer in time; what was collected of it until then is here")
+                self._lacks(name, TimeoutError("no answer in time; what was collected of it until then is here"))
             except (KubeError, msgspec.DecodeError, ValueError) as error:
-                self._archive.lacks(name, str(error))
+                self._lacks(name, error)
         self._archive.lacks(
             "DNS from inside the cluster",
             "it needs a pod: kubectl run dns-test --image=busybox --rm -it --restart=Never -- nslookup kubernetes.default",
@@ -119,6 +145,7 @@ class Collector:
             "at": f"{self._now:%Y-%m-%dT%H:%M:%SZ}",
             "version": version,
             "summary": self._summary,
+            "collected": [{"section": name, "state": state.value, "why": redact(why, 400)} for name, (state, why) in self._states.items()],
             "applications": self._applications,
             "sections": self._sections,
             "missing": self._archive.missing,
@@ -126,6 +153,23 @@ class Collector:
         self._archive.json("report.json", report)
         self._archive.text("index.html", page(report, [*self._archive.files, "index.html", "missing.json", "SHA256SUMS"]), cleaned=True)
         return report
+
+    def _lacks(self, what: str, error: Exception) -> None:
+        """Something is not in it because of this. What is not there in the cluster either is no failure."""
+        self._archive.lacks(what, str(error))
+        before, _ = self._states[self._at]
+        if isinstance(error, Forbidden | Unauthorized):
+            self._states[self._at] = (State.denied, f"{what}: {error}")
+        elif before is State.collected and (not isinstance(error, NotFound) or what == self._at):
+            self._states[self._at] = (State.failed, f"{what}: {error}")
+
+    async def _some(self, what: str, path: str, **query: str) -> list[dict[str, Any]] | None:
+        """The items at a path; None, and said so, when they cannot be read: the rest of the section goes on."""
+        try:
+            return await self._items(path, **query)
+        except (KubeError, msgspec.DecodeError, ValueError) as error:
+            self._lacks(what, error)
+            return None
 
     # Sections
 
@@ -193,13 +237,13 @@ class Collector:
                 "drift": list(app.unsynced),
             }
         )
-        events = await self._items(
-            f"/api/v1/namespaces/{app.namespace}/events", fieldSelector=f"involvedObject.name={app.name}", limit="50"
-        )
-        self._archive.json(f"{folder}/events.json", [_event(e) for e in events])
-        if app.destination.in_cluster and app.destination.namespace:
-            near = await self._items(f"/api/v1/namespaces/{app.destination.namespace}/events", limit="200")
-            warned = [_event(e) for e in near if e.get("type") == "Warning"]
+        selector = f"involvedObject.name={app.name}"
+        path = f"/api/v1/namespaces/{app.namespace}/events"
+        if (events := await self._some(f"events of {app.key}", path, fieldSelector=selector, limit="50")) is not None:
+            self._archive.json(f"{folder}/events.json", [_event(e) for e in events])
+        if app.destination.in_cluster and (there := app.destination.namespace):
+            near = await self._some(f"events in {there}", f"/api/v1/namespaces/{there}/events", limit="200")
+            warned = [_event(e) for e in near or () if e.get("type") == "Warning"]
             self._archive.json(f"{folder}/destination-warnings.json", warned)
         return finding
 
@@ -210,8 +254,8 @@ class Collector:
                 pods = await self._items(f"/api/v1/namespaces/{namespace}/pods", limit="200")
             except NotFound:
                 continue
-            except Forbidden as error:
-                self._archive.lacks(f"pods in {namespace}", str(error))
+            except KubeError as error:
+                self._lacks(f"pods in {namespace}", error)
                 continue
             rows += [{"namespace": namespace, **_pod(pod)} for pod in pods]
             told = [{"metadata": {"name": p["metadata"]["name"]}, "status": p.get("status")} for p in pods]
@@ -220,7 +264,8 @@ class Collector:
         self._summary["controller pods not ready"] = sum(not row["ready"] for row in rows)
 
     async def _ourselves(self) -> None:
-        recoveries = await self._items(f"/apis/recovery.gitops.dev/v1alpha1/namespaces/{self._scope.ours}/recoveries", limit="200")
+        path = f"/apis/recovery.gitops.dev/v1alpha1/namespaces/{self._scope.ours}/recoveries"
+        recoveries = await self._some("Recoveries", path, limit="200") or []
         self._archive.json("recovery/recoveries.json", recoveries)
         self._sections["Recoveries"] = [
             {
@@ -236,7 +281,7 @@ class Collector:
             try:
                 self._archive.json(f"recovery/{name}.json", decoded(await self._door.raw(service + path), dict))
             except (KubeError, msgspec.DecodeError) as error:
-                self._archive.lacks(f"the controller's own {name}", str(error))
+                self._lacks(f"the controller's own {name}", error)
 
     async def _repositories(self) -> None:
         """Argo CD's word on repositories and clusters, with a token; else what its applications say of them."""
@@ -261,7 +306,7 @@ class Collector:
         self._sections["Repositories"] = sorted(rows.values(), key=lambda r: -r["cannot be compared"])[:ROWS]
 
     async def _cluster(self) -> None:
-        nodes = await self._items("/api/v1/nodes", limit="500")
+        nodes = await self._some("Nodes", "/api/v1/nodes", limit="500") or []
         self._sections["Nodes"] = [
             {
                 "node": n["metadata"]["name"],
@@ -272,20 +317,22 @@ class Collector:
             }
             for n in nodes
         ]
-        bad = await self._items("/api/v1/pods", limit="500", fieldSelector="status.phase!=Running,status.phase!=Succeeded")
-        self._sections["Pods that do not run"] = [{"namespace": p["metadata"].get("namespace", ""), **_pod(p)} for p in bad[:ROWS]]
-        self._summary["pods that do not run"] = len(bad)
-        claims = await self._items("/api/v1/persistentvolumeclaims", limit="500")
+        selector = "status.phase!=Running,status.phase!=Succeeded"
+        bad = await self._some("Pods that do not run", "/api/v1/pods", limit="500", fieldSelector=selector)
+        self._sections["Pods that do not run"] = [{"namespace": p["metadata"].get("namespace", ""), **_pod(p)} for p in (bad or ())[:ROWS]]
+        self._summary["pods that do not run"] = "not known" if bad is None else len(bad)
+        claims = await self._some("Volume claims", "/api/v1/persistentvolumeclaims", limit="500") or []
         self._sections["Volume claims that are not bound"] = [
             {"claim": f"{c['metadata'].get('namespace')}/{c['metadata']['name']}", "phase": (c.get("status") or {}).get("phase", "")}
             for c in claims
             if (c.get("status") or {}).get("phase") != "Bound"
         ]
-        try:
-            usage = await self._items("/apis/metrics.k8s.io/v1beta1/nodes")
-            self._archive.json("cluster/usage.json", usage)
-        except KubeError as error:
-            self._archive.lacks("resource usage", f"metrics server: {error}")
+        for kind in ("nodes", "pods"):
+            used = await self._some(f"resource usage of {kind} (metrics server)", f"/apis/metrics.k8s.io/v1beta1/{kind}")
+            if used is not None:
+                self._archive.json(f"cluster/usage-{kind}.json", used)
+            if used and kind == "pods":
+                self._sections["Pods by memory"] = _by_memory(used)
 
     async def _network(self) -> None:
         wanted = (
@@ -293,10 +340,10 @@ class Collector:
             ("Network policies", "/apis/networking.k8s.io/v1/networkpolicies"),
         )
         for title, path in wanted:
-            items = await self._items(path, limit="500")
+            items = await self._some(title, path, limit="500") or []
             self._sections[title] = [{"name": f"{i['metadata'].get('namespace')}/{i['metadata']['name']}"} for i in items[:ROWS]]
             self._archive.json(f"network/{title.lower().replace(' ', '-')}.json", items)
-        slices = await self._items("/apis/discovery.k8s.io/v1/endpointslices", limit="500")
+        slices = await self._some("Endpoints of Services", "/apis/discovery.k8s.io/v1/endpointslices", limit="500") or []
         empty = [s for s in slices if not any((e.get("conditions") or {}).get("ready", True) for e in s.get("endpoints") or ())]
         self._sections["Services without an endpoint"] = [
             {"service": f"{s['metadata'].get('namespace')}/{(s['metadata'].get('labels') or {}).get('kubernetes.io/service-name', '?')}"}
@@ -310,15 +357,35 @@ class Collector:
             try:
                 text = (await self._door.raw(path)).decode(errors="replace")
             except KubeError as error:
-                self._archive.lacks(f"metrics of {service}", str(error))
+                self._lacks(f"metrics of {service}", error)
                 continue
             self._archive.text(f"metrics/{service.partition(':')[0]}.txt", "\n".join(x for x in text.splitlines() if x.startswith(wanted)))
+
+    async def _flux(self) -> None:
+        """What Flux looks after beside Argo CD, where it is installed."""
+        rows = []
+        for kind, path in FLUX:
+            try:
+                items = await self._items(f"/apis/{path}", limit="500")
+            except NotFound:
+                continue
+            except KubeError as error:
+                self._lacks(f"{kind}s of Flux", error)
+                continue
+            for item in items:
+                conditions = (item.get("status") or {}).get("conditions") or ()
+                ready: dict[str, Any] = next((c for c in conditions if c.get("type") == "Ready"), {})
+                if ready.get("status") != "True":
+                    name = f"{kind}/{item['metadata'].get('namespace')}/{item['metadata']['name']}"
+                    rows.append({"object": name, "reason": ready.get("reason", ""), "says": redact(str(ready.get("message", "")), 300)})
+        if rows:
+            self._sections["Flux objects that are not ready"] = rows[:ROWS]
 
     async def _logs(self) -> None:
         """The last words of Argo CD's own pods, and of ours."""
         read = 0
         for namespace in (self._scope.argocd, self._scope.ours):
-            for pod in await self._items(f"/api/v1/namespaces/{namespace}/pods", limit="50"):
+            for pod in await self._some(f"pods in {namespace}", f"/api/v1/namespaces/{namespace}/pods", limit="50") or ():
                 name = pod["metadata"]["name"]
                 if read >= LOGS_OF or not name.startswith(("argocd-", "gitops-recovery")):
                     continue
@@ -329,7 +396,7 @@ class Collector:
                     )
                     self._archive.text(f"logs/{namespace}-{name}.log", text.decode(errors="replace"))
                 except KubeError as error:
-                    self._archive.lacks(f"log of {namespace}/{name}", str(error))
+                    self._lacks(f"log of {namespace}/{name}", error)
 
     # Reading
 
@@ -371,6 +438,23 @@ def _pod(pod: dict[str, Any]) -> dict[str, Any]:
         "restarts": sum(int(s.get("restartCount", 0)) for s in states),
         "why": ", ".join(filter(None, (str(w.get("reason", "")) for w in waiting))) or str(status.get("reason", "")),
     }
+
+
+def _by_memory(used: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pods that use most memory."""
+    rows = []
+    for pod in used:
+        total = sum(_bytes(str((c.get("usage") or {}).get("memory", "0"))) for c in pod.get("containers") or ())
+        rows.append((total, f"{pod['metadata'].get('namespace')}/{pod['metadata']['name']}"))
+    return [{"pod": name, "memory MiB": round(total / 1024**2)} for total, name in sorted(rows, reverse=True)[:TOP]]
+
+
+def _bytes(quantity: str) -> int:
+    """A quantity of memory in bytes; what is none counts as nothing."""
+    digits = quantity.rstrip("KMGTPEikm")
+    unit = quantity[len(digits) :]
+    scale = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9}
+    return int(digits) * scale.get(unit, 0) if digits.isdecimal() else 0
 
 
 def _event(item: dict[str, Any]) -> dict[str, Any]:

@@ -22,11 +22,12 @@ def page(report: Mapping[str, Any], files: Iterable[str]) -> str:
         f"<h1>{escape(report['title'])}</h1>",
         f"<p class=note>Collected {escape(report['at'])} by recovery {escape(report['version'])}. Credentials were taken out.</p>",
         "<p class=note><a href=missing.json>missing.json</a>: what is not in here; <code>sha256sum -c SHA256SUMS</code> checks it.</p>",
+        "<h2>What was collected</h2>" + _table(("section", "state", "why"), [_collected(each) for each in report["collected"]]),
         "<h2>Summary</h2>" + _table((), [(escape(k), escape(str(v))) for k, v in report["summary"].items()]),
         "<h2>Causes</h2>" + _table(*_columns(report["sections"].get("Causes") or [])),
         "<h2>Why, and what to do</h2>",
         *(_application(app) for app in apps),
-        "<p>Nothing is wrong with any application.</p>" if not apps else "",
+        f"<p>{_nothing(report)}</p>" if not apps else "",
     ]
     for title, rows in report["sections"].items():
         if title == "Causes":
@@ -37,6 +38,22 @@ def page(report: Mapping[str, Any], files: Iterable[str]) -> str:
     links = "".join(f"<li><a href='{escape(name, quote=True)}'>{escape(name)}</a>" for name in sorted(files))
     parts.append(f"<h2>Files</h2><ul>{links}</ul>")
     return "\n".join(parts)
+
+
+def _collected(each: Mapping[str, Any]) -> tuple[str, ...]:
+    state = escape(each["state"])
+    return escape(each["section"]), state if each["state"] == "collected" else f"<b class=bad>{state}</b>", escape(each["why"])
+
+
+def _nothing(report: Mapping[str, Any]) -> str:
+    """Why no application is shown: that nothing is wrong is only said where it was looked at."""
+    read = next((each for each in report["collected"] if each["section"] == "applications"), None)
+    if read is None or read["state"] != "collected":
+        why = f": {escape(read['why'])}" if read else ""
+        return f"<b class=bad>Whether anything is wrong is not known: applications could not be read{why}.</b>"
+    if not report["summary"].get("applications"):
+        return "There is no Application in the namespaces that were asked."
+    return "Nothing is wrong with any application."
 
 
 def _application(app: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from recovery.commands.failing import USAGE, WRONG, Refused
 from recovery.commands.reaching import reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
+from recovery.model.text import plain
 from recovery.process import api_of
 from recovery.settings import Settings
 
@@ -58,7 +59,11 @@ def diagnose(
         typer.echo(f"{told['subject']}: {told['state']}: {what}")
     if len(report["applications"]) > 20:
         typer.echo(f"... and {len(report['applications']) - 20} more")
+    for each in (lacking := [each for each in report["collected"] if each["state"] != "collected"]):
+        typer.echo(plain(f"{each['state']}: {each['section']}: {each['why']}"))
     typer.echo(f"{output}: {output.stat().st_size / 1024:.0f} KiB, {len(report['missing'])} things missing (see index.html in it)")
+    if lacking:
+        raise typer.Exit(WRONG)
 
 
 async def _collect(client: AsyncioClient, settings: Settings, scope: Scope, output: Path, seconds: float, max_mib: int) -> dict[str, Any]:

@@ -173,9 +173,9 @@ def test_every_file_is_in_the_manifest_with_its_checksum(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("path", "error", "what"),
     [
-        ("/api/v1/nodes", Forbidden("nodes is forbidden", 403), "cluster resources"),
-        ("/api/v1/namespaces/argocd/pods", Unavailable("no answer"), "controllers"),
-        ("/apis/networking.k8s.io/v1/ingresses", NotFound("404", 404), "network"),
+        ("/api/v1/nodes", Forbidden("nodes is forbidden", 403), "Nodes"),
+        ("/api/v1/namespaces/argocd/pods", Unavailable("no answer"), "pods in argocd"),
+        ("/apis/networking.k8s.io/v1/ingresses", NotFound("404", 404), "Ingresses"),
         (
             "/api/v1/namespaces/argocd/pods/argocd-repo-server-1/log",
             Forbidden("pods/log is forbidden", 403),
@@ -255,10 +255,64 @@ def test_the_page_is_plain_html_and_takes_nothing_from_outside(tmp_path: Path) -
     assert "Not in here" in found
 
 
-def test_an_empty_report_says_that_nothing_is_wrong() -> None:
-    report = {"title": "t", "at": "now", "version": "1", "summary": {}, "applications": [], "sections": {"Nodes": []}, "missing": []}
+def _empty(state: str, applications: int) -> str:
+    read = {"section": "applications", "state": state, "why": "applications.argoproj.io is forbidden" * (state == "denied")}
+    report = {"title": "t", "at": "now", "version": "1", "summary": {"applications": applications}, "applications": []}
+    return page({**report, "collected": [read], "sections": {"Nodes": []}, "missing": []}, [])
 
-    assert "Nothing is wrong with any application" in page(report, [])
+
+def test_that_nothing_is_wrong_is_only_said_where_it_was_looked_at() -> None:
+    assert "Nothing is wrong with any application" in _empty("collected", 3)
+    assert "no Application in the namespaces" in _empty("collected", 0)
+    for state in ("denied", "failed"):
+        html = _empty(state, 0)
+        assert "Nothing is wrong" not in html
+        assert "Whether anything is wrong is not known" in html
+    assert "applications.argoproj.io is forbidden" in _empty("denied", 0)
+
+
+def _states(files: dict[str, bytes]) -> dict[str, str]:
+    return {each["section"]: each["state"] for each in json.loads(files["report.json"])["collected"]}
+
+
+def test_each_section_says_whether_it_was_collected_denied_or_failed(tmp_path: Path) -> None:
+    well = _states(collected(tmp_path, Door(answers())))
+    denied = collected(
+        tmp_path, Door(answers(**{APPS: Forbidden("applications is forbidden", 403), "/api/v1/nodes": Unavailable("reset")}))
+    )
+
+    assert well["applications"] == well["cluster resources"] == well["flux"] == "collected"
+    assert _states(denied)["applications"] == "denied"
+    assert _states(denied)["cluster resources"] == "failed"
+    assert b"Whether anything is wrong is not known" in denied["index.html"]
+
+
+def test_events_that_may_not_be_read_cost_no_application(tmp_path: Path) -> None:
+    many = {"items": [app(f"cart-{n}") for n in range(40)]}
+    events = {"/api/v1/namespaces/argocd/events": Forbidden("events is forbidden", 403)}
+    files = collected(tmp_path, Door(answers(**{APPS: many, **events})))
+
+    assert len(json.loads(files["report.json"])["applications"]) == 40
+    assert _states(files)["applications"] == "denied"
+
+
+def test_pods_by_memory_and_flux_where_they_are_there(tmp_path: Path) -> None:
+    used = [{"metadata": {"namespace": "shop", "name": f"p{n}"}, "containers": [{"usage": {"memory": f"{n}Mi"}}]} for n in range(40)]
+    stuck = {
+        "metadata": {"namespace": "flux-system", "name": "apps"},
+        "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "BuildFailed", "message": "no such file"}]},
+    }
+    there = {
+        "/apis/metrics.k8s.io/v1beta1/pods": {"items": used},
+        "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations": {"items": [stuck]},
+    }
+    sections = json.loads(collected(tmp_path, Door(answers(**there)))["report.json"])["sections"]
+
+    assert sections["Pods by memory"][0] == {"pod": "shop/p39", "memory MiB": 39}
+    assert len(sections["Pods by memory"]) == 20
+    assert sections["Flux objects that are not ready"] == [
+        {"object": "Kustomization/flux-system/apps", "reason": "BuildFailed", "says": "no such file"}
+    ]
 
 
 def secret(**data: str) -> dict[str, Any]:
