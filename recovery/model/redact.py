@@ -66,7 +66,9 @@ def redact(text: str, longest: int, *, lines: bool = False) -> str:
     text = plain(text[: longest * 4], lines=lines)
     for secret in _held:
         if secret in text:
-            text = text.replace(secret, "***")
+            # An address keeps its scheme: where a secret is the beginning of another address, that one is still seen to be one.
+            scheme, found, _ = secret.partition("://")
+            text = text.replace(secret, f"{scheme}://***" if found and scheme.isalnum() else "***")
     for mark, (pattern, stand_in) in zip(_MARKS, _SECRETS, strict=True):
         if mark in text:
             text = pattern.sub(stand_in, text)

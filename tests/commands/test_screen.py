@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 import pytest
+import typer
 import yaml
 from aiohttp import web
 
 from recovery import __version__
 from recovery.clock import SystemClock
+from recovery.commands import diagnose
 from recovery.commands.columns import Column, age, cut, lines, size
 from recovery.commands.doctor import RIGHTS
 from recovery.commands.pausing import selector
@@ -344,3 +346,19 @@ async def test_where_no_cluster_answers_nothing_is_completed_and_nothing_said(th
     code, out, err = await there.run(_RECOVERY_COMPLETE="complete_bash", COMP_WORDS="recovery explain a", COMP_CWORD="2")
 
     assert (code, out.strip(), err) == (0, "", "")
+
+
+def test_diagnose_ends_with_one_where_something_could_not_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "b.tar.gz"
+    bundle.write_bytes(b"")
+    denied = {"section": "applications", "state": "denied", "why": "applications.argoproj.io is forbidden"}
+    report = {"applications": [], "missing": [], "collected": [denied, {"section": "logs", "state": "collected", "why": ""}]}
+    monkeypatch.setattr(diagnose, "reach", lambda _: report)
+
+    with pytest.raises(typer.Exit) as ended:
+        diagnose.diagnose(everything=True, output=bundle)
+
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().out.startswith("denied: applications: applications.argoproj.io is forbidden")

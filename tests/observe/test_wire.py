@@ -213,7 +213,9 @@ def test_what_an_application_set_leaves_alone(spec: dict[str, Any], leaves: str)
         "https://x-token-auth:abcdefhunter2@bitbucket.org/x.git",
     ],
 )
-def test_credentials_go_no_further(secret: str) -> None:
+@pytest.mark.parametrize("held", [(), ("https://x",), ("https://hunter2abcdef@git.example/x.git",)], ids=["", "a beginning", "all of it"])
+def test_credentials_go_no_further(secret: str, held: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recovery.model.redact._held", set(held))
     said = redact(f"failed: {secret} (retry)", 500)
 
     for part in ("hunter2", "abcdef", "MIIEow", "c2lnbmF0dXJl"):

@@ -60,6 +60,7 @@ TABLE: dict[str, tuple[Any, str]] = {
         f"{ITSELF}: they narrow, and a hold is honoured only where a record says the same",
     ),
     "metadata.deletionTimestamp": (WHEN, f"{ITSELF}: it is left alone"),
+    "metadata.finalizers[]": (TEXT, f"{ITSELF}: five of them are shown while it is being deleted"),
     "metadata.ownerReferences[].apiVersion": (TEXT, ITSELF),
     "metadata.ownerReferences[].kind": ("ApplicationSet", ITSELF),
     "metadata.ownerReferences[].name": (TEXT, f"{ITSELF}; an ApplicationSet is its owner only by UID, and {COUNTED}"),
