@@ -30,9 +30,10 @@ def _cause(
     variants: Mapping[str, dict[Cure, Verdict]] | None = None,
     notes: Mapping[str, str] | None = None,
     advices: Mapping[str, str] | None = None,
+    loudest: str = "critical",
 ) -> Cause:
     matrix = dict.fromkeys(Cure, Verdict.useless) | _cures(allow, once, forbid)
-    return Cause(code, name, title, advice, matrix, dict(variants or {}), dict(notes or {}), tells, dict(advices or {}))
+    return Cause(code, name, title, advice, matrix, dict(variants or {}), dict(notes or {}), tells, dict(advices or {}), loudest)
 
 
 def _variant(*, allow: str = "", once: str = "", forbid: str = "", useless: str = "") -> dict[Cure, Verdict]:
@@ -419,6 +420,10 @@ CAUSES: tuple[Cause, ...] = (
         "Argo CD and somebody else overwrite each other again and again.",
         "Find the other manager (kubectl get ... --show-managed-fields, a second Application, an autoscaler, an operator) and let one of them go.",
         forbid="sync, forced sync, hard refresh, rollback, failover",
+        notes={"Rollouts": "Argo Rollouts writes these while it shifts traffic: a sync would take traffic from where it has put it."},
+        advices={
+            "Rollouts": "Add ignoreDifferences for what Argo Rollouts writes (weights of the VirtualService, selectors of the Services, replicas)."
+        },
     ),
     _cause(
         "C40",
@@ -485,6 +490,7 @@ CAUSES: tuple[Cause, ...] = (
         "Argo Rollouts took the new version back after its analysis failed: the stable version serves all traffic.",
         "This is no outage: users are served. Git still wants the new version: revert or correct the commit; until then it stays Degraded.",
         forbid="sync, forced sync, restart, rollback, failover",
+        loudest="warning",
     ),
     _cause(
         "C49",
@@ -492,6 +498,7 @@ CAUSES: tuple[Cause, ...] = (
         "Argo Rollouts could not measure the new version, and took it back: the metric source failed, not the release.",
         "Mend the metric provider named below (address, credentials, query), then retry the Rollout. The release is not proven bad.",
         forbid="sync, forced sync, restart, rollback, failover",
+        loudest="warning",
     ),
     _cause(
         "C50",

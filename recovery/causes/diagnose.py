@@ -31,6 +31,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     workloads.suspended,
     drift.prune_only,
     drift.shared,
+    drift.by_rollouts,
     drift.missing,
     drift.never_converging,
 )

@@ -26,6 +26,17 @@ def verdict(finding: Finding | None, cure: Cure) -> Verdict:
     return max(said, BY_NAME[RETRIES].verdict(cure), key=STRICT.index) if RETRIES in finding.also else said
 
 
+SEVERITIES = ("info", "warning", "high", "critical")
+
+
+def loudness(what: str, severity: str) -> str:
+    """The severity of a message about a cause, as ``Cause`` or ``Cause/Variant``: what was wanted, or less where users are served."""
+    cause = BY_NAME.get(what.partition("/")[0])
+    if cause is None or severity not in SEVERITIES:
+        return severity
+    return min(severity, cause.loudest, key=SEVERITIES.index)
+
+
 def objection(finding: Finding | None, cure: Cure, tried: int) -> str:
     """Why this cure is not to be tried, in words; empty when nothing speaks against it. ``tried``: times in this recovery."""
     said = verdict(finding, cure)

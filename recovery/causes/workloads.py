@@ -91,7 +91,7 @@ def rollouts(patient: Patient) -> Finding | None:
         line, one = min(told, key=lambda each: ROLLOUTS.rank(each[0]))
         also = tuple(dict.fromkeys(others))
         return found(line.cause, words(one), *map(words, runs), about=str(one), confidence=Confidence.certain, also=also)
-    if patient.app.health is Health.Degraded or not (under_way := [one for one in ill if one.health in ("Progressing", "Suspended")]):
+    if patient.app.health is Health.Degraded or not (under_way := [one for one in ill if one.health == "Progressing"]):
         return None
     also = tuple(dict.fromkeys(others))
     return found("RolloutProgressing", *map(words, under_way), about=str(under_way[0]), confidence=Confidence.certain, also=also)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, structs
 
+from recovery.causes.matrix import loudness
 from recovery.decide.routing import About, channels_of, quiet_until, route_of
 from recovery.model.duration import spell
 from recovery.model.policy import Policies, Severity
@@ -96,9 +97,8 @@ def _repeat(recovery: Recovery, policies: Policies, severity: str, first: dateti
 
 def _loudest(recovery: Recovery, policies: Policies) -> str:
     policy = next((p for p in policies.policies if p.name == recovery.policy), None)
-    if recovery.escalated or policy is None:
-        return Severity.critical.value
-    return policy.severity.value
+    wanted = Severity.critical if recovery.escalated or policy is None else policy.severity
+    return loudness(recovery.cause, wanted.value)
 
 
 def _still(recovery: Recovery, key: str, now: datetime, severity: str, channels: tuple[str, ...]) -> Note:

@@ -6,7 +6,7 @@ import base64
 from datetime import datetime
 
 from recovery.causes.envelope import essential
-from recovery.causes.matrix import cause_of
+from recovery.causes.matrix import cause_of, loudness
 from recovery.decide.connections import connection, worst
 from recovery.decide.guards import MANY_INHERITED
 from recovery.decide.regret import EVERYWHERE as EVERY_PROJECT
@@ -88,7 +88,17 @@ def noted(
     body += f"{_what_to_do(situation.finding)}{_stop(recovery)}"
     key = f"{recovery.name}/{recovery.attempt}/{len(recovery.in_attempt())}"
     cause = f": {situation.finding.what}" if situation.finding else ""
-    return Note(key, f"{place(situation.about)}: {policy.name}, not cured yet{cause}{_tried_in_short(recovery)}", body, severity, channels)
+    return Note(
+        key,
+        f"{place(situation.about)}: {policy.name}, not cured yet{cause}{_tried_in_short(recovery)}",
+        body,
+        _loud(situation, severity),
+        channels,
+    )
+
+
+def _loud(situation: Situation, severity: str) -> str:
+    return loudness(situation.finding.cause, severity) if situation.finding else severity
 
 
 def escalated(situation: Situation, recovery: Recovery, *, severity: str, channels: tuple[str, ...]) -> Note:
@@ -103,7 +113,7 @@ def escalated(situation: Situation, recovery: Recovery, *, severity: str, channe
         f"{recovery.name}/escalate",
         f"{place(situation.about)} needs a person: {finding.what if finding else 'cause unknown'}{_tried_in_short(recovery)}",
         body,
-        severity,
+        _loud(situation, severity),
         channels,
     )
 
@@ -151,7 +161,7 @@ def incurable(situation: Situation, recovery: Recovery, message: str, policy: Po
     spoken = dict.fromkeys(c for step in policy.actions if step.traits.speaks for c in step.parameters.channels)
     body = f"{standing(situation)} {_for_so_long(recovery, situation.now)}; {message}{_what_to_do(finding)}{_then(recovery)}"
     key = f"{recovery.name}/incurable/{recovery.cause}"
-    return Note(key, title, body, policy.severity.value, policy.channels or tuple(spoken))
+    return Note(key, title, body, _loud(situation, policy.severity.value), policy.channels or tuple(spoken))
 
 
 def approval_expired(situation: Situation, recovery: Recovery, late: Wish, channels: tuple[str, ...]) -> Note:

@@ -76,6 +76,9 @@ class Cause(Struct, frozen=True):
     advices: dict[str, str] = {}
     """What a person should do in a variant where that is something else."""
 
+    loudest: str = "critical"
+    """The severity of a message about it at most: what leaves users served wakes nobody."""
+
     def advised(self, variant: str = "") -> str:
         """What a person should do, and where to look."""
         return self.advices.get(variant, self.advice)

@@ -17,7 +17,7 @@ from recovery.causes.connections import of_connection
 from recovery.causes.diagnose import RECOGNISERS, diagnose
 from recovery.causes.matrix import objection, verdict
 from recovery.causes.patient import Patient
-from recovery.model.application import Application, Condition, Health, Operation, Phase, Requested, Sync
+from recovery.model.application import Application, Condition, Deploy, Health, Operation, Phase, Requested, Sync
 from recovery.model.cause import Confidence, Cure, Finding, Signs, Tells, Unwell, Verdict
 from recovery.model.connection import Repository
 from recovery.model.connection import Verdict as LookVerdict
@@ -142,6 +142,8 @@ CASES = [
     ("C38", "", Patient(an_application(sync=Sync.OutOfSync, health=Health.Missing, operation=None), NOW)),
     ("C39", "Shared", drifts(conditions=(Condition("SharedResourceWarning", "ConfigMap/a is part of applications argocd/x and argocd/y"),))),
     ("C39", "Heals", drifts(heals=7)),
+    ("C39", "Rollouts", drifts(revisions=(GOOD,), deploy=Deploy(1, (GOOD,), NOW), kinds=("Rollout", "Service"), unsynced=("Service/cart-stable", "VirtualService/cart"), unsynced_count=2)),
+    ("C41", "", drifts(revisions=(GOOD,), deploy=Deploy(1, (GOOD,), NOW), kinds=("Rollout",), unsynced=("Service/a", "ConfigMap/b"), unsynced_count=2)),
     ("C40", "", drifts(prunable=1)),
     ("C41", "", drifts()),
     ("C42", "", says("DeletionError", "Unable to delete application resources: connection refused", deleting=True)),

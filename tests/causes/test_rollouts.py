@@ -1,0 +1,67 @@
+"""Argo Rollouts decides by itself: what it is about is told, and nothing of it is restarted, synced, taken back or promoted by us."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from recovery.act.all_actions import ALL_ACTIONS
+from recovery.causes.diagnose import diagnose
+from recovery.causes.matrix import cause_of, loudness, verdict
+from recovery.causes.patient import Patient
+from recovery.model.application import Health
+from recovery.model.cause import Cure, Finding, Signs, Tells, Unwell, Verdict
+from tests.builders import NOW, an_application
+
+FAILED = 'RolloutAborted: Rollout aborted update to revision 4: Metric "errors" assessed Failed due to failed (1) > failureLimit (0)'
+ERROR = 'RolloutAborted: Rollout aborted update to revision 4: Metric "errors" assessed Error due to consecutiveErrors (5) > consecutiveErrorLimit (4)'
+INVALID = 'InvalidSpec: The Rollout "cart" is invalid: spec.strategy.canary.steps[0].setWeight: Invalid value: 120'
+CRASH = Unwell("Pod", "cart-canary-1", "shop", "", "Degraded", "back-off 5m0s restarting failed container", "CrashLoopBackOff")
+TOUCHING = (Cure.restart, Cure.sync, Cure.forced_sync, Cure.rollback, Cure.failover)
+
+
+def found(message: str, health: str, of: Health, *more: Unwell) -> Finding:
+    rollout = Unwell("Rollout", "cart", "shop", "argoproj.io", health, message)
+    app = an_application(health=of, health_since=NOW - timedelta(hours=3))
+    finding = diagnose(Patient(app, NOW, Signs(NOW, (rollout, *more))))
+    assert finding is not None
+    return finding
+
+
+@pytest.mark.parametrize(
+    ("message", "health", "of", "cause"),
+    [
+        (FAILED, "Degraded", Health.Degraded, "AnalysisFailed"),
+        ("RolloutAborted: Rollout aborted update to revision 4", "Degraded", Health.Degraded, "AnalysisFailed"),
+        (ERROR, "Degraded", Health.Degraded, "AnalysisError"),
+        (INVALID, "Degraded", Health.Degraded, "RolloutInvalid"),
+        ("more replicas need to be updated", "Progressing", Health.Progressing, "RolloutProgressing"),
+        ("waiting for all steps to complete", "Progressing", Health.Progressing, "RolloutProgressing"),
+        ("InconclusiveAnalysisRun", "Suspended", Health.Suspended, "AnalysisInconclusive"),
+        ("CanaryPauseStep", "Suspended", Health.Suspended, "Suspended"),
+    ],
+)
+@pytest.mark.parametrize("more", [(), (CRASH,)], ids=["alone", "with a pod that crashes"])
+def test_nothing_that_touches_it_is_right_in_any_phase(message: str, health: str, of: Health, cause: str, more: tuple[Unwell, ...]) -> None:
+    finding = found(message, health, of, *more)
+
+    assert finding.cause == cause
+    assert [cure for cure in TOUCHING if verdict(finding, cure) is not Verdict.forbidden] == []
+
+
+def test_a_rollout_that_missed_its_deadline_is_a_failed_rollout_like_any_other() -> None:
+    finding = found("ProgressDeadlineExceeded: ReplicaSet has timed out progressing", "Degraded", Health.Degraded)
+
+    assert finding.cause == "RolloutFailed"
+
+
+def test_an_abort_after_which_users_are_served_is_told_quietly_and_a_rollout_on_its_way_not_at_all() -> None:
+    assert loudness("AnalysisFailed", "critical") == loudness("AnalysisError", "high") == "warning"
+    assert loudness("AnalysisFailed", "info") == "info"
+    assert loudness("RolloutFailed", "critical") == "critical"
+    assert cause_of(found("more replicas need to be updated", "Progressing", Health.Progressing)).tells is Tells.never
+
+
+def test_nothing_here_promotes_resumes_skips_or_retries_a_rollout() -> None:
+    assert not [name for name in ALL_ACTIONS if any(word in name for word in ("promote", "resume", "skip", "retry", "abort"))]
