@@ -46,7 +46,7 @@ _REDIS = _line(
     r"\bNOAUTH\b",
     r"\bWRONGPASS\b",
     r"\bredis(?:/v\d+)?: ",
-    r"dial tcp [^ ]{0,300}:6379",
+    r"dial tcp [^ ]{0,300}:6379|lookup [^ ]{0,200}redis",
     r"\bOOM command not allowed",
 )
 _PROXY = (r"proxyconnect tcp", r"\b407\b|Proxy Authentication Required", r"proxy (?:error|responded)")
@@ -66,7 +66,7 @@ _NETWORK = (
     r"unable to access '.*': (?:The requested URL returned error: 5|gnutls|OpenSSL|SSL|Failed|Could not|Recv|Empty)",
     r"status code: 5\d\d|\b50[0234]\b (?:Internal|Bad|Service|Gateway)|requested URL returned error: 5\d\d",
     r"early EOF|remote end hung up|unexpected disconnect|RPC failed",
-    r"remote: .{0,60}(?:internal (?:API|server)|unavailable|maintenance|try again|timed? ?out)",
+    r"remote: .{0,60}(?:internal (?:API|server)|unavailable|maintenance|try again|not responding|timed? ?out)",
     r"\b(?:git|helm (?:pull|dependency|repo|registry)) [^`]{0,2000}`? failed (?:fatal )?timeout after",
     r"context deadline exceeded",
     *_PROXY,
@@ -139,7 +139,8 @@ _REPO_SERVER = (
         "RepoServerTransient/Disk",
         r"no space left on device|disk quota exceeded",
         r"read-only file system",
-        r"(?:mkdir|open|create|stat|chdir|unlinkat|rename) /(?:tmp|var/tmp|helm-working-dir|reposerver)[^ ]{0,300}: (?:no such file|permission denied|input/output error|not a directory)",
+        r"(?:mkdir|create|chdir|unlinkat|rename) /(?:tmp|var/tmp|helm-working-dir|reposerver)[^ ]{0,300}: (?:no such file|not a directory)",
+        r"(?:mkdir|open|create|stat|chdir|unlinkat|rename) /(?:tmp|var/tmp|helm-working-dir|reposerver)[^ ]{0,300}: permission denied",
         r"input/output error|stale (?:NFS )?file handle|structure needs cleaning",
     ),
     _line(
@@ -291,7 +292,7 @@ ARGOCD = Table(
     _line(
         "RepoServerTransient",
         r"code = Unavailable",
-        r"dial tcp [^ ]{0,300}:8081",
+        r"dial tcp [^ ]{0,300}:8081|lookup [^ ]{0,200}repo-server",
         r"transport is closing",
         r"connection error: desc",
         r"code = Canceled",
@@ -311,6 +312,7 @@ REMOTE = re.compile(
 )
 """A renderer that reads something from elsewhere: then it may be the network, or credentials."""
 TARGET = Table(
+    _line("GitUnreachable", *_PROXY),
     _line(
         "RevisionNotFound",
         r"unable to resolve '?[^']{0,300}'? to a (?:commit|concrete|digest)",
@@ -322,6 +324,7 @@ TARGET = Table(
         r"chart .*(?:not found|version not found)|no chart (?:version|name) found|improper constraint",
         r"remote repository is empty",
         r"unable to read tree",
+        r"failed to fetch [^ ]{1,300} ?: 404\b|index\.yaml.* 404 Not Found",
         r"not our ref|fatal: reference is not a tree|did not send all necessary objects",
         r"revision .* (?:not found|does not exist|must be resolved)|invalid revision",
         r"manifest unknown|could not (?:find|resolve) (?:a )?(?:tag|version)|constraint .* does not match|version .* not found in",
