@@ -476,6 +476,9 @@ CAUSES: tuple[Cause, ...] = (
         "Whoever owns it corrects the manifest; the words below name the field. Nothing of this object was applied.",
         allow="rollback",
         forbid="sync, forced sync, restart, failover",
+        variants={"Taken": _variant(forbid="rollback")},
+        notes={"Taken": "A name, an address or a port is taken by something else."},
+        advices={"Taken": "Find what has it (kubectl get ... -A, or the other application), and let one of the two go or take another."},
     ),
     _cause(
         "C47",
@@ -521,7 +524,15 @@ CAUSES: tuple[Cause, ...] = (
         "A Rollout is on its way through its steps: that takes as long as its steps and pauses say.",
         "Wait for it; kubectl argo rollouts get rollout shows the step. Only its owner promotes, aborts or retries it.",
         forbid=_ALL,
-        tells=Tells.never,
+        tells=Tells.late,
+        loudest="info",
+    ),
+    _cause(
+        "C53",
+        "RolloutAborted",
+        "A Rollout was aborted, by a person or at its deadline: Argo Rollouts went back to the stable version.",
+        "See whether the stable version serves (kubectl argo rollouts get rollout). Git still wants the new one: correct or revert the commit, or retry.",
+        forbid="sync, forced sync, restart, rollback, failover",
     ),
 )
 

@@ -27,11 +27,11 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     operations.failed,
     workloads.crowd,
     workloads.rollouts,
+    drift.by_rollouts,
     workloads.workloads,
     workloads.suspended,
     drift.prune_only,
     drift.shared,
-    drift.by_rollouts,
     drift.missing,
     drift.never_converging,
 )

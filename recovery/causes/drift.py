@@ -8,7 +8,7 @@ from recovery.causes.patient import Patient, found
 from recovery.model.application import Health, Phase, Sync
 from recovery.model.cause import Confidence, Finding
 
-SHIFTS = ("VirtualService", "DestinationRule", "Service", "Ingress", "HTTPRoute", "TrafficSplit", "Rollout")
+SHIFTS = ("VirtualService", "DestinationRule", "Service", "HTTPRoute", "TrafficSplit")
 """Kinds that Argo Rollouts writes (docs/features/traffic-management)."""
 FIGHTS = 5
 """After so many self-heals in a row somebody else writes the same fields."""
@@ -47,7 +47,8 @@ def shared(patient: Patient) -> Finding | None:
 def by_rollouts(patient: Patient) -> Finding | None:
     """All that differs is what Argo Rollouts writes while it shifts traffic: weights, selectors, replicas."""
     app = patient.app
-    drifted = app.sync is Sync.OutOfSync and app.revisions == app.deployed and 0 < app.unsynced_count == len(app.unsynced)
+    shifting = app.health in (Health.Progressing, Health.Suspended)
+    drifted = shifting and app.sync is Sync.OutOfSync and app.revisions == app.deployed and 0 < app.unsynced_count == len(app.unsynced)
     if not drifted or "Rollout" not in app.kinds or not all(each.partition("/")[0] in SHIFTS for each in app.unsynced):
         return None
     words = f"it has a Rollout, and what differs is {', '.join(app.unsynced)}, at the revision that was deployed"

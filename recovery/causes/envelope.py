@@ -72,7 +72,8 @@ def essential(text: str, longest: int) -> str:
 def received(text: str, longest: int) -> str:
     """An error from outside: without credentials, and where it is too long its reason first. Cleaned before it is cut, for a cut may
     take away what shows that a word is a secret."""
-    return essential(redact(text, 4 * longest), longest)
+    room = longest if text.isascii() else max(longest // 4, 300)  # Python keeps up to four bytes for each character of other texts
+    return essential(redact(text, 4 * room), room)
 
 
 _FIRST = re.compile(_OPENS[0])

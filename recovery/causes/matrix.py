@@ -6,6 +6,10 @@ from recovery.causes.catalogue import BY_NAME
 from recovery.model.cause import Cause, Cure, Finding, Verdict
 
 RETRIES = "RetryInProgress"
+DECIDING = frozenset(
+    {RETRIES, "AnalysisFailed", "AnalysisError", "AnalysisInconclusive", "RolloutAborted", "RolloutInvalid", "RolloutProgressing"}
+)
+"""Causes by which somebody else decides what becomes of it."""
 NEEDS_A_CAUSE = frozenset({Cure.restart, Cure.rollback})
 """What runs is replaced only where something says why it is ill: an unknown cause is no permission."""
 STRICT = tuple(Verdict)
@@ -22,8 +26,8 @@ def verdict(finding: Finding | None, cure: Cure) -> Verdict:
     if finding is None:
         return Verdict.forbidden if cure in NEEDS_A_CAUSE else Verdict.allowed
     said = cause_of(finding).verdict(cure, finding.variant)
-    # While Argo CD tries again by itself, its cause may be what it likes: nobody gets in its way.
-    return max(said, BY_NAME[RETRIES].verdict(cure), key=STRICT.index) if RETRIES in finding.also else said
+    # While Argo CD tries again, or Argo Rollouts decides, the cause may be what it likes: nobody gets in their way.
+    return max((said, *(BY_NAME[name].verdict(cure) for name in finding.also if name in DECIDING)), key=STRICT.index)
 
 
 SEVERITIES = ("info", "warning", "high", "critical")

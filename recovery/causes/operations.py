@@ -20,6 +20,7 @@ from recovery.causes.texts import (
     RENDERED,
     RESULT,
     RETRIES,
+    ROLLOUTS,
     TIMED_OUT,
     TRANSIENT,
     WAITS,
@@ -132,7 +133,8 @@ def _failed(operation: Operation, signs: Signs | None) -> Finding | None:
         if any(f" {who} " in f" {h} " for h in hooks) and RESULT.first(words) is None:
             known.append(_hook(who, f"resource {failure}"))
         elif finding := _cause_of(words, f"resource {failure}", signs, who):
-            known.append(finding)
+            hook = finding.cause == "ObjectInvalid" and any(f" {who} " in f" {h} " for h in hooks)
+            known.append(structs.replace(_hook(who, *finding.evidence), also=(finding.cause,)) if hook else finding)
         elif words.strip():
             unknown.append(f"resource {failure}")
     if known:
@@ -175,8 +177,10 @@ def _ran(who: str, evidence: str, words: str, *, hook: bool) -> Finding:
         return finding if hook or finding.variant else structs.replace(finding, variant="Job")
     if kind in BUILT_IN and (line := PODS.first(f"{kind}: {words}")) is not None:
         return found(line.cause, evidence, variant=line.variant, about=who)
+    if kind == "Rollout" and (line := ROLLOUTS.first(words)) is not None:
+        return found(line.cause, evidence, about=who)
     if kind in BUILT_IN:
-        return found("WaveNotHealthy", evidence, about=who)
+        return found("Unclassified", evidence, about=who, confidence=Confidence.guess)
     return found("DependencyUnhealthy", evidence, about=who)
 
 

@@ -6,11 +6,11 @@ Argo CD's words are from its source (3.2 to 3.6); those of Git, Helm, kubelet an
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from msgspec import Struct
 
 from recovery.causes.linear import after, last, linear
+from recovery.model.remembered import remembered
 
 
 class Line(Struct, frozen=True):
@@ -31,7 +31,7 @@ class Table:
 
     def __init__(self, *lines: Line) -> None:
         self._lines = lines
-        self.first = lru_cache(maxsize=2048)(self._first)  # the same words come again with every look
+        self.first = remembered(2048)(self._first)
 
     def _first(self, message: str) -> Line | None:
         return next((line for line in self._lines if line.pattern.search(message)), None) if message else None
@@ -46,7 +46,7 @@ _REDIS = _line(
     r"\bNOAUTH\b",
     r"\bWRONGPASS\b",
     r"\bredis(?:/v\d+)?: ",
-    r"dial tcp [^ ]{0,300}:6379|lookup [^ ]{0,200}redis",
+    r"dial tcp [^ ]{0,300}:6379|lookup [\w.-]{0,60}argocd[\w-]{0,60}redis|lookup [\w-]{0,60}redis[\w-]{0,60}(?:\.[\w-]{1,63}\.svc[\w.]{0,40})? on ",
     r"\bOOM command not allowed",
 )
 _PROXY = (r"proxyconnect tcp", r"\b407\b|Proxy Authentication Required", r"proxy (?:error|responded)")
@@ -469,12 +469,19 @@ RESULT = Table(
         r"Apply failed with \d+ conflicts?",
         r"conflict with .* using",
     ),
+    _line("ForbiddenInTarget", r"asked for the client to provide credentials"),
+    _line(
+        "AutoSyncGaveUp",
+        r"object is being deleted",
+        r"failed to download openapi",
+        r"error validating data: the server (?:is currently unable|was unable|has received too many)",
+    ),
+    _line("ObjectInvalid/Taken", r"already exists", r"already allocated"),
     _line(
         "ObjectInvalid",
         r"unknown field \"|strict decoding error|error validating data|ValidationError\(|failed to create typed patch object|field not declared in schema",
         r"Required value|Unsupported value|Invalid value|Duplicate value|is invalid: |must validate (?:one|at least one|all)",
-        r"provided port is (?:not in the valid range|already allocated)|provided (?:IP|range) is (?:not in the valid range|already allocated)|failed to allocate (?:a |requested )?(?:IP|node ?port|health check)",
-        r"already exists",
+        r"provided port is not in the valid range|provided (?:IP|range) is not in the valid range|failed to allocate (?:a |requested )?(?:IP|node ?port|health check)",
         r"resourceVersion (?:must be unset|should not be set)|resourceVersion.*must be unset|resourceVersion: Invalid",
         r"can be resized",
         r"cannot unmarshal|unable to decode|quantities must match|must be no more than \d+ characters|Too long: ",
@@ -517,7 +524,8 @@ ROLLOUTS = Table(
     _line("RolloutInvalid", r"\bInvalidSpec\b|The Rollout \"[^\"]{0,300}\" is invalid"),
     _line("AnalysisError", r"assessed Error|consecutiveErrors? \(\d+\)|analysis (?:run )?(?:phase )?error"),
     _line("AnalysisInconclusive", r"InconclusiveAnalysisRun|InconclusiveExperiment|assessed Inconclusive"),
-    _line("AnalysisFailed", r"assessed Failed|RolloutAborted|Rollout aborted"),
+    _line("AnalysisFailed", r"assessed Failed"),
+    _line("RolloutAborted", r"RolloutAborted|Rollout aborted"),
 )
 """What a Rollout says (argo-rollouts utils/conditions, resource_customizations/argoproj.io/Rollout/health.lua)."""
 PODS = Table(
@@ -573,7 +581,7 @@ PODS = Table(
     _line(
         "RolloutFailed",
         r"\bCrashLoopBackOff\b|back-off .* restarting failed container",
-        r"exceeded its progress deadline|ProgressDeadlineExceeded|progress deadline",
+        r"exceeded its progress deadline|ProgressDeadlineExceeded|progress deadline|timed out progressing",
         r"(?:Liveness|Readiness|Startup) probe (?:failed|errored)",
         r"\bRunContainerError\b|\bCreateContainerError\b|failed to (?:start|create) container|failed to create shim|StartError|ContainerCannotRun|PostStartHookError",
         r"containers with unready status|container .* is not ready|ContainersNotReady",

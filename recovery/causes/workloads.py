@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from msgspec import structs
+
 from recovery.causes.patient import Patient, found
 from recovery.causes.texts import PODS, ROLLOUTS, Line
 from recovery.model.application import Health
@@ -11,6 +13,7 @@ from recovery.model.cause import Confidence, Finding, Unwell
 
 LONG = timedelta(minutes=10)
 """Progressing for longer than this, with nothing that tells why, is stuck."""
+ROLLOUTS_GROUP = "argoproj.io"
 WAITS_FOR_A_NODE = "PendingWithoutNode"
 """Of a Pod that the tree shows Pending and on no node, in place of a reason: it says no more."""
 BUILT_IN = frozenset(
@@ -73,28 +76,35 @@ def _line(one: Unwell, patient: Patient) -> Line | None:
 
 def custom(patient: Patient) -> Finding | None:
     """A custom resource that says it is not ready: its own words, and never a reason to touch what runs."""
-    ill = [one for one in unwell(patient) if one.kind not in BUILT_IN and one.health == "Degraded"]
-    ill += [one for one in unwell(patient) if one.kind not in BUILT_IN and one.health in ("Progressing", "Unknown") and one.message]
-    if not ill or not (ill[0].health == "Degraded" or patient.lasted(patient.app.health_since, LONG)):
+    ill = [one for one in unwell(patient) if one.health in ("Degraded", "Progressing", "Unknown")]
+    told = [one for one in ill if one.kind not in BUILT_IN and one.health == "Degraded"]
+    # One that is on its way is the reason only where nothing else is ill, and after a while.
+    alone = patient.app.health is Health.Progressing and all(one.kind not in BUILT_IN for one in ill)
+    if not told and alone and patient.lasted(patient.app.health_since, LONG):
+        told = [one for one in ill if one.message]
+    if not told:
         return None
-    sure = Confidence.certain if ill[0].health == "Degraded" and ill[0].message else Confidence.likely
-    return found("DependencyUnhealthy", *map(words, ill), about=str(ill[0]), confidence=sure)
+    sure = Confidence.certain if told[0].health == "Degraded" and told[0].message else Confidence.likely
+    return found("DependencyUnhealthy", *map(words, told), about=str(told[0]), confidence=sure)
 
 
 def rollouts(patient: Patient) -> Finding | None:
-    """What Argo Rollouts says of itself, before what its pods say: on its way it decides, and after an abort users are served."""
-    ill = [one for one in unwell(patient) if one.kind == "Rollout"]
-    told = [(line, one) for one in ill if (line := ROLLOUTS.first(f"{one.reason}: {one.message}")) is not None]
-    runs = [one for one in unwell(patient) if one.kind == "AnalysisRun"]
-    others = [line.cause for line, _ in classified(patient)]
-    if told:
-        line, one = min(told, key=lambda each: ROLLOUTS.rank(each[0]))
-        also = tuple(dict.fromkeys(others))
-        return found(line.cause, words(one), *map(words, runs), about=str(one), confidence=Confidence.certain, also=also)
-    if patient.app.health is Health.Degraded or not (under_way := [one for one in ill if one.health == "Progressing"]):
+    """What Argo Rollouts says of itself. Where something else is ill with it, that leads: it is no quiet matter, and nothing is done
+    to it all the same while a Rollout decides."""
+    ill = [one for one in unwell(patient) if one.kind == "Rollout" and one.group == ROLLOUTS_GROUP]
+    said = [(line, one) for one in ill if (line := ROLLOUTS.first(f"{one.reason}: {one.message}")) is not None]
+    under_way = [one for one in ill if one.health == "Progressing"] if patient.app.health is Health.Progressing else []
+    if said:
+        line, one = min(said, key=lambda each: ROLLOUTS.rank(each[0]))
+        cause, told = line.cause, [one, *(run for run in unwell(patient) if run.kind == "AnalysisRun")]
+    elif under_way:
+        cause, told = "RolloutProgressing", under_way
+    else:
         return None
-    also = tuple(dict.fromkeys(others))
-    return found("RolloutProgressing", *map(words, under_way), about=str(under_way[0]), confidence=Confidence.certain, also=also)
+    beside = workloads(patient) if classified(patient) or custom(patient) else None
+    if beside is not None:
+        return structs.replace(beside, also=tuple(dict.fromkeys((*beside.also, cause))))
+    return found(cause, *map(words, told), about=str(told[0]), confidence=Confidence.certain)
 
 
 def crowd(patient: Patient) -> Finding | None:

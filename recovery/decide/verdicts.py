@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from recovery.model.connection import Verdict
+from recovery.model.remembered import remembered
 
 # Texts of go-git, git, Go's net and TLS and the Kubernetes API server, as they pass through Argo CD 3.2.
 _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
@@ -112,7 +112,7 @@ _GIT = re.compile(
 _CLUSTER = re.compile(r"failed to get cluster (info|version) for|failed to sync cluster|error synchronizing cache state", re.IGNORECASE)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def verdict_of(message: str) -> Verdict:
     """The verdict an error text stands for; a text nobody knows is no evidence."""
     said = _URL.sub("URL", message)  # a repository may be called rate-limiter, or redis
@@ -123,13 +123,13 @@ def verdict_of(message: str) -> Verdict:
     return Verdict.reachable if _THERE.search(message) else Verdict.no_evidence
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def about_git(message: str) -> bool:
     """Does an application's condition speak of its repository (and not of rendering, or of its cluster)?"""
     return _GIT.search(message) is not None and _CLUSTER.search(message) is None
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def about_cluster(message: str) -> bool:
     """Does an application's condition speak of its cluster?"""
     return _CLUSTER.search(message) is not None

@@ -16,7 +16,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     # https://user:password@host, also inside longer texts, also with an @ in the password
     # A user alone that is plainly a name (ssh://git@, https://org@dev.azure.com) is none; a token has digits in it.
     (
-        re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)(?![a-z][a-z._-]{0,30}@[^/@\s]*(?:/|$|\s))[^/\s\"'<>]*@", re.IGNORECASE),
+        re.compile(r"([a-z][a-z0-9+.-]{0,20}://)(?![a-z][a-z._-]{0,30}@[^/@\s]*(?:/|$|\s))[^/\s\"'<>]*@", re.IGNORECASE),
         r"\1***@",
     ),
     (re.compile(r"(https://hooks\.slack\.com/(?:services|workflows)/)[^\s\"']+", re.IGNORECASE), r"\1***"),
@@ -34,6 +34,8 @@ _TOKEN = re.compile(r"(?<![\w-])[\w-]++\.[\w-]++\.[\w-]*+")
 _TOKEN_BEGINS = re.compile(r"\beyJ[\w-]")
 _RANDOM = re.compile(r"(?<![\w/+-])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])(?=[\w+/-]*\d)[\w+-][\w+/-]{31,}={0,2}")
 """Small and capital letters and digits in one long word: no hash, no name that Kubernetes lets anybody give."""
+WORD = 512
+"""Characters of a text without a space that are left out before a cut."""
 _BITS = 4.2
 """Of entropy a character from which on such a word is taken for a key."""
 _held: set[str] = set()
@@ -60,10 +62,18 @@ def _entropy(word: str) -> float:
     return -sum(n / len(word) * log2(n / len(word)) for n in counts)
 
 
+def _begun(text: str, longest: int) -> str:
+    """The beginning of a text, without the word that the cut goes through: what shows that it is a secret may stand behind the cut."""
+    if len(text) <= longest:
+        return text
+    whole = text[:longest].rsplit(None, 1)
+    return whole[0] if len(whole) == 2 else text[: max(0, longest - WORD)]
+
+
 def redact(text: str, longest: int, *, lines: bool = False) -> str:
     """The text as ``plain`` gives it, without credentials, cut to ``longest`` characters."""
     # Cut first with room to spare: a pattern must not run over a megabyte of log.
-    text = plain(text[: longest * 4], lines=lines)
+    text = plain(_begun(text, longest * 4), lines=lines)
     for secret in _held:
         if secret in text:
             # An address keeps its scheme: where a secret is the beginning of another address, that one is still seen to be one.

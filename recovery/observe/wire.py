@@ -130,7 +130,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         health_since=utc(health.last_transition_time),
         health_message="" if well else received(health.message, Bounds.words_each),
         unwell=() if well else _unwell(resources),
-        conditions=_conditions(status.conditions or []),
+        conditions=_conditions(status.conditions or [], brief=well),
         requested=_requested(wire.operation),
         operation=_operation(status.operation_state, revisions, brief=well),
         deploy=_deploy(history, revisions) if history else None,
@@ -204,7 +204,13 @@ def _unwell(resources: list[shapes.Resource]) -> tuple[Unwell, ...]:
     """Where health is kept with the resources (2.14; since 3.0 only if controller.resource.health.persist is set)."""
     ill = [r for r in resources if r.health and r.health.status not in ("", "Healthy", "Suspended")][: Bounds.listed]
     return tuple(
-        Unwell(_name(r.kind), _name(r.name), health=_name(r.health.status), message=received(r.health.message, Bounds.words_each))
+        Unwell(
+            _name(r.kind),
+            _name(r.name),
+            group=_name(r.group),
+            health=_name(r.health.status),
+            message=received(r.health.message, Bounds.words_each),
+        )
         for r in ill
         if r.health
     )
@@ -384,11 +390,11 @@ def _of_rows(rows: Iterable[shapes.ResultResource]) -> tuple[str, ...]:
     return tuple(f"{_name(r.kind)}/{_name(r.name)}: {received(r.message, Bounds.words_each)}" for r in rows)
 
 
-def _conditions(listed: list[shapes.Condition]) -> tuple[model.Condition, ...]:
-    """All of them, with as many words as one Application may have."""
+def _conditions(listed: list[shapes.Condition], *, brief: bool) -> tuple[model.Condition, ...]:
+    """All of them, with as many words as one Application may have; few for what is well, and of a warning."""
     found, left = [], Bounds.words
     for c in listed[: Bounds.conditions]:
-        words = received(c.message, max(left, 200))
+        words = received(c.message, 500 if brief or c.type.endswith("Warning") else max(left, 200))
         left -= len(words)
         found.append(model.Condition(_name(c.type), words, utc(c.last_transition_time)))
     return tuple(found)

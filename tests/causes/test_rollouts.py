@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from recovery.act.all_actions import ALL_ACTIONS
 from recovery.causes.diagnose import diagnose
 from recovery.causes.matrix import cause_of, loudness, verdict
 from recovery.causes.patient import Patient
-from recovery.model.application import Health
+from recovery.model.application import Health, Sync
 from recovery.model.cause import Cure, Finding, Signs, Tells, Unwell, Verdict
 from tests.builders import NOW, an_application
 
@@ -33,7 +34,7 @@ def found(message: str, health: str, of: Health, *more: Unwell) -> Finding:
     ("message", "health", "of", "cause"),
     [
         (FAILED, "Degraded", Health.Degraded, "AnalysisFailed"),
-        ("RolloutAborted: Rollout aborted update to revision 4", "Degraded", Health.Degraded, "AnalysisFailed"),
+        ("RolloutAborted: Rollout aborted update to revision 4", "Degraded", Health.Degraded, "RolloutAborted"),
         (ERROR, "Degraded", Health.Degraded, "AnalysisError"),
         (INVALID, "Degraded", Health.Degraded, "RolloutInvalid"),
         ("more replicas need to be updated", "Progressing", Health.Progressing, "RolloutProgressing"),
@@ -46,7 +47,7 @@ def found(message: str, health: str, of: Health, *more: Unwell) -> Finding:
 def test_nothing_that_touches_it_is_right_in_any_phase(message: str, health: str, of: Health, cause: str, more: tuple[Unwell, ...]) -> None:
     finding = found(message, health, of, *more)
 
-    assert finding.cause == cause
+    assert cause in (finding.cause, *finding.also)
     assert [cure for cure in TOUCHING if verdict(finding, cure) is not Verdict.forbidden] == []
 
 
@@ -56,11 +57,39 @@ def test_a_rollout_that_missed_its_deadline_is_a_failed_rollout_like_any_other()
     assert finding.cause == "RolloutFailed"
 
 
-def test_an_abort_after_which_users_are_served_is_told_quietly_and_a_rollout_on_its_way_not_at_all() -> None:
+OOM = Unwell("Pod", "db-0", "shop", "", "Degraded", "", "OOMKilled")
+DATABASE = Unwell("Cluster", "pg", "shop", "postgresql.cnpg.io", "Degraded", "Primary is not ready")
+
+
+@pytest.mark.parametrize(("beside", "named"), [(CRASH, "RolloutFailed"), (OOM, "OutOfMemory"), (DATABASE, "DependencyUnhealthy")])
+@pytest.mark.parametrize(
+    ("message", "health", "of"), [(FAILED, "Degraded", Health.Degraded), ("more replicas", "Progressing", Health.Progressing)]
+)
+def test_what_is_ill_beside_a_rollout_is_told_as_loudly_as_ever(message: str, health: str, of: Health, beside: Unwell, named: str) -> None:
+    finding = found(message, health, of, beside)
+
+    assert finding.cause == named
+    assert cause_of(finding).tells is Tells.at_once
+    assert loudness(finding.cause, "critical") == "critical"
+
+
+@pytest.mark.parametrize("health", [Health.Missing, Health.Degraded, Health.Unknown])
+def test_a_rollout_on_its_way_hides_nothing_but_progressing(health: Health) -> None:
+    decoy = Unwell("Rollout", "decoy", "shop", "argoproj.io", "Progressing", "more replicas need to be updated")
+    foreign = structs.replace(decoy, group="tenant.example")
+    app = an_application(health=health, sync=Sync.OutOfSync, operation=None)
+
+    for signs in ((decoy,), (foreign,)):
+        finding = diagnose(Patient(app, NOW, Signs(NOW, signs)))
+        assert finding is None or finding.cause != "RolloutProgressing"
+
+
+def test_an_abort_after_which_users_are_served_is_told_quietly_and_one_on_its_way_in_passing() -> None:
     assert loudness("AnalysisFailed", "critical") == loudness("AnalysisError", "high") == "warning"
     assert loudness("AnalysisFailed", "info") == "info"
     assert loudness("RolloutFailed", "critical") == "critical"
-    assert cause_of(found("more replicas need to be updated", "Progressing", Health.Progressing)).tells is Tells.never
+    on_its_way = cause_of(found("more replicas need to be updated", "Progressing", Health.Progressing))
+    assert (on_its_way.tells, on_its_way.loudest) == (Tells.late, "info")
 
 
 def test_nothing_here_promotes_resumes_skips_or_retries_a_rollout() -> None:
