@@ -39,7 +39,7 @@ def reason(text: str) -> str:
     """The innermost reason of an error: known envelopes and what tools print before it are taken off; the text itself when nothing
     would be left."""
     text, at = text.strip(), 0
-    while (found := _OPENED.match(text, at)) is not None and not text[found.end() :].isspace() and found.end() < len(text):
+    while (found := _OPENED.match(text, at)) is not None and found.end() < len(text):
         at = found.end()
     inner = text[at:].strip()
     last = None

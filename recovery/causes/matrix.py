@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recovery.causes.catalogue import BY_NAME
 from recovery.model.cause import Cause, Cure, Finding, Verdict
+from recovery.model.policy import LOUDEST_FIRST
 
 RETRIES = "RetryInProgress"
 DECIDING = frozenset(
@@ -30,15 +31,12 @@ def verdict(finding: Finding | None, cure: Cure) -> Verdict:
     return max((said, *(BY_NAME[name].verdict(cure) for name in finding.also if name in DECIDING)), key=STRICT.index)
 
 
-SEVERITIES = ("info", "warning", "high", "critical")
-
-
 def loudness(what: str, severity: str) -> str:
     """The severity of a message about a cause, as ``Cause`` or ``Cause/Variant``: what was wanted, or less where users are served."""
     cause = BY_NAME.get(what.partition("/")[0])
-    if cause is None or severity not in SEVERITIES:
+    if cause is None or severity not in LOUDEST_FIRST:
         return severity
-    return min(severity, cause.loudest, key=SEVERITIES.index)
+    return max(severity, cause.loudest, key=LOUDEST_FIRST.index)
 
 
 def objection(finding: Finding | None, cure: Cure, tried: int) -> str:

@@ -123,17 +123,21 @@ def _failed(operation: Operation, signs: Signs | None) -> Finding | None:
     if BY_HAND.search(operation.message) and not TIMED_OUT.search(operation.message):
         return found("AutoSyncGaveUp", said, variant="Terminated", confidence=Confidence.certain)
     hooks = [h for h in operation.hooks if h.endswith((" Failed", " Error"))]
+
+    def is_hook(who: str) -> bool:
+        return any(f" {who} " in f" {h} " for h in hooks)
+
     unknown = []
     known: list[Finding] = []
     for failure in operation.ran_failed:
         who, _, words = failure.partition(": ")
-        known.append(_ran(who, f"resource {failure}", words, hook=any(f" {who} " in f" {h} " for h in hooks)))
+        known.append(_ran(who, f"resource {failure}", words, hook=is_hook(who)))
     for failure in operation.failures:
         who, _, words = failure.partition(": ")
-        if any(f" {who} " in f" {h} " for h in hooks) and RESULT.first(words) is None:
+        if is_hook(who) and RESULT.first(words) is None:
             known.append(_hook(who, f"resource {failure}"))
         elif finding := _cause_of(words, f"resource {failure}", signs, who):
-            hook = finding.cause == "ObjectInvalid" and any(f" {who} " in f" {h} " for h in hooks)
+            hook = finding.cause == "ObjectInvalid" and is_hook(who)
             known.append(structs.replace(_hook(who, *finding.evidence), also=(finding.cause,)) if hook else finding)
         elif words.strip():
             unknown.append(f"resource {failure}")

@@ -166,12 +166,12 @@ _REPO_SERVER = (
     ),
 )
 """What the repo-server says of itself, whatever it was asked to render."""
-_PLUGIN = _line(
+PLUGIN = _line(
     "ManifestError/Plugin",
     r"plugin sidecar failed|error generating manifests in cmp|could not find (?:any )?(?:cmp|plugin)|config ?management ?plugin|cmp.*failed",
     r"argocd-vault-plugin|\bavp\b|could not replace all placeholders",
 )
-_SECRET_TOOLS = _line(
+SECRET_TOOLS = _line(
     "ManifestError/Secrets",
     r"\bsops(?:: | metadata| -d)|\bksops\b|helm secrets|\[helm-secrets\]|ref\+(?:vault|sops|aws|gcp|azure)",
     r"could not decrypt|failed to decrypt|error decrypting|no master key was able|failed to get the data key|error getting data key",
@@ -303,7 +303,6 @@ ARGOCD = Table(
     _line("DestinationUnknown", r"code = NotFound desc = cluster "),
 )
 """What Argo CD says of itself."""
-PLUGIN, SECRET_TOOLS = _PLUGIN, _SECRET_TOOLS
 RENDERED_BADLY = _line("ManifestError", r"`?(?:helm template|kustomize build|jsonnet)\b")
 RENDERS = re.compile(r"`?(?:helm template|kustomize build|jsonnet)\b", re.IGNORECASE)
 REMOTE = re.compile(

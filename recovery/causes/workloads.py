@@ -91,9 +91,8 @@ def custom(patient: Patient) -> Finding | None:
 def rollouts(patient: Patient) -> Finding | None:
     """What Argo Rollouts says of itself. Where something else is ill with it, that leads: it is no quiet matter, and nothing is done
     to it all the same while a Rollout decides."""
-    ill = [
-        one for one in unwell(patient) if one.kind == "Rollout" and one.group in ("", ROLLOUTS_GROUP)
-    ]  # no kind of the core group has this name
+    # No kind of the core group has this name: where no group was told, it is theirs.
+    ill = [one for one in unwell(patient) if one.kind == "Rollout" and one.group in ("", ROLLOUTS_GROUP)]
     said = [(line, one) for one in ill if (line := ROLLOUTS.first(f"{one.reason}: {one.message}")) is not None]
     under_way = [one for one in ill if one.health == "Progressing"] if patient.app.health is Health.Progressing else []
     if said:

@@ -50,6 +50,10 @@ class Severity(Enum):
     info = "info"
 
 
+LOUDEST_FIRST = tuple(severity.value for severity in Severity)
+"""Severities as words, in their order."""
+
+
 class Condition(Struct, frozen=True):
     """What must hold, all of it, and for how long. An empty tuple means that it was not given."""
 

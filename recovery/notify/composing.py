@@ -12,6 +12,7 @@ from msgspec import structs
 from recovery.model.duration import spell
 from recovery.model.message import Message, fitted
 from recovery.model.notices import Links, Words
+from recovery.model.policy import LOUDEST_FIRST
 from recovery.model.recovery import Note, Recovery, RecoveryPhase
 from recovery.model.redact import redact
 from recovery.model.text import shell
@@ -42,8 +43,7 @@ def digest(messages: Sequence[Message], incident: str) -> Message:
     last = {m.incident: m for m in messages}
     over = [m for m in last.values() if m.resolves]
     ill = [m for m in last.values() if not m.resolves]
-    order = ("critical", "high", "warning", "info")
-    ill.sort(key=lambda m: order.index(m.severity) if m.severity in order else len(order))
+    ill.sort(key=lambda m: _loudness(m.severity, len(LOUDEST_FIRST)))
     counts = ", ".join(part for part in (f"{len(ill)} not well" if ill else "", f"{len(over)} recovered" if over else "") if part)
     shown = [f"- {m.title}" for m in (*ill, *over)[:20]]
     more = [f"- ... and {len(last) - 20} more: recovery status"] if len(last) > 20 else []
@@ -59,10 +59,15 @@ def merged(messages: Sequence[Message]) -> Message:
     if len(messages) == 1:
         return newest
     before = "\n".join(f"- {m.title}" for m in messages[:-1])
-    order = ("info", "warning", "high", "critical")
-    loudest = newest.severity if newest.resolves else max((m.severity for m in messages), key=lambda s: order.index(s) if s in order else 0)
+    least = len(LOUDEST_FIRST) - 1
+    loudest = newest.severity if newest.resolves else min((m.severity for m in messages), key=lambda s: _loudness(s, least))
     body = f"{newest.body}\n\nBefore that:\n{before}"
     return structs.replace(newest, body=body, severity=loudest, members=tuple(m.key for m in messages))
+
+
+def _loudness(severity: str, unknown: int) -> int:
+    """Its place from the loudest on; ``unknown`` for a word that is no severity."""
+    return LOUDEST_FIRST.index(severity) if severity in LOUDEST_FIRST else unknown
 
 
 def next_of(recovery: Recovery) -> str:
