@@ -142,6 +142,16 @@ def test_help_and_completion_import_no_command() -> None:
     assert not {"structlog", "aiohttp", "kubernetes_asyncio", "apprise", "jinja2", "yaml", "rich"} & loaded
 
 
+def test_check_imports_nothing_that_it_does_not_need() -> None:
+    """It runs in commit hooks: what an action needs to act, and what reads templates, is imported where it is used."""
+    said = "import sys; from recovery.cli import app; app(sys.argv[1:], standalone_mode=False); print(*sorted(sys.modules), file=sys.stderr)"
+    shipped = "config/policies.yaml"
+    done = subprocess.run([sys.executable, "-c", said, "check", shipped], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert f"{shipped}: OK" in done.stdout
+    assert not {"structlog", "aiohttp", "asyncio", "kubernetes_asyncio", "apprise", "jinja2", "rich"} & set(done.stderr.split())
+
+
 def test_one_list_says_what_it_needs() -> None:
     """requirements/run.in is read by pyproject.toml, and everything that the package imports is in it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import msgspec
-import structlog
 from msgspec import structs
 
 from recovery.act.ground import Ground, words_of
@@ -26,7 +24,6 @@ from recovery.model.move import Move, MovePhase, Place
 from recovery.model.names import HOLD
 from recovery.model.situation import Dependent
 
-log = structlog.get_logger(__name__)
 FRESH = timedelta(minutes=2)
 """For so long what a plan saw is not looked at again."""
 MOST = 500
@@ -45,6 +42,8 @@ async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
     there = await doors.ways.to(target.server) if target else None
     if target is None:
         return ()
+    import asyncio
+
     # A label takes all of a set along, selected or not: each of them has to be fit to go.
     meant = taken_along(parameters.label, situation, target) if parameters.label else on_it(situation)
     meant = tuple(dep for dep in meant if parameters.label or parameters.apps.selects(dep.app))
@@ -167,6 +166,8 @@ async def send(order: Order, doors: Doors, moves: tuple[Move, ...], phase: MoveP
     leaves it done or not done; done is seen by the operation's token, and not repeated. One that changed meanwhile, or that
     the API server was too busy for, waits for its next turn; so does the rest of a wave whose proof has grown old.
     """
+    import asyncio
+
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
     back = MovePhase.Moved if phase is MovePhase.Returning else MovePhase.Planned
     began = asyncio.get_running_loop().time()
@@ -180,7 +181,10 @@ async def send(order: Order, doors: Doors, moves: tuple[Move, ...], phase: MoveP
             except (Conflict, Busy, Unauthorized):
                 waits = True
             except Unavailable as error:
+                import structlog  # heavy, and `recovery check` reads this file for the parameters alone
+
                 hindered = True
+                log = structlog.get_logger(__name__)
                 log.warning("nobody knows whether it was moved; looked at again", application=str(move), why=str(error))
             except KubeError as error:
                 away = MovePhase.Failed if phase is MovePhase.Returning or by_label else MovePhase.Refused

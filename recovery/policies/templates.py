@@ -113,6 +113,8 @@ def _compiled(template: str) -> Any:
 
 def wrong_with(template: str) -> str:
     """What is wrong with a template; empty when it can be used."""
+    if "{" not in template:
+        return ""  # a plain text: the library that would read it is not loaded
     try:
         render(template, SAMPLE)
     except BadTemplate as error:
