@@ -221,7 +221,7 @@ class App:
         )
         self.dialects = Dialects(argocd, clock)
         owns = Ownership(client, settings.argocd_namespace, clock, lambda: self.dialects.now, self._project, self._here)
-        look = Look(client, argocd, clock, lambda: self.store.applications, owns)
+        look = Look(client, argocd, clock, lambda: self.store.applications, owns, self.store.ledger)
         self.examiner = Examiner(self.store, look, clock, scene.diagnosis)
         self.comparer = ManifestComparer(self.store, argocd, clock) if argocd is not None else None
         self.freezer = Freezer(

@@ -144,7 +144,9 @@ def test_help_and_completion_import_no_command() -> None:
 
 def test_check_imports_nothing_that_it_does_not_need() -> None:
     """It runs in commit hooks: what an action needs to act, and what reads templates, is imported where it is used."""
-    said = "import sys; from recovery.cli import app; app(sys.argv[1:], standalone_mode=False); print(*sorted(sys.modules), file=sys.stderr)"
+    said = (
+        "import sys; from recovery.cli import app; app(sys.argv[1:], standalone_mode=False); print(*sorted(sys.modules), file=sys.stderr)"
+    )
     shipped = "config/policies.yaml"
     done = subprocess.run([sys.executable, "-c", said, "check", shipped], cwd=ROOT, capture_output=True, text=True, check=True)
 

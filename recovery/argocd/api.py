@@ -16,7 +16,9 @@ from yarl import URL
 from recovery.argocd.tree import Node, nodes
 from recovery.kube.errors import KubeError, Late, Unavailable, error_for
 from recovery.model.application import Application
+from recovery.model.commit import Commit, described
 from recovery.model.redact import hold, redact
+from recovery.model.stamps import utc
 from recovery.proxies import proxy_for
 
 _TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
@@ -52,6 +54,12 @@ class _Manifest(Struct):
 
 class _Rendered(Struct):
     manifests: list[str] | None = None
+
+
+class _Metadata(Struct):
+    author: str = ""
+    date: str | None = None
+    message: str = ""
 
 
 class _Version(Struct, rename="pascal"):
@@ -236,6 +244,15 @@ class ArgoCDAPI:
             with suppress(msgspec.DecodeError, ValueError):
                 found.append(msgspec.json.decode(text, type=dict[str, Any]))
         return tuple(found)
+
+    async def commit(self, app: Application, number: int, revision: str) -> Commit:
+        """Author, date and subject of a commit of its source ``number``, from 0
+        (server/application/application.go:RevisionMetadata; from the repo-server's cache or its checkout)."""
+        where = _where(app) | ({"sourceIndex": str(number)} if len(app.repositories) > 1 else {})
+        found = _decoded(
+            await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/revisions/{revision}/metadata", where), _Metadata
+        )
+        return described(revision, found.author, found.message, utc(found.date))
 
     async def version(self) -> str:
         """Its version, such as ``v3.2.11+abc``; needs no token."""

@@ -13,6 +13,7 @@ from recovery.decide.regret import EVERYWHERE as EVERY_PROJECT
 from recovery.decide.regret import Circuit
 from recovery.model.application import Application, short
 from recovery.model.cause import Finding
+from recovery.model.commit import Deployed
 from recovery.model.connection import Cluster, Connection, Repository, Verdict
 from recovery.model.duration import spell
 from recovery.model.move import Wish
@@ -144,7 +145,7 @@ def held_back(situation: Situation, recovery: Recovery, by: str, message: str, c
     finding = situation.finding
     title = f"{place(situation.about)} is not being recovered" + (f": {finding.what}" if finding else "") + f", held back by {by}"
     body = f"{standing(situation)} {_for_so_long(recovery, situation.now)}; suppressed by {by}: {message}{_plan(recovery)}"
-    body += f"{_what_to_do(finding)}{_then(recovery)}"
+    body += f"{_commits(situation.deployed)}{_what_to_do(finding)}{_then(recovery)}"
     return Note(
         f"{recovery.name}/suppressed/{recovery.suppressed_since or situation.now:%Y%m%dT%H%M%S}",
         title,
@@ -159,7 +160,8 @@ def incurable(situation: Situation, recovery: Recovery, message: str, policy: Po
     finding = situation.finding
     title = f"{place(situation.about)} needs a person: {finding.what if finding else 'cause unknown'}{_tried_in_short(recovery)}"
     spoken = dict.fromkeys(c for step in policy.actions if step.traits.speaks for c in step.parameters.channels)
-    body = f"{standing(situation)} {_for_so_long(recovery, situation.now)}; {message}{_what_to_do(finding)}{_then(recovery)}"
+    body = f"{standing(situation)} {_for_so_long(recovery, situation.now)}; {message}"
+    body += f"{_commits(situation.deployed)}{_what_to_do(finding)}{_then(recovery)}"
     key = f"{recovery.name}/incurable/{recovery.cause}"
     return Note(key, title, body, _loud(situation, policy.severity.value), policy.channels or tuple(spoken))
 
@@ -309,6 +311,15 @@ def _why(app: Application) -> str:
     return f"Argo CD says: {errors[0]}." if errors else ""
 
 
+def _commits(deployed: Deployed | None) -> str:
+    """What changed since it last worked, who did it, and where to read it; empty where nobody has told."""
+    if deployed is None:
+        return ""
+    last = f"\nDeployed: {deployed.bad}"
+    good = f"\nLast good: {deployed.good}" if deployed.good else ""
+    return f"{last}{good}" + (f"\nCompare: {deployed.compare}" if deployed.compare else "")
+
+
 def _held(app: Application) -> str:
     if app.hold is None:
         return ""
@@ -323,7 +334,7 @@ def _facts(situation: Situation, recovery: Recovery) -> str:
     about = situation.about
     match about:
         case Application():
-            return _why(about) + _held(about)
+            return _why(about) + _commits(situation.deployed) + _held(about)
         case Repository():
             return whom(about, situation)
         case _:

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from recovery.model.names import Key
 
-KEPT = ("What to do", "Stop it", "Record", "Undo", "Deploy it", "See", "Then", "To let", "Auto-sync is OFF", "Bring it home")
+KEPT = ("What to do", "Stop it", "Record", "Undo", "Deploy it", "See", "Then", "To let", "Auto-sync is OFF", "Bring it home", "Compare")
 """How lines begin that are never shortened: what a person has to do."""
 LEFT_OUT = "... (shortened: too large for this channel)"
 FACT = 200

@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 
 from recovery.model.application import Application, ApplicationSet, Project
 from recovery.model.cause import Finding
+from recovery.model.commit import Deployed
 from recovery.model.connection import Cluster, Repository
 from recovery.model.move import Move
 from recovery.model.names import Key
@@ -185,6 +186,8 @@ class Situation(Struct, frozen=True):
     """What people have paused or silenced by command."""
     finding: Finding | None = None
     """About an application: why it is ill; None when nothing says so."""
+    deployed: Deployed | None = None
+    """About an application: the commits that people will want to look at."""
     unseen: str = ""
     """About an application: that a closer look is still to come, in words."""
     brought: Brought | None = None

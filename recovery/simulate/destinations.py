@@ -16,6 +16,7 @@ from recovery.kube.client import APPLICATIONS, PODS, SECRETS, Body, Resource
 from recovery.kube.errors import Forbidden, Invalid, KubeError, NotFound, Unauthorized, Unavailable
 from recovery.kube.remote import Known
 from recovery.model.application import Application
+from recovery.model.commit import Commit, described
 from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER
 from recovery.model.names import PREFIX, TRACKING
 from recovery.observe.trees import of_pod
@@ -257,6 +258,16 @@ class API:
         """None."""
         self._answer()
         return []
+
+    async def commit(self, app: Application, number: int, revision: str) -> Commit:
+        """A commit that says which images it wants; NotFound for one that the repository does not have."""
+        self._answer()
+        found = self._git.at(app.repositories[number], revision)
+        if found is None:
+            raise NotFound(f"Argo CD's API: 404 {revision} not found", 404)
+        pods = [((m.get("spec") or {}).get("template") or {}).get("spec") or {} for m in found.manifests]
+        images = dict.fromkeys(str(c.get("image", "")).rpartition("/")[2] for pod in pods for c in pod.get("containers") or ())
+        return described(revision, "Dana Dev", f"Run {', '.join(images)}", None)
 
     async def version(self) -> str:
         """What it says it is."""

@@ -32,6 +32,9 @@ async def rolled_back(stage: RealStage, name: str, *, create: bool = True) -> tu
     await stage.until("rolled back", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 180)
     app = await stage.seen(name)
     assert (app.auto_sync, app.deploy and app.deploy.revisions) == (False, (good,))
+    told = next(m["message"] for m in stage.received if "rolled back" in m["title"] and name in m["title"])
+    assert f'\nDeployed: {bad[:7]} "change" by ' in told, told
+    assert f'\nLast good: {good[:7]} "change" by ' in told, told
     return good, bad
 
 

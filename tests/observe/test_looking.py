@@ -207,6 +207,28 @@ async def test_what_is_no_answer_of_argo_cd_is_an_error(status: int, body: Any, 
     assert "t0ken" not in str(error.value)
 
 
+async def test_a_commit_is_described_by_its_name_its_author_and_its_date() -> None:
+    """As server/application/application.go:RevisionMetadata answers (seen on 3.2)."""
+    bad = "b" * 40
+    async with Answering() as there:
+        body = {
+            "author": "Dana Dev <dana@acme.example>",
+            "date": "2026-03-02T12:00:00Z",
+            "message": "Run cart 2\n\nfor all\n",
+            "signatureInfo": "",
+        }
+        there.answers[f"/api/v1/applications/cart/revisions/{bad}/metadata"] = (200, body)
+        argocd = api(there)
+        commit = await argocd.commit(an_application(), 0, bad)
+        await argocd.commit(an_application(repositories=("https://git.example/a.git", "https://git.example/b.git")), 1, bad)
+        await argocd.close()
+
+    assert str(commit) == 'bbbbbbb "Run cart 2" by Dana Dev, 2026-03-02 12:00 UTC'
+    assert "appNamespace=argocd" in there.asked[0][1]
+    assert "sourceIndex" not in there.asked[0][1]
+    assert "sourceIndex=1" in there.asked[1][1]
+
+
 async def test_a_live_read_reads_one_resource_and_never_a_secret() -> None:
     nodes = [
         {"kind": "Secret", "version": "v1", "namespace": "shop", "name": "s", "uid": "1"},
