@@ -50,6 +50,9 @@ class Scene(Protocol):
     def found(self, key: Key, evidence: Evidence) -> None:
         """An action saw something of its subject by the way."""
 
+    def wrote(self, raw: bytes) -> None:
+        """An action changed an application, and this is how the API server answered."""
+
 
 class Crowds(Protocol):
     """What many have in common."""
@@ -252,6 +255,8 @@ class Controller:
             self._records.effect(key, decision, outcome, claimed)
             if outcome.evidence is not None:
                 self._scene.found(key, outcome.evidence)
+            if outcome.wrote:
+                self._scene.wrote(outcome.wrote)
             repositories = situation.about.repositories if isinstance(situation.about, Application) else ()
             after = await self._claims.record(decision, claimed, outcome, repositories)
             unclaimed = claimed is None and outcome.result not in (Result.Conflict, Result.InDoubt)

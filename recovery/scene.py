@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+import msgspec
 import structlog
 from msgspec import structs
 
@@ -22,6 +24,7 @@ from recovery.decide.symptoms import plainly_well
 from recovery.model.action import Traits
 from recovery.model.application import Application, ApplicationSet
 from recovery.model.cause import Finding, Signs
+from recovery.model.commit import Deployed
 from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict
 from recovery.model.move import Move, MovePhase
 from recovery.model.names import Key
@@ -30,6 +33,7 @@ from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.model.situation import Dependent, Destroyed, Fleet, Freshness, Situation
 from recovery.model.text import shell
 from recovery.model.window import Pause
+from recovery.observe import wire
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Shelf, Store
@@ -113,6 +117,12 @@ class Scene:
         if about is not None:
             self._connections.found(about, evidence)
 
+    def wrote(self, raw: bytes) -> None:
+        """An action changed an application: from now on it is judged as it is since then, also before the watch tells of it. What is
+        taken off, such as our suspension, would else be held against its owner."""
+        with contextlib.suppress(msgspec.DecodeError, ValueError):
+            self._store.wrote(wire.application(raw))
+
     def _base(self, about: Application | Repository | Cluster) -> Situation:
         """What every subject has."""
         policies = self._source.policies
@@ -174,6 +184,7 @@ class Scene:
             unowned=self._unowned(app),
             owing=self._recoveries.owing(app.key),
             own_change=self._store.own_change(app),
+            deployed=self._deployed(app),
             unseen=self._unseen(app),
             unreconciled=self._store.unreconciled(app),
             foreign=self._store.foreign(app),
@@ -196,6 +207,10 @@ class Scene:
         """What was seen of it lately; what is older is of another day."""
         signs = self._store.signs.get(app.uid)
         return signs if signs is not None and self._clock.now() - signs.at <= SEEN_WITHIN else None
+
+    def _deployed(self, app: Application) -> Deployed | None:
+        signs = self._signs(app)
+        return signs.deployed if signs is not None else None
 
     def _unowned(self, app: Application) -> tuple[str, ...]:
         signs = self._signs(app)

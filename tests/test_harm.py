@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, DEPLOYMENTS, SECRETS
+from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, DEPLOYMENTS, RECOVERIES, SECRETS, Resource
 from recovery.kube.errors import Conflict, KubeError
 from recovery.model.names import HOLD
 from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
@@ -205,6 +207,62 @@ async def rolled_back(p: Play, *, before: tuple[dict[str, Any], ...], bad: tuple
     assert len(owing(p)) == 1
     assert p.world.seen("web").auto_sync is False
     return sha
+
+
+AT_ONCE = """
+defaults: {channels: [pager]}
+recovery_policies:
+- name: degraded
+  condition: {type: application, health: Degraded, duration: 1m}
+  actions: [{type: rollback}]
+- name: differs
+  condition: {type: application, status: OutOfSync, duration: 0s}
+  actions: [{type: sync}]
+"""
+
+
+def late(p: Play, seconds: float) -> None:
+    """The watch of Applications brings each change so much later, as on a busy API server; reads are answered at once."""
+
+    @contextlib.asynccontextmanager
+    async def watch(what: Resource, *args: Any, **query: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+        async with p.world.cluster.watch(what, *args, **query) as lines:
+            yield delayed(lines) if what == APPLICATIONS else lines
+
+    async def delayed(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for line in lines:
+            await p.clock.sleep(seconds)
+            yield line
+
+    p.watch = watch  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3, 20])
+def test_our_own_suspension_is_never_held_against_its_owner(seconds: float) -> None:
+    """The hold is over, its record says so, and the watch has not yet shown auto-sync switched on again."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(AT_ONCE)
+        await channels(p)
+        async with p.controller(token=True):
+            await rolled_back(p, before=web("ready-a"), bad=web("missing"))
+            await p.clock.sleep(60 * MINUTE)  # what is OutOfSync for so long matches at once
+            late(p, seconds)
+            p.world.cluster.compact()
+            await p.world.commit("web", web("ready-c"))
+            await p.clock.sleep(20 * MINUTE)
+
+        assert runs(p)[0] == "ready-c"
+        assert p.world.seen("web").auto_sync is True
+        assert not owing(p)
+        said = [f"{note.title} {note.body}" for note in p.told]
+        kept = [str(write[4]) for write in p.world.cluster.writes if write[1] == RECOVERIES]
+        assert not [words for words in (*said, *kept) if "release gate" in words or "no record says" in words]
+        assert sum("auto-sync is as it was" in words for words in said) == 1
+        ours = [body for body in p.touched("web") if "automated" in body.get("spec", {}).get("syncPolicy", {}) and "status" not in body]
+        assert len(ours) == 2, "switched off once, and on once"
+
+    play(script)
 
 
 def test_drift_is_no_change_of_git() -> None:

@@ -20,13 +20,13 @@ async def start(order: Order, doors: Doors) -> Outcome:
     owners = order.app.hold.suspended and not order.app.auto_sync and "spec" not in body
     if HOLD not in (fresh["metadata"].get("annotations") or {}) and "spec" not in body:
         return Outcome(Result.Done, "Released", "it is released already")
-    await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, body)
+    wrote = await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, body)
     words = f"auto-sync is as it was, at {short(order.app.revisions)}"
     if order.app.auto_sync:
         words = "auto-sync was switched on by somebody; the hold is over"
     elif owners:
         words = "somebody took auto-sync out of its spec meanwhile, and it stays so; the hold is over"
-    return Outcome(Result.Done, "Released", words, notes=(gave_back(order.app, words),))
+    return Outcome(Result.Done, "Released", words, notes=(gave_back(order.app, words),), wrote=wrote)
 
 
 RELEASE_ACTION = Action(RELEASE, start)

@@ -43,3 +43,9 @@ def shallow(raw: bytes) -> bytes:
     if depth <= DEEPEST:
         kept.append(raw[begun:])
     return b"".join(kept)
+
+
+def older(version: str, than: str) -> bool:
+    """Is a resourceVersion of before another one? Kubernetes calls them opaque; every API server there is counts them up. False where
+    one of them is no number: nobody knows."""
+    return version.isdecimal() and than.isdecimal() and int(version) < int(than)

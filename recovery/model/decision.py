@@ -89,3 +89,5 @@ class Outcome(Struct, frozen=True):
     """How many of a step's effects went out with this one, where it has several."""
     evidence: Evidence | None = None
     """What it saw of the subject by the way."""
+    wrote: bytes = b""
+    """The Application as the API server answered our write: what is judged next must not be older than that."""

@@ -61,6 +61,8 @@ class Freezer:
         self._changed = changed
         self._asked: dict[str, datetime] = {}
         self._read_at: datetime | None = None
+        self._unread = ""
+        """Why its settings could not be read, as it was last logged: a log says it once."""
         self.reconciling = Reconciling()
 
     async def run(self) -> None:
@@ -128,10 +130,12 @@ class Freezer:
             interval, jitter = _duration(data.interval, 120), _duration(data.jitter, 60)
             said = data.interval is not None
             self.reconciling = Reconciling(interval + jitter if interval else timedelta(), SETTINGS if said else Reconciling().source)
-            self._read_at = self._clock.now()
+            self._read_at, self._unread = self._clock.now(), ""
         except (KubeError, msgspec.DecodeError, ValueError) as error:
             self._read_at = self._clock.now()
-            log.info("Argo CD's settings cannot be read; its default interval is assumed", why=str(error)[:200])
+            if (why := str(error)[:200]) != self._unread:
+                self._unread = why
+                log.info("cannot read Argo CD's settings; assuming its default interval", why=why)
 
 
 def _duration(text: str | None, default: float) -> timedelta:

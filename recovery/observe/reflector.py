@@ -14,6 +14,7 @@ import structlog
 from recovery.clock import Clock
 from recovery.kube.client import Client, Resource
 from recovery.kube.errors import Busy, Gone, KubeError, Late, NotFound, Unavailable
+from recovery.kube.reading import older
 from recovery.observe import wire
 
 log = structlog.get_logger(__name__)
@@ -188,7 +189,7 @@ class Reflector(Generic[T]):
             page = wire.listed(await self._client.list(self._what, self._namespace, limit="1", **self._query))
         except wire.Unreadable as error:
             raise Unavailable(f"a page that cannot be read: {error}") from error
-        if not _before(now := page.metadata.resource_version, self._version):
+        if not older(now := page.metadata.resource_version, self._version):
             self._behind = 0
             if self._doubted:
                 self._doubted = False
@@ -242,7 +243,7 @@ class Reflector(Generic[T]):
         if event.type == "ERROR":
             raise (Gone if told.code == 410 else Unavailable)(told.message, told.code)
         meta = told.metadata
-        if _before(meta.resource_version, self._version):
+        if older(meta.resource_version, self._version):
             # Whose history is this? If it is still ours, something may have been missed.
             self._doubted = True
             raise Unavailable(f"an event of resourceVersion {meta.resource_version} after {self._version}")
@@ -303,8 +304,3 @@ class Reflector(Generic[T]):
         wait = error.retry_after if isinstance(error, Busy) and error.retry_after else min(30.0, 0.5 * 2 ** min(self._failures, 6))
         self._failures += 1
         await self._clock.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, guards nothing)
-
-
-def _before(version: str, held: str) -> bool:
-    """Is it of before what we hold? Kubernetes calls versions opaque; every API server there is counts them up."""
-    return version.isdecimal() and held.isdecimal() and int(version) < int(held)

@@ -12,16 +12,19 @@ from msgspec import structs
 from recovery.clock import Clock
 from recovery.decide.reconciled import unreconciled
 from recovery.decide.symptoms import onset, plainly_well, track
+from recovery.kube.reading import older
 from recovery.model.application import Application, ApplicationSet, Health, Project, Sync
 from recovery.model.cause import Signs
 from recovery.model.connection import ident
 from recovery.model.names import STRANGERS, Key
 from recovery.model.policy import Policies
-from recovery.model.situation import Brought, OwnChange, Sight
+from recovery.model.situation import Brought, Good, OwnChange, Sight
 from recovery.observe.illness import Illness, slow_groups_of
 from recovery.observe.skew import Skew
 
 Name = tuple[str, str]
+BEHIND = 60.0
+"""Seconds for which what is older than our own write is ignored."""
 _NONE: dict[str, datetime] = {}
 """One empty mapping for all that are well: most of a fleet, and a good part of its memory."""
 
@@ -89,6 +92,8 @@ class Store:
         """What the newest deploy of those that are not well changed, by UID: a self-heal takes its result out of the Application."""
         self._own_changes: dict[str, tuple[tuple[str, ...], OwnChange]] = {}
         """Of held applications: what a look at the manifests of which revisions has shown, by UID."""
+        self._own_writes: dict[str, tuple[str, float]] = {}
+        """resourceVersion and moment of our newest write to an application, by UID, until the watch has shown what came after it."""
         self.turned: dict[str, datetime] = {}
         """When those that are worth a closer look were last seen to have changed, by UID and by our own clock."""
         self.causes: dict[str, str] = {}
@@ -107,6 +112,8 @@ class Store:
     def put(self, item: Application) -> None:
         """It is new, or newer; the controller hears of it if anything changed that could matter."""
         if not any(fnmatchcase(item.namespace, glob) for glob in self._globs):
+            return
+        if self._outdated(item):
             return
         name, item = (item.namespace, item.name), self._effective(item)
         old = self.applications.get(name)
@@ -135,6 +142,22 @@ class Store:
         same = old is not None and structs.replace(old, resource_version=item.resource_version, reconciled_at=item.reconciled_at) == item
         if not same or self._follows(item.key):
             self._changed(item.key)
+
+    def wrote(self, item: Application) -> None:
+        """It is so since our own write. The watch is behind that for a moment: what is older is ignored."""
+        self._own_writes[item.uid] = (item.resource_version, self._clock.monotonic())
+        self.put(item)
+
+    def _outdated(self, item: Application) -> bool:
+        """Is it of before our own write? After a minute whatever comes is believed: the API server may have been restored."""
+        version, at = self._own_writes.get(item.uid, ("", 0.0))
+        if not version:
+            return False
+        if older(item.resource_version, version) and self._clock.monotonic() - at < BEHIND:
+            return True
+        if item.resource_version != version:
+            del self._own_writes[item.uid]
+        return False
 
     def rehold(self, name: Name) -> None:
         """A record that is about it has changed: what it says is owed is what holds."""
@@ -256,6 +279,11 @@ class Store:
         revisions, found = self._own_changes.get(app.uid, ((), OwnChange.unknown))
         return found if revisions == app.revisions else OwnChange.unknown
 
+    def ledger(self, uid: str) -> tuple[Good, ...]:
+        """The deploys of an application that were seen to work, newest last."""
+        sight = self.sights.get(uid)
+        return sight.ledger if sight is not None else ()
+
     def pending(self) -> Iterable[tuple[Application, Sight]]:
         """Subjects on which a clock runs."""
         for app in self.applications.values():
@@ -325,6 +353,7 @@ class Store:
             self.dirty.add(uid)
         self.inherited.discard(uid)
         self.signs.pop(uid, None)
+        self._own_writes.pop(uid, None)
         self.turned.pop(uid, None)
         self._own_changes.pop(uid, None)
         self._brought.pop(uid, None)

@@ -17,6 +17,7 @@ from recovery.decide.regret import Circuit, circuits
 from recovery.kube.client import RECOVERIES, Client
 from recovery.kube.errors import Conflict, KubeError, NotFound, Unavailable
 from recovery.kube.lease import shard_of
+from recovery.kube.reading import older
 from recovery.model.application import Application
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
@@ -87,7 +88,7 @@ class Recoveries:
     def put(self, item: Recovery) -> None:
         """As the API server has it; older than what we wrote ourselves is ignored."""
         held = self._all.get(item.name)
-        if held is not None and not _newer(item.version, held.version):
+        if held is not None and (item.version == held.version or older(item.version, held.version)):
             return
         self._index(item)
         self._changed(_key(item))
@@ -360,7 +361,7 @@ class Recoveries:
         """What was meant is not written: it is as it was, unless the watch has brought something newer meanwhile."""
         if held is not None:
             now = self._all.get(name)
-            if now is None or now.version == held.version or _newer(held.version, now.version):
+            if now is None or now.version == held.version or older(now.version, held.version):
                 self._index(held)
         else:
             self._forget(name)
@@ -417,9 +418,3 @@ def _same(held: Recovery, wanted: Recovery) -> bool:
     return held == wanted or (
         (held.phase, held.reason) == (wanted.phase, wanted.reason) and structs.replace(held, message=wanted.message) == wanted
     )
-
-
-def _newer(version: str, than: str) -> bool:
-    # Kubernetes calls them opaque; every API server there is counts them up, and equality alone would let an echo of
-    # our own older write undo a newer one.
-    return not (version.isdecimal() and than.isdecimal()) or int(version) > int(than)
