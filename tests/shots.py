@@ -6,13 +6,15 @@ import io
 import json
 import os
 import pty
+import queue
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -23,8 +25,10 @@ WIDTH, HEIGHT = 150, 45
 SHOWN = 48
 """Lines of the picture: the end, with the table."""
 CHROMIUM = shutil.which("chromium")
-LOOKS = ((28.5, "/", "page-now"), (31.5, "/history", "page-history"))
-"""Seconds after the page is there, its path, the picture's name."""
+BUSY = 2
+"""Open recoveries that the picture of now shows at least."""
+CLOSING = "Ctrl-C ends it"
+"""The last words of a demo that stays: all has happened, and its page is served on."""
 FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: {char_height}px; line-height: {line_height}px; }}
@@ -57,48 +61,59 @@ def record() -> tuple[list[tuple[float, str, str]], str]:
     main_end, child_end = pty.openpty()
     env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(WIDTH), "LINES": str(HEIGHT)}
     env.pop("NO_COLOR", None)
-    demo = subprocess.Popen([str(Path(sys.executable).parent / "recovery"), "demo"], stdout=child_end, stderr=child_end, env=env)
+    command = [str(Path(sys.executable).parent / "recovery"), "demo", "--stay"]
+    demo = subprocess.Popen(command, stdout=child_end, stderr=child_end, env=env)
     os.close(child_end)
-    began, events, text, looking = time.monotonic(), [], "", None
-    while True:
-        ready, _, _ = select.select([main_end], [], [], 0.2)
-        if not ready:
-            if demo.poll() is not None:
+    began, events, text = time.monotonic(), [], ""
+    over: queue.Queue[str] = queue.Queue()
+    with ThreadPoolExecutor(1) as pool:
+        looking, stopped = None, False
+        while demo.poll() is None or select.select([main_end], [], [], 0)[0]:
+            if looking is not None and looking.done() and not stopped:
+                demo.send_signal(signal.SIGINT)
+                stopped = True
+            if not select.select([main_end], [], [], 0.2)[0]:
+                continue
+            try:
+                piece = os.read(main_end, 65536).decode(errors="replace")
+            except OSError:
                 break
-            continue
-        try:
-            piece = os.read(main_end, 65536).decode(errors="replace")
-        except OSError:
-            break
-        events.append((round(time.monotonic() - began, 3), "o", piece))
-        text += piece
-        found = re.search(r"http://127\.0\.0\.1:\d+", text)
-        if found and looking is None:
-            looking = threading.Thread(target=look, args=(found.group(),))
-            looking.start()
-    if looking is not None:
-        looking.join()
-    assert demo.wait() == 0, text[-2000:]
+            events.append((round(time.monotonic() - began, 3), "o", piece))
+            text += piece
+            found = re.search(r"http://127\.0\.0\.1:\d+", text)
+            if found and looking is None:
+                looking = pool.submit(look, found.group(), over)
+            if CLOSING in text:
+                over.put("")
+        assert looking is not None, text[-2000:]
+        looking.result()
+    assert demo.wait() == 130, text[-2000:]  # of Ctrl-C
     return events, text
 
 
-def look(url: str) -> None:
-    """Pictures of the page while it works."""
-    from playwright.sync_api import sync_playwright
+def look(url: str, over: queue.Queue[str]) -> None:
+    """Pictures of the page: while it works, and when the demo's table is there."""
+    from playwright.sync_api import Error, sync_playwright
 
-    began = time.monotonic()
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         page = chromium.new_page(viewport={"width": 1280, "height": 860})
-        for after, path, name in LOOKS:
-            time.sleep(max(0.0, began + after - time.monotonic()))
-            page.goto(url + path)
-            page.screenshot(path=str(DOCS / f"{name}.png"))
-            link = page.query_selector("#open td.id a, #past td.id a")
-            if name == "page-history" and link is not None:
-                link.click()
-                page.wait_for_load_state()
-                page.screenshot(path=str(DOCS / "page-recovery.png"))
+        most = BUSY - 1
+        while over.empty():
+            try:
+                page.goto(url)
+            except Error:
+                continue  # the demo kills its controller once
+            if (many := page.locator("#open td.id a").count()) > most:
+                most = many
+                page.screenshot(path=str(DOCS / "page-now.png"))
+            time.sleep(0.5)
+        assert most >= BUSY, f"never more than {BUSY - 1} open recoveries"
+        page.goto(f"{url}/history")
+        page.screenshot(path=str(DOCS / "page-history.png"))
+        page.locator("#past td.id a").first.click()
+        page.wait_for_load_state()
+        page.screenshot(path=str(DOCS / "page-recovery.png"))
         chromium.close()
 
 

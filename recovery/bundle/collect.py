@@ -17,6 +17,7 @@ from recovery.bundle.archive import Archive
 from recovery.bundle.commands import recovery_commands
 from recovery.bundle.drift import drift
 from recovery.bundle.page import page
+from recovery.bundle.tries import Tries, tried
 from recovery.causes.diagnose import diagnose
 from recovery.causes.patient import Patient
 from recovery.causes.report import told
@@ -63,6 +64,9 @@ class Word(Protocol):
     async def clusters(self) -> Sequence[Any]:
         """The same of clusters."""
 
+    async def test_repository(self, url: str, project: str, kind: str) -> None:
+        """Its own ls-remote of one repository, now; KubeError when it fails."""
+
     async def managed_whole(self, app: Application) -> list[dict[str, Any]]:
         """Live, wanted and predicted state of each resource."""
 
@@ -84,6 +88,8 @@ FLUX = (
     ("Kustomization", "kustomize.toolkit.fluxcd.io/v1/kustomizations"),
     ("HelmRelease", "helm.toolkit.fluxcd.io/v2/helmreleases"),
 )
+TRIED = 10
+"""Repositories that are tried from here, those that most applications cannot be compared with first."""
 TOP = 20
 """Pods that use most memory, that are listed."""
 Look = Callable[[Application, Finding | None], Awaitable[Signs]]
@@ -93,7 +99,10 @@ Say = Callable[[str], None]
 class Collector:
     """Fills an archive. ``look`` takes the closer looks that the controller takes, too."""
 
-    def __init__(self, door: Door, look: Look, scope: Scope, archive: Archive, now: datetime, say: Say, argocd: Word | None = None) -> None:
+    def __init__(
+        self, door: Door, look: Look, scope: Scope, archive: Archive, now: datetime, say: Say, tries: Tries, argocd: Word | None = None
+    ) -> None:
+        self._tries = tries
         self._door = door
         self._argocd = argocd
         self._look = look
@@ -105,6 +114,10 @@ class Collector:
         self._applications: list[dict[str, Any]] = []
         self._summary: dict[str, Any] = {}
         self._states: dict[str, tuple[State, str]] = {}
+        self._own: set[str] = set()
+        """Repositories of the one application that is asked for."""
+        self._charts: set[str] = set()
+        """Those that are Helm repositories."""
         self._at = ""
         """The section that is being collected."""
 
@@ -297,13 +310,32 @@ class Collector:
                 app = wire.application(raw)
             except wire.Unreadable:
                 continue
+            self._charts.update(app.charts)
+            if self._scope.only == (app.namespace, app.name):
+                self._own.update(app.repositories)
             for url in app.repositories:
                 row = rows.setdefault(url, {"repository": url, "applications": 0, "cannot be compared": 0, "says": ""})
                 row["applications"] += 1
                 said = next((c.message for c in app.conditions if c.type == "ComparisonError"), "")
                 row["cannot be compared"] += bool(said)
                 row["says"] = row["says"] or redact(said, 200)
-        self._sections["Repositories"] = sorted(rows.values(), key=lambda r: -r["cannot be compared"])[:ROWS]
+        self._sections["Repositories"] = listed = sorted(rows.values(), key=lambda r: -r["cannot be compared"])[:ROWS]
+        suspects = [row["repository"] for row in listed if row["cannot be compared"] or row["repository"] in self._own][:TRIED]
+        from_here = await asyncio.gather(*(tried(url, self._tries, self._now) for url in suspects))
+        by_argocd = await asyncio.gather(*(self._asked_by_argocd(url) for url in suspects))
+        self._sections["Repositories tried from here"] = [
+            {**row, **({"ls-remote by Argo CD": said} if said else {})} for row, said in zip(from_here, by_argocd, strict=True)
+        ]
+
+    async def _asked_by_argocd(self, url: str) -> str:
+        """Argo CD's own ls-remote, now and with its own credentials; empty without a token."""
+        if self._argocd is None:
+            return ""
+        try:
+            await self._argocd.test_repository(url, "", "helm" if url in self._charts else "git")
+        except KubeError as error:
+            return redact(error.told or str(error), 300)
+        return "it answers"
 
     async def _cluster(self) -> None:
         nodes = await self._some("Nodes", "/api/v1/nodes", limit="500") or []

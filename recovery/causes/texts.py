@@ -98,6 +98,7 @@ _HOSTS_REFUSE = (
     r"deploy (?:key|token) .{0,60}(?:expired|revoked|not found)|password (?:has|is) expired",
     # Bitbucket
     r"may not have access to this repository|no longer exists in this workspace|Bitbucket .{0,60}(?:password|deprecat|stopped)",
+    r"bitbucket\.org.{0,300}(?:status code: |returned error: )410|app passwords? (?:are|is|have been) (?:deprecated|disabled|removed)",
     r"CAPTCHA|access via a deployment key|Repository access denied",
     # Azure DevOps: without credentials it redirects to its sign-in page
     r"dev\.azure\.com.{0,300}status code: (?:30[1237]|203)|visualstudio\.com.{0,300}status code: (?:30[1237]|203)",

@@ -10,6 +10,7 @@ import typer
 from recovery import __version__
 from recovery.bundle.archive import Archive
 from recovery.bundle.collect import Collector, Scope
+from recovery.bundle.tries import Tries, resolve
 from recovery.clock import SystemClock
 from recovery.commands import diagnosing
 from recovery.commands.completing import applications
@@ -18,6 +19,7 @@ from recovery.commands.reaching import reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.model.text import plain
+from recovery.observe.probes import ask_git
 from recovery.process import api_of
 from recovery.settings import Settings
 
@@ -74,7 +76,9 @@ async def _collect(client: AsyncioClient, settings: Settings, scope: Scope, outp
             if api is None:
                 archive.lacks("resource trees of other clusters, live drift", "no ARGOCD_TOKEN in the environment")
             look = diagnosing.closer_look(client, api, settings, clock)
-            report = await Collector(client, look, scope, archive, clock.now(), _say, api).collect(__version__, seconds)
+            report = await Collector(client, look, scope, archive, clock.now(), _say, Tries(resolve, ask_git), api).collect(
+                __version__, seconds
+            )
             if scope.only and not report["applications"]:
                 why = next((m["why"] for m in report["missing"] if m["what"] == "applications"), "")
                 raise Refused(f"{'/'.join(scope.only)} cannot be read: {why}\nTry: recovery status", WRONG)

@@ -42,6 +42,8 @@ class Row(Struct, frozen=True):
     """The guard, or the policy, that holds it back."""
     message: str
     steps: tuple[str, ...]
+    cause: str = ""
+    """Why it is ill, as ``recovery explain`` names it; empty where nothing says so."""
 
 
 Fleet = Annotated[
@@ -199,7 +201,7 @@ def _row(app: Application, decision: Decision, ahead: Forecast, situation: Situa
     if unsure and verdict == "act":
         message += IF_SEEN
     steps = tuple(_steps(ahead, _actions(situation, decision.policy))) if followed else ()
-    return Row(str(app.key), state, decision.policy, verdict, by, message, steps)
+    return Row(str(app.key), state, decision.policy, verdict, by, message, steps, situation.finding.what if situation.finding else "")
 
 
 def _followed(decision: Decision, ahead: Forecast) -> tuple[str, str, str]:

@@ -167,10 +167,10 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     cause = _cause(situation, recovery)
     if no.by == CURE_FORBIDDEN and (cause != recovery.cause or recovery.reason != reason(CURE_FORBIDDEN)):
         since = now  # another cause is other news, once it has stood for a moment
-        recovery = structs.replace(recovery, cause=cause)
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Suppressed,
+        cause=cause,
         reason=reason(no.by),
         message=f"suppressed by {no.by}: {no.message}",
         suppressed_since=since,

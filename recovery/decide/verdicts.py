@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from recovery.causes.envelope import reason
+from recovery.causes.texts import TARGET
 from recovery.model.connection import Verdict
 from recovery.model.remembered import remembered
 
@@ -38,6 +40,7 @@ _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
     ),
     (Verdict.unreachable, ("TLS handshake timeout", "client connection lost")),
     (Verdict.rate_limited, (r"\b429\b", "rate.?limit", "too many requests")),
+    (Verdict.api_partial, ("conversion webhook",)),  # whatever is wrong with it: its certificate is not the cluster's
     (Verdict.dns, ("no such host", "server misbehaving", "Could not resolve host", "name resolution", "Name or service not known")),
     (
         Verdict.tls,
@@ -74,7 +77,6 @@ _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
         (
             "is forbidden: User",
             "cannot list",
-            "conversion webhook",
             "failed to load initial state of resource",
             "server is currently unable to handle",
             "could not find the requested resource",
@@ -101,12 +103,18 @@ _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
         ),
     ),
 )
+_OF_CAUSE = {
+    ("GitAuthFailed", ""): Verdict.credentials_refused,
+    ("GitAuthFailed", "HostKey"): Verdict.tls,
+    ("GitAuthFailed", "Certificate"): Verdict.tls,
+}
+"""Only a refusal is taken over: it holds back what an outage would allow."""
 _COMPILED = tuple((verdict, re.compile("|".join(patterns), re.IGNORECASE)) for verdict, patterns in _TABLE)
 _THERE = re.compile(r"remote repository is empty|reference not found|couldn't find remote ref", re.IGNORECASE)
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"']+", re.IGNORECASE)
 _GIT = re.compile(
     r"failed to list refs|ls-remote|authentication required|authorization failed|repository not found|git fetch|Failed to fetch|ssh: "
-    r"|knownhosts|unexpected requesting|index\.yaml|failed to get index",
+    r"|knownhosts|unexpected requesting|index\.yaml|failed to get index|SSH agent",
     re.IGNORECASE,
 )
 _CLUSTER = re.compile(r"failed to get cluster (info|version) for|failed to sync cluster|error synchronizing cache state", re.IGNORECASE)
@@ -119,8 +127,11 @@ def verdict_of(message: str) -> Verdict:
     for verdict, pattern in _COMPILED:
         if pattern.search(said):
             return verdict
-    # It answered, and what it said is about one object: it is there.
-    return Verdict.reachable if _THERE.search(message) else Verdict.no_evidence
+    if _THERE.search(message):
+        return Verdict.reachable  # it answered, and what it said is about one object: it is there
+    # Git hosts have many words; the causes know them, and one failure has one name, whoever it is told of.
+    line = TARGET.first(reason(message)) if about_git(message) else None
+    return _OF_CAUSE.get((line.cause, line.variant), Verdict.no_evidence) if line is not None else Verdict.no_evidence
 
 
 @remembered(4096)

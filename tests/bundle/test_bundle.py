@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import tarfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ from recovery.bundle.cleaning import clean
 from recovery.bundle.collect import Collector, Scope
 from recovery.bundle.drift import drift
 from recovery.bundle.page import page
+from recovery.bundle.tries import Tries, tried
 from recovery.kube.errors import Forbidden, KubeError, NotFound, Unavailable
 from recovery.model.application import Application
 from recovery.model.cause import Finding, Signs
+from recovery.model.connection import Evidence, Verdict, Witness
+from recovery.observe.probes import ask_git
 from recovery.simulate import virtual
 from tests.builders import NOW
 
@@ -71,6 +76,18 @@ async def looks(app: Application, finding: Finding | None) -> Signs:
     return Signs(NOW, missing=("its resources: no token",))
 
 
+async def no_name(host: str) -> list[str]:
+    raise socket.gaierror(-2, "Name or service not known")
+
+
+async def answered(url: str, now: datetime) -> Evidence:
+    return Evidence(Witness.request, Verdict.reachable, now, "it answers 401; it wants credentials, which we do not have")
+
+
+QUIET = Tries(no_name, answered)
+"""No name has an address, so that nothing further is tried."""
+
+
 APPS = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
 POD = {
     "metadata": {"name": "argocd-repo-server-1", "namespace": "argocd"},
@@ -103,7 +120,7 @@ def answers(**more: Any) -> dict[str, Any]:
 
 
 def collected(
-    tmp_path: Path, door: Door, *, only: tuple[str, str] | None = None, at_most: int = 10_000_000, seconds: float = 60
+    tmp_path: Path, door: Door, *, only: tuple[str, str] | None = None, at_most: int = 10_000_000, seconds: float = 60, tries: Tries = QUIET
 ) -> dict[str, bytes]:
     """The files of a bundle by name."""
     path = tmp_path / "b.tar.gz"
@@ -111,7 +128,7 @@ def collected(
     async def inside() -> None:
         scope = Scope("argocd", "gitops-system", ("argocd",), only)
         with Archive(path, NOW, at_most=at_most) as archive:
-            await Collector(door, looks, scope, archive, NOW, lambda _: None).collect("1.0", seconds)
+            await Collector(door, looks, scope, archive, NOW, lambda _: None, tries).collect("1.0", seconds)
             archive.close()
 
     virtual.run(inside())
@@ -392,3 +409,45 @@ def test_drift_names_fields_and_never_their_values() -> None:
         {"resource": "Deployment/shop/new", "differs": "it is not in the cluster and would be created"},
         {"resource": "Deployment/shop/old", "differs": "it is not in Git and would be pruned"},
     ]
+
+
+async def two(host: str) -> list[str]:
+    return [f"192.0.2.{n}" for n in range(1, 7)]
+
+
+async def silent(host: str) -> list[str]:
+    raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("url", "tries", "dns", "ls_remote"),
+    [
+        ("https://git.example/x.git", Tries(two, answered), "git.example: 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4 and 2 more", "reachable: it answers 401; it wants credentials, which we do not have"),
+        ("https://git.example/x.git", QUIET, "git.example: [Errno -2] Name or service not known", "not tried: its host has no address here"),
+        ("https://git.example/x.git", Tries(silent, answered), "git.example: no answer within 5s", "not tried: its host has no address here"),
+        ("git@git.example:x.git", Tries(two, ask_git), "git.example: 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4 and 2 more", "no evidence: only http and https without credentials in the URL are asked"),
+        ("", QUIET, "not tried: no host in the URL", "not tried"),
+    ],
+)  # fmt: skip
+def test_a_repository_is_tried_from_where_the_bundle_is_made(url: str, tries: Tries, dns: str, ls_remote: str) -> None:
+    row = virtual.run(tried(url, tries, NOW))
+
+    assert (row["DNS"], row["ls-remote"]) == (dns, ls_remote)
+
+
+def test_behind_a_proxy_the_server_is_asked_whatever_the_name_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+
+    assert virtual.run(tried("https://git.example/x.git", QUIET, NOW))["ls-remote"].startswith("reachable")
+
+
+def test_what_cannot_be_compared_is_tried_and_what_can_is_not(tmp_path: Path) -> None:
+    lost = app("lost")
+    lost["spec"]["source"]["repoURL"] = "https://git.example/lost.git"
+    lost["status"]["conditions"] = [{"type": "ComparisonError", "message": "failed to list refs: dial tcp: no such host"}]
+    files = collected(tmp_path, Door(answers(**{APPS: {"items": [app("cart"), lost]}})), tries=Tries(two, answered))
+    report = json.loads(files["report.json"])
+
+    assert [row["repository"] for row in report["sections"]["Repositories tried from here"]] == ["https://git.example/lost.git"]
+    assert b"Repositories tried from here" in files["index.html"]
+    assert SECRET not in files["report.json"].decode()
