@@ -31,6 +31,8 @@ from recovery.serve.listing import Page, Query, folded, has, ordered, paged
 Sees = Callable[[str], bool]
 """May the viewer see what belongs to this project? Empty: to none."""
 _LOUD = {RecoveryPhase.Stalled: 0, RecoveryPhase.Remediating: 1, RecoveryPhase.Verifying: 2, RecoveryPhase.BackingOff: 3}
+ADVICE = 12
+"""Characters by which the beginning of an advice is known: a long message is cut within it."""
 GROUPS, NAMES = 5, 100
 """Entries of a breakdown, and names of a folded row, that are shown."""
 _ORDER = {Connection.Failed: 0, Connection.Unknown: 1, Connection.Successful: 2}
@@ -328,7 +330,7 @@ class Browsing:
             r.ill_since or r.opened_at,
             r.resolved_at,
             spell(timedelta(seconds=round(took))) if took is not None else "",
-            r.message,
+            brief(r.message, cause, variant),
             next_of(r),
             step,
             r.needs_person,
@@ -425,3 +427,13 @@ def _held_alike(each: tuple[Key, Any]) -> tuple[Any, ...] | None:
 
 def _ill(app: Application) -> bool:
     return app.sync is not Sync.Synced or app.health not in (Health.Healthy, Health.Suspended)
+
+
+def brief(message: str, cause: str, variant: str) -> str:
+    """Why, without what a row says in its other columns: the cause in words, and what a person does against it."""
+    if cause not in BY_NAME:
+        return message
+    why, told, more = message.partition(f" {BY_NAME[cause].title}")
+    _, seen, evidence = more.partition(" Seen: ")
+    evidence = evidence.partition(BY_NAME[cause].advised(variant)[:ADVICE])[0].rstrip()
+    return f"{why}{seen}{evidence}" if told else message

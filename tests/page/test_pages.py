@@ -14,6 +14,8 @@ import pytest
 from msgspec import structs
 
 from recovery.act.all_actions import KINDS
+from recovery.browsing import brief
+from recovery.causes.catalogue import BY_NAME
 from recovery.clock import SystemClock
 from recovery.kube.client import ACCESS_REVIEWS, TOKEN_REVIEWS
 from recovery.kube.errors import Unavailable
@@ -373,3 +375,18 @@ async def test_after_the_login_one_is_where_one_wanted_to_be_and_nowhere_else() 
         for back, where in (("recoveries/app-1", "recoveries/app-1"), ("https://evil.example", "./"), ("//evil", "./"), ("../x", "./")):
             answer = await session.post(f"{url}/login", data={"token": "all", "next": back}, allow_redirects=False)
             assert answer.headers["Location"] == where
+
+
+@pytest.mark.parametrize("kept", [10_000, 330])
+def test_a_row_says_each_thing_once(kept: int) -> None:
+    """Cause and advice have columns of their own; a message is cut at 500 characters, often within the advice."""
+    cause = BY_NAME["MissingCRD"]
+    said = f"the cause is C16 MissingCRD/Absent, and refresh cannot help. {cause.title} The cluster does not serve it yet."
+    message = f"{said} Seen: resource Widget/w: not found. {cause.advised('Absent')}"[:kept]
+
+    assert (
+        brief(message, "MissingCRD", "Absent")
+        == "the cause is C16 MissingCRD/Absent, and refresh cannot help. Seen: resource Widget/w: not found."
+    )
+    assert brief("OutOfSync for 10m", "MissingCRD", "Absent") == "OutOfSync for 10m"
+    assert brief(message, "", "") == message
