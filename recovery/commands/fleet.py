@@ -91,7 +91,7 @@ def from_folder(folder: str, applications: Iterable[Application], now: datetime)
     seen: dict[tuple[str, str], Signs] = {}
     for app in applications if folder else ():
         names = (f"{app.namespace}/{app.name}.json", f"{app.namespace}_{app.name}.json", f"{app.name}.json", f"{app.name}.tree.json")
-        if app.health not in ILL:
+        if app.health not in ILL and not app.rollout_paused:
             continue
         path = next((path for name in names if (path := Path(folder) / name).exists()), None) if len(app.name) < LONGEST_NAME else None
         if path is None:
@@ -121,7 +121,7 @@ def live(settings: Settings, folder: str, now: datetime) -> Objects:
             look = diagnosing.closer_look(client, api, settings, SystemClock())
             for app in found.applications:
                 key = (app.namespace, app.name)
-                if app.health in ILL and key not in found.seen and (api is not None or app.destination.in_cluster):
+                if (app.health in ILL or app.rollout_paused) and key not in found.seen and (api is not None or app.destination.in_cluster):
                     signs = await look(app, None)
                     if not signs.missing:
                         found.seen[key] = signs

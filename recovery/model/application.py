@@ -291,6 +291,11 @@ class Application(Struct, frozen=True, gc=False):
         return self.requested is not None or (self.operation is not None and not self.operation.phase.over)
 
     @property
+    def rollout_paused(self) -> bool:
+        """Suspended, and a Rollout of it may be why: at a step of its own, or because an analysis could not tell, which needs a person."""
+        return self.health is Health.Suspended and "Rollout" in self.kinds
+
+    @property
     def deployed(self) -> tuple[str, ...]:
         """What is (at least partly) in the cluster: the last operation's revisions if it came after the last deploy."""
         if self._failed_after_deploy() and self.operation:

@@ -86,7 +86,7 @@ class Look:
         begun = self._clock.now()
         missing: list[str] = []
         unwell: tuple[Unwell, ...] = ()
-        if app.health in ILL or app.operating:
+        if app.health in ILL or app.rollout_paused or app.operating:
             unwell = await self._unwell(app, missing)
         served: dict[str, bool] = {}
         providers: tuple[str, ...] = ()

@@ -370,7 +370,7 @@ def shows(app: Application) -> str:
 def _ails(app: Application) -> bool:
     """May a closer look tell more than the Application does?"""
     failed = app.operation is not None and bool(app.operation.failed) and app.sync is not Sync.Synced
-    return not app.deleting and (failed or app.health in (Health.Degraded, Health.Progressing, Health.Missing))
+    return not app.deleting and (failed or app.rollout_paused or app.health in (Health.Degraded, Health.Progressing, Health.Missing))
 
 
 def _discard(index: defaultdict[str, set[Name]], key: str, name: Name) -> None:

@@ -21,8 +21,8 @@ def _name(text: object) -> str:
 
 
 def ill(tree: Iterable[Node]) -> tuple[Node, ...]:
-    """The nodes that are not well: pods first, for they tell why."""
-    bad = [n for n in tree if n.status not in ("", "Healthy", "Suspended")]
+    """The nodes that are not well: pods first, for they tell why. A Rollout that is paused says why it is."""
+    bad = [n for n in tree if n.status not in ("", "Healthy", "Suspended") or (n.status == "Suspended" and n.kind == "Rollout")]
     return tuple(sorted(bad, key=lambda n: (n.kind != "Pod", n.status != "Degraded")))
 
 

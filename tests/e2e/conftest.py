@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from recovery.kube.asyncio_client import connect
 from tests.connected_stories import CLUSTER_STORIES, CONNECTED_STORIES
-from tests.e2e.cause_stories import CAUSE_STORIES, causes_of_the_platform, causes_of_workloads
+from tests.e2e.cause_stories import causes_of_the_platform, causes_of_workloads
 from tests.e2e.extra_stories import looked_at_only, through_argo_cd
 from tests.e2e.further import Further
 from tests.e2e.guard_stories import GUARD_STORIES, storm, three_replicas
@@ -21,6 +21,7 @@ from tests.e2e.harm_stories import HARM_STORIES
 from tests.e2e.people_stories import PEOPLE_STORIES, in_and_out_by_helm, people_are_told
 from tests.e2e.real_connected import RealConnectedStage
 from tests.e2e.real_stage import RealStage
+from tests.e2e.rollout_stories import ALL_CAUSE_STORIES, causes_of_rollouts
 from tests.e2e.tenant_stories import TENANT_STORIES, forged_status_with_a_token
 from tests.stories import STORIES
 from tests.testbed.bed import Bed
@@ -139,8 +140,8 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
             for number, story in enumerate((s for s in GUARD_STORIES if s.__name__ in asked), start=60):
                 playing.play(story, number)
             token = {"ARGOCD_SERVER": f"http://127.0.0.1:{bed.argocd_port}", "ARGOCD_TOKEN": bed.argocd_token}
-            for number, story in enumerate((s for s in CAUSE_STORIES if s.__name__ in asked), start=80):
-                with_token = story is causes_of_workloads
+            for number, story in enumerate((s for s in ALL_CAUSE_STORIES if s.__name__ in asked), start=80):
+                with_token = story in (causes_of_workloads, causes_of_rollouts)
                 playing.play(story, number, "token" if with_token else "base", **(token if with_token else {}))
             for number, story in enumerate((s for s in TENANT_STORIES if s.__name__ in asked), start=90):
                 with_token = story is forged_status_with_a_token

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from tests.connected_stories import CONNECTED_STORIES
-from tests.e2e.cause_stories import CAUSE_STORIES, SCORES, table
+from tests.e2e.cause_stories import SCORES, table
 from tests.e2e.conftest import Show
 from tests.e2e.guard_stories import GUARD_STORIES
 from tests.e2e.harm_stories import HARM_STORIES
 from tests.e2e.people_stories import PEOPLE_STORIES
+from tests.e2e.rollout_stories import ALL_CAUSE_STORIES
 from tests.e2e.tenant_stories import TENANT_STORIES
 from tests.stage import Stage
 from tests.stories import STORIES
@@ -62,7 +63,7 @@ def test_people(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> Non
     assert [codes[0], *codes[2:]] == [0] * (len(codes) - 1), "the second one was killed, where there is a third"
 
 
-@pytest.mark.parametrize("story", CAUSE_STORIES, ids=lambda s: s.__name__)
+@pytest.mark.parametrize("story", ALL_CAUSE_STORIES, ids=lambda s: s.__name__)
 def test_causes(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> None:
     played = show.results[story.__name__].result()
 

@@ -11,6 +11,8 @@ import pytest
 from msgspec import structs
 
 from recovery.argocd.tree import nodes
+from recovery.causes.diagnose import diagnose
+from recovery.causes.patient import Patient
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS
 from recovery.kube.errors import Forbidden, Unavailable
 from recovery.model.application import Application, Deploy, Destination, Health
@@ -111,6 +113,34 @@ class API:
 
     async def version(self) -> str:
         return "v2.14.3+x"
+
+
+PAUSED = msgspec.json.encode(
+    {
+        "nodes": [
+            {"kind": "CronJob", "group": "batch", "name": "nightly", "health": {"status": "Suspended"}},
+            {"kind": "Rollout", "group": "argoproj.io", "name": "cart", "health": {"status": "Suspended", "message": "InconclusiveAnalysisRun"}},
+            {"kind": "AnalysisRun", "group": "argoproj.io", "name": "cart-4", "health": {"status": "Unknown"}},
+        ]
+    }
+)  # fmt: skip
+
+
+def test_a_rollout_that_is_paused_says_why_and_a_cron_job_is_not_asked() -> None:
+    rollout = an_application(health=Health.Suspended, kinds=("Rollout", "CronJob"))
+
+    assert diagnose(Patient(rollout, NOW, looked(rollout, API(PAUSED)))).cause == "AnalysisInconclusive"  # type: ignore[union-attr]
+    assert [str(u) for u in trees.unwell(nodes(PAUSED))] == ["Rollout/cart", "AnalysisRun/cart-4"]
+    assert looked(an_application(health=Health.Suspended, kinds=("CronJob",)), API(PAUSED)).unwell == ()
+
+
+@pytest.mark.parametrize(("kinds", "looks"), [(("Rollout",), True), (("CronJob",), False)])
+async def test_only_a_rollout_that_is_paused_is_worth_a_look(kinds: tuple[str, ...], looks: bool) -> None:
+    store = Store(virtual.VirtualClock(), lambda _: None, lambda _: False)
+    app = an_application(health=Health.Suspended, kinds=kinds)
+    store.put(app)
+
+    assert ((app.namespace, app.name) in store.ailing) is looks
 
 
 def worked(*revisions: str) -> Good:
