@@ -41,6 +41,7 @@ from recovery.notify.lane import DEAD_AFTER
 from recovery.notify.outbox import Outbox, Send
 from recovery.notify.posting import post
 from recovery.observe import pauses, policy_source, probes, wire
+from recovery.observe.commits import Commits, Describes
 from recovery.observe.connections import Connections
 from recovery.observe.dialects import Dialects
 from recovery.observe.examiner import Examiner
@@ -86,7 +87,7 @@ TARGETS_EVERY = 5.0
 """Seconds between two looks at where policies would move applications to."""
 
 
-class AskArgoCD(ArgoCD, Word, Closer, Protocol):
+class AskArgoCD(ArgoCD, Word, Closer, Describes, Protocol):
     """Argo CD's API, as actions and the poller need it."""
 
 
@@ -202,6 +203,7 @@ class App:
             *(self._stream(APPLICATION_SETS, ns, wire.application_set, self.application_sets, optional=True) for ns in settings.namespaces),
         )
         crowds = Crowds(self.store, self.recoveries, self.source, clock, self.freshness)
+        self.commits = Commits(argocd, clock)
         self._scene = scene = Scene(
             self.store,
             self.projects,
@@ -218,10 +220,11 @@ class App:
             home=settings.argocd_namespace,
             enabled=settings.enabled,
             has_token=argocd is not None,
+            commits=self.commits,
         )
         self.dialects = Dialects(argocd, clock)
         owns = Ownership(client, settings.argocd_namespace, clock, lambda: self.dialects.now, self._project, self._here)
-        look = Look(client, argocd, clock, lambda: self.store.applications, owns, self.store.ledger)
+        look = Look(client, argocd, clock, lambda: self.store.applications, owns)
         self.examiner = Examiner(self.store, look, clock, scene.diagnosis)
         self.comparer = ManifestComparer(self.store, argocd, clock) if argocd is not None else None
         self.freezer = Freezer(
@@ -359,6 +362,7 @@ class App:
         start(self._kept_going("dialect", self.dialects.run))
         start(self._kept_going("freezer", self.freezer.run))
         start(self._kept_going("examiner", self.examiner.run))
+        start(self._kept_going("commits", self.commits.run))
         if self.comparer is not None:
             start(self._kept_going("manifests", self.comparer.run))
         start(self._until_looked())

@@ -430,10 +430,11 @@ def _ill(app: Application) -> bool:
 
 
 def brief(message: str, cause: str, variant: str) -> str:
-    """Why, without what a row says in its other columns: the cause in words, and what a person does against it."""
+    """Why, without what a row says in its other columns: the cause in words, and at the end what a person does against it, which may be
+    cut. A message that goes on after that says more than this, and stays as it is."""
     if cause not in BY_NAME:
         return message
-    why, told, more = message.partition(f" {BY_NAME[cause].title}")
-    _, seen, evidence = more.partition(" Seen: ")
-    evidence = evidence.partition(BY_NAME[cause].advised(variant)[:ADVICE])[0].rstrip()
-    return f"{why}{seen}{evidence}" if told else message
+    why, told, rest = message.partition(f" {BY_NAME[cause].title}")
+    advice = BY_NAME[cause].advised(variant)
+    said = next((n for n in range(len(advice), ADVICE - 1, -1) if rest.endswith(advice[:n])), 0)
+    return f"{why}{rest[:-said].rstrip()}" if told and said else message

@@ -19,6 +19,7 @@ from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery
 from recovery.model.situation import Freshness, Situation
 from recovery.observe.adoption import Adoptions
+from recovery.observe.commits import Commits
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Shelf, Store
@@ -107,6 +108,7 @@ class ExportedFleet:
             home=home,
             enabled=True,
             has_token=has_token,
+            commits=Commits(None, clock),
         )
         store.use(policies)
         store.inheriting = True

@@ -24,7 +24,7 @@ from recovery.decide.symptoms import plainly_well
 from recovery.model.action import Traits
 from recovery.model.application import Application, ApplicationSet
 from recovery.model.cause import Finding, Signs
-from recovery.model.commit import Deployed
+from recovery.model.commit import HOSTS, Deployed
 from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict
 from recovery.model.move import Move, MovePhase
 from recovery.model.names import Key
@@ -34,6 +34,7 @@ from recovery.model.situation import Dependent, Destroyed, Fleet, Freshness, Sit
 from recovery.model.text import shell
 from recovery.model.window import Pause
 from recovery.observe import wire
+from recovery.observe.commits import Commits
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Shelf, Store
@@ -69,6 +70,7 @@ class Scene:
         home: str,
         enabled: bool,
         has_token: bool,
+        commits: Commits,
     ) -> None:
         """``home`` is Argo CD's namespace, where the AppProjects are; ``witnessed`` tells whether somebody outside answers us."""
         self._store = store
@@ -87,6 +89,7 @@ class Scene:
         self._turns = Turns(store, recoveries, source)
         self._enabled = enabled
         self._has_token = has_token
+        self._commits = commits
 
     def situation(self, key: Key) -> Situation | None:
         """Everything about one subject, now; None when it is gone or nothing is in force."""
@@ -209,8 +212,10 @@ class Scene:
         return signs if signs is not None and self._clock.now() - signs.at <= SEEN_WITHIN else None
 
     def _deployed(self, app: Application) -> Deployed | None:
-        signs = self._signs(app)
-        return signs.deployed if signs is not None else None
+        if (app.namespace, app.name) not in self._store.ailing and not any(c.type.endswith("Error") for c in app.conditions):
+            return None
+        hosts = self._source.policies.notices.words.links.hosts if self._source.policies else HOSTS
+        return self._commits.around(app, self._store.ledger(app.uid), hosts)
 
     def _unowned(self, app: Application) -> tuple[str, ...]:
         signs = self._signs(app)

@@ -265,6 +265,86 @@ def test_our_own_suspension_is_never_held_against_its_owner(seconds: float) -> N
     play(script)
 
 
+HUNG = """
+defaults: {channels: [pager], healthy_delay: 5s}
+recovery_policies:
+- name: hung
+  condition: {type: application, status: OutOfSync, duration: 5m}
+  actions:
+  - {type: terminate, parameters: {after: 2m}}
+  - {type: sync}
+"""
+CLOSED = """
+guards:
+  windows: [{schedule: "0 12 * * *", duration: 15m, actions: [sync]}]
+"""
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["at once", "after a window held the sync back"])
+def test_what_we_ended_ourselves_is_synced_again_whatever_comes_in_between(closed: bool) -> None:
+    """A hook hangs, we end its operation, and for a moment another guard says no: it stays ours."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(HUNG + (CLOSED if closed else ""))
+        await channels(p)
+        finish = p.world.argocd._finish
+
+        async def named(key: Any, app: Any, phase: str, message: str, results: Any, sha: str) -> None:
+            await finish(key, app, phase, message, results, sha or p.world.git.head(url("web")).sha)  # type: ignore[union-attr]
+
+        p.world.argocd._finish = named  # type: ignore[method-assign]
+        async with p.controller():
+            await p.world.application("web", web("ready-a"), annotations={"hang": "true"})
+            await p.clock.sleep(20)
+            waits = {"status": {"operationState": {"message": "waiting for completion of hook batch/Job/migrate"}}}
+            await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", waits)
+            await p.clock.sleep(7 * MINUTE)
+            await p.world.annotate("web", {"hang": None})
+            await p.clock.sleep(40 * MINUTE)
+
+        assert p.world.seen("web").sync.value == "Synced"
+        assert not [note.title for note in p.told if "needs a person" in note.title]
+
+    play(script)
+
+
+@pytest.mark.parametrize("then", ["deleted", "skipped"])
+def test_the_answer_to_our_own_write_undoes_nothing_that_came_after_it(then: str) -> None:
+    """The API server's answer to the release is seconds on its way; meanwhile a person deletes the application, or takes it out of
+    Argo CD's hands, and the watch has told of that."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(SHIPPED)
+        await channels(p)
+        async with p.controller(token=True) as app:
+            await rolled_back(p, before=web("ready-a"), bad=web("missing"))
+            patch = p.world.cluster.patch
+
+            async def slow(what: Resource, namespace: str, name: str, body: Any) -> bytes:
+                answer = await patch(what, namespace, name, body)
+                if what == APPLICATIONS and "recovery.gitops.dev/hold" in str(body.get("metadata", {}).get("annotations")):
+                    if then == "deleted":
+                        await p.world.cluster.delete(APPLICATIONS, ARGOCD, "web")
+                    else:
+                        await patch(
+                            APPLICATIONS, ARGOCD, "web", {"metadata": {"annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}}
+                        )
+                    await p.clock.sleep(3)
+                return answer
+
+            p.patch = slow  # type: ignore[attr-defined]
+            await p.world.commit("web", web("ready-c"))
+            await p.clock.sleep(60 * MINUTE)
+            held = app.store.applications.get((ARGOCD, "web"))
+
+        assert (held is None) is (then == "deleted")
+        assert held is None or held.skipped
+        assert not [note.title for note in p.told if "standing still" in note.title]
+        assert len(p.world.recoveries()) == 1
+
+    play(script)
+
+
 def test_drift_is_no_change_of_git() -> None:
     """Another team's commit, and two hours later somebody scales another Deployment of the application: the bad one stays away."""
 

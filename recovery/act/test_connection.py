@@ -7,7 +7,7 @@ from datetime import timedelta
 from msgspec import Struct
 
 from recovery.act.order import Action, Doors, Order
-from recovery.decide.verdicts import verdict_of
+from recovery.decide.verdicts import of_repository
 from recovery.kube.errors import KubeError
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.connection import Evidence, Repository, Verdict, Witness
@@ -52,7 +52,7 @@ async def test(repository: Repository, order: Order, doors: Doors) -> Outcome:
     try:
         await doors.argocd.test_repository(repository.url, repository.project, repository.type)
     except KubeError as error:
-        found = verdict_of(error.told) if error.told else Verdict.no_evidence
+        found = of_repository(error.told) if error.told else Verdict.no_evidence
         words = error.told or redact(str(error), 250)
         seen = Evidence(Witness.list_refs, found, now, words)
         return Outcome(Result.Failed, "".join(part.capitalize() for part in found.value.split()), f"{found.value}: {words}", evidence=seen)

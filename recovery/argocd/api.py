@@ -21,6 +21,8 @@ from recovery.model.redact import hold, redact
 from recovery.model.stamps import utc
 from recovery.proxies import proxy_for
 
+METADATA = 1 << 18
+"""Bytes of a commit's metadata that are read: Git has no limit for a message."""
 _TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
 _SLOW = aiohttp.ClientTimeout(total=25, connect=5)
 """For what Argo CD does elsewhere before it answers; shorter than a verdict is fresh."""
@@ -249,9 +251,8 @@ class ArgoCDAPI:
         """Author, date and subject of a commit of its source ``number``, from 0
         (server/application/application.go:RevisionMetadata; from the repo-server's cache or its checkout)."""
         where = _where(app) | ({"sourceIndex": str(number)} if len(app.repositories) > 1 else {})
-        found = _decoded(
-            await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/revisions/{revision}/metadata", where), _Metadata
-        )
+        path = f"/api/v1/applications/{_segment(app.name)}/revisions/{_segment(revision)}/metadata"
+        found = _decoded(await self._request("GET", path, where, largest=METADATA), _Metadata)
         return described(revision, found.author, found.message, utc(found.date))
 
     async def version(self) -> str:
@@ -269,8 +270,16 @@ class ArgoCDAPI:
         await self._request("GET", "/api/version", {})
 
     async def _request(
-        self, method: str, path: str, query: dict[str, str] | list[tuple[str, str]], body: bytes | None = None, *, slow: bool = False
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | list[tuple[str, str]],
+        body: bytes | None = None,
+        *,
+        slow: bool = False,
+        largest: int = 0,
     ) -> bytes:
+        """``largest``: bytes of an answer that is somebody else's text and not worth more; 0 for as large as it is."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT, connector=aiohttp.TCPConnector(ssl=self._tls))
         headers = {"Authorization": f"Bearer {self._secret()}"} | (_JSON if method != "GET" else {})
@@ -281,7 +290,7 @@ class ArgoCDAPI:
             async with self._session.request(
                 method, url, data=body, headers=headers, timeout=timeout, proxy=proxy_for(self._server)
             ) as response:
-                answer = await response.read()
+                answer = await _read(response, largest)
         except TimeoutError as error:
             raise Late(f"Argo CD's API: {method} {path}: no answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -303,6 +312,17 @@ class ArgoCDAPI:
             except ValueError as error:
                 raise Unavailable("ARGOCD_TOKEN_FILE: it is no text") from error
         return self._token
+
+
+async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
+    if not largest:
+        return await response.read()
+    answer = bytearray()
+    async for piece in response.content.iter_chunked(1 << 16):
+        answer += piece
+        if len(answer) > largest:
+            raise ValueError(f"the answer is larger than {largest >> 10} KiB")
+    return bytes(answer)
 
 
 def _segment(word: str) -> str:

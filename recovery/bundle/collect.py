@@ -25,6 +25,7 @@ from recovery.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
 from recovery.kube.reading import decoded
 from recovery.model.application import Application, Health, Sync, short
 from recovery.model.cause import Finding, Signs
+from recovery.model.connection import ident
 from recovery.model.redact import redact
 from recovery.observe import wire
 
@@ -88,6 +89,8 @@ FLUX = (
     ("Kustomization", "kustomize.toolkit.fluxcd.io/v1/kustomizations"),
     ("HelmRelease", "helm.toolkit.fluxcd.io/v2/helmreleases"),
 )
+TRY = 10.0
+"""Seconds for Argo CD's own ls-remote of one of them."""
 TRIED = 10
 """Repositories that are tried from here, those that most applications cannot be compared with first."""
 TOP = 20
@@ -116,8 +119,6 @@ class Collector:
         self._states: dict[str, tuple[State, str]] = {}
         self._own: set[str] = set()
         """Repositories of the one application that is asked for."""
-        self._charts: set[str] = set()
-        """Those that are Helm repositories."""
         self._at = ""
         """The section that is being collected."""
 
@@ -298,9 +299,11 @@ class Collector:
 
     async def _repositories(self) -> None:
         """Argo CD's word on repositories and clusters, with a token; else what its applications say of them."""
+        known: Sequence[Any] = ()
         if self._argocd is not None:
+            known = await self._argocd.repositories()
             for title, listed in (
-                ("Repositories by Argo CD", await self._argocd.repositories()),
+                ("Repositories by Argo CD", known),
                 ("Clusters by Argo CD", await self._argocd.clusters()),
             ):
                 self._sections[title] = [_connected(each) for each in listed]
@@ -310,7 +313,6 @@ class Collector:
                 app = wire.application(raw)
             except wire.Unreadable:
                 continue
-            self._charts.update(app.charts)
             if self._scope.only == (app.namespace, app.name):
                 self._own.update(app.repositories)
             for url in app.repositories:
@@ -321,18 +323,26 @@ class Collector:
                 row["says"] = row["says"] or redact(said, 200)
         self._sections["Repositories"] = listed = sorted(rows.values(), key=lambda r: -r["cannot be compared"])[:ROWS]
         suspects = [row["repository"] for row in listed if row["cannot be compared"] or row["repository"] in self._own][:TRIED]
-        from_here = await asyncio.gather(*(tried(url, self._tries, self._now) for url in suspects))
-        by_argocd = await asyncio.gather(*(self._asked_by_argocd(url) for url in suspects))
-        self._sections["Repositories tried from here"] = [
-            {**row, **({"ls-remote by Argo CD": said} if said else {})} for row, said in zip(from_here, by_argocd, strict=True)
-        ]
+        self._sections["Repositories tried from here"] = tries = []  # filled as they answer: what is there is kept
 
-    async def _asked_by_argocd(self, url: str) -> str:
-        """Argo CD's own ls-remote, now and with its own credentials; empty without a token."""
+        async def each(url: str) -> None:
+            row, said = await asyncio.gather(tried(url, self._tries, self._now), self._asked_by_argocd(url, known))
+            tries.append({**row, **({"ls-remote by Argo CD": said} if said else {})})
+
+        await asyncio.gather(*map(each, suspects))
+
+    async def _asked_by_argocd(self, url: str, known: Sequence[Any]) -> str:
+        """Argo CD's own ls-remote of a repository that it lists, now, with the credentials it has for it; empty without a token."""
         if self._argocd is None:
             return ""
+        mine = next((each for each in known if ident(each.repo) == ident(url)), None)
+        if mine is None:
+            return "not asked: Argo CD does not list it"
         try:
-            await self._argocd.test_repository(url, "", "helm" if url in self._charts else "git")
+            async with asyncio.timeout(TRY):
+                await self._argocd.test_repository(mine.repo, mine.project, mine.type)
+        except TimeoutError:
+            return f"no answer within {TRY:.0f}s"
         except KubeError as error:
             return redact(error.told or str(error), 300)
         return "it answers"

@@ -57,7 +57,7 @@ def closer_look(client: AsyncioClient, api: ArgoCDAPI | None, settings: Settings
         except (KubeError, *wire.Unreadable):
             return None
 
-    return Look(client, api, clock, dict, Ownership(client, settings.argocd_namespace, clock, Dialect, project), lambda _: ())
+    return Look(client, api, clock, dict, Ownership(client, settings.argocd_namespace, clock, Dialect, project))
 
 
 def lines(body: dict[str, Any]) -> list[str]:

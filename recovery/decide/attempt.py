@@ -164,7 +164,8 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     now = situation.now
     since = recovery.suppressed_since or now
     again = now + no.again
-    cause = _cause(situation, recovery)
+    # What it was opened for stays, whatever a guard holds back meanwhile: our own terminate shows as another cause.
+    cause = _cause(situation, recovery) if no.by == CURE_FORBIDDEN or not recovery.cause else recovery.cause
     if no.by == CURE_FORBIDDEN and (cause != recovery.cause or recovery.reason != reason(CURE_FORBIDDEN)):
         since = now  # another cause is other news, once it has stood for a moment
     recovery = structs.replace(

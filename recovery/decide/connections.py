@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import structs
 
 from recovery.causes.envelope import essential
-from recovery.decide.verdicts import about_cluster, about_git, verdict_of
+from recovery.decide.verdicts import about_cluster, about_git, of_repository, verdict_of
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict, Witness
 from recovery.model.policy import Policies, SubjectType
@@ -131,12 +131,11 @@ def said_by(app: Application, now: datetime) -> tuple[Evidence | None, Evidence 
         if condition.type != "ComparisonError":
             continue
         words = f"{app.key}: {essential(condition.message, 250)}"
-        verdict = verdict_of(condition.message)
         at = min(now, app.reconciled_at or now)
         if about_cluster(condition.message):
-            cluster = Evidence(Witness.applications, verdict, at, words)
+            cluster = Evidence(Witness.applications, verdict_of(condition.message), at, words)
         elif about_git(condition.message) and len(set(app.repositories)) == 1 and _names(condition.message, app.repositories[0]):
-            git = Evidence(Witness.applications, verdict, at, words)
+            git = Evidence(Witness.applications, of_repository(condition.message), at, words)
     return git, cluster
 
 

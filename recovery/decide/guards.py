@@ -20,7 +20,7 @@ from recovery.model.application import Application, Health, Phase, Sync, named, 
 from recovery.model.cause import Tells
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
-from recovery.model.policy import Mode
+from recovery.model.policy import Mode, SubjectType
 from recovery.model.selector import Selector
 from recovery.model.situation import Situation
 from recovery.model.stamps import aware
@@ -246,8 +246,11 @@ def cure_forbidden(a: Asked) -> Objection | None:
     words = cures.objection(a.situation, a.policy, a.step, a.recovery)
     if not words:
         return None
-    # A repository or a cluster that has failed is an incident of its own: one message, not one for each application.
-    common = a.situation.failed or a.situation.cluster_failed
+    # A repository or a cluster that has failed is an incident of its own: one message, not one for each application. Where no policy
+    # is about any of them, nobody else tells.
+    about = {policy.condition.type for policy in a.situation.policies.policies}
+    repository = a.situation.failed and SubjectType.repository in about
+    common = repository or (a.situation.cluster_failed and SubjectType.cluster in about)
     finding = a.situation.finding
     return Objection(words, Tells.never if common else cause_of(finding).tells if finding else Tells.at_once)
 

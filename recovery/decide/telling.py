@@ -315,7 +315,7 @@ def _commits(deployed: Deployed | None) -> str:
     """What changed since it last worked, who did it, and where to read it; empty where nobody has told."""
     if deployed is None:
         return ""
-    last = f"\nDeployed: {deployed.bad}"
+    last = f"\nGit wants: {deployed.bad}" if deployed.wanted else f"\nDeployed: {deployed.bad}"
     good = f"\nLast good: {deployed.good}" if deployed.good else ""
     return f"{last}{good}" + (f"\nCompare: {deployed.compare}" if deployed.compare else "")
 

@@ -38,9 +38,9 @@ _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
             "^Unauthorized$",
         ),
     ),
+    (Verdict.api_partial, ("conversion webhook",)),  # whatever is wrong with it is not wrong with the cluster
     (Verdict.unreachable, ("TLS handshake timeout", "client connection lost")),
     (Verdict.rate_limited, (r"\b429\b", "rate.?limit", "too many requests")),
-    (Verdict.api_partial, ("conversion webhook",)),  # whatever is wrong with it: its certificate is not the cluster's
     (Verdict.dns, ("no such host", "server misbehaving", "Could not resolve host", "name resolution", "Name or service not known")),
     (
         Verdict.tls,
@@ -109,6 +109,8 @@ _OF_CAUSE = {
     ("GitAuthFailed", "Certificate"): Verdict.tls,
 }
 """Only a refusal is taken over: it holds back what an outage would allow."""
+_REDIRECTED = re.compile(r"status code: 30\d")
+"""A sign-in page, or one that says that it is closed for maintenance: nobody knows."""
 _COMPILED = tuple((verdict, re.compile("|".join(patterns), re.IGNORECASE)) for verdict, patterns in _TABLE)
 _THERE = re.compile(r"remote repository is empty|reference not found|couldn't find remote ref", re.IGNORECASE)
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"']+", re.IGNORECASE)
@@ -127,10 +129,18 @@ def verdict_of(message: str) -> Verdict:
     for verdict, pattern in _COMPILED:
         if pattern.search(said):
             return verdict
-    if _THERE.search(message):
-        return Verdict.reachable  # it answered, and what it said is about one object: it is there
-    # Git hosts have many words; the causes know them, and one failure has one name, whoever it is told of.
-    line = TARGET.first(reason(message)) if about_git(message) else None
+    # It answered, and what it said is about one object: it is there.
+    return Verdict.reachable if _THERE.search(message) else Verdict.no_evidence
+
+
+@remembered(4096)
+def of_repository(message: str) -> Verdict:
+    """The same of a text that is known to speak of a repository. Git hosts have many words; the causes know them, and one failure
+    has one name, whoever it is told of."""
+    verdict = verdict_of(message)
+    if verdict is not Verdict.no_evidence or not about_git(message) or _REDIRECTED.search(message):
+        return verdict
+    line = TARGET.first(reason(_URL.sub("URL", message)))
     return _OF_CAUSE.get((line.cause, line.variant), Verdict.no_evidence) if line is not None else Verdict.no_evidence
 
 

@@ -7,8 +7,6 @@ from enum import Enum
 
 from msgspec import Struct
 
-from recovery.model.commit import Deployed
-
 
 class Cure(Enum):
     """What may be done to an application, as the action matrix names it."""
@@ -144,5 +142,3 @@ class Signs(Struct, frozen=True):
     """Applications that bring a kind that is missing."""
     missing: tuple[str, ...] = ()
     """What could not be looked up, and why."""
-    deployed: Deployed | None = None
-    """The commits that people will want to look at; None where Argo CD was not asked or did not say."""

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from urllib.parse import quote
 
 from msgspec import Struct
 
-from recovery.model.text import plain
+from recovery.model.redact import redact
 
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)(?P<host>[\w.-]+)(?::\d+)?[:/](?P<path>.+)")
-_HTTP = re.compile(r"https?://(?:[^@/]*@)?(?P<host>[^/]+)/(?P<path>.+)")
-COMPARES = {
+_HOST = re.compile(r"[a-z0-9.-]+")
+READ = 2_000
+"""Characters of a commit's message, and of its author, that are looked at."""
+PAGES = {
     "github": "https://{host}/{path}/compare/{good}...{bad}",
     "gitlab": "https://{host}/{path}/-/compare/{good}...{bad}",
     "gitea": "https://{host}/{path}/compare/{good}...{bad}",
     "forgejo": "https://{host}/{path}/compare/{good}...{bad}",
-    "codeberg": "https://{host}/{path}/compare/{good}...{bad}",
-    "bitbucket.org": "https://{host}/{path}/branches/compare/{bad}..{good}",
+    "bitbucket": "https://{host}/{path}/branches/compare/{bad}..{good}",
 }
-"""By a part of the host's name: how each shows the difference of two commits. A host with none of these gets no link: a wrong one
-costs more than none."""
+"""How each kind of Git host shows the difference of two commits."""
+HOSTS: Mapping[str, str] = MappingProxyType(
+    {"github.com": "github", "gitlab.com": "gitlab", "codeberg.org": "forgejo", "bitbucket.org": "bitbucket"}
+)
+"""Those that everybody knows. An Application's repoURL is its owner's text: no other host gets into a message unless policies name it."""
 
 
 class Commit(Struct, frozen=True):
     """One commit, as ``GET /api/v1/applications/NAME/revisions/REVISION/metadata`` describes it
-    (server/application/application.proto:RevisionMetadata). Text of strangers: plain, one line, cut."""
+    (server/application/application.proto:RevisionMetadata). Text of strangers: one plain line, cut, free of credentials."""
 
     revision: str
     author: str = ""
@@ -44,13 +49,15 @@ class Commit(Struct, frozen=True):
 
 
 class Deployed(Struct, frozen=True):
-    """What came between the last deploy that was seen to work and the one that is ill."""
+    """What came after the last deploy that was seen to work."""
 
     bad: Commit
     good: Commit | None = None
-    """None where this controller has seen none that worked."""
+    """None where this controller has seen none that worked, or does not know its commit yet."""
     compare: str = ""
     """Where the Git host shows the commits between the two; empty where that is not known."""
+    wanted: bool = False
+    """It is not deployed: Git wants it, and Argo CD fails with it."""
 
 
 def is_commit(revision: str) -> bool:
@@ -59,16 +66,25 @@ def is_commit(revision: str) -> bool:
 
 
 def described(revision: str, author: str, message: str, at: datetime | None) -> Commit:
-    """From Argo CD's answer. An ``@`` in a commit's subject calls nobody where the message is shown."""
-    subject = message.strip().partition("\n")[0]
-    return Commit(revision, plain(author.partition("<")[0].strip(), 60), plain(subject.replace("@", "\uff20"), 100), at)
+    """From Argo CD's answer."""
+    subject = message[:READ].strip().partition("\n")[0]
+    return Commit(revision, _plainly(author[:READ].partition("<")[0].strip(), 60), _plainly(subject, 100), at)
 
 
-def compare(repository: str, good: str, bad: str) -> str:
-    """The page that lists the commits after ``good`` up to ``bad``; empty for a host whose pages are not known."""
-    found = _HTTP.fullmatch(repository) or _SSH.fullmatch(repository)
-    if found is None or not (is_commit(good) and is_commit(bad)):
+def _plainly(text: str, longest: int) -> str:
+    """Without credentials, and an ``@`` calls nobody where it is shown."""
+    return redact(text, longest).replace("@", "\uff20")
+
+
+def compare(repository: str, good: str, bad: str, hosts: Mapping[str, str] = HOSTS) -> str:
+    """The page that lists the commits after ``good`` up to ``bad``; empty for a host that ``hosts`` does not name."""
+    scheme, there, rest = repository.partition("://")
+    if not there:
+        scheme, rest = "ssh", repository.replace(":", "/", 1)  # git@HOST:PATH
+    address, _, path = rest.partition("/")
+    host = address.rpartition("@")[2].partition(":")[0].lower()
+    path = path.strip("/").removesuffix(".git")
+    form = PAGES.get(hosts.get(host, ""), "")
+    if scheme not in ("https", "http", "ssh") or not _HOST.fullmatch(host) or not path or not (is_commit(good) and is_commit(bad)):
         return ""
-    host, path = found["host"].lower(), found["path"].strip("/").removesuffix(".git")
-    form = next((form for part, form in COMPARES.items() if part in host), "")
     return form.format(host=host, path=quote(path), good=good, bad=bad)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from recovery.model.commit import HOSTS
 from recovery.model.duration import Duration, default
 from recovery.model.selector import Selector
 
 LOUDNESS = ("info", "warning", "high", "critical")
 """Severities, the loudest last."""
+GitHost = Literal["github", "gitlab", "gitea", "forgejo", "bitbucket"]
 Loud = Annotated[str, Meta(pattern=r"^(critical|high|warning|info)$")]
 
 
@@ -72,6 +75,13 @@ class Links(Struct, frozen=True, forbid_unknown_fields=True):
     """Of Argo CD: https://argocd.example."""
     runbook: str = ""
     """``{cause}``, ``{policy}``, ``{project}``, ``{name}`` are filled in."""
+    git: dict[str, GitHost] = {}
+    """Git hosts of your own whose pages compare two commits, besides the public ones: ``{gitlab.example: gitlab}``."""
+
+    @property
+    def hosts(self) -> Mapping[str, str]:
+        """Every host that a message may link to, and its kind."""
+        return {**HOSTS, **{host.lower(): kind for host, kind in self.git.items()}}
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):

@@ -106,10 +106,5 @@ def kept(before: Signs | None, now: Signs) -> Signs:
         return now
     at = now.at if now.unwell or not before.unwell else before.at
     return structs.replace(
-        now,
-        at=at,
-        unwell=now.unwell or before.unwell,
-        served={**before.served, **now.served},
-        providers=now.providers or before.providers,
-        deployed=now.deployed or before.deployed,
+        now, at=at, unwell=now.unwell or before.unwell, served={**before.served, **now.served}, providers=now.providers or before.providers
     )

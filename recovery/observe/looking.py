@@ -5,7 +5,7 @@ Through Argo CD's API where a token is configured, else in the cluster this cont
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -19,9 +19,7 @@ from recovery.kube.errors import KubeError, NotFound
 from recovery.kube.reading import decoded
 from recovery.model.application import Application, Health
 from recovery.model.cause import Finding, Signs, Unwell
-from recovery.model.commit import Commit, Deployed, compare, is_commit
 from recovery.model.redact import redact
-from recovery.model.situation import Good
 from recovery.model.text import plain
 from recovery.observe import trees
 
@@ -33,8 +31,6 @@ VERSIONS_READ = 5
 """Of one group of kinds."""
 LISTED = 50
 """Pods, or ReplicaSets, of one workload that are asked for."""
-COMMITS = 200
-"""Commits that are remembered, the newest."""
 ILL = (Health.Degraded, Health.Progressing, Health.Missing)
 _KINDS = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "DaemonSet": DAEMON_SETS}
 
@@ -50,9 +46,6 @@ class Closer(Protocol):
 
     async def events(self, app: Application, node: Any) -> list[dict[str, Any]]:
         """The Events about one resource of it."""
-
-    async def commit(self, app: Application, number: int, revision: str) -> Commit:
-        """Who wrote a commit of one of its sources, when, and its subject."""
 
     async def version(self) -> str:
         """Argo CD's own."""
@@ -71,10 +64,7 @@ class Look:
         clock: Clock,
         applications: Callable[[], Mapping[tuple[str, str], Application]],
         owns: Ownership,
-        ledger: Callable[[str], Sequence[Good]],
     ) -> None:
-        self._ledger = ledger
-        self._commits: dict[tuple[str, str], Commit] = {}
         self._owns = owns
         self._kube = kube
         self._api = api
@@ -96,34 +86,7 @@ class Look:
                 served[finding.about] = there
             if there is False:
                 providers = await self._providers(app, finding.about)
-        return Signs(begun, unwell, served, providers, tuple(missing), await self._deployed(app))
-
-    async def _deployed(self, app: Application) -> Deployed | None:
-        """The commits around the deploy that is ill, as far as Argo CD says them: for people, no judgement hangs on it."""
-        ledger = [good.revisions for good in self._ledger(app.uid) if len(good.revisions) == len(app.repositories)]
-        bad = app.revisions if ledger and app.deployed == ledger[-1] else app.deployed or app.revisions
-        good = next((revisions for revisions in reversed(ledger) if revisions != bad), ())
-        if self._api is None or not bad or len(bad) != len(app.repositories) or (ledger and bad == ledger[-1]):
-            return None  # nothing is newer than what was seen to work
-        number = next((i for i, revision in enumerate(good) if revision != bad[i]), 0)  # of several sources: the first that changed
-        try:
-            last = await self._commit(self._api, app, number, bad[number])
-            before = await self._commit(self._api, app, number, good[number]) if good else None
-        except (KubeError, msgspec.DecodeError, ValueError):
-            return None
-        link = compare(app.repositories[number], before.revision, last.revision) if before and last else ""
-        return Deployed(last, before, link) if last else None
-
-    async def _commit(self, api: Closer, app: Application, number: int, revision: str) -> Commit | None:
-        """A commit never changes: each is asked for once."""
-        name = (app.repositories[number], revision)
-        if not is_commit(revision) or app.repositories[number] in app.charts:
-            return None
-        if name not in self._commits:
-            while len(self._commits) >= COMMITS:
-                del self._commits[next(iter(self._commits))]
-            self._commits[name] = await api.commit(app, number, revision)
-        return self._commits[name]
+        return Signs(begun, unwell, served, providers, tuple(missing))
 
     async def _unwell(self, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
         try:

@@ -13,7 +13,7 @@ import structlog
 from msgspec import structs
 
 from recovery.clock import Clock
-from recovery.decide.verdicts import verdict_of
+from recovery.decide.verdicts import of_repository, verdict_of
 from recovery.kube.errors import Forbidden, KubeError, Late, Unauthorized
 from recovery.kube.identity import namespace_uid
 from recovery.model.application import Application
@@ -321,7 +321,7 @@ async def test(word: Word, repository: Repository, clock: Clock) -> Evidence:
     try:
         await word.test_repository(repository.url, repository.project, repository.type)
     except KubeError as error:
-        found = verdict_of(error.told) if error.told else Verdict.no_evidence
+        found = of_repository(error.told) if error.told else Verdict.no_evidence
         return Evidence(Witness.list_refs, found, clock.now(), error.told or redact(str(error), 250))
     return Evidence(Witness.list_refs, Verdict.reachable, clock.now())
 

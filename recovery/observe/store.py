@@ -144,7 +144,11 @@ class Store:
             self._changed(item.key)
 
     def wrote(self, item: Application) -> None:
-        """It is so since our own write. The watch is behind that for a moment: what is older is ignored."""
+        """It is so since our own write. The watch is behind that for a moment: what is older is ignored. Where it is ahead, because
+        the answer was long on its way, the answer is: what is gone stays gone."""
+        held = self.applications.get((item.namespace, item.name))
+        if held is None or held.uid != item.uid or older(item.resource_version, held.resource_version):
+            return
         self._own_writes[item.uid] = (item.resource_version, self._clock.monotonic())
         self.put(item)
 

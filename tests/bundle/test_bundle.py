@@ -18,7 +18,7 @@ from recovery.bundle.cleaning import clean
 from recovery.bundle.collect import Collector, Scope
 from recovery.bundle.drift import drift
 from recovery.bundle.page import page
-from recovery.bundle.tries import Tries, tried
+from recovery.bundle.tries import Tries, resolve, tried
 from recovery.kube.errors import Forbidden, KubeError, NotFound, Unavailable
 from recovery.model.application import Application
 from recovery.model.cause import Finding, Signs
@@ -415,6 +415,14 @@ async def two(host: str) -> list[str]:
     return [f"192.0.2.{n}" for n in range(1, 7)]
 
 
+async def odd_name(host: str) -> list[str]:
+    return list(host.encode("idna").decode())
+
+
+async def mine(host: str) -> list[str]:
+    return ["169.254.169.254"]
+
+
 async def silent(host: str) -> list[str]:
     raise TimeoutError
 
@@ -426,7 +434,10 @@ async def silent(host: str) -> list[str]:
         ("https://git.example/x.git", QUIET, "git.example: [Errno -2] Name or service not known", "not tried: its host has no address here"),
         ("https://git.example/x.git", Tries(silent, answered), "git.example: no answer within 5s", "not tried: its host has no address here"),
         ("git@git.example:x.git", Tries(two, ask_git), "git.example: 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4 and 2 more", "no evidence: only http and https without credentials in the URL are asked"),
-        ("", QUIET, "not tried: no host in the URL", "not tried"),
+        ("", QUIET, "not tried: no plain URL of a repository", "not tried"),
+        ("http://127.0.0.1:8080/admin/shutdown?x=", Tries(two, answered), "not tried: no plain URL of a repository", "not tried"),
+        ("http://meta.example/x", Tries(mine, answered), "meta.example: 169.254.169.254", "not tried: that is this machine or its own network link"),
+        ("https://git..evil.example/x", Tries(odd_name, answered), "git..evil.example: encoding with 'idna' codec failed (UnicodeError: label empty or too long)", "not tried: its host has no address here"),
     ],
 )  # fmt: skip
 def test_a_repository_is_tried_from_where_the_bundle_is_made(url: str, tries: Tries, dns: str, ls_remote: str) -> None:
@@ -451,3 +462,9 @@ def test_what_cannot_be_compared_is_tried_and_what_can_is_not(tmp_path: Path) ->
     assert [row["repository"] for row in report["sections"]["Repositories tried from here"]] == ["https://git.example/lost.git"]
     assert b"Repositories tried from here" in files["index.html"]
     assert SECRET not in files["report.json"].decode()
+
+
+async def test_a_name_is_resolved_by_this_machine() -> None:
+    assert "127.0.0.1" in await resolve("localhost")
+    with pytest.raises((OSError, ValueError)):
+        await resolve("git..evil.example")

@@ -29,6 +29,11 @@ recovery_policies:
   - {type: rollback, parameters: {within: 2h}}
   - {type: escalate, parameters: {channels: [pager]}}
 """
+REPOSITORIES = """
+- name: repositories
+  condition: {type: repository, connection_state: Failed, duration: 5m}
+  actions: [{type: test_connection}]
+"""
 FULL = the_policies(FULL_TEXT)
 QUIET = the_policies(
     FULL_TEXT.replace("  - {type: escalate, parameters: {channels: [pager]}}\n", "  - {type: notify, parameters: {channels: [pager]}}\n")
@@ -203,9 +208,13 @@ def test_what_somebody_wants_so_leaves_no_record() -> None:
 
 
 def test_a_repository_that_failed_is_an_incident_of_its_own() -> None:
-    decision = decided(finding("GitUnreachable"), failed=("repository x is Failed",))
+    """Where a policy is about it, that tells; where none is, nobody else does."""
+    with_one = the_policies(FULL_TEXT + REPOSITORIES)
+    decision = decided(finding("GitUnreachable"), failed=("repository x is Failed",), policies=with_one)
+    alone = decided(finding("GitUnreachable"), failed=("repository x is Failed",))
 
     assert (decision.by, decision.recovery) == ("cure forbidden", None)
+    assert (alone.by, alone.recovery is None) == ("cure forbidden", False)
 
 
 def test_the_second_try_of_what_is_worth_one_is_none() -> None:

@@ -10,6 +10,7 @@ from msgspec import structs
 from recovery.decide import telling
 from recovery.model.commit import Commit, Deployed, compare, described
 from recovery.model.message import Message, shortened
+from recovery.model.notices import Links
 from tests.builders import NOW, a_recovery, a_situation, degraded
 
 A, B = "a" * 40, "b" * 40
@@ -33,7 +34,25 @@ A, B = "a" * 40, "b" * 40
     ],
 )
 def test_a_link_is_given_for_a_host_whose_pages_are_known(repository: str, page: str) -> None:
-    assert compare(repository, A, B) == page
+    links = Links(git={"gitlab.acme.example": "gitlab", "Gitea.acme.example": "gitea"})
+
+    assert compare(repository, A, B, links.hosts) == page
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "https://github.com.evil.example/acme/shop",
+        "https://evil.example#.github.com/acme/shop",
+        "https://evil.example\\\\.github.com/acme/shop",
+        "https://github.com@evil.example/acme/shop",
+        "https://gitlab.evil.example/acme/shop",
+        "javascript://github.com/acme/shop",
+        "https://github.com",
+    ],
+)
+def test_no_owner_brings_a_link_to_another_host(repository: str) -> None:
+    assert compare(repository, A, B) == ""
 
 
 def test_what_is_no_commit_is_not_compared() -> None:
@@ -55,6 +74,21 @@ def test_a_commit_is_one_line_that_calls_nobody() -> None:
     assert "\u202e" not in str(commit)
     assert str(commit).startswith('aaaaaaa "Use')
     assert str(commit).endswith("by Dana Dev, 2026-03-02 12:00 UTC")
+
+
+@pytest.mark.parametrize("text", ["Clone from https://bot:hunter2Secret@git.example/shop.git", f"Use token ghp_{'a1B2' * 9}"])
+def test_a_credential_in_a_commit_is_not_handed_on(text: str) -> None:
+    said = str(described(A, text, text, None))
+
+    assert "hunter2" not in said
+    assert "ghp_a1" not in said
+
+
+def test_a_commit_of_many_megabytes_costs_nothing() -> None:
+    commit = described(A, "x y " * 1_000_000, "y z " * 1_000_000, None)
+
+    assert (len(commit.author), len(commit.subject)) == (60, 100)
+    assert "@" not in str(described(A, "@everyone <x@y>", "@here", None))
 
 
 def test_what_argo_cd_does_not_say_is_left_out() -> None:

@@ -8,17 +8,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import structs
 
 from recovery.argocd.tree import nodes
 from recovery.causes.diagnose import diagnose
 from recovery.causes.patient import Patient
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS
 from recovery.kube.errors import Forbidden, Unavailable
-from recovery.model.application import Application, Deploy, Destination, Health
+from recovery.model.application import Application, Destination, Health
 from recovery.model.cause import Confidence, Finding, Signs, Unwell
-from recovery.model.commit import Commit, Deployed
-from recovery.model.situation import Good
 from recovery.observe import trees
 from recovery.observe.dialects import Dialects
 from recovery.observe.examiner import Examiner, kept
@@ -28,7 +25,7 @@ from recovery.observe.store import Store
 from recovery.simulate import pods, virtual
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.manifests import deployment
-from tests.builders import BAD, GOOD, NOW, an_application, controlled, owned, the_policies, the_proof
+from tests.builders import NOW, an_application, controlled, owned, the_policies, the_proof
 
 TREE = msgspec.json.encode(
     {
@@ -103,14 +100,6 @@ class API:
     async def api_versions(self, server: str) -> frozenset[str]:
         return self._kinds
 
-    asked: tuple[str, ...] = ()
-
-    async def commit(self, app: Application, number: int, revision: str) -> Commit:
-        self.asked += (revision,)
-        if revision == GONE:
-            raise Unavailable("the repository cannot be read")
-        return Commit(revision, "Dana Dev", f"source {number}")
-
     async def version(self) -> str:
         return "v2.14.3+x"
 
@@ -143,65 +132,6 @@ async def test_only_a_rollout_that_is_paused_is_worth_a_look(kinds: tuple[str, .
     assert ((app.namespace, app.name) in store.ailing) is looks
 
 
-def worked(*revisions: str) -> Good:
-    return Good(3, revisions, NOW)
-
-
-NEW, GONE, REPO = "d" * 40, "e" * 40, "https://github.com/acme/shop.git"
-DEPLOYED = an_application(health=Health.Degraded, repositories=(REPO,), revisions=(NEW,), deploy=Deploy(4, (NEW,), NOW), operation=None)
-
-
-@pytest.mark.parametrize(
-    ("app", "ledger", "bad", "good"),
-    [
-        pytest.param(DEPLOYED, (worked(GOOD),), NEW, GOOD, id="the deploy that is ill, and the one before it that worked"),
-        pytest.param(DEPLOYED, (), NEW, "", id="none was seen to work"),
-        pytest.param(structs.replace(DEPLOYED, deploy=Deploy(3, (GOOD,), NOW)), (worked(GOOD),), NEW, GOOD, id="Git wants what cannot be deployed"),
-        pytest.param(structs.replace(DEPLOYED, revisions=(GOOD,), deploy=Deploy(3, (GOOD,), NOW)), (worked(BAD), worked(GOOD)), "", "", id="what runs was seen to work: no commit is to blame"),
-        pytest.param(structs.replace(DEPLOYED, charts=(REPO,)), (worked(GOOD),), "", "", id="a chart's version is no commit"),
-        pytest.param(structs.replace(DEPLOYED, deploy=Deploy(4, ("1.4.2",), NOW)), (worked(GOOD),), "", "", id="neither is a tag"),
-        pytest.param(structs.replace(DEPLOYED, deploy=Deploy(4, (GONE,), NOW)), (worked(GOOD),), "", "", id="Argo CD does not say"),
-    ],
-)  # fmt: skip
-def test_the_commits_around_an_ill_deploy_are_looked_up(app: Application, ledger: tuple[Good, ...], bad: str, good: str) -> None:
-    deployed = looked(app, API(), ledger=ledger).deployed
-
-    assert (deployed.bad.revision if deployed else "") == bad
-    assert (deployed.good.revision if deployed and deployed.good else "") == good
-    assert bool(deployed and deployed.compare) == bool(good)
-
-
-def test_of_several_sources_the_one_that_changed_is_named() -> None:
-    both = structs.replace(DEPLOYED, repositories=(REPO, REPO), revisions=(GOOD, NEW), deploy=Deploy(4, (GOOD, NEW), NOW))
-    deployed = looked(both, API(), ledger=(worked(GOOD, BAD),)).deployed
-
-    assert deployed is not None
-    assert deployed.bad.subject == "source 1"
-    assert deployed.good is not None
-    assert deployed.good.revision == BAD
-
-
-def test_without_a_token_no_commit_is_looked_up() -> None:
-    assert looked(structs.replace(DEPLOYED, health=Health.Healthy), None, ledger=(worked(GOOD),)).deployed is None
-
-
-def test_a_commit_is_asked_for_once() -> None:
-    async def twice() -> tuple[str, ...]:
-        kube, api = Cluster(virtual.VirtualClock()), API()
-        look = Look(kube, api, virtual.VirtualClock(), dict, the_proof(kube), lambda _: (worked(GOOD),))
-        await look(DEPLOYED, None)
-        await look(DEPLOYED, None)
-        return api.asked
-
-    assert virtual.run(twice()) == (NEW, GOOD)
-
-
-def test_a_look_that_failed_keeps_the_commits() -> None:
-    before = Signs(NOW, deployed=Deployed(Commit(NEW)))
-
-    assert kept(before, Signs(NOW, missing=("its resources: no answer",))).deployed == before.deployed
-
-
 async def rollout(kube: Cluster, live: dict[str, Any]) -> None:
     """A Deployment and its ReplicaSet, whose UID is ``rs``."""
     stored = msgspec.json.decode(await kube.create(DEPLOYMENTS, "shop", live))
@@ -209,12 +139,12 @@ async def rollout(kube: Cluster, live: dict[str, Any]) -> None:
     await kube.create(REPLICA_SETS, "shop", {"metadata": meta})
 
 
-def looked(app: Application, api: API | None, finding: Finding | None = None, *, world: Any = None, ledger: tuple[Good, ...] = ()) -> Signs:
+def looked(app: Application, api: API | None, finding: Finding | None = None, *, world: Any = None) -> Signs:
     async def inside() -> Signs:
         kube = Cluster(virtual.VirtualClock())
         if world:
             await world(kube)
-        return await Look(kube, api, virtual.VirtualClock(), dict, the_proof(kube), lambda _: ledger)(app, finding)
+        return await Look(kube, api, virtual.VirtualClock(), dict, the_proof(kube))(app, finding)
 
     return virtual.run(inside())
 
@@ -294,7 +224,7 @@ def test_who_brings_a_missing_kind_is_named() -> None:
         kube = Cluster(virtual.VirtualClock())
         await world(kube)
         brings = {("argocd", "crds"): an_application(name="crds", kinds=("CustomResourceDefinition",))}
-        return await Look(kube, None, virtual.VirtualClock(), lambda: brings, the_proof(kube), lambda _: ())(an_application(), MISSING)
+        return await Look(kube, None, virtual.VirtualClock(), lambda: brings, the_proof(kube))(an_application(), MISSING)
 
     signs = virtual.run(inside())
     assert (signs.served, signs.providers) == ({"shop.example/Widget": False}, ("argocd/crds",))

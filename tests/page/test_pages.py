@@ -384,9 +384,9 @@ def test_a_row_says_each_thing_once(kept: int) -> None:
     said = f"the cause is C16 MissingCRD/Absent, and refresh cannot help. {cause.title} The cluster does not serve it yet."
     message = f"{said} Seen: resource Widget/w: not found. {cause.advised('Absent')}"[:kept]
 
-    assert (
-        brief(message, "MissingCRD", "Absent")
-        == "the cause is C16 MissingCRD/Absent, and refresh cannot help. Seen: resource Widget/w: not found."
-    )
+    short = "the cause is C16 MissingCRD/Absent, and refresh cannot help. The cluster does not serve it yet. Seen: resource Widget/w: not found."
+    assert brief(message, "MissingCRD", "Absent") == short
+    more = f"attempt 1 failed (sync Skipped ({message})); the next one in 5m"
+    assert brief(more, "MissingCRD", "Absent") == more, "it says more than the row does"
     assert brief("OutOfSync for 10m", "MissingCRD", "Absent") == "OutOfSync for 10m"
     assert brief(message, "", "") == message
