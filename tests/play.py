@@ -53,7 +53,9 @@ class Play:
     @contextlib.asynccontextmanager
     async def controller(self, **settings: Any) -> AsyncIterator[App]:
         token = settings.pop("token", False)
-        settings = {"identity": "controller-0", **settings}  # a container that starts again in its Pod
+        # A container that starts again in its Pod. Its Lease lives for long: renewing it each second would be most of the work of a
+        # script of hours, and what Leases do is asked in tests/kube/test_lease.py, tests/test_replicas.py and on the real bed.
+        settings = {"identity": "controller-0", "lease_duration": SLOW_HEARTBEATS["lease_duration"], **settings}
         app = App(Settings(**settings), self, self.clock, self.send, self.world.api if token else None, self.world.looks)  # type: ignore[arg-type]
         task = asyncio.create_task(app.run())
         await self.clock.sleep(1)

@@ -103,7 +103,7 @@ def test_a_wave_that_was_claimed_and_not_sent_is_proven_anew() -> None:
 async def parts(p: Play) -> Any:
     from recovery.settings import Settings
 
-    return Settings(**SETTINGS), p, p.clock, p.send, p.world.api, p.world.looks
+    return Settings(identity="controller-0", **SETTINGS), p, p.clock, p.send, p.world.api, p.world.looks
 
 
 def test_a_busy_api_server_refuses_no_application_for_good() -> None:
