@@ -10,10 +10,11 @@ One straight line runs through the code, one folder a stage::
                   + Recovery                                 metrics, events
                   + Policy + fleet + now
                      '---- controller.py: reconcile(key) ----'
-     Two shells wire it:  app.py (real cluster, real clock)    simulate/ (embedded cluster, virtual clock)
+     Two shells wire it:  app.py (real cluster, real clock)    simulate/ (embedded cluster, virtual
+     clock)
 
-``decide/`` is pure: values in, decisions out. Start reading at
-``controller.py``, then ``decide/engine.py``.
+``decide/`` is pure: values in, decisions out. Start reading at ``controller.py``, then
+``decide/engine.py``.
 """
 
 __version__ = "0.2.0"

@@ -23,9 +23,23 @@ from recovery.decide.holds import undecided
 from recovery.decide.landing import unknown_targets
 from recovery.decide.reconciled import foreign, unreconciled
 from recovery.decide.regret import Circuit
-from recovery.decide.telling import adoption_digest, asks_to_release, circuit_closed, circuit_opened, still_held, unvouched
+from recovery.decide.telling import (
+    adoption_digest,
+    asks_to_release,
+    circuit_closed,
+    circuit_opened,
+    still_held,
+    unvouched,
+)
 from recovery.hearing import Hearing
-from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES, Client
+from recovery.kube.client import (
+    APPLICATION_SETS,
+    APPLICATIONS,
+    CONFIG_MAPS,
+    PROJECTS,
+    RECOVERIES,
+    Client,
+)
 from recovery.kube.errors import KubeError
 from recovery.kube.lease import Shards
 from recovery.kube.remote import Remotes as KubeRemotes
@@ -74,7 +88,8 @@ GRACE = 3.0
 TROUBLED = timedelta(minutes=1)
 HEARTBEAT = 5.0
 JUMPS = timedelta(seconds=5)
-"""By more than this wall and monotonic clock do not drift apart between two heartbeats: somebody set one."""
+"""By more than this wall and monotonic clock do not drift apart between two heartbeats: somebody
+set one."""
 STOOD_STILL = 20.0
 UNWATCHED = timedelta(seconds=60)
 """A shorter gap in what is seen is none: a watch that ends is opened again within seconds."""
@@ -117,9 +132,16 @@ class App:
     """One controller over one connection. ``run`` until ``stop`` is called."""
 
     def __init__(
-        self, settings: Settings, client: Connected, clock: Clock, send: Send, argocd: AskArgoCD | None = None, looks: Looks | None = None
+        self,
+        settings: Settings,
+        client: Connected,
+        clock: Clock,
+        send: Send,
+        argocd: AskArgoCD | None = None,
+        looks: Looks | None = None,
     ) -> None:
-        """``looks`` is how other clusters and Git servers are looked at; by default over the network."""
+        """``looks`` is how other clusters and Git servers are looked at; by default over the
+        network."""
         self.settings = settings
         self._client = client
         self._clock = clock
@@ -135,7 +157,13 @@ class App:
         name = settings.lease if settings.enabled else f"{settings.lease}-observe"
         identity = settings.identity or f"{id(self):x}"
         self.shards = Shards(
-            client, settings.argocd_namespace, name, settings.shards, identity, clock, settings.lease_duration.total_seconds()
+            client,
+            settings.argocd_namespace,
+            name,
+            settings.shards,
+            identity,
+            clock,
+            settings.lease_duration.total_seconds(),
         )
         self.shards.changed = self._shards_changed
         self._led = False
@@ -149,15 +177,33 @@ class App:
         self._behind = False
         """Another replica had what is ours now, and what it wrote last is still to be read."""
         self.recoveries = Recoveries(
-            client, settings.namespace, clock, self._recorded, self._lost, destructive, settings.shards, self._written
+            client,
+            settings.namespace,
+            clock,
+            self._recorded,
+            self._lost,
+            destructive,
+            settings.shards,
+            self._written,
         )
         globs = (settings.argocd_namespace, *settings.application_namespaces)
         effective = self.recoveries.effective
-        self.store = Store(clock, self.queue.add, self.recoveries.follows, globs, self._unreconciled, self._foreign, effective)
+        self.store = Store(
+            clock,
+            self.queue.add,
+            self.recoveries.follows,
+            globs,
+            self._unreconciled,
+            self._foreign,
+            effective,
+        )
         self.projects, self.application_sets = Shelf(self.store.reconsider), Shelf()
         self.connections = Connections(clock, self.store, self.queue.add, self.recoveries.follows)
         self.looks = looks or Looks(
-            KubeRemotes(client, settings.argocd_namespace, settings.cluster_secrets), probes.connect, probes.ask_git, probes.witness
+            KubeRemotes(client, settings.argocd_namespace, settings.cluster_secrets),
+            probes.connect,
+            probes.ask_git,
+            probes.witness,
         )
         self.poller = Poller(
             self.connections,
@@ -171,11 +217,17 @@ class App:
             looks=(self.looks.connect, self.looks.ask_git, self.looks.witness),
             alive_here=lambda: self.freshness().fresh,
         )
-        self.source = PolicySource(KINDS, Defaults(settings.attempts, settings.interval), self._use, self._policies_refused)
+        self.source = PolicySource(
+            KINDS, Defaults(settings.attempts, settings.interval), self._use, self._policies_refused
+        )
         self.pauses = Pauses(self._paused)
-        self.journal = Journal(self.metrics, self.events, self.traces, settings.namespace, settings.enabled)
+        self.journal = Journal(
+            self.metrics, self.events, self.traces, settings.namespace, settings.enabled
+        )
         self.checkpoint = Checkpoint(client, settings.namespace, clock)
-        self._channels = Channels(client, settings.namespace, settings.channels, settings.channels_dir, clock)
+        self._channels = Channels(
+            client, settings.namespace, settings.channels, settings.channels_dir, clock
+        )
         self.outbox = Outbox(
             send,
             self._channels,
@@ -194,13 +246,27 @@ class App:
                 self.source,
                 fieldSelector=f"metadata.name={settings.policies}",
             ),
-            self._stream(CONFIG_MAPS, settings.namespace, policy_source.decode, self.pauses, fieldSelector=f"metadata.name={pauses.NAME}"),
+            self._stream(
+                CONFIG_MAPS,
+                settings.namespace,
+                policy_source.decode,
+                self.pauses,
+                fieldSelector=f"metadata.name={pauses.NAME}",
+            ),
             self._records,
         )
         self._theirs = (
-            *(self._stream(APPLICATIONS, ns, wire.application, self.store) for ns in settings.namespaces),
+            *(
+                self._stream(APPLICATIONS, ns, wire.application, self.store)
+                for ns in settings.namespaces
+            ),
             self._stream(PROJECTS, settings.argocd_namespace, wire.project, self.projects),
-            *(self._stream(APPLICATION_SETS, ns, wire.application_set, self.application_sets, optional=True) for ns in settings.namespaces),
+            *(
+                self._stream(
+                    APPLICATION_SETS, ns, wire.application_set, self.application_sets, optional=True
+                )
+                for ns in settings.namespaces
+            ),
         )
         crowds = Crowds(self.store, self.recoveries, self.source, clock, self.freshness)
         self.commits = Commits(argocd, clock)
@@ -223,20 +289,57 @@ class App:
             commits=self.commits,
         )
         self.dialects = Dialects(argocd, clock)
-        owns = Ownership(client, settings.argocd_namespace, clock, lambda: self.dialects.now, self._project, self._here)
+        owns = Ownership(
+            client,
+            settings.argocd_namespace,
+            clock,
+            lambda: self.dialects.now,
+            self._project,
+            self._here,
+        )
         look = Look(client, argocd, clock, lambda: self.store.applications, owns)
         self.examiner = Examiner(self.store, look, clock, scene.diagnosis)
         self.comparer = ManifestComparer(self.store, argocd, clock) if argocd is not None else None
         self.freezer = Freezer(
-            self.store, client, settings.argocd_namespace, clock, lambda: self.freshness().fresh, self.queue.add, self._on_a_known_cluster
+            self.store,
+            client,
+            settings.argocd_namespace,
+            clock,
+            lambda: self.freshness().fresh,
+            self.queue.add,
+            self._on_a_known_cluster,
         )
-        doors = Doors(client, self.looks.ways, owns, argocd, settings.argocd_namespace, lambda: self.dialects.now)
+        doors = Doors(
+            client,
+            self.looks.ways,
+            owns,
+            argocd,
+            settings.argocd_namespace,
+            lambda: self.dialects.now,
+        )
         holds = self.shards.holds
         executor = Executor(ALL_ACTIONS, doors, self._barred, clock)
-        hearing = Hearing(self.store, self.connections, self.recoveries, self.source, lambda: self.pauses.all, clock, holds)
+        hearing = Hearing(
+            self.store,
+            self.connections,
+            self.recoveries,
+            self.source,
+            lambda: self.pauses.all,
+            clock,
+            holds,
+        )
         self.outbox.fleet = hearing
         self.controller = Controller(
-            scene, crowds, self.recoveries, executor, self.journal, self.outbox, self.queue.add, clock, holds, hearing.reminds
+            scene,
+            crowds,
+            self.recoveries,
+            executor,
+            self.journal,
+            self.outbox,
+            self.queue.add,
+            clock,
+            holds,
+            hearing.reminds,
         )
         streams = (*self._ours, *self._theirs)
         self.views = LiveViews(
@@ -260,20 +363,35 @@ class App:
             self.outbox,
         )
 
-    def _stream(self, what: Any, namespace: str, decoder: Any, sink: Any, *, optional: bool = False, **query: str) -> Reflector[Any]:
-        return Reflector(self._client, what, namespace, decoder, sink, self._clock, optional=optional, **query)
+    def _stream(
+        self,
+        what: Any,
+        namespace: str,
+        decoder: Any,
+        sink: Any,
+        *,
+        optional: bool = False,
+        **query: str,
+    ) -> Reflector[Any]:
+        return Reflector(
+            self._client, what, namespace, decoder, sink, self._clock, optional=optional, **query
+        )
 
     def freshness(self) -> Freshness:
-        """May what we see be acted upon? Both the fleet and our own records have to be heard from."""
+        """May what we see be acted upon? Both the fleet and our own records have to be heard
+        from."""
         if self._behind:
-            return Freshness(fresh=False, message="recoveries: read anew, another replica had them until now")
+            return Freshness(
+                fresh=False, message="recoveries: read anew, another replica had them until now"
+            )
         for stream in (*self._ours, *self._theirs):
             if stale := stream.stale:
                 return Freshness(fresh=False, message=stale)
         return Freshness(fresh=True)
 
     def _not_well(self) -> str:
-        """Why no sign of life is sent: it would say that all is watched, and that people would be told."""
+        """Why no sign of life is sent: it would say that all is watched, and that people would be
+        told."""
         freshness = self.freshness()
         if not freshness.fresh:
             return freshness.message
@@ -287,10 +405,16 @@ class App:
         return unreconciled(app, self._project_of(app), self.settings.argocd_namespace)
 
     def _foreign(self, app: Application) -> str:
-        """Why the AppProject that it names is not its own; nothing is said while no AppProject is known."""
+        """Why the AppProject that it names is not its own; nothing is said while no AppProject is
+        known."""
         if not self.projects:
             return ""
-        return foreign(app, self._project_of(app), self.connections.cluster_of(app), listed=self.connections.clusters_listed)
+        return foreign(
+            app,
+            self._project_of(app),
+            self.connections.cluster_of(app),
+            listed=self.connections.clusters_listed,
+        )
 
     def _project_of(self, app: Application) -> Project | None:
         return self.projects.project(self.settings.argocd_namespace, app.project or "default")
@@ -300,7 +424,9 @@ class App:
 
     def _here(self) -> Cluster:
         """The cluster that Argo CD runs in."""
-        return self.connections.clusters.get(IN_CLUSTER_SERVER) or Cluster(server=IN_CLUSTER_SERVER, name=IN_CLUSTER)
+        return self.connections.clusters.get(IN_CLUSTER_SERVER) or Cluster(
+            server=IN_CLUSTER_SERVER, name=IN_CLUSTER
+        )
 
     async def _project(self, name: str) -> Project | None:
         return self.projects.project(self.settings.argocd_namespace, name)
@@ -336,9 +462,14 @@ class App:
 
     async def _begin(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         self.store.sights.update(await self._persist("checkpoint", self.checkpoint.load))
-        # A hole in what we remember is no leave: what is unwell and unknown is treated as on the first day.
-        self.store.inheriting = self.connections.first = not self.checkpoint.found or bool(self.checkpoint.hole)
-        await self._until(lambda: self.source.policies is not None and all(s.listed for s in self._ours))
+        # A hole in what we remember is no leave: what is unwell and unknown is treated as on the
+        # first day.
+        self.store.inheriting = self.connections.first = not self.checkpoint.found or bool(
+            self.checkpoint.hole
+        )
+        await self._until(
+            lambda: self.source.policies is not None and all(s.listed for s in self._ours)
+        )
         self.store.fresh_from = self._clock.now()
         for stream in self._theirs:
             start(stream.run())
@@ -378,8 +509,8 @@ class App:
         """Something became ours to act on, or somebody else's."""
         held = set(self.shards.held())
         if held - self._had and not self.shards.alone and not self._behind:
-            # The watch may be behind by as much as counts as fresh: what the other one opened a moment ago is not seen yet,
-            # and a second recovery would be opened beside it.
+            # The watch may be behind by as much as counts as fresh: what the other one opened a
+            # moment ago is not seen yet, and a second recovery would be opened beside it.
             self._behind = True
             self._start(self._read_up())
         self._had = held
@@ -390,7 +521,9 @@ class App:
         if self.shards.lead:
             self._circuits_opened()
         if self.shards.lead and not self._led:
-            self.store.dirty |= set(self.store.sights)  # what another one kept until now is kept by us
+            self.store.dirty |= set(
+                self.store.sights
+            )  # what another one kept until now is kept by us
             self.checkpoint.forget_layout()
             if not self.checkpoint.found or self.checkpoint.hole:
                 self._announce_inheritance()
@@ -412,7 +545,12 @@ class App:
                 await self.controller.reconcile(key)
                 self.metrics.passes.labels("done").inc()
             except ClaimLost as error:
-                log.info("claim lost, judged again", subject=str(key), why=str(error), unreadable=error.taken)
+                log.info(
+                    "claim lost, judged again",
+                    subject=str(key),
+                    why=str(error),
+                    unreadable=error.taken,
+                )
                 self.metrics.passes.labels("claim lost").inc()
                 self.queue.add(key, self._clock.now() + (TROUBLED if error.taken else SOON))
             except Exception:
@@ -422,7 +560,9 @@ class App:
             finally:
                 self._busy -= 1
                 self.queue.done(key)
-            await asyncio.sleep(0)  # a pass may end without ever having waited: the others have their turn all the same
+            await asyncio.sleep(
+                0
+            )  # a pass may end without ever having waited: the others have their turn all the same
 
     async def _kept_going(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
         """What nobody foresaw in one part must not end the others."""
@@ -435,11 +575,14 @@ class App:
 
     async def _until_looked(self) -> None:
         """After the first round of looks, what fails is news and no longer inherited."""
-        await self._until(lambda: self.connections.clusters_looked and self.connections.repositories_looked)
+        await self._until(
+            lambda: self.connections.clusters_looked and self.connections.repositories_looked
+        )
         self.connections.first = False
 
     async def _watch_targets(self) -> None:
-        """Where policies would move applications to: what is wrong with it is told when it is written, not in the outage."""
+        """Where policies would move applications to: what is wrong with it is told when it is
+        written, not in the outage."""
         told: tuple[str, ...] = ()
         while True:
             await self._clock.sleep(TARGETS_EVERY)
@@ -450,7 +593,14 @@ class App:
             self.connections.warnings = found
             for words in found if found != told and self.shards.lead else ():
                 log.warning("failover", warning=words)
-                self.outbox.say(Note(f"targets/{policies.hash}/{words}", "a failover has nowhere to go", words, "warning"))
+                self.outbox.say(
+                    Note(
+                        f"targets/{policies.hash}/{words}",
+                        "a failover has nowhere to go",
+                        words,
+                        "warning",
+                    )
+                )
             told = found
 
     async def _keep_checkpoint(self) -> None:
@@ -474,18 +624,24 @@ class App:
         while True:
             held = [app for name in self.store.held if (app := self.store.applications.get(name))]
             if self.shards.lead:
-                await self.recoveries.retire(frozenset(app.hold.recovery for app in held if app.hold))
+                await self.recoveries.retire(
+                    frozenset(app.hold.recovery for app in held if app.hold)
+                )
                 for app in held:
                     if note := still_held(app, self._clock.now()):
                         self.outbox.say(note)
                 self._ask_people(held)
             for key in self.recoveries.debtors:
-                self.queue.add(key)  # everything that is owed is looked at, also what no annotation speaks of
+                self.queue.add(
+                    key
+                )  # everything that is owed is looked at, also what no annotation speaks of
             for name in self.recoveries.unwritten:
                 await self._restore(name)
             for recovery in self.recoveries.all():
                 if recovery.notes and self.shards.holds(recovery.subject.uid):
-                    self.outbox.tell(recovery)  # its end may have been written while nobody could tell of it
+                    self.outbox.tell(
+                        recovery
+                    )  # its end may have been written while nobody could tell of it
             for cluster in self.connections.homes():
                 self.queue.add(cluster.key)
             for app, _ in list(self.store.pending()):
@@ -493,11 +649,16 @@ class App:
             await self._clock.sleep(self.settings.interval.total_seconds())
 
     def _ask_people(self, held: list[Application]) -> None:
-        """What of holds only a person can tell: is it the fix, and whose is an annotation without a record? Asked once, when it has
-        stood for a while: a comparison or a record may be on its way."""
+        """What of holds only a person can tell: is it the fix, and whose is an annotation without a
+        record? Asked once, when it has stood for a while: a comparison or a record may be on its
+        way."""
         now = self._clock.now()
         situations = ((app, self._scene.situation(app.key)) for app in held)
-        notes = [asks_to_release(app, now) for app, situation in situations if situation is not None and undecided(situation)]
+        notes = [
+            asks_to_release(app, now)
+            for app, situation in situations
+            if situation is not None and undecided(situation)
+        ]
         strangers = (self.store.applications.get(name) for name in self.store.noted)
         notes += [unvouched(app) for app in strangers if app is not None and app.hold is None]
         self._questions = {note.key: self._questions.get(note.key, now) for note in notes}
@@ -506,8 +667,8 @@ class App:
                 self.outbox.say(note)
 
     async def _keep_time(self) -> None:
-        """What nobody watched (a partition, a process that stood still) does not count, as after a restart; and a wall clock that is
-        set while we run makes nothing last longer or shorter."""
+        """What nobody watched (a partition, a process that stood still) does not count, as after a
+        restart; and a wall clock that is set while we run makes nothing last longer or shorter."""
         wall, monotonic, seen = self._clock.now(), self._clock.monotonic(), self._clock.monotonic()
         while True:
             await self._clock.sleep(HEARTBEAT)
@@ -515,7 +676,9 @@ class App:
             passed = timedelta(seconds=at - monotonic)
             jump = now - wall - passed
             if abs(jump) > JUMPS:
-                log.warning("the wall clock was set while we run", by_seconds=round(jump.total_seconds()))
+                log.warning(
+                    "the wall clock was set while we run", by_seconds=round(jump.total_seconds())
+                )
                 self.store.retime(partial(shifted, jump=jump), jump)
             watching = all(stream.fresh for stream in self._theirs)
             stood = at - monotonic - HEARTBEAT
@@ -523,7 +686,10 @@ class App:
                 seen = min(seen, monotonic)
             if watching:
                 if (gap := timedelta(seconds=at - seen)) > UNWATCHED:
-                    log.warning("nobody watched for a while: it does not count", seconds=round(gap.total_seconds()))
+                    log.warning(
+                        "nobody watched for a while: it does not count",
+                        seconds=round(gap.total_seconds()),
+                    )
                     self.store.retime(partial(unwatched, gap=gap, now=now))
                 seen = at
             wall, monotonic = now, at
@@ -534,7 +700,11 @@ class App:
             await self._clock.sleep(0.02)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.8):
-                if self.source.policies is not None and all(s.listed for s in self._theirs) and self.shards.lead:
+                if (
+                    self.source.policies is not None
+                    and all(s.listed for s in self._theirs)
+                    and self.shards.lead
+                ):
                     await self._save()
                 await self.shards.leave()
         log.info("stopped", unfinished=self._busy)
@@ -571,7 +741,8 @@ class App:
             self._circuits_opened()
 
     def _circuits_opened(self) -> None:
-        """A policy that only watches from now on is told of once, with a page; what opened while nobody was here is old news."""
+        """A policy that only watches from now on is told of once, with a page; what opened while
+        nobody was here is old news."""
         now, known = self._clock.now(), self.recoveries.circuits()
         for name in [name for name in self._open_circuits if name not in known]:
             self.outbox.say(circuit_closed(name, self._open_circuits.pop(name), now))
@@ -582,12 +753,19 @@ class App:
             self._paged.add((name, circuit.since))
 
     def _lost(self, gone: Recovery) -> None:
-        """A recovery was deleted by hand: if it was open that was meant, and it is not opened again while the illness lasts. What
-        owes something is written again, ended or not."""
+        """A recovery was deleted by hand: if it was open that was meant, and it is not opened again
+        while the illness lasts. What owes something is written again, ended or not."""
         why = self._records.unreadable.get(f"{self.settings.namespace}/{gone.name}", "")
-        # The store still knows the hold that it vouched for: it is asked before it hears of the loss.
-        held = (app.hold for name in self.store.held if (app := self.store.applications.get(name)) is not None)
-        owes = bool(gone.owed) or any(hold is not None and hold.recovery == gone.name for hold in held)
+        # The store still knows the hold that it vouched for: it is asked before it hears of the
+        # loss.
+        held = (
+            app.hold
+            for name in self.store.held
+            if (app := self.store.applications.get(name)) is not None
+        )
+        owes = bool(gone.owed) or any(
+            hold is not None and hold.recovery == gone.name for hold in held
+        )
         if owes and not why:
             self._rewrite(gone)
             return
@@ -598,25 +776,39 @@ class App:
         if not self.shards.holds(gone.subject.uid):
             return
         what = f"can no longer be read ({why})" if why else "was deleted"
-        body = f"The record {gone.name} {what}; nothing more is done for it. It stood at {gone.phase.value}: {gone.message}"
+        body = (
+            f"The record {gone.name} {what}; nothing more is done for it. It stood at"
+            f" {gone.phase.value}: {gone.message}"
+        )
         log.warning("a recovery is lost", recovery=gone.name, subject=str(gone.subject), why=what)
         title = f"{gone.subject}: its recovery {what.partition(' (')[0]}"
         # It ends the incident: nobody will ever do it otherwise.
-        self.outbox.say(Note(f"{gone.name}/lost/{gone.version}", title, body, "warning", resolves=True), gone)
+        self.outbox.say(
+            Note(f"{gone.name}/lost/{gone.version}", title, body, "warning", resolves=True), gone
+        )
 
     def _rewrite(self, gone: Recovery) -> None:
-        """A record that says what is owed is the only proof of it: it stays known, and is written again by whoever has the subject."""
+        """A record that says what is owed is the only proof of it: it stays known, and is written
+        again by whoever has the subject."""
         if not self.shards.holds(gone.subject.uid):
             return
         self.recoveries.keep(gone)
-        log.warning("a record of what is owed was deleted, and is written again", recovery=gone.name, subject=str(gone.subject))
+        log.warning(
+            "a record of what is owed was deleted, and is written again",
+            recovery=gone.name,
+            subject=str(gone.subject),
+        )
         self._start(self._restore(gone.name))
 
     async def _restore(self, name: str) -> None:
         try:
             await self.recoveries.restore(name)
         except (ClaimLost, KubeError) as error:
-            log.warning("it could not be written again, and is tried once more", recovery=name, why=str(error))
+            log.warning(
+                "it could not be written again, and is tried once more",
+                recovery=name,
+                why=str(error),
+            )
 
     def _paused(self) -> None:
         """People paused or resumed something: all that waits is looked at again."""
@@ -629,7 +821,9 @@ class App:
         for recovery in self.recoveries.all():
             if not recovery.phase.over:
                 self.queue.add(recovery.subject.key)
-                self.queue.add(Key(RECOVERY, "", recovery.name))  # what is due to be said depends on all this, too
+                self.queue.add(
+                    Key(RECOVERY, "", recovery.name)
+                )  # what is due to be said depends on all this, too
         for app, _ in list(self.store.pending()):
             self.queue.add(app.key)
         for about in self.connections.all():
@@ -643,15 +837,34 @@ class App:
                 if not self.shards.lead or not self.freshness().fresh:
                     break
                 # Only as it was seen: it may have been prolonged in this moment.
-                without = {"metadata": {"resourceVersion": self.pauses.version}, "data": {pause.name: None}}
+                without = {
+                    "metadata": {"resourceVersion": self.pauses.version},
+                    "data": {pause.name: None},
+                }
                 try:
-                    await self._client.patch(CONFIG_MAPS, self.settings.namespace, pauses.NAME, without)
+                    await self._client.patch(
+                        CONFIG_MAPS, self.settings.namespace, pauses.NAME, without
+                    )
                 except KubeError as error:
-                    log.warning("a pause that is over could not be taken away", pause=pause.name, why=str(error))
+                    log.warning(
+                        "a pause that is over could not be taken away",
+                        pause=pause.name,
+                        why=str(error),
+                    )
                     break
                 what = "silence" if pause.silences else "pause"
-                body = f"{what} {pause.name} by {pause.by or 'somebody'} ({pause.reason or 'no reason given'}) is over: it is as before"
-                self.outbox.say(Note(f"pauses/{pause.name}/{pause.until}", f"{what} {pause.name} is over", body, "info"))
+                body = (
+                    f"{what} {pause.name} by {pause.by or 'somebody'}"
+                    f" ({pause.reason or 'no reason given'}) is over: it is as before"
+                )
+                self.outbox.say(
+                    Note(
+                        f"pauses/{pause.name}/{pause.until}",
+                        f"{what} {pause.name} is over",
+                        body,
+                        "info",
+                    )
+                )
                 log.info("pause over", pause=pause.name, by=pause.by, reason=pause.reason)
 
     def _policies_refused(self, item: ConfigMap, message: str) -> None:
@@ -666,10 +879,14 @@ class App:
         if self.shards.members and not self.shards.lead:
             return  # another replica says it
         self.events.emit(about, "PoliciesRefused", message, warning=True)
-        self.outbox.say(Note(f"policies/{meta.resource_version}", "recovery policies refused", message))
+        self.outbox.say(
+            Note(f"policies/{meta.resource_version}", "recovery policies refused", message)
+        )
 
     def _announce_inheritance(self) -> None:
-        unwell = [app for app in self.store.applications.values() if app.uid in self.store.inherited]
+        unwell = [
+            app for app in self.store.applications.values() if app.uid in self.store.inherited
+        ]
         if note := adoption_digest(unwell):
             log.warning("inherited", title=note.title, body=note.body)
             self.outbox.say(note)
@@ -681,7 +898,13 @@ class App:
         self.metrics.messages.labels(channel, result).inc()
 
     def _unheard(self, note: Note, recovery: str) -> None:
-        log.warning("nobody to tell", title=note.title, body=note.body, recovery=recovery, channels=list(note.channels))
+        log.warning(
+            "nobody to tell",
+            title=note.title,
+            body=note.body,
+            recovery=recovery,
+            channels=list(note.channels),
+        )
         held = self.recoveries.get(recovery)
         if held is not None:
             about = {
@@ -690,7 +913,9 @@ class App:
                 "namespace": self.settings.namespace,
                 "name": recovery,
             }
-            self.events.emit(about, "Message", f"{note.title}: {note.body}", warning=not note.resolves)
+            self.events.emit(
+                about, "Message", f"{note.title}: {note.body}", warning=not note.resolves
+            )
 
 
 @contextlib.asynccontextmanager

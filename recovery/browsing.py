@@ -30,7 +30,12 @@ from recovery.serve.listing import Page, Query, folded, has, ordered, paged
 
 Sees = Callable[[str], bool]
 """May the viewer see what belongs to this project? Empty: to none."""
-_LOUD = {RecoveryPhase.Stalled: 0, RecoveryPhase.Remediating: 1, RecoveryPhase.Verifying: 2, RecoveryPhase.BackingOff: 3}
+_LOUD = {
+    RecoveryPhase.Stalled: 0,
+    RecoveryPhase.Remediating: 1,
+    RecoveryPhase.Verifying: 2,
+    RecoveryPhase.BackingOff: 3,
+}
 ADVICE = 12
 """Characters by which the beginning of an advice is known: a long message is cut within it."""
 GROUPS, NAMES = 5, 100
@@ -153,7 +158,13 @@ class Browsing:
     """Reads the stages."""
 
     def __init__(
-        self, store: Store, recoveries: Recoveries, journal: Journal, connections: Connections, clock: Clock, links: Callable[[], Links]
+        self,
+        store: Store,
+        recoveries: Recoveries,
+        journal: Journal,
+        connections: Connections,
+        clock: Clock,
+        links: Callable[[], Links],
     ) -> None:
         self._store = store
         self._recoveries = recoveries
@@ -165,8 +176,15 @@ class Browsing:
     @property
     def version(self) -> str:
         """Another one whenever something that is shown may have changed."""
-        states = hash(tuple(connection(about, self._clock.now())[0] for about in self._connections.all()))
-        return f"{self._recoveries.generation}.{self._journal.generation}.{self._store.generation}.{states}"
+        states = hash(
+            tuple(connection(about, self._clock.now())[0] for about in self._connections.all())
+        )
+        counts = (
+            self._recoveries.generation,
+            self._journal.generation,
+            self._store.generation,
+        )
+        return ".".join(map(str, (*counts, states)))
 
     def now(self) -> datetime:
         """UTC."""
@@ -174,11 +192,16 @@ class Browsing:
 
     def projects(self) -> set[str]:
         """All there are of which something is known."""
-        return {app.project for app in self._store.applications.values()} | {r.subject.project for r in self._recoveries.all()}
+        return {app.project for app in self._store.applications.values()} | {
+            r.subject.project for r in self._recoveries.all()
+        }
 
     def open(self, sees: Sees, query: Query) -> Page[Any]:
-        """Recoveries that are not over: those that need a person first, then what is being done; those that read the same as one row."""
-        found = [r for r in self._recoveries.all() if not r.phase.over and self._wanted(r, sees, query)]
+        """Recoveries that are not over: those that need a person first, then what is being done;
+        those that read the same as one row."""
+        found = [
+            r for r in self._recoveries.all() if not r.phase.over and self._wanted(r, sees, query)
+        ]
         found.sort(key=lambda r: (not r.needs_person, _LOUD.get(r.phase, 9), r.opened_at))
         return paged(folded(found, _reads), query, self._together)
 
@@ -190,22 +213,33 @@ class Browsing:
         return paged(found, query, self._shown)
 
     def waiting(self, sees: Sees, query: Query) -> Page[Any]:
-        """Pending conditions with their clocks, and what a guard holds back before there is a recovery."""
+        """Pending conditions with their clocks, and what a guard holds back before there is a
+        recovery."""
         found = []
         for key, entries in self._journal.latest.items():
             for entry in entries:
                 if entry.reason != "Pending" and (entry.kind != "Suppress" or entry.recovery):
                     continue
-                if sees(self._project(key)) and has(query.words, str(key), entry.policy, entry.message):
+                if sees(self._project(key)) and has(
+                    query.words, str(key), entry.policy, entry.message
+                ):
                     found.append((key, entry))
         found.sort(key=lambda each: (each[1].again_at or "~", str(each[0])))
         return paged(folded(found, _held_alike), query, self._clocked)
 
     def applications(self, sees: Sees, query: Query) -> Page[Any]:
         """Applications by search; ``phase`` may be ill, held or well."""
-        found = [app for app in self._store.applications.values() if sees(app.project) and self._fits(app, query)]
+        found = [
+            app
+            for app in self._store.applications.values()
+            if sees(app.project) and self._fits(app, query)
+        ]
         found.sort(key=lambda app: (app.namespace, app.name))
-        ordered(found, query, {**_APPLICATIONS, "cause": lambda app: self._store.causes.get(app.uid, "")})
+        ordered(
+            found,
+            query,
+            {**_APPLICATIONS, "cause": lambda app: self._store.causes.get(app.uid, "")},
+        )
         return paged(found, query, self._app)
 
     def places(self, sees: Sees, query: Query) -> Page[Any]:
@@ -215,8 +249,14 @@ class Browsing:
         for about in self._connections.all():
             project = about.project if isinstance(about, Repository) else ""
             word, words = connection(about, now)
-            if sees(project) and has(query.words, about.name, word.value, words) and query.phase in ("", word.value):
-                row = Place(about.key.kind, about.name, word.value, words, about.applications, about.good_at)
+            if (
+                sees(project)
+                and has(query.words, about.name, word.value, words)
+                and query.phase in ("", word.value)
+            ):
+                row = Place(
+                    about.key.kind, about.name, word.value, words, about.applications, about.good_at
+                )
                 found.append((_ORDER[word], about.key.kind, about.name, row))
         rows = [each[3] for each in sorted(found, key=lambda each: each[:3])]
         ordered(rows, query, _PLACES)
@@ -225,7 +265,9 @@ class Browsing:
     def counts(self, sees: Sees) -> dict[str, int]:
         """For the head of the page."""
         apps = [app for app in self._store.applications.values() if sees(app.project)]
-        recoveries = [r for r in self._recoveries.all() if not r.phase.over and sees(r.subject.project)]
+        recoveries = [
+            r for r in self._recoveries.all() if not r.phase.over and sees(r.subject.project)
+        ]
         return {
             "applications": len(apps),
             "ill": sum(_ill(app) for app in apps),
@@ -244,16 +286,26 @@ class Browsing:
         found = []
         for by, key in kinds:
             counted = Counter(map(key, ill)).most_common()
-            found.append(Breakdown(by, tuple(counted[:GROUPS]), sum(number for _, number in counted[GROUPS:])))
+            found.append(
+                Breakdown(
+                    by, tuple(counted[:GROUPS]), sum(number for _, number in counted[GROUPS:])
+                )
+            )
         return found if ill else []
 
     def storms(self, sees: Sees) -> list[str]:
         """Storms that are on, in words."""
-        return [f"{r.subject.name}: {r.message}" for r in self._recoveries.storms() if not r.phase.over and sees(r.subject.project)]
+        return [
+            f"{r.subject.name}: {r.message}"
+            for r in self._recoveries.storms()
+            if not r.phase.over and sees(r.subject.project)
+        ]
 
     def days(self, sees: Sees) -> list[reporting.Day]:
         """The last seven days."""
-        return reporting.days((r for r in self._recoveries.all() if sees(r.subject.project)), self._clock.now())
+        return reporting.days(
+            (r for r in self._recoveries.all() if sees(r.subject.project)), self._clock.now()
+        )
 
     def policies(self, sees: Sees) -> list[str]:
         """Names of policies that have recoveries, for the filter."""
@@ -301,23 +353,40 @@ class Browsing:
             subject.cluster,
             steps,
             r.evidence,
-            tuple(f"{m}: {m.phase.value}" + (f" ({m.reason})" if m.reason else "") for m in r.moves),
-            tuple(f"{w.at:%Y-%m-%d %H:%M:%SZ} {w.by}: {w.what} {w.step}".rstrip() for w in r.wishes),
+            tuple(
+                f"{m}: {m.phase.value}" + (f" ({m.reason})" if m.reason else "") for m in r.moves
+            ),
+            tuple(
+                f"{w.at:%Y-%m-%d %H:%M:%SZ} {w.by}: {w.what} {w.step}".rstrip() for w in r.wishes
+            ),
             r.talk.heard,
             tuple(n.title for n in r.notes),
             r.talk.undelivered,
-            tuple([*commands, *([stop] if stop and not r.phase.over else [])] or ["recovery status"]),
+            tuple(
+                [*commands, *([stop] if stop and not r.phase.over else [])] or ["recovery status"]
+            ),
             tuple(link for link in links_of(r, self._links()) if link[0] != "Page"),
         )
 
     def _wanted(self, r: Recovery, sees: Sees, query: Query) -> bool:
-        if not sees(r.subject.project) or query.phase not in ("", r.phase.value) or query.policy not in ("", r.policy):
+        if (
+            not sees(r.subject.project)
+            or query.phase not in ("", r.phase.value)
+            or query.policy not in ("", r.policy)
+        ):
             return False
-        return query.project in ("", r.subject.project) and has(query.words, r.name, str(r.subject), r.policy, r.message, r.cause)
+        return query.project in ("", r.subject.project) and has(
+            query.words, r.name, str(r.subject), r.policy, r.message, r.cause
+        )
 
     def _shown(self, r: Recovery) -> Shown:
         running, now = r.running, self._clock.now()
-        step = f"{running.action} for {spell(timedelta(seconds=round((now - running.started_at).total_seconds())))}" if running else ""
+        step = (
+            f"{running.action} for"
+            f" {spell(timedelta(seconds=round((now - running.started_at).total_seconds())))}"
+            if running
+            else ""
+        )
         took = reporting.took(r)
         cause, _, variant = r.cause.partition("/")
         return Shown(
@@ -343,16 +412,26 @@ class Browsing:
 
     def _clocked(self, alike: Sequence[tuple[Key, Any]]) -> Waiting:
         key, entry = alike[0]
-        about = self._store.applications.get((key.namespace, key.name)) if key.kind == "application" else self._connections.get(key)
+        about = (
+            self._store.applications.get((key.namespace, key.name))
+            if key.kind == "application"
+            else self._connections.get(key)
+        )
         sight = self._store.sights.get(about.uid) if about is not None else None
         since = min(sight.clocks.values(), default=None) if sight else None
-        due = datetime.fromisoformat(entry.again_at) if entry.again_at and entry.reason == "Pending" else None
+        due = (
+            datetime.fromisoformat(entry.again_at)
+            if entry.again_at and entry.reason == "Pending"
+            else None
+        )
         share = 0
         if since is not None and due is not None and due > since:
             share = max(0, min(100, round(100 * (self._clock.now() - since) / (due - since))))
         word = f"held back by {entry.by}" if entry.by else entry.reason.lower()
         others = tuple(str(other) for other, _ in alike[1 : NAMES + 1])
-        return Waiting(str(key), entry.policy, word, entry.message, since, due, share, others, len(alike))
+        return Waiting(
+            str(key), entry.policy, word, entry.message, since, due, share, others, len(alike)
+        )
 
     def _project(self, key: Key) -> str:
         if key.kind == "application":
@@ -363,7 +442,9 @@ class Browsing:
 
     def _fits(self, app: Application, query: Query) -> bool:
         cause = self._store.causes.get(app.uid, "") or "no cause known"
-        if query.project not in ("", app.project) or not has(query.words, str(app.key), app.project, app.destination.cluster, cause):
+        if query.project not in ("", app.project) or not has(
+            query.words, str(app.key), app.project, app.destination.cluster, cause
+        ):
             return False
         match query.phase:
             case "ill":
@@ -379,7 +460,15 @@ class Browsing:
 
     def _app(self, app: Application) -> AppRow:
         cause = self._store.causes.get(app.uid, "")
-        return AppRow(str(app.key), app.project, app.destination.cluster, app.sync.value, app.health.value, cause, app.hold is not None)
+        return AppRow(
+            str(app.key),
+            app.project,
+            app.destination.cluster,
+            app.sync.value,
+            app.health.value,
+            cause,
+            app.hold is not None,
+        )
 
     def subject(self, key: Key) -> tuple[str, bool]:
         """The project of a subject, and whether it is known."""
@@ -422,7 +511,9 @@ def _reads(r: Recovery) -> tuple[Any, ...] | None:
 def _held_alike(each: tuple[Key, Any]) -> tuple[Any, ...] | None:
     """What makes two held-back conditions read the same; None for one whose clock runs."""
     entry = each[1]
-    return None if entry.reason == "Pending" else (entry.policy, entry.by, entry.reason, entry.message)
+    return (
+        None if entry.reason == "Pending" else (entry.policy, entry.by, entry.reason, entry.message)
+    )
 
 
 def _ill(app: Application) -> bool:
@@ -430,8 +521,9 @@ def _ill(app: Application) -> bool:
 
 
 def brief(message: str, cause: str, variant: str) -> str:
-    """Why, without what a row says in its other columns: the cause in words, and at the end what a person does against it, which may be
-    cut. A message that goes on after that says more than this, and stays as it is."""
+    """Why, without what a row says in its other columns: the cause in words, and at the end what a
+    person does against it, which may be cut. A message that goes on after that says more than this,
+    and stays as it is."""
     if cause not in BY_NAME:
         return message
     why, told, rest = message.partition(f" {BY_NAME[cause].title}")

@@ -41,15 +41,18 @@ COMMANDS = {
     "doctor": "doctor",
     "version": "version",
 }
-"""Each command and the module of recovery/commands it is a function of, in the order of ``--help``."""
+"""Each command and the module of recovery/commands it is a function of, in the order of
+``--help``."""
 OFFLINE = ("run", "demo", "check", "schema")
-"""Those that are not pointed at a cluster by kubectl's flags; ``run`` is configured by its environment."""
+"""Those that are not pointed at a cluster by kubectl's flags; ``run`` is configured by its
+environment."""
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(TyperGroup):
-    """Commands are imported when they are called: what one of them needs costs, and breaks, no other. kubectl's flags may stand before
-    the command, too: `kubectl recovery --context prod status`."""
+    """Commands are imported when they are called: what one of them needs costs, and breaks, no
+    other. kubectl's flags may stand before the command, too: `kubectl recovery --context prod
+    status`."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -60,8 +63,13 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (a Group)
-        """Its name and its one line, which ``--help`` and completion ask for; nothing is imported."""
-        return TyperCommand(cmd_name, help=summary(cmd_name), rich_markup_mode=None) if cmd_name in COMMANDS else None
+        """Its name and its one line, which ``--help`` and completion ask for; nothing is
+        imported."""
+        return (
+            TyperCommand(cmd_name, help=summary(cmd_name), rich_markup_mode=None)
+            if cmd_name in COMMANDS
+            else None
+        )
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command itself, which is to be run or whose own help is asked for."""
@@ -75,7 +83,9 @@ def loaded(name: str) -> Any:
     if "structlog" in sys.modules:
         from recovery import logs
 
-        logs.configure("warning", "console", sys.stderr)  # what a command finds out goes to stdout, and nothing else
+        logs.configure(
+            "warning", "console", sys.stderr
+        )  # what a command finds out goes to stdout, and nothing else
     alone = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
     alone.command(name)(function)
     command = get_command(alone)
@@ -88,14 +98,21 @@ def summary(name: str) -> str:
     """The first line of a command's docstring, read and not run."""
     source = Path(__file__).parent / "commands" / f"{COMMANDS[name]}.py"
     tree = ast.parse(source.read_text())
-    found = (ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    found = (
+        ast.get_docstring(node) or ""
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    )
     return next(found, "").partition("\n")[0]
 
 
 app = typer.Typer(
     name="recovery",
     cls=Commands,
-    help="Notices when Argo CD has stopped delivering, applies the one cure that fits, proves it, and tells people.",
+    help=(
+        "Notices when Argo CD has stopped delivering, applies the one cure that fits, proves it,"
+        " and tells people."
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -114,7 +131,8 @@ def options(show: bool = typer.Option(False, "--version", help="Print the versio
 
 
 def main() -> None:
-    """Exit codes: 0 well, 1 found something wrong, 2 bad usage or input, 3 cannot reach the cluster."""
+    """Exit codes: 0 well, 1 found something wrong, 2 bad usage or input, 3 cannot reach the
+    cluster."""
     try:
         app()
     except Refused as error:

@@ -22,10 +22,12 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real one; or, for the demo, one that has run ``speed`` times as fast since a moment all its users share, from another time
-    of day on."""
+    """The real one; or, for the demo, one that has run ``speed`` times as fast since a moment all
+    its users share, from another time of day on."""
 
-    def __init__(self, speed: float = 1.0, since: datetime | None = None, shows: datetime | None = None) -> None:
+    def __init__(
+        self, speed: float = 1.0, since: datetime | None = None, shows: datetime | None = None
+    ) -> None:
         """``since`` is the real moment, and ``shows`` what it shows then (by default the same)."""
         self._speed = speed
         self._since = since or datetime.now(UTC)
@@ -37,7 +39,8 @@ class SystemClock:
         return real if self._speed == 1.0 else self._shows + (real - self._since) * self._speed
 
     def monotonic(self) -> float:
-        # Where there is one, the clock that goes on while the machine sleeps: a lease expires meanwhile.
+        # Where there is one, the clock that goes on while the machine sleeps: a lease expires
+        # meanwhile.
         clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
         return time.clock_gettime(clock) * self._speed + self._lag
 

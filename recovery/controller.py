@@ -74,7 +74,11 @@ class Claims(Protocol):
         """Save the intent; raises when somebody was faster."""
 
     async def record(
-        self, decision: Decision, claimed: Recovery | None, outcome: Outcome, repositories: tuple[str, ...]
+        self,
+        decision: Decision,
+        claimed: Recovery | None,
+        outcome: Outcome,
+        repositories: tuple[str, ...],
     ) -> Recovery | None:
         """Save the outcome."""
 
@@ -91,7 +95,9 @@ class Claims(Protocol):
 class Actions(Protocol):
     """Starts effects."""
 
-    async def carry_out(self, situation: Situation, decision: Decision, recovery: Recovery | None) -> Outcome:
+    async def carry_out(
+        self, situation: Situation, decision: Decision, recovery: Recovery | None
+    ) -> Outcome:
         """Start the decision's step."""
 
 
@@ -99,12 +105,17 @@ class Records(Protocol):
     """Writes down what happened."""
 
     def note(self, key: Key, decisions: tuple[Decision, ...], *, ours: bool) -> None:
-        """The decisions of one pass; those that are another replica's to carry out are only shown."""
+        """The decisions of one pass; those that are another replica's to carry out are only
+        shown."""
 
-    def effect(self, key: Key, decision: Decision, outcome: Outcome, recovery: Recovery | None) -> None:
+    def effect(
+        self, key: Key, decision: Decision, outcome: Outcome, recovery: Recovery | None
+    ) -> None:
         """One effect."""
 
-    def transition(self, app: Application | None, before: Recovery | None, after: Recovery | None) -> None:
+    def transition(
+        self, app: Application | None, before: Recovery | None, after: Recovery | None
+    ) -> None:
         """A change of a recovery."""
 
 
@@ -147,7 +158,8 @@ class Controller:
         holds: Callable[[str], bool],
         reminds: Reminds,
     ) -> None:
-        """``holds`` says whether a subject (by UID) is ours to act on; one that is not is judged, and no more."""
+        """``holds`` says whether a subject (by UID) is ours to act on; one that is not is judged,
+        and no more."""
         self._scene = scene
         self._crowds = crowds
         self._claims = claims
@@ -174,11 +186,17 @@ class Controller:
         if situation is None and not self._scene.gone(key):
             return  # not known yet: nothing is said about it
         decisions = decide(situation) if situation else self._bereft(key)
-        uids = [situation.about.uid] if situation else [d.recovery.subject.uid for d in decisions if d.recovery]
+        uids = (
+            [situation.about.uid]
+            if situation
+            else [d.recovery.subject.uid for d in decisions if d.recovery]
+        )
         if not all(map(self._holds, uids)):
             self._look_on(key, decisions)
             if situation is not None and situation.storm and any(d.by == STORM for d in decisions):
-                self._again(situation.storm[0], None)  # the storm may be ours, whoever has its members
+                self._again(
+                    situation.storm[0], None
+                )  # the storm may be ours, whoever has its members
             return
         self._records.note(key, decisions, ours=True)
         for decision in decisions:
@@ -205,7 +223,8 @@ class Controller:
             self._again(key, max(again, now + AT_LEAST))
 
     def _look_on(self, key: Key, decisions: tuple[Decision, ...]) -> None:
-        """Another replica acts on it: what would be decided is shown all the same, and looked at again in its time."""
+        """Another replica acts on it: what would be decided is shown all the same, and looked at
+        again in its time."""
         self._records.note(key, decisions, ours=False)
         soon = self._clock.now() + ELSEWHERE
         if any(d.kind in (Kind.Remediate, Kind.Resolve) for d in decisions):
@@ -238,16 +257,27 @@ class Controller:
             await self._carry(key, None, decision)
 
     def _bereft(self, key: Key) -> tuple[Decision, ...]:
-        # What is away from home on its account has to be brought back, whatever became of the subject.
+        # What is away from home on its account has to be brought back, whatever became of the
+        # subject.
         return tuple(bereft(r, self._clock.now()) for r in self._claims.open_at(key) if not r.owed)
 
     async def _carry(self, key: Key, situation: Situation | None, decision: Decision) -> None:
         before = self._claims.get(decision.recovery.name) if decision.recovery else None
-        hold = situation.subject.hold if situation is not None and decision.policy == LEDGER and decision.kind is Kind.Remediate else None
+        hold = (
+            situation.subject.hold
+            if situation is not None
+            and decision.policy == LEDGER
+            and decision.kind is Kind.Remediate
+            else None
+        )
         if hold is not None:
-            # Before it goes out: a crash right after it must not make our own release somebody's who took it back.
+            # Before it goes out: a crash right after it must not make our own release somebody's
+            # who took it back.
             taken = decision.reason == TAKEN_BACK
-            await self._claims.amend(hold.recovery, lambda held: returning(undone(held, decision.message) if taken else held))
+            await self._claims.amend(
+                hold.recovery,
+                lambda held: returning(undone(held, decision.message) if taken else held),
+            )
         claimed = await self._claims.claim(decision)
         after, again = claimed, decision.again_at
         if situation is not None and decision.kind is Kind.Remediate:
@@ -257,12 +287,16 @@ class Controller:
                 self._scene.found(key, outcome.evidence)
             if outcome.wrote:
                 self._scene.wrote(outcome.wrote)
-            repositories = situation.about.repositories if isinstance(situation.about, Application) else ()
+            repositories = (
+                situation.about.repositories if isinstance(situation.about, Application) else ()
+            )
             after = await self._claims.record(decision, claimed, outcome, repositories)
             unclaimed = claimed is None and outcome.result not in (Result.Conflict, Result.InDoubt)
             again = decision.again_at if unclaimed else self._next_look(outcome)
             if claimed is not None and after is None:
-                again = self._clock.now() + IN_DOUBT  # not recorded: the API server is given a moment
+                again = (
+                    self._clock.now() + IN_DOUBT
+                )  # not recorded: the API server is given a moment
             if hold is not None and outcome.result is Result.Done:
                 await self._claims.amend(hold.recovery, settled)
             if claimed is None:
@@ -272,16 +306,23 @@ class Controller:
         self._records.transition(app, before, after)
         self._messages.tell(after)
         if after is not None and after.notes and after.talk.first_at is None:
-            # Should nobody have taken it by then, that is noted: who comes next is called all the same.
+            # Should nobody have taken it by then, that is noted: who comes next is called all the
+            # same.
             self._again(Key(RECOVERY, "", after.name), self._clock.now() + UNTAKEN)
         if situation is not None and situation.storm and decision.by == STORM:
-            self._again(situation.storm[0], None)  # somebody was held back: it is looked at as one incident
+            self._again(
+                situation.storm[0], None
+            )  # somebody was held back: it is looked at as one incident
         if again is not None:
-            # A decision that asks for a look in the past would never let anything else have its turn.
+            # A decision that asks for a look in the past would never let anything else have its
+            # turn.
             acted = decision.kind is Kind.Remediate
             self._again(key, again if acted else max(again, self._clock.now() + AT_LEAST))
 
     def _next_look(self, outcome: Outcome) -> datetime:
         now = self._clock.now()
-        # After a conflict the watch brings the newer object; in doubt, the API server is given a moment.
-        return now + {Result.Conflict: SOON, Result.InDoubt: IN_DOUBT}.get(outcome.result, timedelta())
+        # After a conflict the watch brings the newer object; in doubt, the API server is given a
+        # moment.
+        return now + {Result.Conflict: SOON, Result.InDoubt: IN_DOUBT}.get(
+            outcome.result, timedelta()
+        )

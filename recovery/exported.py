@@ -55,7 +55,8 @@ class _Nowhere:
 
 
 class ExportedFleet:
-    """What the judgement would be asked about each Application of an export, in the first minute after an installation."""
+    """What the judgement would be asked about each Application of an export, in the first minute
+    after an installation."""
 
     def __init__(
         self,
@@ -70,8 +71,8 @@ class ExportedFleet:
         has_token: bool,
         seen: Mapping[tuple[str, str], Signs],
     ) -> None:
-        """``home`` is Argo CD's namespace; ``adopted`` means that a person has run `recovery adopt`; ``seen`` is what a closer look at
-        the ill ones has shown."""
+        """``home`` is Argo CD's namespace; ``adopted`` means that a person has run `recovery
+        adopt`; ``seen`` is what a closer look at the ill ones has shown."""
         clock = _Standing(now - LONG_AGO)
         nowhere: Client = _Nowhere()
         self._recoveries = Recoveries(nowhere, "", clock, lambda _: None)
@@ -85,7 +86,9 @@ class ExportedFleet:
             lambda _: None,
             self._recoveries.follows,
             unreconciled=lambda app: unreconciled(app, self._project(home, app), home),
-            foreign=lambda app: foreign(app, self._project(home, app), None, listed=False) if self.projects else "",
+            foreign=lambda app: (
+                foreign(app, self._project(home, app), None, listed=False) if self.projects else ""
+            ),
         )
         connections = Connections(clock, store, lambda _: None, self._recoveries.follows)
         connections.know_clusters((), whole=False)

@@ -21,7 +21,11 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
     out = stream or sys.stdout
     console = fmt == "console" or (not fmt and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
-    renderer = structlog.dev.ConsoleRenderer(colors=out.isatty()) if console else structlog.processors.JSONRenderer()
+    renderer = (
+        structlog.dev.ConsoleRenderer(colors=out.isatty())
+        if console
+        else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -40,10 +44,13 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
 
 
 def _clean(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The last look at every line: no credential that this process holds, or that looks like one, and no line break of a stranger."""
+    """The last look at every line: no credential that this process holds, or that looks like one,
+    and no line break of a stranger."""
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = redact(value, LONGEST, lines=key == "exception")  # ours, and of several lines
+            event[key] = redact(
+                value, LONGEST, lines=key == "exception"
+            )  # ours, and of several lines
         elif isinstance(value, list | tuple):
             event[key] = [redact(v, LONGEST) if isinstance(v, str) else v for v in value]
     return event
@@ -53,7 +60,11 @@ class _Line(logging.Formatter):
     """What libraries log, as one JSON line like all the others."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {"event": redact(record.getMessage(), LONGEST), "level": record.levelname.lower(), "logger": record.name}
+        told = {
+            "event": redact(record.getMessage(), LONGEST),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
         if record.exc_info:
             told["exception"] = redact(self.formatException(record.exc_info), LONGEST, lines=True)
         return json.dumps(told)

@@ -8,9 +8,11 @@ import gc
 
 
 def give_back() -> None:
-    """Collect, and let the C library return what is free; where it cannot (no glibc), nothing happens.
+    """Collect, and let the C library return what is free; where it cannot (no glibc), nothing
+    happens.
 
-    Without it up to 14 MB of pages decoded at the start stay with the process, and how many is chance.
+    Without it up to 14 MB of pages decoded at the start stay with the process, and how many is
+    chance.
     """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):

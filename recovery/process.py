@@ -1,4 +1,5 @@
-"""The controller as a process: HTTP faces first, then the connection, then everything else; until it is told to stop."""
+"""The controller as a process: HTTP faces first, then the connection, then everything else; until
+it is told to stop."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ EVERY = 60.0
 """Seconds between two reports of one kind."""
 KINDS = 100
 AGAIN = 5.0
-"""Seconds before everything is read anew: two API servers of one address that count differently are not asked in a hot loop."""
+"""Seconds before everything is read anew: two API servers of one address that count differently are
+not asked in a hot loop."""
 LAG_EVERY, LAG_KEPT = 0.5, 60.0
 """Seconds between two looks at the event loop, and for which its longest lag is told."""
 
@@ -37,7 +39,8 @@ class CannotListen(Exception):
 
 
 def raise_file_limit() -> None:
-    """As many open files as we may have: the soft limit of a container is often 1,024, the hard one is not."""
+    """As many open files as we may have: the soft limit of a container is often 1,024, the hard one
+    is not."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
@@ -47,7 +50,8 @@ def raise_file_limit() -> None:
 
 
 class Troubles:
-    """What the event loop has to report, each kind of it once a minute: a full table of files is reported with every try."""
+    """What the event loop has to report, each kind of it once a minute: a full table of files is
+    reported with every try."""
 
     def __init__(self) -> None:
         self._told: dict[str, float] = {}
@@ -60,7 +64,11 @@ class Troubles:
         if len(self._told) >= KINDS:
             self._told.clear()
         self._told[what] = now
-        log.error("event loop", what=str(context.get("message", "")), why=str(context.get("exception") or ""))
+        log.error(
+            "event loop",
+            what=str(context.get("message", "")),
+            why=str(context.get("exception") or ""),
+        )
 
 
 def api_of(settings: Settings) -> ArgoCDAPI | None:
@@ -79,7 +87,8 @@ def api_of(settings: Settings) -> ArgoCDAPI | None:
 
 
 async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None = None) -> None:
-    """Run in this process until SIGTERM or SIGINT; the HTTP faces first, everything slow afterwards."""
+    """Run in this process until SIGTERM or SIGINT; the HTTP faces first, everything slow
+    afterwards."""
     raise_file_limit()
     server = Server(*settings.listen, guarded=settings.guarded, namespace=settings.namespace)
     try:
@@ -99,7 +108,9 @@ async def serve(settings: Settings, env: Mapping[str, str], clock: Clock | None 
         await server.stop()
 
 
-async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, server: Server, stopped: asyncio.Event) -> None:
+async def _controlled(
+    settings: Settings, env: Mapping[str, str], clock: Clock, server: Server, stopped: asyncio.Event
+) -> None:
     from recovery.kube.asyncio_client import connect
     from recovery.notify.sending import send
 
@@ -130,13 +141,17 @@ async def _controlled(settings: Settings, env: Mapping[str, str], clock: Clock, 
 
 
 async def keep_running(make: Callable[[], App], stopped: asyncio.Event, clock: Clock) -> None:
-    """Run a controller until ``stopped``; another one, which knows nothing, when the API server's etcd was restored from a backup: what
-    the first one holds in memory is of a history that never was."""
+    """Run a controller until ``stopped``; another one, which knows nothing, when the API server's
+    etcd was restored from a backup: what the first one holds in memory is of a history that never
+    was."""
     while not stopped.is_set():
         try:
             await _until_stopped(make(), stopped)
         except* HistoryRewound as group:
-            log.error("the API server's etcd was restored from a backup: everything is read anew", why=str(group.exceptions[0]))
+            log.error(
+                "the API server's etcd was restored from a backup: everything is read anew",
+                why=str(group.exceptions[0]),
+            )
             await clock.sleep(AGAIN)
 
 
@@ -154,7 +169,8 @@ async def _until_stopped(app: App, stopped: asyncio.Event) -> None:
 
 
 async def measure_lag(tell: Callable[[float], object]) -> None:
-    """How late the event loop wakes us: whatever takes long without a pause keeps probes, the Lease and everybody waiting.
+    """How late the event loop wakes us: whatever takes long without a pause keeps probes, the Lease
+    and everybody waiting.
 
     ``tell`` hears the longest lag within the last minute, in seconds; until cancelled.
     """

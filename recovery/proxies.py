@@ -1,4 +1,5 @@
-"""The way out, where there is a proxy: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as every tool reads them."""
+"""The way out, where there is a proxy: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as every tool reads
+them."""
 
 from __future__ import annotations
 

@@ -54,13 +54,16 @@ class Settings(Struct, frozen=True):
     shards: int = 1
     """RECOVERY_SHARDS: among how many replicas at most the subjects are divided."""
     lease: str = "gitops-recovery-controller"
-    """RECOVERY_LEASE: the Leases' name, in Argo CD's namespace. Two installations with one name never both act."""
+    """RECOVERY_LEASE: the Leases' name, in Argo CD's namespace. Two installations with one name
+    never both act."""
     lease_duration: timedelta = timedelta(seconds=12)
-    """RECOVERY_LEASE_DURATION: how long a Lease is another replica's that does not renew it. The same for all replicas."""
+    """RECOVERY_LEASE_DURATION: how long a Lease is another replica's that does not renew it. The
+    same for all replicas."""
     identity: str = ""
     """RECOVERY_IDENTITY: this replica's name; by default one that no other process has."""
     listen: tuple[str, int] = ("", 8080)
-    """RECOVERY_LISTEN: host and port; no host stands for every address, of both families: a Pod's probes come from outside."""
+    """RECOVERY_LISTEN: host and port; no host stands for every address, of both families: a Pod's
+    probes come from outside."""
     auth: str = "auto"
     """RECOVERY_AUTH: on, off, or auto: on unless only loopback is listened on."""
     otlp_endpoint: str = ""
@@ -73,14 +76,18 @@ class Settings(Struct, frozen=True):
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """Where Applications are watched; one empty name stands for all namespaces, filtered by globs."""
+        """Where Applications are watched; one empty name stands for all namespaces, filtered by
+        globs."""
         if any(set("*?[") & set(glob) for glob in self.application_namespaces):
             return ("",)
         return tuple(dict.fromkeys((self.argocd_namespace, *self.application_namespaces)))
 
     def watches(self, namespace: str) -> bool:
         """Are Applications of this namespace the controller's?"""
-        return any(fnmatchcase(namespace, glob) for glob in (self.argocd_namespace, *self.application_namespaces))
+        return any(
+            fnmatchcase(namespace, glob)
+            for glob in (self.argocd_namespace, *self.application_namespaces)
+        )
 
     @property
     def guarded(self) -> bool:
@@ -98,11 +105,15 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     """Settings from the environment; InvalidSettings names every variable that cannot be used."""
     wrong: list[str] = []
     namespace = env.get("ARGOCD_NAMESPACE") or "argocd"
-    globs = tuple(g.strip() for g in env.get("ARGOCD_APPLICATION_NAMESPACES", "").split(",") if g.strip())
+    globs = tuple(
+        g.strip() for g in env.get("ARGOCD_APPLICATION_NAMESPACES", "").split(",") if g.strip()
+    )
     settings = Settings(
         argocd_namespace=namespace,
         application_namespaces=globs,
-        argocd_server=(env.get("ARGOCD_SERVER") or f"https://argocd-server.{namespace}.svc").rstrip("/"),
+        argocd_server=(env.get("ARGOCD_SERVER") or f"https://argocd-server.{namespace}.svc").rstrip(
+            "/"
+        ),
         argocd_token=env.get("ARGOCD_TOKEN", "").strip(),
         argocd_token_file=env.get("ARGOCD_TOKEN_FILE", ""),
         argocd_ca_file=env.get("ARGOCD_CA_FILE", ""),
@@ -114,7 +125,9 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         policies=env.get("RECOVERY_POLICIES") or "recovery-policies",
         channels=env.get("RECOVERY_CHANNELS") or "recovery-channels",
         channels_dir=env.get("RECOVERY_CHANNELS_DIR", ""),
-        cluster_secrets=tuple(n.strip() for n in env.get("RECOVERY_CLUSTER_SECRETS", "").split(",") if n.strip()),
+        cluster_secrets=tuple(
+            n.strip() for n in env.get("RECOVERY_CLUSTER_SECRETS", "").split(",") if n.strip()
+        ),
         poll_interval=_duration(env, "RECOVERY_POLL_INTERVAL", timedelta(seconds=10), wrong),
         ask_git=_flag(env, "RECOVERY_ASK_GIT", False, wrong),
         witness=env.get("RECOVERY_WITNESS", "").strip(),
@@ -130,26 +143,43 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         log_format=_one_of(env, "RECOVERY_LOG_FORMAT", ("", "json", "console"), wrong),
     )
     if not settings.argocd_server.startswith(("http://", "https://")):
-        wrong.append(f"ARGOCD_SERVER: {settings.argocd_server!r} is not a URL; write https://HOST or http://HOST")
+        wrong.append(
+            f"ARGOCD_SERVER: {settings.argocd_server!r} is not a URL; write https://HOST or"
+            " http://HOST"
+        )
     if settings.witness and not settings.witness.startswith(("http://", "https://")):
-        wrong.append(f"RECOVERY_WITNESS: {settings.witness[:80]!r} is not a URL; write https://HOST/PATH")
+        wrong.append(
+            f"RECOVERY_WITNESS: {settings.witness[:80]!r} is not a URL; write https://HOST/PATH"
+        )
     if settings.otlp_endpoint and not settings.otlp_endpoint.startswith(("http://", "https://")):
-        wrong.append(f"OTEL_EXPORTER_OTLP_ENDPOINT: {settings.otlp_endpoint[:80]!r} is not a URL; write http://HOST:4318")
+        wrong.append(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT: {settings.otlp_endpoint[:80]!r} is not a URL; write"
+            " http://HOST:4318"
+        )
     if settings.poll_interval > timedelta(seconds=30):
-        wrong.append(f"RECOVERY_POLL_INTERVAL: {env.get('RECOVERY_POLL_INTERVAL')} is longer than 30s; a verdict is good for 60s")
+        wrong.append(
+            f"RECOVERY_POLL_INTERVAL: {env.get('RECOVERY_POLL_INTERVAL')} is longer than 30s; a"
+            " verdict is good for 60s"
+        )
     if not timedelta(seconds=6) <= settings.lease_duration <= timedelta(minutes=10):
-        wrong.append(f"RECOVERY_LEASE_DURATION: {env.get('RECOVERY_LEASE_DURATION')} is not from 6s to 10m")
+        wrong.append(
+            f"RECOVERY_LEASE_DURATION: {env.get('RECOVERY_LEASE_DURATION')} is not from 6s to 10m"
+        )
     if settings.shards > MOST_SHARDS:
         wrong.append(f"RECOVERY_SHARDS: {settings.shards}; at most {MOST_SHARDS}")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", settings.lease):
-        wrong.append(f"RECOVERY_LEASE: {settings.lease!r} is no name for a Lease; write up to 40 small letters, digits and dashes")
+        wrong.append(
+            f"RECOVERY_LEASE: {settings.lease!r} is no name for a Lease; write up to 40 small"
+            " letters, digits and dashes"
+        )
     if wrong:
         raise InvalidSettings("\n".join(wrong))
     return settings
 
 
 def _identity() -> str:
-    """In a Pod its name, which a container that starts again keeps; elsewhere one that no other process has."""
+    """In a Pod its name, which a container that starts again keeps; elsewhere one that no other
+    process has."""
     name = socket.gethostname()
     return name if _own_namespace() else f"{name}-{secrets.token_hex(4)}"
 

@@ -33,7 +33,8 @@ class Turns:
         self._source = source
 
     def waits_for(self, app: Application, now: datetime) -> str:
-        """An application it stands on that is being cured: named by annotation, or of an earlier sync wave of its parent."""
+        """An application it stands on that is being cured: named by annotation, or of an earlier
+        sync wave of its parent."""
         for name, why in self._before(app):
             other = self._store.applications.get(name)
             if other is None or other.uid == app.uid or self._stands_on(other, app):
@@ -42,7 +43,11 @@ class Turns:
             own = other.project == app.project
             who = str(other.key) if own else "an application of another project"
             working = (RecoveryPhase.Remediating, RecoveryPhase.Verifying, RecoveryPhase.BackingOff)
-            in_turn = opened is not None and opened.phase is RecoveryPhase.Suppressed and opened.reason in IN_TURN
+            in_turn = (
+                opened is not None
+                and opened.phase is RecoveryPhase.Suppressed
+                and opened.reason in IN_TURN
+            )
             if opened is not None and (opened.phase in working or in_turn):
                 how = f" ({opened.name}: {opened.phase.value})" if own else ""
                 return f"{who} {why} and is being recovered first{how}"
@@ -54,12 +59,20 @@ class Turns:
     def _before(self, app: Application) -> list[tuple[tuple[str, str], str]]:
         named = [n.strip() for n in app.mark("after").split(",") if n.strip()]
         found = [
-            ((app.namespace, n) if "/" not in n else (n.partition("/")[0], n.partition("/")[2]), "is named by its annotation after")
+            (
+                (app.namespace, n) if "/" not in n else (n.partition("/")[0], n.partition("/")[2]),
+                "is named by its annotation after",
+            )
             for n in named
         ]
         mine, parent = _wave(app), self._store.parent(app)
-        # A wave is believed only within one project, and only of those that their common parent itself lists.
-        for name in sorted(self._store.families.get(app.parent, ())) if parent and parent.project == app.project else ():
+        # A wave is believed only within one project, and only of those that their common parent
+        # itself lists.
+        for name in (
+            sorted(self._store.families.get(app.parent, ()))
+            if parent and parent.project == app.project
+            else ()
+        ):
             other = self._store.applications[name]
             if other.project != app.project or self._store.parent(other) is None:
                 continue
@@ -88,7 +101,10 @@ class Turns:
         dues = [
             sight.clocks[p.condition.symptom] + p.condition.duration
             for p in policies.policies
-            if in_force(p) and p.mode is Mode.act and p.condition.symptom in sight.clocks and p.selector.selects(app)
+            if in_force(p)
+            and p.mode is Mode.act
+            and p.condition.symptom in sight.clocks
+            and p.selector.selects(app)
         ]
         return min(dues, default=None)
 

@@ -81,7 +81,12 @@ class LiveViews:
         self._argocd = argocd
         self._outbox = outbox
         self.browsing = Browsing(
-            store, recoveries, journal, connections, clock, lambda: source.policies.notices.words.links if source.policies else Links()
+            store,
+            recoveries,
+            journal,
+            connections,
+            clock,
+            lambda: source.policies.notices.words.links if source.policies else Links(),
         )
 
     def ready(self) -> tuple[str, ...]:
@@ -110,7 +115,13 @@ class LiveViews:
                 "trouble": self._shards.trouble or None,
             },
             "pauses": [
-                {"name": p.name, "by": p.by, "reason": p.reason, "until": p.until, "silences": p.silences}
+                {
+                    "name": p.name,
+                    "by": p.by,
+                    "reason": p.reason,
+                    "until": p.until,
+                    "silences": p.silences,
+                }
                 for p in (*(policies.pauses if policies else ()), *self._pauses())
                 if p.runs(self._clock.now())
             ],
@@ -127,8 +138,12 @@ class LiveViews:
         m.connections.clear()
         for kind in ("cluster", "repository"):
             for each in Connection:
-                m.connections.labels(kind, each.value).set(0)  # a series that is not there is no zero
-        for (kind, state), number in Counter((a.key.kind, connection(a, now)[0].value) for a in self._connections.all()).items():
+                m.connections.labels(kind, each.value).set(
+                    0
+                )  # a series that is not there is no zero
+        for (kind, state), number in Counter(
+            (a.key.kind, connection(a, now)[0].value) for a in self._connections.all()
+        ).items():
             m.connections.labels(kind, state).set(number)
         for gauge in (m.channel_failures, m.messages_waiting):
             gauge.clear()
@@ -154,7 +169,13 @@ class LiveViews:
             (m.suppressed, Counter(e.by for e in latest if e.kind == "Suppress")),
         ):
             gauge.clear()
-            zeros = [p.value for p in RecoveryPhase] if gauge is m.active else [g.name for g in GUARDS] if gauge is m.suppressed else []
+            zeros = (
+                [p.value for p in RecoveryPhase]
+                if gauge is m.active
+                else [g.name for g in GUARDS]
+                if gauge is m.suppressed
+                else []
+            )
             for label in zeros:
                 gauge.labels(label).set(0)
             for label, number in counts.items():
@@ -180,21 +201,25 @@ class LiveViews:
         ]
         clusters = sorted(self._connections.clusters.values(), key=lambda c: c.name)
         repositories = sorted(self._connections.repositories.values(), key=lambda r: r.name)
+        recoveries = [r for r in self._recoveries.all() if sees(r.subject.project)]
         return {
             "version": __version__,
             **(self.details() if sees("") else {"enabled": self._enabled}),
             "ready": not reasons,
             "reasons": reasons,
-            "recoveries": [row(r) for r in self._recoveries.all() if sees(r.subject.project)][:SHOWN],
+            "recoveries": [row(r) for r in recoveries[:SHOWN]],
             "pending": quiet[:SHOWN],
             "pending_total": len(quiet),
             "clusters": [self._connected(c) for c in clusters[:SHOWN]] if sees("") else [],
             "repositories": [self._connected(r) for r in repositories if sees(r.project)][:SHOWN],
-            "missing": [words for each in self._connections.missing.values() for words in each if sees("")],
+            "missing": [
+                words for each in self._connections.missing.values() for words in each if sees("")
+            ],
         }
 
     def _connected(self, about: Cluster | Repository) -> dict[str, Any]:
-        """One line of what is known of a repository or a cluster: state, since when, on whose word."""
+        """One line of what is known of a repository or a cluster: state, since when, on whose
+        word."""
         now = self._clock.now()
         state, words = connection(about, now)
         sight = self._store.sights.get(about.uid)
@@ -206,7 +231,10 @@ class LiveViews:
             "words": words,
             "good_at": about.good_at,
             "applications": about.applications,
-            "evidence": [{"by": e.by.value, "verdict": e.verdict.value, "at": e.at, "message": e.message} for e in about.evidence],
+            "evidence": [
+                {"by": e.by.value, "verdict": e.verdict.value, "at": e.at, "message": e.message}
+                for e in about.evidence
+            ],
             "trouble": about.trouble,
         }
 
@@ -217,13 +245,24 @@ class LiveViews:
         return self._explain_connected(about, sees) if about is not None else None
 
     def _explain_connected(self, about: Cluster | Repository, sees: Sees) -> Mapping[str, Any]:
-        names = self._connections.on(about) if isinstance(about, Cluster) else self._connections.reading(about)
-        apps = [app for name in sorted(names)[:SHOWN] if sees((app := self._store.applications[name]).project)]
+        names = (
+            self._connections.on(about)
+            if isinstance(about, Cluster)
+            else self._connections.reading(about)
+        )
+        apps = [
+            app
+            for name in sorted(names)[:SHOWN]
+            if sees((app := self._store.applications[name]).project)
+        ]
         return {
             **self._about(about.key, about.uid, sees),
             **self._connected(about),
             "diagnosis": told(self._reason(about, self._clock.now())),
-            "depending": [{"subject": str(app.key), "state": telling.state(app), "project": app.project} for app in apps],
+            "depending": [
+                {"subject": str(app.key), "state": telling.state(app), "project": app.project}
+                for app in apps
+            ],
         }
 
     def _about(self, key: Key, uid: str, sees: Sees) -> dict[str, Any]:
@@ -235,8 +274,12 @@ class LiveViews:
             "decisions": [msgspec.to_builtins(e) for e in self._journal.latest.get(key, ())],
             "clocks": msgspec.to_builtins(sight.clocks) if sight else {},
             "inherited": bool(sight and sight.inherited),
-            "recovery": msgspec.to_builtins(opened) if opened and sees(opened.subject.project) else None,
-            "past": [row(r) for r in past[-5:] if sees(r.subject.project)],  # it may have been another project's
+            "recovery": msgspec.to_builtins(opened)
+            if opened and sees(opened.subject.project)
+            else None,
+            "past": [
+                row(r) for r in past[-5:] if sees(r.subject.project)
+            ],  # it may have been another project's
         }
 
     def _explain_application(self, key: Key, sees: Sees) -> Mapping[str, Any] | None:
@@ -248,7 +291,9 @@ class LiveViews:
             **self._about(key, app.uid, sees),
             "state": telling.state(app),
             "diagnosis": told(finding),
-            "signs": msgspec.to_builtins(signs) if (signs := self._store.signs.get(app.uid)) else None,
+            "signs": msgspec.to_builtins(signs)
+            if (signs := self._store.signs.get(app.uid))
+            else None,
             "ledger": msgspec.to_builtins(sight.ledger) if sight else [],
             "hold": msgspec.to_builtins(app.hold) if app.hold else None,
             "not_honoured": app.unreadable,

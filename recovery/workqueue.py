@@ -12,7 +12,8 @@ from recovery.model.names import Key
 
 
 class WorkQueue:
-    """A key that is added while it is in work is handed out again afterwards; the earliest time wins."""
+    """A key that is added while it is in work is handed out again afterwards; the earliest time
+    wins."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -10,7 +10,8 @@ from aiohttp import web
 
 
 class Answering:
-    """``answers`` by path (the last one that begins it stands): a status and a body, text or JSON; else 404."""
+    """``answers`` by path (the last one that begins it stands): a status and a body, text or JSON;
+    else 404."""
 
     def __init__(self, **answers: tuple[int, Any]) -> None:
         self.answers: dict[str, tuple[int, Any]] = dict(answers)
@@ -29,7 +30,9 @@ class Answering:
     async def __aenter__(self) -> Answering:
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=0.1
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
         self.url = f"{'https' if self._tls else 'http'}://localhost:{self._runner.addresses[0][1]}"
@@ -48,4 +51,8 @@ class Answering:
         status, body = found[-1]
         if status in (301, 302):
             return web.Response(status=status, headers={"Location": body})
-        return web.Response(status=status, text=body) if isinstance(body, str) else web.json_response(body, status=status)
+        return (
+            web.Response(status=status, text=body)
+            if isinstance(body, str)
+            else web.json_response(body, status=status)
+        )

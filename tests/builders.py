@@ -11,7 +11,17 @@ from recovery.act.all_actions import KINDS
 from recovery.argocd.ownership import Ownership
 from recovery.decide.connections import DOWN
 from recovery.kube.client import Client
-from recovery.model.application import Application, Deploy, Destination, Health, Operation, Permitted, Phase, Project, Sync
+from recovery.model.application import (
+    Application,
+    Deploy,
+    Destination,
+    Health,
+    Operation,
+    Permitted,
+    Phase,
+    Project,
+    Sync,
+)
 from recovery.model.cause import Confidence, Finding
 from recovery.model.connection import Cluster, Evidence, Verdict, Witness
 from recovery.model.dialect import Dialect
@@ -66,7 +76,9 @@ def gave_up(**changes: Any) -> Application:
         revisions=(BAD,),
         automated=True,
     )
-    return an_application(**{"sync": Sync.OutOfSync, "revisions": (BAD,), "operation": failed, **changes})
+    return an_application(
+        **{"sync": Sync.OutOfSync, "revisions": (BAD,), "operation": failed, **changes}
+    )
 
 
 def degraded(**changes: Any) -> Application:
@@ -76,7 +88,9 @@ def degraded(**changes: Any) -> Application:
         "health": Health.Degraded,
         "health_since": NOW - timedelta(minutes=9),
         "revisions": (BAD,),
-        "operation": Operation(Phase.Succeeded, started_at=at, finished_at=at, revisions=(BAD,), automated=True),
+        "operation": Operation(
+            Phase.Succeeded, started_at=at, finished_at=at, revisions=(BAD,), automated=True
+        ),
         "deploy": Deploy(4, (BAD,), at),
         "history": (1, 2, 3, 4),
     }
@@ -87,16 +101,29 @@ def the_policies(text: str = "") -> Policies:
     """The shipped policies, or those of a text."""
     from pathlib import Path
 
-    raw = text.encode() if text else (Path(__file__).parent.parent / "config" / "policies.yaml").read_bytes()
+    raw = (
+        text.encode()
+        if text
+        else (Path(__file__).parent.parent / "config" / "policies.yaml").read_bytes()
+    )
     return parse(raw, KINDS)
 
 
-A_CRASH = Finding("RolloutFailed", ("Pod/cart-7c9: CrashLoopBackOff: back-off 40s restarting",), Confidence.likely, about="Pod/cart-7c9")
-"""What a closer look at a crash loop finds: a restart may be tried once, and a rollback is allowed."""
+A_CRASH = Finding(
+    "RolloutFailed",
+    ("Pod/cart-7c9: CrashLoopBackOff: back-off 40s restarting",),
+    Confidence.likely,
+    about="Pod/cart-7c9",
+)
+"""What a closer look at a crash loop finds: a restart may be tried once, and a rollback is
+allowed."""
 
 
-def a_situation(app: Application | None = None, *, ill_for: timedelta = timedelta(hours=1), **changes: Any) -> Situation:
-    """The shipped policies over one application whose symptoms have lasted; what is Degraded was looked at."""
+def a_situation(
+    app: Application | None = None, *, ill_for: timedelta = timedelta(hours=1), **changes: Any
+) -> Situation:
+    """The shipped policies over one application whose symptoms have lasted; what is Degraded was
+    looked at."""
     subject = app or an_application()
     if subject.health is Health.Degraded and subject.sync is Sync.Synced:
         changes.setdefault("finding", A_CRASH)
@@ -110,14 +137,25 @@ def a_situation(app: Application | None = None, *, ill_for: timedelta = timedelt
         if in_force(policy) and holds(policy.condition, subject):
             clocks[policy.condition.symptom] = since
     ledger = (Good(3, (GOOD,), NOW - timedelta(hours=2)),)
-    sight = changes.pop("sight", None) or Sight(subject.uid, NOW - timedelta(days=1), clocks, ledger=ledger)
+    sight = changes.pop("sight", None) or Sight(
+        subject.uid, NOW - timedelta(days=1), clocks, ledger=ledger
+    )
     return Situation(now=now, about=subject, sight=sight, policies=policies, **changes)
 
 
 def a_recovery(name: str, at: datetime, **changes: Any) -> Recovery:
     """A resolved one."""
     subject = Subject("Application", "argocd", name, f"uid-{name}", "default", "in-cluster")
-    recovery = Recovery(name, "application-sync-failure", "hash", subject, at, RecoveryPhase.Resolved, reason="Cured", resolved_at=at)
+    recovery = Recovery(
+        name,
+        "application-sync-failure",
+        "hash",
+        subject,
+        at,
+        RecoveryPhase.Resolved,
+        reason="Cured",
+        resolved_at=at,
+    )
     return structs.replace(recovery, **changes)
 
 
@@ -128,14 +166,23 @@ def seen(by: Witness, verdict: Verdict, ago: float = 5, message: str = "") -> Ev
 
 def a_cluster(name: str = "primary", *evidence: Evidence, **changes: Any) -> Cluster:
     """One whose Secret we may read; without evidence nobody has looked."""
-    cluster = Cluster(server=f"https://{name}.example:6443", name=name, secret=f"cluster-{name}", evidence=evidence, applications=2)
+    cluster = Cluster(
+        server=f"https://{name}.example:6443",
+        name=name,
+        secret=f"cluster-{name}",
+        evidence=evidence,
+        applications=2,
+    )
     cluster = structs.replace(cluster, namespace_uid=f"uid-{name}")
     return structs.replace(cluster, **changes)
 
 
 def a_dead_cluster(name: str = "primary", **changes: Any) -> Cluster:
     """Both who look call it unreachable."""
-    looks = (seen(Witness.live_read, Verdict.unreachable), seen(Witness.connect, Verdict.unreachable))
+    looks = (
+        seen(Witness.live_read, Verdict.unreachable),
+        seen(Witness.connect, Verdict.unreachable),
+    )
     return a_cluster(name, *looks, **changes)
 
 
@@ -147,16 +194,28 @@ def a_live_cluster(name: str = "secondary", **changes: Any) -> Cluster:
 def a_dependent(name: str = "cart", **changes: Any) -> Dependent:
     """An application on primary that may go anywhere and holds no data."""
     place = Destination(name="primary", namespace="shop")
-    app = an_application(**{"name": name, "uid": f"uid-{name}", "destination": place, "kinds": ("Deployment",), **changes})
+    app = an_application(
+        **{
+            "name": name,
+            "uid": f"uid-{name}",
+            "destination": place,
+            "kinds": ("Deployment",),
+            **changes,
+        }
+    )
     project = Project("shop", destinations=(Permitted(server="*", namespace="*"),))
     return Dependent(app, Sight(app.uid, NOW - timedelta(days=1)), project)
 
 
-def about_a_cluster(cluster: Cluster | None = None, *, down_for: float = 600, **changes: Any) -> Situation:
+def about_a_cluster(
+    cluster: Cluster | None = None, *, down_for: float = 600, **changes: Any
+) -> Situation:
     """The shipped policies over a cluster that has been down for ten minutes; secondary is well."""
     about = cluster or a_dead_cluster()
     since = NOW - timedelta(seconds=down_for)
-    sight = Sight(about.uid, NOW - timedelta(days=1), {"connection_state=Failed": since, DOWN: since})
+    sight = Sight(
+        about.uid, NOW - timedelta(days=1), {"connection_state=Failed": since, DOWN: since}
+    )
     clusters = changes.pop("clusters", (about, a_live_cluster()))
     fields = {
         "policies": the_policies(),
@@ -165,13 +224,19 @@ def about_a_cluster(cluster: Cluster | None = None, *, down_for: float = 600, **
         "witnessed": "cluster secondary answers",
         **changes,
     }
-    return Situation(now=NOW, about=about, sight=fields.pop("sight", sight), clusters=clusters, **fields)
+    return Situation(
+        now=NOW, about=about, sight=fields.pop("sight", sight), clusters=clusters, **fields
+    )
 
 
-ANYWHERE = Project("default", namespace="argocd", destinations=(Permitted(server="*", namespace="*"),))
+ANYWHERE = Project(
+    "default", namespace="argocd", destinations=(Permitted(server="*", namespace="*"),)
+)
 
 
-def the_proof(kube: Client, project: Project | None = ANYWHERE, version: Dialect | None = None) -> Ownership:
+def the_proof(
+    kube: Client, project: Project | None = ANYWHERE, version: Dialect | None = None
+) -> Ownership:
     """Proofs of ownership in a cluster in memory; every AppProject is this one."""
 
     async def known(_: str) -> Project | None:
@@ -181,7 +246,8 @@ def the_proof(kube: Client, project: Project | None = ANYWHERE, version: Dialect
 
 
 def owned(manifest: dict[str, Any], by: str = "cart", namespace: str = "shop") -> dict[str, Any]:
-    """A live object as Argo CD deploys it for the application ``by``: with its tracking annotation."""
+    """A live object as Argo CD deploys it for the application ``by``: with its tracking
+    annotation."""
     group = manifest["apiVersion"].rpartition("/")[0]
     mark = f"{by}:{group}/{manifest['kind']}:{namespace}/{manifest['metadata']['name']}"
     meta = {**manifest["metadata"], "annotations": {"argocd.argoproj.io/tracking-id": mark}}

@@ -1,5 +1,6 @@
-"""docs/causes.md: the catalogue, and what a real Argo CD made of it. ``python -m tests.causes_page`` writes it anew from
-build/causes-*.json, which the end-to-end run leaves there."""
+"""docs/causes.md: the catalogue, and what a real Argo CD made of it. ``python -m
+tests.causes_page`` writes it anew from build/causes-*.json, which the end-to-end run leaves
+there."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ evidence and what a person should look at. *Once* means one try in a recovery. T
 
 def catalogue() -> str:
     """The table of causes."""
-    rows = ["| | cause | what it is | right | useless | forbidden | for a person |", "|---|---|---|---|---|---|---|"]
+    rows = [
+        "| | cause | what it is | right | useless | forbidden | for a person |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for cause in CAUSES:
         rows.append(_row(cause, ""))
         rows += [_row(cause, variant) for variant in cause.variants]
@@ -36,16 +40,32 @@ def _row(cause: Cause, variant: str) -> str:
     def cures(verdict: Verdict) -> str:
         return ", ".join(c.value for c in cause.with_verdict(verdict, variant))
 
-    right = ", ".join(filter(None, (cures(Verdict.allowed), *(f"{c.value} (once)" for c in cause.with_verdict(Verdict.once, variant)))))
+    right = ", ".join(
+        filter(
+            None,
+            (
+                cures(Verdict.allowed),
+                *(f"{c.value} (once)" for c in cause.with_verdict(Verdict.once, variant)),
+            ),
+        )
+    )
     name = f"`{cause.name}`" if not variant else f"&nbsp;&nbsp;/`{variant}`"
-    what, advice = (cause.title, cause.advice) if not variant else (cause.notes.get(variant, ""), cause.advices.get(variant, ""))
+    what, advice = (
+        (cause.title, cause.advice)
+        if not variant
+        else (cause.notes.get(variant, ""), cause.advices.get(variant, ""))
+    )
     code = cause.code if not variant else ""
     return f"| {code} | {name} | {what} | {right or '—'} | {cures(Verdict.useless) or '—'} | {cures(Verdict.forbidden) or '—'} | {advice} |"
 
 
 def seen(found: list[dict[str, Any]]) -> str:
     """What was made to happen on the test bed, and what came of it."""
-    right, wrong, steps = sum(f["right"] for f in found), sum(len(f["wrong"]) for f in found), sum(len(f["steps"]) for f in found)
+    right, wrong, steps = (
+        sum(f["right"] for f in found),
+        sum(len(f["wrong"]) for f in found),
+        sum(len(f["steps"]) for f in found),
+    )
     lines = [
         f"{SEEN}\n",
         "Argo CD 3.2.11 on Kubernetes 1.34, the controller under the shipped RBAC with [the policies by cause](../config/by-cause.yaml) and",
@@ -66,7 +86,11 @@ def _cell(text: str) -> str:
 
 def main() -> None:
     """Write the page."""
-    found = [row for path in sorted((ROOT / "build").glob("causes-*.json")) for row in json.loads(path.read_text())]
+    found = [
+        row
+        for path in sorted((ROOT / "build").glob("causes-*.json"))
+        for row in json.loads(path.read_text())
+    ]
     old = PAGE.read_text() if PAGE.exists() else ""
     tail = seen(found) if found else old[old.index(SEEN) :] if SEEN in old else ""
     PAGE.parent.mkdir(exist_ok=True)

@@ -1,4 +1,5 @@
-"""``python -m tests.chart``: manifests/helm's templates anew, from manifests/base, config and manifests/crds. One source, two ways in."""
+"""``python -m tests.chart``: manifests/helm's templates anew, from manifests/base, config and
+manifests/crds. One source, two ways in."""
 
 from __future__ import annotations
 
@@ -15,12 +16,16 @@ SOURCES = Path(__file__).parent / "chart_sources"
 HEAD = "{{- /* Made from %s by python -m tests.chart: change it there. */ -}}\n"
 SUFFIX = "{{ .Values.nameSuffix }}"
 OURS, THEIRS = "{{ .Release.Namespace }}", "{{ .Values.argocd.namespace }}"
-OPTIONAL = {"admission.yaml": 'include "recovery.admission" .', "network.yaml": ".Values.networkPolicy.enabled"}
+OPTIONAL = {
+    "admission.yaml": 'include "recovery.admission" .',
+    "network.yaml": ".Values.networkPolicy.enabled",
+}
 READS = (
     "  resources: [applications]\n  verbs: [get, list, watch, patch]\n",
     '  resources: [applications]\n  verbs: [get, list, watch{{ if include "recovery.acts" . }}, patch{{ end }}]\n',
 )
-"""An installation that only observes has no right to write elsewhere than in its own namespace, but for its Lease."""
+"""An installation that only observes has no right to write elsewhere than in its own namespace, but
+for its Lease."""
 """Whole files that a value leaves out."""
 SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "in-argocd.yaml": (
@@ -29,7 +34,10 @@ SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
             '- apiGroups: [""]\n  resources: [events]\n  verbs: [create]\n',
             '{{- if include "recovery.acts" . }}\n- apiGroups: [""]\n  resources: [events]\n  verbs: [create]\n{{- end }}\n',
         ),
-        ("recovery.gitops.dev/lease: gitops-recovery-controller ", "recovery.gitops.dev/lease: {{ .Values.lease }} "),
+        (
+            "recovery.gitops.dev/lease: gitops-recovery-controller ",
+            "recovery.gitops.dev/lease: {{ .Values.lease }} ",
+        ),
     ),
     "rbac.yaml": (
         (
@@ -56,12 +64,18 @@ SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
     "network.yaml": (
-        ("values: [monitoring, ingress-nginx]", "values: {{ .Values.networkPolicy.namespaces | toJson }}"),
+        (
+            "values: [monitoring, ingress-nginx]",
+            "values: {{ .Values.networkPolicy.namespaces | toJson }}",
+        ),
         ("{cidr: 192.0.2.1/32}", "{cidr: {{ .Values.networkPolicy.apiServer | quote }}}"),
     ),
     "deployment.yaml": (
         ("  replicas: 1\n", "  replicas: {{ .Values.replicas }}\n"),
-        ("    type: Recreate  #", "    type: {{ if gt (int .Values.replicas) 1 }}RollingUpdate{{ else }}Recreate{{ end }}  #"),
+        (
+            "    type: Recreate  #",
+            "    type: {{ if gt (int .Values.replicas) 1 }}RollingUpdate{{ else }}Recreate{{ end }}  #",
+        ),
         (
             "image: gitops-recovery-controller:v1.0.0\n",
             (
@@ -73,9 +87,18 @@ SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
             ),
         ),
         ('value: "argocd"\n', "value: {{ .Values.argocd.namespace | quote }}\n"),
-        ('value: "true"\n', 'value: {{ if include "recovery.acts" . }}"true"{{ else }}"false"{{ end }}\n'),
-        ("    version: v1.0.0\n", "    version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}\n"),
-        ("    team: platform\n    owner: platform\n", "    {{- toYaml .Values.labels | nindent 4 }}\n"),
+        (
+            'value: "true"\n',
+            'value: {{ if include "recovery.acts" . }}"true"{{ else }}"false"{{ end }}\n',
+        ),
+        (
+            "    version: v1.0.0\n",
+            "    version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}\n",
+        ),
+        (
+            "    team: platform\n    owner: platform\n",
+            "    {{- toYaml .Values.labels | nindent 4 }}\n",
+        ),
         (
             "    metadata:\n      labels:\n        app: gitops-recovery-controller\n",
             (
@@ -160,21 +183,33 @@ SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 """What values replace, file by file; each has to be there exactly once."""
 WORKLOADS = "# Restart in the cluster we run in."
-"""Where the rights on workloads begin: left out with workloads.enabled=false, when Argo CD restarts."""
+"""Where the rights on workloads begin: left out with workloads.enabled=false, when Argo CD
+restarts."""
 
 
 def _suffixed(text: str) -> str:
-    """Names outside the release's own namespace, so that two releases can stand beside each other."""
+    """Names outside the release's own namespace, so that two releases can stand beside each
+    other."""
     parts = re.split(r"(?m)^(?=---$)", text)
     for index, part in enumerate(parts):
         for name in ("reviews", "workloads", "applications", "records", "requests"):
-            part = part.replace(f"gitops-recovery-controller-{name}", f"gitops-recovery-controller-{name}{SUFFIX}")
-        # Each release's policies bind its own bindings: the narrower ones of another would bind this one as well.
-        part = part.replace("recovery.gitops.dev/bounds: controller", f"recovery.gitops.dev/bounds: controller{SUFFIX}")
+            part = part.replace(
+                f"gitops-recovery-controller-{name}", f"gitops-recovery-controller-{name}{SUFFIX}"
+            )
+        # Each release's policies bind its own bindings: the narrower ones of another would bind
+        # this one as well.
+        part = part.replace(
+            "recovery.gitops.dev/bounds: controller",
+            f"recovery.gitops.dev/bounds: controller{SUFFIX}",
+        )
         if f"  namespace: {THEIRS}\n" in part:
             for name in ("gitops-recovery-controller", "gitops-recovery-viewer"):
-                part = part.replace(f"metadata:\n  name: {name}\n", f"metadata:\n  name: {name}{SUFFIX}\n")
-                part = part.replace(f"kind: Role, name: {name}}}", f"kind: Role, name: {name}{SUFFIX} }}")
+                part = part.replace(
+                    f"metadata:\n  name: {name}\n", f"metadata:\n  name: {name}{SUFFIX}\n"
+                )
+                part = part.replace(
+                    f"kind: Role, name: {name}}}", f"kind: Role, name: {name}{SUFFIX} }}"
+                )
         parts[index] = part
     return "".join(parts)
 
@@ -188,7 +223,11 @@ def _labelled(text: str) -> str:
             continue
         ours = '    {{- include "recovery.labels" . | nindent 4 }}\n'
         block = head[1]
-        block = block.replace("  labels:\n", f"  labels:\n{ours}", 1) if "  labels:\n" in block else f"{block}  labels:\n{ours}"
+        block = (
+            block.replace("  labels:\n", f"  labels:\n{ours}", 1)
+            if "  labels:\n" in block
+            else f"{block}  labels:\n{ours}"
+        )
         parts[index] = part[: head.start(1)] + block + part[head.end(1) :]
     return "".join(parts)
 
@@ -214,10 +253,19 @@ def _apart(text: str) -> str:
 def templates() -> dict[str, str]:
     """Every file that is made: path inside the chart, and text."""
     made = {}
-    for name in ("rbac.yaml", "in-argocd.yaml", "viewer.yaml", "deployment.yaml", "network.yaml", "admission.yaml"):
+    for name in (
+        "rbac.yaml",
+        "in-argocd.yaml",
+        "viewer.yaml",
+        "deployment.yaml",
+        "network.yaml",
+        "admission.yaml",
+    ):
         text = _apart((BASE / name).read_text())
         assert "{{" not in text, f"{name} would be read as a template"
-        text = text.replace("namespace: argocd", f"namespace: {THEIRS}").replace("gitops-system", OURS)
+        text = text.replace("namespace: argocd", f"namespace: {THEIRS}").replace(
+            "gitops-system", OURS
+        )
         text = _suffixed(text)
         for old, new in SWAPS.get(name, ()):
             assert text.count(old) == 1, f"{name}: {old!r} is there {text.count(old)} times"
@@ -229,7 +277,11 @@ def templates() -> dict[str, str]:
             text = f"{{{{- if {value} }}}}\n{text}{{{{- end }}}}\n"
         text = _labelled(text)
         made[f"templates/{name}"] = HEAD % f"manifests/base/{name}" + text
-    monitor = (ROOT / "manifests/monitoring/servicemonitor.yaml").read_text().replace("gitops-system", OURS)
+    monitor = (
+        (ROOT / "manifests/monitoring/servicemonitor.yaml")
+        .read_text()
+        .replace("gitops-system", OURS)
+    )
     made["templates/servicemonitor.yaml"] = (
         HEAD % "manifests/monitoring/servicemonitor.yaml"
         + f"{{{{- if .Values.serviceMonitor.enabled }}}}\n{_labelled(monitor)}{{{{- end }}}}\n"
@@ -242,14 +294,18 @@ def templates() -> dict[str, str]:
     )
     made["templates/policies.yaml"] = (
         HEAD % "config/policies.yaml"
-        + _labelled(f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: recovery-policies\n  namespace: {OURS}\n")
+        + _labelled(
+            f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: recovery-policies\n  namespace: {OURS}\n"
+        )
         + "data:\n"
         '  policies.yaml: |\n{{ include "recovery.policies" . | indent 4 }}\n'
     )
     for name in ("_helpers.tpl", "NOTES.txt", "extra.yaml"):
         made[f"templates/{name}"] = (SOURCES / name).read_text()
     made["files/policies.yaml"] = (ROOT / "config/policies.yaml").read_text()
-    made["files/rules.yaml"] = re.sub(r"^#.*\n", "", (ROOT / "manifests/monitoring/rules.yaml").read_text())
+    made["files/rules.yaml"] = re.sub(
+        r"^#.*\n", "", (ROOT / "manifests/monitoring/rules.yaml").read_text()
+    )
     made["crds/recoveries.yaml"] = (ROOT / "manifests/crds/recoveries.yaml").read_text()
     return made
 

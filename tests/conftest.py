@@ -8,8 +8,12 @@ import structlog
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--e2e", action="store_true", help="also run what needs the real test bed")
-    parser.addoption("--long", action="store_true", help="also run the larger share of soak and bursts")
-    parser.addoption("--rewrite", action="store_true", help="write the transcripts of tests/scenarios anew")
+    parser.addoption(
+        "--long", action="store_true", help="also run the larger share of soak and bursts"
+    )
+    parser.addoption(
+        "--rewrite", action="store_true", help="write the transcripts of tests/scenarios anew"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

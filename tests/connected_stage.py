@@ -1,4 +1,5 @@
-"""Where stories of repositories and clusters are played: further clusters, a Git server with a password, a pager."""
+"""Where stories of repositories and clusters are played: further clusters, a Git server with a
+password, a pager."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class ConnectedStage(Stage, Protocol):
         """On its Secret."""
 
     async def application_set(self, name: str, label: str, manifests: Manifests) -> None:
-        """One that makes an application of its own name on the cluster whose Secret carries the label."""
+        """One that makes an application of its own name on the cluster whose Secret carries the
+        label."""
 
     async def from_git(self, name: str, manifests: Manifests) -> None:
         """An application in the cluster Argo CD runs in, from the Git server with the password."""
@@ -48,7 +50,8 @@ class ConnectedStage(Stage, Protocol):
         """stops, starts, or rotates: the password is another one from now on."""
 
     async def external_secret(self) -> None:
-        """The password is kept elsewhere, and an operator writes it into the repository's Secret when asked to."""
+        """The password is kept elsewhere, and an operator writes it into the repository's Secret
+        when asked to."""
 
     async def of(self, kind: str, name: str = "") -> list[Recovery]:
         """Recoveries of a cluster, or of the Git server's repository, oldest first."""

@@ -1,4 +1,5 @@
-"""What is promised of repositories and clusters, as stories: each is played on the embedded world and on the real one."""
+"""What is promised of repositories and clusters, as stories: each is played on the embedded world
+and on the real one."""
 
 from __future__ import annotations
 
@@ -12,8 +13,16 @@ from tests.stories import gave_up_of, heard_of
 DEADLINE = 8
 
 
-def connected(prefix: str, *, duration: str = "12s", failover: str = "", attempts: int = 2, backoff: str = "10s") -> str:
-    """The requirement's two other policies with short times, and the applications' own beside them."""
+def connected(
+    prefix: str,
+    *,
+    duration: str = "12s",
+    failover: str = "",
+    attempts: int = 2,
+    backoff: str = "10s",
+) -> str:
+    """The requirement's two other policies with short times, and the applications' own beside
+    them."""
     more = f", {failover}" if failover else ""
     return f"""
 recovery_policies:
@@ -62,13 +71,16 @@ async def newest(stage: ConnectedStage, kind: str, name: str = "") -> Recovery:
 def stands(stage: ConnectedStage, kind: str, name: str, phase: RecoveryPhase, reason: str = ""):
     async def asked() -> bool:
         found = await stage.of(kind, name)
-        return bool(found) and found[-1].phase is phase and (not reason or found[-1].reason == reason)
+        return (
+            bool(found) and found[-1].phase is phase and (not reason or found[-1].reason == reason)
+        )
 
     return asked
 
 
 async def git_server_down(stage: ConnectedStage) -> list[str]:
-    """Nothing of it is synced or rolled back while Git is away; back again, refreshed; one page, one resolve."""
+    """Nothing of it is synced or rolled back while Git is away; back again, refreshed; one page,
+    one resolve."""
     name = f"{stage.prefix}-shop"
     await stage.policies(connected(stage.prefix, backoff="10m"))
     async with stage.controller():
@@ -91,7 +103,9 @@ async def git_server_down(stage: ConnectedStage) -> list[str]:
         await stage.until("the pager hears of it", paged(stage, "resolve"), 30)
         over = await newest(stage, "repository")
         refreshed = any(s.action == "refresh_applications" for s in over.steps)
-        assert refreshed or not await uncompared(), "refreshed, unless Argo CD was faster with its own resync"
+        assert refreshed or not await uncompared(), (
+            "refreshed, unless Argo CD was faster with its own resync"
+        )
         assert [e["event_action"] for e in stage.paged] == ["trigger", "resolve"]
         assert len({e["dedup_key"] for e in stage.paged}) == 1
     return []  # whether Argo CD or the refresh is faster is not for a transcript
@@ -105,7 +119,8 @@ def paged(stage: ConnectedStage, action: str):
 
 
 async def password_rotated(stage: ConnectedStage) -> list[str]:
-    """Refused credentials are called that; the ExternalSecret behind the Secret brings the new ones."""
+    """Refused credentials are called that; the ExternalSecret behind the Secret brings the new
+    ones."""
     name = f"{stage.prefix}-shop"
     await stage.policies(connected(stage.prefix))
     async with stage.controller():
@@ -115,9 +130,13 @@ async def password_rotated(stage: ConnectedStage) -> list[str]:
         await stage.git("rotates")
         await stage.until("resolved", stands(stage, "repository", "", RecoveryPhase.Resolved), 90)
         over = await newest(stage, "repository")
-        assert (over.steps[0].action, over.steps[0].reason) in (("refresh_credentials", "Reachable"), ("refresh_credentials", "Cured"))
+        assert (over.steps[0].action, over.steps[0].reason) in (
+            ("refresh_credentials", "Reachable"),
+            ("refresh_credentials", "Cured"),
+        )
         assert any("credentials refused" in line for line in over.evidence), over.evidence
-    return []  # how often it was looked at before the operator had fetched it is not for a transcript
+    # how often it was looked at before the operator had fetched it is not for a transcript
+    return []
 
 
 async def password_rotated_by_hand(stage: ConnectedStage) -> list[str]:
@@ -140,7 +159,8 @@ async def password_rotated_by_hand(stage: ConnectedStage) -> list[str]:
 
 
 async def fails_over_and_back(stage: ConnectedStage) -> list[str]:
-    """A dead cluster is noticed, believed, and left; what holds data stays; back home by command, leftovers listed."""
+    """A dead cluster is noticed, believed, and left; what holds data stays; back home by command,
+    leftovers listed."""
     web, api, db = (f"{stage.prefix}-{n}" for n in ("web", "api", "db"))
     await stage.clusters()
     await stage.policies(connected(stage.prefix))
@@ -157,13 +177,22 @@ async def fails_over_and_back(stage: ConnectedStage) -> list[str]:
             return "unreachable" in await stage.command("explain", "cluster/primary")
 
         await stage.until("noticed", noticed, 30)
-        # Argo CD's own word is not looked at: most often still Successful, sometimes Failed in the same second (both seen on 3.2).
-        await stage.until("failed over", stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "FailedOver"), 150)
+        # Argo CD's own word is not looked at: most often still Successful, sometimes Failed in the
+        # same second (both seen on 3.2).
+        await stage.until(
+            "failed over",
+            stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "FailedOver"),
+            150,
+        )
         for name in (web, api):
             assert await well_on(stage, name, "secondary"), name
             assert await stage.has("secondary", "deployments", name)
         held = await newest(stage, "cluster", "primary")
-        assert {m.name: m.phase for m in held.moves} == {web: MovePhase.Moved, api: MovePhase.Moved, db: MovePhase.Refused}
+        assert {m.name: m.phase for m in held.moves} == {
+            web: MovePhase.Moved,
+            api: MovePhase.Moved,
+            db: MovePhase.Refused,
+        }
         assert any("stateful" in m.reason for m in held.moves if m.name == db)
         assert (await stage.seen(db)).destination.cluster == "primary"
         assert not await stage.has("secondary", "statefulsets", db)
@@ -171,8 +200,14 @@ async def fails_over_and_back(stage: ConnectedStage) -> list[str]:
         assert f"{web}  primary -> secondary  Moved" in plan
         assert "stateful" in plan
         await stage.revive("primary")
-        await stage.until("both copies are told of", stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "SplitBrain"), 90)
-        await stage.until("people hear", heard_of(stage, "is back: 2 applications live elsewhere"), 30)
+        await stage.until(
+            "both copies are told of",
+            stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "SplitBrain"),
+            90,
+        )
+        await stage.until(
+            "people hear", heard_of(stage, "is back: 2 applications live elsewhere"), 30
+        )
         split = await newest(stage, "cluster", "primary")
         assert sum(len(m.leftovers) for m in split.moves) == 2
         assert await stage.has("primary", "deployments", web)
@@ -180,12 +215,17 @@ async def fails_over_and_back(stage: ConnectedStage) -> list[str]:
         await stage.until("home", stands(stage, "cluster", "primary", RecoveryPhase.Resolved), 120)
         over = await newest(stage, "cluster", "primary")
         assert {m.phase for m in over.moves} == {MovePhase.Home, MovePhase.Refused}
-        assert sorted(left.partition(": ")[0] for m in over.moves for left in m.leftovers) == ["secondary", "secondary"]
+        assert sorted(left.partition(": ")[0] for m in over.moves for left in m.leftovers) == [
+            "secondary",
+            "secondary",
+        ]
         for name in (web, api):
             app = await stage.seen(name)
             assert app.destination.cluster == "primary"
             assert app.hold is None
-            assert await stage.has("secondary", "deployments", name), "leftovers are removed only when told"
+            assert await stage.has("secondary", "deployments", name), (
+                "leftovers are removed only when told"
+            )
     return ["primary"]
 
 
@@ -199,7 +239,9 @@ async def token_revoked(stage: ConnectedStage) -> list[str]:
         await stage.until("well", lambda: well_on(stage, name, "primary"), 60)
         await stage.sleep(10)
         await stage.revoke("primary")
-        await stage.until("stalled", stands(stage, "cluster", "primary", RecoveryPhase.Stalled), 150)
+        await stage.until(
+            "stalled", stands(stage, "cluster", "primary", RecoveryPhase.Stalled), 150
+        )
         await stage.until("told", heard_of(stage, "cluster primary needs a person"), 30)
         told = next(m["message"] for m in stage.received if "needs a person" in m["title"])
         assert "Its credentials are refused: no outage" in told
@@ -232,29 +274,44 @@ async def both_unreachable(stage: ConnectedStage) -> list[str]:
         found = [*await stage.of("cluster", "primary"), *await stage.of("cluster", "secondary")]
         assert len(found) == 1, [str(r.subject) for r in found]
         (held,) = found
-        assert next(s.reason for s in held.steps if s.action == "failover") in ("TargetNotHealthy", "TargetIsSource", "NotDown")
+        assert next(s.reason for s in held.steps if s.action == "failover") in (
+            "TargetNotHealthy",
+            "TargetIsSource",
+            "NotDown",
+        )
         assert (await stage.seen(name)).destination.cluster == "primary"
         assert sum("needs a person" in m["title"] for m in stage.received) == 1
     return []
 
 
 async def fleet_by_label(stage: ConnectedStage) -> list[str]:
-    """A label goes from one Secret to the other, an ApplicationSet's application goes along, none is ever deleted."""
+    """A label goes from one Secret to the other, an ApplicationSet's application goes along, none
+    is ever deleted."""
     name, label = f"{stage.prefix}-fleet", "shop.example/active"
     await stage.clusters()
     await stage.label("primary", label, "yes")
-    await stage.policies(connected(stage.prefix, failover=f"strategy: cluster-label, label: {label}"))
+    await stage.policies(
+        connected(stage.prefix, failover=f"strategy: cluster-label, label: {label}")
+    )
     async with stage.controller():
         await stage.application_set(name, label, (deployment(name, deadline=DEADLINE),))
         await stage.until("well", lambda: well_on(stage, name, "primary"), 60)
         await stage.sleep(15)
         await stage.kill("primary")
-        await stage.until("failed over", stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "FailedOver"), 150)
+        await stage.until(
+            "failed over",
+            stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "FailedOver"),
+            150,
+        )
         assert await well_on(stage, name, "secondary")
         assert await stage.has("secondary", "deployments", name)
         assert stage.deleted == []
         await stage.revive("primary")
-        await stage.until("split brain", stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "SplitBrain"), 90)
+        await stage.until(
+            "split brain",
+            stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "SplitBrain"),
+            90,
+        )
         held = await newest(stage, "cluster", "primary")
         await stage.command("failback", held.name, "--cleanup")
         await stage.until("home", stands(stage, "cluster", "primary", RecoveryPhase.Resolved), 120)
@@ -265,7 +322,8 @@ async def fleet_by_label(stage: ConnectedStage) -> list[str]:
 
 
 async def killed_between_two(stage: ConnectedStage) -> list[str]:
-    """kill -9 between two applications of a failover: it goes on where it was, none is moved twice."""
+    """kill -9 between two applications of a failover: it goes on where it was, none is moved
+    twice."""
     names = [f"{stage.prefix}-{n}" for n in ("a", "b", "c", "d")]
     await stage.clusters()
     await stage.policies(connected(stage.prefix))
@@ -284,14 +342,20 @@ async def killed_between_two(stage: ConnectedStage) -> list[str]:
     moved = [name for name in names if (await stage.seen(name)).destination.cluster == "secondary"]
     assert len(moved) == 1, moved
     async with stage.controller():
-        await stage.until("failed over", stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "FailedOver"), 150)
+        await stage.until(
+            "failed over",
+            stands(stage, "cluster", "primary", RecoveryPhase.Stalled, "FailedOver"),
+            150,
+        )
         for name in names:
             assert await well_on(stage, name, "secondary"), name
             assert await stage.syncs(name) == 1, "moved once"
         held = await newest(stage, "cluster", "primary")
         assert {m.phase for m in held.moves} == {MovePhase.Moved}
         assert sum(s.action == "failover" for s in held.steps) == 1
-    return []  # how many waves the rest takes (b and c, then d; or all three) hangs on when a is found well: not for a transcript
+    # how many waves the rest takes (b and c, then d; or all three) hangs on when a is found well:
+    # not for a transcript
+    return []
 
 
 async def target_refuses(stage: ConnectedStage) -> list[str]:
@@ -301,13 +365,22 @@ async def target_refuses(stage: ConnectedStage) -> list[str]:
     await stage.narrow("secondary", namespaces=False)
     await stage.policies(connected(stage.prefix, attempts=1))
     async with stage.controller():
-        await stage.deploy(far, (deployment(far, deadline=DEADLINE),), "primary", namespace="elsewhere")
-        await stage.deploy(kinds, (deployment(kinds, deadline=DEADLINE), custom("Pump", kinds)), "primary", kind="Pump")
+        await stage.deploy(
+            far, (deployment(far, deadline=DEADLINE),), "primary", namespace="elsewhere"
+        )
+        await stage.deploy(
+            kinds,
+            (deployment(kinds, deadline=DEADLINE), custom("Pump", kinds)),
+            "primary",
+            kind="Pump",
+        )
         for name in (far, kinds):
             await stage.until(f"{name} well", lambda name=name: well_on(stage, name, "primary"), 90)
         await stage.sleep(10)
         await stage.kill("primary")
-        await stage.until("stalled", stands(stage, "cluster", "primary", RecoveryPhase.Stalled), 150)
+        await stage.until(
+            "stalled", stands(stage, "cluster", "primary", RecoveryPhase.Stalled), 150
+        )
         held = await newest(stage, "cluster", "primary")
         why = {m.name: m.reason for m in held.moves}
         assert "may not create it" in why[far]

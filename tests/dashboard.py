@@ -15,15 +15,33 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
         (
             ("Applications watched", STAT, "none", "sum(recovery_applications)", ""),
             ("Need a person", STAT, "none", "sum(recovery_needs_person) or vector(0)", ""),
-            ("Open recoveries", SERIES, "none", "sum by (phase) (recovery_recoveries)", "{{phase}}"),
+            (
+                "Open recoveries",
+                SERIES,
+                "none",
+                "sum by (phase) (recovery_recoveries)",
+                "{{phase}}",
+            ),
             ("Ill, by cause", SERIES, "none", "sum by (cause) (recovery_causes)", "{{cause}}"),
         ),
     ),
     (
         "What is done",
         (
-            ("Steps an hour", SERIES, "none", "sum by (action, result) (increase(recovery_steps_total[1h]))", "{{action}} {{result}}"),
-            ("Writes a minute", SERIES, "none", "sum by (action) (rate(recovery_writes_total[5m])) * 60", "{{action}}"),
+            (
+                "Steps an hour",
+                SERIES,
+                "none",
+                "sum by (action, result) (increase(recovery_steps_total[1h]))",
+                "{{action}} {{result}}",
+            ),
+            (
+                "Writes a minute",
+                SERIES,
+                "none",
+                "sum by (action) (rate(recovery_writes_total[5m])) * 60",
+                "{{action}}",
+            ),
             (
                 "Time to recover, median",
                 SERIES,
@@ -31,15 +49,39 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
                 "histogram_quantile(0.5, sum by (le, policy) (rate(recovery_time_to_recover_seconds_bucket[6h])))",
                 "{{policy}}",
             ),
-            ("Held back, by guard", SERIES, "none", "sum by (guard) (recovery_suppressed)", "{{guard}}"),
-            ("Pending conditions", SERIES, "none", "sum by (policy) (recovery_pending_conditions)", "{{policy}}"),
-            ("Decisions an hour", SERIES, "none", "sum by (decision) (increase(recovery_decisions_total[1h]))", "{{decision}}"),
+            (
+                "Held back, by guard",
+                SERIES,
+                "none",
+                "sum by (guard) (recovery_suppressed)",
+                "{{guard}}",
+            ),
+            (
+                "Pending conditions",
+                SERIES,
+                "none",
+                "sum by (policy) (recovery_pending_conditions)",
+                "{{policy}}",
+            ),
+            (
+                "Decisions an hour",
+                SERIES,
+                "none",
+                "sum by (decision) (increase(recovery_decisions_total[1h]))",
+                "{{decision}}",
+            ),
         ),
     ),
     (
         "Repositories and clusters",
         (
-            ("By state", SERIES, "none", "sum by (kind, state) (recovery_connections)", "{{kind}} {{state}}"),
+            (
+                "By state",
+                SERIES,
+                "none",
+                "sum by (kind, state) (recovery_connections)",
+                "{{kind}} {{state}}",
+            ),
             ("Away from home", STAT, "none", "sum(recovery_applications_away)", ""),
         ),
     ),
@@ -53,8 +95,20 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
                 "sum by (channel, result) (increase(recovery_messages_total[1h]))",
                 "{{channel}} {{result}}",
             ),
-            ("Waiting for a channel", SERIES, "none", "sum by (channel) (recovery_messages_waiting)", "{{channel}}"),
-            ("Tries in a row that failed", SERIES, "none", "max by (channel) (recovery_channel_failures)", "{{channel}}"),
+            (
+                "Waiting for a channel",
+                SERIES,
+                "none",
+                "sum by (channel) (recovery_messages_waiting)",
+                "{{channel}}",
+            ),
+            (
+                "Tries in a row that failed",
+                SERIES,
+                "none",
+                "max by (channel) (recovery_channel_failures)",
+                "{{channel}}",
+            ),
             ("Taken by nobody", STAT, "none", "max(recovery_dead_letters)", ""),
             ("Policies that only watch", STAT, "none", "max(recovery_policies_distrusted)", ""),
         ),
@@ -62,11 +116,35 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
     (
         "The controller itself",
         (
-            ("Silence of the watches", SERIES, "s", "max by (stream) (recovery_watch_age_seconds)", "{{stream}}"),
-            ("Watches begun anew", SERIES, "none", "sum by (stream) (increase(recovery_watch_restarts_total[1h]))", "{{stream}}"),
-            ("Objects that cannot be read", SERIES, "none", "sum by (stream) (recovery_unreadable_objects)", "{{stream}}"),
+            (
+                "Silence of the watches",
+                SERIES,
+                "s",
+                "max by (stream) (recovery_watch_age_seconds)",
+                "{{stream}}",
+            ),
+            (
+                "Watches begun anew",
+                SERIES,
+                "none",
+                "sum by (stream) (increase(recovery_watch_restarts_total[1h]))",
+                "{{stream}}",
+            ),
+            (
+                "Objects that cannot be read",
+                SERIES,
+                "none",
+                "sum by (stream) (recovery_unreadable_objects)",
+                "{{stream}}",
+            ),
             ("Queue", SERIES, "none", "sum(recovery_queue_length)", "subjects"),
-            ("Passes a second", SERIES, "none", "sum by (result) (rate(recovery_reconciles_total[5m]))", "{{result}}"),
+            (
+                "Passes a second",
+                SERIES,
+                "none",
+                "sum by (result) (rate(recovery_reconciles_total[5m]))",
+                "{{result}}",
+            ),
             (
                 "API answers a second",
                 SERIES,
@@ -74,7 +152,13 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
                 "sum by (verb, status) (rate(recovery_api_requests_total[5m]))",
                 "{{verb}} {{status}}",
             ),
-            ("Longest lag of the event loop", SERIES, "s", "max(recovery_event_loop_lag_seconds)", "lag"),
+            (
+                "Longest lag of the event loop",
+                SERIES,
+                "s",
+                "max(recovery_event_loop_lag_seconds)",
+                "lag",
+            ),
             ("Shards held", STAT, "none", "sum(recovery_shards_held)", ""),
             ("Newest policies in force", STAT, "none", "min(recovery_policies_up_to_date)", ""),
             ("Policy texts refused", STAT, "none", "sum(recovery_policy_errors_total)", ""),
@@ -106,7 +190,12 @@ def dashboard() -> dict[str, Any]:
             wide, high = (6, 4) if kind == STAT else (12, 8)
             if x + wide > 24:
                 x, y, tall = 0, y + tall, 0
-            target = {"refId": "A", "datasource": SOURCE, "expr": expression, **({"legendFormat": legend} if legend else {})}
+            target = {
+                "refId": "A",
+                "datasource": SOURCE,
+                "expr": expression,
+                **({"legendFormat": legend} if legend else {}),
+            }
             panels.append(
                 {
                     "id": len(panels) + 1,
@@ -120,7 +209,12 @@ def dashboard() -> dict[str, Any]:
             )
             x, tall = x + wide, max(tall, high)
         y += tall
-    source = {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus"}
+    source = {
+        "name": "datasource",
+        "type": "datasource",
+        "query": "prometheus",
+        "label": "Prometheus",
+    }
     return {
         "title": "GitOps recovery",
         "uid": "gitops-recovery",

@@ -52,16 +52,22 @@ class EmbeddedConnectedStage(EmbeddedStage):
     async def _operate(self, item: dict[str, Any]) -> None:
         """The External Secrets Operator: fetch, write, say so."""
         await self._clock.sleep(1)
-        self._world.git.registered = dict.fromkeys(self._world.git.registered, self._world.git.password)
+        self._world.git.registered = dict.fromkeys(
+            self._world.git.registered, self._world.git.password
+        )
         ready = {"type": "Ready", "status": "True", "message": "secret synced"}
         body = {"status": {"refreshTime": stamp(self._clock.now()), "conditions": [ready]}}
         await self._world.cluster.patch(EXTERNAL_SECRETS, ARGOCD, item["metadata"]["name"], body)
 
     @contextlib.asynccontextmanager
-    async def controller(self, *, enabled: bool = True, killed_at: str = "") -> AsyncIterator[Callable[[], bool]]:
+    async def controller(
+        self, *, enabled: bool = True, killed_at: str = ""
+    ) -> AsyncIterator[Callable[[], bool]]:
         if self._world.cluster.find(SECRETS, OURS, "recovery-channels") is None:
             data = {"receiver": "anNvbjovL3g=", "pagerduty": PAGERDUTY}
-            await self._world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": data})
+            await self._world.cluster.create(
+                SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": data}
+            )
         async with super().controller(enabled=enabled, killed_at=killed_at) as dead:
             yield dead
 
@@ -92,7 +98,9 @@ class EmbeddedConnectedStage(EmbeddedStage):
         denied = self._world.destinations.all[cluster].denied
         (denied.discard if namespaces else denied.add)("namespaces")
 
-    async def deploy(self, name: str, manifests: tuple[dict[str, Any], ...], cluster: str, **how: Any) -> None:
+    async def deploy(
+        self, name: str, manifests: tuple[dict[str, Any], ...], cluster: str, **how: Any
+    ) -> None:
         if kind := how.pop("kind", ""):
             await self._world.install(kind)
         namespace = how.pop("namespace", RUNS_IN)
@@ -100,7 +108,12 @@ class EmbeddedConnectedStage(EmbeddedStage):
         await self._world.application(name, manifests, cluster=cluster, self_heal=True)
         if namespace != RUNS_IN:
             options = ["CreateNamespace=true"]
-            body = {"spec": {"destination": {"namespace": namespace}, "syncPolicy": {"syncOptions": options}}}
+            body = {
+                "spec": {
+                    "destination": {"namespace": namespace},
+                    "syncPolicy": {"syncOptions": options},
+                }
+            }
             await self._world.cluster.patch(APPLICATIONS, ARGOCD, name, body)
 
     async def has(self, cluster: str, plural: str, name: str) -> bool:
@@ -111,9 +124,13 @@ class EmbeddedConnectedStage(EmbeddedStage):
         body = {"metadata": {"labels": {key: value}}}
         await self._world.cluster.patch(SECRETS, ARGOCD, f"cluster-{cluster}", body)
 
-    async def application_set(self, name: str, label: str, manifests: tuple[dict[str, Any], ...]) -> None:
+    async def application_set(
+        self, name: str, label: str, manifests: tuple[dict[str, Any], ...]
+    ) -> None:
         self._world.git.commit(url(name), manifests)
-        await self._world.cluster.create(APPLICATION_SETS, ARGOCD, an_application_set(name, label, url(name)))
+        await self._world.cluster.create(
+            APPLICATION_SETS, ARGOCD, an_application_set(name, label, url(name))
+        )
         await self._clock.sleep(1)
 
     # Git
@@ -133,28 +150,48 @@ class EmbeddedConnectedStage(EmbeddedStage):
 
     async def external_secret(self) -> None:
         (found,) = self._world.git.registered
-        template = {"metadata": {"labels": {"argocd.argoproj.io/secret-type": "repository"}}, "data": {"url": found}}
+        template = {
+            "metadata": {"labels": {"argocd.argoproj.io/secret-type": "repository"}},
+            "data": {"url": found},
+        }
         spec = {"target": {"name": "shop-repository", "template": template}}
-        await self._world.cluster.create(EXTERNAL_SECRETS, ARGOCD, {"metadata": {"name": "shop-repository"}, "spec": spec})
+        await self._world.cluster.create(
+            EXTERNAL_SECRETS, ARGOCD, {"metadata": {"name": "shop-repository"}, "spec": spec}
+        )
 
     # People
 
     async def of(self, kind: str, name: str = "") -> list[Recovery]:
-        return [r for r in self._world.recoveries() if r.subject.kind.lower() == kind and name in ("", r.subject.name)]
+        return [
+            r
+            for r in self._world.recoveries()
+            if r.subject.kind.lower() == kind and name in ("", r.subject.name)
+        ]
 
     async def command(self, *words: str) -> str:
         assert self._app is not None
         if words[0] == "explain":
             kind, _, name = words[1].partition("/")
-            body = msgspec.json.decode(msgspec.json.encode(self._app.views.explain(Key(kind, "", name), EVERYBODY.sees)))
+            body = msgspec.json.decode(
+                msgspec.json.encode(self._app.views.explain(Key(kind, "", name), EVERYBODY.sees))
+            )
             return "\n".join(lines(body))
         wishes = {"stay": "--stay" in words, "cleanup": "--cleanup" in words}
-        found = await write(self._world.cluster, OURS, words[1], lambda held: asked(held, **wishes), "ada", self._clock)
+        found = await write(
+            self._world.cluster,
+            OURS,
+            words[1],
+            lambda held: asked(held, **wishes),
+            "ada",
+            self._clock,
+        )
         return f"{len(found.owed)} applications go home to {found.subject.name}"
 
     async def syncs(self, name: str) -> int:
         history = (await self.raw(name))["status"]["history"]
-        return sum((entry.get("initiatedBy") or {}).get("username") == USERNAME for entry in history)
+        return sum(
+            (entry.get("initiatedBy") or {}).get("username") == USERNAME for entry in history
+        )
 
 
 def an_application_set(name: str, label: str, repository: str) -> dict[str, Any]:

@@ -36,7 +36,9 @@ def called(recovery: Recovery) -> str:
 class Door:
     """The controller's client: counts its writes to applications, and dies where the story says."""
 
-    def __init__(self, cluster: Cluster, written: dict[str, int], killed_at: str, kill: Callable[[], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, written: dict[str, int], killed_at: str, kill: Callable[[], None]
+    ) -> None:
         self._cluster = cluster
         self._written = written
         self._killed_at = killed_at
@@ -97,7 +99,9 @@ class EmbeddedStage:
     async def policies(self, text: str) -> None:
         await self._world.policies(text)
 
-    async def application(self, name: str, manifests: tuple[dict[str, Any], ...], **how: Any) -> None:
+    async def application(
+        self, name: str, manifests: tuple[dict[str, Any], ...], **how: Any
+    ) -> None:
         await self._world.application(name, manifests, **how)
 
     async def commit(self, name: str, manifests: tuple[dict[str, Any], ...]) -> str:
@@ -137,14 +141,22 @@ class EmbeddedStage:
         return self._lines.get(name, [])
 
     @contextlib.asynccontextmanager
-    async def controller(self, *, enabled: bool = True, killed_at: str = "") -> AsyncIterator[Callable[[], bool]]:
+    async def controller(
+        self, *, enabled: bool = True, killed_at: str = ""
+    ) -> AsyncIterator[Callable[[], bool]]:
         if self._world.cluster.find(SECRETS, OURS, "recovery-channels") is None:
             await self._world.cluster.create(
-                SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}}
+                SECRETS,
+                OURS,
+                {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}},
             )
         task: list[asyncio.Task[None]] = []
-        door = Door(self._world.cluster, self._written, killed_at, lambda: task[0].cancel() and None)
-        settings = Settings(enabled=enabled, interval=timedelta(seconds=5), identity="controller-0", **self.settings)
+        door = Door(
+            self._world.cluster, self._written, killed_at, lambda: task[0].cancel() and None
+        )
+        settings = Settings(
+            enabled=enabled, interval=timedelta(seconds=5), identity="controller-0", **self.settings
+        )
         self._app = App(settings, door, self._clock, self._send, self.argocd, self._world.looks)  # type: ignore[arg-type]
         task.append(asyncio.create_task(self._app.run()))
         await self._clock.sleep(1)
@@ -168,4 +180,8 @@ class EmbeddedStage:
         return self._written.get(name, 0)
 
     async def events(self, reason: str) -> int:
-        return sum(e["reason"] == reason for e in self._world.cluster.every(EVENTS) if e["metadata"]["namespace"] == OURS)
+        return sum(
+            e["reason"] == reason
+            for e in self._world.cluster.every(EVENTS)
+            if e["metadata"]["namespace"] == OURS
+        )

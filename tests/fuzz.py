@@ -1,7 +1,8 @@
-"""Bytes that nobody meant: python -m tests.fuzz [INPUTS] [SEED]. What reads them says no, or yes, and nothing else.
+"""Bytes that nobody meant: python -m tests.fuzz [INPUTS] [SEED]. What reads them says no, or yes,
+and nothing else.
 
-Policy files and Applications are cut, doubled, exchanged and spoilt, by seed. No other exception than the one that is
-promised, no input that takes long, and no memory that grows with their number.
+Policy files and Applications are cut, doubled, exchanged and spoilt, by seed. No other exception
+than the one that is promised, no input that takes long, and no memory that grows with their number.
 """
 
 from __future__ import annotations
@@ -39,7 +40,19 @@ SPOILT = (
     b"\n",
     b"1e999",
 )
-SPOILT += (b"null", b"true", b"-1", b"\xe2\x80\xae", b"9" * 40, b"<<: ", b"|\n", b"? ", b"%YAML 1.1\n---\n", b"\\u0000", b"\\ud800")
+SPOILT += (
+    b"null",
+    b"true",
+    b"-1",
+    b"\xe2\x80\xae",
+    b"9" * 40,
+    b"<<: ",
+    b"|\n",
+    b"? ",
+    b"%YAML 1.1\n---\n",
+    b"\\u0000",
+    b"\\ud800",
+)
 SLOW = 2.0
 """Seconds that one input may take; a policy file takes milliseconds."""
 
@@ -50,7 +63,10 @@ class Broken(AssertionError):
 
 def policies() -> list[bytes]:
     """What is written by people."""
-    found = [path.read_bytes() for path in [*ROOT.glob("config/*.yaml"), *ROOT.glob("config/examples/*.yaml")]]
+    found = [
+        path.read_bytes()
+        for path in [*ROOT.glob("config/*.yaml"), *ROOT.glob("config/examples/*.yaml")]
+    ]
     guards = b"guards: {storm: {group: 30%}, windows: [{schedule: '0 2 * * *', duration: 1h}], pauses: [{reason: x, until: 2026-01-01}]}\n"
     return [*found, found[0] + guards]
 
@@ -64,12 +80,27 @@ def applications() -> list[bytes]:
         "syncResult": {"resources": []},
     }
     body: dict[str, Any] = {
-        "metadata": {"name": "cart", "namespace": "argocd", "uid": "1", "annotations": {"recovery.gitops.dev/hold": '{"bad": ["x"]}'}},
-        "spec": {"project": "default", "source": {"repoURL": "https://git.example/x"}, "destination": {"server": "https://x"}},
+        "metadata": {
+            "name": "cart",
+            "namespace": "argocd",
+            "uid": "1",
+            "annotations": {"recovery.gitops.dev/hold": '{"bad": ["x"]}'},
+        },
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": "https://git.example/x"},
+            "destination": {"server": "https://x"},
+        },
         "status": {
             "sync": {"status": "OutOfSync", "revision": "a" * 40},
             "health": {"status": "Degraded", "lastTransitionTime": "2026-03-02T12:00:00Z"},
-            "conditions": [{"type": "SyncError", "message": "x" * 200, "lastTransitionTime": "2026-03-02T12:00:00Z"}],
+            "conditions": [
+                {
+                    "type": "SyncError",
+                    "message": "x" * 200,
+                    "lastTransitionTime": "2026-03-02T12:00:00Z",
+                }
+            ],
             "operationState": state,
             "history": [{"id": 1, "revision": "b" * 40, "deployedAt": "2026-03-02T11:00:00Z"}],
             "resources": [{"kind": "Deployment", "name": "cart", "group": "apps"}],
@@ -77,11 +108,17 @@ def applications() -> list[bytes]:
     }
     project = {
         "metadata": {"name": "p"},
-        "spec": {"syncWindows": [{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}]},
+        "spec": {
+            "syncWindows": [
+                {"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}
+            ]
+        },
     }
     return [
         json.dumps(body).encode(),
-        json.dumps({**body, "spec": {**body["spec"], "sources": [body["spec"]["source"]] * 3}}).encode(),
+        json.dumps(
+            {**body, "spec": {**body["spec"], "sources": [body["spec"]["source"]] * 3}}
+        ).encode(),
         json.dumps(project).encode(),
     ]
 
@@ -105,7 +142,9 @@ def spoil(chance: random.Random, seeds: list[bytes]) -> bytes:
                 begin = chance.randrange(len(other))
                 text[at:at] = other[begin : begin + 120]
             case _:
-                text[at:at] = bytes(chance.randrange(32, 127) for _ in range(chance.randrange(1, 12)))
+                text[at:at] = bytes(
+                    chance.randrange(32, 127) for _ in range(chance.randrange(1, 12))
+                )
     return bytes(text)
 
 
@@ -130,7 +169,10 @@ def read_application(raw: bytes) -> None:
 def run(inputs: int, seed: int, told: Callable[[str], None]) -> None:
     """So many inputs to each reader."""
     chance = random.Random(seed)  # noqa: S311 (inputs that can be made again)
-    readers = ((read_policies, policies(), max(inputs // 20, 1)), (read_application, applications(), inputs))
+    readers = (
+        (read_policies, policies(), max(inputs // 20, 1)),
+        (read_application, applications(), inputs),
+    )
     for reader, seeds, count in readers:
         slowest, before = 0.0, 0
         for number in range(count):
@@ -139,23 +181,35 @@ def run(inputs: int, seed: int, told: Callable[[str], None]) -> None:
             try:
                 reader(raw)
             except Exception as error:
-                raise Broken(f"{reader.__name__}: {type(error).__name__}: {error}: seed {seed}, input {number}: {raw[:2000]!r}") from error
+                raise Broken(
+                    f"{reader.__name__}: {type(error).__name__}: {error}: seed {seed}, input {number}: {raw[:2000]!r}"
+                ) from error
             took = time.perf_counter() - began
             slowest = max(slowest, took)
             if took > SLOW:
-                raise Broken(f"{reader.__name__}: {took:.1f} s: seed {seed}, input {number}: {raw[:2000]!r}")
+                raise Broken(
+                    f"{reader.__name__}: {took:.1f} s: seed {seed}, input {number}: {raw[:2000]!r}"
+                )
             if number == count // 4:
                 gc.collect()
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        told(f"{reader.__name__}: {count} inputs, the slowest {slowest * 1000:.1f} ms, {after / 1024:.0f} MiB at the most")
+        told(
+            f"{reader.__name__}: {count} inputs, the slowest {slowest * 1000:.1f} ms, {after / 1024:.0f} MiB at the most"
+        )
         if after > before * 1.5 + 20_000:
-            raise Broken(f"{reader.__name__}: memory grew from {before} to {after} KiB over {count} inputs")
+            raise Broken(
+                f"{reader.__name__}: memory grew from {before} to {after} KiB over {count} inputs"
+            )
 
 
 def main() -> None:
     """INPUTS and SEED from the command line."""
-    run(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, int(sys.argv[2]) if len(sys.argv) > 2 else 0, print)
+    run(
+        int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000,
+        int(sys.argv[2]) if len(sys.argv) > 2 else 0,
+        print,
+    )
 
 
 if __name__ == "__main__":

@@ -16,8 +16,12 @@ from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.world import World
 
-SLOW_HEARTBEATS: dict[str, Any] = {"lease_duration": timedelta(minutes=10), "poll_interval": timedelta(seconds=30)}
-"""Settings for a script of many hours that is not about Leases or probes: most of its time would go into them."""
+SLOW_HEARTBEATS: dict[str, Any] = {
+    "lease_duration": timedelta(minutes=10),
+    "poll_interval": timedelta(seconds=30),
+}
+"""Settings for a script of many hours that is not about Leases or probes: most of its time would go
+into them."""
 
 
 class Play:
@@ -53,10 +57,22 @@ class Play:
     @contextlib.asynccontextmanager
     async def controller(self, **settings: Any) -> AsyncIterator[App]:
         token = settings.pop("token", False)
-        # A container that starts again in its Pod. Its Lease lives for long: renewing it each second would be most of the work of a
-        # script of hours, and what Leases do is asked in tests/kube/test_lease.py, tests/test_replicas.py and on the real bed.
-        settings = {"identity": "controller-0", "lease_duration": SLOW_HEARTBEATS["lease_duration"], **settings}
-        app = App(Settings(**settings), self, self.clock, self.send, self.world.api if token else None, self.world.looks)  # type: ignore[arg-type]
+        # A container that starts again in its Pod. Its Lease lives for long: renewing it each
+        # second would be most of the work of a script of hours, and what Leases do is asked in
+        # tests/kube/test_lease.py, tests/test_replicas.py and on the real bed.
+        settings = {
+            "identity": "controller-0",
+            "lease_duration": SLOW_HEARTBEATS["lease_duration"],
+            **settings,
+        }
+        app = App(
+            Settings(**settings),
+            self,
+            self.clock,
+            self.send,
+            self.world.api if token else None,
+            self.world.looks,
+        )  # type: ignore[arg-type]
         task = asyncio.create_task(app.run())
         await self.clock.sleep(1)
         try:
@@ -71,7 +87,9 @@ class Play:
         return [
             w[4]
             for w in self.world.cluster.writes
-            if w[1] == APPLICATIONS and w[3].startswith(prefix) and any(word in str(w[4]) for word in ours)
+            if w[1] == APPLICATIONS
+            and w[3].startswith(prefix)
+            and any(word in str(w[4]) for word in ours)
         ]
 
     def phases(self) -> list[str]:

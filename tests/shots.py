@@ -1,4 +1,5 @@
-"""``make shots``: the README's pictures anew. docs/demo.cast and docs/demo.svg are a demo as it ran; the page is what it showed meanwhile."""
+"""``make shots``: the README's pictures anew. docs/demo.cast and docs/demo.svg are a demo as it
+ran; the page is what it showed meanwhile."""
 
 from __future__ import annotations
 
@@ -96,7 +97,10 @@ def look(url: str, over: queue.Queue[str]) -> None:
     from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        chromium = play.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
         page = chromium.new_page(viewport={"width": 1280, "height": 860})
         most = BUSY - 1
         while over.empty():

@@ -1,8 +1,10 @@
-"""Nights with faults at every door, by seed: python -m tests.soak [SCHEDULES] [FIRST] replays and tells which one failed.
+"""Nights with faults at every door, by seed: python -m tests.soak [SCHEDULES] [FIRST] replays and
+tells which one failed.
 
-Each schedule is a fleet, one to three replicas, a policy file and half an hour of trouble in virtual time: latency, resets
-before and after a write, 409, 410, 429, 500, 503, truncated JSON, watches that break or go silent, old lists, clocks that
-jump, an Argo CD that sleeps, replicas that die; then quiet. What must hold is looked at with every write.
+Each schedule is a fleet, one to three replicas, a policy file and half an hour of trouble in
+virtual time: latency, resets before and after a write, 409, 410, 429, 500, 503, truncated JSON,
+watches that break or go silent, old lists, clocks that jump, an Argo CD that sleeps, replicas that
+die; then quiet. What must hold is looked at with every write.
 """
 
 from __future__ import annotations
@@ -38,11 +40,14 @@ from tests.stage import policies
 
 APPS = tuple(f"w-{n}" for n in range(7))
 IN_FLIGHT = 3
-LIMITS = (
-    f"guards: {{storm: {{minimum: 6, group: 90%, cooldown: 1m}}, budget: {{in_flight: {IN_FLIGHT}, per_cluster: 9, per_project: 2}}}}\n"
-)
+LIMITS = f"guards: {{storm: {{minimum: 6, group: 90%, cooldown: 1m}}, budget: {{in_flight: {IN_FLIGHT}, per_cluster: 9, per_project: 2}}}}\n"
 WRITES = ("create", "update", "patch", "delete")
-ENDS = {RecoveryPhase.Resolved, RecoveryPhase.Superseded, RecoveryPhase.Stalled, RecoveryPhase.Suppressed}
+ENDS = {
+    RecoveryPhase.Resolved,
+    RecoveryPhase.Superseded,
+    RecoveryPhase.Stalled,
+    RecoveryPhase.Suppressed,
+}
 
 
 class Broken(AssertionError):
@@ -122,11 +127,17 @@ class Door:
                 raise Unavailable(f"connect: connection refused ({what.plural})")
 
     @asynccontextmanager
-    async def watch(self, what: Resource, *args: Any, silence: float, **query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def watch(
+        self, what: Resource, *args: Any, silence: float, **query: str
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         if self.dead:
             await asyncio.Event().wait()
         if self._chance.random() < self.rate / 2:
-            raise Gone("too old resource version", 410) if self._chance.random() < 0.5 else Unavailable("refused")
+            raise (
+                Gone("too old resource version", 410)
+                if self._chance.random() < 0.5
+                else Unavailable("refused")
+            )
         async with self._cluster.watch(what, *args, silence=silence, **query) as lines:
             yield self._lines(lines, silence)
 
@@ -178,7 +189,9 @@ class Auditor:
             if uid and not app.shards.holds(uid):
                 self._broken(f"acted without the lease: {args[1]}")
         if RESTARTED_AT in str(body):
-            at_work = [r for r in self.world.recoveries() if r.running and r.running.action == "restart"]
+            at_work = [
+                r for r in self.world.recoveries() if r.running and r.running.action == "restart"
+            ]
             if args[1] not in {r.subject.name for r in at_work}:
                 self._broken(f"restarted without a claim: {args[1]}")
 
@@ -193,9 +206,17 @@ class Auditor:
             working = [r.name for r in every if r.phase is RecoveryPhase.Remediating]
             if len(working) > IN_FLIGHT:
                 self._broken(f"{len(working)} in flight, {IN_FLIGHT} may be: {working}")
-            twice = [uid for uid, n in Counter(r.subject.uid for r in every if not r.phase.over).items() if n > 1]
+            twice = [
+                uid
+                for uid, n in Counter(r.subject.uid for r in every if not r.phase.over).items()
+                if n > 1
+            ]
             if twice:
-                both = [f"{r.name} {r.policy} {r.phase.value} {r.reason} since {r.opened_at}" for r in every if r.subject.uid in twice]
+                both = [
+                    f"{r.name} {r.policy} {r.phase.value} {r.reason} since {r.opened_at}"
+                    for r in every
+                    if r.subject.uid in twice
+                ]
                 self._broken(f"two open recoveries of one subject: {both}")
 
     def _operation(self, token: str) -> None:
@@ -227,7 +248,12 @@ class Night:
             """Heard."""
             return ""
 
-        settings = Settings(enabled=self.enabled, identity=f"controller-{number}", shards=self.shards, interval=timedelta(seconds=30))
+        settings = Settings(
+            enabled=self.enabled,
+            identity=f"controller-{number}",
+            shards=self.shards,
+            interval=timedelta(seconds=30),
+        )
         app = App(settings, door, clock, send, None, self.world.looks)  # type: ignore[arg-type]
         door.app = app
         self.replicas[number] = (app, door, clock, asyncio.create_task(app.run()))
@@ -244,7 +270,12 @@ class Night:
         """Trouble, then quiet, then what must be."""
         await self.world.policies(policies("w", attempts=2) + LIMITS)
         for number, name in enumerate(APPS):
-            await self.world.application(name, (deployment(name, "ready", 10),), project=f"p{number % 3}", self_heal=number % 2 == 0)
+            await self.world.application(
+                name,
+                (deployment(name, "ready", 10),),
+                project=f"p{number % 3}",
+                self_heal=number % 2 == 0,
+            )
         for number in range(self.count):
             await self.start(number)
         await asyncio.sleep(60)
@@ -263,7 +294,11 @@ class Night:
         await asyncio.sleep(1500)
         if self.auditor.broken:
             raise Broken(self.auditor.broken[0])
-        if left := [f"{r.name} {r.phase.value} {r.reason}: {r.message}" for r in self.world.recoveries() if r.phase not in ENDS]:
+        if left := [
+            f"{r.name} {r.phase.value} {r.reason}: {r.message}"
+            for r in self.world.recoveries()
+            if r.phase not in ENDS
+        ]:
             raise Broken(f"hangs in between: {left}")
         if self.enabled:
             held = [a.shards.held() for a, _, _, _ in self.replicas.values()]
@@ -282,20 +317,30 @@ class Night:
                 tag = chance.choice(("ready", "ready-2", "missing", "crash", "crash-until-restart"))
                 await world.commit(name, (deployment(name, tag, 10),))
             case 3:
-                await world.commit(name, (deployment(name, "ready", 10), custom(chance.choice(("Widget", "Gadget")), name)))
+                await world.commit(
+                    name,
+                    (
+                        deployment(name, "ready", 10),
+                        custom(chance.choice(("Widget", "Gadget")), name),
+                    ),
+                )
             case 4:
                 await world.install(chance.choice(("Widget", "Gadget")))
             case 5 if world.raw(name).get("operation") is None:
                 await world.sync(name)
             case 6:
-                await world.annotate(name, {"recovery.gitops.dev/paused": chance.choice(("true", None))})
+                await world.annotate(
+                    name, {"recovery.gitops.dev/paused": chance.choice(("true", None))}
+                )
             case 7:
                 world.argocd.running = not world.argocd.running
                 world.argocd.wake()
             case 8 | 9 if number >= 0:
                 self.replicas[number][1].rate = chance.choice((0.0, 0.05, 0.2, 0.5, 1.0))
             case 10 if number >= 0:
-                self.replicas[number][2].offset = timedelta(seconds=chance.choice((-240, -30, 0, 30, 240)))
+                self.replicas[number][2].offset = timedelta(
+                    seconds=chance.choice((-240, -30, 0, 30, 240))
+                )
             case 11 if number >= 0:
                 await self.kill(number)
             case 12:
@@ -336,7 +381,10 @@ def main() -> None:
     for number, seed in enumerate(range(first, first + count), start=1):
         effects += replay(seed)
         if number % 100 == 0 or number == count:
-            print(f"{number} of {count} schedules, {effects} effects, {time.monotonic() - began:.0f} s", flush=True)
+            print(
+                f"{number} of {count} schedules, {effects} effects, {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

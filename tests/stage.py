@@ -45,14 +45,19 @@ class Stage(Protocol):
 
     async def old_recovery(self, name: str) -> None: ...
 
-    async def until(self, what: str, holds: Callable[[], Awaitable[bool]], seconds: float) -> None: ...
+    async def until(
+        self, what: str, holds: Callable[[], Awaitable[bool]], seconds: float
+    ) -> None: ...
 
     async def sleep(self, seconds: float) -> None: ...
 
     def transcript(self, name: str) -> list[str]: ...
 
-    def controller(self, *, enabled: bool = True, killed_at: str = "") -> AbstractAsyncContextManager[Callable[[], bool]]:
-        """Runs while inside; gives a question: has it been killed? ``killed_at`` is before or after the answer to its sync."""
+    def controller(
+        self, *, enabled: bool = True, killed_at: str = ""
+    ) -> AbstractAsyncContextManager[Callable[[], bool]]:
+        """Runs while inside; gives a question: has it been killed? ``killed_at`` is before or after
+        the answer to its sync."""
 
     async def ready_details(self) -> dict[str, Any]: ...
 
@@ -73,8 +78,9 @@ def policies(
     health: str = "Degraded",
     release: str = "revision",
 ) -> str:
-    """The shipped application policies with short times, for one story's applications. ``release: own_change``, the default of a
-    rollback, needs a token to tell whether a revision is the application's own."""
+    """The shipped application policies with short times, for one story's applications. ``release:
+    own_change``, the default of a rollback, needs a token to tell whether a revision is the
+    application's own."""
     return f"""
 recovery_policies:
 - name: application-sync-failure

@@ -1,4 +1,5 @@
-"""What the product promises, as stories: each is played on the embedded cluster and on the real one."""
+"""What the product promises, as stories: each is played on the embedded cluster and on the real
+one."""
 
 from __future__ import annotations
 
@@ -21,8 +22,14 @@ async def is_well(stage: Stage, name: str) -> bool:
 
 
 async def gave_up(stage: Stage, name: str, kind: str, *, auto_sync: bool = True) -> None:
-    """An application whose automatic sync failed for want of a CRD, and which Argo CD has given up."""
-    await stage.application(name, (deployment(name, deadline=DEADLINE), custom(kind, name)), auto_sync=auto_sync, retry=0)
+    """An application whose automatic sync failed for want of a CRD, and which Argo CD has given
+    up."""
+    await stage.application(
+        name,
+        (deployment(name, deadline=DEADLINE), custom(kind, name)),
+        auto_sync=auto_sync,
+        retry=0,
+    )
     if auto_sync:
         await gave_up_of(stage, name)
 
@@ -64,7 +71,9 @@ async def manual_sync(stage: Stage) -> list[str]:
     await stage.policies(policies(stage.prefix))
     async with stage.controller():
         await stage.application(gated, (deployment(gated, deadline=DEADLINE),), auto_sync=False)
-        await stage.until("suppressed", lambda: in_phase(stage, gated, RecoveryPhase.Suppressed), 60)
+        await stage.until(
+            "suppressed", lambda: in_phase(stage, gated, RecoveryPhase.Suppressed), 60
+        )
         held = (await stage.recoveries(gated))[-1]
         assert held.reason == "OwnerIntent"
         assert "release gate" in held.message
@@ -96,13 +105,25 @@ async def restart_cures(stage: Stage) -> list[str]:
 
 
 async def restart_of_every_kind(stage: Stage) -> list[str]:
-    """StatefulSets and DaemonSets, which are never Degraded, are restarted where the policy says so; one after the other."""
+    """StatefulSets and DaemonSets, which are never Degraded, are restarted where the policy says
+    so; one after the other."""
     name = f"{stage.prefix}-all"
-    await stage.policies(policies(stage.prefix, kinds="[Deployment, StatefulSet, DaemonSet]", health="[Degraded, Progressing]"))
+    await stage.policies(
+        policies(
+            stage.prefix,
+            kinds="[Deployment, StatefulSet, DaemonSet]",
+            health="[Degraded, Progressing]",
+        )
+    )
     async with stage.controller():
         tag = "crash-until-restart"
         await stage.application(
-            name, (deployment(f"{name}-d", tag, DEADLINE), stateful_set(f"{name}-s", tag), daemon_set(f"{name}-n", tag))
+            name,
+            (
+                deployment(f"{name}-d", tag, DEADLINE),
+                stateful_set(f"{name}-s", tag),
+                daemon_set(f"{name}-n", tag),
+            ),
         )
         await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 120)
         for plural, suffix in (("deployments", "d"), ("statefulsets", "s"), ("daemonsets", "n")):
@@ -111,7 +132,8 @@ async def restart_of_every_kind(stage: Stage) -> list[str]:
 
 
 async def rollback_sticks(stage: Stage) -> list[str]:
-    """A bad image with auto-sync and self-heal on: rolled back, and it stays so until a commit after it."""
+    """A bad image with auto-sync and self-heal on: rolled back, and it stays so until a commit
+    after it."""
     name = f"{stage.prefix}-web"
     await stage.policies(policies(stage.prefix))
     async with stage.controller():
@@ -136,7 +158,13 @@ async def rollback_sticks(stage: Stage) -> list[str]:
 
         async def deployed() -> bool:
             app = await stage.seen(name)
-            return app.deploy is not None and app.deploy.revisions == (better,) and app.auto_sync and app.self_heal and app.hold is None
+            return (
+                app.deploy is not None
+                and app.deploy.revisions == (better,)
+                and app.auto_sync
+                and app.self_heal
+                and app.hold is None
+            )
 
         await stage.until("the next good commit is deployed, auto-sync as before", deployed, 90)
         await stage.until("well", lambda: is_well(stage, name), 60)
@@ -147,22 +175,32 @@ async def rollback_sticks(stage: Stage) -> list[str]:
 
 
 async def nothing_cures(stage: Stage) -> list[str]:
-    """A CRD that does not come: no sync in vain, one call that names the cause, no write at all; when it comes, one sync."""
+    """A CRD that does not come: no sync in vain, one call that names the cause, no write at all;
+    when it comes, one sync."""
     name = f"{stage.prefix}-lost"
     await stage.policies(policies(stage.prefix))
     async with stage.controller():
         await gave_up(stage, name, "Gadget")
-        await stage.until("left to people", lambda: in_phase(stage, name, RecoveryPhase.Stalled), 120)
+        await stage.until(
+            "left to people", lambda: in_phase(stage, name, RecoveryPhase.Stalled), 120
+        )
         await stage.until("told", heard_of(stage, "needs a person: MissingCRD"), 60)
         await stage.sleep(40)
         held = (await stage.recoveries(name))[-1]
-        assert (held.phase, held.reason, held.cause) == (RecoveryPhase.Stalled, "NoRemedyLeft", "MissingCRD/Absent"), held
+        assert (held.phase, held.reason, held.cause) == (
+            RecoveryPhase.Stalled,
+            "NoRemedyLeft",
+            "MissingCRD/Absent",
+        ), held
         assert not any(step.sent for step in held.steps), held.steps
         assert await stage.writes(name) == 0
         assert sum("needs a person" in m["title"] for m in stage.received) == 1
         await stage.install("Gadget")
         await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 180)
-        assert sum(s.action == "sync" and s.sent for s in (await stage.recoveries(name))[-1].steps) == 1
+        assert (
+            sum(s.action == "sync" and s.sent for s in (await stage.recoveries(name))[-1].steps)
+            == 1
+        )
         assert await is_well(stage, name)
     return [name]
 
@@ -198,7 +236,10 @@ async def live_policies(stage: Stage) -> list[str]:
         await stage.policies("recovery_policies: [{name: broken, condition: {type: aplication}}]")
 
         async def reported() -> bool:
-            return bool((await stage.ready_details()).get("policies_error")) and await stage.events("PoliciesRefused") == 1
+            return (
+                bool((await stage.ready_details()).get("policies_error"))
+                and await stage.events("PoliciesRefused") == 1
+            )
 
         await stage.until("the broken text is reported", reported, 15)
         await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 90)
@@ -207,7 +248,8 @@ async def live_policies(stage: Stage) -> list[str]:
 
 
 async def killed_before_the_answer(stage: Stage) -> list[str]:
-    """kill -9 when the API server has the sync and we have no answer: found again, not written twice."""
+    """kill -9 when the API server has the sync and we have no answer: found again, not written
+    twice."""
     return await _killed(stage, "before", "Nut")
 
 

@@ -1,4 +1,5 @@
-"""The whole controller in virtual time: adoption, budgets, faults of the API server, its own start and stop."""
+"""The whole controller in virtual time: adoption, budgets, faults of the API server, its own start
+and stop."""
 
 from __future__ import annotations
 
@@ -9,7 +10,15 @@ from typing import Any
 import pytest
 
 from recovery.app import App
-from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS, EVENTS, RECOVERIES, SECRETS, Resource
+from recovery.kube.client import (
+    APPLICATIONS,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    RECOVERIES,
+    SECRETS,
+    Resource,
+)
 from recovery.kube.errors import Conflict, KubeError, Unavailable
 from recovery.model.application import Health
 from recovery.model.names import Key
@@ -29,7 +38,11 @@ MINUTE = 60.0
 async def broken(world: World, count: int, prefix: str = "old") -> None:
     """Applications that are Degraded and stay so."""
     for number in range(count):
-        await world.application(f"{prefix}-{number}", (deployment(f"{prefix}-{number}", "crash", 5),), project=f"p{number}")
+        await world.application(
+            f"{prefix}-{number}",
+            (deployment(f"{prefix}-{number}", "crash", 5),),
+            project=f"p{number}",
+        )
     await virtual.VirtualClock().sleep(30)
     assert all(world.seen(f"{prefix}-{n}").health is Health.Degraded for n in range(count))
 
@@ -50,14 +63,17 @@ def test_a_messy_fleet_is_left_alone_and_told_of_once() -> None:
 
 
 def test_after_a_restored_etcd_everything_is_read_anew() -> None:
-    """The backup is of before the bad deploy. What was done about it since is of a history that never was: nothing is owed, nobody is
-    said to have deleted a record, and the revision, deployed anew, is judged anew."""
+    """The backup is of before the bad deploy. What was done about it since is of a history that
+    never was: nothing is owed, nobody is said to have deleted a record, and the revision, deployed
+    anew, is judged anew."""
 
     async def script(p: Play) -> None:
         made: list[App] = []
 
         def make() -> App:
-            made.append(App(Settings(identity="controller-0"), p, p.clock, p.send, None, p.world.looks))  # type: ignore[arg-type]
+            made.append(
+                App(Settings(identity="controller-0"), p, p.clock, p.send, None, p.world.looks)
+            )  # type: ignore[arg-type]
             return made[-1]
 
         await p.world.policies(short_policies("web"))
@@ -91,13 +107,22 @@ def test_after_a_restored_etcd_everything_is_read_anew() -> None:
 
 
 def test_a_restart_that_a_person_took_back_is_theirs_until_the_next_deploy() -> None:
-    """`kubectl rollout undo` of a restart that helped: it falls ill again, and no second restart; told once. Another revision is another matter."""
+    """`kubectl rollout undo` of a restart that helped: it falls ill again, and no second restart;
+    told once. Another revision is another matter."""
 
     async def script(p: Play) -> None:
         def restarts() -> list[Any]:
-            return [w for w in p.world.cluster.writes if w[1] == DEPLOYMENTS and "restartedAt" in str(w[4]) and w[0] == "patch"]
+            return [
+                w
+                for w in p.world.cluster.writes
+                if w[1] == DEPLOYMENTS and "restartedAt" in str(w[4]) and w[0] == "patch"
+            ]
 
-        await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
+        await p.world.cluster.create(
+            SECRETS,
+            OURS,
+            {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}},
+        )
         await p.world.policies(short_policies("web"))
         await p.world.application("web-1", (deployment("web-1", "crash-until-restart", 5),))
         async with p.controller():
@@ -105,7 +130,13 @@ def test_a_restart_that_a_person_took_back_is_theirs_until_the_next_deploy() -> 
             (held,) = p.world.recoveries()
             assert (held.phase, len(restarts())) == (RecoveryPhase.Resolved, 1)
             await p.clock.sleep(180 * MINUTE)
-            undo = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": None}}}}}
+            undo = {
+                "spec": {
+                    "template": {
+                        "metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": None}}
+                    }
+                }
+            }
             await p.world.cluster.patch(DEPLOYMENTS, "shop", "web-1", undo)
             mine = len(restarts())
             await p.clock.sleep(20 * MINUTE)
@@ -129,7 +160,11 @@ def test_adopt_takes_on_what_was_inherited() -> None:
         async with p.controller():
             await p.clock.sleep(5 * MINUTE)
             assert p.touched("old") == []
-            body = {"metadata": {"annotations": {"recovery.gitops.dev/adopted-at": p.clock.now().isoformat()}}}
+            body = {
+                "metadata": {
+                    "annotations": {"recovery.gitops.dev/adopted-at": p.clock.now().isoformat()}
+                }
+            }
             await p.world.cluster.patch(CONFIG_MAPS, OURS, "recovery-policies", body)
             await p.clock.sleep(30 * MINUTE)
             assert len(p.phases()) == 8
@@ -143,7 +178,9 @@ def test_a_few_inherited_ones_are_recovered_but_never_rolled_back() -> None:
         await p.world.policies(short_policies("old", attempts=1))
         async with p.controller():
             await p.clock.sleep(20 * MINUTE)
-            reasons = {s.reason for r in p.world.recoveries() for s in r.steps if s.action == "rollback"}
+            reasons = {
+                s.reason for r in p.world.recoveries() for s in r.steps if s.action == "rollback"
+            }
             assert reasons == {"Inherited"}
             assert set(p.phases()) == {"Stalled"}
 
@@ -167,7 +204,11 @@ def test_no_more_recoveries_at_once_than_the_budget_allows() -> None:
         async with p.controller():
             p.world.cluster.listen(count)
             for number in range(30):
-                await p.world.application(f"web-{number}", (deployment(f"web-{number}", "crash-until-restart", 5),), project=f"p{number}")
+                await p.world.application(
+                    f"web-{number}",
+                    (deployment(f"web-{number}", "crash-until-restart", 5),),
+                    project=f"p{number}",
+                )
             await p.clock.sleep(60 * MINUTE)
         assert most == 4
         assert p.phases() == ["Resolved"] * 30
@@ -179,7 +220,9 @@ def test_two_policies_never_work_on_one_application_at_once() -> None:
     async def script(p: Play) -> None:
         await p.world.policies(short_policies("web", attempts=1))
         async with p.controller():
-            await p.world.application("web-1", (deployment("web-1", "crash", 5), custom("Widget", "w")))
+            await p.world.application(
+                "web-1", (deployment("web-1", "crash", 5), custom("Widget", "w"))
+            )
             for _ in range(200):
                 await p.clock.sleep(5)
                 assert sum(not r.phase.over for r in p.world.recoveries()) <= 1
@@ -195,7 +238,9 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("error", FAULTS)
-def test_an_api_server_that_refuses_every_third_call_delays_and_doubles_nothing(error: KubeError) -> None:
+def test_an_api_server_that_refuses_every_third_call_delays_and_doubles_nothing(
+    error: KubeError,
+) -> None:
     async def script(p: Play) -> None:
         await p.world.policies(short_policies("web"))
         count = 0
@@ -242,7 +287,10 @@ def test_without_policies_it_is_not_ready_and_says_why() -> None:
     async def script(p: Play) -> None:
         async with p.controller() as app:
             await p.clock.sleep(30)
-            assert app.views.ready()[0] == "no policies: the ConfigMap is not there; create it in gitops-system with a key policies.yaml"
+            assert (
+                app.views.ready()[0]
+                == "no policies: the ConfigMap is not there; create it in gitops-system with a key policies.yaml"
+            )
             await p.world.policies("recovery_policies: [{}]")
             await p.clock.sleep(1)
             assert "'actions' is missing" in app.views.ready()[0]
@@ -260,7 +308,10 @@ def test_a_missing_crd_is_waited_for() -> None:
         await p.world.policies(short_policies("web"))
         async with p.controller() as app:
             await p.clock.sleep(30)
-            assert any(reason.startswith("recoveries in gitops-system: not listed yet") for reason in app.views.ready())
+            assert any(
+                reason.startswith("recoveries in gitops-system: not listed yet")
+                for reason in app.views.ready()
+            )
             p.world.cluster.install("recoveries")
             await p.clock.sleep(60)
             assert app.views.ready() == ()
@@ -272,14 +323,22 @@ def test_an_application_that_cannot_be_read_is_named_and_the_others_are_not_harm
     async def script(p: Play) -> None:
         await p.world.policies(short_policies("web"))
         await p.world.cluster.create(
-            APPLICATIONS, ARGOCD, {"metadata": {"name": "absurd"}, "spec": {"project": 3, "source": {"repoURL": "x"}, "destination": {}}}
+            APPLICATIONS,
+            ARGOCD,
+            {
+                "metadata": {"name": "absurd"},
+                "spec": {"project": 3, "source": {"repoURL": "x"}, "destination": {}},
+            },
         )
         async with p.controller() as app:
             await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
             await p.clock.sleep(5)
             await p.world.install("Widget")
             await p.clock.sleep(5 * MINUTE)
-            assert b'recovery_unreadable_objects{stream="applications in argocd"} 1.0' in app.views.metrics()
+            assert (
+                b'recovery_unreadable_objects{stream="applications in argocd"} 1.0'
+                in app.views.metrics()
+            )
         assert p.phases() == ["Resolved"]
 
     play(script)
@@ -290,14 +349,25 @@ def test_a_projects_word_holds_beside_application_sets() -> None:
         from recovery.kube.client import APPLICATION_SETS, PROJECTS
 
         marks = {"recovery.gitops.dev/paused": "true"}
-        await p.world.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": "gate", "annotations": marks}})
-        await p.world.cluster.create(APPLICATION_SETS, ARGOCD, {"metadata": {"name": "gate"}, "spec": {}})
+        await p.world.cluster.create(
+            PROJECTS, ARGOCD, {"metadata": {"name": "gate", "annotations": marks}}
+        )
+        await p.world.cluster.create(
+            APPLICATION_SETS, ARGOCD, {"metadata": {"name": "gate"}, "spec": {}}
+        )
         await p.world.policies(short_policies("web"))
         async with p.controller() as app:
-            await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")), project="gate")
+            await p.world.application(
+                "web-1", (deployment("web-1"), custom("Widget", "w")), project="gate"
+            )
             await p.clock.sleep(5 * MINUTE)
             assert p.touched("web") == []
-            assert app.views.explain(Key("application", ARGOCD, "web-1"), EVERYBODY.sees)["decisions"][0]["by"] == "paused"  # type: ignore[index]
+            assert (
+                app.views.explain(Key("application", ARGOCD, "web-1"), EVERYBODY.sees)["decisions"][
+                    0
+                ]["by"]
+                == "paused"
+            )  # type: ignore[index]
             assert app.application_sets.application_set(ARGOCD, "gate") is not None
 
     play(script)
@@ -342,7 +412,9 @@ def test_a_recovery_deleted_by_hand_is_not_resurrected_by_the_running_one() -> N
             assert stalled.phase is RecoveryPhase.Stalled
             await p.world.cluster.delete(RECOVERIES, OURS, stalled.name)
             await p.clock.sleep(5 * MINUTE)
-            assert p.world.recoveries() == [], "deleted is meant: it is not opened again while the illness lasts"
+            assert p.world.recoveries() == [], (
+                "deleted is meant: it is not opened again while the illness lasts"
+            )
             await p.world.install("Mute")
             await p.world.sync("web-1")
             await p.clock.sleep(MINUTE)
@@ -360,16 +432,29 @@ def test_what_is_seen_in_metrics_and_answers() -> None:
             await p.world.application("web-1", (deployment("web-1"), custom("Widget", "w")))
             await p.clock.sleep(8)
             pending = app.views.recoveries(EVERYBODY.sees)["pending"]
-            assert [(row["subject"], row["reason"]) for row in pending] == [("argocd/web-1", "Pending")]
-            assert b'recovery_pending_conditions{policy="application-sync-failure"} 1.0' in app.views.metrics()
+            assert [(row["subject"], row["reason"]) for row in pending] == [
+                ("argocd/web-1", "Pending")
+            ]
+            assert (
+                b'recovery_pending_conditions{policy="application-sync-failure"} 1.0'
+                in app.views.metrics()
+            )
             await p.world.install("Widget")
             await p.clock.sleep(5 * MINUTE)
             text = app.views.metrics().decode()
             assert 'recovery_recoveries{phase="Resolved"} 1.0' in text
-            assert 'recovery_steps_total{action="sync",policy="application-sync-failure",reason="Cured",result="Succeeded"} 1.0' in text
-            assert 'recovery_time_to_recover_seconds_count{policy="application-sync-failure"} 1.0' in text
+            assert (
+                'recovery_steps_total{action="sync",policy="application-sync-failure",reason="Cured",result="Succeeded"} 1.0'
+                in text
+            )
+            assert (
+                'recovery_time_to_recover_seconds_count{policy="application-sync-failure"} 1.0'
+                in text
+            )
             assert "web-1" not in text, "no application's name is a label"
-            assert app.views.explain(Key("application", "argocd", "web-1"), EVERYBODY.sees)["state"].startswith("Synced and Healthy")  # type: ignore[index]
+            assert app.views.explain(Key("application", "argocd", "web-1"), EVERYBODY.sees)[
+                "state"
+            ].startswith("Synced and Healthy")  # type: ignore[index]
             assert app.views.explain(Key("application", "argocd", "nobody"), EVERYBODY.sees) is None
 
     play(script)
@@ -400,7 +485,11 @@ def test_an_open_hold_is_told_of_every_day() -> None:
     async def script(p: Play) -> None:
         from recovery.kube.client import SECRETS
 
-        await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
+        await p.world.cluster.create(
+            SECRETS,
+            OURS,
+            {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}},
+        )
         await p.world.policies(short_policies("web"))
         async with p.controller(**SLOW_HEARTBEATS):
             await p.world.application("web-1", (deployment("web-1", "ready", 8),))
@@ -408,8 +497,15 @@ def test_an_open_hold_is_told_of_every_day() -> None:
             await p.world.commit("web-1", (deployment("web-1", "missing", 8),))
             await p.clock.sleep(3.5 * 24 * 60 * MINUTE)
             reminders = [n.title for n in p.told if "has been held back" in n.title]
-            assert reminders == [f"argocd/web-1 (in-cluster) has been held back for {days} days" for days in (1, 2, 3)]
-            assert all("recovery release argocd/web-1" in n.body for n in p.told if "has been held back" in n.title)
+            assert reminders == [
+                f"argocd/web-1 (in-cluster) has been held back for {days} days"
+                for days in (1, 2, 3)
+            ]
+            assert all(
+                "recovery release argocd/web-1" in n.body
+                for n in p.told
+                if "has been held back" in n.title
+            )
 
     play(script)
 
@@ -423,7 +519,12 @@ def test_a_person_who_switches_auto_sync_on_is_respected() -> None:
             await p.world.commit("web-1", (deployment("web-1", "missing", 8),))
             await p.clock.sleep(5 * MINUTE)
             assert p.world.seen("web-1").hold is not None
-            await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web-1", {"spec": {"syncPolicy": {"automated": {"enabled": True}}}})
+            await p.world.cluster.patch(
+                APPLICATIONS,
+                ARGOCD,
+                "web-1",
+                {"spec": {"syncPolicy": {"automated": {"enabled": True}}}},
+            )
             await p.clock.sleep(10)
             assert p.world.seen("web-1").hold is None
             assert p.world.seen("web-1").auto_sync
@@ -448,7 +549,12 @@ def test_a_stalled_recovery_begins_anew_when_a_person_says_so() -> None:
             await write(p.world.cluster, OURS, stalled.name, asked, "ada", p.clock)  # type: ignore[arg-type]
             await p.clock.sleep(5 * MINUTE)
             (again,) = p.world.recoveries()
-            assert (again.name, again.phase, again.attempt, again.limit) == (stalled.name, RecoveryPhase.Resolved, 2, 2)
+            assert (again.name, again.phase, again.attempt, again.limit) == (
+                stalled.name,
+                RecoveryPhase.Resolved,
+                2,
+                2,
+            )
 
     play(script)
 
@@ -463,31 +569,45 @@ def test_a_recovery_edited_to_nonsense_is_told_of_and_goes_on_when_it_is_mended(
             await p.clock.sleep(40)
             (held,) = p.world.recoveries()
             assert not held.phase.over
-            await p.world.cluster.patch(RECOVERIES, OURS, held.name, {"status": {"attempt": "many"}})
+            await p.world.cluster.patch(
+                RECOVERIES, OURS, held.name, {"status": {"attempt": "many"}}
+            )
             await p.clock.sleep(5 * MINUTE)
             (told,) = [n.body for n in p.told if "can no longer be read" in n.title]
             assert "Expected `int`, got `str` - at `$.attempt`" in told
             writes = len(p.touched("web-1"))
-            assert b'recovery_unreadable_objects{stream="recoveries in gitops-system"} 1.0' in app.views.metrics()
+            assert (
+                b'recovery_unreadable_objects{stream="recoveries in gitops-system"} 1.0'
+                in app.views.metrics()
+            )
             await p.clock.sleep(10 * MINUTE)
             assert len(p.touched("web-1")) == writes, "nothing is done on what nobody can read"
             await p.world.install("Widget")
-            await p.world.cluster.patch(RECOVERIES, OURS, held.name, {"status": {"attempt": held.attempt}})
+            await p.world.cluster.patch(
+                RECOVERIES, OURS, held.name, {"status": {"attempt": held.attempt}}
+            )
             await p.clock.sleep(10 * MINUTE)
             assert p.phases() == ["Resolved"]
 
     play(script)
 
 
-@pytest.mark.parametrize("what", ["the policy is edited", "another commit is to be synced", "nothing changes"])
+@pytest.mark.parametrize(
+    "what", ["the policy is edited", "another commit is to be synced", "nothing changes"]
+)
 def test_an_approval_is_for_what_was_asked_and_nothing_else(what: str) -> None:
-    """A sync is approved while a pause holds it back; when the pause ends, it may be another thing that would be done."""
+    """A sync is approved while a pause holds it back; when the pause ends, it may be another thing
+    that would be done."""
 
     async def script(p: Play) -> None:
         from recovery.commands.approve import asked
         from recovery.commands.wishing import write
 
-        await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
+        await p.world.cluster.create(
+            SECRETS,
+            OURS,
+            {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}},
+        )
         policy = short_policies("web").replace("defaults: {", "defaults: {mode: approve, ")
         policy = policy.replace("  - {type: refresh, parameters: {hard: true}, timeout: 30s}\n", "")
         await p.world.policies(policy)
@@ -501,7 +621,9 @@ def test_an_approval_is_for_what_was_asked_and_nothing_else(what: str) -> None:
             if what == "the policy is edited":
                 await p.world.policies(policy.replace("prune: true", "prune: false"))
             elif what == "another commit is to be synced":
-                await p.world.commit("web-1", (deployment("web-1"), custom("Mute", "w"), deployment("web-2")))
+                await p.world.commit(
+                    "web-1", (deployment("web-1"), custom("Mute", "w"), deployment("web-2"))
+                )
             await p.clock.sleep(MINUTE)
             await p.world.annotate("web-1", {"recovery.gitops.dev/paused": None})
             await p.clock.sleep(10 * MINUTE)
@@ -518,7 +640,9 @@ def test_an_approval_is_for_what_was_asked_and_nothing_else(what: str) -> None:
             (held,) = p.world.recoveries()
             await write(p.world.cluster, OURS, held.name, asked, "ada", p.clock)  # type: ignore[arg-type]
             await p.clock.sleep(MINUTE)
-            assert len([w for w in p.touched("web-1") if "operation" in w]) == 1, "asked again, and approved again"
+            assert len([w for w in p.touched("web-1") if "operation" in w]) == 1, (
+                "asked again, and approved again"
+            )
 
     play(script)
 
@@ -528,8 +652,14 @@ def test_an_approval_that_is_not_used_in_time_is_told_of_once() -> None:
         from recovery.commands.approve import asked
         from recovery.commands.wishing import write
 
-        await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
-        await p.world.policies(short_policies("web").replace("defaults: {", "defaults: {mode: approve, "))
+        await p.world.cluster.create(
+            SECRETS,
+            OURS,
+            {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}},
+        )
+        await p.world.policies(
+            short_policies("web").replace("defaults: {", "defaults: {mode: approve, ")
+        )
         async with p.controller():
             await p.world.application("web-1", (deployment("web-1"), custom("Mute", "w")))
             await p.clock.sleep(2 * MINUTE)
@@ -540,9 +670,10 @@ def test_an_approval_that_is_not_used_in_time_is_told_of_once() -> None:
             await p.clock.sleep(90 * MINUTE)
             await p.world.annotate("web-1", {"recovery.gitops.dev/paused": None})
             await p.clock.sleep(30 * MINUTE)
-            assert not any("operation" in w or "argocd.argoproj.io/refresh" in str(w) for w in p.touched("web-1")), (
-                "it was good for an hour"
-            )
+            assert not any(
+                "operation" in w or "argocd.argoproj.io/refresh" in str(w)
+                for w in p.touched("web-1")
+            ), "it was good for an hour"
             told = [n.body for n in p.told if "an approval was not used" in n.title]
             assert len(told) == 1
             assert told[0].startswith("ada approved step 1.0 refresh at 12:02:0")
@@ -560,10 +691,24 @@ def test_a_silence_holds_back_messages_and_nothing_else() -> None:
         from recovery.model.window import Pause
         from recovery.observe.pauses import NAME, write
 
-        await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}})
-        await p.world.policies(short_policies("web", attempts=1) + "guards: {storm: {minimum: 1000}}\n")
-        silent = Pause(Selector(names=("web-1",)), "known", "ada", p.clock.now() + timedelta(hours=1), silences=True)
-        await p.world.cluster.create(CONFIG_MAPS, OURS, {"metadata": {"name": NAME}, "data": {"silence": write(silent)}})
+        await p.world.cluster.create(
+            SECRETS,
+            OURS,
+            {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}},
+        )
+        await p.world.policies(
+            short_policies("web", attempts=1) + "guards: {storm: {minimum: 1000}}\n"
+        )
+        silent = Pause(
+            Selector(names=("web-1",)),
+            "known",
+            "ada",
+            p.clock.now() + timedelta(hours=1),
+            silences=True,
+        )
+        await p.world.cluster.create(
+            CONFIG_MAPS, OURS, {"metadata": {"name": NAME}, "data": {"silence": write(silent)}}
+        )
         async with p.controller():
             for name in ("web-1", "web-2"):
                 await p.world.application(name, (deployment(name, "crash-until-restart", 5),))
@@ -571,11 +716,13 @@ def test_a_silence_holds_back_messages_and_nothing_else() -> None:
             await p.clock.sleep(30 * MINUTE)
             assert p.phases() == ["Resolved", "Resolved", "Stalled"]
             keys = {key for n in p.told for key in n.members or (n.key,)}
-            assert {key.partition("/")[0] for key in keys} == {r.name for r in p.world.recoveries() if r.subject.name != "web-1"}
+            assert {key.partition("/")[0] for key in keys} == {
+                r.name for r in p.world.recoveries() if r.subject.name != "web-1"
+            }
             await p.clock.sleep(60 * MINUTE)
-            assert not any(key.startswith("web-1-") for n in p.told for key in n.members or (n.key,)), (
-                "over by then: it is not told of afterwards"
-            )
+            assert not any(
+                key.startswith("web-1-") for n in p.told for key in n.members or (n.key,)
+            ), "over by then: it is not told of afterwards"
             assert any("silence silence is over" in n.title for n in p.told)
 
     play(script)
@@ -588,10 +735,19 @@ def test_a_hole_in_the_checkpoint_is_no_leave_to_touch_what_was_unwell() -> None
             await p.world.application(f"web-{number}", (deployment(f"web-{number}", "crash", 8),))
         async with p.controller():
             await p.clock.sleep(10 * MINUTE)
-            assert p.touched("web") == [], "they were unwell before it came: eight are more than five"
+            assert p.touched("web") == [], (
+                "they were unwell before it came: eight are more than five"
+            )
         await p.world.cluster.delete(CONFIG_MAPS, OURS, "recovery-checkpoint-0")
         await p.world.cluster.create(
-            CONFIG_MAPS, OURS, {"metadata": {"name": "recovery-checkpoint-1", "labels": {"recovery.gitops.dev/checkpoint": "true"}}}
+            CONFIG_MAPS,
+            OURS,
+            {
+                "metadata": {
+                    "name": "recovery-checkpoint-1",
+                    "labels": {"recovery.gitops.dev/checkpoint": "true"},
+                }
+            },
         )
         async with p.controller():
             await p.clock.sleep(30 * MINUTE)
@@ -601,7 +757,8 @@ def test_a_hole_in_the_checkpoint_is_no_leave_to_touch_what_was_unwell() -> None
 
 
 def test_what_nobody_watched_does_not_count() -> None:
-    """The API server is away for twenty minutes; meanwhile the application was well for a while, and nobody saw it."""
+    """The API server is away for twenty minutes; meanwhile the application was well for a while,
+    and nobody saw it."""
 
     async def script(p: Play) -> None:
         await p.world.policies(short_policies("web", duration="10m"))

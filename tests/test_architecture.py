@@ -13,15 +13,31 @@ EVERYTHING = sorted(ROOT.rglob("*.py"))
 
 
 def calls(path: Path) -> set[str]:
-    return {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    return {
+        ast.unparse(node.func)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    }
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_words_and_judgement_read_no_clock_and_open_nothing(path: Path) -> None:
-    forbidden = {"datetime.now", "datetime.utcnow", "date.today", "time.time", "time.monotonic", "open", "print", "input"}
+    forbidden = {
+        "datetime.now",
+        "datetime.utcnow",
+        "date.today",
+        "time.time",
+        "time.monotonic",
+        "open",
+        "print",
+        "input",
+    }
 
     assert calls(path) & forbidden == set()
-    assert not any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in ast.walk(ast.parse(path.read_text())))
+    assert not any(
+        isinstance(node, ast.AsyncFunctionDef | ast.Await)
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
 
 
 def imported(path: Path) -> set[str]:
@@ -50,7 +66,15 @@ def test_a_library_is_known_only_where_it_belongs(library: str, allowed: tuple[s
 
 
 def test_no_vague_modules() -> None:
-    assert {p.stem for p in EVERYTHING} & {"utils", "util", "helpers", "helper", "common", "misc", "tools"} == set()
+    assert {p.stem for p in EVERYTHING} & {
+        "utils",
+        "util",
+        "helpers",
+        "helper",
+        "common",
+        "misc",
+        "tools",
+    } == set()
 
 
 def test_broad_excepts_stand_at_the_loops_edge_only() -> None:
@@ -58,12 +82,14 @@ def test_broad_excepts_stand_at_the_loops_edge_only() -> None:
         str(path.relative_to(ROOT))
         for path in EVERYTHING
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
     ]
 
-    # A kubeconfig may be anything, and so may what its readers raise; one channel's failure is no other channel's, and what
-    # nobody foresaw in one application ends neither the stream of the others nor the looks at them. Whatever a text does to the
-    # parser of policies, the policies that were good stay in force.
+    # A kubeconfig may be anything, and so may what its readers raise; one channel's failure is no
+    # other channel's, and what nobody foresaw in one application ends neither the stream of the
+    # others nor the looks at them. Whatever a text does to the parser of policies, the policies
+    # that were good stay in force.
     assert set(broad) == {
         "app.py",
         "kube/asyncio_client.py",
@@ -75,22 +101,32 @@ def test_broad_excepts_stand_at_the_loops_edge_only() -> None:
 
 
 def test_whole_objects_are_decoded_at_one_door() -> None:
-    """``type=dict`` on an API server's answer fails with RecursionError on what a tenant may nest: ``kube/reading.decoded`` has words."""
+    """``type=dict`` on an API server's answer fails with RecursionError on what a tenant may nest:
+    ``kube/reading.decoded`` has words."""
     loose = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in EVERYTHING
-        if path.parent.name in ("act", "argocd", "observe", "serve", "record") and path.name != "api.py"
+        if path.parent.name in ("act", "argocd", "observe", "serve", "record")
+        and path.name != "api.py"
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "msgspec.json.decode"
         if any(k.arg == "type" and ast.unparse(k.value).startswith("dict") for k in node.keywords)
     ]
 
-    assert loose == ["record/checkpoint.py:" + loose[0].rpartition(":")[2]], "a part of our own checkpoint, and nothing of strangers"
+    assert loose == ["record/checkpoint.py:" + loose[0].rpartition(":")[2]], (
+        "a part of our own checkpoint, and nothing of strangers"
+    )
 
 
 def test_a_standstill_is_not_counted_by_the_free_text_of_an_application() -> None:
     path = ROOT / "observe" / "freezer.py"
-    asked = [ast.unparse(n.value) for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute) and n.attr == "project"]
+    asked = [
+        ast.unparse(n.value)
+        for n in ast.walk(ast.parse(path.read_text()))
+        if isinstance(n, ast.Attribute) and n.attr == "project"
+    ]
 
     assert asked
-    assert all(".counted(" in each for each in asked), "spec.project may name anything: Store.counted says what it counts as"
+    assert all(".counted(" in each for each in asked), (
+        "spec.project may name anything: Store.counted says what it counts as"
+    )

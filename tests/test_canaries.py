@@ -1,4 +1,5 @@
-"""Fifty secrets planted wherever an application, a project, a repository or a cluster can carry one: none comes out anywhere."""
+"""Fifty secrets planted wherever an application, a project, a repository or a cluster can carry
+one: none comes out anywhere."""
 
 from __future__ import annotations
 
@@ -94,29 +95,47 @@ def test_no_planted_secret_is_found_in_any_output() -> None:
         everything = "\n".join(_outputs(p, out))
         assert "argocd/w-0" in everything, "there is something to look through"
         assert "refused" in everything
-        found = [secret for secret in canaries.all if secret in everything or base64.b64encode(secret.encode()).decode() in everything]
+        found = [
+            secret
+            for secret in canaries.all
+            if secret in everything or base64.b64encode(secret.encode()).decode() in everything
+        ]
         assert found == []
 
     play(script)
 
 
 async def _night(p: Play, texts: list[str], held: str, out: io.StringIO) -> None:
-    await p.world.policies(short_policies("w", duration="10s") + "guards: {storm: {minimum: 1000, count: 1000}}\n")
+    await p.world.policies(
+        short_policies("w", duration="10s") + "guards: {storm: {minimum: 1000, count: 1000}}\n"
+    )
     await p.world.cluster.create(
         SECRETS,
         OURS,
-        {"metadata": {"name": "recovery-channels"}, "data": {"receiver": base64.b64encode(f"json://host/{held}".encode()).decode()}},
+        {
+            "metadata": {"name": "recovery-channels"},
+            "data": {"receiver": base64.b64encode(f"json://host/{held}".encode()).decode()},
+        },
     )
     project = {"recovery.gitops.dev/paused": texts[0]}
-    await p.world.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": "closed", "annotations": project}, "spec": {}})
+    await p.world.cluster.create(
+        PROJECTS, ARGOCD, {"metadata": {"name": "closed", "annotations": project}, "spec": {}}
+    )
     async with p.controller() as app:
         app.outbox.default_channels = ("receiver",)
         for number, text in enumerate(texts):
             await p.world.cluster.create(APPLICATIONS, ARGOCD, _carrying(number, text, texts))
         p.world.argocd.running = False  # the status is as it was planted
         await p.clock.sleep(600)
-        p.extra = [app.views.recoveries(EVERYBODY.sees), app.views.details(), app.views.metrics().decode()]  # type: ignore[attr-defined]
-        p.extra += [app.views.explain(Key("application", "argocd", f"w-{n}"), EVERYBODY.sees) for n in range(len(texts))]  # type: ignore[attr-defined]
+        p.extra = [
+            app.views.recoveries(EVERYBODY.sees),
+            app.views.details(),
+            app.views.metrics().decode(),
+        ]  # type: ignore[attr-defined]
+        p.extra += [
+            app.views.explain(Key("application", "argocd", f"w-{n}"), EVERYBODY.sees)
+            for n in range(len(texts))
+        ]  # type: ignore[attr-defined]
 
 
 def _carrying(number: int, text: str, texts: list[str]) -> dict[str, Any]:
@@ -149,8 +168,19 @@ def _carrying(number: int, text: str, texts: list[str]) -> dict[str, Any]:
             "sync": {"status": "OutOfSync", "revision": "a" * 40},
             "health": {"status": "Degraded", "lastTransitionTime": "2026-03-02T12:00:00Z"},
             "reconciledAt": "2026-03-02T12:00:05Z",
-            "resources": [{"kind": "Deployment", "name": "w", "namespace": "shop", "group": "apps", "version": "v1"}],
-            "conditions": [{"type": "SyncError", "message": text}, {"type": "ComparisonError", "message": other}],
+            "resources": [
+                {
+                    "kind": "Deployment",
+                    "name": "w",
+                    "namespace": "shop",
+                    "group": "apps",
+                    "version": "v1",
+                }
+            ],
+            "conditions": [
+                {"type": "SyncError", "message": text},
+                {"type": "ComparisonError", "message": other},
+            ],
             "operationState": state,
         },
     }

@@ -27,7 +27,10 @@ from tests.connected_stories import connected
 from tests.embedded_connected import an_application_set
 from tests.play import Play, play
 
-SETTINGS: dict[str, Any] = {"cluster_secrets": ("cluster-primary", "cluster-secondary"), "interval": timedelta(seconds=5)}
+SETTINGS: dict[str, Any] = {
+    "cluster_secrets": ("cluster-primary", "cluster-secondary"),
+    "interval": timedelta(seconds=5),
+}
 LABEL = "shop.example/active"
 
 
@@ -74,14 +77,19 @@ async def go_home(p: Play, *, stay: bool = False, cleanup: bool = False) -> None
 
 
 def test_a_wave_that_was_claimed_and_not_sent_is_proven_anew() -> None:
-    """kill -9 after the claim; when it comes up again the cluster is back: nothing is moved any more."""
+    """kill -9 after the claim; when it comes up again the cluster is back: nothing is moved any
+    more."""
 
     async def script(p: Play) -> None:
         await begin(p, "w-a", "w-b")
         app = App(*await parts(p))
         task = asyncio.create_task(app.run())
         await p.clock.sleep(30)
-        p.faults = [lambda verb, what: Unavailable("gone", 503) if (verb, what) == ("patch", APPLICATIONS) else None]
+        p.faults = [
+            lambda verb, what: (
+                Unavailable("gone", 503) if (verb, what) == ("patch", APPLICATIONS) else None
+            )
+        ]
         dies(p)
         while not any(m.phase is MovePhase.Moving for r in p.world.recoveries() for m in r.moves):
             await p.clock.sleep(0.1)
@@ -103,7 +111,14 @@ def test_a_wave_that_was_claimed_and_not_sent_is_proven_anew() -> None:
 async def parts(p: Play) -> Any:
     from recovery.settings import Settings
 
-    return Settings(identity="controller-0", **SETTINGS), p, p.clock, p.send, p.world.api, p.world.looks
+    return (
+        Settings(identity="controller-0", **SETTINGS),
+        p,
+        p.clock,
+        p.send,
+        p.world.api,
+        p.world.looks,
+    )
 
 
 def test_a_busy_api_server_refuses_no_application_for_good() -> None:
@@ -139,7 +154,9 @@ def test_a_label_that_would_take_data_along_stays() -> None:
             await p.clock.sleep(120)
 
         assert where(p, "w-web", "w-db") == ["primary", "primary"]
-        assert "the label takes all of them" in next(m.reason for m in newest(p).moves if m.name == "w-web")
+        assert "the label takes all of them" in next(
+            m.reason for m in newest(p).moves if m.name == "w-web"
+        )
         assert p.world.destinations.labels(p.world.destinations.all["secondary"]).get(LABEL) is None
 
     play(script)
@@ -149,7 +166,9 @@ async def fleet(p: Play, name: str, manifests: tuple[dict[str, Any], ...]) -> No
     p.world.git.commit(url(name), manifests)
     body = {"metadata": {"labels": {LABEL: "yes"}}}
     await p.world.cluster.patch(SECRETS, ARGOCD, "cluster-primary", body)
-    await p.world.cluster.create(APPLICATION_SETS, ARGOCD, an_application_set(name, LABEL, url(name)))
+    await p.world.cluster.create(
+        APPLICATION_SETS, ARGOCD, an_application_set(name, LABEL, url(name))
+    )
 
 
 def test_what_a_label_moved_is_owed_also_when_the_cluster_is_back_at_once() -> None:
@@ -158,7 +177,10 @@ def test_what_a_label_moved_is_owed_also_when_the_cluster_is_back_at_once() -> N
         await fleet(p, "w-web", (deployment("w-web", "ready", 20),))
         async with running(p):
             dies(p)
-            while p.world.destinations.labels(p.world.destinations.all["secondary"]).get(LABEL) is None:
+            while (
+                p.world.destinations.labels(p.world.destinations.all["secondary"]).get(LABEL)
+                is None
+            ):
                 await p.clock.sleep(0.1)
             returns(p)
             await p.clock.sleep(120)
@@ -175,11 +197,15 @@ def test_what_a_label_moved_is_owed_also_when_the_cluster_is_back_at_once() -> N
 
 
 @pytest.mark.parametrize("by", ["name", "server"])
-def test_a_cluster_that_was_built_anew_under_its_name_is_still_owed_its_applications(by: str) -> None:
+def test_a_cluster_that_was_built_anew_under_its_name_is_still_owed_its_applications(
+    by: str,
+) -> None:
     async def script(p: Play) -> None:
         await begin(p, "w-a")
         if by == "server":
-            there = {"destination": {"name": None, "server": p.world.destinations.all["primary"].server}}
+            there = {
+                "destination": {"name": None, "server": p.world.destinations.all["primary"].server}
+            }
             await p.world.cluster.patch(APPLICATIONS, ARGOCD, "w-a", {"spec": there})
         async with running(p):
             dies(p)
@@ -238,7 +264,13 @@ def test_a_record_that_is_deleted_while_it_owes_something_is_written_again() -> 
 
 def test_refused_credentials_of_one_cluster_do_not_hide_the_outage_of_another() -> None:
     async def script(p: Play) -> None:
-        await begin(p, "w-a", text=connected("w").replace("clusters: [primary, secondary]", "clusters: [primary, test]"))
+        await begin(
+            p,
+            "w-a",
+            text=connected("w").replace(
+                "clusters: [primary, secondary]", "clusters: [primary, test]"
+            ),
+        )
         await p.world.further_cluster("test")
         await p.world.application("w-t", (deployment("w-t", "ready", 20),), cluster="test")
         async with running(p):
@@ -265,9 +297,19 @@ def test_what_has_data_or_others_things_in_it_is_never_cleaned_up() -> None:
 
         from recovery.act.leftovers import NEVER
 
-        assert set(NEVER) >= {"namespaces", "persistentvolumeclaims", "customresourcedefinitions", "statefulsets"}
+        assert set(NEVER) >= {
+            "namespaces",
+            "persistentvolumeclaims",
+            "customresourcedefinitions",
+            "statefulsets",
+        }
         assert newest(p).phase is RecoveryPhase.Resolved
-        assert p.world.destinations.all["secondary"].cluster.every(Resource("apps", "v1", "deployments")) == []
+        assert (
+            p.world.destinations.all["secondary"].cluster.every(
+                Resource("apps", "v1", "deployments")
+            )
+            == []
+        )
 
     play(script)
 
@@ -277,7 +319,9 @@ def test_a_target_that_goes_bad_stops_it_and_people_are_told() -> None:
         await begin(p, *(f"w-{n}" for n in "abcdef"))
         async with running(p):
             dies(p)
-            while not any(m.phase is MovePhase.Moving for r in p.world.recoveries() for m in r.moves):
+            while not any(
+                m.phase is MovePhase.Moving for r in p.world.recoveries() for m in r.moves
+            ):
                 await p.clock.sleep(0.1)
             dies(p, "secondary")
             await p.clock.sleep(1800)
@@ -300,7 +344,10 @@ def test_nothing_is_moved_into_a_git_outage() -> None:
             dies(p)
             await p.clock.sleep(180)
             assert where(p, "w-a") == ["primary"]
-            assert "Failed" in next(iter(newest(p).message.splitlines())) or newest(p).running is not None
+            assert (
+                "Failed" in next(iter(newest(p).message.splitlines()))
+                or newest(p).running is not None
+            )
             p.world.git.up = True
             await p.clock.sleep(120)
 
@@ -354,7 +401,8 @@ def test_an_approval_lets_the_plan_go_and_only_then(word: str) -> None:
 
 
 def test_without_a_token_no_repository_exists_on_the_word_of_an_application() -> None:
-    """What an owner writes into an Application makes no repository; that nothing is known of any is said."""
+    """What an owner writes into an Application makes no repository; that nothing is known of any is
+    said."""
 
     async def script(p: Play) -> None:
         await begin(p)
@@ -367,18 +415,28 @@ def test_without_a_token_no_repository_exists_on_the_word_of_an_application() ->
             await p.clock.sleep(180)
             assert [r for r in p.world.recoveries() if r.subject.kind == "Repository"] == []
             assert app.connections.repositories == {}
-            assert any("no Argo CD token" in words for words in app.views.recoveries(EVERYBODY.sees)["missing"])
+            assert any(
+                "no Argo CD token" in words
+                for words in app.views.recoveries(EVERYBODY.sees)["missing"]
+            )
 
     play(script)
 
 
 def test_a_target_that_nobody_knows_is_told_when_the_policy_is_loaded() -> None:
     async def script(p: Play) -> None:
-        await begin(p, "w-a", text=connected("w").replace("target_cluster: secondary", "target_cluster: secundary"))
+        await begin(
+            p,
+            "w-a",
+            text=connected("w").replace("target_cluster: secondary", "target_cluster: secundary"),
+        )
         async with running(p) as app:
             (words,) = app.views.details()["warnings"]
 
-        assert "'secundary' is no cluster that Argo CD knows; it knows in-cluster, primary, secondary" in words
+        assert (
+            "'secundary' is no cluster that Argo CD knows; it knows in-cluster, primary, secondary"
+            in words
+        )
         assert [r for r in p.world.recoveries() if r.subject.kind == "Cluster"] == []
 
     play(script)
@@ -411,7 +469,11 @@ def test_what_is_seen_of_them_is_in_the_answers_and_in_the_metrics() -> None:
             assert found["state"] == Connection.Failed.value
             assert found["recovery"]["moves"][0]["phase"] == "Moved"
             seen = {c["name"]: c["state"] for c in app.views.recoveries(EVERYBODY.sees)["clusters"]}
-            assert seen == {"in-cluster": "Successful", "primary": "Failed", "secondary": "Successful"}
+            assert seen == {
+                "in-cluster": "Successful",
+                "primary": "Failed",
+                "secondary": "Successful",
+            }
             metrics = app.views.metrics().decode()
             assert 'recovery_connections{kind="cluster",state="Failed"} 1.0' in metrics
             assert "recovery_applications_away 1.0" in metrics
@@ -419,8 +481,12 @@ def test_what_is_seen_of_them_is_in_the_answers_and_in_the_metrics() -> None:
     play(script)
 
 
-@pytest.mark.parametrize(("how", "phase"), [("destination", MovePhase.Home), ("release", MovePhase.Stayed)])
-def test_what_a_person_does_with_a_moved_application_is_respected(how: str, phase: MovePhase) -> None:
+@pytest.mark.parametrize(
+    ("how", "phase"), [("destination", MovePhase.Home), ("release", MovePhase.Stayed)]
+)
+def test_what_a_person_does_with_a_moved_application_is_respected(
+    how: str, phase: MovePhase
+) -> None:
     async def script(p: Play) -> None:
         await begin(p, "w-a", "w-b")
         async with running(p):
@@ -429,18 +495,26 @@ def test_what_a_person_does_with_a_moved_application_is_respected(how: str, phas
             returns(p)
             await p.clock.sleep(30)
             if how == "destination":
-                await p.world.cluster.patch(APPLICATIONS, ARGOCD, "w-a", {"spec": {"destination": {"name": "primary"}}})
+                await p.world.cluster.patch(
+                    APPLICATIONS, ARGOCD, "w-a", {"spec": {"destination": {"name": "primary"}}}
+                )
             else:
                 await p.world.annotate("w-a", {"recovery.gitops.dev/hold": None})
             await p.clock.sleep(60)
 
-            assert {m.name: m.phase for m in newest(p).moves} == {"w-a": phase, "w-b": MovePhase.Moved}
+            assert {m.name: m.phase for m in newest(p).moves} == {
+                "w-a": phase,
+                "w-b": MovePhase.Moved,
+            }
             assert p.world.seen("w-a").hold is None
             await go_home(p)
             await p.clock.sleep(120)
 
         assert newest(p).phase is RecoveryPhase.Resolved
-        assert where(p, "w-a", "w-b") == ["primary" if how == "destination" else "secondary", "primary"]
+        assert where(p, "w-a", "w-b") == [
+            "primary" if how == "destination" else "secondary",
+            "primary",
+        ]
 
     play(script)
 
@@ -494,7 +568,9 @@ def test_a_label_that_cannot_be_moved_away_stays_and_is_not_on_both() -> None:
         await begin(p, text=BY_LABEL)
         await fleet(p, "w-web", (deployment("w-web", "ready", 20),))
         async with running(p):
-            secrets_refuse(p, 2, error=Forbidden("no right on it", 403))  # on to the target, and not off the source
+            secrets_refuse(
+                p, 2, error=Forbidden("no right on it", 403)
+            )  # on to the target, and not off the source
             dies(p)
             while not any("LabelStays" in s.reason for r in p.world.recoveries() for s in r.steps):
                 await p.clock.sleep(0.1)
@@ -539,7 +615,10 @@ def test_what_joined_the_set_after_the_plan_is_planned_before_it_is_moved() -> N
             await p.clock.sleep(120)
 
         assert where(p, "w-web", "w-db") == ["primary", "primary"]
-        assert {m.name: m.phase for m in newest(p).moves} == {"w-web": MovePhase.Refused, "w-db": MovePhase.Refused}
+        assert {m.name: m.phase for m in newest(p).moves} == {
+            "w-web": MovePhase.Refused,
+            "w-db": MovePhase.Refused,
+        }
 
     play(script)
 
@@ -569,11 +648,16 @@ def test_what_came_to_the_target_after_the_plan_is_seen_before_anything_is_moved
         async with running(p):
             dies(p)
             await p.clock.sleep(120)
-            await p.world.application("other", (deployment("w-a", "ready", 20),), cluster="secondary")
+            await p.world.application(
+                "other", (deployment("w-a", "ready", 20),), cluster="secondary"
+            )
             await p.clock.sleep(600)
             await ask(p, approval)
             await p.clock.sleep(30)
-            assert newest(p).moves[0].reason == "Deployment/w-a is on secondary already, and another application tracks it"
+            assert (
+                newest(p).moves[0].reason
+                == "Deployment/w-a is on secondary already, and another application tracks it"
+            )
 
         assert where(p, "w-a") == ["primary"]
 
@@ -581,7 +665,8 @@ def test_what_came_to_the_target_after_the_plan_is_seen_before_anything_is_moved
 
 
 def test_what_is_away_and_on_no_record_is_left_alone_and_shown() -> None:
-    """Its record was deleted while nobody looked: an annotation alone moves nothing, for anybody may have written it."""
+    """Its record was deleted while nobody looked: an annotation alone moves nothing, for anybody
+    may have written it."""
 
     async def script(p: Play) -> None:
         await begin(p, "w-a")
@@ -607,7 +692,12 @@ def test_a_cluster_that_got_another_name_is_still_owed_its_applications() -> Non
     async def script(p: Play) -> None:
         await begin(p, "w-a")
         p.world.destinations.all["primary"].name = "prim"
-        await p.world.cluster.patch(APPLICATIONS, ARGOCD, "w-a", {"spec": {"destination": {"name": None, "server": PRIMARY}}})
+        await p.world.cluster.patch(
+            APPLICATIONS,
+            ARGOCD,
+            "w-a",
+            {"spec": {"destination": {"name": None, "server": PRIMARY}}},
+        )
         p.world.destinations.all["primary"].name = "primary"
         async with running(p):
             dies(p)
@@ -661,14 +751,19 @@ def test_what_people_took_elsewhere_is_not_brought_home(how: str) -> None:
             if how == "deleted":
                 await p.world.cluster.delete(APPLICATIONS, ARGOCD, "w-a")
             else:
-                await p.world.cluster.patch(APPLICATIONS, ARGOCD, "w-a", {"spec": {"destination": {"name": "third"}}})
+                await p.world.cluster.patch(
+                    APPLICATIONS, ARGOCD, "w-a", {"spec": {"destination": {"name": "third"}}}
+                )
             returns(p)
             await p.clock.sleep(60)
             await go_home(p)
             await p.clock.sleep(120)
 
         assert newest(p).phase is RecoveryPhase.Resolved
-        assert {m.name: m.phase for m in newest(p).moves} == {"w-a": MovePhase.Stayed, "w-b": MovePhase.Home}
+        assert {m.name: m.phase for m in newest(p).moves} == {
+            "w-a": MovePhase.Stayed,
+            "w-b": MovePhase.Home,
+        }
         assert where(p, "w-b") == ["primary"]
 
     play(script)
@@ -695,7 +790,8 @@ def test_one_that_is_paused_keeps_nobody_busy() -> None:
 
 
 def alias(p: Play) -> None:
-    """``secondary`` leads to the same machine as ``primary``: an internal load balancer and a public name."""
+    """``secondary`` leads to the same machine as ``primary``: an internal load balancer and a
+    public name."""
     p.world.destinations.all["secondary"].cluster = p.world.destinations.all["primary"].cluster
 
 
@@ -741,7 +837,8 @@ def test_which_cluster_it_was_is_remembered_over_a_restart_of_ours() -> None:
 
 @pytest.mark.parametrize("how", ["it is the same one by now", "it could not be asked"])
 def test_nothing_is_deleted_where_it_may_be_live(how: str) -> None:
-    """Moved while they were two; when the leftovers are to go, both addresses lead to one cluster, or nobody can tell."""
+    """Moved while they were two; when the leftovers are to go, both addresses lead to one cluster,
+    or nobody can tell."""
 
     async def script(p: Play) -> None:
         await begin(p, "w-a")
@@ -752,14 +849,18 @@ def test_nothing_is_deleted_where_it_may_be_live(how: str) -> None:
             await p.clock.sleep(60)
             assert newest(p).moves[0].leftovers
             if how == "it is the same one by now":
-                p.world.destinations.all["primary"].cluster = p.world.destinations.all["secondary"].cluster
+                p.world.destinations.all["primary"].cluster = p.world.destinations.all[
+                    "secondary"
+                ].cluster
             else:
                 p.world.destinations.all["secondary"].cluster.uid = ""
             await go_home(p, stay=True, cleanup=True)
             await p.clock.sleep(120)
 
             assert deployments(p) == ["w-a"] == deployments(p, "secondary")
-            words = " ".join(s.message for s in newest(p).steps if s.action in ("list_leftovers", "cleanup"))
+            words = " ".join(
+                s.message for s in newest(p).steps if s.action in ("list_leftovers", "cleanup")
+            )
             assert ("under another address" in words) is (how == "it is the same one by now"), words
             assert ("nobody knows whether" in words) is (how == "it could not be asked"), words
 

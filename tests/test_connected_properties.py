@@ -1,4 +1,5 @@
-"""What must hold of failovers whatever happens: Hypothesis writes the nights, the whole controller lives through them."""
+"""What must hold of failovers whatever happens: Hypothesis writes the nights, the whole controller
+lives through them."""
 
 from __future__ import annotations
 
@@ -42,10 +43,14 @@ events = st.one_of(
     st.tuples(st.just("api"), clusters, st.booleans()),
     st.tuples(st.just("outside"), clusters, st.booleans()),
     st.tuples(st.just("die"), clusters, st.none()),
-    st.tuples(st.just("faults"), clusters, st.sampled_from(["none", "503", "409", "429", "lost answer"])),
+    st.tuples(
+        st.just("faults"), clusters, st.sampled_from(["none", "503", "409", "429", "lost answer"])
+    ),
     st.tuples(st.just("failback"), clusters, st.sampled_from([False, False, True])),
     st.tuples(st.just("approve"), clusters, st.none()),
-    st.tuples(st.just("policies"), clusters, st.sampled_from(["manual", "auto", "approve", "none"])),
+    st.tuples(
+        st.just("policies"), clusters, st.sampled_from(["manual", "auto", "approve", "none"])
+    ),
     st.tuples(st.just("wait"), clusters, st.integers(1, 300)),
 )
 nights = st.lists(st.tuples(events, st.integers(0, 60)), min_size=4, max_size=25)
@@ -87,7 +92,9 @@ class Watcher:
             return
         token = token_of(item.get("operation"))
         self.moves[f"{name} {token}"] += 1
-        held = next((r for r in self.play.world.recoveries() if token.startswith(r.name + "/")), None)
+        held = next(
+            (r for r in self.play.world.recoveries() if token.startswith(r.name + "/")), None
+        )
         if not claimed(token, self.play.world.recoveries()):
             self.wrong.append(f"{name}: moved to {place} without a saved claim")
         if name == STATEFUL:
@@ -105,7 +112,11 @@ def policy(mode: str) -> str:
     if mode == "none":
         return "recovery_policies: []"
     text = connected("w", failover="failback: auto, failback_after: 60s" if mode == "auto" else "")
-    return text.replace("- {type: failover,", "- {type: failover, mode: approve,") if mode == "approve" else text
+    return (
+        text.replace("- {type: failover,", "- {type: failover, mode: approve,")
+        if mode == "approve"
+        else text
+    )
 
 
 async def start(play: Play) -> tuple[App, asyncio.Task[None]]:
@@ -126,7 +137,9 @@ async def ask(play: Play, which: Any) -> None:
     for recovery in reversed(play.world.recoveries()):
         if recovery.subject.kind == "Cluster":
             with contextlib.suppress(Refused):
-                await write(play.world.cluster, "gitops-system", recovery.name, which, "ada", play.clock)
+                await write(
+                    play.world.cluster, "gitops-system", recovery.name, which, "ada", play.clock
+                )
             return
 
 
@@ -137,7 +150,9 @@ async def live(play: Play, night: list[Any]) -> Watcher:
         await world.further_cluster(name)
     await world.policies(policy("manual"))
     for name in APPS:
-        await world.application(name, (deployment(name, "ready", 20),), cluster="primary", self_heal=name == "w-b")
+        await world.application(
+            name, (deployment(name, "ready", 20),), cluster="primary", self_heal=name == "w-b"
+        )
     await world.application(STATEFUL, (stateful_set(STATEFUL),), cluster="primary")
     watcher = Watcher(play)
     watcher.note()
@@ -208,13 +223,25 @@ def test_whatever_happens_to_clusters(night: list[Any]) -> None:
 
     assert watcher.wrong == []
     assert [m for m, n in watcher.moves.items() if n > 1] == [], "none is moved twice in one step"
-    ends = {RecoveryPhase.Resolved, RecoveryPhase.Superseded, RecoveryPhase.Stalled, RecoveryPhase.Suppressed}
-    recoveries = {r.name: r for r in (decode(msgspec.json.encode(item)) for item in world.cluster.every(RECOVERIES))}
-    assert {r.phase for r in recoveries.values()} <= ends, "after a quiet quarter of an hour nothing hangs in between"
+    ends = {
+        RecoveryPhase.Resolved,
+        RecoveryPhase.Superseded,
+        RecoveryPhase.Stalled,
+        RecoveryPhase.Suppressed,
+    }
+    recoveries = {
+        r.name: r
+        for r in (decode(msgspec.json.encode(item)) for item in world.cluster.every(RECOVERIES))
+    }
+    assert {r.phase for r in recoveries.values()} <= ends, (
+        "after a quiet quarter of an hour nothing hangs in between"
+    )
     assert all(r.attempt <= r.limit for r in recoveries.values())
     for name in (*APPS, STATEFUL):
         hold = world.seen(name).hold
         if hold is not None:
             held = recoveries[hold.recovery]
-            assert not held.phase.over, f"{name} is away from home, and {hold.recovery} has forgotten it"
+            assert not held.phase.over, (
+                f"{name} is away from home, and {hold.recovery} has forgotten it"
+            )
             assert name in {m.name for m in held.owed}

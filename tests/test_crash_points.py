@@ -1,4 +1,5 @@
-"""kill -9 before and after every single write of every action: no effect twice, no recovery lost."""
+"""kill -9 before and after every single write of every action: no effect twice, no recovery
+lost."""
 
 from __future__ import annotations
 
@@ -160,7 +161,8 @@ async def primary_dies(world: World) -> None:
 
 
 async def primary_dies_and_returns(world: World) -> None:
-    """And when it is back, a person asks for the failback, however often the record is written meanwhile."""
+    """And when it is back, a person asks for the failback, however often the record is written
+    meanwhile."""
     await primary_dies(world)
     while not any(r.reason == "FailedOver" for r in world.recoveries()):  # noqa: ASYNC110 (in virtual time)
         await asyncio.sleep(1)
@@ -170,7 +172,14 @@ async def primary_dies_and_returns(world: World) -> None:
         await asyncio.sleep(1)
     await asyncio.sleep(15)
     (held,) = [r for r in world.recoveries() if r.subject.kind == "Cluster"]
-    await write(world.cluster, OURS, held.name, lambda found: wanted(found, stay=False, cleanup=False), "ada", world.clock)
+    await write(
+        world.cluster,
+        OURS,
+        held.name,
+        lambda found: wanted(found, stay=False, cleanup=False),
+        "ada",
+        world.clock,
+    )
 
 
 def home_again(world: World) -> bool:
@@ -181,26 +190,46 @@ def home_again(world: World) -> bool:
 
 def well(world: World) -> bool:
     app = world.seen("w-1")
-    return app.health.value == "Healthy" and [r.phase for r in world.recoveries()] == [RecoveryPhase.Resolved]
+    return app.health.value == "Healthy" and [r.phase for r in world.recoveries()] == [
+        RecoveryPhase.Resolved
+    ]
 
 
 def moved(world: World) -> bool:
     (held,) = [r for r in world.recoveries() if r.subject.kind == "Cluster"]
     there = [world.seen(n).destination.cluster for n in ("w-a", "w-b")]
-    return there == ["secondary"] * 2 and (held.phase, held.reason) == (RecoveryPhase.Stalled, "FailedOver")
+    return there == ["secondary"] * 2 and (held.phase, held.reason) == (
+        RecoveryPhase.Stalled,
+        "FailedOver",
+    )
 
 
 NIGHTS = {
-    "refresh and sync": Night(gives_up, the_crd_comes, 12, 240, well, frozenset({"refresh w-1", "sync w-1"})),
+    "refresh and sync": Night(
+        gives_up, the_crd_comes, 12, 240, well, frozenset({"refresh w-1", "sync w-1"})
+    ),
     "restart": Night(crashes, nothing, 10, 240, well, frozenset({"restart w-1"})),
-    "rollback": Night(deployed_well, deployed_badly, 100, 420, well, frozenset({"auto-sync w-1", "sync w-1"})),
+    "rollback": Night(
+        deployed_well, deployed_badly, 100, 420, well, frozenset({"auto-sync w-1", "sync w-1"})
+    ),
     "terminate": Night(hangs, hangs_no_more, 50, 300, well, frozenset({"terminate w-1"})),
-    "failback": Night(on_primary, primary_dies_and_returns, 100, 900, home_again, frozenset({"move w-a", "move w-b"})),
-    "failover": Night(on_primary, primary_dies, 100, 420, moved, frozenset({"move w-a", "move w-b"})),
+    "failback": Night(
+        on_primary,
+        primary_dies_and_returns,
+        100,
+        900,
+        home_again,
+        frozenset({"move w-a", "move w-b"}),
+    ),
+    "failover": Night(
+        on_primary, primary_dies, 100, 420, moved, frozenset({"move w-a", "move w-b"})
+    ),
 }
 
 
-async def one(night: Night, world: World, dies_at: int, *, after: bool) -> tuple[int, Counter[str], Counter[str], bool]:
+async def one(
+    night: Night, world: World, dies_at: int, *, after: bool
+) -> tuple[int, Counter[str], Counter[str], bool]:
     """The night with one death in it: writes, effects, messages, and whether all ended well."""
     told: Counter[str] = Counter()
     clock = virtual.VirtualClock()
@@ -255,8 +284,12 @@ async def one(night: Night, world: World, dies_at: int, *, after: bool) -> tuple
     return writes, done, told, night.well(world)
 
 
-def play(night: Night, dies_at: int = 0, *, after: bool = False) -> tuple[int, Counter[str], Counter[str], bool]:
-    random.seed(0)  # looks are spread over time by chance: the n-th write has to be the same one each time
+def play(
+    night: Night, dies_at: int = 0, *, after: bool = False
+) -> tuple[int, Counter[str], Counter[str], bool]:
+    random.seed(
+        0
+    )  # looks are spread over time by chance: the n-th write has to be the same one each time
 
     async def inside() -> tuple[int, Counter[str], Counter[str], bool]:
         async with World(virtual.VirtualClock()).living() as world:

@@ -1,4 +1,5 @@
-"""Nights in which a controller that looks less closely makes an outage worse, told one by one; each was played against this one."""
+"""Nights in which a controller that looks less closely makes an outage worse, told one by one; each
+was played against this one."""
 
 from __future__ import annotations
 
@@ -9,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, DEPLOYMENTS, RECOVERIES, SECRETS, Resource
+from recovery.kube.client import (
+    APPLICATION_SETS,
+    APPLICATIONS,
+    DEPLOYMENTS,
+    RECOVERIES,
+    SECRETS,
+    Resource,
+)
 from recovery.kube.errors import Conflict, KubeError
 from recovery.model.names import HOLD
 from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
@@ -32,7 +40,9 @@ def web(tag: str, replicas: int = 1) -> tuple[dict[str, Any], ...]:
 def runs(p: Play, name: str = "web") -> tuple[str, int]:
     """Image tag and replicas of the live Deployment."""
     item = p.world.cluster.find(DEPLOYMENTS, RUNS_IN, name) or {}
-    return item["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2], item["spec"]["replicas"]
+    return item["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2], item[
+        "spec"
+    ]["replicas"]
 
 
 def step(p: Play, action: str = "rollback") -> StepRecord:
@@ -53,12 +63,19 @@ async def images(p: Play, tag: str) -> None:
 
 async def operate(p: Play, sync: dict[str, Any], username: str = "anna") -> None:
     """A person asks for this operation."""
-    body = {"operation": {"initiatedBy": {"username": username}, "sync": sync}, "status": {"operationState": None}}
+    body = {
+        "operation": {"initiatedBy": {"username": username}, "sync": sync},
+        "status": {"operationState": None},
+    }
     await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", body)
 
 
 async def channels(p: Play) -> None:
-    await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"pager": "anNvbjovL3g="}})
+    await p.world.cluster.create(
+        SECRETS,
+        OURS,
+        {"metadata": {"name": "recovery-channels"}, "data": {"pager": "anNvbjovL3g="}},
+    )
 
 
 def test_what_was_scaled_to_nothing_proves_nothing() -> None:
@@ -80,7 +97,8 @@ def test_what_was_scaled_to_nothing_proves_nothing() -> None:
 
 
 def test_the_same_revision_with_another_image_is_another_deploy() -> None:
-    """Images are set by the Application's own source: v2 was good, a missing one is not, v4 is the fix; Git stands still."""
+    """Images are set by the Application's own source: v2 was good, a missing one is not, v4 is the
+    fix; Git stands still."""
 
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
@@ -104,10 +122,16 @@ def test_the_same_revision_with_another_image_is_another_deploy() -> None:
 
 
 def test_what_was_made_from_other_sources_is_not_judged_by_todays() -> None:
-    """Argo CD's API renders an old revision with the parameters of today: what that shows says nothing about shapes or pruning."""
+    """Argo CD's API renders an old revision with the parameters of today: what that shows says
+    nothing about shapes or pruning."""
 
     async def script(p: Play) -> None:
-        database = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": deployment("db", "ready")["spec"]}
+        database = {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {"name": "db"},
+            "spec": deployment("db", "ready")["spec"],
+        }
         await p.world.policies(SHIPPED)
         await p.world.application("web", (*web("ready-v1"), database))
         async with p.controller(token=True):
@@ -121,7 +145,10 @@ def test_what_was_made_from_other_sources_is_not_judged_by_todays() -> None:
     play(script)
 
 
-BY_HAND = {"a live object was changed": "is not what", "one resource was synced": "some of its resources were synced"}
+BY_HAND = {
+    "a live object was changed": "is not what",
+    "one resource was synced": "some of its resources were synced",
+}
 
 
 @pytest.mark.parametrize("what", BY_HAND)
@@ -137,11 +164,19 @@ def test_what_somebody_changed_since_is_not_what_the_deploy_brought(what: str) -
             await p.world.sync("web")
             await p.clock.sleep(15 * MINUTE)
             if what == "a live object was changed":
-                await p.world.cluster.patch(DEPLOYMENTS, RUNS_IN, "web", {"spec": web("missing")[0]["spec"]})
+                await p.world.cluster.patch(
+                    DEPLOYMENTS, RUNS_IN, "web", {"spec": web("missing")[0]["spec"]}
+                )
             else:
                 newer = await p.world.commit("web", web("missing"))
                 await p.clock.sleep(10)
-                await operate(p, {"revision": newer, "resources": [{"group": "apps", "kind": "Deployment", "name": "web"}]})
+                await operate(
+                    p,
+                    {
+                        "revision": newer,
+                        "resources": [{"group": "apps", "kind": "Deployment", "name": "web"}],
+                    },
+                )
             await p.clock.sleep(40 * MINUTE)
 
         assert step(p).reason == "NotTheDeploy"
@@ -176,7 +211,8 @@ def test_a_second_sync_of_what_has_run_for_days_is_no_deploy() -> None:
 
 
 def test_what_a_person_went_back_from_is_not_brought_again() -> None:
-    """B ran well for the controller and badly for its users; anna went back to A, and A does not come up."""
+    """B ran well for the controller and badly for its users; anna went back to A, and A does not
+    come up."""
 
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
@@ -189,16 +225,27 @@ def test_what_a_person_went_back_from_is_not_brought_again() -> None:
             await p.world.sync("web")
             await p.clock.sleep(20 * MINUTE)
             first = p.world.raw("web")["status"]["history"][0]
-            await operate(p, {"revision": first["revision"], "source": first["source"], "syncStrategy": {"apply": {}}})
+            await operate(
+                p,
+                {
+                    "revision": first["revision"],
+                    "source": first["source"],
+                    "syncStrategy": {"apply": {}},
+                },
+            )
             await p.clock.sleep(40 * MINUTE)
 
-        assert [h["revision"] for h in p.world.raw("web")["status"]["history"]][-1] == first["revision"]
+        assert [h["revision"] for h in p.world.raw("web")["status"]["history"]][-1] == first[
+            "revision"
+        ]
         assert step(p).reason == "TakenAway"
 
     play(script)
 
 
-async def rolled_back(p: Play, *, before: tuple[dict[str, Any], ...], bad: tuple[dict[str, Any], ...]) -> str:
+async def rolled_back(
+    p: Play, *, before: tuple[dict[str, Any], ...], bad: tuple[dict[str, Any], ...]
+) -> str:
     """It was well, a deploy was bad, and it was rolled back; the bad revision."""
     await p.world.application("web", before)
     await p.clock.sleep(10 * MINUTE)
@@ -222,10 +269,13 @@ recovery_policies:
 
 
 def late(p: Play, seconds: float) -> None:
-    """The watch of Applications brings each change so much later, as on a busy API server; reads are answered at once."""
+    """The watch of Applications brings each change so much later, as on a busy API server; reads
+    are answered at once."""
 
     @contextlib.asynccontextmanager
-    async def watch(what: Resource, *args: Any, **query: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def watch(
+        what: Resource, *args: Any, **query: Any
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         async with p.world.cluster.watch(what, *args, **query) as lines:
             yield delayed(lines) if what == APPLICATIONS else lines
 
@@ -239,7 +289,8 @@ def late(p: Play, seconds: float) -> None:
 
 @pytest.mark.parametrize("seconds", [0.5, 3, 20])
 def test_our_own_suspension_is_never_held_against_its_owner(seconds: float) -> None:
-    """The hold is over, its record says so, and the watch has not yet shown auto-sync switched on again."""
+    """The hold is over, its record says so, and the watch has not yet shown auto-sync switched on
+    again."""
 
     async def script(p: Play) -> None:
         await p.world.policies(AT_ONCE)
@@ -257,9 +308,17 @@ def test_our_own_suspension_is_never_held_against_its_owner(seconds: float) -> N
         assert not owing(p)
         said = [f"{note.title} {note.body}" for note in p.told]
         kept = [str(write[4]) for write in p.world.cluster.writes if write[1] == RECOVERIES]
-        assert not [words for words in (*said, *kept) if "release gate" in words or "no record says" in words]
+        assert not [
+            words
+            for words in (*said, *kept)
+            if "release gate" in words or "no record says" in words
+        ]
         assert sum("auto-sync is as it was" in words for words in said) == 1
-        ours = [body for body in p.touched("web") if "automated" in body.get("spec", {}).get("syncPolicy", {}) and "status" not in body]
+        ours = [
+            body
+            for body in p.touched("web")
+            if "automated" in body.get("spec", {}).get("syncPolicy", {}) and "status" not in body
+        ]
         assert len(ours) == 2, "switched off once, and on once"
 
     play(script)
@@ -280,7 +339,9 @@ guards:
 """
 
 
-@pytest.mark.parametrize("closed", [False, True], ids=["at once", "after a window held the sync back"])
+@pytest.mark.parametrize(
+    "closed", [False, True], ids=["at once", "after a window held the sync back"]
+)
 def test_what_we_ended_ourselves_is_synced_again_whatever_comes_in_between(closed: bool) -> None:
     """A hook hangs, we end its operation, and for a moment another guard says no: it stays ours."""
 
@@ -289,14 +350,22 @@ def test_what_we_ended_ourselves_is_synced_again_whatever_comes_in_between(close
         await channels(p)
         finish = p.world.argocd._finish
 
-        async def named(key: Any, app: Any, phase: str, message: str, results: Any, sha: str) -> None:
+        async def named(
+            key: Any, app: Any, phase: str, message: str, results: Any, sha: str
+        ) -> None:
             await finish(key, app, phase, message, results, sha or p.world.git.head(url("web")).sha)  # type: ignore[union-attr]
 
         p.world.argocd._finish = named  # type: ignore[method-assign]
         async with p.controller():
             await p.world.application("web", web("ready-a"), annotations={"hang": "true"})
             await p.clock.sleep(20)
-            waits = {"status": {"operationState": {"message": "waiting for completion of hook batch/Job/migrate"}}}
+            waits = {
+                "status": {
+                    "operationState": {
+                        "message": "waiting for completion of hook batch/Job/migrate"
+                    }
+                }
+            }
             await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", waits)
             await p.clock.sleep(7 * MINUTE)
             await p.world.annotate("web", {"hang": None})
@@ -310,8 +379,8 @@ def test_what_we_ended_ourselves_is_synced_again_whatever_comes_in_between(close
 
 @pytest.mark.parametrize("then", ["deleted", "skipped"])
 def test_the_answer_to_our_own_write_undoes_nothing_that_came_after_it(then: str) -> None:
-    """The API server's answer to the release is seconds on its way; meanwhile a person deletes the application, or takes it out of
-    Argo CD's hands, and the watch has told of that."""
+    """The API server's answer to the release is seconds on its way; meanwhile a person deletes the
+    application, or takes it out of Argo CD's hands, and the watch has told of that."""
 
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
@@ -322,12 +391,21 @@ def test_the_answer_to_our_own_write_undoes_nothing_that_came_after_it(then: str
 
             async def slow(what: Resource, namespace: str, name: str, body: Any) -> bytes:
                 answer = await patch(what, namespace, name, body)
-                if what == APPLICATIONS and "recovery.gitops.dev/hold" in str(body.get("metadata", {}).get("annotations")):
+                if what == APPLICATIONS and "recovery.gitops.dev/hold" in str(
+                    body.get("metadata", {}).get("annotations")
+                ):
                     if then == "deleted":
                         await p.world.cluster.delete(APPLICATIONS, ARGOCD, "web")
                     else:
                         await patch(
-                            APPLICATIONS, ARGOCD, "web", {"metadata": {"annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}}
+                            APPLICATIONS,
+                            ARGOCD,
+                            "web",
+                            {
+                                "metadata": {
+                                    "annotations": {"argocd.argoproj.io/skip-reconcile": "true"}
+                                }
+                            },
                         )
                     await p.clock.sleep(3)
                 return answer
@@ -346,7 +424,8 @@ def test_the_answer_to_our_own_write_undoes_nothing_that_came_after_it(then: str
 
 
 def test_drift_is_no_change_of_git() -> None:
-    """Another team's commit, and two hours later somebody scales another Deployment of the application: the bad one stays away."""
+    """Another team's commit, and two hours later somebody scales another Deployment of the
+    application: the bad one stays away."""
 
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
@@ -370,7 +449,8 @@ def test_drift_is_no_change_of_git() -> None:
 
 @pytest.mark.parametrize("how", ["made anew", "taken out"])
 def test_a_debt_is_not_paid_to_an_owner_who_wants_no_auto_sync(how: str) -> None:
-    """The annotation is gone, as an ApplicationSet does it; the application is made anew without auto-sync, or it is taken out."""
+    """The annotation is gone, as an ApplicationSet does it; the application is made anew without
+    auto-sync, or it is taken out."""
 
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
@@ -386,7 +466,10 @@ def test_a_debt_is_not_paid_to_an_owner_who_wants_no_auto_sync(how: str) -> None
                 await p.clock.sleep(10)
                 await p.world.application("web", web("missing"), auto_sync=False)
             else:
-                body = {"metadata": {"annotations": {HOLD: None}}, "spec": {"syncPolicy": {"automated": None}}}
+                body = {
+                    "metadata": {"annotations": {HOLD: None}},
+                    "spec": {"syncPolicy": {"automated": None}},
+                }
                 await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", body)
             await p.clock.sleep(60 * MINUTE)
             await p.world.commit("web", web("ready-c"))
@@ -399,7 +482,8 @@ def test_a_debt_is_not_paid_to_an_owner_who_wants_no_auto_sync(how: str) -> None
 
 
 def test_a_hold_follows_an_application_into_another_project() -> None:
-    """Its ApplicationSet writes another project and takes our annotation away, in one write; the fix comes an hour later."""
+    """Its ApplicationSet writes another project and takes our annotation away, in one write; the
+    fix comes an hour later."""
 
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
@@ -424,10 +508,18 @@ def test_a_release_that_has_not_gone_out_is_dropped_when_git_is_back_at_the_bad_
         refuses = False
 
         def refused(verb: str, what: Any) -> KubeError | None:
-            return Conflict("the object has been modified", 409) if refuses and (verb, what) == ("patch", APPLICATIONS) else None
+            return (
+                Conflict("the object has been modified", 409)
+                if refuses and (verb, what) == ("patch", APPLICATIONS)
+                else None
+            )
 
         p.faults = [refused]
-        await p.world.policies(SHIPPED.replace("if_restart_fails: true", "if_restart_fails: true\n      release: revision"))
+        await p.world.policies(
+            SHIPPED.replace(
+                "if_restart_fails: true", "if_restart_fails: true\n      release: revision"
+            )
+        )
         async with p.controller():
             bad = await rolled_back(p, before=web("ready-a"), bad=web("missing"))
             refuses = True
@@ -455,7 +547,8 @@ FAILED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", FAILED)
 def test_what_failed_was_nobodys_wish_for_a_deploy(what: str) -> None:
-    """A manual application: a sync that was only tried, was of one resource, or was Argo CD's own before a person switched it off."""
+    """A manual application: a sync that was only tried, was of one resource, or was Argo CD's own
+    before a person switched it off."""
 
     async def script(p: Play) -> None:
         automatic = what == "auto-sync's own attempt"
@@ -465,11 +558,21 @@ def test_what_failed_was_nobodys_wish_for_a_deploy(what: str) -> None:
             if not automatic:
                 await p.world.sync("web")
             await p.clock.sleep(6 * MINUTE)
-            gone = {"apiVersion": "shop.example/v1", "kind": "Gone", "metadata": {"name": "g"}, "spec": {}}
+            gone = {
+                "apiVersion": "shop.example/v1",
+                "kind": "Gone",
+                "metadata": {"name": "g"},
+                "spec": {},
+            }
             newer = await p.world.commit("web", (*web("ready-b"), gone))
             await p.clock.sleep(MINUTE)
             if automatic:
-                await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", {"spec": {"syncPolicy": {"automated": {"enabled": False}}}})
+                await p.world.cluster.patch(
+                    APPLICATIONS,
+                    ARGOCD,
+                    "web",
+                    {"spec": {"syncPolicy": {"automated": {"enabled": False}}}},
+                )
             else:
                 await operate(p, {"revision": newer, **FAILED[what]})
             await p.clock.sleep(MINUTE)
@@ -488,7 +591,9 @@ def test_a_relapse_after_a_resolve_calls_people_anew() -> None:
 
     async def script(p: Play) -> None:
         await channels(p)
-        await p.world.policies(SHIPPED + "\ndefaults: {channels: [pager]}\nchannels: {pager: {group_wait: 0s}}\n")
+        await p.world.policies(
+            SHIPPED + "\ndefaults: {channels: [pager]}\nchannels: {pager: {group_wait: 0s}}\n"
+        )
         async with p.controller():
             await p.world.application("web", web("noconfig"))
             await p.clock.sleep(90 * MINUTE)
@@ -509,7 +614,9 @@ def test_a_question_is_asked_once_whatever_its_owner_writes() -> None:
 
     async def script(p: Play) -> None:
         await channels(p)
-        await p.world.policies(SHIPPED + "\ndefaults: {channels: [pager]}\nchannels: {pager: {group_wait: 0s}}\n")
+        await p.world.policies(
+            SHIPPED + "\ndefaults: {channels: [pager]}\nchannels: {pager: {group_wait: 0s}}\n"
+        )
         async with p.controller():
             await p.world.application("web", web("ready"))
             await p.clock.sleep(5 * MINUTE)
@@ -528,8 +635,16 @@ def a_set(**spec: Any) -> dict[str, Any]:
     """An ApplicationSet that makes ``web``."""
     source = {"repoURL": url("web"), "path": ".", "targetRevision": "HEAD"}
     where = {"server": "https://kubernetes.default.svc", "namespace": RUNS_IN}
-    made = {"project": "default", "source": source, "destination": where, "syncPolicy": {"automated": {"selfHeal": True}}}
-    body = {"generators": [{"list": {"elements": [{"name": "web"}]}}], "template": {"metadata": {"name": "{{name}}"}, "spec": made}}
+    made = {
+        "project": "default",
+        "source": source,
+        "destination": where,
+        "syncPolicy": {"automated": {"selfHeal": True}},
+    }
+    body = {
+        "generators": [{"list": {"elements": [{"name": "web"}]}}],
+        "template": {"metadata": {"name": "{{name}}"}, "spec": made},
+    }
     return {"metadata": {"name": "all"}, "spec": {**body, **spec}}
 
 
@@ -551,7 +666,11 @@ def test_a_hold_stands_by_its_record_whatever_the_application_set_rewrites(how: 
             await p.clock.sleep(10 * MINUTE)
             await p.world.commit("web", web("missing"))
             await p.clock.sleep(20 * MINUTE)
-            assert (runs(p)[0], p.world.seen("web").auto_sync, len(owing(p))) == ("ready-a", False, 1)
+            assert (runs(p)[0], p.world.seen("web").auto_sync, len(owing(p))) == (
+                "ready-a",
+                False,
+                1,
+            )
             assert (p.world.seen("web").noted is not None) is noted
             await p.world.commit("web", web("ready-c"))
             await p.clock.sleep(10 * MINUTE)
@@ -562,11 +681,14 @@ def test_a_hold_stands_by_its_record_whatever_the_application_set_rewrites(how: 
 
 
 def test_what_an_application_set_would_undo_is_a_persons() -> None:
-    """It writes syncPolicy back within a second: no rollback, and whoever owns it is called within its attempts."""
+    """It writes syncPolicy back within a second: no rollback, and whoever owns it is called within
+    its attempts."""
 
     async def script(p: Play) -> None:
         await channels(p)
-        await p.world.policies(SHIPPED + "\ndefaults: {channels: [pager]}\nchannels: {pager: {group_wait: 0s}}\n")
+        await p.world.policies(
+            SHIPPED + "\ndefaults: {channels: [pager]}\nchannels: {pager: {group_wait: 0s}}\n"
+        )
         p.world.git.commit(url("web"), web("ready-a"))
         await p.world.cluster.create(APPLICATION_SETS, ARGOCD, a_set())
         async with p.controller(token=True):
@@ -582,14 +704,20 @@ def test_what_an_application_set_would_undo_is_a_persons() -> None:
 
 
 def test_the_embedded_application_set_owns_what_a_real_one_owns() -> None:
-    """Seen on 3.2: an edit of an owned Application is undone within a second, a set that ignores a field leaves that alone."""
+    """Seen on 3.2: an edit of an owned Application is undone within a second, a set that ignores a
+    field leaves that alone."""
 
     async def script(p: Play) -> None:
         p.world.git.commit(url("web"), web("ready"))
-        await p.world.cluster.create(APPLICATION_SETS, ARGOCD, a_set(preservedFields={"annotations": ["kept"]}))
+        await p.world.cluster.create(
+            APPLICATION_SETS, ARGOCD, a_set(preservedFields={"annotations": ["kept"]})
+        )
         await p.clock.sleep(2)
         notes = {"mine": "x", "kept": "y", "argocd.argoproj.io/refresh": "hard"}
-        body = {"metadata": {"annotations": notes, "labels": {"l": "v"}}, "spec": {"syncPolicy": {"automated": {"enabled": False}}}}
+        body = {
+            "metadata": {"annotations": notes, "labels": {"l": "v"}},
+            "spec": {"syncPolicy": {"automated": {"enabled": False}}},
+        }
         await p.world.cluster.patch(APPLICATIONS, ARGOCD, "web", body)
         await p.clock.sleep(2)
 

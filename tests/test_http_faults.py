@@ -1,4 +1,5 @@
-"""The shipped client stack over real sockets, with faults by seed in the API server's HTTP face: it comes through, nothing is doubled."""
+"""The shipped client stack over real sockets, with faults by seed in the API server's HTTP face: it
+comes through, nothing is doubled."""
 
 from __future__ import annotations
 
@@ -43,14 +44,18 @@ class Faulty(Face):
         watching = request.query.get("watch") == "true"
         if self._chance.random() >= self.rate:
             return await super()._answer(request)
-        kinds = ["429", "500", "503", "410", "reset", "html", "late"] + ([] if watching else ["lost answer", "half"])
+        kinds = ["429", "500", "503", "410", "reset", "html", "late"] + (
+            [] if watching else ["lost answer", "half"]
+        )
         kind = self._chance.choice(kinds)
         self.seen[kind] += 1
         match kind:
             case "429":
                 return web.Response(status=429, headers={"Retry-After": "1"}, text="{}")
             case "500" | "503" | "410":
-                return web.json_response({"message": "scripted", "code": int(kind)}, status=int(kind))
+                return web.json_response(
+                    {"message": "scripted", "code": int(kind)}, status=int(kind)
+                )
             case "html":
                 return web.Response(text="<html>Bad gateway</html>", content_type="text/html")
             case "late":
@@ -59,7 +64,10 @@ class Faulty(Face):
             case "half":
                 whole = await super()._answer(request)
                 assert isinstance(whole, web.Response)
-                return web.Response(status=whole.status, body=bytes(whole.body or b"")[: len(bytes(whole.body or b"")) // 2])  # type: ignore[arg-type]
+                return web.Response(
+                    status=whole.status,
+                    body=bytes(whole.body or b"")[: len(bytes(whole.body or b"")) // 2],
+                )  # type: ignore[arg-type]
             case "lost answer":
                 await super()._answer(request)
         if request.transport is not None:
@@ -93,7 +101,9 @@ def test_faults_on_the_wire(tmp_path: Path, seed: int) -> None:
                         await asyncio.sleep(0.05)
                     face.rate = RATE
                     for name in APPS:
-                        await world.application(name, (deployment(name, deadline=20), custom("Widget", name)), retry=0)
+                        await world.application(
+                            name, (deployment(name, deadline=20), custom("Widget", name)), retry=0
+                        )
                     await clock.sleep(10)
                     await world.install("Widget")
                     while not _cured(world):  # noqa: ASYNC110 (the world is looked at)

@@ -1,4 +1,5 @@
-"""People, owners, other teams and clocks act at random between any two of our writes: tests/invariants.py holds all the same."""
+"""People, owners, other teams and clocks act at random between any two of our writes:
+tests/invariants.py holds all the same."""
 
 from __future__ import annotations
 
@@ -81,7 +82,9 @@ async def start(play: Audited) -> tuple[App, asyncio.Task[None]]:
     return app, task
 
 
-async def act(play: Audited, clock: Clock, verb: str, name: str, detail: Any, last: dict[str, str]) -> None:
+async def act(
+    play: Audited, clock: Clock, verb: str, name: str, detail: Any, last: dict[str, str]
+) -> None:
     world = play.world
     match verb:
         case "the owner commits":
@@ -90,26 +93,47 @@ async def act(play: Audited, clock: Clock, verb: str, name: str, detail: Any, la
         case "another team commits":
             await world.commit(name, (deployment(name, last[name], 20),))
         case "a person switches auto-sync":
-            await world.cluster.patch(APPLICATIONS, "argocd", name, {"spec": {"syncPolicy": {"automated": {"enabled": detail}}}})
+            await world.cluster.patch(
+                APPLICATIONS,
+                "argocd",
+                name,
+                {"spec": {"syncPolicy": {"automated": {"enabled": detail}}}},
+            )
         case "a person syncs" if world.raw(name).get("operation") is None:
             await world.sync(name)
         case "a person syncs one resource" if world.raw(name).get("operation") is None:
-            await operate(world, name, {"resources": [{"group": "apps", "kind": "Deployment", "name": name}]})
+            await operate(
+                world, name, {"resources": [{"group": "apps", "kind": "Deployment", "name": name}]}
+            )
         case "a person tries a sync" if world.raw(name).get("operation") is None:
             await operate(world, name, {"dryRun": True})
-        case "a person changes what runs" if world.cluster.find(DEPLOYMENTS, RUNS_IN, name) is not None:
-            await world.cluster.patch(DEPLOYMENTS, RUNS_IN, name, {"spec": deployment(name, detail, 20)["spec"]})
+        case "a person changes what runs" if (
+            world.cluster.find(DEPLOYMENTS, RUNS_IN, name) is not None
+        ):
+            await world.cluster.patch(
+                DEPLOYMENTS, RUNS_IN, name, {"spec": deployment(name, detail, 20)["spec"]}
+            )
         case "an image updater writes":
             image = {"images": [f"{REGISTRY}:{detail}"]} if detail else None
-            await world.cluster.patch(APPLICATIONS, "argocd", name, {"spec": {"source": {"kustomize": image}}})
+            await world.cluster.patch(
+                APPLICATIONS, "argocd", name, {"spec": {"source": {"kustomize": image}}}
+            )
         case "an ApplicationSet takes our annotations away":
-            ours = [key for key in world.raw(name)["metadata"].get("annotations") or {} if key.startswith("recovery.gitops.dev/")]
+            ours = [
+                key
+                for key in world.raw(name)["metadata"].get("annotations") or {}
+                if key.startswith("recovery.gitops.dev/")
+            ]
             await world.annotate(name, dict.fromkeys(ours))
         case "it is restored under another UID":
             backup = json.loads(json.dumps(world.raw(name)))
             await world.cluster.delete(APPLICATIONS, "argocd", name)
             kept = {"name": name, "annotations": backup["metadata"].get("annotations") or {}}
-            await world.cluster.create(APPLICATIONS, "argocd", {"metadata": kept, "spec": backup["spec"], "status": backup["status"]})
+            await world.cluster.create(
+                APPLICATIONS,
+                "argocd",
+                {"metadata": kept, "spec": backup["spec"], "status": backup["status"]},
+            )
         case "the wall clock is set":
             clock.off = timedelta(seconds=detail)
         case "time passes":
@@ -117,18 +141,24 @@ async def act(play: Audited, clock: Clock, verb: str, name: str, detail: Any, la
 
 
 async def operate(world: World, name: str, sync: dict[str, Any]) -> None:
-    body = {"operation": {"initiatedBy": {"username": "ada"}, "sync": sync}, "status": {"operationState": None}}
+    body = {
+        "operation": {"initiatedBy": {"username": "ada"}, "sync": sync},
+        "status": {"operationState": None},
+    }
     await world.cluster.patch(APPLICATIONS, "argocd", name, body)
 
 
 async def live(play: Audited, night: list[Any]) -> list[str]:
-    """One night; then every reason goes: the owners' own fixes are there, people want auto-sync, and time passes."""
+    """One night; then every reason goes: the owners' own fixes are there, people want auto-sync,
+    and time passes."""
     play.clock = clock = Clock()
     await play.world.policies(policies("w", attempts=ATTEMPTS, release="own_change"))
     last = dict.fromkeys(APPS, "ready")
     for name in APPS:
         play.world.git.registered[f"https://git.example/{name}.git"] = ""
-        await play.world.application(name, (deployment(name, "ready", 20),), self_heal=name == "w-b")
+        await play.world.application(
+            name, (deployment(name, "ready", 20),), self_heal=name == "w-b"
+        )
     app, task = await start(play)
     await play.clock.sleep(60)
     for (verb, name, detail), pause in night:
@@ -146,8 +176,12 @@ async def live(play: Audited, night: list[Any]) -> list[str]:
         await act(play, clock, "the owner commits", name, "ready-fixed", last)
     await play.clock.sleep(600)
     for name in APPS:
-        debts = [r.debt for r in play.world.recoveries() if r.debt is not None and r.subject.name == name]
-        if not debts or any(debt.owes is not None and debt.owes.sticky for debt in debts):  # what a person alone ends
+        debts = [
+            r.debt for r in play.world.recoveries() if r.debt is not None and r.subject.name == name
+        ]
+        if not debts or any(
+            debt.owes is not None and debt.owes.sticky for debt in debts
+        ):  # what a person alone ends
             await act(play, clock, "a person switches auto-sync", name, True, last)
     await play.clock.sleep(BOUND.total_seconds())
     found = play.auditor.at_the_end(APPS, ATTEMPTS)
@@ -157,7 +191,9 @@ async def live(play: Audited, night: list[Any]) -> list[str]:
 
 
 @given(nights)
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])  # the same nights each time
+@settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)  # the same nights each time
 def test_what_is_true_at_every_moment(night: list[Any]) -> None:
     async def inside() -> list[str]:
         async with World(virtual.VirtualClock()).living() as world:

@@ -32,7 +32,9 @@ routes:
 
 async def channels(p: Play, *names: str) -> None:
     data = {name: base64.b64encode(f"{name}://x".encode()).decode() for name in names}
-    await p.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": data})
+    await p.world.cluster.create(
+        SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": data}
+    )
 
 
 def at(p: Play, url: str) -> list[str]:
@@ -40,7 +42,9 @@ def at(p: Play, url: str) -> list[str]:
     return [message.title for where, message in p.sent if where == f"{url}://x"]
 
 
-def test_an_escalation_in_its_order_through_a_restart_and_the_resolve_to_all_who_were_called() -> None:
+def test_an_escalation_in_its_order_through_a_restart_and_the_resolve_to_all_who_were_called() -> (
+    None
+):
     async def script(p: Play) -> None:
         await channels(p, "chat", "primary", "secondary")
         await p.world.policies(POLICIES)
@@ -51,7 +55,9 @@ def test_an_escalation_in_its_order_through_a_restart_and_the_resolve_to_all_who
             assert at(p, "primary") == []
         async with p.controller():
             await p.clock.sleep(8 * MINUTE)
-            assert [t for t in at(p, "primary") if "still ill" in t], "ten minutes after the first word, whoever is in charge"
+            assert [t for t in at(p, "primary") if "still ill" in t], (
+                "ten minutes after the first word, whoever is in charge"
+            )
             assert at(p, "secondary") == []
             await p.clock.sleep(20 * MINUTE)
             assert len(at(p, "secondary")) == 1
@@ -73,17 +79,37 @@ def test_a_policy_that_is_regretted_only_watches_until_it_is_edited() -> None:
         await p.world.policies(POLICIES)
         policy = parse(POLICIES, KINDS).policies[0]
         now = p.clock.now()
-        step = StepRecord(1, 0, "restart", now, sent=True, ended_at=now, outcome=StepOutcome.Succeeded, reason="Done", regret="worse")
+        step = StepRecord(
+            1,
+            0,
+            "restart",
+            now,
+            sent=True,
+            ended_at=now,
+            outcome=StepOutcome.Succeeded,
+            reason="Done",
+            regret="worse",
+        )
         for number in range(2):
-            bad = structs.replace(a_recovery(f"bad-{number}", now, steps=(step,)), policy="web", policy_hash=policy.hash, resolved_at=now)
+            bad = structs.replace(
+                a_recovery(f"bad-{number}", now, steps=(step,)),
+                policy="web",
+                policy_hash=policy.hash,
+                resolved_at=now,
+            )
             await p.world.cluster.create(RECOVERIES, OURS, encode(bad, OURS))
         async with p.controller() as app:
             await p.world.application("web", (deployment("web", "crash-until-restart", 5),))
             await p.clock.sleep(10 * MINUTE)
             held = next(r for r in p.world.recoveries() if r.subject.name == "web")
             assert (held.reason, held.watched, held.steps) == ("Distrusted", True, ())
-            assert "2 of its last 2 actions were undone by people or made it worse: restart of" in held.message
-            assert sum("only watches" in title for title in at(p, "chat")) == 1, "and it says so, once"
+            assert (
+                "2 of its last 2 actions were undone by people or made it worse: restart of"
+                in held.message
+            )
+            assert sum("only watches" in title for title in at(p, "chat")) == 1, (
+                "and it says so, once"
+            )
             assert "web/" in str(app.views.details()["distrusted"])
             await p.world.policies(POLICIES.replace("timeout: 1m", "timeout: 2m"))
             await p.clock.sleep(10 * MINUTE)

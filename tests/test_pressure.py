@@ -1,4 +1,5 @@
-"""Thousands of changes at once: they are dealt with, memory stays, and a health probe has its turn meanwhile."""
+"""Thousands of changes at once: they are dealt with, memory stays, and a health probe has its turn
+meanwhile."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ class Flooded:
         return getattr(self._world.cluster, name)
 
     @asynccontextmanager
-    async def watch(self, what: Resource, *args: Any, **query: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def watch(
+        self, what: Resource, *args: Any, **query: Any
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         if what != APPLICATIONS:
             async with self._world.cluster.watch(what, *args, **query) as lines:
                 yield lines
@@ -142,8 +145,17 @@ def test_a_burst_of_changes_holds_up_no_probe_and_takes_no_memory(changes: int) 
     took, prober, grown = asyncio.run(inside())
 
     print(
-        json.dumps({"burst_s": round(took, 2), "longest_probe_s": round(prober.longest, 3), "probes": prober.answers, "grown_kib": grown})
+        json.dumps(
+            {
+                "burst_s": round(took, 2),
+                "longest_probe_s": round(prober.longest, 3),
+                "probes": prober.answers,
+                "grown_kib": grown,
+            }
+        )
     )
     assert prober.answers > 5
     assert prober.longest < took / 2, "many probes are answered while the burst lasts"
-    assert grown < changes * len(PADDING) // 1024 // 2, "KiB: half of what the changes are is not kept"
+    assert grown < changes * len(PADDING) // 1024 // 2, (
+        "KiB: half of what the changes are is not kept"
+    )

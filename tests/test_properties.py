@@ -1,4 +1,5 @@
-"""What must hold whatever happens: Hypothesis writes the nights, the whole controller lives through them."""
+"""What must hold whatever happens: Hypothesis writes the nights, the whole controller lives through
+them."""
 
 from __future__ import annotations
 
@@ -26,7 +27,11 @@ from tests.stage import policies
 APPS = ("w-a", "w-b", "w-c")
 names = st.sampled_from(APPS)
 events = st.one_of(
-    st.tuples(st.just("commit"), names, st.sampled_from(["ready", "ready-2", "missing", "crash", "crash-until-restart"])),
+    st.tuples(
+        st.just("commit"),
+        names,
+        st.sampled_from(["ready", "ready-2", "missing", "crash", "crash-until-restart"]),
+    ),
     st.tuples(st.just("needs"), names, st.sampled_from(["Widget", "Gadget"])),
     st.tuples(st.just("install"), names, st.sampled_from(["Widget", "Gadget"])),
     st.tuples(st.just("pause"), names, st.booleans()),
@@ -35,7 +40,9 @@ events = st.one_of(
     st.tuples(st.just("die"), names, st.none()),
     st.tuples(st.just("forget"), names, st.none()),
     st.tuples(st.just("argocd"), names, st.booleans()),
-    st.tuples(st.just("faults"), names, st.sampled_from(["none", "503", "409", "429", "lost answer"])),
+    st.tuples(
+        st.just("faults"), names, st.sampled_from(["none", "503", "409", "429", "lost answer"])
+    ),
     st.tuples(st.just("wait"), names, st.integers(1, 900)),
 )
 nights = st.lists(st.tuples(events, st.integers(0, 120)), min_size=3, max_size=25)
@@ -62,7 +69,9 @@ class Watcher:
             recovery = decode(msgspec.json.encode(item))
             if recovery.attempt > recovery.limit:
                 self.over_limit.append(recovery)
-            open_ones = Counter(r.subject.uid for r in self.play.world.recoveries() if not r.phase.over)
+            open_ones = Counter(
+                r.subject.uid for r in self.play.world.recoveries() if not r.phase.over
+            )
             self.two_at_once += [uid for uid, count in open_ones.items() if count > 1]
 
     def _operation(self, token: str) -> None:
@@ -75,7 +84,9 @@ async def live(play: Play, night: list[Any], enabled: bool) -> Watcher:
     """One night, then a quiet quarter of an hour."""
     await play.world.policies(policies("w"))
     for name in APPS:
-        await play.world.application(name, (deployment(name, "ready", 20),), self_heal=name == "w-b")
+        await play.world.application(
+            name, (deployment(name, "ready", 20),), self_heal=name == "w-b"
+        )
     watcher = Watcher(play)
     app, task = await start(play, enabled)
     await play.clock.sleep(60)
@@ -88,11 +99,18 @@ async def live(play: Play, night: list[Any], enabled: bool) -> Watcher:
             case "install":
                 await play.world.install(detail)
             case "pause":
-                await play.world.annotate(name, {"recovery.gitops.dev/paused": "true" if detail else None})
+                await play.world.annotate(
+                    name, {"recovery.gitops.dev/paused": "true" if detail else None}
+                )
             case "sync" if play.world.raw(name).get("operation") is None:
                 await play.world.sync(name)
             case "auto":
-                await play.world.cluster.patch(APPLICATIONS, "argocd", name, {"spec": {"syncPolicy": {"automated": {"enabled": detail}}}})
+                await play.world.cluster.patch(
+                    APPLICATIONS,
+                    "argocd",
+                    name,
+                    {"spec": {"syncPolicy": {"automated": {"enabled": detail}}}},
+                )
             case "die":
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -128,15 +146,23 @@ def trouble(kind: str) -> Any:
         count += 1
         if verb not in ("create", "update", "patch") or count % 2:
             return None
-        return {"503": Unavailable("503", 503), "409": Conflict("409", 409), "429": Busy("429", 429), "lost answer": Unavailable("reset")}[
-            kind
-        ]
+        return {
+            "503": Unavailable("503", 503),
+            "409": Conflict("409", 409),
+            "429": Busy("429", 429),
+            "lost answer": Unavailable("reset"),
+        }[kind]
 
     return fault
 
 
 async def start(play: Play, enabled: bool) -> tuple[App, asyncio.Task[None]]:
-    app = App(Settings(enabled=enabled, identity="controller-0", **SLOW_HEARTBEATS), play, play.clock, play.send)  # type: ignore[arg-type]
+    app = App(
+        Settings(enabled=enabled, identity="controller-0", **SLOW_HEARTBEATS),
+        play,
+        play.clock,
+        play.send,
+    )  # type: ignore[arg-type]
     task = asyncio.create_task(app.run())
     await play.clock.sleep(1)
     return app, task
@@ -159,13 +185,24 @@ def test_whatever_happens(night: list[Any]) -> None:
     watcher, world = through(night)
 
     assert watcher.unclaimed == [], "no effect without a claim that was saved before it"
-    assert [t for t, n in watcher.operations.items() if n > 1] == [], "no operation is written twice"
+    assert [t for t, n in watcher.operations.items() if n > 1] == [], (
+        "no operation is written twice"
+    )
     assert watcher.over_limit == [], "no attempt beyond the limit"
     assert watcher.two_at_once == [], "one open recovery a subject"
-    ends = {RecoveryPhase.Resolved, RecoveryPhase.Superseded, RecoveryPhase.Stalled, RecoveryPhase.Suppressed}
-    assert {r.phase for r in world.recoveries()} <= ends, "after a quiet quarter of an hour nothing hangs in between"
+    ends = {
+        RecoveryPhase.Resolved,
+        RecoveryPhase.Superseded,
+        RecoveryPhase.Stalled,
+        RecoveryPhase.Suppressed,
+    }
+    assert {r.phase for r in world.recoveries()} <= ends, (
+        "after a quiet quarter of an hour nothing hangs in between"
+    )
     for recovery in world.recoveries():
-        assert len([s for s in recovery.steps if s.action == "rollback" and s.sent]) <= 1, "one rollback a recovery"
+        assert len([s for s in recovery.steps if s.action == "rollback" and s.sent]) <= 1, (
+            "one rollback a recovery"
+        )
 
 
 @given(nights)

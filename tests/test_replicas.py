@@ -1,4 +1,5 @@
-"""Two and three whole controllers side by side: nothing is done twice, all is done, and one that dies is replaced."""
+"""Two and three whole controllers side by side: nothing is done twice, all is done, and one that
+dies is replaced."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ from tests.operations import counted
 from tests.play import Play, play
 from tests.stage import policies as short_policies
 
-POLICIES = short_policies("web") + "guards: {storm: {minimum: 1000}, budget: {in_flight: 30, per_cluster: 100, per_project: 100}}\n"
+POLICIES = (
+    short_policies("web")
+    + "guards: {storm: {minimum: 1000}, budget: {in_flight: 30, per_cluster: 100, per_project: 100}}\n"
+)
 NAMES = tuple(f"web-{n}" for n in range(12))
 
 
@@ -54,7 +58,9 @@ async def replicas(p: Play, count: int, shards: int) -> AsyncIterator[list[Repli
 
 async def break_and_wait(p: Play, seconds: float) -> None:
     for name in NAMES:
-        await p.world.application(name, (deployment(name, "crash-until-restart", 5),), project=f"p-{name}")
+        await p.world.application(
+            name, (deployment(name, "crash-until-restart", 5),), project=f"p-{name}"
+        )
     await p.clock.sleep(seconds)
 
 
@@ -69,11 +75,21 @@ def test_three_share_the_work_and_do_nothing_twice() -> None:
             await break_and_wait(p, 300)
             assert [r.phase for r in p.world.recoveries()] == [RecoveryPhase.Resolved] * 12
             assert all(times == 1 for times in done.values())
-            restarts = Counter(w[3] for w in p.world.cluster.writes if "restartedAt" in str(w[4]) and w[0] == "patch")
+            restarts = Counter(
+                w[3]
+                for w in p.world.cluster.writes
+                if "restartedAt" in str(w[4]) and w[0] == "patch"
+            )
             assert restarts == Counter(NAMES), "each was restarted once"
             shown = [r.app.views.recoveries(EVERYBODY.sees) for r in running]
-            assert len({len(body["recoveries"]) for body in shown}) == 1, "every replica shows all of it"
-            assert {body["replica"]["identity"] for body in shown} == {"controller-0", "controller-1", "controller-2"}
+            assert len({len(body["recoveries"]) for body in shown}) == 1, (
+                "every replica shows all of it"
+            )
+            assert {body["replica"]["identity"] for body in shown} == {
+                "controller-0",
+                "controller-1",
+                "controller-2",
+            }
 
     play(script)
 
@@ -93,7 +109,11 @@ def test_one_that_dies_in_the_middle_is_replaced_and_what_it_did_is_found_again(
             await p.clock.sleep(300)
             assert [r.phase for r in p.world.recoveries()] == [RecoveryPhase.Resolved] * 12
             assert all(times == 1 for times in done.values())
-            restarts = Counter(w[3] for w in p.world.cluster.writes if "restartedAt" in str(w[4]) and w[0] == "patch")
+            restarts = Counter(
+                w[3]
+                for w in p.world.cluster.writes
+                if "restartedAt" in str(w[4]) and w[0] == "patch"
+            )
             assert restarts == Counter(NAMES)
 
     play(script)
@@ -102,11 +122,21 @@ def test_one_that_dies_in_the_middle_is_replaced_and_what_it_did_is_found_again(
 def test_one_that_only_looks_does_not_keep_the_other_from_acting() -> None:
     async def script(p: Play) -> None:
         await p.world.policies(POLICIES)
-        looking = App(Settings(identity="looker", enabled=False, namespace="other"), p, p.clock, p.send, None, p.world.looks)  # type: ignore[arg-type]
+        looking = App(
+            Settings(identity="looker", enabled=False, namespace="other"),
+            p,
+            p.clock,
+            p.send,
+            None,
+            p.world.looks,
+        )  # type: ignore[arg-type]
         task = asyncio.create_task(looking.run())
         async with replicas(p, 1, 1) as running:
             assert running[0].app.shards.lead
-            names = {item["metadata"]["name"].rpartition("-shard-")[0] for item in p.world.cluster.every(LEASES)} - {""}
+            names = {
+                item["metadata"]["name"].rpartition("-shard-")[0]
+                for item in p.world.cluster.every(LEASES)
+            } - {""}
             assert "gitops-recovery-controller" in names
         looking.stop()
         task.cancel()
@@ -126,7 +156,9 @@ class Behind:
         return getattr(self._play, name)
 
     @contextlib.asynccontextmanager
-    async def watch(self, what: Resource, *args: Any, **query: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def watch(
+        self, what: Resource, *args: Any, **query: Any
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         async with self._play.watch(what, *args, **query) as lines:
             yield self._late(lines) if what == RECOVERIES else lines
 
@@ -160,7 +192,13 @@ def test_one_that_takes_over_reads_what_the_other_one_wrote_last() -> None:
         assert {(r.name, r.version) for r in p.world.recoveries()} <= known
         await p.clock.sleep(120)
         assert second.app.freshness().fresh
-        assert max(Counter(r.subject.uid for r in p.world.recoveries() if not r.phase.over).values(), default=0) <= 1
+        assert (
+            max(
+                Counter(r.subject.uid for r in p.world.recoveries() if not r.phase.over).values(),
+                default=0,
+            )
+            <= 1
+        )
         await second.stops()
 
     play(script)

@@ -1,4 +1,5 @@
-"""tests/scenarios/*.txt, replayed; ``pytest --rewrite`` writes their transcripts anew (commit only what you understand)."""
+"""tests/scenarios/*.txt, replayed; ``pytest --rewrite`` writes their transcripts anew (commit only
+what you understand)."""
 
 from __future__ import annotations
 

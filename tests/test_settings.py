@@ -16,7 +16,11 @@ def test_defaults() -> None:
     settings = read_settings({})
 
     assert settings.argocd_server == "https://argocd-server.argocd.svc"
-    assert (settings.enabled, settings.attempts, settings.interval) == (True, 3, timedelta(seconds=300))
+    assert (settings.enabled, settings.attempts, settings.interval) == (
+        True,
+        3,
+        timedelta(seconds=300),
+    )
     assert (settings.namespace, settings.policies, settings.channels) == (
         "gitops-system",
         "recovery-policies",
@@ -46,7 +50,12 @@ def test_two_processes_have_two_names_by_themselves() -> None:
 
 @pytest.mark.parametrize(
     ("listed", "watched"),
-    [("", ("argocd",)), ("team-a, team-b", ("argocd", "team-a", "team-b")), ("team-*", ("",)), ("argocd", ("argocd",))],
+    [
+        ("", ("argocd",)),
+        ("team-a, team-b", ("argocd", "team-a", "team-b")),
+        ("team-*", ("",)),
+        ("argocd", ("argocd",)),
+    ],
 )
 def test_further_namespaces(listed: str, watched: tuple[str, ...]) -> None:
     assert read_settings({"ARGOCD_APPLICATION_NAMESPACES": listed}).namespaces == watched

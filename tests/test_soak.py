@@ -1,4 +1,5 @@
-"""A few of the schedules that `make soak` plays by the thousand; what fails prints the seed that plays it again."""
+"""A few of the schedules that `make soak` plays by the thousand; what fails prints the seed that
+plays it again."""
 
 from __future__ import annotations
 
@@ -16,4 +17,6 @@ def test_faults_at_every_request() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("first", FEW)
 def test_faults_at_every_request_in_more_schedules(first: int) -> None:
-    assert sum(soak.replay(seed) for seed in range(first + 1, first + 10)) > 0, "something was done in them"
+    assert sum(soak.replay(seed) for seed in range(first + 1, first + 10)) > 0, (
+        "something was done in them"
+    )

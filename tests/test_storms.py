@@ -1,4 +1,5 @@
-"""Many that fall ill together: one incident, nothing done to its members, and slowly on when it is over."""
+"""Many that fall ill together: one incident, nothing done to its members, and slowly on when it is
+over."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ from tests.play import Play, play
 from tests.stage import policies as short_policies
 
 MINUTE = 60.0
-POLICIES = short_policies("web", duration="60s") + "guards: {storm: {cooldown: 5m}, budget: {per_cluster: 100, per_project: 100}}\n"
+POLICIES = (
+    short_policies("web", duration="60s")
+    + "guards: {storm: {cooldown: 5m}, budget: {per_cluster: 100, per_project: 100}}\n"
+)
 
 
 def crowd(group: str, fallen: int, of: int, total: int | None = None) -> Crowd:
@@ -30,18 +34,30 @@ def crowd(group: str, fallen: int, of: int, total: int | None = None) -> Crowd:
 @pytest.mark.parametrize(
     ("crowds", "name"),
     [
-        pytest.param((crowd("fleet", 24, 100), crowd("project", 4, 5)), "", id="less than every limit"),
-        pytest.param((crowd("fleet", 25, 10_000),), "fleet", id="25 in all, however large the fleet"),
+        pytest.param(
+            (crowd("fleet", 24, 100), crowd("project", 4, 5)), "", id="less than every limit"
+        ),
+        pytest.param(
+            (crowd("fleet", 25, 10_000),), "fleet", id="25 in all, however large the fleet"
+        ),
         pytest.param((crowd("fleet", 6, 20),), "fleet", id="30 percent of the fleet"),
         pytest.param((crowd("fleet", 4, 12),), "", id="a third, and fewer than five"),
-        pytest.param((crowd("fleet", 24, 1000), crowd("project", 6, 20)), "project", id="30 percent of a project"),
         pytest.param(
-            (crowd("fleet", 5, 16), crowd("cluster", 5, 8), crowd("repository", 5, 5)), "repository", id="what most have in common"
+            (crowd("fleet", 24, 1000), crowd("project", 6, 20)),
+            "project",
+            id="30 percent of a project",
+        ),
+        pytest.param(
+            (crowd("fleet", 5, 16), crowd("cluster", 5, 8), crowd("repository", 5, 5)),
+            "repository",
+            id="what most have in common",
         ),
         pytest.param((crowd("fleet", 3, 6, 6),), "fleet", id="half of a small fleet"),
         pytest.param((crowd("fleet", 2, 3, 3),), "", id="two are none"),
         pytest.param((crowd("fleet", 3, 9, 9),), "", id="three of nine are none"),
-        pytest.param((crowd("fleet", 5, 10, 40),), "fleet", id="against those that were well before"),
+        pytest.param(
+            (crowd("fleet", 5, 10, 40),), "fleet", id="against those that were well before"
+        ),
     ],
 )
 def test_what_is_a_storm(crowds: tuple[Crowd, ...], name: str) -> None:
@@ -52,7 +68,9 @@ def test_what_is_a_storm(crowds: tuple[Crowd, ...], name: str) -> None:
 
 async def fleet(world: World, ill: int, well: int) -> None:
     for number in range(ill):
-        await world.application(f"web-{number}", (deployment(f"web-{number}", "ready", 5),), project="shop")
+        await world.application(
+            f"web-{number}", (deployment(f"web-{number}", "ready", 5),), project="shop"
+        )
     for number in range(well):
         await world.application(f"well-{number}", (deployment(f"well-{number}"),), project="other")
 
@@ -77,13 +95,23 @@ def test_a_storm_is_one_incident_and_nothing_is_done_to_its_members() -> None:
             await break_all(p, 12)
             await p.clock.sleep(30 * MINUTE)
             (storm,) = p.world.recoveries()
-            assert (storm.subject.kind, storm.subject.name, storm.phase) == ("Storm", "project/shop", RecoveryPhase.Suppressed)
+            assert (storm.subject.kind, storm.subject.name, storm.phase) == (
+                "Storm",
+                "project/shop",
+                RecoveryPhase.Suppressed,
+            )
             assert p.touched("web") == []
-            (told,) = [e["message"] for e in p.world.cluster.every(EVENTS) if e["reason"] == "Message"]
+            (told,) = [
+                e["message"] for e in p.world.cluster.every(EVENTS) if e["reason"] == "Message"
+            ]
             assert told.startswith("12 applications of project shop are ill: one incident")
             assert all(f"- argocd/web-{n}" in told for n in range(12)), "it lists its members"
             rows = app.views.recoveries(EVERYBODY.sees)["pending"]
-            assert {(r["by"], "12 of 12 applications of project shop" in r["message"]) for r in rows if r["by"]} == {("storm", True)}
+            assert {
+                (r["by"], "12 of 12 applications of project shop" in r["message"])
+                for r in rows
+                if r["by"]
+            } == {("storm", True)}
             assert b'recovery_decisions_total{decision="Suppress"' in app.views.metrics()
             explained = app.views.explain(p.world.seen("web-3").key, EVERYBODY.sees)
             assert explained is not None
@@ -94,7 +122,9 @@ def test_a_storm_is_one_incident_and_nothing_is_done_to_its_members() -> None:
             await p.clock.sleep(2 * MINUTE)
             assert [r.reason for r in p.world.recoveries()] == ["Cooldown"]
             await p.clock.sleep(5 * MINUTE)
-            assert [(r.phase, r.reason) for r in p.world.recoveries()] == [(RecoveryPhase.Resolved, "Calm")]
+            assert [(r.phase, r.reason) for r in p.world.recoveries()] == [
+                (RecoveryPhase.Resolved, "Calm")
+            ]
             assert p.touched("web") == []
 
     play(script)
@@ -127,7 +157,9 @@ def test_after_a_storm_those_still_ill_are_recovered_one_after_the_other() -> No
             await p.clock.sleep(15 * MINUTE)
         assert most, "they are recovered"
         assert all(at_work <= 2 + minute for minute, at_work in most.items()), most
-        assert {r.subject.name for r in p.world.recoveries() if r.subject.kind == "Application"} == {f"web-{n}" for n in range(4, 8)}
+        assert {
+            r.subject.name for r in p.world.recoveries() if r.subject.kind == "Application"
+        } == {f"web-{n}" for n in range(4, 8)}
 
     play(script)
 
@@ -154,7 +186,9 @@ def test_one_that_falls_ill_by_itself_is_recovered_beside_a_storm() -> None:
     async def script(p: Play) -> None:
         await p.world.policies(POLICIES)
         await fleet(p.world, 8, 20)
-        await p.world.application("web-alone", (deployment("web-alone", "ready", 5),), project="alone")
+        await p.world.application(
+            "web-alone", (deployment("web-alone", "ready", 5),), project="alone"
+        )
         async with p.controller():
             await p.clock.sleep(5 * MINUTE)
             await break_all(p, 8)
@@ -199,7 +233,10 @@ def test_everything_paused_by_command_goes_on_when_the_time_is_over() -> None:
             assert p.touched("web") == []
             (held,) = p.world.recoveries()
             assert held.reason == "Paused"
-            assert "everything is paused by ada: migration, until 2026-03-02 12:20 UTC; `recovery resume all` ends it" in held.message
+            assert (
+                "everything is paused by ada: migration, until 2026-03-02 12:20 UTC; `recovery resume all` ends it"
+                in held.message
+            )
             await p.clock.sleep(10 * MINUTE)
             assert p.phases() == ["Resolved"]
             assert (p.world.cluster.find(CONFIG_MAPS, OURS, NAME) or {}).get("data") == {}
@@ -212,7 +249,9 @@ def test_a_pause_that_cannot_be_read_pauses_everything_and_says_so() -> None:
         from recovery.observe.pauses import NAME
 
         await p.world.policies(short_policies("web"))
-        await p.world.cluster.create(CONFIG_MAPS, OURS, {"metadata": {"name": NAME}, "data": {"x": '{"until": "christmas"}'}})
+        await p.world.cluster.create(
+            CONFIG_MAPS, OURS, {"metadata": {"name": NAME}, "data": {"x": '{"until": "christmas"}'}}
+        )
         async with p.controller():
             await p.world.application("web-1", (deployment("web-1", "crash-until-restart", 5),))
             await p.clock.sleep(15 * MINUTE)
@@ -256,7 +295,8 @@ def test_what_has_most_of_them_in_common_is_the_incident() -> None:
 
 
 def test_who_falls_ill_long_after_a_storm_is_no_member_of_it() -> None:
-    """A quarter of the fleet is left ill by its owners; hours later a lone application has a bad image."""
+    """A quarter of the fleet is left ill by its owners; hours later a lone application has a bad
+    image."""
 
     async def script(p: Play) -> None:
         await p.world.policies(POLICIES)
@@ -278,23 +318,48 @@ def test_who_falls_ill_long_after_a_storm_is_no_member_of_it() -> None:
 
 
 def test_many_that_fall_ill_in_a_row_are_a_storm_though_never_many_at_once() -> None:
-    """What they depend on goes slowly: one after the other falls ill, each with a deploy that had been seen to work."""
+    """What they depend on goes slowly: one after the other falls ill, each with a deploy that had
+    been seen to work."""
 
     async def script(p: Play) -> None:
-        text = POLICIES.replace("health: Degraded, duration: 10s", "health: [Degraded, Progressing], duration: 60s")
+        text = POLICIES.replace(
+            "health: Degraded, duration: 10s", "health: [Degraded, Progressing], duration: 60s"
+        )
         await p.world.policies(text)
         await fleet(p.world, 0, 80)
         for number in range(20):
-            await p.world.application(f"web-{number}", (deployment(f"web-{number}", "ready", 5),), project=f"p{number}")
+            await p.world.application(
+                f"web-{number}", (deployment(f"web-{number}", "ready", 5),), project=f"p{number}"
+            )
         async with p.controller():
             await p.clock.sleep(20 * MINUTE)
             for number in range(20):
-                key = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": f"registry.example/shop:crash-{number}"}]}}}}
+                key = {
+                    "spec": {
+                        "template": {
+                            "spec": {
+                                "containers": [
+                                    {
+                                        "name": "main",
+                                        "image": f"registry.example/shop:crash-{number}",
+                                    }
+                                ]
+                            }
+                        }
+                    }
+                }
                 await p.world.cluster.patch(DEPLOYMENTS, "shop", f"web-{number}", key)
                 await p.clock.sleep(2 * MINUTE)
             await p.clock.sleep(10 * MINUTE)
-            assert any(r.subject.kind == "Storm" and r.subject.name.startswith("slow-") for r in p.world.recoveries())
-            touched = {r.subject.name for r in p.world.recoveries() if any(s.sent and s.action in ("restart", "rollback") for s in r.steps)}
+            assert any(
+                r.subject.kind == "Storm" and r.subject.name.startswith("slow-")
+                for r in p.world.recoveries()
+            )
+            touched = {
+                r.subject.name
+                for r in p.world.recoveries()
+                if any(s.sent and s.action in ("restart", "rollback") for s in r.steps)
+            }
             assert len(touched) <= 8, touched
 
     play(script)

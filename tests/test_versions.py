@@ -1,4 +1,5 @@
-"""The same night with an Argo CD of each form: what differs is handled in one place, and nothing of it shows."""
+"""The same night with an Argo CD of each form: what differs is handled in one place, and nothing of
+it shows."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from tests.stage import policies as short_policies
 MINUTE = 60
 
 
-@pytest.mark.parametrize("token", [True, False], ids=["asked for its version", "found out by reading back"])
+@pytest.mark.parametrize(
+    "token", [True, False], ids=["asked for its version", "found out by reading back"]
+)
 @pytest.mark.parametrize("version", ["v2.14.21", "v3.0.4", "v3.2.11", "v3.6.1"])
 def test_a_rollback_sticks_and_auto_sync_comes_back_as_it_was(version: str, token: bool) -> None:
     async def script(p: Play) -> None:
@@ -30,7 +33,9 @@ def test_a_rollback_sticks_and_auto_sync_comes_back_as_it_was(version: str, toke
             assert held.hold is not None
             assert held.hold.bad == (bad,)
             inside = p.world.raw("web-1")["spec"]["syncPolicy"].get("automated")
-            assert (inside is None) is (version < "v3.1"), "taken out where the field is not known, switched off where it is"
+            assert (inside is None) is (version < "v3.1"), (
+                "taken out where the field is not known, switched off where it is"
+            )
             await p.world.commit("web-1", (deployment("web-1", "ready-2", 8),))
             await p.clock.sleep(5 * MINUTE)
             assert p.world.raw("web-1")["spec"]["syncPolicy"]["automated"] == before

@@ -1,4 +1,5 @@
-"""``python -m tests.webhook_schema``: docs/webhook.schema.json anew, from the type that is posted."""
+"""``python -m tests.webhook_schema``: docs/webhook.schema.json anew, from the type that is
+posted."""
 
 from __future__ import annotations
 
@@ -11,4 +12,6 @@ from recovery.notify.webhook_channel import Body
 
 if __name__ == "__main__":
     schema = msgspec.json.schema(Body)
-    (Path(__file__).parents[1] / "docs/webhook.schema.json").write_text(json.dumps(schema, indent=2) + "\n")
+    (Path(__file__).parents[1] / "docs/webhook.schema.json").write_text(
+        json.dumps(schema, indent=2) + "\n"
+    )

@@ -1,4 +1,5 @@
-"""Did this deploy make it ill? A rollback needs a resource that is ill and that this very deploy changed or brought."""
+"""Did this deploy make it ill? A rollback needs a resource that is ill and that this very deploy
+changed or brought."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ SHOWN = 3
 
 
 class ResourceKey(Struct, frozen=True):
-    """One resource of an application, as every list of Argo CD's names it (gitops-engine pkg/utils/kube.ResourceKey)."""
+    """One resource of an application, as every list of Argo CD's names it (gitops-engine
+    pkg/utils/kube.ResourceKey)."""
 
     group: str
     kind: str
@@ -35,47 +37,97 @@ class ResourceKey(Struct, frozen=True):
 
     @classmethod
     def of_manifest(cls, item: dict[str, Any], home: str) -> ResourceKey:
-        """From a manifest; ``home`` is the application's own namespace, where the manifest names none."""
+        """From a manifest; ``home`` is the application's own namespace, where the manifest names
+        none."""
         meta = item.get("metadata") or {}
         group = str(item.get("apiVersion", "")).rpartition("/")[0]
-        return cls(group, str(item.get("kind", "")), str(meta.get("namespace") or home), str(meta.get("name", "")))
+        return cls(
+            group,
+            str(item.get("kind", "")),
+            str(meta.get("namespace") or home),
+            str(meta.get("name", "")),
+        )
 
     def __str__(self) -> str:
         return plain(f"{self.kind}/{self.name}", 120)
 
 
-async def not_this_deploy(order: Order, doors: Doors, fresh: dict[str, Any], good: Good, *, whole: bool) -> tuple[str, str]:
-    """Reason and words of why going back is not the answer; two empty texts when what is ill is what this deploy changed.
+async def not_this_deploy(
+    order: Order, doors: Doors, fresh: dict[str, Any], good: Good, *, whole: bool
+) -> tuple[str, str]:
+    """Reason and words of why going back is not the answer; two empty texts when what is ill is
+    what this deploy changed.
 
-    ``whole``: the last operation is the one that brought what is deployed, so that its result tells what it changed.
+    ``whole``: the last operation is the one that brought what is deployed, so that its result tells
+    what it changed.
     """
     ill = await _ill(order, doors, fresh)
     if not ill:
-        return NOTHING_DEGRADED, "none of its own resources is seen to be ill: there is nothing that going back would cure"
+        return (
+            NOTHING_DEGRADED,
+            (
+                "none of its own resources is seen to be ill: there is nothing that going back"
+                " would cure"
+            ),
+        )
     if any(each.kind == APPLICATION for each in ill):
-        return "ParentOfOthers", f"{_names(ill)} is ill, and a parent is not rolled back for a child"
+        return (
+            "ParentOfOthers",
+            f"{_names(ill)} is ill, and a parent is not rolled back for a child",
+        )
     if other := _something_else_runs(order, fresh, ill):
         return "NotTheDeploy", other
     changed, unclear = _by_operation(fresh) if whole else _as_seen(order)
-    if doors.argocd is not None and (unclear is None or unclear & ill) and order.app.renderable(good.history_id):
+    if (
+        doors.argocd is not None
+        and (unclear is None or unclear & ill)
+        and order.app.renderable(good.history_id)
+    ):
         with suppress(KubeError):  # then the operation's own word is all there is
             changed, unclear = changed | await _by_manifests(order, doors, good, ill), frozenset()
     if unclear is None or (unclear & ill) - changed:
-        what = "another operation followed it" if unclear is None else "how they were applied does not say so: server-side, or replaced"
-        return "DeployUnclear", f"whether this deploy changed {_names(ill)} can no longer be seen ({what}): a person decides"
+        what = (
+            "another operation followed it"
+            if unclear is None
+            else "how they were applied does not say so: server-side, or replaced"
+        )
+        return (
+            "DeployUnclear",
+            (
+                f"whether this deploy changed {_names(ill)} can no longer be seen ({what}): a"
+                " person decides"
+            ),
+        )
     if others := ill - changed:
         return "NotTheDeploy", f"{_names(others)} is ill, and this deploy did not change it"
     return "", ""
 
 
 async def _ill(order: Order, doors: Doors, fresh: dict[str, Any]) -> frozenset[ResourceKey]:
-    """Its own resources that are as ill as the application: Degraded, or Progressing where that is the worst there is."""
-    worst = {Health.Degraded} if order.app.health is Health.Degraded else {Health.Degraded, Health.Progressing}
-    rows = {ResourceKey.of_row(r): r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict)}
-    found = {key for key, row in rows.items() if str((row.get("health") or {}).get("status", "")) in {h.value for h in worst}}
+    """Its own resources that are as ill as the application: Degraded, or Progressing where that is
+    the worst there is."""
+    worst = (
+        {Health.Degraded}
+        if order.app.health is Health.Degraded
+        else {Health.Degraded, Health.Progressing}
+    )
+    rows = {
+        ResourceKey.of_row(r): r
+        for r in (fresh.get("status") or {}).get("resources") or ()
+        if isinstance(r, dict)
+    }
+    found = {
+        key
+        for key, row in rows.items()
+        if str((row.get("health") or {}).get("status", "")) in {h.value for h in worst}
+    }
     if doors.argocd is not None:
         nodes = await doors.argocd.unwell(order.app)
-        named = {ResourceKey(n.group, n.kind, n.namespace, n.name) for n in nodes if n.status in {h.value for h in worst}}
+        named = {
+            ResourceKey(n.group, n.kind, n.namespace, n.name)
+            for n in nodes
+            if n.status in {h.value for h in worst}
+        }
         return frozenset(found | (named & rows.keys()))
     for workload in workloads.of(fresh, tuple(workloads.RESOURCES)):
         what = workloads.RESOURCES[workload.kind]
@@ -86,16 +138,25 @@ async def _ill(order: Order, doors: Doors, fresh: dict[str, Any]) -> frozenset[R
 
 
 def _something_else_runs(order: Order, fresh: dict[str, Any], ill: frozenset[ResourceKey]) -> str:
-    """Why what is ill is not what the deploy brought: somebody changed it since, by hand or by a sync of some resources only."""
+    """Why what is ill is not what the deploy brought: somebody changed it since, by hand or by a
+    sync of some resources only."""
     app, operation = order.app, order.app.operation
     part = operation is not None and operation.partial and operation.phase is Phase.Succeeded
     if operation is not None and part and operation.revisions not in ((), app.deployed):
-        return f"some of its resources were synced to {short(operation.revisions)} since {short(app.deployed)} was deployed"
+        return (
+            f"some of its resources were synced to {short(operation.revisions)} since"
+            f" {short(app.deployed)} was deployed"
+        )
     if app.revisions != app.deployed or not alike(app.source, app.deployed_source):
         return ""  # what differs from Git may be what was deployed
     rows = (r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict))
     differs = frozenset(ResourceKey.of_row(r) for r in rows if r.get("status") == "OutOfSync") & ill
-    return f"{_names(differs)} is ill, and is not what {short(app.deployed)} brought: it was changed since" if differs else ""
+    return (
+        f"{_names(differs)} is ill, and is not what {short(app.deployed)} brought: it was changed"
+        " since"
+        if differs
+        else ""
+    )
 
 
 def _as_seen(order: Order) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey] | None]:
@@ -109,17 +170,33 @@ def _as_seen(order: Order) -> tuple[frozenset[ResourceKey], frozenset[ResourceKe
 def _by_operation(fresh: dict[str, Any]) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey]]:
     """What the last operation changed or brought, and of what it does not say so."""
     result = ((fresh.get("status") or {}).get("operationState") or {}).get("syncResult") or {}
-    rows = [r for r in result.get("resources") or () if isinstance(r, dict) and not r.get("hookType")]
-    changed = {ResourceKey.of_row(r) for r in rows if not str(r.get("message", "")).endswith((UNCHANGED, *OPAQUE))}
-    return frozenset(changed), frozenset(ResourceKey.of_row(r) for r in rows if str(r.get("message", "")).endswith(OPAQUE))
+    rows = [
+        r for r in result.get("resources") or () if isinstance(r, dict) and not r.get("hookType")
+    ]
+    changed = {
+        ResourceKey.of_row(r)
+        for r in rows
+        if not str(r.get("message", "")).endswith((UNCHANGED, *OPAQUE))
+    }
+    return frozenset(changed), frozenset(
+        ResourceKey.of_row(r) for r in rows if str(r.get("message", "")).endswith(OPAQUE)
+    )
 
 
-async def _by_manifests(order: Order, doors: Doors, good: Good, ill: frozenset[ResourceKey]) -> frozenset[ResourceKey]:
+async def _by_manifests(
+    order: Order, doors: Doors, good: Good, ill: frozenset[ResourceKey]
+) -> frozenset[ResourceKey]:
     """Of what is ill: what the revision to go back to wants otherwise, or not at all."""
     assert doors.argocd is not None  # noqa: S101 (asked for with a token only)
     home = order.app.destination.namespace
-    then = {ResourceKey.of_manifest(m, home): m for m in await doors.argocd.rendered(order.app, good.revisions)}
-    now = {ResourceKey.of_manifest(m, home): m for m in await doors.argocd.rendered(order.app, order.app.deployed)}
+    then = {
+        ResourceKey.of_manifest(m, home): m
+        for m in await doors.argocd.rendered(order.app, good.revisions)
+    }
+    now = {
+        ResourceKey.of_manifest(m, home): m
+        for m in await doors.argocd.rendered(order.app, order.app.deployed)
+    }
     return frozenset(each for each in ill if then.get(each) != now.get(each))
 
 
@@ -129,4 +206,6 @@ def _of(workload: Workload) -> ResourceKey:
 
 def _names(found: frozenset[ResourceKey]) -> str:
     names = sorted(map(str, found))
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return ", ".join(names[:SHOWN]) + (
+        f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    )

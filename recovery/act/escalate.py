@@ -31,10 +31,17 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     """Once a recovery, and not before its time."""
     after = step.parameters.after_attempts
     if called_for_it(situation.past, situation.now):
-        return Skip("EscalatedAlready", "people were called for it within the day: its remedy has to be repeated")
+        return Skip(
+            "EscalatedAlready",
+            "people were called for it within the day: its remedy has to be repeated",
+        )
     if recovery.escalated:
         return Skip("EscalatedAlready", "people were called once for this recovery")
-    return Skip("TooEarly", f"attempt {recovery.attempt}, and it speaks from attempt {after} on") if recovery.attempt < after else None
+    return (
+        Skip("TooEarly", f"attempt {recovery.attempt}, and it speaks from attempt {after} on")
+        if recovery.attempt < after
+        else None
+    )
 
 
 async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)
@@ -43,7 +50,9 @@ async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start
     if recovery is None:
         return Outcome(Result.Failed, "NoRecovery", "there is no recovery to speak of")
     channels = parameters.channels or (policy.channels if policy else ())
-    note = escalated(order.situation, recovery, severity=parameters.severity.value, channels=channels)
+    note = escalated(
+        order.situation, recovery, severity=parameters.severity.value, channels=channels
+    )
     told = channels or (EVERYWHERE,)
     return Outcome(
         Result.Done,

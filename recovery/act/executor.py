@@ -24,15 +24,25 @@ LONGEST, TARGETS, TARGET = 1_000, 50, 300
 class Executor:
     """Starts actions; never waits for their effect."""
 
-    def __init__(self, actions: Mapping[str, Action], doors: Doors, barred: Callable[[str], str], clock: Clock) -> None:
-        """``barred`` says why nothing may be written for a subject (by UID) at this moment; empty when it may."""
+    def __init__(
+        self,
+        actions: Mapping[str, Action],
+        doors: Doors,
+        barred: Callable[[str], str],
+        clock: Clock,
+    ) -> None:
+        """``barred`` says why nothing may be written for a subject (by UID) at this moment; empty
+        when it may."""
         self._actions = actions
         self._doors = doors
         self._barred = barred
         self._clock = clock
 
-    async def carry_out(self, situation: Situation, decision: Decision, recovery: Recovery | None) -> Outcome:
-        """Start the decision's step; the recovery is the claim as it was saved. Raises nothing a door can say."""
+    async def carry_out(
+        self, situation: Situation, decision: Decision, recovery: Recovery | None
+    ) -> Outcome:
+        """Start the decision's step; the recovery is the claim as it was saved. Raises nothing a
+        door can say."""
         if decision.kind is not Kind.Remediate or decision.step is None:
             return NOTHING
         order = Order(situation, decision.step, recovery)
@@ -46,10 +56,18 @@ class Executor:
             if words := self._barred(situation.about.uid):
                 return words
             late = self._clock.monotonic() - confirmed
-            return f"{late:.1f}s since it was claimed, and {within:g}s are allowed" if within is not None and late > within else ""
+            return (
+                f"{late:.1f}s since it was claimed, and {within:g}s are allowed"
+                if within is not None and late > within
+                else ""
+            )
 
         try:
-            return _plain(await self._actions[decision.step.traits.name].start(order, fenced(self._doors, why, went)))
+            return _plain(
+                await self._actions[decision.step.traits.name].start(
+                    order, fenced(self._doors, why, went)
+                )
+            )
         except (Conflict, Busy) as error:
             # Nothing was written. Busy waits like a change does; both are judged anew.
             return Outcome(Result.Conflict, type(error).__name__, redact(str(error), 500))

@@ -1,4 +1,5 @@
-"""failback: bring home what a failover moved, or let it stay for good. Not for policies; asked for by command, or by time."""
+"""failback: bring home what a failover moved, or let it stay for good. Not for policies; asked for
+by command, or by time."""
 
 from __future__ import annotations
 
@@ -36,28 +37,49 @@ async def start(order: Order, doors: Doors) -> Outcome:
     target = _target(order, recovery.moves)
     if label and order.record.stage == LABEL:
         if target is None:
-            return Outcome(Result.Failed, "UnknownTarget", "the cluster they are on is not known any more")
+            return Outcome(
+                Result.Failed, "UnknownTarget", "the cluster they are on is not known any more"
+            )
         home = cluster_of(order.situation)
         if not (home.labels or {}).get(label):
             _, forbidden = relabelled(label, order.situation.application_sets, target, home)
             if forbidden:
                 stay = tuple(
-                    structs.replace(m, phase=MovePhase.Failed, reason=forbidden[:300]) if m.phase.owed else m for m in recovery.moves
+                    structs.replace(m, phase=MovePhase.Failed, reason=forbidden[:300])
+                    if m.phase.owed
+                    else m
+                    for m in recovery.moves
                 )
                 return Outcome(Result.Failed, "LabelStays", forbidden, moves=stay)
         moved = await moving.relabel(order, doors, label, target, home)
         if moved.result is Result.Failed:
             stay = tuple(
-                structs.replace(m, phase=MovePhase.Failed, reason=moved.message[:300]) if m.phase.owed else m for m in recovery.moves
+                structs.replace(m, phase=MovePhase.Failed, reason=moved.message[:300])
+                if m.phase.owed
+                else m
+                for m in recovery.moves
             )
             return structs.replace(moved, moves=stay)
         if moved.result is not Result.Sent:
             return moved
-    moves, hindered = await moving.send(order, doors, recovery.moves, MovePhase.Returning, by_label=bool(label))
-    gone = [f"{m} to {m.goal}" for m in moves if m.phase is MovePhase.Returning and m.since == order.record.claimed_at]
+    moves, hindered = await moving.send(
+        order, doors, recovery.moves, MovePhase.Returning, by_label=bool(label)
+    )
+    gone = [
+        f"{m} to {m.goal}"
+        for m in moves
+        if m.phase is MovePhase.Returning and m.since == order.record.claimed_at
+    ]
     words = f"moved home {', '.join(gone)}" if gone else summary(moves)
     note = acted(order.situation, recovery, words) if gone else None
-    return Outcome(Result.Sent, HINDERED if hindered else "Returning", words, notes=(note,) if note else (), told=("default",), moves=moves)
+    return Outcome(
+        Result.Sent,
+        HINDERED if hindered else "Returning",
+        words,
+        notes=(note,) if note else (),
+        told=("default",),
+        moves=moves,
+    )
 
 
 async def _stay(order: Order, doors: Doors) -> Outcome:
@@ -71,10 +93,17 @@ async def _stay(order: Order, doors: Doors) -> Outcome:
             fresh = await read_app(app, doors)
             notes: dict[str, Any] = (fresh["metadata"].get("annotations") or {}) if fresh else {}
             if fresh is not None and HOLD in notes:
-                body = {"metadata": {"resourceVersion": fresh["metadata"]["resourceVersion"], "annotations": {HOLD: None}}}
+                body = {
+                    "metadata": {
+                        "resourceVersion": fresh["metadata"]["resourceVersion"],
+                        "annotations": {HOLD: None},
+                    }
+                }
                 await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body)
         moves.append(structs.replace(move, phase=MovePhase.Stayed) if move.phase.owed else move)
-    return Outcome(Result.Sent, "Stayed", f"{len(moves)} applications stay where they are", moves=tuple(moves))
+    return Outcome(
+        Result.Sent, "Stayed", f"{len(moves)} applications stay where they are", moves=tuple(moves)
+    )
 
 
 def _target(order: Order, moves: tuple[Move, ...]) -> Cluster | None:

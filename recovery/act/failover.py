@@ -1,4 +1,5 @@
-"""failover: move what may be moved from a cluster that is down to one that is proven healthy, one proven step at a time."""
+"""failover: move what may be moved from a cluster that is down to one that is proven healthy, one
+proven step at a time."""
 
 from __future__ import annotations
 
@@ -68,9 +69,11 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """What may be written under ``parameters``."""
 
     if_primary_cluster_down: bool = True
-    """Always so: applications are moved only away from a cluster that two witnesses call unreachable."""
+    """Always so: applications are moved only away from a cluster that two witnesses call
+    unreachable."""
     target_cluster: str = ""
-    """Name or server; the label recovery.gitops.dev/failover-to on the Secret of the cluster that is down is stronger."""
+    """Name or server; the label recovery.gitops.dev/failover-to on the Secret of the cluster that
+    is down is stronger."""
     apps: Selector = Selector()
     """Which of its applications; default all."""
     strategy: Strategy = Strategy.destination
@@ -84,32 +87,50 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.strategy is Strategy.cluster_label and not self.label:
-            raise ValueError("strategy cluster-label needs a label: the key that ApplicationSets select clusters by")
+            raise ValueError(
+                "strategy cluster-label needs a label: the key that ApplicationSets select"
+                " clusters by"
+            )
         if self.label and self.strategy is not Strategy.cluster_label:
             raise ValueError("label goes with strategy: cluster-label")
         if not self.if_primary_cluster_down:
-            raise ValueError("if_primary_cluster_down: false is not offered: nothing is moved away from a cluster that may be up")
+            raise ValueError(
+                "if_primary_cluster_down: false is not offered: nothing is moved away from a"
+                " cluster that may be up"
+            )
 
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
-    """Down on two words, somewhere to go, something to move; and never a second time over the first one's failures."""
+    """Down on two words, somewhere to go, something to move; and never a second time over the first
+    one's failures."""
     is_down, words = down(cluster_of(situation), situation.now)
     if not is_down:
         return Skip("NotDown", words)
     if inherited(situation):
-        return Skip("Inherited", "it was down before this controller came; nothing is moved until it has once been up, or `recovery adopt`")
+        return Skip(
+            "Inherited",
+            "it was down before this controller came; nothing is moved until it has once been up,"
+            " or `recovery adopt`",
+        )
     if counted(recovery.moves, MovePhase.Failed) >= FAILURES:
         return Skip("StoppedAfterFailures", summary(recovery.moves))
     if not situation.has_token:
-        return Skip("NoToken", "what applications consist of is asked of Argo CD, and no Argo CD token is configured")
+        return Skip(
+            "NoToken",
+            "what applications consist of is asked of Argo CD, and no Argo CD token is configured",
+        )
     target, reason, why = target_of(step.parameters.target_cluster, situation)
     if target is None:
         return Skip(reason, why)
     away = {move.uid for move in recovery.owed}
-    if recovery.owed and not any(dep.app.uid not in away and _here(dep, situation) for dep in situation.dependents):
+    if recovery.owed and not any(
+        dep.app.uid not in away and _here(dep, situation) for dep in situation.dependents
+    ):
         return Skip("MovedAlready", summary(recovery.moves))
     if step.parameters.strategy is Strategy.cluster_label:
-        _, forbidden = relabelled(step.parameters.label, situation.application_sets, cluster_of(situation), target)
+        _, forbidden = relabelled(
+            step.parameters.label, situation.application_sets, cluster_of(situation), target
+        )
         if forbidden:
             return Skip("LabelStays", forbidden)
     return None
@@ -121,7 +142,8 @@ def _here(dep: Dependent, situation: Situation) -> bool:
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
-    """A plan first, then three at a time; no further one while the proof is not there, none after two failures."""
+    """A plan first, then three at a time; no further one while the proof is not there, none after
+    two failures."""
     recovery = situation.recovery
     if recovery is None:
         return Judgement(Progress.Failed, "NoRecovery", "its recovery is gone")
@@ -134,45 +156,70 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
         if record.stage == UNLABEL:
             words = "the label is back where it was: the cluster is back"
             stay = tuple(
-                structs.replace(m, phase=MovePhase.Refused, reason=words) if m.phase is MovePhase.Moving else m for m in recovery.moves
+                (
+                    structs.replace(m, phase=MovePhase.Refused, reason=words)
+                    if m.phase is MovePhase.Moving
+                    else m
+                )
+                for m in recovery.moves
             )
             return Judgement(Progress.Failed, "TheClusterIsBack", words, moves=stay)
     moves = progressed(recovery, record, situation, by_label=by_label)
     if by_label and record.stage and unsent(moves, MovePhase.Moving, record, situation):
         return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)
     moves = _stopped(moves, situation, recovery)
-    to_go, moving_now, failed = (counted(moves, p) for p in (MovePhase.Planned, MovePhase.Moving, MovePhase.Failed))
+    to_go, moving_now, failed = (
+        counted(moves, p) for p in (MovePhase.Planned, MovePhase.Moving, MovePhase.Failed)
+    )
     if to_go and moving_now < AT_ONCE and wave_due(record, situation.now):
         if outdated := _outdated(record, step, situation, moves):
-            return Judgement(Progress.Failed, PLAN_OUTDATED, outdated, moves=stopped(moves, outdated))
+            return Judgement(
+                Progress.Failed, PLAN_OUTDATED, outdated, moves=stopped(moves, outdated)
+            )
         proven, why = _proven(situation, moves)
         if proven:
             return _go(record, step, situation, moves)
         if not moving_now:
-            return Judgement(Progress.Running, message=f"waits for proof: {why}", soon=SOON, moves=moves)
+            return Judgement(
+                Progress.Running, message=f"waits for proof: {why}", soon=SOON, moves=moves
+            )
     if moving_now or to_go:
         return Judgement(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
     if not counted(moves, MovePhase.Moved):
-        return Judgement(Progress.Failed, "NothingMoved", f"{summary(moves)}; {_first(moves)}", moves=moves)
+        return Judgement(
+            Progress.Failed, "NothingMoved", f"{summary(moves)}; {_first(moves)}", moves=moves
+        )
     if failed:
-        return Judgement(Progress.Failed, "PartlyMoved", f"{summary(moves)}; {_first(moves)}", moves=moves)
+        return Judgement(
+            Progress.Failed, "PartlyMoved", f"{summary(moves)}; {_first(moves)}", moves=moves
+        )
     return Judgement(Progress.Succeeded, "FailedOver", summary(moves), moves=moves)
 
 
 def _stopped(moves: tuple[Move, ...], situation: Situation, recovery: Recovery) -> tuple[Move, ...]:
-    """Nothing more begins after two failures, when the cluster is back, or when nobody wants it any more."""
+    """Nothing more begins after two failures, when the cluster is back, or when nobody wants it any
+    more."""
     failed = counted(moves, MovePhase.Failed)
     about = cluster_of(situation)
     if failed >= FAILURES:
-        return stopped(moves, f"not begun: {failed} applications did not get well at their new place")
+        return stopped(
+            moves, f"not begun: {failed} applications did not get well at their new place"
+        )
     if connection(about, situation.now)[0] is Connection.Successful:
         return stopped(moves, "not begun: the cluster is back")
-    wanted = any(p.name == recovery.policy and p.selector.selects(about) for p in situation.policies.policies)
-    return moves if wanted else stopped(moves, f"not begun: policy {recovery.policy} is no longer in force for it")
+    wanted = any(
+        p.name == recovery.policy and p.selector.selects(about) for p in situation.policies.policies
+    )
+    return (
+        moves
+        if wanted
+        else stopped(moves, f"not begun: policy {recovery.policy} is no longer in force for it")
+    )
 
 
 def _outdated(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move, ...]) -> str:
-    """Why the plan no longer stands: it is old, or it is about other applications or another target than now."""
+    """Why the plan no longer stands: it is old, or it is about other applications or another target
+    than now."""
     age = situation.now - record.started_at
     if not record.stage and age >= APPROVED_FOR:
         return f"the plan is {spell(age)} old"
@@ -182,17 +229,29 @@ def _outdated(record: StepRecord, step: Step, situation: Situation, moves: tuple
         return ""
     if target.called(str(planned)):
         known = {m.uid for m in moves}
-        more = next((dep.app for dep in taken_along(step.parameters.label, situation, target) if dep.app.uid not in known), None)
-        return f"the label takes {more.key} along by now, which the plan does not know" if more else ""
+        more = next(
+            (
+                dep.app
+                for dep in taken_along(step.parameters.label, situation, target)
+                if dep.app.uid not in known
+            ),
+            None,
+        )
+        return (
+            f"the label takes {more.key} along by now, which the plan does not know" if more else ""
+        )
     return f"the plan is for {planned}, and by now they are to go to {target.name}"
 
 
 def _proven(situation: Situation, moves: tuple[Move, ...]) -> tuple[bool, str]:
-    """Still down on two words, and the cluster they go to still healthy: asked before every wave."""
+    """Still down on two words, and the cluster they go to still healthy: asked before every
+    wave."""
     is_down, words = down(cluster_of(situation), situation.now)
     if not is_down:
         return False, words
-    planned = next((m.target for m in moves if m.phase in (MovePhase.Planned, MovePhase.Moving)), None)
+    planned = next(
+        (m.target for m in moves if m.phase in (MovePhase.Planned, MovePhase.Moving)), None
+    )
     target = next((c for c in situation.clusters if planned and c.called(str(planned))), None)
     if target is None:
         return False, f"{planned} is no cluster that is known"
@@ -201,27 +260,49 @@ def _proven(situation: Situation, moves: tuple[Move, ...]) -> tuple[bool, str]:
 
 
 def _label_again(record: StepRecord, situation: Situation, recovery: Recovery) -> Judgement:
-    """Nobody knows whether the label has moved. It is moved again while the proof stands, and back when the cluster is."""
+    """Nobody knows whether the label has moved. It is moved again while the proof stands, and back
+    when the cluster is."""
     if situation.now < again_at(record):
-        return Judgement(Progress.InDoubt, message=f"the label: {record.message or 'in doubt'}", soon=AFTER)
-    if record.stage == UNLABEL or connection(cluster_of(situation), situation.now)[0] is Connection.Successful:
+        return Judgement(
+            Progress.InDoubt, message=f"the label: {record.message or 'in doubt'}", soon=AFTER
+        )
+    if (
+        record.stage == UNLABEL
+        or connection(cluster_of(situation), situation.now)[0] is Connection.Successful
+    ):
         return Judgement(Progress.Next, stage=UNLABEL)
     proven, why = _proven(situation, recovery.moves)
     if not proven:
         return Judgement(Progress.InDoubt, message=f"waits for proof: {why}", soon=AFTER)
-    return Judgement(Progress.Next, stage=LABEL, moves=renewed(recovery.moves, MovePhase.Moving, situation.now))
+    return Judgement(
+        Progress.Next, stage=LABEL, moves=renewed(recovery.moves, MovePhase.Moving, situation.now)
+    )
 
 
 def _go(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move, ...]) -> Judgement:
     """Whom the next write is for. What has changed since the plan was made is looked at again."""
-    target = next(c for c in situation.clusters if c.called(str(next(m.target for m in moves if m.phase is MovePhase.Planned))))
+    target = next(
+        c
+        for c in situation.clusters
+        if c.called(str(next(m.target for m in moves if m.phase is MovePhase.Planned)))
+    )
     by_label = step.parameters.strategy is Strategy.cluster_label
     deps = {dep.app.uid: dep for dep in situation.dependents}
     checked, may, waiting = [], set(), ""
     for move in moves:
         if move.phase is MovePhase.Planned:
             dep = deps.get(move.uid)
-            why = unmovable(dep, situation, target, stateful=step.parameters.allow_stateful, by_label=by_label) if dep else "it is gone"
+            why = (
+                unmovable(
+                    dep,
+                    situation,
+                    target,
+                    stateful=step.parameters.allow_stateful,
+                    by_label=by_label,
+                )
+                if dep
+                else "it is gone"
+            )
             if dep and dep.app.destination.place != move.origin:
                 why = f"it is on {dep.app.destination.cluster} by now: somebody moved it"
             move = structs.replace(move, phase=MovePhase.Refused, reason=why) if why else move
@@ -231,22 +312,38 @@ def _go(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move,
                 may.add(move.uid)
         checked.append(move)
     if by_label:
-        _, forbidden = relabelled(step.parameters.label, situation.application_sets, cluster_of(situation), target)
+        _, forbidden = relabelled(
+            step.parameters.label, situation.application_sets, cluster_of(situation), target
+        )
         refused = next((m for m in checked if m.phase is MovePhase.Refused), None)
         if forbidden or refused:
-            why = forbidden or f"not begun: the label takes all of them, and {refused} stays: {refused.reason if refused else ''}"
-            return Judgement(Progress.Failed, "LabelStays", why, moves=stopped(tuple(checked), why[:300]))
+            why = (
+                forbidden
+                or f"not begun: the label takes all of them, and {refused} stays: "
+                f"{refused.reason if refused else ''}"
+            )
+            return Judgement(
+                Progress.Failed, "LabelStays", why, moves=stopped(tuple(checked), why[:300])
+            )
         # The label moves them all, whatever comes: owed from this claim on.
-        gone = tuple(structs.replace(m, phase=MovePhase.Moving, since=situation.now) for m in checked)
+        gone = tuple(
+            structs.replace(m, phase=MovePhase.Moving, since=situation.now) for m in checked
+        )
         return Judgement(Progress.Next, stage=LABEL, moves=gone)
-    waved = next_wave(tuple(checked), MovePhase.Planned, MovePhase.Moving, situation.now, frozenset(may))
+    waved = next_wave(
+        tuple(checked), MovePhase.Planned, MovePhase.Moving, situation.now, frozenset(may)
+    )
     if counted(waved, MovePhase.Moving) == counted(moves, MovePhase.Moving):
-        return Judgement(Progress.Running, message=waiting or summary(waved), soon=SOON, moves=waved)
+        return Judgement(
+            Progress.Running, message=waiting or summary(waved), soon=SOON, moves=waved
+        )
     return Judgement(Progress.Next, stage=stage_after(record.stage), moves=waved)
 
 
 def _first(moves: tuple[Move, ...]) -> str:
-    told = next((m for m in moves if m.phase is MovePhase.Failed), None) or next((m for m in moves if m.reason), None)
+    told = next((m for m in moves if m.phase is MovePhase.Failed), None) or next(
+        (m for m in moves if m.reason), None
+    )
     return f"{told}: {told.reason}" if told else ""
 
 
@@ -268,15 +365,37 @@ async def start(order: Order, doors: Doors) -> Outcome:
             return Outcome(Result.Failed, "UnknownTarget", f"{planned} is no cluster that is known")
         first = stage == LABEL and parameters.label not in (new.labels or {})
         looked = await moving.looked_again(order, doors) if first else recovery.moves
-        if stays := next((m for m, before in zip(looked, recovery.moves, strict=True) if m.phase is not before.phase), None):
+        if stays := next(
+            (
+                m
+                for m, before in zip(looked, recovery.moves, strict=True)
+                if m.phase is not before.phase
+            ),
+            None,
+        ):
             why = f"not begun: the label takes all of them, and {stays} stays: {stays.reason}"[:300]
-            stay = tuple(structs.replace(m, phase=MovePhase.Refused, reason=why) if m.phase is MovePhase.Moving else m for m in looked)
+            stay = tuple(
+                (
+                    structs.replace(m, phase=MovePhase.Refused, reason=why)
+                    if m.phase is MovePhase.Moving
+                    else m
+                )
+                for m in looked
+            )
             return Outcome(Result.Failed, "LabelStays", why, moves=stay)
-        ends = (cluster_of(order.situation), new) if stage == LABEL else (new, cluster_of(order.situation))
+        ends = (
+            (cluster_of(order.situation), new)
+            if stage == LABEL
+            else (new, cluster_of(order.situation))
+        )
         outcome = await moving.relabel(order, doors, parameters.label, *ends)
         if outcome.result is Result.Failed:
             stay = tuple(
-                structs.replace(m, phase=MovePhase.Refused, reason=outcome.message[:300]) if m.phase is MovePhase.Moving else m
+                (
+                    structs.replace(m, phase=MovePhase.Refused, reason=outcome.message[:300])
+                    if m.phase is MovePhase.Moving
+                    else m
+                )
                 for m in recovery.moves
             )
             return structs.replace(outcome, moves=stay)
@@ -284,10 +403,21 @@ async def start(order: Order, doors: Doors) -> Outcome:
     by_label = parameters.strategy is Strategy.cluster_label
     looked = recovery.moves if by_label else await moving.looked_again(order, doors)
     moves, hindered = await moving.send(order, doors, looked, MovePhase.Moving, by_label=by_label)
-    gone = [f"{m} to {m.target}" for m in moves if m.phase is MovePhase.Moving and m.since == order.record.claimed_at]
+    gone = [
+        f"{m} to {m.target}"
+        for m in moves
+        if m.phase is MovePhase.Moving and m.since == order.record.claimed_at
+    ]
     words = f"moved {', '.join(gone)}" if gone else summary(moves)
     note = acted(order.situation, recovery, words) if gone else None
-    return Outcome(Result.Sent, HINDERED if hindered else "Moving", words, notes=(note,) if note else (), told=("default",), moves=moves)
+    return Outcome(
+        Result.Sent,
+        HINDERED if hindered else "Moving",
+        words,
+        notes=(note,) if note else (),
+        told=("default",),
+        moves=moves,
+    )
 
 
 async def _plan(order: Order, doors: Doors) -> Outcome:

@@ -10,24 +10,31 @@ from recovery.kube.client import APPLICATIONS, SECRETS, Client
 from recovery.kube.errors import Conflict
 
 WITHIN = 5.0
-"""Seconds after its claim was confirmed, or the claim's last write went out, in which an effect may go out that nothing else
-fences: a successor never sends it again, so it must not come late."""
+"""Seconds after its claim was confirmed, or the claim's last write went out, in which an effect may
+go out that nothing else fences: a successor never sends it again, so it must not come late."""
 LABELS_WITHIN = 15.0
-"""The same for the label on a cluster's Secret: writing it twice changes nothing, and the clusters are looked at before."""
+"""The same for the label on a cluster's Secret: writing it twice changes nothing, and the clusters
+are looked at before."""
 
 Why = Callable[[float | None], str]
-"""Why nothing may be written, for an effect that has to go out within so many seconds of its claim (None: fenced by the
-version it was read with); empty when it may."""
+"""Why nothing may be written, for an effect that has to go out within so many seconds of its claim
+(None: fenced by the version it was read with); empty when it may."""
 
 
 def fenced(doors: Doors, why: Why, went: Callable[[], None]) -> Doors:
-    """The same doors, each write of which raises Conflict (nothing was written) when it is no longer ours to make; ``went``
-    hears of each that went out: the next one of the same claim counts from there."""
+    """The same doors, each write of which raises Conflict (nothing was written) when it is no
+    longer ours to make; ``went`` hears of each that went out: the next one of the same claim counts
+    from there."""
     return Doors(
-        cast("Client", _Door(doors.kube, why, went, ("create", "update", "patch", "delete"), _by_kind)),
+        cast(
+            "Client",
+            _Door(doors.kube, why, went, ("create", "update", "patch", "delete"), _by_kind),
+        ),
         cast("Ways", _Ways(doors.ways, why, went, ())),
         doors.owns,
-        cast("ArgoCD", _Door(doors.argocd, why, went, ("restart", "invalidate"))) if doors.argocd is not None else None,
+        cast("ArgoCD", _Door(doors.argocd, why, went, ("restart", "invalidate")))
+        if doors.argocd is not None
+        else None,
         doors.home,
         doors.dialect,
     )
@@ -45,7 +52,13 @@ class _Door:
         within: Callable[[tuple[Any, ...]], float | None] = lambda _: WITHIN,
     ) -> None:
         """``within`` says by its arguments how late after its claim a write may be."""
-        self._door, self._why, self._went, self._writes, self._within = door, why, went, writes, within
+        self._door, self._why, self._went, self._writes, self._within = (
+            door,
+            why,
+            went,
+            writes,
+            within,
+        )
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._door, name)

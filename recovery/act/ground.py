@@ -1,4 +1,5 @@
-"""What a cluster would make of an application before it is moved there: asked with Argo CD's own credentials for it."""
+"""What a cluster would make of an application before it is moved there: asked with Argo CD's own
+credentials for it."""
 
 from __future__ import annotations
 
@@ -27,8 +28,11 @@ class Ground:
         self._served: dict[str, dict[str, tuple[str, bool]]] = {}
         self._may: dict[tuple[str, str, str, str], bool] = {}
 
-    async def refusal(self, app: Application, wanted: Sequence[Wanted], options: Sequence[str], instance: str) -> str:
-        """Why it would not run there; empty when nothing speaks against it. KubeError when the cluster does not answer."""
+    async def refusal(
+        self, app: Application, wanted: Sequence[Wanted], options: Sequence[str], instance: str
+    ) -> str:
+        """Why it would not run there; empty when nothing speaks against it. KubeError when the
+        cluster does not answer."""
         if why := await self._namespace(app.destination.namespace, wanted, options):
             return why
         brought = {w.name.partition(".")[2] for w in wanted if w.kind == "CustomResourceDefinition"}
@@ -45,7 +49,9 @@ class Ground:
                 return why
         return ""
 
-    async def there(self, app: Application, wanted: Sequence[Wanted], instance: str) -> tuple[tuple[str, str], ...]:
+    async def there(
+        self, app: Application, wanted: Sequence[Wanted], instance: str
+    ) -> tuple[tuple[str, str], ...]:
         """Path and UID of what of it is live on this cluster and carries its tracking id."""
         found = []
         for each in wanted[:LOOKED_AT]:
@@ -55,7 +61,9 @@ class Ground:
                 found.append((path, str(item["metadata"].get("uid", ""))))
         return tuple(found)
 
-    async def _namespace(self, namespace: str, wanted: Sequence[Wanted], options: Sequence[str]) -> str:
+    async def _namespace(
+        self, namespace: str, wanted: Sequence[Wanted], options: Sequence[str]
+    ) -> str:
         if not namespace:
             return ""
         try:
@@ -63,11 +71,18 @@ class Ground:
                 return ""
         except Forbidden:
             return f"Argo CD's account may not look at namespace {namespace} on {self.name}"
-        makes = "CreateNamespace=true" in options or any(w.kind == "Namespace" and w.name == namespace for w in wanted)
+        makes = "CreateNamespace=true" in options or any(
+            w.kind == "Namespace" and w.name == namespace for w in wanted
+        )
         if not makes:
-            return f"namespace {namespace} is not there on {self.name}, and CreateNamespace is not set"
+            return (
+                f"namespace {namespace} is not there on {self.name}, and CreateNamespace is not set"
+            )
         if not await self._allowed("create", "", "namespaces", ""):
-            return f"namespace {namespace} is not there on {self.name}, and Argo CD's account may not create it"
+            return (
+                f"namespace {namespace} is not there on {self.name}, and Argo CD's account may not"
+                " create it"
+            )
         return ""
 
     async def _right(self, app: Application, each: Wanted) -> str:
@@ -78,7 +93,10 @@ class Ground:
         namespace = (each.namespace or app.destination.namespace) if namespaced else ""
         for verb in ("create", "patch"):
             if not await self._allowed(verb, each.group, plural, namespace):
-                return f"Argo CD's account may not {verb} {plural} in {namespace or 'the cluster'} on {self.name}"
+                return (
+                    f"Argo CD's account may not {verb} {plural} in {namespace or 'the cluster'} on"
+                    f" {self.name}"
+                )
         return ""
 
     async def _taken(self, app: Application, each: Wanted, instance: str) -> str:
@@ -89,7 +107,11 @@ class Ground:
         if carries(item, instance):
             return ""  # its own, from an earlier stay
         # Whose it is, is for those who may see that other application.
-        whose = "another application tracks it" if tracked_by(item) else "nobody that Argo CD knows put it there"
+        whose = (
+            "another application tracks it"
+            if tracked_by(item)
+            else "nobody that Argo CD knows put it there"
+        )
         return f"{each.kind}/{each.name} is on {self.name} already, and {whose}"
 
     async def _path(self, app: Application, each: Wanted) -> str:
@@ -99,7 +121,11 @@ class Ground:
         plural, namespaced = found
         root = group_path(each.group, each.version)
         namespace = (each.namespace or app.destination.namespace) if namespaced else ""
-        return f"{root}/namespaces/{namespace}/{plural}/{each.name}" if namespace else f"{root}/{plural}/{each.name}"
+        return (
+            f"{root}/namespaces/{namespace}/{plural}/{each.name}"
+            if namespace
+            else f"{root}/{plural}/{each.name}"
+        )
 
     async def _kinds(self, group: str, version: str) -> dict[str, tuple[str, bool]]:
         """What a group and version serves: plural and whether it is namespaced, by kind."""
@@ -124,16 +150,24 @@ class Ground:
     async def _allowed(self, verb: str, group: str, plural: str, namespace: str) -> bool:
         asked = (verb, group, plural, namespace)
         if asked not in self._may:
-            attributes = {"verb": verb, "group": group, "resource": plural} | ({"namespace": namespace} if namespace else {})
-            body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
-            raw = await self._there.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
+            attributes = {"verb": verb, "group": group, "resource": plural} | (
+                {"namespace": namespace} if namespace else {}
+            )
+            body = {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": attributes},
+            }
+            raw = await self._there.create(
+                "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body
+            )
             self._may[asked] = bool((decoded(raw, dict).get("status") or {}).get("allowed"))
         return self._may[asked]
 
 
 def carries(item: dict[str, Any], instance: str) -> bool:
-    """Is this object the application's by a mark that is of this very object? A copied one proves nothing; a label alone does
-    only where there is no annotation (clusters tracked by label)."""
+    """Is this object the application's by a mark that is of this very object? A copied one proves
+    nothing; a label alone does only where there is no annotation (clusters tracked by label)."""
     meta = item.get("metadata") or {}
     said, _, about = str((meta.get("annotations") or {}).get(TRACKING, "")).partition(":")
     if not said:
@@ -142,7 +176,8 @@ def carries(item: dict[str, Any], instance: str) -> bool:
 
 
 def tracked_by(item: dict[str, Any]) -> str:
-    """The application that an object belongs to, by annotation or by label (util/argo/resource_tracking.go); empty for none."""
+    """The application that an object belongs to, by annotation or by label
+    (util/argo/resource_tracking.go); empty for none."""
     meta = item.get("metadata") or {}
     tracking = str((meta.get("annotations") or {}).get(TRACKING, ""))
     return tracking.partition(":")[0] or str((meta.get("labels") or {}).get(LABEL, ""))

@@ -1,4 +1,5 @@
-"""list_leftovers and cleanup: what stayed behind where an application no longer is. Listed always, removed only when told."""
+"""list_leftovers and cleanup: what stayed behind where an application no longer is. Listed always,
+removed only when told."""
 
 from __future__ import annotations
 
@@ -17,16 +18,26 @@ from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
 from recovery.model.move import Move, MovePhase
 
-NEVER = ("namespaces", "persistentvolumeclaims", "persistentvolumes", "customresourcedefinitions", "statefulsets", "applications")
+NEVER = (
+    "namespaces",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "customresourcedefinitions",
+    "statefulsets",
+    "applications",
+)
 """Never deleted by us: with them goes what others have, or what nobody can bring back."""
 MOST = 50
 """Leftovers that are kept of one application."""
 
 
 async def list_leftovers(order: Order, doors: Doors) -> Outcome:
-    """Look, on the cluster where each application is not, for what still carries its tracking id."""
+    """Look, on the cluster where each application is not, for what still carries its tracking
+    id."""
     if doors.argocd is None or order.recovery is None:
-        return Outcome(Result.Skipped, "NoToken", "Argo CD cannot be asked what the applications consist of")
+        return Outcome(
+            Result.Skipped, "NoToken", "Argo CD cannot be asked what the applications consist of"
+        )
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
     moves, found, troubles = [], 0, []
     for move in order.recovery.moves:
@@ -42,29 +53,44 @@ async def list_leftovers(order: Order, doors: Doors) -> Outcome:
                 found += len(listed)
                 move = structs.replace(move, leftovers=listed)
         moves.append(move)
-    words = f"{found} resources were left behind" + (f"; not looked at: {'; '.join(troubles[:3])}" if troubles else "")
+    words = f"{found} resources were left behind" + (
+        f"; not looked at: {'; '.join(troubles[:3])}" if troubles else ""
+    )
     return Outcome(Result.Sent, "Listed", words, moves=tuple(moves))
 
 
 async def _there(app: Application, where: Cluster, doors: Doors) -> tuple[str, ...]:
     there = await doors.ways.to(where.server)
     if there is None or doors.argocd is None:
-        return (f"{where.name} cannot be looked into: its Secret is not among RECOVERY_CLUSTER_SECRETS",)
+        return (
+            f"{where.name} cannot be looked into: its Secret is not among RECOVERY_CLUSTER_SECRETS",
+        )
     wanted = await doors.argocd.managed(app)
     found = await Ground(where.name, there).there(app, wanted, instance_of(app, doors.home))
     return tuple(f"{where.name}: {path}" for path, _ in found)[:MOST]
 
 
 async def _one_cluster(app: Application, where: Cluster, order: Order, doors: Doors) -> str:
-    """Why ``where`` is not proven, by asking both now, to be another cluster than the one it runs on; empty when it is. What is
-    called left behind on the one would be live on the other."""
-    home = next((c for c in order.situation.clusters if c.called(app.destination.cluster) or c.called(str(app.destination.place))), None)
+    """Why ``where`` is not proven, by asking both now, to be another cluster than the one it runs
+    on; empty when it is. What is called left behind on the one would be live on the other."""
+    home = next(
+        (
+            c
+            for c in order.situation.clusters
+            if c.called(app.destination.cluster) or c.called(str(app.destination.place))
+        ),
+        None,
+    )
     if home is None:
         return f"{app.destination.cluster} is no cluster that Argo CD knows"
     asked = []
     for each in (home, where):
         there = await doors.ways.to(each.server)
-        asked.append(structs.replace(each, namespace_uid=await namespace_uid(there) if there is not None else ""))
+        asked.append(
+            structs.replace(
+                each, namespace_uid=await namespace_uid(there) if there is not None else ""
+            )
+        )
     return not_another(*asked)[1]
 
 
@@ -80,7 +106,8 @@ def _left(order: Order, move: Move) -> Cluster | None:
 
 
 async def cleanup(order: Order, doors: Doors) -> Outcome:
-    """Delete what was listed, each only if it still carries the application's tracking id and the application is elsewhere."""
+    """Delete what was listed, each only if it still carries the application's tracking id and the
+    application is elsewhere."""
     if order.recovery is None:
         return Outcome(Result.Failed, "NoRecovery", "its recovery is gone")
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
@@ -91,14 +118,22 @@ async def cleanup(order: Order, doors: Doors) -> Outcome:
         app = apps.get(move.uid)
         left = []
         for entry in move.leftovers:
-            gone = await _remove(order, doors, app, entry) if app is not None else "the application is gone"
+            gone = (
+                await _remove(order, doors, app, entry)
+                if app is not None
+                else "the application is gone"
+            )
             (kept if gone else removed).append(f"{entry} ({gone})" if gone else entry)
             if gone:
                 left.append(entry)
         moves.append(structs.replace(move, leftovers=tuple(left)))
-    words = f"removed {len(removed)} leftovers" + (f", kept {len(kept)}: {'; '.join(kept[:3])}" if kept else "")
+    words = f"removed {len(removed)} leftovers" + (
+        f", kept {len(kept)}: {'; '.join(kept[:3])}" if kept else ""
+    )
     note = acted(order.situation, order.recovery, words)
-    return Outcome(Result.Sent, "CleanedUp", words, notes=(note,), told=("default",), moves=tuple(moves))
+    return Outcome(
+        Result.Sent, "CleanedUp", words, notes=(note,), told=("default",), moves=tuple(moves)
+    )
 
 
 async def _remove(order: Order, doors: Doors, app: Application, entry: str) -> str:
@@ -121,7 +156,10 @@ async def _remove(order: Order, doors: Doors, app: Application, entry: str) -> s
             return ""
         if not carries(item, instance_of(app, doors.home)):
             return "it is somebody else's now"
-        await there.delete(path, {"preconditions": {"uid": item["metadata"]["uid"]}, "propagationPolicy": "Background"})
+        await there.delete(
+            path,
+            {"preconditions": {"uid": item["metadata"]["uid"]}, "propagationPolicy": "Background"},
+        )
     except NotFound:
         return ""
     except KubeError as error:

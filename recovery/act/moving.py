@@ -1,4 +1,5 @@
-"""What failover and failback share: the plan, the label's move, and the one write that moves an application."""
+"""What failover and failback share: the plan, the label's move, and the one write that moves an
+application."""
 
 from __future__ import annotations
 
@@ -16,7 +17,16 @@ from recovery.decide.landing import STATEFUL, on_it, place_of, target_of, unmova
 from recovery.decide.ownership import instance_of
 from recovery.decide.relabelling import taken_along
 from recovery.kube.client import APPLICATIONS, SECRETS
-from recovery.kube.errors import Busy, Conflict, Forbidden, Invalid, KubeError, NotFound, Unauthorized, Unavailable
+from recovery.kube.errors import (
+    Busy,
+    Conflict,
+    Forbidden,
+    Invalid,
+    KubeError,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 from recovery.model.application import Application, Hold
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
@@ -45,7 +55,9 @@ async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
     import asyncio
 
     # A label takes all of a set along, selected or not: each of them has to be fit to go.
-    meant = taken_along(parameters.label, situation, target) if parameters.label else on_it(situation)
+    meant = (
+        taken_along(parameters.label, situation, target) if parameters.label else on_it(situation)
+    )
     meant = tuple(dep for dep in meant if parameters.label or parameters.apps.selects(dep.app))
     ground = Ground(target.name, there) if there is not None else None
     places = asyncio.Semaphore(AT_ONCE)
@@ -53,12 +65,29 @@ async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
     async def one(number: int, dep: Dependent) -> Move:
         app = dep.app
         to = place_of(target, app.destination.place)
-        move = Move(app.namespace, app.name, app.uid, app.destination.place, to, MovePhase.Planned, since=situation.now)
-        why = unmovable(dep, situation, target, stateful=parameters.allow_stateful, by_label=bool(parameters.label))
+        move = Move(
+            app.namespace,
+            app.name,
+            app.uid,
+            app.destination.place,
+            to,
+            MovePhase.Planned,
+            since=situation.now,
+        )
+        why = unmovable(
+            dep,
+            situation,
+            target,
+            stateful=parameters.allow_stateful,
+            by_label=bool(parameters.label),
+        )
         if number >= MOST:
             why = f"one recovery moves {MOST} applications at most"
         if not why and ground is None:
-            why = f"{target.name} cannot be looked into: its Secret is not among RECOVERY_CLUSTER_SECRETS"
+            why = (
+                f"{target.name} cannot be looked into: its Secret is not among"
+                " RECOVERY_CLUSTER_SECRETS"
+            )
         if not why and parameters.label and not parameters.apps.selects(app):
             why = "the policy's apps do not select it"
         if not why and ground is not None:
@@ -70,12 +99,15 @@ async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
     stays = next((m for m in moves if m.phase is MovePhase.Refused), None)
     if parameters.label and stays is not None:
         why = f"the label takes all of them, and {stays} stays: {stays.reason}"[:300]
-        return tuple(structs.replace(m, phase=MovePhase.Refused, reason=m.reason or why) for m in moves)
+        return tuple(
+            structs.replace(m, phase=MovePhase.Refused, reason=m.reason or why) for m in moves
+        )
     return moves
 
 
 async def looked_again(order: Order, doors: Doors) -> tuple[Move, ...]:
-    """What is about to go, looked at once more where the plan is not fresh any more: Refused where it no longer fits."""
+    """What is about to go, looked at once more where the plan is not fresh any more: Refused where
+    it no longer fits."""
     recovery, situation = order.recovery, order.situation
     moves = recovery.moves if recovery else ()
     if situation.now - order.record.started_at < FRESH:
@@ -94,14 +126,19 @@ async def looked_again(order: Order, doors: Doors) -> tuple[Move, ...]:
             there = await doors.ways.to(target.server) if target else None
             ground = Ground(target.name, there) if target and there else None
             stateful = order.step.parameters.allow_stateful
-            why = await _unfit(app, ground, doors, stateful=stateful) if ground else f"{move.target} cannot be looked into"
+            why = (
+                await _unfit(app, ground, doors, stateful=stateful)
+                if ground
+                else f"{move.target} cannot be looked into"
+            )
             move = structs.replace(move, phase=MovePhase.Refused, reason=why[:300]) if why else move
         changed.append(move)
     return tuple(changed)
 
 
 async def _unfit(app: Application, ground: Ground, doors: Doors, *, stateful: bool) -> str:
-    """What looking into Argo CD's cache and into the target says against it; Unavailable when they do not answer at all."""
+    """What looking into Argo CD's cache and into the target says against it; Unavailable when they
+    do not answer at all."""
     assert doors.argocd is not None  # noqa: S101 (fits has looked)
     try:
         fresh = await read_app(app, doors)
@@ -112,25 +149,41 @@ async def _unfit(app: Application, ground: Ground, doors: Doors, *, stateful: bo
         held = [f"{w.kind}/{w.name}" for w in wanted if w.kind in STATEFUL] + [
             f"{w.kind}/{w.name} ({v})" for w in wanted for v in w.volumes
         ]
-        held += [f"a {kind} that one of its resources made" for kind in kinds if kind in STATEFUL and not held]
+        held += [
+            f"a {kind} that one of its resources made"
+            for kind in kinds
+            if kind in STATEFUL and not held
+        ]
         if held and not stateful:
-            return f"it is stateful: {', '.join(held[:3])}; its data is not on {ground.name}, and allow_stateful is not set"
+            return (
+                f"it is stateful: {', '.join(held[:3])}; its data is not on {ground.name}, and"
+                " allow_stateful is not set"
+            )
         options = (fresh["spec"].get("syncPolicy") or {}).get("syncOptions") or ()
         return await ground.refusal(app, wanted, options, instance_of(app, doors.home))
     except (Unavailable, Busy) as error:
         if getattr(error, "told", ""):
             return f"it cannot be looked into: {words_of(error)}"
-        raise Unavailable(f"{app.key} could not be looked into: {error}") from error  # looked at again, and not refused for that
+        raise Unavailable(
+            f"{app.key} could not be looked into: {error}"
+        ) from error  # looked at again, and not refused for that
     except KubeError as error:
         return f"it cannot be looked into: {words_of(error)}"
 
 
-async def relabel(order: Order, doors: Doors, label: str, source: Cluster, target: Cluster) -> Outcome:
-    """The label to the new Secret first, then off the old one: in between a set generates the same names twice, and Argo CD
-    leaves those applications alone; the other way round it would delete them. Repeating it changes nothing."""
+async def relabel(
+    order: Order, doors: Doors, label: str, source: Cluster, target: Cluster
+) -> Outcome:
+    """The label to the new Secret first, then off the old one: in between a set generates the same
+    names twice, and Argo CD leaves those applications alone; the other way round it would delete
+    them. Repeating it changes nothing."""
     if not (source.secret and target.secret):
         missing = ", ".join(c.name for c in (source, target) if not c.secret)
-        return Outcome(Result.Failed, "NoSecret", f"the Secret of {missing} is not among RECOVERY_CLUSTER_SECRETS")
+        return Outcome(
+            Result.Failed,
+            "NoSecret",
+            f"the Secret of {missing} is not among RECOVERY_CLUSTER_SECRETS",
+        )
     # The old one's value; once it is off there, what the new one carries is what was moved.
     value = (source.labels or {}).get(label) or (target.labels or {}).get(label, "")
     hold = {
@@ -146,25 +199,46 @@ async def relabel(order: Order, doors: Doors, label: str, source: Cluster, targe
     try:
         await doors.kube.patch(SECRETS, doors.home, target.secret, on)
     except (Forbidden, NotFound, Invalid) as error:
-        return Outcome(Result.Failed, "LabelStays", f"the Secret of {target.name} cannot be labelled: {words_of(error)}")
+        return Outcome(
+            Result.Failed,
+            "LabelStays",
+            f"the Secret of {target.name} cannot be labelled: {words_of(error)}",
+        )
     try:
         await doors.kube.patch(SECRETS, doors.home, source.secret, off)
     except (Forbidden, NotFound, Invalid) as error:
         # Both carry it now, and Argo CD leaves what they generate alone: take it back.
         with suppress(Forbidden, NotFound, Invalid):
-            await doors.kube.patch(SECRETS, doors.home, target.secret, {"metadata": {"labels": {label: None}, "annotations": {HOLD: None}}})
-        return Outcome(Result.Failed, "LabelStays", f"the label cannot be taken off the Secret of {source.name}: {words_of(error)}")
+            await doors.kube.patch(
+                SECRETS,
+                doors.home,
+                target.secret,
+                {"metadata": {"labels": {label: None}, "annotations": {HOLD: None}}},
+            )
+        return Outcome(
+            Result.Failed,
+            "LabelStays",
+            f"the label cannot be taken off the Secret of {source.name}: {words_of(error)}",
+        )
     finally:
         doors.ways.forget()
-    return Outcome(Result.Sent, "LabelMoved", f"label {label}={value} moved from {source.name} to {target.name}")
+    return Outcome(
+        Result.Sent,
+        "LabelMoved",
+        f"label {label}={value} moved from {source.name} to {target.name}",
+    )
 
 
-async def send(order: Order, doors: Doors, moves: tuple[Move, ...], phase: MovePhase, *, by_label: bool) -> tuple[tuple[Move, ...], bool]:
-    """Write to every application whose turn it is and that does not show our write yet; and whether some were not taken.
+async def send(
+    order: Order, doors: Doors, moves: tuple[Move, ...], phase: MovePhase, *, by_label: bool
+) -> tuple[tuple[Move, ...], bool]:
+    """Write to every application whose turn it is and that does not show our write yet; and whether
+    some were not taken.
 
-    One patch an application: destination, hold and a full sync together, fenced by the version it was read with. A crash
-    leaves it done or not done; done is seen by the operation's token, and not repeated. One that changed meanwhile, or that
-    the API server was too busy for, waits for its next turn; so does the rest of a wave whose proof has grown old.
+    One patch an application: destination, hold and a full sync together, fenced by the version it
+    was read with. A crash leaves it done or not done; done is seen by the operation's token, and
+    not repeated. One that changed meanwhile, or that the API server was too busy for, waits for its
+    next turn; so does the rest of a wave whose proof has grown old.
     """
     import asyncio
 
@@ -181,13 +255,22 @@ async def send(order: Order, doors: Doors, moves: tuple[Move, ...], phase: MoveP
             except (Conflict, Busy, Unauthorized):
                 waits = True
             except Unavailable as error:
-                import structlog  # heavy, and `recovery check` reads this file for the parameters alone
+                # heavy, and `recovery check` reads this file for the parameters alone
+                import structlog
 
                 hindered = True
                 log = structlog.get_logger(__name__)
-                log.warning("nobody knows whether it was moved; looked at again", application=str(move), why=str(error))
+                log.warning(
+                    "nobody knows whether it was moved; looked at again",
+                    application=str(move),
+                    why=str(error),
+                )
             except KubeError as error:
-                away = MovePhase.Failed if phase is MovePhase.Returning or by_label else MovePhase.Refused
+                away = (
+                    MovePhase.Failed
+                    if phase is MovePhase.Returning or by_label
+                    else MovePhase.Refused
+                )
                 move = structs.replace(move, phase=away, reason=f"not moved: {words_of(error)}")
         if waits:
             hindered = True
@@ -196,7 +279,9 @@ async def send(order: Order, doors: Doors, moves: tuple[Move, ...], phase: MoveP
     return tuple(changed), hindered
 
 
-async def _send_one(order: Order, doors: Doors, app: Application, move: Move, *, by_label: bool) -> bool:
+async def _send_one(
+    order: Order, doors: Doors, app: Application, move: Move, *, by_label: bool
+) -> bool:
     """Whether its write is there now; False to look again."""
     fresh = await read_app(app, doors)
     if fresh is None:
@@ -209,7 +294,8 @@ async def _send_one(order: Order, doors: Doors, app: Application, move: Move, *,
     if by_label and where != want:
         return True  # the ApplicationSet has not written it yet: asked again when it has
     if not by_label and where == want:
-        # One patch writes destination and operation: it went out, and Argo CD's self-heal may have run after it since.
+        # One patch writes destination and operation: it went out, and Argo CD's self-heal may have
+        # run after it since.
         return True
     if not by_label and where not in (move.origin, move.goal, move.target):
         return True  # somebody took it elsewhere: seen with the next look
@@ -217,7 +303,11 @@ async def _send_one(order: Order, doors: Doors, app: Application, move: Move, *,
         return False
     body: dict[str, Any] = {
         "metadata": {"resourceVersion": fresh["metadata"]["resourceVersion"]},
-        "operation": operation(order.token, plain(fresh, app.revisions), (fresh["spec"].get("syncPolicy") or {}).get("retry")),
+        "operation": operation(
+            order.token,
+            plain(fresh, app.revisions),
+            (fresh["spec"].get("syncPolicy") or {}).get("retry"),
+        ),
         "status": {"operationState": None},
     }
     if not by_label:
@@ -235,5 +325,11 @@ def _place(fresh: dict[str, Any]) -> Place:
 
 def _hold(order: Order, app: Application, move: Move) -> str:
     name = order.recovery.name if order.recovery else ""
-    hold = Hold(recovery=name, uid=app.uid, since=order.situation.now, origin=move.origin, target=move.target)
+    hold = Hold(
+        recovery=name,
+        uid=app.uid,
+        since=order.situation.now,
+        origin=move.origin,
+        target=move.target,
+    )
     return msgspec.json.encode(hold).decode()

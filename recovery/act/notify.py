@@ -38,7 +38,11 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
     """While it is still unwell, a report of success has nothing to say."""
-    return Skip("NotCured", "it speaks of a cure only") if step.parameters.when is When.success else None
+    return (
+        Skip("NotCured", "it speaks of a cure only")
+        if step.parameters.when is When.success
+        else None
+    )
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
@@ -53,7 +57,14 @@ async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start
         return Outcome(Result.Failed, "PolicyRemoved", "its policy is no longer in force")
     channels = parameters.channels or policy.channels
     severity = (parameters.severity or policy.severity).value
-    note = noted(order.situation, policy, recovery, severity=severity, channels=channels, words=parameters.message)
+    note = noted(
+        order.situation,
+        policy,
+        recovery,
+        severity=severity,
+        channels=channels,
+        words=parameters.message,
+    )
     return Outcome(
         Result.Done,
         "Told",

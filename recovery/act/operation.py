@@ -21,9 +21,12 @@ def token_of(operation: dict[str, Any] | None) -> str:
     return ""
 
 
-def plain(fresh: dict[str, Any], revisions: tuple[str, ...], options: tuple[str, ...] = ()) -> dict[str, Any]:
-    """``operation.sync`` as Argo CD's API would write it (server/application/application.go:Sync): the application's own
-    source and syncOptions, pinned to these revisions; hooks run, nothing is pruned."""
+def plain(
+    fresh: dict[str, Any], revisions: tuple[str, ...], options: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """``operation.sync`` as Argo CD's API would write it (server/application/application.go:Sync):
+    the application's own source and syncOptions, pinned to these revisions; hooks run, nothing is
+    pruned."""
     policy = fresh["spec"].get("syncPolicy") or {}
     sync: dict[str, Any] = {"prune": False, "syncStrategy": {"hook": {}}}
     if "sources" in fresh["spec"]:
@@ -41,21 +44,35 @@ def plain(fresh: dict[str, Any], revisions: tuple[str, ...], options: tuple[str,
 
 def operation(token: str, sync: dict[str, Any], retry: dict[str, Any] | None) -> dict[str, Any]:
     """``.operation``, with what it is found again by."""
-    written: dict[str, Any] = {"initiatedBy": {"username": USERNAME}, "info": [{"name": INFO, "value": token}], "sync": sync}
+    written: dict[str, Any] = {
+        "initiatedBy": {"username": USERNAME},
+        "info": [{"name": INFO, "value": token}],
+        "sync": sync,
+    }
     return {**written, "retry": retry} if retry else written
 
 
-async def write(order: Order, doors: Doors, fresh: dict[str, Any], sync: dict[str, Any], retry: dict[str, Any] | None) -> Outcome:
+async def write(
+    order: Order,
+    doors: Doors,
+    fresh: dict[str, Any],
+    sync: dict[str, Any],
+    retry: dict[str, Any] | None,
+) -> Outcome:
     """Write ``operation.sync``, fenced by the claimed resourceVersion.
 
     One merge patch sets the operation and clears the last one's state, as Argo CD's own API does
-    (util/argo/argo.go:SetAppOperation): a left-over Running state would be resumed in its place. Ours, found already
-    there after a crash, is adopted.
+    (util/argo/argo.go:SetAppOperation): a left-over Running state would be resumed in its place.
+    Ours, found already there after a crash, is adopted.
     """
     state = (fresh.get("status") or {}).get("operationState") or {}
     if order.token in (token_of(fresh.get("operation")), token_of(state.get("operation"))):
         return Outcome(Result.Sent, "Adopted", "found already written")
-    if fresh.get("operation") or (state.get("phase") and state["phase"] not in _OVER) or not unchanged(order, fresh):
+    if (
+        fresh.get("operation")
+        or (state.get("phase") and state["phase"] not in _OVER)
+        or not unchanged(order, fresh)
+    ):
         return CHANGED
     body = {
         "metadata": {"resourceVersion": order.record.claim.resource_version},
@@ -74,7 +91,12 @@ async def withdraw(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     if token_of(fresh.get("operation")) != order.token:
         return Outcome(Result.Sent, "Withdrawn", "it is gone already")
     version = fresh["metadata"]["resourceVersion"]
-    await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, {"metadata": {"resourceVersion": version}, "operation": None})
+    await doors.kube.patch(
+        APPLICATIONS,
+        order.app.namespace,
+        order.app.name,
+        {"metadata": {"resourceVersion": version}, "operation": None},
+    )
     return Outcome(Result.Sent, "Withdrawn", "not taken up in time")
 
 

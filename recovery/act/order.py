@@ -65,7 +65,8 @@ class ArgoCD(Protocol):
     """What actions need of Argo CD's API."""
 
     async def unwell(self, app: Application, kinds: tuple[str, ...] = ()) -> Sequence[Named]:
-        """What its resource tree calls Degraded or Progressing, of these kinds (of all, for none)."""
+        """What its resource tree calls Degraded or Progressing, of these kinds (of all, for
+        none)."""
 
     async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
         """One live resource of it, whole, read in its cluster now."""
@@ -82,7 +83,9 @@ class ArgoCD(Protocol):
     async def managed(self, app: Application) -> Sequence[Wanted]:
         """What the application wants in its cluster, from Argo CD's cache."""
 
-    async def rendered(self, app: Application, revisions: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    async def rendered(
+        self, app: Application, revisions: tuple[str, ...]
+    ) -> tuple[dict[str, Any], ...]:
         """What these revisions want, rendered by Argo CD now."""
 
     async def kinds(self, app: Application) -> frozenset[str]:
@@ -143,8 +146,11 @@ class Ways(Protocol):
 class Owns(Protocol):
     """Reads what is proven to be an application's."""
 
-    async def owned(self, app: Application, what: Resource, namespace: str, name: str) -> tuple[dict[str, Any] | None, str]:
-        """The live object, and why it is not proven to be the application's: one of both, or neither where nothing is there."""
+    async def owned(
+        self, app: Application, what: Resource, namespace: str, name: str
+    ) -> tuple[dict[str, Any] | None, str]:
+        """The live object, and why it is not proven to be the application's: one of both, or
+        neither where nothing is there."""
 
 
 class Doors(Struct, frozen=True):

@@ -26,20 +26,31 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
-    """Consumed when the annotation is gone and a newer comparison is there, or the spec was found invalid
-    (argo-cd controller/appcontroller.go:persistReconciliationStatus; reconciledAt has whole seconds and does not
-    advance on an invalid spec)."""
+    """Consumed when the annotation is gone and a newer comparison is there, or the spec was found
+    invalid (argo-cd controller/appcontroller.go:persistReconciliationStatus; reconciledAt has whole
+    seconds and does not advance on an invalid spec)."""
     app = situation.subject
     if (app.marks or {}).get(REFRESH):
         held = (app.marks or {}).get(SKIP_RECONCILE, "")
-        return Judgement(Progress.Running, message=f"annotated {SKIP_RECONCILE}: {held}" if held else "not consumed yet")
+        return Judgement(
+            Progress.Running,
+            message=f"annotated {SKIP_RECONCILE}: {held}" if held else "not consumed yet",
+        )
     asked = record.started_at.replace(microsecond=0)
     invalid = any(c.type in ("InvalidSpecError", "UnknownError") for c in app.conditions)
     if not invalid and (app.reconciled_at is None or app.reconciled_at < asked):
-        return Judgement(Progress.Running if record.sent else Progress.Again, message="not consumed yet", soon=timedelta(seconds=10))
+        return Judgement(
+            Progress.Running if record.sent else Progress.Again,
+            message="not consumed yet",
+            soon=timedelta(seconds=10),
+        )
     if app.sync is Sync.Synced and app.health is Health.Progressing:
         return Judgement(Progress.Running, message="refreshed; it is Progressing")
-    return Judgement(Progress.Failed, "NoChange", f"refreshed, and it is still {app.sync.value} and {app.health.value}")
+    return Judgement(
+        Progress.Failed,
+        "NoChange",
+        f"refreshed, and it is still {app.sync.value} and {app.health.value}",
+    )
 
 
 async def start(order: Order, doors: Doors) -> Outcome:
@@ -49,7 +60,12 @@ async def start(order: Order, doors: Doors) -> Outcome:
     annotations = {REFRESH: value}
     if doors.dialect().stamps_refreshes:
         annotations[REFRESH_TIMESTAMP] = order.situation.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    await doors.kube.patch(APPLICATIONS, app.namespace, app.name, {"metadata": {"uid": app.uid, "annotations": annotations}})
+    await doors.kube.patch(
+        APPLICATIONS,
+        app.namespace,
+        app.name,
+        {"metadata": {"uid": app.uid, "annotations": annotations}},
+    )
     return Outcome(Result.Sent)
 
 

@@ -1,4 +1,5 @@
-"""refresh_applications: their repository is back; have Argo CD look at them again, a handful at a time. Not for policies."""
+"""refresh_applications: their repository is back; have Argo CD look at them again, a handful at a
+time. Not for policies."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ async def start(order: Order, doors: Doors) -> Outcome:
         with suppress(NotFound, Conflict):  # gone, or another one of its name by now
             await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body)
         asked.append(str(app.key))
-    return Outcome(Result.Sent, "Refreshing", f"asked for {len(asked)} applications", targets=tuple(asked))
+    return Outcome(
+        Result.Sent, "Refreshing", f"asked for {len(asked)} applications", targets=tuple(asked)
+    )
 
 
 REFRESH_APPLICATIONS_ACTION = Action(REFRESH_APPLICATIONS, start)

@@ -1,4 +1,5 @@
-"""refresh_cluster_config: read the cluster's Secret again, and have Argo CD list the cluster anew."""
+"""refresh_cluster_config: read the cluster's Secret again, and have Argo CD list the cluster
+anew."""
 
 from __future__ import annotations
 
@@ -22,17 +23,24 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
     """Argo CD has to be there to be asked."""
-    return None if situation.has_token else Skip("NoToken", "only Argo CD can list it anew, and no Argo CD token is configured")
+    return (
+        None
+        if situation.has_token
+        else Skip("NoToken", "only Argo CD can list it anew, and no Argo CD token is configured")
+    )
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
-    """Done when somebody has looked since; that nothing changed is known by then. Asking twice is harmless."""
+    """Done when somebody has looked since; that nothing changed is known by then. Asking twice is
+    harmless."""
     about = situation.about
     if not record.sent:
         return Judgement(Progress.Again)
     if isinstance(about, Cluster) and looked_since(about, record, situation.now):
         state, words = connection(about, situation.now)
-        return Judgement(Progress.Failed, "NoChange", f"listed anew, and it is still {state.value}: {words}")
+        return Judgement(
+            Progress.Failed, "NoChange", f"listed anew, and it is still {state.value}: {words}"
+        )
     return Judgement(Progress.Running, message="nobody has looked since", soon=timedelta(seconds=5))
 
 
@@ -45,7 +53,8 @@ def looked_since(cluster: Cluster, record: StepRecord, now: datetime) -> bool:
 
 
 async def start(order: Order, doors: Doors) -> Outcome:
-    """Argo CD's invalidate-cache (server/cluster/cluster.go): without it a dead cluster keeps its last state for hours."""
+    """Argo CD's invalidate-cache (server/cluster/cluster.go): without it a dead cluster keeps its
+    last state for hours."""
     about = order.situation.about
     if doors.argocd is None or not isinstance(about, Cluster):
         return Outcome(Result.Skipped, "NoToken", "Argo CD cannot be asked")

@@ -1,4 +1,5 @@
-"""refresh_credentials: have the ExternalSecret behind a Secret fetched anew, wait for it, and have Argo CD try again."""
+"""refresh_credentials: have the ExternalSecret behind a Secret fetched anew, wait for it, and have
+Argo CD try again."""
 
 from __future__ import annotations
 
@@ -27,9 +28,11 @@ from recovery.model.situation import Situation
 from recovery.model.stamps import utc
 
 FORCE_SYNC = "force-sync"
-"""Annotation that makes the External Secrets Operator fetch at once, whatever its value is changed to."""
+"""Annotation that makes the External Secrets Operator fetch at once, whatever its value is changed
+to."""
 FOR = PREFIX + "for"
-"""Annotation on an ExternalSecret: the repository's URL, or the cluster's name or server, where its template does not say."""
+"""Annotation on an ExternalSecret: the repository's URL, or the cluster's name or server, where its
+template does not say."""
 EVERY = timedelta(seconds=3)
 _USELESS = (Verdict.unreachable, Verdict.dns, Verdict.rate_limited, Verdict.api_partial)
 
@@ -41,7 +44,10 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
     """New credentials cure refused ones, and nothing else."""
     about = situation.about
-    if isinstance(about, Repository | Cluster) and (found := worst(about, situation.now)) in _USELESS:
+    if (
+        isinstance(about, Repository | Cluster)
+        and (found := worst(about, situation.now)) in _USELESS
+    ):
         return Skip("NotCredentials", f"it is {found.value}: new credentials would change nothing")
     return None
 
@@ -53,7 +59,10 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
     waited = situation.now - record.started_at
     if record.reason == "Waiting" and waited >= step.settle:
         return Judgement(
-            Progress.Failed, "NotRefreshed", f"{', '.join(record.targets)} was not refreshed within {spell(step.settle)}: {record.message}"
+            Progress.Failed,
+            "NotRefreshed",
+            f"{', '.join(record.targets)} was not refreshed within {spell(step.settle)}:"
+            f" {record.message}",
         )
     due = again_at(record, EVERY)
     if situation.now < due:
@@ -69,37 +78,70 @@ async def start(order: Order, doors: Doors) -> Outcome:
         return Outcome(Result.Failed, "NotConnected", "it is neither a repository nor a cluster")
     what, found = await _find(about, doors)
     if found is None:
-        kind, where = ("repository", about.url) if isinstance(about, Repository) else ("cluster", about.server)
+        kind, where = (
+            ("repository", about.url)
+            if isinstance(about, Repository)
+            else ("cluster", about.server)
+        )
         return Outcome(
-            Result.Skipped, "NoExternalSecret", f"no ExternalSecret is for it; a person has to change {secret_of(kind, where, about)}"
+            Result.Skipped,
+            "NoExternalSecret",
+            f"no ExternalSecret is for it; a person has to change {secret_of(kind, where, about)}",
         )
     name = str(found["metadata"]["name"])
     if not order.record.stage:
         stamp = f"{order.situation.now:%Y-%m-%dT%H:%M:%S.%fZ}"
-        await doors.kube.patch(what, doors.home, name, {"metadata": {"annotations": {FORCE_SYNC: stamp}}})
-        return Outcome(Result.Sent, "Waiting", f"ExternalSecret {name} asked to fetch", targets=(f"ExternalSecret/{name}",))
+        await doors.kube.patch(
+            what, doors.home, name, {"metadata": {"annotations": {FORCE_SYNC: stamp}}}
+        )
+        return Outcome(
+            Result.Sent,
+            "Waiting",
+            f"ExternalSecret {name} asked to fetch",
+            targets=(f"ExternalSecret/{name}",),
+        )
     return await _look(order, doors, about, found)
 
 
-async def _look(order: Order, doors: Doors, about: Repository | Cluster, found: dict[str, Any]) -> Outcome:
+async def _look(
+    order: Order, doors: Doors, about: Repository | Cluster, found: dict[str, Any]
+) -> Outcome:
     status = found.get("status") or {}
     fetched = utc(status.get("refreshTime"))
-    ready: dict[str, Any] = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
+    ready: dict[str, Any] = next(
+        (c for c in status.get("conditions") or () if c.get("type") == "Ready"), {}
+    )
     # Whole seconds: an operator's stamp of the same second may be of before.
-    if fetched is None or fetched <= order.record.started_at.replace(microsecond=0) - timedelta(seconds=1) or ready.get("status") != "True":
-        return Outcome(Result.Sent, "Waiting", f"Ready is {ready.get('status', 'unknown')}: {redact(str(ready.get('message', '')), 160)}")
+    if (
+        fetched is None
+        or fetched <= order.record.started_at.replace(microsecond=0) - timedelta(seconds=1)
+        or ready.get("status") != "True"
+    ):
+        return Outcome(
+            Result.Sent,
+            "Waiting",
+            f"Ready is {ready.get('status', 'unknown')}:"
+            f" {redact(str(ready.get('message', '')), 160)}",
+        )
     if doors.argocd is None:
-        return Outcome(Result.Done, "Refreshed", "the Secret is new; Argo CD reads it with its next comparison")
+        return Outcome(
+            Result.Done, "Refreshed", "the Secret is new; Argo CD reads it with its next comparison"
+        )
     if isinstance(about, Repository):
         return await test(about, order, doors)
     doors.ways.forget()
     await doors.argocd.invalidate(about.server)
-    return Outcome(Result.Done, "Refreshed", "the Secret is new, and Argo CD lists the cluster anew")
+    return Outcome(
+        Result.Done, "Refreshed", "the Secret is new, and Argo CD lists the cluster anew"
+    )
 
 
-async def _find(about: Repository | Cluster, doors: Doors) -> tuple[Resource, dict[str, Any] | None]:
-    """The ExternalSecret that makes its Secret: by our annotation, by the template's url or server, or by the longest
-    credential template (repo-creds) that the URL begins with. No Secret is read for that."""
+async def _find(
+    about: Repository | Cluster, doors: Doors
+) -> tuple[Resource, dict[str, Any] | None]:
+    """The ExternalSecret that makes its Secret: by our annotation, by the template's url or server,
+    or by the longest credential template (repo-creds) that the URL begins with. No Secret is read
+    for that."""
     for what in (EXTERNAL_SECRETS, EXTERNAL_SECRETS_BETA):
         try:
             items = decoded(await doors.kube.list(what, doors.home), dict).get("items") or []
@@ -119,10 +161,14 @@ def _fit(item: dict[str, Any], about: Repository | Cluster) -> int:
         return 1_000_000
     template = ((item.get("spec") or {}).get("target") or {}).get("template") or {}
     data = template.get("data") or {}
-    kind = ((template.get("metadata") or {}).get("labels") or {}).get("argocd.argoproj.io/secret-type", "")
+    kind = ((template.get("metadata") or {}).get("labels") or {}).get(
+        "argocd.argoproj.io/secret-type", ""
+    )
     url = redact(str(data.get("url", "")), 300)
     if isinstance(about, Cluster):
-        return 100_000 if kind == "cluster" and {data.get("server"), data.get("name")} & words else 0
+        return (
+            100_000 if kind == "cluster" and {data.get("server"), data.get("name")} & words else 0
+        )
     if kind == "repository" and url == about.url:
         return 100_000
     return len(url) if kind == "repo-creds" and url and about.url.startswith(url) else 0

@@ -12,7 +12,8 @@ from recovery.model.names import HOLD
 
 
 async def start(order: Order, doors: Doors) -> Outcome:
-    """One patch restores auto-sync as it was and removes the annotation; where a person switched it on, only the latter."""
+    """One patch restores auto-sync as it was and removes the annotation; where a person switched it
+    on, only the latter."""
     fresh = await read(order, doors)
     if fresh is None or order.app.hold is None:
         return CHANGED
@@ -25,8 +26,12 @@ async def start(order: Order, doors: Doors) -> Outcome:
     if order.app.auto_sync:
         words = "auto-sync was switched on by somebody; the hold is over"
     elif owners:
-        words = "somebody took auto-sync out of its spec meanwhile, and it stays so; the hold is over"
-    return Outcome(Result.Done, "Released", words, notes=(gave_back(order.app, words),), wrote=wrote)
+        words = (
+            "somebody took auto-sync out of its spec meanwhile, and it stays so; the hold is over"
+        )
+    return Outcome(
+        Result.Done, "Released", words, notes=(gave_back(order.app, words),), wrote=wrote
+    )
 
 
 RELEASE_ACTION = Action(RELEASE, start)

@@ -1,4 +1,5 @@
-"""restart: replace the pods of the degraded workloads, of no others, one workload after the other."""
+"""restart: replace the pods of the degraded workloads, of no others, one workload after the
+other."""
 
 from __future__ import annotations
 
@@ -44,12 +45,14 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     resources: tuple[str, ...] = ("Deployment", "StatefulSet")
     """Kinds that may be restarted: Deployment, StatefulSet, DaemonSet, Rollout."""
     allow: tuple[str, ...] = ()
-    """What may lose pods that are ready: StatefulSet, and Recreate for Deployments of that strategy; Deployment and DaemonSet, where
-    more than half of their pods are."""
+    """What may lose pods that are ready: StatefulSet, and Recreate for Deployments of that
+    strategy; Deployment and DaemonSet, where more than half of their pods are."""
 
     def __post_init__(self) -> None:
         if wrong := [kind for kind in self.resources if kind not in KINDS]:
-            raise ValueError(f"{', '.join(map(repr, wrong))} cannot be restarted; one of {', '.join(KINDS)}")
+            raise ValueError(
+                f"{', '.join(map(repr, wrong))} cannot be restarted; one of {', '.join(KINDS)}"
+            )
         for what in self.allow:
             if what not in ALLOWED:
                 raise ValueError(f"{what!r} cannot be allowed; one of {', '.join(ALLOWED)}")
@@ -61,17 +64,25 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     if app.health is Health.Healthy:
         return Skip("Healthy", "it is Healthy: there is nothing to restart")
     if not app.destination.in_cluster and not situation.has_token:
-        return Skip(NO_TOKEN, f"it runs on {app.destination.cluster}, and no Argo CD token is configured to reach it")
+        return Skip(
+            NO_TOKEN,
+            f"it runs on {app.destination.cluster}, and no Argo CD token is configured to reach it",
+        )
     if situation.finding is None and situation.unowned:
-        return Skip(NOT_OWNED, f"not proven to be its own, and left alone: {'; '.join(situation.unowned[:SHOWN])}")
+        return Skip(
+            NOT_OWNED,
+            f"not proven to be its own, and left alone: {'; '.join(situation.unowned[:SHOWN])}",
+        )
     return None
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
-    """First the workloads are found and claimed; then each is restarted once, the next when the one before it is back. A
-    claimed restart counts as sent."""
+    """First the workloads are found and claimed; then each is restarted once, the next when the one
+    before it is back. A claimed restart counts as sent."""
     if not record.stage:
-        return Judgement(Progress.Next, stage=_FOUND) if record.targets else Judgement(Progress.Again)
+        return (
+            Judgement(Progress.Next, stage=_FOUND) if record.targets else Judgement(Progress.Again)
+        )
     app, number = situation.subject, number_of(record)
     if not record.sent and record.reason == "Conflict":
         return Judgement(Progress.Again)  # the API server said no: known not to be done
@@ -90,7 +101,8 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
 
 
 def number_of(record: StepRecord) -> int:
-    """Which of its workloads this stage is about, from 0: ``replace``, ``replace 2``, ``replace 3``."""
+    """Which of its workloads this stage is about, from 0: ``replace``, ``replace 2``, ``replace
+    3``."""
     _, _, number = record.stage.partition(" ")
     return int(number) - 1 if number.isdecimal() else 0
 
@@ -106,7 +118,10 @@ async def _find(order: Order, doors: Doors) -> Outcome:
         return CHANGED
     kinds: tuple[str, ...] = order.step.parameters.resources
     if doors.argocd is not None:
-        found = tuple(Workload(w.group, w.kind, w.namespace, w.name, w.version) for w in await doors.argocd.unwell(order.app, kinds))
+        found = tuple(
+            Workload(w.group, w.kind, w.namespace, w.name, w.version)
+            for w in await doors.argocd.unwell(order.app, kinds)
+        )
     else:
         found = tuple(w for w in workloads.of(fresh, kinds) if w.kind in workloads.RESOURCES)
     chosen: list[Workload] = []
@@ -125,51 +140,81 @@ async def _find(order: Order, doors: Doors) -> Outcome:
         return Outcome(
             Result.Skipped,
             NO_TOKEN,
-            f"{', '.join(map(str, there))} can be restarted through Argo CD's API only, and no token is configured",
+            f"{', '.join(map(str, there))} can be restarted through Argo CD's API only, and no"
+            " token is configured",
         )
     if not chosen:
         return _nothing(kinds, alone)
-    return Outcome(Result.Sent, "Found", targets=tuple(_spell(w) for w in chosen), settle=_until(order, timedelta()))
+    return Outcome(
+        Result.Sent,
+        "Found",
+        targets=tuple(_spell(w) for w in chosen),
+        settle=_until(order, timedelta()),
+    )
 
 
 def _taken_back(order: Order, workload: Workload, state: dict[str, Any]) -> str:
-    """Did a person take the last restart of it back (``kubectl rollout undo``), at this very revision? Then its mark is gone from the
-    pods' template, and no sync since can have taken it away."""
+    """Did a person take the last restart of it back (``kubectl rollout undo``), at this very
+    revision? Then its mark is gone from the pods' template, and no sync since can have taken it
+    away."""
     if workload.kind not in workloads.RESOURCES:
         return ""  # a Rollout is not restarted by a mark on the template
     app, known = order.app, (*order.situation.past, *((order.recovery,) if order.recovery else ()))
-    mine = [s for r in known for s in r.steps if s.action == "restart" and s.effects and _spell(workload) in s.targets]
+    mine = [
+        s
+        for r in known
+        for s in r.steps
+        if s.action == "restart" and s.effects and _spell(workload) in s.targets
+    ]
     last = max(mine, key=lambda s: s.effects[0], default=None)
     if last is None or last.claim.revision != named(app.deployed):
         return ""
     began = last.effects[0].replace(microsecond=0)
-    synced = app.operation is not None and (app.operation.started_at is None or app.operation.started_at >= began)
+    synced = app.operation is not None and (
+        app.operation.started_at is None or app.operation.started_at >= began
+    )
     marked = workloads.restarted_at(state)
     if synced or (marked is not None and marked > began - SKEW):
         return ""
-    words = f"the restart of {plain(str(workload), 100)} at {began:%Y-%m-%d %H:%M:%S} UTC was taken back by hand"
+    words = (
+        f"the restart of {plain(str(workload), 100)} at {began:%Y-%m-%d %H:%M:%S} UTC was taken"
+        " back by hand"
+    )
     return f"{words}: it is somebody's until another revision is deployed"
 
 
 def _nothing(kinds: tuple[str, ...], alone: list[_Alone]) -> Outcome:
-    """Nothing of it is to be restarted: because it is not its own, or for a reason that each workload has."""
-    told = [why for why in alone if why.reason == NOT_OWNED] or [why for why in alone if why.reason != "Healthy"]
+    """Nothing of it is to be restarted: because it is not its own, or for a reason that each
+    workload has."""
+    told = [why for why in alone if why.reason == NOT_OWNED] or [
+        why for why in alone if why.reason != "Healthy"
+    ]
     if not told:
-        return Outcome(Result.Skipped, NOTHING_DEGRADED, f"none of its {', '.join(kinds)} is degraded")
+        return Outcome(
+            Result.Skipped, NOTHING_DEGRADED, f"none of its {', '.join(kinds)} is degraded"
+        )
     reason = NOT_OWNED if told[0].reason == NOT_OWNED else NOTHING_DEGRADED
-    words = "not proven to be its own, and left alone" if reason == NOT_OWNED else f"none of its {', '.join(kinds)} is to be restarted"
-    return Outcome(Result.Skipped, reason, f"{words}: {'; '.join(str(each) for each in told[:SHOWN])}")
+    words = (
+        "not proven to be its own, and left alone"
+        if reason == NOT_OWNED
+        else f"none of its {', '.join(kinds)} is to be restarted"
+    )
+    return Outcome(
+        Result.Skipped, reason, f"{words}: {'; '.join(str(each) for each in told[:SHOWN])}"
+    )
 
 
 def _until(order: Order, more: timedelta) -> timedelta | None:
-    """How long after the step's start its effect is waited for; None where the policy has a time-out of its own."""
+    """How long after the step's start its effect is waited for; None where the policy has a
+    time-out of its own."""
     if order.step.timeout is not None:
         return None
     return order.situation.now - order.record.started_at + max(order.step.traits.settle, more)
 
 
 class _Alone(Exception):
-    """A workload is left alone, and why: it is not proven to be the application's, or it is well."""
+    """A workload is left alone, and why: it is not proven to be the application's, or it is
+    well."""
 
     def __init__(self, reason: str, words: str) -> None:
         super().__init__(words)
@@ -177,13 +222,22 @@ class _Alone(Exception):
 
 
 async def _live(order: Order, doors: Doors, workload: Workload) -> dict[str, Any]:
-    """The workload as it is now. Raises _Alone when it is not proven to be the application's, or its pods are not to be replaced."""
+    """The workload as it is now. Raises _Alone when it is not proven to be the application's, or
+    its pods are not to be replaced."""
     called = plain(str(workload), 100)
     state = await _read(order, doors, workload)
     if workload.kind not in workloads.RESOURCES:
-        return state  # a Rollout: Argo CD's tree calls it Degraded, and its action restarts it in its own way
+        # a Rollout: Argo CD's tree calls it Degraded, and its action restarts it in its own way
+        return state
     app, recovery = order.app, order.recovery
-    condition = next((p.condition for p in order.situation.policies.policies if recovery and p.name == recovery.policy), None)
+    condition = next(
+        (
+            p.condition
+            for p in order.situation.policies.policies
+            if recovery and p.name == recovery.policy
+        ),
+        None,
+    )
     began = recovery.ill_since if recovery else None
     why = workloads.spared(
         workload.kind,
@@ -198,7 +252,8 @@ async def _live(order: Order, doors: Doors, workload: Workload) -> dict[str, Any
 
 
 async def _read(order: Order, doors: Doors, workload: Workload) -> dict[str, Any]:
-    """It, whole: through Argo CD's API, which knows what belongs to the application, else here with the proof that it is its own."""
+    """It, whole: through Argo CD's API, which knows what belongs to the application, else here with
+    the proof that it is its own."""
     called = plain(str(workload), 100)
     if doors.argocd is not None:
         return await doors.argocd.manifest(order.app, workload)
@@ -208,7 +263,9 @@ async def _read(order: Order, doors: Doors, workload: Workload) -> dict[str, Any
     try:
         state, why = await doors.owns.owned(order.app, what, workload.namespace, workload.name)
     except Unavailable as error:
-        raise Conflict(f"{workload} could not be read, so nothing was done: {error}", 409) from error
+        raise Conflict(
+            f"{workload} could not be read, so nothing was done: {error}", 409
+        ) from error
     if why:
         raise _Alone(NOT_OWNED, f"{called} (not proven to be its own: {why})")
     if state is None:
@@ -217,7 +274,8 @@ async def _read(order: Order, doors: Doors, workload: Workload) -> dict[str, Any
 
 
 async def _restart(order: Order, doors: Doors) -> Outcome:
-    """One workload: when the one before it is back, and if it is still the application's own and unwell."""
+    """One workload: when the one before it is back, and if it is still the application's own and
+    unwell."""
     record, number = order.record, number_of(order.record)
     targets = [_parse(target) for target in record.targets]
     workload = targets[number] if number < len(targets) else None
@@ -226,17 +284,27 @@ async def _restart(order: Order, doors: Doors) -> Outcome:
         return waits
     try:
         if workload is None:
-            raise _Alone(NOT_OWNED, f"{plain(record.targets[number] if number < len(targets) else '', 100)} (it names no workload)")
+            raise _Alone(
+                NOT_OWNED,
+                f"{plain(record.targets[number] if number < len(targets) else '', 100)} (it names"
+                " no workload)",
+            )
         state = await _read(order, doors, workload)
         if not _done_before(order, state):
             state = await _live(order, doors, workload)
             await _replace(order, doors, workload, state)
     except _Alone as why:
         return _left_alone(order, why)
-    words = f"restarted {workload}" + (f" ({number + 1} of {len(targets)})" if len(targets) > 1 else "")
+    words = f"restarted {workload}" + (
+        f" ({number + 1} of {len(targets)})" if len(targets) > 1 else ""
+    )
     several = f"restarts {len(targets)} workloads, one after the other"
     told = f"restarted {', '.join(map(str, targets))}" if len(targets) <= SHOWN else several
-    note = acted(order.situation, order.recovery, told) if order.recovery and not record.effects else None
+    note = (
+        acted(order.situation, order.recovery, told)
+        if order.recovery and not record.effects
+        else None
+    )
     return Outcome(
         Result.Sent,
         "Restarted",
@@ -249,27 +317,50 @@ async def _restart(order: Order, doors: Doors) -> Outcome:
 
 
 def _left_alone(order: Order, why: _Alone) -> Outcome:
-    """This one is well by now, or not its own. The others still have their turn; where there is none, it was for nothing."""
+    """This one is well by now, or not its own. The others still have their turn; where there is
+    none, it was for nothing."""
     record = order.record
     if number_of(record) + 1 < len(record.targets) or record.effects:
-        return Outcome(Result.Sent, "LeftAlone", f"left alone: {why}", settle=_until(order, timedelta()))
-    return Outcome(Result.Skipped, NOT_OWNED if why.reason == NOT_OWNED else NOTHING_DEGRADED, f"left alone: {why}")
+        return Outcome(
+            Result.Sent, "LeftAlone", f"left alone: {why}", settle=_until(order, timedelta())
+        )
+    return Outcome(
+        Result.Skipped,
+        NOT_OWNED if why.reason == NOT_OWNED else NOTHING_DEGRADED,
+        f"left alone: {why}",
+    )
 
 
 async def _not_back(order: Order, doors: Doors, before: Workload) -> Outcome | None:
-    """Why the next one has to wait for this one, or is not restarted at all; None when it is back or was left alone."""
+    """Why the next one has to wait for this one, or is not restarted at all; None when it is back
+    or was left alone."""
     if not order.record.effects:
         return None
     try:
         state = await _read(order, doors, before)
     except _Alone:
         return None
-    how = workloads.health(before.kind, state) if before.kind in workloads.RESOURCES else Health.Healthy
+    how = (
+        workloads.health(before.kind, state)
+        if before.kind in workloads.RESOURCES
+        else Health.Healthy
+    )
     if how is Health.Degraded:
-        others = f"the {len(order.record.targets) - number_of(order.record)} after it are left alone"
-        return Outcome(Result.Failed, "DidNotHelp", f"{plain(str(before), 100)} is Degraded again after its restart; {others}")
+        others = (
+            f"the {len(order.record.targets) - number_of(order.record)} after it are left alone"
+        )
+        return Outcome(
+            Result.Failed,
+            "DidNotHelp",
+            f"{plain(str(before), 100)} is Degraded again after its restart; {others}",
+        )
     if how is Health.Progressing:
-        return Outcome(Result.Sent, WAITS, f"waits for {plain(str(before), 100)}, which is Progressing", settle=_kept(order))
+        return Outcome(
+            Result.Sent,
+            WAITS,
+            f"waits for {plain(str(before), 100)}, which is Progressing",
+            settle=_kept(order),
+        )
     return None
 
 
@@ -293,16 +384,22 @@ async def _replace(order: Order, doors: Doors, workload: Workload, state: dict[s
         return
     for _ in range(5):
         try:
-            await workloads.restart(doors.kube, workload, state["metadata"]["resourceVersion"], order.situation.now)
+            await workloads.restart(
+                doors.kube, workload, state["metadata"]["resourceVersion"], order.situation.now
+            )
         except Conflict:
-            state = await _live(order, doors, workload)  # its status moves all the time while pods crash
+            state = await _live(
+                order, doors, workload
+            )  # its status moves all the time while pods crash
             continue
         return
     raise Conflict(f"{workload} changed five times while it was to be restarted", 409)
 
 
 def _spell(workload: Workload) -> str:
-    return f"{workload.group}/{workload.version}/{workload.kind}/{workload.namespace}/{workload.name}"
+    return (
+        f"{workload.group}/{workload.version}/{workload.kind}/{workload.namespace}/{workload.name}"
+    )
 
 
 def _parse(target: str) -> Workload | None:

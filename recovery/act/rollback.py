@@ -33,12 +33,13 @@ from recovery.model.situation import Good, Situation
 
 APPLY = GOING_BACK
 PROVEN = timedelta(seconds=10)
-"""How long auto-sync must stay suspended before we believe it: an ApplicationSet reverts within 1 s, a parent's
-self-heal within its 5 s (seen on 3.2)."""
+"""How long auto-sync must stay suspended before we believe it: an ApplicationSet reverts within 1
+s, a parent's self-heal within its 5 s (seen on 3.2)."""
 SLACK = timedelta(minutes=1)
 """A new commit shows as OutOfSync a little before its sync starts."""
 UNDONE = 2
-"""After so many rollbacks that somebody took back, none is made any more while they are remembered."""
+"""After so many rollbacks that somebody took back, none is made any more while they are
+remembered."""
 STICKY_WITHIN = timedelta(hours=24)
 
 
@@ -54,17 +55,22 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     within: Duration = default(hours=1)
     """Only if the illness began within this time of the current deploy."""
     release: str = OWN_CHANGE
-    """What ends its hold: own_change (a revision that changes this application's own manifests), revision (any newer one), or
-    manual (a person alone)."""
+    """What ends its hold: own_change (a revision that changes this application's own manifests),
+    revision (any newer one), or manual (a person alone)."""
     allow: tuple[str, ...] = ()
-    """What does not stand in its way: hooks, StatefulSet, PersistentVolumeClaim, CustomResourceDefinition."""
+    """What does not stand in its way: hooks, StatefulSet, PersistentVolumeClaim,
+    CustomResourceDefinition."""
 
     def __post_init__(self) -> None:
         if self.release not in (OWN_CHANGE, REVISION, MANUAL):
-            raise ValueError(f"release: {self.release!r} is none of {OWN_CHANGE}, {REVISION}, {MANUAL}")
+            raise ValueError(
+                f"release: {self.release!r} is none of {OWN_CHANGE}, {REVISION}, {MANUAL}"
+            )
         for what in self.allow:
             if what not in preflight.ALLOWED:
-                raise ValueError(f"{what!r} cannot be allowed; one of {', '.join(preflight.ALLOWED)}")
+                raise ValueError(
+                    f"{what!r} cannot be allowed; one of {', '.join(preflight.ALLOWED)}"
+                )
 
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
@@ -81,23 +87,33 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
         if why:
             return why
     if target(situation) is None:
-        kept = ", ".join(f"{short(good.revisions)} (deploy {good.history_id})" for good in situation.sight.ledger) or "empty"
+        kept = (
+            ", ".join(
+                f"{short(good.revisions)} (deploy {good.history_id})"
+                for good in situation.sight.ledger
+            )
+            or "empty"
+        )
         return Skip(
             "NoGoodRevision",
-            f"no other revision was seen Synced and Healthy for {spell(situation.policies.ledger.soak)}; ledger: {kept}",
+            "no other revision was seen Synced and Healthy for"
+            f" {spell(situation.policies.ledger.soak)}; ledger: {kept}",
         )
     return None
 
 
 def target(situation: Situation) -> Good | None:
-    """The newest deploy of the ledger that is still in the history, ran on this cluster, and is neither what is deployed now nor
-    named bad. The same revision with other sources (parameters, images) is another deploy."""
+    """The newest deploy of the ledger that is still in the history, ran on this cluster, and is
+    neither what is deployed now nor named bad. The same revision with other sources (parameters,
+    images) is another deploy."""
     app = situation.subject
     here = app.destination.cluster
     usable = (
         g
         for g in reversed(situation.sight.ledger)
-        if app.has_deploy(g.history_id, g.checksum) and g.cluster in ("", here) and not _left(g, app)
+        if app.has_deploy(g.history_id, g.checksum)
+        and g.cluster in ("", here)
+        and not _left(g, app)
     )
     return next(usable, None)
 
@@ -112,15 +128,25 @@ def _left(good: Good, app: Application) -> bool:
 
 def _forbidden(situation: Situation, recovery: Recovery) -> Skip | None:
     app, project = situation.subject, situation.project
-    if any(s.action == "rollback" and s.outcome is not StepOutcome.Skipped and s.outcome for s in recovery.steps):
+    if any(
+        s.action == "rollback" and s.outcome is not StepOutcome.Skipped and s.outcome
+        for s in recovery.steps
+    ):
         return Skip("OnceARecovery", "it was tried in this recovery already")
     if app.hold:
-        what = f"held back from {app.hold.bad[0][:7]}" if app.hold.bad else f"moved to {app.hold.target} by a failover"
+        what = (
+            f"held back from {app.hold.bad[0][:7]}"
+            if app.hold.bad
+            else f"moved to {app.hold.target} by a failover"
+        )
         return Skip("Held", f"it is {what} already")
     if app.mark("no-rollback") or (project and project.mark("no-rollback")):
         return Skip("NoRollback", "annotated recovery.gitops.dev/no-rollback")
     if inherited(situation):
-        return Skip("Inherited", "it was unwell before this controller came; no rollback until it has once been well")
+        return Skip(
+            "Inherited",
+            "it was unwell before this controller came; no rollback until it has once been well",
+        )
     if app.health is Health.Healthy:
         return Skip("Healthy", "what runs is Healthy: nothing to go back from")
     return None
@@ -128,24 +154,39 @@ def _forbidden(situation: Situation, recovery: Recovery) -> Skip | None:
 
 def _undone(recovery: Recovery, past: tuple[Recovery, ...]) -> Skip | None:
     """What we did was undone twice: whoever does it means it, and a third time would be a fight."""
-    undone = [s for r in (*past, recovery) for s in r.steps if s.action == "rollback" and s.reason in ("OwnerReverted", "HoldReleased")]
+    undone = [
+        s
+        for r in (*past, recovery)
+        for s in r.steps
+        if s.action == "rollback" and s.reason in ("OwnerReverted", "HoldReleased")
+    ]
     if len(undone) < UNDONE:
         return None
     return Skip(
         "UndoneTwice",
-        f"undone {len(undone)} times in 7 days ({undone[-1].reason}, {undone[-1].ended_at:%Y-%m-%d %H:%M} UTC): a person decides",
+        f"undone {len(undone)} times in 7 days ({undone[-1].reason},"
+        f" {undone[-1].ended_at:%Y-%m-%d %H:%M} UTC): a person decides",
     )
 
 
 def _tried_before(app: Application, past: tuple[Recovery, ...]) -> Skip | None:
-    """A revision that was gone back from once, and runs again: it did not help, or somebody wants it so."""
+    """A revision that was gone back from once, and runs again: it did not help, or somebody wants
+    it so."""
     deployed = named(app.deployed)
     for recovery in reversed(past):
         for step in recovery.steps:
-            went = step.action == "rollback" and step.outcome not in (None, StepOutcome.Skipped) and step.owes is not None
+            went = (
+                step.action == "rollback"
+                and step.outcome not in (None, StepOutcome.Skipped)
+                and step.owes is not None
+            )
             if went and step.owes and deployed in step.owes.bad[:1]:
                 how = f"{step.outcome.value if step.outcome else ''} ({step.reason})"
-                return Skip("TriedBefore", f"{recovery.name} went back from {short(app.deployed)} already: {how}; a person decides")
+                return Skip(
+                    "TriedBefore",
+                    f"{recovery.name} went back from {short(app.deployed)} already: {how}; a person"
+                    " decides",
+                )
     return None
 
 
@@ -157,8 +198,18 @@ def _not_yet(parameters: Parameters, recovery: Recovery) -> Skip | None:
         return Skip("NoRestart", "if_restart_fails is set and no restart stands before it")
     last = restarts[-1]
     if last.reason == NOTHING_DEGRADED:
-        return Skip(NOTHING_DEGRADED, f"nothing of it is Degraded that a deploy could have broken: {last.message}")
-    if last.reason in (NO_TOKEN, NOT_OWNED, "Superseded", "Forbidden", "Unauthorized", "NotCarriedOut"):
+        return Skip(
+            NOTHING_DEGRADED,
+            f"nothing of it is Degraded that a deploy could have broken: {last.message}",
+        )
+    if last.reason in (
+        NO_TOKEN,
+        NOT_OWNED,
+        "Superseded",
+        "Forbidden",
+        "Unauthorized",
+        "NotCarriedOut",
+    ):
         return Skip("RestartNotTried", f"the restart was not tried: {last.message}")
     return None
 
@@ -168,16 +219,22 @@ def _not_the_deploy(parameters: Parameters, app: Application, recovery: Recovery
     if at is None or ill is None:
         return Skip("NoDeploy", "its history does not say when it was deployed")
     if ill < at - SLACK:
-        return Skip("NotTheDeploy", f"it was ill {spell(at - ill)} before what runs now was deployed")
+        return Skip(
+            "NotTheDeploy", f"it was ill {spell(at - ill)} before what runs now was deployed"
+        )
     if ill - at > parameters.within:
         return Skip(
             "NotTheDeploy",
-            f"it fell ill {spell(ill - at)} after its deploy; within {spell(parameters.within)} would point to it",
+            f"it fell ill {spell(ill - at)} after its deploy; within {spell(parameters.within)}"
+            " would point to it",
         )
     other = app.revisions != app.deployed or not alike(app.source, app.deployed_source)
     newer = app.sync is Sync.OutOfSync and app.auto_sync and other
     if newer:
-        return Skip("NewerRevision", f"{short(app.revisions)} is newer than what runs, and auto-sync will deploy it")
+        return Skip(
+            "NewerRevision",
+            f"{short(app.revisions)} is newer than what runs, and auto-sync will deploy it",
+        )
     return None
 
 
@@ -185,12 +242,27 @@ def _owned(situation: Situation) -> Skip | None:
     app = situation.subject
     owner, parent = situation.application_set, situation.parent
     if app.application_set and (owner is None or not left_to(owner.leaves_sync_policy, app)):
-        hint = f"add to it: `spec: {{ignoreApplicationDifferences: [{{name: {app.name}, jsonPointers: [/spec/syncPolicy]}}]}}`"
-        return Skip("OwnerWouldRevert", f"ApplicationSet {app.application_set} would switch auto-sync on again; {hint}")
+        hint = (
+            f"add to it: `spec: {{ignoreApplicationDifferences: [{{name: {app.name}, jsonPointers:"
+            " [/spec/syncPolicy]}]}`"
+        )
+        return Skip(
+            "OwnerWouldRevert",
+            f"ApplicationSet {app.application_set} would switch auto-sync on again; {hint}",
+        )
     if app.parent and (parent is None or (parent.auto_sync and parent.self_heal)):
-        ignored = f"{{group: argoproj.io, kind: Application, name: {app.name}, jsonPointers: [/spec/syncPolicy]}}"
-        hint = f"add to it: `spec: {{ignoreDifferences: [{ignored}], syncPolicy: {{syncOptions: [RespectIgnoreDifferences=true]}}}}`"
-        return Skip("OwnerWouldRevert", f"its parent application {app.parent} would switch auto-sync on again; {hint}")
+        ignored = (
+            f"{{group: argoproj.io, kind: Application, name: {app.name}, jsonPointers:"
+            " [/spec/syncPolicy]}"
+        )
+        hint = (
+            f"add to it: `spec: {{ignoreDifferences: [{ignored}], syncPolicy: {{syncOptions:"
+            " [RespectIgnoreDifferences=true]}}`"
+        )
+        return Skip(
+            "OwnerWouldRevert",
+            f"its parent application {app.parent} would switch auto-sync on again; {hint}",
+        )
     return None
 
 
@@ -200,22 +272,44 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
     if record.stage:
         released = app.hold is None or (app.hold.suspended and app.auto_sync)
         if released and record.sent:
-            return Judgement(Progress.Failed, "HoldReleased", "the hold was released while it was going back")
+            return Judgement(
+                Progress.Failed, "HoldReleased", "the hold was released while it was going back"
+            )
         return effect(record, situation)
-    ours = app.hold is not None and situation.recovery is not None and app.hold.recovery == situation.recovery.name
+    ours = (
+        app.hold is not None
+        and situation.recovery is not None
+        and app.hold.recovery == situation.recovery.name
+    )
     if not ours and not record.sent:
         if by := overtaken(record.claim, app):
             return Judgement(Progress.Superseded, "Superseded", f"{by}; it is not repeated")
         return Judgement(Progress.Again)
     stayed = situation.now - record.started_at
     if stayed >= PROVEN and (not ours or app.auto_sync):
-        return Judgement(Progress.Failed, "OwnerReverted", "auto-sync did not stay suspended: somebody switches it on again")
+        return Judgement(
+            Progress.Failed,
+            "OwnerReverted",
+            "auto-sync did not stay suspended: somebody switches it on again",
+        )
     if stayed < PROVEN:
-        return Judgement(Progress.Running, message="auto-sync is suspended; does it stay so?", soon=PROVEN - stayed)
+        return Judgement(
+            Progress.Running,
+            message="auto-sync is suspended; does it stay so?",
+            soon=PROVEN - stayed,
+        )
     if app.operating:
-        return Judgement(Progress.Running, message="waiting for the running operation to end", soon=timedelta(seconds=10))
+        return Judgement(
+            Progress.Running,
+            message="waiting for the running operation to end",
+            soon=timedelta(seconds=10),
+        )
     if by := overtaken(record.claim, app):
-        return Judgement(Progress.Superseded, "Superseded", f"{by}: what was to be gone back from is not what runs any more")
+        return Judgement(
+            Progress.Superseded,
+            "Superseded",
+            f"{by}: what was to be gone back from is not what runs any more",
+        )
     return Judgement(Progress.Next, stage=APPLY)
 
 
@@ -230,11 +324,16 @@ async def start(order: Order, doors: Doors) -> Outcome:
 
 
 async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome:
-    """One patch names the revision bad and switches auto-sync off; what it was stands in the annotation."""
+    """One patch names the revision bad and switches auto-sync off; what it was stands in the
+    annotation."""
     app = order.app
     hold = order.record.owes
     if hold is None:
-        return Outcome(Result.Failed, "NothingClaimed", "the claim does not say what would be owed: nothing was touched")
+        return Outcome(
+            Result.Failed,
+            "NothingClaimed",
+            "the claim does not say what would be owed: nothing was touched",
+        )
     if _written((fresh["metadata"].get("annotations") or {}).get(HOLD), hold):
         return Outcome(Result.Sent, "Adopted", "found already suspended")
     if not unchanged(order, fresh):
@@ -249,7 +348,10 @@ async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     body: dict[str, Any] = {
         "metadata": {
             "resourceVersion": order.record.claim.resource_version,
-            "annotations": {HOLD: msgspec.json.encode(structs.replace(hold, automated=None)).decode(), REFRESH: "normal"},
+            "annotations": {
+                HOLD: msgspec.json.encode(structs.replace(hold, automated=None)).decode(),
+                REFRESH: "normal",
+            },
         }
     }
     if suspends and doors.dialect().drops_enabled:
@@ -259,11 +361,14 @@ async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     stored = decoded(await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body), dict)
     kept = (stored["spec"].get("syncPolicy") or {}).get("automated")
     if suspends and kept is not None and kept.get("enabled") is not False:
-        # A CRD that does not know the field drops it in silence (before 3.1): then the whole of it goes.
+        # A CRD that does not know the field drops it in silence (before 3.1): then the whole of it
+        # goes.
         body["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"]
         await doors.kube.patch(APPLICATIONS, app.namespace, app.name, _taken_out(body, hold))
     # Told together with going back, a moment later: one message, not two.
-    return Outcome(Result.Sent, "Suspended", "auto-sync suspended", targets=(f"to {short(good.revisions)}",))
+    return Outcome(
+        Result.Sent, "Suspended", "auto-sync suspended", targets=(f"to {short(good.revisions)}",)
+    )
 
 
 def owes(step: Step, situation: Situation, recovery: Recovery) -> Hold | None:
@@ -272,8 +377,13 @@ def owes(step: Step, situation: Situation, recovery: Recovery) -> Hold | None:
     return Hold(
         recovery=recovery.name,
         uid=app.uid,
-        # What Git wants besides is bad only if auto-sync would have deployed it; a manual application's is untried.
-        bad=tuple(dict.fromkeys((named(app.deployed), named(app.revisions)))) if app.auto_sync else (named(app.deployed),),
+        # What Git wants besides is bad only if auto-sync would have deployed it; a manual
+        # application's is untried.
+        bad=(
+            tuple(dict.fromkeys((named(app.deployed), named(app.revisions))))
+            if app.auto_sync
+            else (named(app.deployed),)
+        ),
         suspended=app.auto_sync,
         had_enabled=(app.automated or {}).get("enabled"),
         automated=app.automated,
@@ -296,25 +406,33 @@ def _written(text: str | None, hold: Hold) -> bool:
 def _taken_out(body: dict[str, Any], hold: Hold) -> dict[str, Any]:
     """The same with ``automated`` taken out, what it was kept in the hold."""
     annotations = {**body["metadata"]["annotations"], HOLD: msgspec.json.encode(hold).decode()}
-    return {"metadata": {**body["metadata"], "annotations": annotations}, "spec": {"syncPolicy": {"automated": None}}}
+    return {
+        "metadata": {**body["metadata"], "annotations": annotations},
+        "spec": {"syncPolicy": {"automated": None}},
+    }
 
 
 def _gone_back_before(situation: Situation) -> bool:
     """Given back once already within a day: then only a person ends the next hold."""
     for past in situation.past:
         recent = past.resolved_at is not None and situation.now - past.resolved_at < STICKY_WITHIN
-        if recent and any(s.action == "rollback" and s.outcome is StepOutcome.Succeeded for s in past.steps):
+        if recent and any(
+            s.action == "rollback" and s.outcome is StepOutcome.Succeeded for s in past.steps
+        ):
             return True
     return False
 
 
 async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome:
-    """The operation Argo CD's API would write (server/application/application.go:Rollback), from the history entry."""
+    """The operation Argo CD's API would write (server/application/application.go:Rollback), from
+    the history entry."""
     good = target(order.situation)
     entries = {entry.get("id"): entry for entry in (fresh.get("status") or {}).get("history") or ()}
     entry = entries.get(good.history_id) if good is not None else None
     if good is None or entry is None or preflight.revisions_of(entry) != good.revisions:
-        return Outcome(Result.Failed, "NoGoodRevision", "the deploy to go back to is no longer in the history")
+        return Outcome(
+            Result.Failed, "NoGoodRevision", "the deploy to go back to is no longer in the history"
+        )
     parameters: Parameters = order.step.parameters
     policy = fresh["spec"].get("syncPolicy") or {}
     prune, kept = await _prune(order, doors, fresh, good)
@@ -330,7 +448,9 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     outcome = await write(order, doors, fresh, sync, None)
     if outcome.result is not Result.Sent:
         return outcome
-    words = f"rolled back {short(order.app.deployed)} to {short(good.revisions)}" + (f"; {kept}" if kept else "")
+    words = f"rolled back {short(order.app.deployed)} to {short(good.revisions)}" + (
+        f"; {kept}" if kept else ""
+    )
     note = acted(order.situation, order.recovery, words) if order.recovery else None
     return Outcome(
         Result.Sent,
@@ -343,22 +463,42 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
 
 
 async def _prune(order: Order, doors: Doors, fresh: dict[str, Any], good: Good) -> tuple[bool, str]:
-    """May what the bad revision added go with it? Under the ceiling of a sync's prune; what that would be, only the rendered manifests
-    of the good one tell."""
+    """May what the bad revision added go with it? Under the ceiling of a sync's prune; what that
+    would be, only the rendered manifests of the good one tell."""
     if not order.step.parameters.prune:
         return False, ""
     if doors.argocd is None:
-        return False, "what the bad revision added is kept: without an Argo CD token nobody can tell what that is"
+        return (
+            False,
+            (
+                "what the bad revision added is kept: without an Argo CD token nobody can tell what"
+                " that is"
+            ),
+        )
     if not order.app.renderable(good.history_id):
         return (
             False,
-            "what the bad deploy added is kept: its sources (parameters, images) are others today, and nobody can tell what that is",
+            (
+                "what the bad deploy added is kept: its sources (parameters, images) are others"
+                " today, and nobody can tell what that is"
+            ),
         )
-    then = {ResourceKey.of_manifest(m, order.app.destination.namespace) for m in await doors.argocd.rendered(order.app, good.revisions)}
-    rows = [r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict) and not r.get("hook")]
+    then = {
+        ResourceKey.of_manifest(m, order.app.destination.namespace)
+        for m in await doors.argocd.rendered(order.app, good.revisions)
+    }
+    rows = [
+        r
+        for r in (fresh.get("status") or {}).get("resources") or ()
+        if isinstance(r, dict) and not r.get("hook")
+    ]
     going = [r for r in rows if ResourceKey.of_row(r) not in then]
     hold = order.app.hold
-    automated = (fresh["spec"].get("syncPolicy") or {}).get("automated") or (hold.automated if hold is not None else None) or {}
+    automated = (
+        (fresh["spec"].get("syncPolicy") or {}).get("automated")
+        or (hold.automated if hold is not None else None)
+        or {}
+    )
     return ceiling(order, going, len(rows), auto_prune=bool(automated.get("prune")))
 
 

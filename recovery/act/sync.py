@@ -23,7 +23,8 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """What may be written under ``parameters``."""
 
     prune: bool = False
-    """A ceiling: resources go only if the application's own automated.prune is true, and only a few harmless ones."""
+    """A ceiling: resources go only if the application's own automated.prune is true, and only a few
+    harmless ones."""
     force: bool = False
     """Replace what cannot be patched (kubectl apply --force: it deletes and creates)."""
     manual_apps: bool = False
@@ -48,8 +49,8 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
 
 
 async def start(order: Order, doors: Doors) -> Outcome:
-    """Write the operation as Argo CD's API would: the application's own syncOptions and retry are copied, the revision that
-    was judged is pinned, hooks run."""
+    """Write the operation as Argo CD's API would: the application's own syncOptions and retry are
+    copied, the revision that was judged is pinned, hooks run."""
     fresh = await read(order, doors)
     if fresh is None:
         return CHANGED
@@ -59,7 +60,9 @@ async def start(order: Order, doors: Doors) -> Outcome:
         return Outcome(Result.Skipped, "RevisionUnknown", "Argo CD does not know what Git wants")
     parameters: Parameters = order.step.parameters
     policy = fresh["spec"].get("syncPolicy") or {}
-    resources = [r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict)]
+    resources = [
+        r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict)
+    ]
     going = [r for r in resources if r.get("requiresPruning")]
     prune, kept = ceiling(order, going, len(resources), auto_prune=order.app.auto_prune)
     sync = plain(fresh, order.app.revisions, parameters.sync_options)
@@ -69,7 +72,9 @@ async def start(order: Order, doors: Doors) -> Outcome:
     outcome = await write(order, doors, fresh, sync, policy.get("retry"))
     if outcome.result is not Result.Sent:
         return outcome
-    return Outcome(Result.Sent, outcome.reason, kept or outcome.message, targets=(short(order.app.revisions),))
+    return Outcome(
+        Result.Sent, outcome.reason, kept or outcome.message, targets=(short(order.app.revisions),)
+    )
 
 
 SYNC = Action(

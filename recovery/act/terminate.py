@@ -29,11 +29,13 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     after: Duration = default(minutes=15)
     """How long an operation may go without progress before it counts as hung."""
     repair_orphans: bool = False
-    """Clear the state of an operation that nobody works on any more; history and everything else stay."""
+    """Clear the state of an operation that nobody works on any more; history and everything else
+    stay."""
 
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
-    """Only a Running operation that is neither in its retry pause nor waiting for a person, and for long enough."""
+    """Only a Running operation that is neither in its retry pause nor waiting for a person, and for
+    long enough."""
     operation = situation.subject.operation
     if _orphaned(step, situation):
         return None
@@ -46,14 +48,22 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     moved = situation.sight.moved
     still = situation.now - (moved[1] if moved else situation.now)
     if still < step.parameters.after:
-        return Skip("NotHung", f"it made progress {spell(still)} ago, and counts as hung after {spell(step.parameters.after)} without any")
+        return Skip(
+            "NotHung",
+            f"it made progress {spell(still)} ago, and counts as hung after"
+            f" {spell(step.parameters.after)} without any",
+        )
     return None
 
 
 def _orphaned(step: Step, situation: Situation) -> bool:
     """Is it one that may be repaired, and are we asked to?"""
     finding = situation.finding
-    return step.parameters.repair_orphans and finding is not None and verdict(finding, Cure.repair) is Verdict.allowed
+    return (
+        step.parameters.repair_orphans
+        and finding is not None
+        and verdict(finding, Cure.repair) is Verdict.allowed
+    )
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
@@ -65,18 +75,25 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
         return Judgement(Progress.Succeeded, "Terminated", operation.message[:200])
     if not record.sent and operation.phase is Phase.Running:
         return Judgement(Progress.Again)
-    return Judgement(Progress.Running, message=f"{operation.phase.value}: {operation.message[:160]}")
+    return Judgement(
+        Progress.Running, message=f"{operation.phase.value}: {operation.message[:160]}"
+    )
 
 
 async def start(order: Order, doors: Doors) -> Outcome:
-    """As Argo CD's API does it: the phase becomes Terminating (server/application/application.go:TerminateOperation),
-    and only for the very operation that was judged."""
+    """As Argo CD's API does it: the phase becomes Terminating
+    (server/application/application.go:TerminateOperation), and only for the very operation that was
+    judged."""
     fresh = await read(order, doors)
     state = ((fresh or {}).get("status") or {}).get("operationState") or {}
     began = order.record.claim.operation_started_at
     if way(order) is Cure.repair:
         return await _repair(order, doors, fresh)
-    same = bool(state.get("startedAt")) and began is not None and state["startedAt"] == began.strftime("%Y-%m-%dT%H:%M:%SZ")
+    same = (
+        bool(state.get("startedAt"))
+        and began is not None
+        and state["startedAt"] == began.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
     if fresh is None or not same or state.get("phase") != "Running":
         return CHANGED
     body = {
@@ -88,12 +105,18 @@ async def start(order: Order, doors: Doors) -> Outcome:
 
 
 async def _repair(order: Order, doors: Doors, fresh: dict[str, Any] | None) -> Outcome:
-    """Only operationState, only as it was judged, and only if it is still orphaned: what is written a second later is news."""
+    """Only operationState, only as it was judged, and only if it is still orphaned: what is written
+    a second later is news."""
     if fresh is None or not unchanged(order, fresh) or fresh.get("operation"):
         return CHANGED
-    body = {"metadata": {"resourceVersion": fresh["metadata"]["resourceVersion"]}, "status": {"operationState": None}}
+    body = {
+        "metadata": {"resourceVersion": fresh["metadata"]["resourceVersion"]},
+        "status": {"operationState": None},
+    }
     await doors.kube.patch(APPLICATIONS, order.app.namespace, order.app.name, body)
-    return Outcome(Result.Sent, "Repaired", "cleared the state of an operation that nobody worked on")
+    return Outcome(
+        Result.Sent, "Repaired", "cleared the state of an operation that nobody worked on"
+    )
 
 
 TERMINATE = Action(

@@ -22,12 +22,15 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
-    """Over when everybody has looked; the verdict is the message, a bad one is no failure of the test."""
+    """Over when everybody has looked; the verdict is the message, a bad one is no failure of the
+    test."""
     about = situation.about
     if not record.sent:
         return Judgement(Progress.Again)
     if not isinstance(about, Cluster) or not looked_since(about, record, situation.now):
-        return Judgement(Progress.Running, message="not everybody has looked yet", soon=timedelta(seconds=3))
+        return Judgement(
+            Progress.Running, message="not everybody has looked yet", soon=timedelta(seconds=3)
+        )
     is_down, words = down(about, situation.now)
     sentence = f"down: {words}" if is_down else f"{worst(about, situation.now).value}: {words}"
     return Judgement(Progress.Succeeded, "Down" if is_down else "NotDown", sentence)

@@ -1,4 +1,5 @@
-"""test_connection: have Argo CD try this one repository (never all at once), or look at this cluster's evidence again."""
+"""test_connection: have Argo CD try this one repository (never all at once), or look at this
+cluster's evidence again."""
 
 from __future__ import annotations
 
@@ -26,15 +27,25 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     """Argo CD has to be there to be asked."""
     about = situation.about
     if not situation.has_token:
-        return Skip("NoToken", "only Argo CD can test it with its own credentials, and no Argo CD token is configured")
+        return Skip(
+            "NoToken",
+            "only Argo CD can test it with its own credentials, and no Argo CD token is configured",
+        )
     if isinstance(about, Repository) and (about.trouble or not about.registered):
-        return Skip("NotRegistered", about.trouble or "Argo CD has no Secret for it: it reads it without credentials")
+        return Skip(
+            "NotRegistered",
+            about.trouble or "Argo CD has no Secret for it: it reads it without credentials",
+        )
     return None
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
     """Done with the answer; asking twice is harmless."""
-    return Judgement(Progress.Succeeded, "Reachable", record.message) if record.sent else Judgement(Progress.Again)
+    return (
+        Judgement(Progress.Succeeded, "Reachable", record.message)
+        if record.sent
+        else Judgement(Progress.Again)
+    )
 
 
 async def start(order: Order, doors: Doors) -> Outcome:
@@ -55,7 +66,12 @@ async def test(repository: Repository, order: Order, doors: Doors) -> Outcome:
         found = of_repository(error.told) if error.told else Verdict.no_evidence
         words = error.told or redact(str(error), 250)
         seen = Evidence(Witness.list_refs, found, now, words)
-        return Outcome(Result.Failed, "".join(part.capitalize() for part in found.value.split()), f"{found.value}: {words}", evidence=seen)
+        return Outcome(
+            Result.Failed,
+            "".join(part.capitalize() for part in found.value.split()),
+            f"{found.value}: {words}",
+            evidence=seen,
+        )
     seen = Evidence(Witness.list_refs, Verdict.reachable, now, "tested just now")
     return Outcome(Result.Done, "Reachable", "Argo CD lists its branches", evidence=seen)
 

@@ -1,4 +1,5 @@
-"""Argo CD's own API, with a token: what the Application object does not say, and what only Argo CD may do."""
+"""Argo CD's own API, with a token: what the Application object does not say, and what only Argo CD
+may do."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ T = TypeVar("T")
 
 
 class State(Struct, frozen=True, rename="camel"):
-    """Argo CD's own word on a connection: from its cache, up to an hour (repositories) or twelve (clusters) old."""
+    """Argo CD's own word on a connection: from its cache, up to an hour (repositories) or twelve
+    (clusters) old."""
 
     status: str = ""
     message: str = ""
@@ -112,7 +114,8 @@ class _ManagedItem(Struct, rename="camel"):
 
 
 _WITHOUT_DATA = ("configMap", "secret", "emptyDir", "projected", "downwardAPI", "image")
-"""Volumes that are the same on every cluster, or empty at every start. All others hold data that is somewhere."""
+"""Volumes that are the same on every cluster, or empty at every start. All others hold data that is
+somewhere."""
 
 
 class _Listed(Struct):
@@ -126,7 +129,15 @@ class _Error(Struct):
 class ArgoCDAPI:
     """One argocd-server. The token file is read again for every request: it may be rotated."""
 
-    def __init__(self, server: str, *, token: str = "", token_file: str = "", ca_file: str = "", insecure: bool = False) -> None:
+    def __init__(
+        self,
+        server: str,
+        *,
+        token: str = "",
+        token_file: str = "",
+        ca_file: str = "",
+        insecure: bool = False,
+    ) -> None:
         self._server = server
         self._token = token
         hold(token)
@@ -140,13 +151,14 @@ class ArgoCDAPI:
             await self._session.close()
 
     async def unwell(self, app: Application, kinds: tuple[str, ...] = ()) -> tuple[Node, ...]:
-        """What the resource tree calls Degraded or Progressing, of these kinds (of all, for none). A Rollout only where it is
-        Degraded: nobody here can tell more of it."""
+        """What the resource tree calls Degraded or Progressing, of these kinds (of all, for none).
+        A Rollout only where it is Degraded: nobody here can tell more of it."""
         nodes = _nodes(await self.tree(app))
         return tuple(
             n
             for n in nodes
-            if (not kinds or n.kind in kinds) and (n.status == "Degraded" or (n.status == "Progressing" and n.kind != "Rollout"))
+            if (not kinds or n.kind in kinds)
+            and (n.status == "Degraded" or (n.status == "Progressing" and n.kind != "Rollout"))
         )
 
     async def restart(self, app: Application, workload: Node) -> None:
@@ -158,7 +170,12 @@ class ArgoCDAPI:
             "group": workload.group,
             "kind": workload.kind,
         }
-        await self._request("POST", f"/api/v1/applications/{_segment(app.name)}/resource/actions", where, b'"restart"')
+        await self._request(
+            "POST",
+            f"/api/v1/applications/{_segment(app.name)}/resource/actions",
+            where,
+            b'"restart"',
+        )
 
     async def repositories(self) -> tuple[ListedRepository, ...]:
         """What Argo CD has been told to read from, from its cache."""
@@ -169,70 +186,134 @@ class ArgoCDAPI:
         return _items(await self._request("GET", "/api/v1/clusters", {}), ListedCluster)
 
     async def test_repository(self, url: str, project: str, kind: str) -> None:
-        """Have Argo CD list the branches of this one repository, with its own credentials, now (not from a cache:
-        reposerver/repository/repository.go:ListRefs); KubeError with Argo CD's words in ``told`` when it cannot."""
+        """Have Argo CD list the branches of this one repository, with its own credentials, now (not
+        from a cache: reposerver/repository/repository.go:ListRefs); KubeError with Argo CD's words
+        in ``told`` when it cannot."""
         what = "helmcharts" if kind == "helm" else "refs"
-        await self._request("GET", f"/api/v1/repositories/{_segment(url)}/{what}", {"appProject": project} if project else {}, slow=True)
+        await self._request(
+            "GET",
+            f"/api/v1/repositories/{_segment(url)}/{what}",
+            {"appProject": project} if project else {},
+            slow=True,
+        )
 
     async def live_read(self, app: Application) -> str:
-        """Have Argo CD read one resource of this application from its cluster, now; its name, or empty when there is none
-        that may be read. KubeError with Argo CD's words in ``told`` when it cannot (seen on 3.2: while Argo CD calls the
-        cluster Successful, this fails at once)."""
+        """Have Argo CD read one resource of this application from its cluster, now; its name, or
+        empty when there is none that may be read. KubeError with Argo CD's words in ``told`` when
+        it cannot (seen on 3.2: while Argo CD calls the cluster Successful, this fails at once)."""
         where = _where(app)
         path = f"/api/v1/applications/{_segment(app.name)}"
         try:
             tree = _nodes(await self.tree(app))
         except KubeError as error:
-            # The tree comes from Argo CD's cache: whatever is wrong with it says nothing about the cluster.
+            # The tree comes from Argo CD's cache: whatever is wrong with it says nothing about the
+            # cluster.
             raise Unavailable(f"no resource tree: {error}") from error
-        node = next((n for n in tree if n.kind not in ("Secret", "ConfigMap") and n.name and n.uid), None)
+        node = next(
+            (n for n in tree if n.kind not in ("Secret", "ConfigMap") and n.name and n.uid), None
+        )
         if node is None:
             return ""
-        asked = {"namespace": node.namespace, "resourceName": node.name, "version": node.version, "group": node.group, "kind": node.kind}
+        asked = {
+            "namespace": node.namespace,
+            "resourceName": node.name,
+            "version": node.version,
+            "group": node.group,
+            "kind": node.kind,
+        }
         try:
             await self._request("GET", f"{path}/resource", where | asked, slow=True)
         except KubeError as error:
             if not error.told.startswith("error getting resource: "):
-                error.told = ""  # it did not come as far as the cluster (server/application/application.go:GetResource)
+                # it did not come as far as the cluster
+                # (server/application/application.go:GetResource)
+                error.told = ""
             raise
         return f"{node.kind}/{node.name}"
 
     async def invalidate(self, server: str) -> None:
-        """Have Argo CD list this cluster anew (server/cluster/cluster.go:InvalidateCache; needs clusters, update)."""
-        await self._request("POST", f"/api/v1/clusters/{_segment(server)}/invalidate-cache", {}, b"{}")
+        """Have Argo CD list this cluster anew (server/cluster/cluster.go:InvalidateCache; needs
+        clusters, update)."""
+        await self._request(
+            "POST", f"/api/v1/clusters/{_segment(server)}/invalidate-cache", {}, b"{}"
+        )
 
     async def managed(self, app: Application) -> tuple[Managed, ...]:
-        """What the application wants in its cluster, from Argo CD's cache; it does not need the cluster."""
+        """What the application wants in its cluster, from Argo CD's cache; it does not need the
+        cluster."""
         where = _where(app)
-        raw = await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/managed-resources", where)
-        return tuple(_managed(item) for item in _items(raw, _ManagedItem) if not item.hook and item.target_state not in ("", "null"))
+        raw = await self._request(
+            "GET", f"/api/v1/applications/{_segment(app.name)}/managed-resources", where
+        )
+        return tuple(
+            _managed(item)
+            for item in _items(raw, _ManagedItem)
+            if not item.hook and item.target_state not in ("", "null")
+        )
 
     async def managed_whole(self, app: Application) -> list[dict[str, Any]]:
-        """Each managed resource with its live, wanted and predicted state as JSON texts, from Argo CD's cache; Secrets are masked."""
-        return list(_items(await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/managed-resources", _where(app)), dict))
+        """Each managed resource with its live, wanted and predicted state as JSON texts, from Argo
+        CD's cache; Secrets are masked."""
+        return list(
+            _items(
+                await self._request(
+                    "GET",
+                    f"/api/v1/applications/{_segment(app.name)}/managed-resources",
+                    _where(app),
+                ),
+                dict,
+            )
+        )
 
     async def kinds(self, app: Application) -> frozenset[str]:
-        """Kinds of all that belongs to it, also what its resources made (an operator's StatefulSets), from Argo CD's cache."""
+        """Kinds of all that belongs to it, also what its resources made (an operator's
+        StatefulSets), from Argo CD's cache."""
         return frozenset(node.kind for node in _nodes(await self.tree(app)))
 
     async def tree(self, app: Application) -> bytes:
         """The resource tree, from Argo CD's cache."""
-        return await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/resource-tree", _where(app))
+        return await self._request(
+            "GET", f"/api/v1/applications/{_segment(app.name)}/resource-tree", _where(app)
+        )
 
     async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
         """One live resource of it, whole, read in its cluster now."""
-        asked = {"namespace": node.namespace, "resourceName": node.name, "version": node.version, "group": node.group, "kind": node.kind}
-        raw = await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/resource", _where(app) | asked, slow=True)
+        asked = {
+            "namespace": node.namespace,
+            "resourceName": node.name,
+            "version": node.version,
+            "group": node.group,
+            "kind": node.kind,
+        }
+        raw = await self._request(
+            "GET",
+            f"/api/v1/applications/{_segment(app.name)}/resource",
+            _where(app) | asked,
+            slow=True,
+        )
         return _decoded(_decoded(raw, _Manifest).manifest.encode() or b"{}", dict)
 
     async def events(self, app: Application, node: Any) -> list[dict[str, Any]]:
-        """The Events about one resource of it (server/application/application.go:ListResourceEvents)."""
-        asked = {"resourceNamespace": node.namespace, "resourceName": node.name, "resourceUID": node.uid}
-        raw = await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/events", _where(app) | asked, slow=True)
+        """The Events about one resource of it
+        (server/application/application.go:ListResourceEvents)."""
+        asked = {
+            "resourceNamespace": node.namespace,
+            "resourceName": node.name,
+            "resourceUID": node.uid,
+        }
+        raw = await self._request(
+            "GET",
+            f"/api/v1/applications/{_segment(app.name)}/events",
+            _where(app) | asked,
+            slow=True,
+        )
         return list(_items(raw, dict))
 
-    async def rendered(self, app: Application, revisions: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-        """What these revisions want, rendered now (server/application/application.go:GetManifests); it needs Git or its cache."""
+    async def rendered(
+        self, app: Application, revisions: tuple[str, ...]
+    ) -> tuple[dict[str, Any], ...]:
+        """What these revisions want, rendered now (server/application/application.go:GetManifests);
+        it needs Git or its cache."""
         asked = _where(app)
         query: list[tuple[str, str]] = [*asked.items()]
         if len(revisions) == 1:
@@ -240,7 +321,9 @@ class ArgoCDAPI:
         else:
             query += [("revisions", revision) for revision in revisions]
             query += [("sourcePositions", str(number)) for number in range(1, len(revisions) + 1)]
-        raw = await self._request("GET", f"/api/v1/applications/{_segment(app.name)}/manifests", query, slow=True)
+        raw = await self._request(
+            "GET", f"/api/v1/applications/{_segment(app.name)}/manifests", query, slow=True
+        )
         found = []
         for text in _decoded(raw, _Rendered).manifests or ():
             with suppress(msgspec.DecodeError, ValueError):
@@ -249,7 +332,8 @@ class ArgoCDAPI:
 
     async def commit(self, app: Application, number: int, revision: str) -> Commit:
         """Author, date and subject of a commit of its source ``number``, from 0
-        (server/application/application.go:RevisionMetadata; from the repo-server's cache or its checkout)."""
+        (server/application/application.go:RevisionMetadata; from the repo-server's cache or its
+        checkout)."""
         where = _where(app) | ({"sourceIndex": str(number)} if len(app.repositories) > 1 else {})
         path = f"/api/v1/applications/{_segment(app.name)}/revisions/{_segment(revision)}/metadata"
         found = _decoded(await self._request("GET", path, where, largest=METADATA), _Metadata)
@@ -260,7 +344,8 @@ class ArgoCDAPI:
         return _decoded(await self._request("GET", "/api/version", {}), _Version).version
 
     async def api_versions(self, server: str) -> frozenset[str]:
-        """Kinds that a cluster serves, as ``group/version/Kind``, from the controller's cache (rewritten every 10 s)."""
+        """Kinds that a cluster serves, as ``group/version/Kind``, from the controller's cache
+        (rewritten every 10 s)."""
         by = {} if "://" in server else {"id.type": "name"}
         raw = await self._request("GET", f"/api/v1/clusters/{_segment(server)}", by)
         return frozenset(_decoded(raw, _Served).info.api_versions or ())
@@ -279,26 +364,38 @@ class ArgoCDAPI:
         slow: bool = False,
         largest: int = 0,
     ) -> bytes:
-        """``largest``: bytes of an answer that is somebody else's text and not worth more; 0 for as large as it is."""
+        """``largest``: bytes of an answer that is somebody else's text and not worth more; 0 for as
+        large as it is."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, connector=aiohttp.TCPConnector(ssl=self._tls))
+            self._session = aiohttp.ClientSession(
+                timeout=_TIMEOUT, connector=aiohttp.TCPConnector(ssl=self._tls)
+            )
         headers = {"Authorization": f"Bearer {self._secret()}"} | (_JSON if method != "GET" else {})
         try:
             # Escaped already: a repository's URL is one segment of the path.
             url = URL(f"{self._server}{path}", encoded=True).update_query(query)
             timeout = _SLOW if slow else _TIMEOUT
             async with self._session.request(
-                method, url, data=body, headers=headers, timeout=timeout, proxy=proxy_for(self._server)
+                method,
+                url,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                proxy=proxy_for(self._server),
             ) as response:
                 answer = await _read(response, largest)
         except TimeoutError as error:
             raise Late(f"Argo CD's API: {method} {path}: no answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Unavailable(f"Argo CD's API: {method} {path}: {str(error) or type(error).__name__}") from error
+            raise Unavailable(
+                f"Argo CD's API: {method} {path}: {str(error) or type(error).__name__}"
+            ) from error
         if response.status >= 400:
             raise _error(response.status, answer, f"Argo CD's API: {method} {path}")
         if not answer.lstrip().startswith((b"{", b"[", b'"')):
-            raise Unavailable(f"Argo CD's API: {method} {path}: the answer is not JSON; is ARGOCD_SERVER right?")
+            raise Unavailable(
+                f"Argo CD's API: {method} {path}: the answer is not JSON; is ARGOCD_SERVER right?"
+            )
         return answer
 
     def _secret(self) -> str:
@@ -349,7 +446,9 @@ def _decoded(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, ValueError) as error:
-        raise Unavailable(f"Argo CD's API: an answer that cannot be read: {str(error)[:160]}") from error
+        raise Unavailable(
+            f"Argo CD's API: an answer that cannot be read: {str(error)[:160]}"
+        ) from error
 
 
 def _nodes(raw: bytes) -> tuple[Node, ...]:
@@ -357,7 +456,9 @@ def _nodes(raw: bytes) -> tuple[Node, ...]:
     try:
         return nodes(raw)
     except (msgspec.DecodeError, ValueError) as error:
-        raise Unavailable(f"Argo CD's API: an answer that cannot be read: {str(error)[:160]}") from error
+        raise Unavailable(
+            f"Argo CD's API: an answer that cannot be read: {str(error)[:160]}"
+        ) from error
 
 
 def _items(raw: bytes, kind: type[T]) -> tuple[T, ...]:
@@ -391,7 +492,10 @@ class _Wanted(Struct, rename="camel"):
             spec = (spec["jobTemplate"] or {}).get("spec") or {}
         template = spec.get("template")
         pod = (template.get("spec") if isinstance(template, dict) else None) or spec
-        found = [f"claim template {t.get('metadata', {}).get('name', '')}" for t in spec.get("volumeClaimTemplates") or ()]
+        found = [
+            f"claim template {t.get('metadata', {}).get('name', '')}"
+            for t in spec.get("volumeClaimTemplates") or ()
+        ]
         for volume in pod.get("volumes") or () if isinstance(pod, dict) else ():
             kinds = [kind for kind in volume if kind != "name" and kind not in _WITHOUT_DATA]
             found += [f"{kind} volume {volume.get('name', '')}" for kind in kinds]
@@ -402,7 +506,9 @@ def _tls(ca_file: str, insecure: bool) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
     except OSError as error:
-        raise Unavailable(f"ARGOCD_CA_FILE: {ca_file} is not a usable certificate file: {error.strerror or error}") from error
+        raise Unavailable(
+            f"ARGOCD_CA_FILE: {ca_file} is not a usable certificate file: {error.strerror or error}"
+        ) from error
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

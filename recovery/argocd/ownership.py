@@ -1,4 +1,5 @@
-"""The proof that a live object in the cluster we run in is an Application's, with what it takes to ask for it."""
+"""The proof that a live object in the cluster we run in is an Application's, with what it takes to
+ask for it."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class _Settings(Struct):
 
 
 class Ownership:
-    """Reads live objects, each with the proof; what it was told of Argo CD's settings is kept for a minute."""
+    """Reads live objects, each with the proof; what it was told of Argo CD's settings is kept for a
+    minute."""
 
     def __init__(
         self,
@@ -56,8 +58,8 @@ class Ownership:
         project: Callable[[str], Awaitable[Project | None]],
         here: Callable[[], Cluster] = lambda: Cluster(server=IN_CLUSTER_SERVER, name=IN_CLUSTER),
     ) -> None:
-        """``home``: Argo CD's namespace. ``project``: an AppProject by its name, None for one that is not there. ``here``: the
-        cluster that Argo CD runs in, by the name it has there."""
+        """``home``: Argo CD's namespace. ``project``: an AppProject by its name, None for one that
+        is not there. ``here``: the cluster that Argo CD runs in, by the name it has there."""
         self._here = here
         self._kube = kube
         self._home = home
@@ -66,17 +68,22 @@ class Ownership:
         self._project = project
         self._known: tuple[float, Tracking, Dialect] | None = None
 
-    async def owned(self, app: Application, what: Resource, namespace: str, name: str) -> tuple[dict[str, Any] | None, str]:
-        """The live object, and why it is not proven to be the Application's: one of both, or neither where nothing is there.
+    async def owned(
+        self, app: Application, what: Resource, namespace: str, name: str
+    ) -> tuple[dict[str, Any] | None, str]:
+        """The live object, and why it is not proven to be the Application's: one of both, or
+        neither where nothing is there.
 
-        In a namespace that the AppProject does not permit nothing is even asked for. KubeError when it, or Argo CD's
-        settings, cannot be read: then nothing is proven.
+        In a namespace that the AppProject does not permit nothing is even asked for. KubeError when
+        it, or Argo CD's settings, cannot be read: then nothing is proven.
         """
         try:
             what.path(namespace, name)
         except Invalid as error:
             return None, str(error)
-        if why := unpermitted(app, namespace, await self._project(app.project or "default"), self._here()):
+        if why := unpermitted(
+            app, namespace, await self._project(app.project or "default"), self._here()
+        ):
             return None, why
         try:
             live: dict[str, Any] = decoded(await self._kube.get(what, namespace, name), dict)
@@ -94,7 +101,9 @@ class Ownership:
             data = decoded(await self._kube.get(CONFIG_MAPS, self._home, SETTINGS), _Settings).data
         except NotFound:
             data = _Data()
-        tracking = Tracking(data.method.strip(), data.label.strip() or LABEL, data.installation.strip())
+        tracking = Tracking(
+            data.method.strip(), data.label.strip() or LABEL, data.installation.strip()
+        )
         version = self._version()
         if not version.known and not tracking.method:
             version = await self._of_controller()
@@ -102,10 +111,12 @@ class Ownership:
         return tracking, version
 
     async def _of_controller(self) -> Dialect:
-        """Argo CD's version from its application controller, where nobody can ask Argo CD itself; else unknown.
+        """Argo CD's version from its application controller, where nobody can ask Argo CD itself;
+        else unknown.
 
-        It is found by the labels that upstream's manifests and the Helm chart give it, whatever it is called; where nothing may be
-        listed, by upstream's name. Its label ``app.kubernetes.io/version`` tells what an image that is pinned by digest does not.
+        It is found by the labels that upstream's manifests and the Helm chart give it, whatever it
+        is called; where nothing may be listed, by upstream's name. Its label
+        ``app.kubernetes.io/version`` tells what an image that is pinned by digest does not.
         """
         for item in await self._controllers():
             meta, spec = item.get("metadata") or {}, item.get("spec") or {}
@@ -115,7 +126,10 @@ class Ownership:
                 str((meta.get("labels") or {}).get("app.kubernetes.io/version", ""))[:60],
                 *(found.group(1) for found in images if found),
             ]
-            if known := next((dialect for text in said if (dialect := dialect_of(text.removeprefix("v"))).known), None):
+            if known := next(
+                (dialect for text in said if (dialect := dialect_of(text.removeprefix("v"))).known),
+                None,
+            ):
                 return known
         return Dialect()
 
@@ -123,11 +137,19 @@ class Ownership:
         found: list[dict[str, Any]] = []
         try:
             for what in (STATEFUL_SETS, DEPLOYMENTS):
-                listed = decoded(await self._kube.list(what, self._home, labelSelector=LABELLED, limit="5"), dict).get("items") or ()
+                listed = (
+                    decoded(
+                        await self._kube.list(what, self._home, labelSelector=LABELLED, limit="5"),
+                        dict,
+                    ).get("items")
+                    or ()
+                )
                 found += [item for item in listed if isinstance(item, dict)]
         except (NotFound, Forbidden, Invalid):
             pass
         if not found:
             with suppress(NotFound, Forbidden, Invalid):
-                found.append(decoded(await self._kube.get(STATEFUL_SETS, self._home, CONTROLLER), dict))
+                found.append(
+                    decoded(await self._kube.get(STATEFUL_SETS, self._home, CONTROLLER), dict)
+                )
         return found

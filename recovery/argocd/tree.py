@@ -53,17 +53,33 @@ class _Tree(Struct):
 
 
 def nodes(raw: bytes) -> tuple[Node, ...]:
-    """The nodes that can be read: one odd entry must not cost the others. An exported tree may be the bare list of nodes.
+    """The nodes that can be read: one odd entry must not cost the others. An exported tree may be
+    the bare list of nodes.
 
     Raises DecodeError or ValidationError when it is no tree at all.
     """
     bare = raw.lstrip().startswith(b"[")
-    listed = msgspec.json.decode(raw, type=list[msgspec.Raw]) if bare else msgspec.json.decode(raw, type=_Tree).nodes
+    listed = (
+        msgspec.json.decode(raw, type=list[msgspec.Raw])
+        if bare
+        else msgspec.json.decode(raw, type=_Tree).nodes
+    )
     found = []
     for each in listed or ():
         with suppress(msgspec.DecodeError, ValueError):
             node = msgspec.json.decode(each, type=Node)
-            # What Kubernetes would never take for a name comes from no cluster: it is neither asked for nor shown.
-            if all(plain(word, 253) == word for word in (node.kind, node.group, node.version, node.namespace, node.name, node.uid)):
+            # What Kubernetes would never take for a name comes from no cluster: it is neither asked
+            # for nor shown.
+            if all(
+                plain(word, 253) == word
+                for word in (
+                    node.kind,
+                    node.group,
+                    node.version,
+                    node.namespace,
+                    node.name,
+                    node.uid,
+                )
+            ):
                 found.append(node)
     return tuple(found)

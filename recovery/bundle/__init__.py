@@ -1,1 +1,2 @@
-"""Everything a person needs to see of an incident, in one file: collected, cleaned of credentials, bounded, proven complete."""
+"""Everything a person needs to see of an incident, in one file: collected, cleaned of credentials,
+bounded, proven complete."""

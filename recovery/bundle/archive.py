@@ -1,4 +1,5 @@
-"""A tar.gz that is written while it is collected: bounded, with a checksum for every file and a list of what is missing."""
+"""A tar.gz that is written while it is collected: bounded, with a checksum for every file and a
+list of what is missing."""
 
 from __future__ import annotations
 
@@ -20,10 +21,12 @@ FILE_AT_MOST = 1024 * 1024
 
 
 class Archive:
-    """Write with ``text`` and ``json``; ``close`` adds the manifest and puts the file in its place, whole or not at all."""
+    """Write with ``text`` and ``json``; ``close`` adds the manifest and puts the file in its place,
+    whole or not at all."""
 
     def __init__(self, path: Path, at: datetime, *, at_most: int) -> None:
-        """``at_most`` bytes before compression; what comes after that is only listed as missing. OSError when it cannot be written."""
+        """``at_most`` bytes before compression; what comes after that is only listed as missing.
+        OSError when it cannot be written."""
         self.path = path
         self._partial = path.with_name(path.name + ".partial")
         self._at = at
@@ -37,7 +40,12 @@ class Archive:
     def __enter__(self) -> Archive:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is not None:
             self._tar.close()
             self._partial.unlink(missing_ok=True)
@@ -53,7 +61,10 @@ class Archive:
 
     def json(self, name: str, item: Any) -> None:
         """An object, cleaned."""
-        self._add(name, msgspec.json.format(msgspec.json.encode(clean(msgspec.to_builtins(item))), indent=2))
+        self._add(
+            name,
+            msgspec.json.format(msgspec.json.encode(clean(msgspec.to_builtins(item))), indent=2),
+        )
 
     def close(self) -> None:
         """The manifest last, for it names all others; then the file gets its name."""

@@ -1,4 +1,5 @@
-"""Objects without what is secret in them: by kind, by the name of a field, and by what a text looks like."""
+"""Objects without what is secret in them: by kind, by the name of a field, and by what a text looks
+like."""
 
 from __future__ import annotations
 
@@ -36,24 +37,43 @@ def _clean(item: Any, deep: int) -> Any:
     if not isinstance(item, dict):
         return item
     if item.get("kind") == "Secret" and ("data" in item or "stringData" in item):
-        return {**{k: clean(v, deep + 1) for k, v in item.items() if k not in ("data", "stringData")}, "data": "(never collected)"}
+        return {
+            **{k: clean(v, deep + 1) for k, v in item.items() if k not in ("data", "stringData")},
+            "data": "(never collected)",
+        }
     if "name" in item and item.get("value") and _SECRET_FIELD.search(_plain(str(item["name"]))):
         item = {**item, "value": "***"}  # an environment variable, or a Helm parameter
-    return {k: _masked(v) if _SECRET_FIELD.search(_plain(str(k))) else clean(v, deep + 1) for k, v in item.items() if k not in _DROPPED}
+    return {
+        k: _masked(v) if _SECRET_FIELD.search(_plain(str(k))) else clean(v, deep + 1)
+        for k, v in item.items()
+        if k not in _DROPPED
+    }
 
 
 def _masked(value: Any) -> Any:
-    """Whatever stands under such a name, but for a reference to where the secret is, and for yes and no."""
+    """Whatever stands under such a name, but for a reference to where the secret is, and for yes
+    and no."""
     if value is None or isinstance(value, bool):
         return value
-    return clean(value) if isinstance(value, dict) and value.keys() <= {"name", "key", "optional", "secretName", "namespace"} else "***"
+    return (
+        clean(value)
+        if isinstance(value, dict)
+        and value.keys() <= {"name", "key", "optional", "secretName", "namespace"}
+        else "***"
+    )
 
 
 def _arguments(items: list[Any]) -> list[Any]:
     """``--redis-password`` and its value, as two items of a command."""
     pairs = zip(["", *items], items, strict=False)
     return [
-        "***" if isinstance(a, str) and isinstance(b, str) and _FLAG.match(a) and _SECRET_FIELD.search(_plain(a)) else b for a, b in pairs
+        "***"
+        if isinstance(a, str)
+        and isinstance(b, str)
+        and _FLAG.match(a)
+        and _SECRET_FIELD.search(_plain(a))
+        else b
+        for a, b in pairs
     ]
 
 

@@ -1,4 +1,5 @@
-"""What goes into a bundle, section by section. A section that fails is listed as missing; the others go on."""
+"""What goes into a bundle, section by section. A section that fails is listed as missing; the
+others go on."""
 
 from __future__ import annotations
 
@@ -92,7 +93,8 @@ FLUX = (
 TRY = 10.0
 """Seconds for Argo CD's own ls-remote of one of them."""
 TRIED = 10
-"""Repositories that are tried from here, those that most applications cannot be compared with first."""
+"""Repositories that are tried from here, those that most applications cannot be compared with
+first."""
 TOP = 20
 """Pods that use most memory, that are listed."""
 Look = Callable[[Application, Finding | None], Awaitable[Signs]]
@@ -103,7 +105,15 @@ class Collector:
     """Fills an archive. ``look`` takes the closer looks that the controller takes, too."""
 
     def __init__(
-        self, door: Door, look: Look, scope: Scope, archive: Archive, now: datetime, say: Say, tries: Tries, argocd: Word | None = None
+        self,
+        door: Door,
+        look: Look,
+        scope: Scope,
+        archive: Archive,
+        now: datetime,
+        say: Say,
+        tries: Tries,
+        argocd: Word | None = None,
     ) -> None:
         self._tries = tries
         self._door = door
@@ -143,33 +153,49 @@ class Collector:
             self._at = name
             self._states[name] = (State.collected, "")
             try:
-                async with asyncio.timeout(max(0.0, left if name == "applications" else min(left, SECTION))):
+                async with asyncio.timeout(
+                    max(0.0, left if name == "applications" else min(left, SECTION))
+                ):
                     await section()
             except TimeoutError:
-                self._lacks(name, TimeoutError("no answer in time; what was collected of it until then is here"))
+                self._lacks(
+                    name,
+                    TimeoutError("no answer in time; what was collected of it until then is here"),
+                )
             except (KubeError, msgspec.DecodeError, ValueError) as error:
                 self._lacks(name, error)
         self._archive.lacks(
             "DNS from inside the cluster",
-            "it needs a pod: kubectl run dns-test --image=busybox --rm -it --restart=Never -- nslookup kubernetes.default",
+            "it needs a pod: kubectl run dns-test --image=busybox --rm -it --restart=Never --"
+            " nslookup kubernetes.default",
         )
-        what = f"application {'/'.join(self._scope.only)}" if self._scope.only else "GitOps incident"
+        what = (
+            f"application {'/'.join(self._scope.only)}" if self._scope.only else "GitOps incident"
+        )
         report = {
             "title": f"{what}, {self._now:%Y-%m-%d %H:%M:%SZ}",
             "at": f"{self._now:%Y-%m-%dT%H:%M:%SZ}",
             "version": version,
             "summary": self._summary,
-            "collected": [{"section": name, "state": state.value, "why": redact(why, 400)} for name, (state, why) in self._states.items()],
+            "collected": [
+                {"section": name, "state": state.value, "why": redact(why, 400)}
+                for name, (state, why) in self._states.items()
+            ],
             "applications": self._applications,
             "sections": self._sections,
             "missing": self._archive.missing,
         }
         self._archive.json("report.json", report)
-        self._archive.text("index.html", page(report, [*self._archive.files, "index.html", "missing.json", "SHA256SUMS"]), cleaned=True)
+        self._archive.text(
+            "index.html",
+            page(report, [*self._archive.files, "index.html", "missing.json", "SHA256SUMS"]),
+            cleaned=True,
+        )
         return report
 
     def _lacks(self, what: str, error: Exception) -> None:
-        """Something is not in it because of this. What is not there in the cluster either is no failure."""
+        """Something is not in it because of this. What is not there in the cluster either is no
+        failure."""
         self._archive.lacks(what, str(error))
         before, _ = self._states[self._at]
         if isinstance(error, Forbidden | Unauthorized):
@@ -178,7 +204,8 @@ class Collector:
             self._states[self._at] = (State.failed, f"{what}: {error}")
 
     async def _some(self, what: str, path: str, **query: str) -> list[dict[str, Any]] | None:
-        """The items at a path; None, and said so, when they cannot be read: the rest of the section goes on."""
+        """The items at a path; None, and said so, when they cannot be read: the rest of the section
+        goes on."""
         try:
             return await self._items(path, **query)
         except (KubeError, msgspec.DecodeError, ValueError) as error:
@@ -195,7 +222,9 @@ class Collector:
             try:
                 app = wire.application(raw)
             except wire.Unreadable as error:
-                self._archive.lacks(f"application {wire.identity(raw).metadata.name}", f"it cannot be read: {error}")
+                self._archive.lacks(
+                    f"application {wire.identity(raw).metadata.name}", f"it cannot be read: {error}"
+                )
                 continue
             counts[app.sync.value] += 1
             counts[app.health.value] += 1
@@ -204,7 +233,12 @@ class Collector:
             if self._scope.only and not mine:
                 continue
             finding = diagnose(Patient(app, self._now))
-            if not mine and finding is None and app.sync is Sync.Synced and app.health is Health.Healthy:
+            if (
+                not mine
+                and finding is None
+                and app.sync is Sync.Synced
+                and app.health is Health.Healthy
+            ):
                 continue
             whole += 1
             if whole <= APPLICATIONS_WHOLE:
@@ -223,9 +257,13 @@ class Collector:
             "OutOfSync": counts["OutOfSync"],
             "sync Unknown": counts[Sync.Unknown.value],
         }
-        self._sections["Causes"] = [{"cause": name, "applications": number} for name, number in causes.most_common()]
+        self._sections["Causes"] = [
+            {"cause": name, "applications": number} for name, number in causes.most_common()
+        ]
 
-    async def _one(self, app: Application, raw: msgspec.Raw, finding: Finding | None) -> Finding | None:
+    async def _one(
+        self, app: Application, raw: msgspec.Raw, finding: Finding | None
+    ) -> Finding | None:
         signs = await self._look(app, finding)
         finding = diagnose(Patient(app, self._now, signs))
         folder = f"applications/{app.namespace}/{app.name}"
@@ -233,14 +271,18 @@ class Collector:
         self._archive.json(f"{folder}/signs.json", msgspec.to_builtins(signs))
         for lacking in signs.missing:
             self._archive.lacks(str(app.key), lacking)
-        drifted: list[dict[str, Any]] = [{"resource": name, "differs": "OutOfSync"} for name in app.unsynced]
+        drifted: list[dict[str, Any]] = [
+            {"resource": name, "differs": "OutOfSync"} for name in app.unsynced
+        ]
         if self._argocd is not None and app.sync is Sync.OutOfSync:
             try:
                 drifted = drift(await self._argocd.managed_whole(app))
                 self._archive.json(f"{folder}/drift.json", drifted)
             except (KubeError, msgspec.DecodeError) as error:
                 self._archive.lacks(f"drift of {app.key}", str(error))
-        self._sections.setdefault("Drift from Git", []).extend({"application": str(app.key), **d} for d in drifted[:50])
+        self._sections.setdefault("Drift from Git", []).extend(
+            {"application": str(app.key), **d} for d in drifted[:50]
+        )
         state = f"{app.sync.value} and {app.health.value} at {short(app.revisions)}"
         self._applications.append(
             {
@@ -253,10 +295,16 @@ class Collector:
         )
         selector = f"involvedObject.name={app.name}"
         path = f"/api/v1/namespaces/{app.namespace}/events"
-        if (events := await self._some(f"events of {app.key}", path, fieldSelector=selector, limit="50")) is not None:
+        if (
+            events := await self._some(
+                f"events of {app.key}", path, fieldSelector=selector, limit="50"
+            )
+        ) is not None:
             self._archive.json(f"{folder}/events.json", [_event(e) for e in events])
         if app.destination.in_cluster and (there := app.destination.namespace):
-            near = await self._some(f"events in {there}", f"/api/v1/namespaces/{there}/events", limit="200")
+            near = await self._some(
+                f"events in {there}", f"/api/v1/namespaces/{there}/events", limit="200"
+            )
             warned = [_event(e) for e in near or () if e.get("type") == "Warning"]
             self._archive.json(f"{folder}/destination-warnings.json", warned)
         return finding
@@ -272,7 +320,10 @@ class Collector:
                 self._lacks(f"pods in {namespace}", error)
                 continue
             rows += [{"namespace": namespace, **_pod(pod)} for pod in pods]
-            told = [{"metadata": {"name": p["metadata"]["name"]}, "status": p.get("status")} for p in pods]
+            told = [
+                {"metadata": {"name": p["metadata"]["name"]}, "status": p.get("status")}
+                for p in pods
+            ]
             self._archive.json(f"controllers/{namespace}-pods.json", told)
         self._sections["Controllers"] = rows
         self._summary["controller pods not ready"] = sum(not row["ready"] for row in rows)
@@ -290,15 +341,21 @@ class Collector:
             }
             for r in recoveries[:ROWS]
         ]
-        service = f"/api/v1/namespaces/{self._scope.ours}/services/http:gitops-recovery-controller:8080/proxy"
+        service = (
+            f"/api/v1/namespaces/{self._scope.ours}/services/"
+            "http:gitops-recovery-controller:8080/proxy"
+        )
         for path, name in (("/ready", "ready"), ("/api/v1/recoveries", "status")):
             try:
-                self._archive.json(f"recovery/{name}.json", decoded(await self._door.raw(service + path), dict))
+                self._archive.json(
+                    f"recovery/{name}.json", decoded(await self._door.raw(service + path), dict)
+                )
             except (KubeError, msgspec.DecodeError) as error:
                 self._lacks(f"the controller's own {name}", error)
 
     async def _repositories(self) -> None:
-        """Argo CD's word on repositories and clusters, with a token; else what its applications say of them."""
+        """Argo CD's word on repositories and clusters, with a token; else what its applications say
+        of them."""
         known: Sequence[Any] = ()
         if self._argocd is not None:
             known = await self._argocd.repositories()
@@ -316,23 +373,36 @@ class Collector:
             if self._scope.only == (app.namespace, app.name):
                 self._own.update(app.repositories)
             for url in app.repositories:
-                row = rows.setdefault(url, {"repository": url, "applications": 0, "cannot be compared": 0, "says": ""})
+                row = rows.setdefault(
+                    url, {"repository": url, "applications": 0, "cannot be compared": 0, "says": ""}
+                )
                 row["applications"] += 1
                 said = next((c.message for c in app.conditions if c.type == "ComparisonError"), "")
                 row["cannot be compared"] += bool(said)
                 row["says"] = row["says"] or redact(said, 200)
-        self._sections["Repositories"] = listed = sorted(rows.values(), key=lambda r: -r["cannot be compared"])[:ROWS]
-        suspects = [row["repository"] for row in listed if row["cannot be compared"] or row["repository"] in self._own][:TRIED]
-        self._sections["Repositories tried from here"] = tries = []  # filled as they answer: what is there is kept
+        self._sections["Repositories"] = listed = sorted(
+            rows.values(), key=lambda r: -r["cannot be compared"]
+        )[:ROWS]
+        suspects = [
+            row["repository"]
+            for row in listed
+            if row["cannot be compared"] or row["repository"] in self._own
+        ][:TRIED]
+        self._sections["Repositories tried from here"] = (
+            tries
+        ) = []  # filled as they answer: what is there is kept
 
         async def each(url: str) -> None:
-            row, said = await asyncio.gather(tried(url, self._tries, self._now), self._asked_by_argocd(url, known))
+            row, said = await asyncio.gather(
+                tried(url, self._tries, self._now), self._asked_by_argocd(url, known)
+            )
             tries.append({**row, **({"ls-remote by Argo CD": said} if said else {})})
 
         await asyncio.gather(*map(each, suspects))
 
     async def _asked_by_argocd(self, url: str, known: Sequence[Any]) -> str:
-        """Argo CD's own ls-remote of a repository that it lists, now, with the credentials it has for it; empty without a token."""
+        """Argo CD's own ls-remote of a repository that it lists, now, with the credentials it has
+        for it; empty without a token."""
         if self._argocd is None:
             return ""
         mine = next((each for each in known if ident(each.repo) == ident(url)), None)
@@ -352,25 +422,45 @@ class Collector:
         self._sections["Nodes"] = [
             {
                 "node": n["metadata"]["name"],
-                "ready": next((c["status"] for c in (n.get("status") or {}).get("conditions") or () if c["type"] == "Ready"), "?"),
+                "ready": next(
+                    (
+                        c["status"]
+                        for c in (n.get("status") or {}).get("conditions") or ()
+                        if c["type"] == "Ready"
+                    ),
+                    "?",
+                ),
                 "pressure": ", ".join(
-                    c["type"] for c in (n.get("status") or {}).get("conditions") or () if c["type"] != "Ready" and c["status"] == "True"
+                    c["type"]
+                    for c in (n.get("status") or {}).get("conditions") or ()
+                    if c["type"] != "Ready" and c["status"] == "True"
                 ),
             }
             for n in nodes
         ]
         selector = "status.phase!=Running,status.phase!=Succeeded"
-        bad = await self._some("Pods that do not run", "/api/v1/pods", limit="500", fieldSelector=selector)
-        self._sections["Pods that do not run"] = [{"namespace": p["metadata"].get("namespace", ""), **_pod(p)} for p in (bad or ())[:ROWS]]
+        bad = await self._some(
+            "Pods that do not run", "/api/v1/pods", limit="500", fieldSelector=selector
+        )
+        self._sections["Pods that do not run"] = [
+            {"namespace": p["metadata"].get("namespace", ""), **_pod(p)} for p in (bad or ())[:ROWS]
+        ]
         self._summary["pods that do not run"] = "not known" if bad is None else len(bad)
-        claims = await self._some("Volume claims", "/api/v1/persistentvolumeclaims", limit="500") or []
+        claims = (
+            await self._some("Volume claims", "/api/v1/persistentvolumeclaims", limit="500") or []
+        )
         self._sections["Volume claims that are not bound"] = [
-            {"claim": f"{c['metadata'].get('namespace')}/{c['metadata']['name']}", "phase": (c.get("status") or {}).get("phase", "")}
+            {
+                "claim": f"{c['metadata'].get('namespace')}/{c['metadata']['name']}",
+                "phase": (c.get("status") or {}).get("phase", ""),
+            }
             for c in claims
             if (c.get("status") or {}).get("phase") != "Bound"
         ]
         for kind in ("nodes", "pods"):
-            used = await self._some(f"resource usage of {kind} (metrics server)", f"/apis/metrics.k8s.io/v1beta1/{kind}")
+            used = await self._some(
+                f"resource usage of {kind} (metrics server)", f"/apis/metrics.k8s.io/v1beta1/{kind}"
+            )
             if used is not None:
                 self._archive.json(f"cluster/usage-{kind}.json", used)
             if used and kind == "pods":
@@ -383,25 +473,58 @@ class Collector:
         )
         for title, path in wanted:
             items = await self._some(title, path, limit="500") or []
-            self._sections[title] = [{"name": f"{i['metadata'].get('namespace')}/{i['metadata']['name']}"} for i in items[:ROWS]]
+            self._sections[title] = [
+                {"name": f"{i['metadata'].get('namespace')}/{i['metadata']['name']}"}
+                for i in items[:ROWS]
+            ]
             self._archive.json(f"network/{title.lower().replace(' ', '-')}.json", items)
-        slices = await self._some("Endpoints of Services", "/apis/discovery.k8s.io/v1/endpointslices", limit="500") or []
-        empty = [s for s in slices if not any((e.get("conditions") or {}).get("ready", True) for e in s.get("endpoints") or ())]
+        slices = (
+            await self._some(
+                "Endpoints of Services", "/apis/discovery.k8s.io/v1/endpointslices", limit="500"
+            )
+            or []
+        )
+        empty = [
+            s
+            for s in slices
+            if not any(
+                (e.get("conditions") or {}).get("ready", True) for e in s.get("endpoints") or ()
+            )
+        ]
         self._sections["Services without an endpoint"] = [
-            {"service": f"{s['metadata'].get('namespace')}/{(s['metadata'].get('labels') or {}).get('kubernetes.io/service-name', '?')}"}
+            {
+                "service": f"{s['metadata'].get('namespace')}/"
+                f"{(s['metadata'].get('labels') or {}).get('kubernetes.io/service-name', '?')}"
+            }
             for s in empty[:ROWS]
         ]
 
     async def _metrics(self) -> None:
-        wanted = ("argocd_app_info", "argocd_app_sync_total", "argocd_cluster_", "argocd_git_", "workqueue_depth", "process_resident")
-        for service in ("argocd-metrics:8082", "argocd-repo-server:8084", "argocd-server-metrics:8083"):
-            path = f"/api/v1/namespaces/{self._scope.argocd}/services/{quote(service)}/proxy/metrics"
+        wanted = (
+            "argocd_app_info",
+            "argocd_app_sync_total",
+            "argocd_cluster_",
+            "argocd_git_",
+            "workqueue_depth",
+            "process_resident",
+        )
+        for service in (
+            "argocd-metrics:8082",
+            "argocd-repo-server:8084",
+            "argocd-server-metrics:8083",
+        ):
+            path = (
+                f"/api/v1/namespaces/{self._scope.argocd}/services/{quote(service)}/proxy/metrics"
+            )
             try:
                 text = (await self._door.raw(path)).decode(errors="replace")
             except KubeError as error:
                 self._lacks(f"metrics of {service}", error)
                 continue
-            self._archive.text(f"metrics/{service.partition(':')[0]}.txt", "\n".join(x for x in text.splitlines() if x.startswith(wanted)))
+            self._archive.text(
+                f"metrics/{service.partition(':')[0]}.txt",
+                "\n".join(x for x in text.splitlines() if x.startswith(wanted)),
+            )
 
     async def _flux(self) -> None:
         """What Flux looks after beside Argo CD, where it is installed."""
@@ -416,10 +539,18 @@ class Collector:
                 continue
             for item in items:
                 conditions = (item.get("status") or {}).get("conditions") or ()
-                ready: dict[str, Any] = next((c for c in conditions if c.get("type") == "Ready"), {})
+                ready: dict[str, Any] = next(
+                    (c for c in conditions if c.get("type") == "Ready"), {}
+                )
                 if ready.get("status") != "True":
                     name = f"{kind}/{item['metadata'].get('namespace')}/{item['metadata']['name']}"
-                    rows.append({"object": name, "reason": ready.get("reason", ""), "says": redact(str(ready.get("message", "")), 300)})
+                    rows.append(
+                        {
+                            "object": name,
+                            "reason": ready.get("reason", ""),
+                            "says": redact(str(ready.get("message", "")), 300),
+                        }
+                    )
         if rows:
             self._sections["Flux objects that are not ready"] = rows[:ROWS]
 
@@ -427,16 +558,25 @@ class Collector:
         """The last words of Argo CD's own pods, and of ours."""
         read = 0
         for namespace in (self._scope.argocd, self._scope.ours):
-            for pod in await self._some(f"pods in {namespace}", f"/api/v1/namespaces/{namespace}/pods", limit="50") or ():
+            for pod in (
+                await self._some(
+                    f"pods in {namespace}", f"/api/v1/namespaces/{namespace}/pods", limit="50"
+                )
+                or ()
+            ):
                 name = pod["metadata"]["name"]
                 if read >= LOGS_OF or not name.startswith(("argocd-", "gitops-recovery")):
                     continue
                 read += 1
                 try:
                     text = await self._door.raw(
-                        f"/api/v1/namespaces/{namespace}/pods/{name}/log", tailLines=str(LOG_LINES), limitBytes="262144"
+                        f"/api/v1/namespaces/{namespace}/pods/{name}/log",
+                        tailLines=str(LOG_LINES),
+                        limitBytes="262144",
                     )
-                    self._archive.text(f"logs/{namespace}-{name}.log", text.decode(errors="replace"))
+                    self._archive.text(
+                        f"logs/{namespace}-{name}.log", text.decode(errors="replace")
+                    )
                 except KubeError as error:
                     self._lacks(f"log of {namespace}/{name}", error)
 
@@ -451,7 +591,9 @@ class Collector:
                     if namespace
                     else "/apis/argoproj.io/v1alpha1/applications"
                 )
-                found = wire.listed(await self._door.raw(path, limit="100", **({"continue": more} if more else {})))
+                found = wire.listed(
+                    await self._door.raw(path, limit="100", **({"continue": more} if more else {}))
+                )
                 for item in found.items:
                     yield item
                 more = found.metadata.more
@@ -464,8 +606,16 @@ class Collector:
 
 def _connected(listed: Any) -> dict[str, Any]:
     """Its name, and Argo CD's cached word on its connection."""
-    state = listed.connection_state if hasattr(listed, "connection_state") else (listed.info.connection_state if listed.info else None)
-    said = {"status": state.status, "says": redact(state.message, 200), "at": state.attempted_at} if state else {}
+    state = (
+        listed.connection_state
+        if hasattr(listed, "connection_state")
+        else (listed.info.connection_state if listed.info else None)
+    )
+    said = (
+        {"status": state.status, "says": redact(state.message, 200), "at": state.attempted_at}
+        if state
+        else {}
+    )
     return {"name": redact(getattr(listed, "repo", "") or getattr(listed, "name", ""), 200), **said}
 
 
@@ -478,7 +628,10 @@ def _pod(pod: dict[str, Any]) -> dict[str, Any]:
         "phase": status.get("phase", ""),
         "ready": bool(states) and all(s.get("ready") for s in states),
         "restarts": sum(int(s.get("restartCount", 0)) for s in states),
-        "why": ", ".join(filter(None, (str(w.get("reason", "")) for w in waiting))) or str(status.get("reason", "")),
+        "why": (
+            ", ".join(filter(None, (str(w.get("reason", "")) for w in waiting)))
+            or str(status.get("reason", ""))
+        ),
     }
 
 
@@ -486,16 +639,31 @@ def _by_memory(used: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The pods that use most memory."""
     rows = []
     for pod in used:
-        total = sum(_bytes(str((c.get("usage") or {}).get("memory", "0"))) for c in pod.get("containers") or ())
+        total = sum(
+            _bytes(str((c.get("usage") or {}).get("memory", "0")))
+            for c in pod.get("containers") or ()
+        )
         rows.append((total, f"{pod['metadata'].get('namespace')}/{pod['metadata']['name']}"))
-    return [{"pod": name, "memory MiB": round(total / 1024**2)} for total, name in sorted(rows, reverse=True)[:TOP]]
+    return [
+        {"pod": name, "memory MiB": round(total / 1024**2)}
+        for total, name in sorted(rows, reverse=True)[:TOP]
+    ]
 
 
 def _bytes(quantity: str) -> int:
     """A quantity of memory in bytes; what is none counts as nothing."""
     digits = quantity.rstrip("KMGTPEikm")
     unit = quantity[len(digits) :]
-    scale = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9}
+    scale = {
+        "": 1,
+        "Ki": 2**10,
+        "Mi": 2**20,
+        "Gi": 2**30,
+        "Ti": 2**40,
+        "k": 10**3,
+        "M": 10**6,
+        "G": 10**9,
+    }
     return int(digits) * scale.get(unit, 0) if digits.isdecimal() else 0
 
 

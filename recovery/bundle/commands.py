@@ -8,11 +8,17 @@ from recovery.model.cause import Cure, Finding, Verdict
 from recovery.model.text import shell
 
 _LINES: dict[Cure, str] = {
-    Cure.refresh: "kubectl -n {ns} annotate application {name} argocd.argoproj.io/refresh=normal --overwrite",
-    Cure.hard_refresh: "kubectl -n {ns} annotate application {name} argocd.argoproj.io/refresh=hard --overwrite",
+    Cure.refresh: (
+        "kubectl -n {ns} annotate application {name} argocd.argoproj.io/refresh=normal --overwrite"
+    ),
+    Cure.hard_refresh: (
+        "kubectl -n {ns} annotate application {name} argocd.argoproj.io/refresh=hard --overwrite"
+    ),
     Cure.sync: "argocd app sync {name} --app-namespace {ns}",
     Cure.terminate: "argocd app terminate-op {name} --app-namespace {ns}",
-    Cure.rollback: "argocd app history {name} --app-namespace {ns}   # then: argocd app rollback {name} ID",
+    Cure.rollback: (
+        "argocd app history {name} --app-namespace {ns}   # then: argocd app rollback {name} ID"
+    ),
 }
 
 
@@ -20,5 +26,9 @@ def recovery_commands(app: Application, finding: Finding | None) -> list[str]:
     """Commands for this application, the mildest first."""
     usable = (Verdict.allowed, Verdict.once)
     namespace, name = shell(app.namespace), shell(app.name)
-    lines = [line.format(ns=namespace, name=name) for cure, line in _LINES.items() if finding and verdict(finding, cure) in usable]
+    lines = [
+        line.format(ns=namespace, name=name)
+        for cure, line in _LINES.items()
+        if finding and verdict(finding, cure) in usable
+    ]
     return [*lines, f"recovery explain {shell(app.key)}"]

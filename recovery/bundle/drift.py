@@ -1,4 +1,5 @@
-"""In which fields an application differs from Git: what the dry run of a sync would change, without one being run."""
+"""In which fields an application differs from Git: what the dry run of a sync would change, without
+one being run."""
 
 from __future__ import annotations
 
@@ -12,19 +13,27 @@ FIELDS = 20
 
 
 def drift(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """From Argo CD's managed-resources (its own comparison, already normalised): names of fields, never their values."""
+    """From Argo CD's managed-resources (its own comparison, already normalised): names of fields,
+    never their values."""
     found = []
     for item in items:
         if item.get("hook"):
             continue
-        live, wanted = _state(item.get("normalizedLiveState")), _state(item.get("predictedLiveState"))
+        live, wanted = (
+            _state(item.get("normalizedLiveState")),
+            _state(item.get("predictedLiveState")),
+        )
         name = f"{item.get('kind')}/{item.get('namespace') or ''}/{item.get('name')}"
         if _state(item.get("targetState")) is None and live is not None:
             found.append({"resource": name, "differs": "it is not in Git and would be pruned"})
         elif live is None:
-            found.append({"resource": name, "differs": "it is not in the cluster and would be created"})
+            found.append(
+                {"resource": name, "differs": "it is not in the cluster and would be created"}
+            )
         elif live != wanted and wanted is not None:
-            found.append({"resource": name, "differs": ", ".join(list(_paths(live, wanted, ""))[:FIELDS])})
+            found.append(
+                {"resource": name, "differs": ", ".join(list(_paths(live, wanted, ""))[:FIELDS])}
+            )
     return found
 
 

@@ -1,4 +1,5 @@
-"""What can be reached from where the bundle is collected: the name of a Git server, and the server itself."""
+"""What can be reached from where the bundle is collected: the name of a Git server, and the server
+itself."""
 
 from __future__ import annotations
 
@@ -32,17 +33,24 @@ class Tries(NamedTuple):
 
 
 async def resolve(host: str) -> list[str]:
-    """Its addresses by this machine's resolver; OSError when it has none, TimeoutError after 5 seconds.
+    """Its addresses by this machine's resolver; OSError when it has none, TimeoutError after 5
+    seconds.
 
-    In a thread of its own: a resolver that does not answer is waited for much longer, and the event loop's few threads are needed for
-    every other connection. Nobody waits for it when the command ends.
+    In a thread of its own: a resolver that does not answer is waited for much longer, and the event
+    loop's few threads are needed for every other connection. Nobody waits for it when the command
+    ends.
     """
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[list[str]] = loop.create_future()
 
     def ask() -> None:
         try:
-            found = sorted({str(answer[4][0]) for answer in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
+            found = sorted(
+                {
+                    str(answer[4][0])
+                    for answer in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                }
+            )
         except (OSError, ValueError) as error:
             told = partial(_tell, answered, error)
         else:
@@ -69,16 +77,23 @@ def _own(address: str) -> bool:
     with contextlib.suppress(ValueError):
         found = ipaddress.ip_address(address.partition("%")[0])
         found = getattr(found, "ipv4_mapped", None) or found
-        return found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
+        return (
+            found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
+        )
     return False
 
 
 async def tried(url: str, tries: Tries, now: datetime) -> dict[str, Any]:
     """One repository as seen from here: its host's addresses, and how the server answers."""
     host = Repository(url=url).host
-    # The URL is an Application's text: nothing is asked of this machine itself, nor anything but what ls-remote asks.
+    # The URL is an Application's text: nothing is asked of this machine itself, nor anything but
+    # what ls-remote asks.
     if not host or "?" in url or "#" in url or "\\" in url:
-        return {"repository": url, "DNS": "not tried: no plain URL of a repository", "ls-remote": "not tried"}
+        return {
+            "repository": url,
+            "DNS": "not tried: no plain URL of a repository",
+            "ls-remote": "not tried",
+        }
     named = True
     try:
         addresses = await tries.resolve(host)
@@ -88,12 +103,25 @@ async def tried(url: str, tries: Tries, now: datetime) -> dict[str, Any]:
                 "DNS": f"{host}: {addresses[0]}",
                 "ls-remote": "not tried: that is this machine or its own network link",
             }
-        said = ", ".join(addresses[:SHOWN]) + (f" and {len(addresses) - SHOWN} more" if len(addresses) > SHOWN else "")
+        said = ", ".join(addresses[:SHOWN]) + (
+            f" and {len(addresses) - SHOWN} more" if len(addresses) > SHOWN else ""
+        )
     except TimeoutError:
         named, said = False, f"no answer within {SECONDS:.0f}s"
-    except (OSError, ValueError) as error:  # a name with an empty label, or a long one, is a ValueError
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # a name with an empty label, or a long one, is a ValueError
         named, said = False, redact(str(error), 200)
     if not named and not proxy_for(url):
-        return {"repository": url, "DNS": f"{host}: {said}", "ls-remote": "not tried: its host has no address here"}
+        return {
+            "repository": url,
+            "DNS": f"{host}: {said}",
+            "ls-remote": "not tried: its host has no address here",
+        }
     answer = await tries.ask_git(url, now)
-    return {"repository": url, "DNS": f"{host}: {said}", "ls-remote": f"{answer.verdict.value}: {answer.message}"}
+    return {
+        "repository": url,
+        "DNS": f"{host}: {said}",
+        "ls-remote": f"{answer.verdict.value}: {answer.message}",
+    }

@@ -1,4 +1,5 @@
-"""Every cause: what it is, which cures it leaves, what a person should do. Data, and nothing but data.
+"""Every cause: what it is, which cures it leaves, what a person should do. Data, and nothing but
+data.
 
 A cure that a line does not name is useless there: it cannot help.
 """
@@ -14,7 +15,12 @@ _ALL = "refresh, hard refresh, sync, forced sync, terminate, repair, restart, ro
 
 def _cures(allow: str, once: str, forbid: str) -> dict[Cure, Verdict]:
     written = {Verdict.allowed: allow, Verdict.once: once, Verdict.forbidden: forbid}
-    return {Cure(name.strip()): verdict for verdict, names in written.items() for name in names.split(",") if name.strip()}
+    return {
+        Cure(name.strip()): verdict
+        for verdict, names in written.items()
+        for name in names.split(",")
+        if name.strip()
+    }
 
 
 def _cause(
@@ -33,11 +39,26 @@ def _cause(
     loudest: str = "critical",
 ) -> Cause:
     matrix = dict.fromkeys(Cure, Verdict.useless) | _cures(allow, once, forbid)
-    return Cause(code, name, title, advice, matrix, dict(variants or {}), dict(notes or {}), tells, dict(advices or {}), loudest)
+    return Cause(
+        code,
+        name,
+        title,
+        advice,
+        matrix,
+        dict(variants or {}),
+        dict(notes or {}),
+        tells,
+        dict(advices or {}),
+        loudest,
+    )
 
 
-def _variant(*, allow: str = "", once: str = "", forbid: str = "", useless: str = "") -> dict[Cure, Verdict]:
-    return _cures(allow, once, forbid) | {Cure(name.strip()): Verdict.useless for name in useless.split(",") if name.strip()}
+def _variant(
+    *, allow: str = "", once: str = "", forbid: str = "", useless: str = ""
+) -> dict[Cure, Verdict]:
+    return _cures(allow, once, forbid) | {
+        Cure(name.strip()): Verdict.useless for name in useless.split(",") if name.strip()
+    }
 
 
 _TOUCHING = "sync, forced sync, restart, rollback, failover"
@@ -278,7 +299,9 @@ CAUSES: tuple[Cause, ...] = (
         "HookFailed",
         "A hook (a Job that runs before, during or after the sync) has failed or does not come to an end.",
         "Read the hook's logs first: the next sync deletes it.",
-        advices={"Job": "Read the Job's logs. To run it again it has to be deleted, or be a hook (argocd.argoproj.io/hook)."},
+        advices={
+            "Job": "Read the Job's logs. To run it again it has to be deleted, or be a hook (argocd.argoproj.io/hook)."
+        },
         once="sync",
         forbid="forced sync, rollback, failover, restart",
         variants={
@@ -420,7 +443,9 @@ CAUSES: tuple[Cause, ...] = (
         "Argo CD and somebody else overwrite each other again and again.",
         "Find the other manager (kubectl get ... --show-managed-fields, a second Application, an autoscaler, an operator) and let one of them go.",
         forbid="sync, forced sync, hard refresh, rollback, failover",
-        notes={"Rollouts": "Argo Rollouts writes these while it shifts traffic: a sync would take traffic from where it has put it."},
+        notes={
+            "Rollouts": "Argo Rollouts writes these while it shifts traffic: a sync would take traffic from where it has put it."
+        },
         advices={
             "Rollouts": "Add ignoreDifferences for what Argo Rollouts writes (weights of the VirtualService, selectors of the Services, replicas)."
         },
@@ -478,7 +503,9 @@ CAUSES: tuple[Cause, ...] = (
         forbid="sync, forced sync, restart, failover",
         variants={"Taken": _variant(forbid="rollback")},
         notes={"Taken": "A name, an address or a port is taken by something else."},
-        advices={"Taken": "Find what has it (kubectl get ... -A, or the other application), and let one of the two go or take another."},
+        advices={
+            "Taken": "Find what has it (kubectl get ... -A, or the other application), and let one of the two go or take another."
+        },
     ),
     _cause(
         "C47",

@@ -34,12 +34,18 @@ GOING = timedelta(minutes=10)
 def deletion(patient: Patient) -> Finding | None:
     """It is on its way out and does not get there: Argo CD says so, or it takes long."""
     app = patient.app
-    errors = [f"condition DeletionError: {c.message}" for c in app.conditions if c.type == "DeletionError"]
+    errors = [
+        f"condition DeletionError: {c.message}" for c in app.conditions if c.type == "DeletionError"
+    ]
     if not errors and not (app.deleting and patient.lasted(app.deleting_since, GOING)):
         return None
-    since = f"deletionTimestamp {app.deleting_since:%Y-%m-%d %H:%M:%SZ}" if app.deleting_since else ""
+    since = (
+        f"deletionTimestamp {app.deleting_since:%Y-%m-%d %H:%M:%SZ}" if app.deleting_since else ""
+    )
     held = f"; finalizers: {', '.join(app.finalizers)}" if app.finalizers else ""
-    return found("DeletionStuck", *errors, since + held if since else "", confidence=Confidence.certain)
+    return found(
+        "DeletionStuck", *errors, since + held if since else "", confidence=Confidence.certain
+    )
 
 
 def frozen(patient: Patient) -> Finding | None:
@@ -48,15 +54,26 @@ def frozen(patient: Patient) -> Finding | None:
     if not patient.frozen:
         return None
     if operation is not None and not operation.phase.over and not operation.retrying:
-        began = f"an operation is {operation.phase.value} since {operation.started_at:%Y-%m-%d %H:%M:%SZ}" if operation.started_at else ""
+        began = (
+            f"an operation is {operation.phase.value} since"
+            f" {operation.started_at:%Y-%m-%d %H:%M:%SZ}"
+            if operation.started_at
+            else ""
+        )
         return found(
-            "OperationOrphaned", began, patient.frozen, variant="ControllerGone", confidence=Confidence.likely, also=("ReconcileFrozen",)
+            "OperationOrphaned",
+            began,
+            patient.frozen,
+            variant="ControllerGone",
+            confidence=Confidence.likely,
+            also=("ReconcileFrozen",),
         )
     return found("ReconcileFrozen", patient.frozen, confidence=Confidence.likely)
 
 
 def spec(patient: Patient) -> Finding | None:
-    """InvalidSpecError, and UnknownError, which comes from the same place (controller/state.go, F17 both statuses Unknown)."""
+    """InvalidSpecError, and UnknownError, which comes from the same place (controller/state.go, F17
+    both statuses Unknown)."""
     for condition in patient.app.conditions:
         if condition.type not in ("InvalidSpecError", "UnknownError"):
             continue
@@ -71,7 +88,11 @@ def spec(patient: Patient) -> Finding | None:
         if condition.type == "UnknownError" and line is not None and line is VAGUE:
             continue
         if line is not None:
-            sure = Confidence.certain if condition.type == "InvalidSpecError" and line.cause == "SpecNotPermitted" else Confidence.likely
+            sure = (
+                Confidence.certain
+                if condition.type == "InvalidSpecError" and line.cause == "SpecNotPermitted"
+                else Confidence.likely
+            )
             return found(line.cause, said, variant=line.variant, confidence=sure)
         if condition.type == "InvalidSpecError":
             return found("SpecNotPermitted", said, confidence=Confidence.certain)
@@ -79,15 +100,22 @@ def spec(patient: Patient) -> Finding | None:
 
 
 def comparison(patient: Patient) -> Finding | None:
-    """ComparisonError: the cluster before the repository, for Argo CD reports a dead cluster as both."""
+    """ComparisonError: the cluster before the repository, for Argo CD reports a dead cluster as
+    both."""
     said = [c for c in patient.app.conditions if c.type == "ComparisonError"]
-    findings = [finding for c in said if (finding := compared(c.message, f"condition ComparisonError: {c.message}")) is not None]
+    findings = [
+        finding
+        for c in said
+        if (finding := compared(c.message, f"condition ComparisonError: {c.message}")) is not None
+    ]
     first = min(findings, key=lambda f: not f.cause.startswith("Cluster"), default=None)
     if first is None:
         return None
     also = tuple(dict.fromkeys(c for f in findings for c in (f.cause, *f.also) if c != first.cause))
     evidence = [line for f in (first, *findings) for line in f.evidence]
-    return found(first.cause, *evidence, variant=first.variant, confidence=first.confidence, also=also)
+    return found(
+        first.cause, *evidence, variant=first.variant, confidence=first.confidence, also=also
+    )
 
 
 def compared(message: str, evidence: str) -> Finding | None:
@@ -95,7 +123,8 @@ def compared(message: str, evidence: str) -> Finding | None:
     inner = CACHED.sub("", message)
     line = _spoken(inner)
     if inner != message:
-        # What the cache repeats is of this very revision: only a reason outside of it can have gone away.
+        # What the cache repeats is of this very revision: only a reason outside of it can have gone
+        # away.
         if line is None or line.cause == "GitUnreachable":
             return found("ManifestErrorCached", evidence)
         return found(line.cause, evidence, variant=line.variant, also=("ManifestErrorCached",))
@@ -121,5 +150,13 @@ def _spoken(message: str) -> Line | None:
         return DIFFED
     if RENDERS.search(message) and not REMOTE.search(inner):
         line = TARGET.first(inner)
-        return line if line is not None and line.cause in ("RevisionNotFound", "ManifestError") else RENDERED_BADLY
-    return TARGET.first(inner) or TARGET.first(message) or (DIFFED if DIFFED.pattern.search(message) else None)
+        return (
+            line
+            if line is not None and line.cause in ("RevisionNotFound", "ManifestError")
+            else RENDERED_BADLY
+        )
+    return (
+        TARGET.first(inner)
+        or TARGET.first(message)
+        or (DIFFED if DIFFED.pattern.search(message) else None)
+    )

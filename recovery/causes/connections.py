@@ -25,9 +25,15 @@ _CLUSTER = {
 
 def of_connection(about: Repository | Cluster, verdict: Verdict | None) -> Finding | None:
     """The cause, with everybody's word as its evidence; None when it answers, or nobody knows."""
-    cause = (_REPOSITORY if isinstance(about, Repository) else _CLUSTER).get(verdict) if verdict is not None else None
+    cause = (
+        (_REPOSITORY if isinstance(about, Repository) else _CLUSTER).get(verdict)
+        if verdict is not None
+        else None
+    )
     if cause is None:
         return None
     looks: list[Evidence] = sorted(about.evidence, key=lambda e: e.at, reverse=True)
     sure = Confidence.certain if sum(e.verdict is verdict for e in looks) > 1 else Confidence.likely
-    return found(cause, *(f"{e.at:%H:%M:%SZ} {e}" for e in looks), about=about.name, confidence=sure)
+    return found(
+        cause, *(f"{e.at:%H:%M:%SZ} {e}" for e in looks), about=about.name, confidence=sure
+    )

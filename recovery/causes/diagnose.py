@@ -1,7 +1,8 @@
 """One application in, one cause out. Pure; the order of RECOGNISERS is the order of trust.
 
-What Argo CD says of a field made for it comes before structure, and structure before text; what would make all else old
-news (a deletion, a frozen controller, a cluster that cannot be read) comes before what rests on it.
+What Argo CD says of a field made for it comes before structure, and structure before text; what
+would make all else old news (a deletion, a frozen controller, a cluster that cannot be read) comes
+before what rests on it.
 """
 
 from __future__ import annotations
@@ -40,16 +41,20 @@ RECOGNISERS: tuple[Recogniser, ...] = (
 def diagnose(patient: Patient) -> Finding | None:
     """The cause of what is wrong with it; None when nothing is, or when nothing yet says why.
 
-    An error that no recogniser knows is Unclassified. Plain OutOfSync, with nothing that failed, has no cause: it waits
-    for a sync.
+    An error that no recogniser knows is Unclassified. Plain OutOfSync, with nothing that failed,
+    has no cause: it waits for a sync.
     """
     app = patient.app
     if app.deleting:
-        return comparisons.deletion(patient)  # what is missing, or differs, is on its way out with it
+        return comparisons.deletion(
+            patient
+        )  # what is missing, or differs, is on its way out with it
     if app.sync is Sync.Synced and app.health is Health.Degraded:
         runs = (workloads.crowd, workloads.rollouts, workloads.workloads)
         if ill := next((f for ask in runs if (f := ask(patient))), None):
-            return comparisons.frozen(patient) or ill  # what runs is what Git wants: an old operation's words are no news
+            return (
+                comparisons.frozen(patient) or ill
+            )  # what runs is what Git wants: an old operation's words are no news
     for recognise in RECOGNISERS:
         if (finding := recognise(patient)) is not None:
             return _besides(finding, patient)
@@ -58,7 +63,10 @@ def diagnose(patient: Patient) -> Finding | None:
 
 def _besides(finding: Finding, patient: Patient) -> Finding:
     """Its pods may be ill for a reason of their own."""
-    if finding.cause in ("ClusterUnreachable", "ReconcileFrozen") or patient.app.health is not Health.Degraded:
+    if (
+        finding.cause in ("ClusterUnreachable", "ReconcileFrozen")
+        or patient.app.health is not Health.Degraded
+    ):
         return finding
     other = workloads.workloads(patient)
     if other is None or other.cause in (finding.cause, "Unclassified", *finding.also):
@@ -67,6 +75,8 @@ def _besides(finding: Finding, patient: Patient) -> Finding:
 
 
 def _unknown(patient: Patient) -> Finding | None:
-    errors = [c for c in patient.app.conditions if c.type.endswith("Error") and c.type != "SyncError"]
+    errors = [
+        c for c in patient.app.conditions if c.type.endswith("Error") and c.type != "SyncError"
+    ]
     told = [f"condition {c.type}: {c.message}" for c in errors]
     return found("Unclassified", *told, confidence=Confidence.guess) if told else None

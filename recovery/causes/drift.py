@@ -17,13 +17,19 @@ COMPARED = timedelta(seconds=5)
 
 
 def prune_only(patient: Patient) -> Finding | None:
-    """All that differs waits to be deleted. While Git cannot be read everything seems to: only a known status counts."""
+    """All that differs waits to be deleted. While Git cannot be read everything seems to: only a
+    known status counts."""
     app = patient.app
-    if app.sync is not Sync.OutOfSync or not app.unsynced_count or app.prunable < app.unsynced_count:
+    if (
+        app.sync is not Sync.OutOfSync
+        or not app.unsynced_count
+        or app.prunable < app.unsynced_count
+    ):
         return None
     return found(
         "PruneOnly",
-        f"{app.prunable} of {app.resources} resources are no longer in Git: {', '.join(app.unsynced)}",
+        f"{app.prunable} of {app.resources} resources are no longer in Git:"
+        f" {', '.join(app.unsynced)}",
         about=app.unsynced[0] if app.unsynced else "",
         confidence=Confidence.certain,
     )
@@ -37,21 +43,45 @@ def shared(patient: Patient) -> Finding | None:
     warned = [c for c in app.conditions if c.type == "SharedResourceWarning"]
     if warned:
         told = [f"condition SharedResourceWarning: {c.message}" for c in warned]
-        return found("DriftFight", *told, variant="Shared", about=warned[0].message.split(" ")[0], confidence=Confidence.certain)
+        return found(
+            "DriftFight",
+            *told,
+            variant="Shared",
+            about=warned[0].message.split(" ")[0],
+            confidence=Confidence.certain,
+        )
     if app.operation is not None and app.operation.heals >= FIGHTS:
-        healed = f"self-heal has synced it {app.operation.heals} times in a row: {', '.join(app.unsynced)}"
-        return found("DriftFight", healed, variant="Heals", about=app.unsynced[0] if app.unsynced else "")
+        healed = (
+            f"self-heal has synced it {app.operation.heals} times in a row:"
+            f" {', '.join(app.unsynced)}"
+        )
+        return found(
+            "DriftFight", healed, variant="Heals", about=app.unsynced[0] if app.unsynced else ""
+        )
     return None
 
 
 def by_rollouts(patient: Patient) -> Finding | None:
-    """All that differs is what Argo Rollouts writes while it shifts traffic: weights, selectors, replicas."""
+    """All that differs is what Argo Rollouts writes while it shifts traffic: weights, selectors,
+    replicas."""
     app = patient.app
     shifting = app.health in (Health.Progressing, Health.Suspended)
-    drifted = shifting and app.sync is Sync.OutOfSync and app.revisions == app.deployed and 0 < app.unsynced_count == len(app.unsynced)
-    if not drifted or "Rollout" not in app.kinds or not all(each.partition("/")[0] in SHIFTS for each in app.unsynced):
+    drifted = (
+        shifting
+        and app.sync is Sync.OutOfSync
+        and app.revisions == app.deployed
+        and 0 < app.unsynced_count == len(app.unsynced)
+    )
+    if (
+        not drifted
+        or "Rollout" not in app.kinds
+        or not all(each.partition("/")[0] in SHIFTS for each in app.unsynced)
+    ):
         return None
-    words = f"it has a Rollout, and what differs is {', '.join(app.unsynced)}, at the revision that was deployed"
+    words = (
+        f"it has a Rollout, and what differs is {', '.join(app.unsynced)}, at the revision that was"
+        " deployed"
+    )
     return found("DriftFight", words, variant="Rollouts", about=app.unsynced[0])
 
 
@@ -70,16 +100,41 @@ def missing(patient: Patient) -> Finding | None:
 def never_converging(patient: Patient) -> Finding | None:
     """Synced to this very revision, compared since, and still different."""
     app, operation = patient.app, patient.app.operation
-    if app.sync is not Sync.OutOfSync or operation is None or operation.phase is not Phase.Succeeded or app.operating:
+    if (
+        app.sync is not Sync.OutOfSync
+        or operation is None
+        or operation.phase is not Phase.Succeeded
+        or app.operating
+    ):
         return None
-    compared = operation.finished_at and app.reconciled_at and app.reconciled_at >= operation.finished_at + COMPARED
+    compared = (
+        operation.finished_at
+        and app.reconciled_at
+        and app.reconciled_at >= operation.finished_at + COMPARED
+    )
     if operation.revisions != app.revisions or not compared or app.hold is not None:
         return None
-    told = f"the sync of this revision succeeded at {operation.finished_at:%Y-%m-%d %H:%M:%SZ}, and it differs: {', '.join(app.unsynced)}"
-    return found("NeverConverging", told, about=app.unsynced[0] if app.unsynced else "", confidence=Confidence.guess)
+    told = (
+        f"the sync of this revision succeeded at {operation.finished_at:%Y-%m-%d %H:%M:%SZ}, and it"
+        f" differs: {', '.join(app.unsynced)}"
+    )
+    return found(
+        "NeverConverging",
+        told,
+        about=app.unsynced[0] if app.unsynced else "",
+        confidence=Confidence.guess,
+    )
 
 
 def warnings(patient: Patient) -> Finding | None:
     """Only warnings are left."""
     warned = [c for c in patient.app.conditions if c.type.endswith("Warning")]
-    return found("WarningOnly", *(f"condition {c.type}: {c.message}" for c in warned), confidence=Confidence.certain) if warned else None
+    return (
+        found(
+            "WarningOnly",
+            *(f"condition {c.type}: {c.message}" for c in warned),
+            confidence=Confidence.certain,
+        )
+        if warned
+        else None
+    )

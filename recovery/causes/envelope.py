@@ -1,7 +1,9 @@
-"""What Argo CD, its tools and gRPC wrap around an error, and the reason inside: it comes last, and is what people need to read.
+"""What Argo CD, its tools and gRPC wrap around an error, and the reason inside: it comes last, and
+is what people need to read.
 
-Argo CD wraps an error of its repo-server in 135 to 290 characters (controller/state.go:CompareAppState,
-reposerver/repository/repository.go:GenerateManifests, util/exec/exec.go; seen on 2.14 to 3.6).
+Argo CD wraps an error of its repo-server in 135 to 290 characters
+(controller/state.go:CompareAppState, reposerver/repository/repository.go:GenerateManifests,
+util/exec/exec.go; seen on 2.14 to 3.6).
 """
 
 from __future__ import annotations
@@ -23,21 +25,27 @@ _OPENS = (
     r"Manifest generation error \(cached\): ",
     r"plugin sidecar failed\. ",
     r"error generating manifests in cmp: ",
-    r"`[^`]{1,4000}` failed (?:exit status \d{1,3}|(?:fatal )?timeout after [\w.]{1,20}|signal: \w{1,20}):? ?",
+    (
+        r"`[^`]{1,4000}` failed (?:exit status \d{1,3}|(?:fatal )?timeout after [\w.]{1,20}|signal:"
+        r" \w{1,20}):? ?"
+    ),
     r"exit status \d{1,3}: ",
     r"(?:error|failed|unable|cannot|could not|couldn't) [\w '/.-]{2,80}: ",
     r"(?:Error|fatal|panic): ",
 )
 _OPENED = re.compile(rf"(?:{'|'.join(_OPENS)})", re.IGNORECASE)
-_CLOSES = re.compile(r"(?: ?\(retried \d{1,4} times?\)\.?| Use --debug flag to render out invalid YAML|\. Retrying attempt #\d.{0,80})$")
+_CLOSES = re.compile(
+    r"(?: ?\(retried \d{1,4} times?\)\.?| Use --debug flag to render out invalid YAML|\. Retrying"
+    r" attempt #\d.{0,80})$"
+)
 _SAID_LAST = re.compile(r"(?:^|[\s:])(?:Error|ERROR|fatal): ")
 """How Helm, kustomize and Git begin what they have to say, after all that they print before it."""
 GAP = " [...] "
 
 
 def reason(text: str) -> str:
-    """The innermost reason of an error: known envelopes and what tools print before it are taken off; the text itself when nothing
-    would be left."""
+    """The innermost reason of an error: known envelopes and what tools print before it are taken
+    off; the text itself when nothing would be left."""
     text, at = text.strip(), 0
     while (found := _OPENED.match(text, at)) is not None and found.end() < len(text):
         at = found.end()
@@ -52,7 +60,8 @@ def reason(text: str) -> str:
 
 
 def essential(text: str, longest: int) -> str:
-    """At most ``longest`` characters of an error: all of it, or its innermost reason first, then its head and its tail."""
+    """At most ``longest`` characters of an error: all of it, or its innermost reason first, then
+    its head and its tail."""
     if len(text) <= longest:
         return text
     opened = _FIRST.match(text)
@@ -66,13 +75,19 @@ def essential(text: str, longest: int) -> str:
         return f"{head}{inner[:half]}{GAP}{inner[-half:]}"[:longest]
     left = room - len(inner) - 2 * len(GAP)
     rest = text[len(head) :]
-    return f"{head}{inner}{GAP}{rest[: left * 2 // 3].rstrip()}{GAP}{rest[-(left // 3) :].lstrip()}"[:longest]
+    return (
+        f"{head}{inner}{GAP}{rest[: left * 2 // 3].rstrip()}{GAP}{rest[-(left // 3) :].lstrip()}"[
+            :longest
+        ]
+    )
 
 
 def received(text: str, longest: int) -> str:
-    """An error from outside: without credentials, and where it is too long its reason first. Cleaned before it is cut, for a cut may
-    take away what shows that a word is a secret."""
-    room = longest if text.isascii() else max(longest // 4, 300)  # Python keeps up to four bytes for each character of other texts
+    """An error from outside: without credentials, and where it is too long its reason first.
+    Cleaned before it is cut, for a cut may take away what shows that a word is a secret."""
+    room = (
+        longest if text.isascii() else max(longest // 4, 300)
+    )  # Python keeps up to four bytes for each character of other texts
     return essential(redact(text, 4 * room), room)
 
 

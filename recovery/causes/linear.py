@@ -1,7 +1,7 @@
 """Expressions whose cost grows with the length of what they search, and no faster.
 
-``A.*B`` searched in a text of many A and no B begins anew at each A: quadratic, and the text is a stranger's. The same
-question asked once, "is there a B after the first A?", is linear.
+``A.*B`` searched in a text of many A and no B begins anew at each A: quadratic, and the text is a
+stranger's. The same question asked once, "is there a B after the first A?", is linear.
 """
 
 from __future__ import annotations
@@ -10,16 +10,23 @@ import re
 
 
 def linear(*patterns: str) -> re.Pattern[str]:
-    """Any of these patterns, ignoring case; in each alternative ``.*`` stands between parts that follow each other.
+    """Any of these patterns, ignoring case; in each alternative ``.*`` stands between parts that
+    follow each other.
 
-    A gap inside a group is refused with ValueError: write its alternatives apart, or join them with ``after``.
+    A gap inside a group is refused with ValueError: write its alternatives apart, or join them with
+    ``after``.
     """
-    return re.compile("|".join(_searched(each) for pattern in patterns for each in alternatives(pattern)), re.IGNORECASE)
+    return re.compile(
+        "|".join(_searched(each) for pattern in patterns for each in alternatives(pattern)),
+        re.IGNORECASE,
+    )
 
 
 def after(first: str, *patterns: str) -> str:
-    """One of ``patterns`` somewhere in a text that also has ``first``: for tables that share their words with others."""
-    return f"^(?=.*?{first})(?:{'|'.join(_anchored(each) for pattern in patterns for each in alternatives(pattern))})"
+    """One of ``patterns`` somewhere in a text that also has ``first``: for tables that share their
+    words with others."""
+    each = (_anchored(each) for pattern in patterns for each in alternatives(pattern))
+    return f"^(?=.*?{first})(?:{'|'.join(each)})"
 
 
 def last(pattern: str, without: str) -> str:
@@ -54,7 +61,8 @@ def _searched(alternative: str) -> str:
 
 
 def _anchored(alternative: str) -> str:
-    """The same from the beginning of the text: each part is looked for once, after the one before it."""
+    """The same from the beginning of the text: each part is looked for once, after the one before
+    it."""
     if alternative.startswith("^"):
         return alternative[1:]
     *before, wanted = _parts(alternative)

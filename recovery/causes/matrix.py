@@ -8,11 +8,20 @@ from recovery.model.policy import LOUDEST_FIRST
 
 RETRIES = "RetryInProgress"
 DECIDING = frozenset(
-    {RETRIES, "AnalysisFailed", "AnalysisError", "AnalysisInconclusive", "RolloutAborted", "RolloutInvalid", "RolloutProgressing"}
+    {
+        RETRIES,
+        "AnalysisFailed",
+        "AnalysisError",
+        "AnalysisInconclusive",
+        "RolloutAborted",
+        "RolloutInvalid",
+        "RolloutProgressing",
+    }
 )
 """Causes by which somebody else decides what becomes of it."""
 NEEDS_A_CAUSE = frozenset({Cure.restart, Cure.rollback})
-"""What runs is replaced only where something says why it is ill: an unknown cause is no permission."""
+"""What runs is replaced only where something says why it is ill: an unknown cause is no
+permission."""
 STRICT = tuple(Verdict)
 """From what leaves most to what leaves least."""
 
@@ -23,16 +32,22 @@ def cause_of(finding: Finding) -> Cause:
 
 
 def verdict(finding: Finding | None, cure: Cure) -> Verdict:
-    """What a cure is, given what was found; without a finding only what leaves alone what runs is allowed."""
+    """What a cure is, given what was found; without a finding only what leaves alone what runs is
+    allowed."""
     if finding is None:
         return Verdict.forbidden if cure in NEEDS_A_CAUSE else Verdict.allowed
     said = cause_of(finding).verdict(cure, finding.variant)
-    # While Argo CD tries again, or Argo Rollouts decides, the cause may be what it likes: nobody gets in their way.
-    return max((said, *(BY_NAME[name].verdict(cure) for name in finding.also if name in DECIDING)), key=STRICT.index)
+    # While Argo CD tries again, or Argo Rollouts decides, the cause may be what it likes: nobody
+    # gets in their way.
+    return max(
+        (said, *(BY_NAME[name].verdict(cure) for name in finding.also if name in DECIDING)),
+        key=STRICT.index,
+    )
 
 
 def loudness(what: str, severity: str) -> str:
-    """The severity of a message about a cause, as ``Cause`` or ``Cause/Variant``: what was wanted, or less where users are served."""
+    """The severity of a message about a cause, as ``Cause`` or ``Cause/Variant``: what was wanted,
+    or less where users are served."""
     cause = BY_NAME.get(what.partition("/")[0])
     if cause is None or severity not in LOUDEST_FIRST:
         return severity
@@ -40,10 +55,14 @@ def loudness(what: str, severity: str) -> str:
 
 
 def objection(finding: Finding | None, cure: Cure, tried: int) -> str:
-    """Why this cure is not to be tried, in words; empty when nothing speaks against it. ``tried``: times in this recovery."""
+    """Why this cure is not to be tried, in words; empty when nothing speaks against it. ``tried``:
+    times in this recovery."""
     said = verdict(finding, cure)
     if finding is None and said is Verdict.forbidden:
-        return f"nobody has found out why it is ill, and {cure.value} needs a cause that calls for it: a person looks"
+        return (
+            f"nobody has found out why it is ill, and {cure.value} needs a cause that calls for it:"
+            " a person looks"
+        )
     if finding is None or said is Verdict.allowed or (said is Verdict.once and not tried):
         return ""
     cause = cause_of(finding)
@@ -55,4 +74,7 @@ def objection(finding: Finding | None, cure: Cure, tried: int) -> str:
     note = f" {cause.notes[finding.variant]}" if finding.variant in cause.notes else ""
     about = f" ({finding.about})" if finding.about else ""
     seen = f" Seen: {finding.evidence[0].rstrip('.')}." if finding.evidence else ""
-    return f"the cause is {cause.code} {finding.what}{about}, and {how}. {cause.title}{note}{seen} {cause.advised(finding.variant)}"
+    return (
+        f"the cause is {cause.code} {finding.what}{about}, and {how}. {cause.title}{note}{seen}"
+        f" {cause.advised(finding.variant)}"
+    )

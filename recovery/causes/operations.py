@@ -36,7 +36,8 @@ RUNS = ("Job", "Pod", "Workflow", "CronWorkflow", "TaskRun", "PipelineRun")
 YOUNG = timedelta(seconds=30)
 """An operation that is no older does what operations do."""
 TERMINATING = timedelta(minutes=10)
-"""Ending an operation takes seconds; what takes so long has nobody who does it, or a hook with a finalizer."""
+"""Ending an operation takes seconds; what takes so long has nobody who does it, or a hook with a
+finalizer."""
 
 
 def orphaned(patient: Patient) -> Finding | None:
@@ -46,15 +47,31 @@ def orphaned(patient: Patient) -> Finding | None:
         return None
     state = f"operationState is {operation.phase.value}"
     if operation.phase.over and operation.finished_at is None and operation.started_at is not None:
-        return found("OperationOrphaned", f"{state} and has no finishedAt", variant="NoEnd", confidence=Confidence.certain)
+        return found(
+            "OperationOrphaned",
+            f"{state} and has no finishedAt",
+            variant="NoEnd",
+            confidence=Confidence.certain,
+        )
     if operation.phase.over or operation.retrying:
         return None
     if app.requested is None and patient.lasted(patient.still_since, YOUNG):
         return found(
-            "OperationOrphaned", f"{state}, and .operation is gone: nobody works on it", variant="NotAsked", confidence=Confidence.certain
+            "OperationOrphaned",
+            f"{state}, and .operation is gone: nobody works on it",
+            variant="NotAsked",
+            confidence=Confidence.certain,
         )
-    if operation.phase is Phase.Terminating and patient.now is not None and patient.lasted(patient.still_since, TERMINATING):
-        return found("OperationOrphaned", f"{state}, without progress: {operation.message}", variant="Terminating")
+    if (
+        operation.phase is Phase.Terminating
+        and patient.now is not None
+        and patient.lasted(patient.still_since, TERMINATING)
+    ):
+        return found(
+            "OperationOrphaned",
+            f"{state}, without progress: {operation.message}",
+            variant="Terminating",
+        )
     return None
 
 
@@ -65,9 +82,20 @@ def running(patient: Patient) -> Finding | None:
         return None
     said = f"operation {operation.phase.value}: {operation.message}"
     if operation.retrying or RETRIES.search(operation.message):
-        if operation.revisions and app.revisions and operation.revisions != app.revisions and app.sync is Sync.OutOfSync:
+        if (
+            operation.revisions
+            and app.revisions
+            and operation.revisions != app.revisions
+            and app.sync is Sync.OutOfSync
+        ):
             newer = f"it tries {short(operation.revisions)} and Git wants {short(app.revisions)}"
-            return found("RetryInProgress", said, newer, variant="NewerRevision", confidence=Confidence.certain)
+            return found(
+                "RetryInProgress",
+                said,
+                newer,
+                variant="NewerRevision",
+                confidence=Confidence.certain,
+            )
         inner = _failed(operation, patient.signs)
         if inner is not None and inner.cause != "AutoSyncGaveUp":
             return found(
@@ -88,7 +116,14 @@ def running(patient: Patient) -> Finding | None:
     # What it waits for may say itself why it does not come.
     why = [each for each in classified(patient) if waits.cause == "WaveNotHealthy"]
     also = tuple(dict.fromkeys(line.cause for line, _ in why))
-    return found(waits.cause, said, *(words(one) for _, one in why), variant=waits.variant, about=what, also=also)
+    return found(
+        waits.cause,
+        said,
+        *(words(one) for _, one in why),
+        variant=waits.variant,
+        about=what,
+        also=also,
+    )
 
 
 def failed(patient: Patient) -> Finding | None:
@@ -98,8 +133,15 @@ def failed(patient: Patient) -> Finding | None:
     if wiped := next((m for m in sync_errors if WIPES.search(m)), None):
         return found("WipeGuard", f"condition SyncError: {wiped}", confidence=Confidence.certain)
     over = operation is not None and operation.phase in (Phase.Failed, Phase.Error)
-    current = app.sync is not Sync.Synced or (operation is not None and any("Failed" in h or "Error" in h for h in operation.hooks))
-    if operation is not None and over and current and (finding := _failed(operation, patient.signs)):
+    current = app.sync is not Sync.Synced or (
+        operation is not None and any("Failed" in h or "Error" in h for h in operation.hooks)
+    )
+    if (
+        operation is not None
+        and over
+        and current
+        and (finding := _failed(operation, patient.signs))
+    ):
         return finding
     if operation is not None and not operation.phase.over:
         return None
@@ -107,13 +149,21 @@ def failed(patient: Patient) -> Finding | None:
         said = f"condition SyncError: {message}"
         inner = GAVE_UP.sub("", message)
         if finding := _cause_of(inner, said, patient.signs):
-            return structs.replace(finding, also=(*finding.also, "AutoSyncGaveUp")) if finding.cause != "AutoSyncGaveUp" else finding
+            return (
+                structs.replace(finding, also=(*finding.also, "AutoSyncGaveUp"))
+                if finding.cause != "AutoSyncGaveUp"
+                else finding
+            )
         if BY_HAND.search(inner):
-            return found("AutoSyncGaveUp", said, variant="Terminated", confidence=Confidence.certain)
+            return found(
+                "AutoSyncGaveUp", said, variant="Terminated", confidence=Confidence.certain
+            )
         if GENERIC.search(inner.strip()) and GAVE_UP.search(message):
             return found("AutoSyncGaveUp", said, confidence=Confidence.guess)
         if not GENERIC.search(inner.strip()):
-            return found("Unclassified", said, confidence=Confidence.guess, also=("AutoSyncGaveUp",))
+            return found(
+                "Unclassified", said, confidence=Confidence.guess, also=("AutoSyncGaveUp",)
+            )
     return None
 
 
@@ -138,7 +188,11 @@ def _failed(operation: Operation, signs: Signs | None) -> Finding | None:
             known.append(_hook(who, f"resource {failure}"))
         elif finding := _cause_of(words, f"resource {failure}", signs, who):
             hook = finding.cause == "ObjectInvalid" and is_hook(who)
-            known.append(structs.replace(_hook(who, *finding.evidence), also=(finding.cause,)) if hook else finding)
+            known.append(
+                structs.replace(_hook(who, *finding.evidence), also=(finding.cause,))
+                if hook
+                else finding
+            )
         elif words.strip():
             unknown.append(f"resource {failure}")
     if known:
@@ -152,7 +206,9 @@ def _failed(operation: Operation, signs: Signs | None) -> Finding | None:
         return finding
     if unknown or not (GENERIC.search(message.rstrip(". ")) or not message):
         return found(
-            "HookFailed" if HOOKS.search(message) and not unknown and "hook" in message else "Unclassified",
+            "HookFailed"
+            if HOOKS.search(message) and not unknown and "hook" in message
+            else "Unclassified",
             *unknown,
             said,
             confidence=Confidence.guess,
@@ -161,11 +217,20 @@ def _failed(operation: Operation, signs: Signs | None) -> Finding | None:
 
 
 def _strictest(known: list[Finding], said: str) -> Finding:
-    """Of several causes in one operation that one leads which allows the least: a sync would meet all of them again."""
+    """Of several causes in one operation that one leads which allows the least: a sync would meet
+    all of them again."""
     first = max(known, key=lambda f: STRICT.index(verdict(f, Cure.sync)))
     also = tuple(dict.fromkeys(c for f in known for c in (f.cause, *f.also) if c != first.cause))
     evidence = [line for f in (first, *known) for line in f.evidence]
-    return found(first.cause, *evidence, said, variant=first.variant, about=first.about, confidence=first.confidence, also=also)
+    return found(
+        first.cause,
+        *evidence,
+        said,
+        variant=first.variant,
+        about=first.about,
+        confidence=first.confidence,
+        also=also,
+    )
 
 
 def _hook(who: str, *evidence: str) -> Finding:
@@ -174,7 +239,8 @@ def _hook(who: str, *evidence: str) -> Finding:
 
 
 def _ran(who: str, evidence: str, words: str, *, hook: bool) -> Finding:
-    """Something that was applied, and came to nothing: its words are of what ran, and not the API server's."""
+    """Something that was applied, and came to nothing: its words are of what ran, and not the API
+    server's."""
     kind = who.partition("/")[0]
     if hook or kind in RUNS:
         finding = _hook(who, evidence)
@@ -211,24 +277,37 @@ def _there(kind: str, signs: Signs | None) -> tuple[str, tuple[str, ...]]:
     provided = (f"brought by application {', '.join(signs.providers)}",) if signs.providers else ()
     if any(answers):
         return "Established", (f"the cluster serves {kind} by now",)
-    return "Absent", (f"the cluster does not serve {kind}", *(provided or ("no application that Argo CD knows of brings its CRD",)))
+    return "Absent", (
+        f"the cluster does not serve {kind}",
+        *(provided or ("no application that Argo CD knows of brings its CRD",)),
+    )
 
 
 def _same_kind(asked: str, kind: str) -> bool:
-    return asked == kind or (asked.split("/", maxsplit=1)[0], asked.rsplit("/", maxsplit=1)[-1]) == (
+    return asked == kind or (
+        asked.split("/", maxsplit=1)[0],
+        asked.rsplit("/", maxsplit=1)[-1],
+    ) == (
         kind.split("/", maxsplit=1)[0],
         kind.rsplit("/", maxsplit=1)[-1],
     )
 
 
 def missing_kind(words: str) -> str:
-    """``group/Kind`` or ``group/version/Kind`` that these words miss; empty when they do not name it."""
+    """``group/Kind`` or ``group/version/Kind`` that these words miss; empty when they do not name
+    it."""
     if m := re.search(r"could not find version \"([a-z0-9]{1,63})\" of ([\w.-]+)/(\w+)", words):
         return f"{m.group(2)}/{m.group(1)}/{m.group(3)}"
     if m := re.search(r"could not find ([\w.-]+)/(\w+)", words):
         return f"{m.group(1)}/{m.group(2)}"
     if m := re.search(r"\b(\w{1,63})\.([a-z0-9.-]{1,253}) \"\" not found", words):
         return f"{m.group(2)}/{m.group(1)}"
-    if m := re.search(r"no matches for kind \"?(\w+)\"? in (?:version|group) \"?([\w.-]+)(?:/(\w+))?", words):
-        return f"{m.group(2)}/{m.group(3)}/{m.group(1)}" if m.group(3) else f"{m.group(2)}/{m.group(1)}"
+    if m := re.search(
+        r"no matches for kind \"?(\w+)\"? in (?:version|group) \"?([\w.-]+)(?:/(\w+))?", words
+    ):
+        return (
+            f"{m.group(2)}/{m.group(3)}/{m.group(1)}"
+            if m.group(3)
+            else f"{m.group(2)}/{m.group(1)}"
+        )
     return ""

@@ -35,8 +35,15 @@ class Patient(Struct, frozen=True):
 
 
 def found(
-    cause: str, *evidence: str, variant: str = "", about: str = "", confidence: Confidence = Confidence.likely, also: tuple[str, ...] = ()
+    cause: str,
+    *evidence: str,
+    variant: str = "",
+    about: str = "",
+    confidence: Confidence = Confidence.likely,
+    also: tuple[str, ...] = (),
 ) -> Finding:
     """A finding; its evidence cut to what people read."""
-    lines = tuple(dict.fromkeys(essential(" ".join(line.split()), LENGTH) for line in evidence if line))
+    lines = tuple(
+        dict.fromkeys(essential(" ".join(line.split()), LENGTH) for line in evidence if line)
+    )
     return Finding(cause, lines[:LINES], confidence, variant, about[:200], also)

@@ -24,7 +24,11 @@ def told(finding: Finding | None, *, tree_read: bool = True) -> dict[str, Any]:
     cause = cause_of(finding)
 
     def cures(*wanted: Verdict) -> list[str]:
-        return [cure.value for verdict in wanted for cure in cause.with_verdict(verdict, finding.variant)]
+        return [
+            cure.value
+            for verdict in wanted
+            for cure in cause.with_verdict(verdict, finding.variant)
+        ]
 
     return {
         "cause": cause.name,

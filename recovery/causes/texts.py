@@ -1,6 +1,8 @@
-"""The words by which causes are known, each list in the order in which it is read: the first line that matches counts.
+"""The words by which causes are known, each list in the order in which it is read: the first line
+that matches counts.
 
-Argo CD's words are from its source (3.2 to 3.6); those of Git, Helm, kubelet and the Kubernetes API pass through it.
+Argo CD's words are from its source (3.2 to 3.6); those of Git, Helm, kubelet and the Kubernetes API
+pass through it.
 """
 
 from __future__ import annotations
@@ -34,7 +36,11 @@ class Table:
         self.first = remembered(2048)(self._first)
 
     def _first(self, message: str) -> Line | None:
-        return next((line for line in self._lines if line.pattern.search(message)), None) if message else None
+        return (
+            next((line for line in self._lines if line.pattern.search(message)), None)
+            if message
+            else None
+        )
 
     def rank(self, line: Line) -> int:
         """Its place: what stands first tells more."""
@@ -49,7 +55,11 @@ _REDIS = _line(
     r"dial tcp [^ ]{0,300}:6379|lookup [\w.-]{0,60}argocd[\w-]{0,60}redis|lookup [\w-]{0,60}redis[\w-]{0,60}(?:\.[\w-]{1,63}\.svc[\w.]{0,40})? on ",
     r"\bOOM command not allowed",
 )
-_PROXY = (r"proxyconnect tcp", r"\b407\b|Proxy Authentication Required", r"proxy (?:error|responded)")
+_PROXY = (
+    r"proxyconnect tcp",
+    r"\b407\b|Proxy Authentication Required",
+    r"proxy (?:error|responded)",
+)
 _NETWORK = (
     r"i/o timeout",
     r"TLS handshake timeout",
@@ -110,7 +120,8 @@ _HOSTS_REFUSE = (
     # Gitea, Forgejo
     r"remote: Unauthorized|remote: User permission denied|remote: (?:Gitea|Forgejo): (?:Unauthorized|Not found)",
 )
-"""Git hosts in their own words. Some of them call a repository that one may not see one that is not there."""
+"""Git hosts in their own words. Some of them call a repository that one may not see one that is not
+there."""
 _REFUSED = (
     *_HOSTS_REFUSE,
     r"authentication required",
@@ -134,7 +145,9 @@ _REFUSED = (
     r"error getting credentials|denied: (?:requested access|access forbidden|permission)|insufficient_scope|no basic auth credentials",
 )
 
-VAGUE = _line("SpecNotPermitted", r"is required|are required|must be|invalid|missing", r"not allowed")
+VAGUE = _line(
+    "SpecNotPermitted", r"is required|are required|must be|invalid|missing", r"not allowed"
+)
 _REPO_SERVER = (
     _line(
         "RepoServerTransient/Disk",
@@ -217,9 +230,7 @@ SPEC = Table(
 )
 """InvalidSpecError and UnknownError."""
 
-_CLUSTER_WORDS = (
-    r"failed to get cluster (?:info|version) for|failed to sync cluster|error synchronizing cache state|error getting cluster cache"
-)
+_CLUSTER_WORDS = r"failed to get cluster (?:info|version) for|failed to sync cluster|error synchronizing cache state|error getting cluster cache"
 _LIVE_REFUSED = (
     r"asked for the client to provide credentials",
     r"x509: ",
@@ -251,7 +262,13 @@ LIVE = Table(
     _line("ClusterAPIPartial", *_LIVE_PARTIAL),
     _line("ClusterUnreachable", r"controller is configured to ignore cluster"),
     _line(
-        "ClusterUnreachable", *_NETWORK, r"no answer", r"\bEOF\b", r"Service Unavailable", r"http2: client connection lost", r"timed? ?out"
+        "ClusterUnreachable",
+        *_NETWORK,
+        r"no answer",
+        r"\bEOF\b",
+        r"Service Unavailable",
+        r"http2: client connection lost",
+        r"timed? ?out",
     ),
 )
 """What is about the cluster: live state, its cache."""
@@ -355,11 +372,18 @@ TARGET = Table(
 )
 """ComparisonError about what is wanted."""
 
-RENDERED = re.compile(r"Unable to generate manifests|error resolving (?:repo )?revision|rpc error: code = |^ComparisonError", re.IGNORECASE)
+RENDERED = re.compile(
+    r"Unable to generate manifests|error resolving (?:repo )?revision|rpc error: code = |^ComparisonError",
+    re.IGNORECASE,
+)
 """What came from the repo-server, wherever it stands."""
-GAVE_UP = re.compile(r"Failed (?:last )?(?:partial )?sync attempt to \[?([^\]:]*)\]?:? ?", re.IGNORECASE)
+GAVE_UP = re.compile(
+    r"Failed (?:last )?(?:partial )?sync attempt to \[?([^\]:]*)\]?:? ?", re.IGNORECASE
+)
 WIPES = re.compile(r"will wipe out all resources", re.IGNORECASE)
-TIMED_OUT = re.compile(r"triggered by controller sync timeout|terminating due to timeout", re.IGNORECASE)
+TIMED_OUT = re.compile(
+    r"triggered by controller sync timeout|terminating due to timeout", re.IGNORECASE
+)
 
 WAITS = Table(
     _line(
@@ -442,7 +466,8 @@ RESULT = Table(
         r"could not find version",
         r"unable to recognize .*no matches",
         r"failed to find (?:api|resource) .* in (?:cluster|discovery)",
-        r"\b[A-Z]\w{0,63}\.[a-z0-9.-]{1,253} \"\" not found",  # where the group is served and this kind of it is not (seen on 3.2)
+        # where the group is served and this kind of it is not (seen on 3.2)
+        r"\b[A-Z]\w{0,63}\.[a-z0-9.-]{1,253} \"\" not found",
     ),
     _line(
         "ObjectTooLarge",
@@ -505,9 +530,18 @@ RESULT = Table(
         r"there are no clusters with this name",
         r"cluster \"[^\"]{0,300}\" not found",
     ),
-    _line("SpecNotPermitted", r"InvalidSpecError", r"Failed to load application project", r"not permitted to use project"),
+    _line(
+        "SpecNotPermitted",
+        r"InvalidSpecError",
+        r"Failed to load application project",
+        r"not permitted to use project",
+    ),
     _line("DriftFight/Shared", r"Shared resource found"),
-    _line("OperationOrphaned/TimedOut", r"triggered by controller sync timeout", r"operation is terminating due to timeout"),
+    _line(
+        "OperationOrphaned/TimedOut",
+        r"triggered by controller sync timeout",
+        r"operation is terminating due to timeout",
+    ),
 )
 """Why an operation, or one resource of it, failed."""
 GENERIC = re.compile(
@@ -518,16 +552,25 @@ GENERIC = re.compile(
 """Words that only say that it failed."""
 BY_HAND = re.compile(r"^Operation terminated", re.IGNORECASE)
 HOOKS = linear(r"one or more (?:SyncFail )?hooks? failed|hook .* failed|completed unsuccessfully")
-MIGRATES = re.compile(r"migrat|schema|flyway|liquibase|alembic|\bdb\b|database|goose|sequelize|prisma", re.IGNORECASE)
+MIGRATES = re.compile(
+    r"migrat|schema|flyway|liquibase|alembic|\bdb\b|database|goose|sequelize|prisma", re.IGNORECASE
+)
 
 ROLLOUTS = Table(
     _line("RolloutInvalid", r"\bInvalidSpec\b|The Rollout \"[^\"]{0,300}\" is invalid"),
-    _line("AnalysisError", r"assessed Error|consecutiveErrors? \(\d+\)|analysis (?:run )?(?:phase )?error"),
-    _line("AnalysisInconclusive", r"InconclusiveAnalysisRun|InconclusiveExperiment|assessed Inconclusive"),
+    _line(
+        "AnalysisError",
+        r"assessed Error|consecutiveErrors? \(\d+\)|analysis (?:run )?(?:phase )?error",
+    ),
+    _line(
+        "AnalysisInconclusive",
+        r"InconclusiveAnalysisRun|InconclusiveExperiment|assessed Inconclusive",
+    ),
     _line("AnalysisFailed", r"assessed Failed"),
     _line("RolloutAborted", r"RolloutAborted|Rollout aborted"),
 )
-"""What a Rollout says (argo-rollouts utils/conditions, resource_customizations/argoproj.io/Rollout/health.lua)."""
+"""What a Rollout says (argo-rollouts utils/conditions,
+resource_customizations/argoproj.io/Rollout/health.lua)."""
 PODS = Table(
     _line("OutOfMemory", r"\bOOMKilled\b", r"out of memory|memory cgroup", r"exit code 137.*OOM"),
     _line(
@@ -569,7 +612,12 @@ PODS = Table(
         r"no volume plugin matched|waiting for first consumer",
         r"preempted|Insufficient (?:cpu|memory|ephemeral|pods|nvidia)",
     ),
-    _line("QuotaExceeded", r"exceeded quota", r"forbidden: (?:maximum|minimum|failed quota|\[?maximum)", r"failed quota"),
+    _line(
+        "QuotaExceeded",
+        r"exceeded quota",
+        r"forbidden: (?:maximum|minimum|failed quota|\[?maximum)",
+        r"failed quota",
+    ),
     _line(
         "AdmissionDenied",
         r"violates PodSecurity",
@@ -577,7 +625,11 @@ PODS = Table(
         r"unable to validate against any (?:pod security|security context)",
     ),
     _line("WebhookDown", r"failed calling webhook"),
-    _line("ForbiddenInTarget", r"is forbidden: error looking up service account", r"serviceaccount .* not found"),
+    _line(
+        "ForbiddenInTarget",
+        r"is forbidden: error looking up service account",
+        r"serviceaccount .* not found",
+    ),
     _line(
         "RolloutFailed",
         r"\bCrashLoopBackOff\b|back-off .* restarting failed container",
@@ -589,6 +641,9 @@ PODS = Table(
         r"exited with (?:exit )?code|exit code [1-9]|terminated with|\bError\b.*exit",
         r"DeadlineExceeded",
     ),
-    _line("HookFailed", r"reached (?:the )?specified backoff limit|BackoffLimitExceeded|Job was active longer than specified deadline"),
+    _line(
+        "HookFailed",
+        r"reached (?:the )?specified backoff limit|BackoffLimitExceeded|Job was active longer than specified deadline",
+    ),
 )
 """What a pod, a workload, a volume claim or an event says."""

@@ -24,10 +24,21 @@ from recovery.model.recovery import Recovery
 from recovery.model.text import shell
 from recovery.record.codec import counted, listed, row
 
-Since = Annotated[str, typer.Option("--since", metavar="DURATION", help="How far back, such as 24h or 7d; they are kept for seven days.")]
+Since = Annotated[
+    str,
+    typer.Option(
+        "--since",
+        metavar="DURATION",
+        help="How far back, such as 24h or 7d; they are kept for seven days.",
+    ),
+]
 Subject = Annotated[
     str,
-    typer.Argument(metavar="SUBJECT", autocompletion=subjects, help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME."),
+    typer.Argument(
+        metavar="SUBJECT",
+        autocompletion=subjects,
+        help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME.",
+    ),
 ]
 Policy = Annotated[str, typer.Option("--policy", help="Of this policy only.")]
 
@@ -57,7 +68,8 @@ REPORT = (
 
 
 def report(since: Since = "7d", output: Output = Shape.table) -> None:
-    """Tell what came of it: acted, would have acted, healed by itself, undone by people, and how long it took."""
+    """Tell what came of it: acted, would have acted, healed by itself, undone by people, and how
+    long it took."""
     began = _began(since)
     found = reporting.report(_recoveries(), began)
     if output.for_scripts:
@@ -80,7 +92,16 @@ def audit(since: Since = "24h", policy: Policy = "", output: Output = Shape.tabl
     more = [Column("POLICY"), Column("RECORD")] if output is Shape.wide else []
     columns = [*AUDIT[:-1], *more, AUDIT[-1]]
     rows = [
-        (f"{e.at:%Y-%m-%d %H:%M:%SZ}", e.by, e.what, e.subject, e.result, *((e.policy, e.recovery) if more else ()), e.why) for e in entries
+        (
+            f"{e.at:%Y-%m-%d %H:%M:%SZ}",
+            e.by,
+            e.what,
+            e.subject,
+            e.result,
+            *((e.policy, e.recovery) if more else ()),
+            e.why,
+        )
+        for e in entries
     ]
     _rows(columns, rows)
 
@@ -89,11 +110,23 @@ def history(subject: Subject, output: Output = Shape.table) -> None:
     """Tell what a subject went through: each of its recoveries, step by step, newest last."""
     settings = settings_from_environment()
     wanted = reach(lambda client: subject_name(client, settings, subject))
-    found = sorted((r for r in _recoveries() if str(r.subject) == wanted), key=lambda r: r.opened_at)
+    found = sorted(
+        (r for r in _recoveries() if str(r.subject) == wanted), key=lambda r: r.opened_at
+    )
     if not found:
-        raise Refused(f"no recovery tells of {wanted}; they are kept for seven days\nTry: recovery explain {shell(subject)}", WRONG)
+        raise Refused(
+            f"no recovery tells of {wanted}; they are kept for seven days\nTry: recovery explain"
+            f" {shell(subject)}",
+            WRONG,
+        )
     if output.for_scripts:
-        printed([{**row(r), "steps": r.steps, "wishes": r.wishes, "evidence": r.evidence} for r in found], output)
+        printed(
+            [
+                {**row(r), "steps": r.steps, "wishes": r.wishes, "evidence": r.evidence}
+                for r in found
+            ],
+            output,
+        )
         return
     for recovery in found:
         for line in told(recovery, wide=output is Shape.wide):
@@ -104,15 +137,22 @@ def told(recovery: Recovery, *, wide: bool) -> list[str]:
     """One recovery as lines."""
     took = reporting.took(recovery)
     how = f", well after {spell(timedelta(seconds=took))}" if took is not None else ""
-    said = [f"{recovery.opened_at:%Y-%m-%d %H:%M:%SZ}  {recovery.name}  {recovery.policy}  {recovery.phase.value}{how}: {recovery.message}"]
+    opened = f"{recovery.opened_at:%Y-%m-%d %H:%M:%SZ}"
+    what = f"{recovery.phase.value}{how}: {recovery.message}"
+    said = [f"{opened}  {recovery.name}  {recovery.policy}  {what}"]
     if wide:
         said += [f"    saw: {line}" for line in recovery.evidence]
     for step in recovery.steps:
         lasted = f" after {spell(step.ended_at - step.started_at)}" if step.ended_at else ""
         result = f"{step.outcome.value}{lasted} ({step.reason})" if step.outcome else "running"
         what = f"{step.action} {targets(step)}".strip()
-        said.append(f"  {step.started_at:%H:%M:%SZ}  {step.attempt}.{step.index} {what}: {result} {step.message}".rstrip())
-    said += [f"  {w.at:%H:%M:%SZ}  {w.by} asked for {w.what} {w.step}".rstrip() for w in recovery.wishes]
+        said.append(
+            f"  {step.started_at:%H:%M:%SZ}  {step.attempt}.{step.index} {what}: {result}"
+            f" {step.message}".rstrip()
+        )
+    said += [
+        f"  {w.at:%H:%M:%SZ}  {w.by} asked for {w.what} {w.step}".rstrip() for w in recovery.wishes
+    ]
     if recovery.talk.heard:
         said.append(f"  told: {', '.join(recovery.talk.heard)}")
     return said
@@ -126,9 +166,13 @@ def _rows(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
 def _began(since: str) -> datetime:
     days, unit = since[:-1], since[-1:]
     try:
-        return datetime.now(UTC) - (timedelta(days=int(days)) if unit == "d" and days.isdecimal() else Duration.parse(since))
+        return datetime.now(UTC) - (
+            timedelta(days=int(days)) if unit == "d" and days.isdecimal() else Duration.parse(since)
+        )
     except (ValueError, OverflowError) as error:
-        raise Refused(f"--since: {since[:40]!r} is no time span; write one such as 24h or 7d", USAGE) from error
+        raise Refused(
+            f"--since: {since[:40]!r} is no time span; write one such as 24h or 7d", USAGE
+        ) from error
 
 
 def _recoveries() -> tuple[Recovery, ...]:
@@ -140,13 +184,25 @@ def _recoveries() -> tuple[Recovery, ...]:
     raw = reach(ask)
     found = listed(raw)
     if broken := counted(raw) - len(found):
-        typer.echo(f"recovery: {broken} records cannot be read and are not in this; `recovery status` names them", err=True)
+        typer.echo(
+            f"recovery: {broken} records cannot be read and are not in this; `recovery status`"
+            " names them",
+            err=True,
+        )
     return found
 
 
 def _numbers(line: reporting.Line) -> tuple[object, ...]:
     """A line's figures, in the order of the columns."""
-    outcomes = (line.recoveries, line.open, line.acted, line.would_have, line.cured, line.by_itself, line.needed_person)
+    outcomes = (
+        line.recoveries,
+        line.open,
+        line.acted,
+        line.would_have,
+        line.cured,
+        line.by_itself,
+        line.needed_person,
+    )
     return (*outcomes, line.undone, line.worse, _spelt(line.typical), _spelt(line.slowest))
 
 

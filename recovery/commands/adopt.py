@@ -28,10 +28,16 @@ from recovery.settings import Settings
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[APPLICATION...]", autocompletion=applications, help="As [NAMESPACE/]NAME; globs may be used."),
+    typer.Argument(
+        metavar="[APPLICATION...]",
+        autocompletion=applications,
+        help="As [NAMESPACE/]NAME; globs may be used.",
+    ),
 ]
 Project = Annotated[str, typer.Option("--project", help="All applications of a project (a glob).")]
-Dry = Annotated[bool, typer.Option("--dry-run", help="Say who would be adopted, and change nothing.")]
+Dry = Annotated[
+    bool, typer.Option("--dry-run", help="Say who would be adopted, and change nothing.")
+]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 ADOPTION = "adoption"
 """The guard that holds them back."""
@@ -46,7 +52,9 @@ class _Held(Struct):
     more: bool
 
 
-def adopt(names: Names = None, project: Project = "", dry_run: Dry = False, yes: Yes = False) -> None:
+def adopt(
+    names: Names = None, project: Project = "", dry_run: Dry = False, yes: Yes = False
+) -> None:
     """Include applications that were already unhealthy when the controller was installed."""
     if names and project:
         raise Refused("name applications, or a project", USAGE)
@@ -54,15 +62,24 @@ def adopt(names: Names = None, project: Project = "", dry_run: Dry = False, yes:
 
     async def ask(client: AsyncioClient) -> tuple[tuple[Adoption, ...], _Held]:
         chosen = [await subject_name(client, settings, name) for name in names or ()]
-        wanted = tuple(Adoption(now, namespaces=(n.partition("/")[0],), names=(n.partition("/")[2],)) for n in chosen)
+        wanted = tuple(
+            Adoption(now, namespaces=(n.partition("/")[0],), names=(n.partition("/")[2],))
+            for n in chosen
+        )
         if project:
             wanted = (Adoption(now, projects=(project,)),)
         return wanted, await _held(client, settings, wanted)
 
     wanted, held = reach(ask)
-    count = f"{'at least ' * held.more}{len(held.names)} application{'s' * (len(held.names) != 1)}" if held.known else "applications"
+    count = (
+        f"{'at least ' * held.more}{len(held.names)} application{'s' * (len(held.names) != 1)}"
+        if held.known
+        else "applications"
+    )
     if not held.known:
-        typer.echo("recovery: the controller does not answer; who is held back is not known", err=True)
+        typer.echo(
+            "recovery: the controller does not answer; who is held back is not known", err=True
+        )
     for name in held.names[:SHOWN]:
         typer.echo(f"  {name}")
     if len(held.names) > SHOWN:
@@ -71,31 +88,53 @@ def adopt(names: Names = None, project: Project = "", dry_run: Dry = False, yes:
         typer.echo(f"{count} would be adopted; nothing is changed")
         return
     if wanted and held.known and not held.names:
-        raise Refused("none of these is held back by adoption; nothing is changed\nTry: recovery status --all", WRONG)
+        raise Refused(
+            "none of these is held back by adoption; nothing is changed\nTry: recovery status"
+            " --all",
+            WRONG,
+        )
     if (
         sys.stdin.isatty()
         and not yes
-        and not typer.confirm(f"Adopt {count}? They are recovered like all others, rollback and prune included")
+        and not typer.confirm(
+            f"Adopt {count}? They are recovered like all others, rollback and prune included"
+        )
     ):
         raise Refused("nothing is changed", WRONG)
     reach(lambda client: _write(client, settings, wanted, now))
-    who = f"{count} seen before {now.isoformat()}" if wanted else f"everything seen before {now.isoformat()}"
-    typer.echo(f"adopted: {who} is recovered from now on, with rollback and prune as the policies say")
+    who = (
+        f"{count} seen before {now.isoformat()}"
+        if wanted
+        else f"everything seen before {now.isoformat()}"
+    )
+    typer.echo(
+        f"adopted: {who} is recovered from now on, with rollback and prune as the policies say"
+    )
 
 
 async def _held(client: AsyncioClient, settings: Settings, wanted: tuple[Adoption, ...]) -> _Held:
     try:
-        body: dict[str, Any] = decoded(await ask_controller(client, settings.namespace, "/api/v1/recoveries"), dict)
+        body: dict[str, Any] = decoded(
+            await ask_controller(client, settings.namespace, "/api/v1/recoveries"), dict
+        )
     except (KubeError, msgspec.DecodeError):
         return _Held([], known=False, more=False)
-    held = sorted({str(row["subject"]) for row in body.get("pending") or () if row.get("by") == ADOPTION})
+    held = sorted(
+        {str(row["subject"]) for row in body.get("pending") or () if row.get("by") == ADOPTION}
+    )
     if wanted:
-        chosen = await _chosen(client, settings, lambda app: any(each.selector.selects(app) for each in wanted))
+        chosen = await _chosen(
+            client, settings, lambda app: any(each.selector.selects(app) for each in wanted)
+        )
         held = [name for name in held if name in chosen]
-    return _Held(held, known=True, more=len(body.get("pending") or ()) < (body.get("pending_total") or 0))
+    return _Held(
+        held, known=True, more=len(body.get("pending") or ()) < (body.get("pending_total") or 0)
+    )
 
 
-async def _chosen(client: AsyncioClient, settings: Settings, selects: Callable[[Application], bool]) -> set[str]:
+async def _chosen(
+    client: AsyncioClient, settings: Settings, selects: Callable[[Application], bool]
+) -> set[str]:
     found = set()
     for place in settings.namespaces:
         async for item in every(client, APPLICATIONS, place):
@@ -108,19 +147,34 @@ async def _chosen(client: AsyncioClient, settings: Settings, selects: Callable[[
     return found
 
 
-async def _write(client: AsyncioClient, settings: Settings, wanted: tuple[Adoption, ...], now: datetime) -> None:
+async def _write(
+    client: AsyncioClient, settings: Settings, wanted: tuple[Adoption, ...], now: datetime
+) -> None:
     """Everything is one time; a selection joins the list of those before it."""
     if not wanted:
-        body: dict[str, Any] = {"metadata": {"annotations": {ADOPTED_AT: now.isoformat(timespec="seconds")}}}
+        body: dict[str, Any] = {
+            "metadata": {"annotations": {ADOPTED_AT: now.isoformat(timespec="seconds")}}
+        }
         await client.patch(CONFIG_MAPS, settings.namespace, settings.policies, body)
         return
     for _ in range(5):
-        held: dict[str, Any] = decoded(await client.get(CONFIG_MAPS, settings.namespace, settings.policies), dict)
+        held: dict[str, Any] = decoded(
+            await client.get(CONFIG_MAPS, settings.namespace, settings.policies), dict
+        )
         meta = held.get("metadata") or {}
         before = adoptions(meta.get("annotations") or {}).chosen
-        kept = [each for each in before if each.selector not in [w.selector for w in wanted] and each.selector != Selector()]
+        kept = [
+            each
+            for each in before
+            if each.selector not in [w.selector for w in wanted] and each.selector != Selector()
+        ]
         text = msgspec.json.encode([*kept, *wanted][-MOST:]).decode()
-        body = {"metadata": {"annotations": {ADOPTED: text}, "resourceVersion": str(meta.get("resourceVersion", ""))}}
+        body = {
+            "metadata": {
+                "annotations": {ADOPTED: text},
+                "resourceVersion": str(meta.get("resourceVersion", "")),
+            }
+        }
         try:
             await client.patch(CONFIG_MAPS, settings.namespace, settings.policies, body)
         except Conflict:

@@ -14,7 +14,12 @@ from recovery.model.duration import spell
 from recovery.model.recovery import Recovery, RecoveryPhase
 
 Name = Annotated[
-    str, typer.Argument(metavar="RECOVERY", autocompletion=subjects, help="A recovery, or its application as [NAMESPACE/]NAME.")
+    str,
+    typer.Argument(
+        metavar="RECOVERY",
+        autocompletion=subjects,
+        help="A recovery, or its application as [NAMESPACE/]NAME.",
+    ),
 ]
 STORM = "Storm"
 """What the record of a storm is about, and why it waits."""
@@ -32,9 +37,14 @@ def approve(recovery: Name) -> None:
 
 
 def asked(held: Recovery) -> tuple[str, ...]:
-    """What waits, word for word: another action, another revision or an edited policy is another thing."""
+    """What waits, word for word: another action, another revision or an edited policy is another
+    thing."""
     if held.phase is RecoveryPhase.Suppressed and held.awaiting:
         return (f"approve {held.awaiting}",)
     if held.phase is RecoveryPhase.Suppressed and held.subject.kind == held.reason == STORM:
         return ("approve",)  # its members
-    raise Refused(f"{held.name} waits for no approval: it is {held.phase.value} ({held.reason}): {held.message}", WRONG)
+    raise Refused(
+        f"{held.name} waits for no approval: it is {held.phase.value} ({held.reason}):"
+        f" {held.message}",
+        WRONG,
+    )

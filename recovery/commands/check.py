@@ -20,10 +20,20 @@ from recovery.model.text import plain
 from recovery.policies import InvalidPolicies, parse
 from recovery.policies.nodes import LARGEST
 
-Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Policy files or ConfigMap manifests; - is standard input.")]
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...", help="Policy files or ConfigMap manifests; - is standard input."
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Warnings are errors, too: for pipelines.")]
 ChannelNames = Annotated[
-    str, typer.Option("--channels", metavar="A,B", help="The keys of the Secret recovery-channels: what is named besides is an error.")
+    str,
+    typer.Option(
+        "--channels",
+        metavar="A,B",
+        help="The keys of the Secret recovery-channels: what is named besides is an error.",
+    ),
 ]
 HEARTBEAT = "heartbeat"
 """A key of that Secret that is no channel."""
@@ -41,7 +51,9 @@ class Found(Struct, frozen=True):
     message: str
 
 
-def check(files: Files, strict: Strict = False, channels: ChannelNames = "", output: Output = Shape.table) -> None:
+def check(
+    files: Files, strict: Strict = False, channels: ChannelNames = "", output: Output = Shape.table
+) -> None:
     """Tell all that is wrong with policy files, with line, column, path and what would be right."""
     there = frozenset(filter(None, (name.strip() for name in channels.split(",")))) - {HEARTBEAT}
     found: list[Found] = []
@@ -57,12 +69,20 @@ def check(files: Files, strict: Strict = False, channels: ChannelNames = "", out
             _say(output, found[-1:])
             continue
         except InvalidPolicies as error:
-            wrong = [Found(name, p.line, p.column, p.path, "error", p.message) for p in error.problems]
+            wrong = [
+                Found(name, p.line, p.column, p.path, "error", p.message) for p in error.problems
+            ]
             found += wrong
             _say(output, wrong)
             continue
-        said = [Found(name, 0, 0, "", "warning", words) for words in (*policies.warnings, *_over(policies))]
-        said += [Found(name, 0, 0, "", "error", words) for words in (_unknown(policies, there) if channels else ())]
+        said = [
+            Found(name, 0, 0, "", "warning", words)
+            for words in (*policies.warnings, *_over(policies))
+        ]
+        said += [
+            Found(name, 0, 0, "", "error", words)
+            for words in (_unknown(policies, there) if channels else ())
+        ]
         found += said
         _say(output, said)
         if not output.for_scripts and not any(each.level == "error" for each in said):
@@ -98,13 +118,19 @@ def _unknown(policies: Policies, there: frozenset[str]) -> list[str]:
 
 def _over(policies: Policies) -> list[str]:
     now = datetime.now(UTC)
-    return [f"guards.pauses: {p.reason!r} ended at {p.until:%Y-%m-%d %H:%M} UTC" for p in policies.pauses if p.until and p.until <= now]
+    return [
+        f"guards.pauses: {p.reason!r} ended at {p.until:%Y-%m-%d %H:%M} UTC"
+        for p in policies.pauses
+        if p.until and p.until <= now
+    ]
 
 
 def _say(output: Shape, found: list[Found]) -> None:
     for each in found if not output.for_scripts else ():
         place = f"{each.file}:{each.line}:{each.column}" if each.line else each.file
-        typer.echo(plain(f"{place}: {each.level}: {each.path + ': ' if each.path else ''}{each.message}"))
+        typer.echo(
+            plain(f"{place}: {each.level}: {each.path + ': ' if each.path else ''}{each.message}")
+        )
 
 
 def _praise(name: str, policies: Policies) -> None:
@@ -113,4 +139,9 @@ def _praise(name: str, policies: Policies) -> None:
     for policy in policies.policies:
         steps = ", then ".join(str(step) for step in policy.actions)
         attempts = f"{policy.attempts} attempt{'s' * (policy.attempts != 1)}"
-        typer.echo(plain(f"  {policy.name}: {policy.sentence}: {steps}; {attempts}, {spell(policy.backoff.duration)} apart"))
+        typer.echo(
+            plain(
+                f"  {policy.name}: {policy.sentence}: {steps}; {attempts},"
+                f" {spell(policy.backoff.duration)} apart"
+            )
+        )

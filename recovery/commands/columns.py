@@ -26,26 +26,31 @@ class Column(Struct, frozen=True):
 
     title: str
     rank: int = 0
-    """Where the line is too narrow, the columns of the highest rank are left out first; those of rank 0 never are."""
+    """Where the line is too narrow, the columns of the highest rank are left out first; those of
+    rank 0 never are."""
     words: bool = False
     """Text for people, cut to what is left of the line."""
 
 
 def width() -> int:
-    """Columns of the terminal; of COLUMNS where it is set, also in a pipe; else no limit in a pipe."""
+    """Columns of the terminal; of COLUMNS where it is set, also in a pipe; else no limit in a
+    pipe."""
     if not os.environ.get("COLUMNS", "").isdecimal() and not sys.stdout.isatty():
         return NO_LIMIT
     return shutil.get_terminal_size((80, 24)).columns
 
 
 def lines(columns: Sequence[Column], rows: Sequence[Sequence[object]], limit: int) -> list[str]:
-    """The header and a line for each row, none longer than ``limit`` columns where identifiers leave it the choice."""
+    """The header and a line for each row, none longer than ``limit`` columns where identifiers
+    leave it the choice."""
     cells = [[plain("" if value is None else str(value)) for value in row] for row in rows]
     wide = [max([size(c.title), *(size(row[i]) for row in cells)]) for i, c in enumerate(columns)]
     kept = list(range(len(columns)))
 
     def least() -> int:
-        return sum((LEAST_WORDS if columns[i].words else wide[i]) + len(GAP) for i in kept) - len(GAP)
+        return sum((LEAST_WORDS if columns[i].words else wide[i]) + len(GAP) for i in kept) - len(
+            GAP
+        )
 
     while least() > limit and (droppable := [i for i in kept if columns[i].rank]):
         kept.remove(max(droppable, key=lambda i: (columns[i].rank, i)))
@@ -76,11 +81,15 @@ def size(text: str) -> int:
     """Columns that a terminal needs for it."""
     if text.isascii():
         return len(text)
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)
+    return sum(
+        2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1
+        for c in text
+    )
 
 
 def age(stamp: str | datetime | None, now: datetime | None = None) -> str:
-    """How long ago, as kubectl writes an age: ``14s``, ``14m``, ``3h20m``, ``5d``; empty for no time."""
+    """How long ago, as kubectl writes an age: ``14s``, ``14m``, ``3h20m``, ``5d``; empty for no
+    time."""
     if not stamp:
         return ""
     at = stamp if isinstance(stamp, datetime) else datetime.fromisoformat(stamp)

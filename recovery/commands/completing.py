@@ -27,12 +27,14 @@ class _Item(Struct):
 
 
 def subjects(incomplete: str) -> list[str]:
-    """Applications as commands take them, and open or past recoveries; nothing where the cluster does not answer in three seconds."""
+    """Applications as commands take them, and open or past recoveries; nothing where the cluster
+    does not answer in three seconds."""
     return _offered(incomplete, recoveries=True)
 
 
 def applications(incomplete: str) -> list[str]:
-    """Applications as commands take them; nothing where the cluster does not answer in three seconds."""
+    """Applications as commands take them; nothing where the cluster does not answer in three
+    seconds."""
     return _offered(incomplete, recoveries=False)
 
 
@@ -60,7 +62,9 @@ async def _names(*, recoveries: bool) -> Sequence[str]:
                 meta = msgspec.json.decode(raw, type=_Item).metadata
                 own = meta.namespace or namespace
                 if settings.watches(own):
-                    found.append(meta.name if own == settings.argocd_namespace else f"{own}/{meta.name}")
+                    found.append(
+                        meta.name if own == settings.argocd_namespace else f"{own}/{meta.name}"
+                    )
                     found += [f"{own}/{meta.name}"] if own == settings.argocd_namespace else []
         if recoveries:
             async for raw in every(client, RECOVERIES, settings.namespace):

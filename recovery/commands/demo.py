@@ -12,7 +12,9 @@ import typer
 from recovery.commands.failing import WRONG
 from recovery.commands.plan import shipped
 
-Stay = Annotated[bool, typer.Option("--stay", help="Keep serving when the play is over, until Ctrl-C.")]
+Stay = Annotated[
+    bool, typer.Option("--stay", help="Keep serving when the play is over, until Ctrl-C.")
+]
 
 
 def demo(stay: Stay = False) -> None:
@@ -31,7 +33,10 @@ async def _demo(stay: bool) -> bool:
     from recovery.simulate.demo import Demo
 
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
-    console.print("[bold]recovery demo[/]: the real controller, an embedded cluster, the shipped policies (10m OutOfSync, 5m Degraded)\n")
+    console.print(
+        "[bold]recovery demo[/]: the real controller, an embedded cluster, the shipped policies"
+        " (10m OutOfSync, 5m Degraded)\n"
+    )
     began = time.monotonic()
     teller = _Teller(console)
     play = Demo(shipped().decode(), teller.say)
@@ -42,7 +47,9 @@ async def _demo(stay: bool) -> bool:
         well = _table(console, scenes, time.monotonic() - began)
         if stay:
             await play.return_to_real_time(process)
-            console.print(f"\nStill serving, on your clock from now on: {play.url}/", soft_wrap=True)
+            console.print(
+                f"\nStill serving, on your clock from now on: {play.url}/", soft_wrap=True
+            )
             console.print("In another shell, as on a cluster:\n")
             console.print(f"  export KUBECONFIG={play.kubeconfig}", soft_wrap=True)
             for words in (
@@ -57,8 +64,20 @@ async def _demo(stay: bool) -> bool:
     return well
 
 
-TRY = ("kubectl get recoveries -n gitops-system", "recovery status", "recovery explain lost", "recovery pause web --for 2h")
-_STYLE = {"does": "bold green", "decides": "cyan", "is": "dim", "tells": "magenta", "breaks": "bold red", "mends": "bold yellow"}
+TRY = (
+    "kubectl get recoveries -n gitops-system",
+    "recovery status",
+    "recovery explain lost",
+    "recovery pause web --for 2h",
+)
+_STYLE = {
+    "does": "bold green",
+    "decides": "cyan",
+    "is": "dim",
+    "tells": "magenta",
+    "breaks": "bold red",
+    "mends": "bold yellow",
+}
 
 
 class _Teller:
@@ -84,8 +103,19 @@ class _Teller:
 def _table(console: Any, scenes: list[Any], seconds: float) -> bool:
     from rich.table import Table
 
-    table = Table(title=f"\nWhat happened, in {seconds:.0f} s of yours", title_justify="left", header_style="bold")
-    for column in ("APPLICATION", "WHAT WENT WRONG", "CAUSE", "WHAT WAS DONE", "TIME TO RECOVER", "AS PROMISED"):
+    table = Table(
+        title=f"\nWhat happened, in {seconds:.0f} s of yours",
+        title_justify="left",
+        header_style="bold",
+    )
+    for column in (
+        "APPLICATION",
+        "WHAT WENT WRONG",
+        "CAUSE",
+        "WHAT WAS DONE",
+        "TIME TO RECOVER",
+        "AS PROMISED",
+    ):
         table.add_column(column, overflow="fold")
     for scene in scenes:
         table.add_row(

@@ -1,4 +1,5 @@
-"""A diagnosis in words and as data, for people and for scripts: also of a file, without any cluster."""
+"""A diagnosis in words and as data, for people and for scripts: also of a file, without any
+cluster."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ DEEPEST = 100
 
 
 def of_file(path: str, tree: str = "") -> tuple[Application, dict[str, Any]]:
-    """The diagnosis of an exported Application (``-`` is standard input), with its resource tree when there is one."""
+    """The diagnosis of an exported Application (``-`` is standard input), with its resource tree
+    when there is one."""
     app = _application(_bytes(path), path)
     signs = None
     if tree:
@@ -43,13 +45,18 @@ def of_file(path: str, tree: str = "") -> tuple[Application, dict[str, Any]]:
             signs = Signs(SystemClock().now(), trees.unwell(nodes(_json(_bytes(tree), tree))))
         except (msgspec.DecodeError, ValueError) as error:
             raise Refused(
-                f"{tree} is no resource tree: {error}\nTry: argocd app get APP --output json, or the API's resource-tree", USAGE
+                f"{tree} is no resource tree: {error}\nTry: argocd app get APP --output json, or"
+                " the API's resource-tree",
+                USAGE,
             ) from error
     return app, told(diagnose(Patient(app, signs=signs)), tree_read=bool(tree))
 
 
-def closer_look(client: AsyncioClient, api: ArgoCDAPI | None, settings: Settings, clock: Clock) -> Look:
-    """Closer looks with the rights of whoever calls: what is not proven to be an application's is not read further here either."""
+def closer_look(
+    client: AsyncioClient, api: ArgoCDAPI | None, settings: Settings, clock: Clock
+) -> Look:
+    """Closer looks with the rights of whoever calls: what is not proven to be an application's is
+    not read further here either."""
 
     async def project(name: str) -> Project | None:
         try:
@@ -57,7 +64,13 @@ def closer_look(client: AsyncioClient, api: ArgoCDAPI | None, settings: Settings
         except (KubeError, *wire.Unreadable):
             return None
 
-    return Look(client, api, clock, dict, Ownership(client, settings.argocd_namespace, clock, Dialect, project))
+    return Look(
+        client,
+        api,
+        clock,
+        dict,
+        Ownership(client, settings.argocd_namespace, clock, Dialect, project),
+    )
 
 
 def lines(body: dict[str, Any]) -> list[str]:
@@ -82,11 +95,15 @@ def lines(body: dict[str, Any]) -> list[str]:
 
 def _bytes(path: str) -> bytes:
     try:
-        raw = typer.get_binary_stream("stdin").read(LARGEST + 1) if path == "-" else _read(Path(path))
+        raw = (
+            typer.get_binary_stream("stdin").read(LARGEST + 1) if path == "-" else _read(Path(path))
+        )
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", USAGE) from error
     if len(raw) > LARGEST:
-        raise Refused(f"{path} is larger than {LARGEST // 1024**2} MiB; an Application has 1.5 at most", USAGE)
+        raise Refused(
+            f"{path} is larger than {LARGEST // 1024**2} MiB; an Application has 1.5 at most", USAGE
+        )
     return raw
 
 
@@ -96,7 +113,8 @@ def _read(path: Path) -> bytes:
 
 
 class _Plainly(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the fast one where it is there
-    """YAML with the values that JSON has, and no tags: dates and numbers of base 60 stay the text that they are."""
+    """YAML with the values that JSON has, and no tags: dates and numbers of base 60 stay the text
+    that they are."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own name and shape)
     yaml_constructors = {  # noqa: RUF012
@@ -109,9 +127,17 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", "~nN\0"),
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?[0-9]{1,300}", "-+0123456789"),
-    ("float", r"[-+]?(?:\.[0-9]{1,300}|[0-9]{1,300}(?:\.[0-9]{0,300})?)(?:[eE][-+]?[0-9]{1,3})?", "-+.0123456789"),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]{1,300}|[0-9]{1,300}(?:\.[0-9]{0,300})?)(?:[eE][-+]?[0-9]{1,3})?",
+        "-+.0123456789",
+    ),
 ):
-    _Plainly.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), [c if c != "\0" else "" for c in _first])
+    _Plainly.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}",
+        re.compile(rf"(?:{_pattern})\Z"),
+        [c if c != "\0" else "" for c in _first],
+    )
 
 
 def _json(raw: bytes, path: str) -> bytes:
@@ -122,14 +148,30 @@ def _json(raw: bytes, path: str) -> bytes:
         depth = 0
         for event in yaml.parse(raw, Loader=_Plainly):
             if isinstance(event, yaml.AliasEvent):
-                raise Refused(f"{path} has a YAML alias, which no export has: a few lines with aliases can fill any memory", USAGE)
+                raise Refused(
+                    f"{path} has a YAML alias, which no export has: a few lines with aliases can"
+                    " fill any memory",
+                    USAGE,
+                )
             if tag := getattr(event, "tag", None):
-                raise Refused(f"{path} has the YAML tag {plain(str(tag), 80)}, which no export has", USAGE)
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                raise Refused(
+                    f"{path} has the YAML tag {plain(str(tag), 80)}, which no export has", USAGE
+                )
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+                event, yaml.CollectionEndEvent
+            )
             if depth > DEEPEST:
                 raise Refused(f"{path} is nested more than {DEEPEST} levels deep", USAGE)
         return msgspec.json.encode(yaml.load(raw, Loader=_Plainly))  # noqa: S506 (a safe loader, and less)
-    except (yaml.YAMLError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise Refused(f"{path} is neither JSON nor YAML: {str(error)[:200]}", USAGE) from error
 
 
@@ -138,10 +180,18 @@ def _application(raw: bytes, path: str) -> Application:
     try:
         kind = msgspec.json.decode(body, type=_Kind)
         if kind.kind not in ("", "Application"):
-            raise Refused(f"{path} holds a {kind.kind}, not an Application\nTry: kubectl -n argocd get application APP -o json", USAGE)
+            raise Refused(
+                f"{path} holds a {kind.kind}, not an Application\nTry: kubectl -n argocd get"
+                " application APP -o json",
+                USAGE,
+            )
         return wire.application(body)
     except wire.Unreadable as error:
-        raise Refused(f"{path} is no Application: {str(error)[:200]}\nTry: kubectl -n argocd get application APP -o json", USAGE) from error
+        raise Refused(
+            f"{path} is no Application: {str(error)[:200]}\nTry: kubectl -n argocd get application"
+            " APP -o json",
+            USAGE,
+        ) from error
 
 
 class _Kind(msgspec.Struct):

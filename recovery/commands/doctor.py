@@ -1,4 +1,5 @@
-"""recovery doctor: is everything there that the controller needs, before and after it is installed?"""
+"""recovery doctor: is everything there that the controller needs, before and after it is
+installed?"""
 
 from __future__ import annotations
 
@@ -33,7 +34,13 @@ ACCOUNT = "gitops-recovery-controller"
 OLDEST = (1, 28)
 """Kubernetes; admission policies are served from 1.30 on, and left out before."""
 RIGHTS: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
-    ("ours", "recovery.gitops.dev", "recoveries", ("list", "watch", "create", "update", "delete"), ""),
+    (
+        "ours",
+        "recovery.gitops.dev",
+        "recoveries",
+        ("list", "watch", "create", "update", "delete"),
+        "",
+    ),
     ("ours", "", "configmaps", ("list", "watch", "create", "update", "patch"), ""),
     ("ours", "", "secrets", ("get",), "recovery-channels"),
     ("ours", "", "events", ("create",), ""),
@@ -46,7 +53,8 @@ RIGHTS: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
     ("argocd", "", "events", ("create",), ""),
     ("argocd", "coordination.k8s.io", "leases", ("list", "create", "update", "delete"), ""),
 )
-"""What manifests/base gives the controller's account: where, group, resource, verbs, and the one name it is for."""
+"""What manifests/base gives the controller's account: where, group, resource, verbs, and the one
+name it is for."""
 
 
 class Found(Struct, frozen=True):
@@ -63,14 +71,17 @@ Check = Callable[[AsyncioClient, Settings], AsyncIterator[Found]]
 
 
 def doctor(output: Output = Shape.table) -> None:
-    """Check what the controller needs: the cluster, Argo CD, CRD, rights, policies, channels, and the controller itself."""
+    """Check what the controller needs: the cluster, Argo CD, CRD, rights, policies, channels, and
+    the controller itself."""
     settings = settings_from_environment()
     found = reach(lambda client: _examined(client, settings))
     if output.for_scripts:
         printed(found, output)
     else:
         rows = [(each.state, each.check, each.message) for each in found]
-        for line in lines((Column("STATE"), Column("CHECK"), Column("FOUND", words=True)), rows, width()):
+        for line in lines(
+            (Column("STATE"), Column("CHECK"), Column("FOUND", words=True)), rows, width()
+        ):
             typer.echo(line)
         for each in found:
             if each.fix:
@@ -95,18 +106,26 @@ async def _kubernetes(client: AsyncioClient, settings: Settings) -> AsyncIterato
     digits = ["".join(filter(str.isdigit, str(body.get(part, "")))) for part in ("major", "minor")]
     version = tuple(int(each or 0) for each in digits)
     old = version < OLDEST
-    words = f"{body.get('gitVersion', 'unknown')}" + (f"; {'.'.join(map(str, OLDEST))} or newer is needed" if old else "")
+    words = f"{body.get('gitVersion', 'unknown')}" + (
+        f"; {'.'.join(map(str, OLDEST))} or newer is needed" if old else ""
+    )
     yield Found("kubernetes", FAIL if old else OK, words)
 
 
 async def _argocd(client: AsyncioClient, settings: Settings) -> AsyncIterator[Found]:
     try:
-        body: dict[str, Any] = decoded(await client.list(APPLICATIONS, settings.argocd_namespace, limit="1"), dict)
+        body: dict[str, Any] = decoded(
+            await client.list(APPLICATIONS, settings.argocd_namespace, limit="1"), dict
+        )
     except NotFound:
         fix = "install Argo CD, or set ARGOCD_NAMESPACE"
-        yield Found("argocd", FAIL, "the cluster serves no Applications (argoproj.io/v1alpha1)", fix)
+        yield Found(
+            "argocd", FAIL, "the cluster serves no Applications (argoproj.io/v1alpha1)", fix
+        )
         return
-    count = len(body.get("items") or ()) + int((body.get("metadata") or {}).get("remainingItemCount") or 0)
+    count = len(body.get("items") or ()) + int(
+        (body.get("metadata") or {}).get("remainingItemCount") or 0
+    )
     if count:
         yield Found("argocd", OK, f"{count} applications in namespace {settings.argocd_namespace}")
     else:
@@ -118,7 +137,12 @@ async def _crd(client: AsyncioClient, settings: Settings) -> AsyncIterator[Found
     try:
         await client.list(RECOVERIES, settings.namespace, limit="1")
     except NotFound:
-        yield Found("crd", FAIL, "the cluster serves no Recoveries (recovery.gitops.dev/v1alpha1)", "kubectl apply -f manifests/crds/")
+        yield Found(
+            "crd",
+            FAIL,
+            "the cluster serves no Recoveries (recovery.gitops.dev/v1alpha1)",
+            "kubectl apply -f manifests/crds/",
+        )
     else:
         yield Found("crd", OK, "recoveries.recovery.gitops.dev is served")
 
@@ -127,33 +151,66 @@ async def _rights(client: AsyncioClient, settings: Settings) -> AsyncIterator[Fo
     lacking, places = [], {"ours": settings.namespace, "argocd": settings.argocd_namespace}
     for where, group, resource, verbs, name in RIGHTS:
         for verb in verbs:
-            asked = {"namespace": places[where], "verb": verb, "group": group, "resource": resource, **({"name": name} if name else {})}
+            asked = {
+                "namespace": places[where],
+                "verb": verb,
+                "group": group,
+                "resource": resource,
+                **({"name": name} if name else {}),
+            }
             spec = {
                 "user": f"system:serviceaccount:{settings.namespace}:{ACCOUNT}",
-                "groups": ["system:serviceaccounts", f"system:serviceaccounts:{settings.namespace}", "system:authenticated"],
+                "groups": [
+                    "system:serviceaccounts",
+                    f"system:serviceaccounts:{settings.namespace}",
+                    "system:authenticated",
+                ],
                 "resourceAttributes": asked,
             }
-            body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+            body = {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "spec": spec,
+            }
             answer: dict[str, Any] = decoded(await client.create(ACCESS_REVIEWS, "", body), dict)
             if not (answer.get("status") or {}).get("allowed"):
                 lacking.append(f"{verb} {resource}{'/' + name if name else ''} in {places[where]}")
     if lacking:
         fix = "kubectl apply -k manifests/base, or the chart with the same namespaces"
-        yield Found("rights", FAIL, f"the controller's account lacks {len(lacking)}: {', '.join(lacking[:5])}", fix)
+        yield Found(
+            "rights",
+            FAIL,
+            f"the controller's account lacks {len(lacking)}: {', '.join(lacking[:5])}",
+            fix,
+        )
     else:
-        yield Found("rights", OK, f"{ACCOUNT} in {settings.namespace} may do all that manifests/base grants")
+        yield Found(
+            "rights", OK, f"{ACCOUNT} in {settings.namespace} may do all that manifests/base grants"
+        )
 
 
 async def _policies(client: AsyncioClient, settings: Settings) -> AsyncIterator[Found]:
     try:
         rules = await _in_force(client, settings)
     except NotFound:
-        create = f"kubectl -n {shell(settings.namespace)} create configmap {shell(settings.policies)}"
+        create = (
+            f"kubectl -n {shell(settings.namespace)} create configmap {shell(settings.policies)}"
+        )
         fix = f"{create} --from-file=policies.yaml=config/policies.yaml"
-        yield Found("policies", FAIL, f"there is no ConfigMap {settings.policies} in {settings.namespace}", fix)
+        yield Found(
+            "policies",
+            FAIL,
+            f"there is no ConfigMap {settings.policies} in {settings.namespace}",
+            fix,
+        )
         return
     except InvalidPolicies as error:
-        yield Found("policies", FAIL, str(error).splitlines()[0], f"recovery check, with the text of ConfigMap {settings.policies}")
+        yield Found(
+            "policies",
+            FAIL,
+            str(error).splitlines()[0],
+            f"recovery check, with the text of ConfigMap {settings.policies}",
+        )
         return
     yield Found("policies", OK, f"{len(rules.policies)} policies, {len(rules.warnings)} warnings")
     for warning in rules.warnings:
@@ -166,29 +223,57 @@ async def _in_force(client: AsyncioClient, settings: Settings) -> Policies:
 
 async def _channels(client: AsyncioClient, settings: Settings) -> AsyncIterator[Found]:
     try:
-        secret: dict[str, Any] = decoded(await client.get(SECRETS, settings.namespace, settings.channels), dict)
+        secret: dict[str, Any] = decoded(
+            await client.get(SECRETS, settings.namespace, settings.channels), dict
+        )
     except NotFound:
         fix = "create it as the README's Channels says; then recovery notify --test CHANNEL"
-        yield Found("channels", WARN, f"there is no Secret {settings.channels}: nobody is told of anything", fix)
+        yield Found(
+            "channels",
+            WARN,
+            f"there is no Secret {settings.channels}: nobody is told of anything",
+            fix,
+        )
         return
     there = frozenset(secret.get("data") or {})
     with suppress(NotFound, InvalidPolicies):
         missing = sorted(named_channels(await _in_force(client, settings)).keys() - there)
         if missing:
-            words = f"named in the policies, and not in the Secret: {', '.join(missing)}; the default channels are told instead"
-            yield Found("channels", WARN, words, f"add them to the Secret {settings.channels}, or mend the policies")
-    yield Found("channels", OK if there else WARN, f"the Secret {settings.channels} has {', '.join(sorted(there)) or 'none'}")
+            words = (
+                f"named in the policies, and not in the Secret: {', '.join(missing)}; the default"
+                " channels are told instead"
+            )
+            yield Found(
+                "channels",
+                WARN,
+                words,
+                f"add them to the Secret {settings.channels}, or mend the policies",
+            )
+    yield Found(
+        "channels",
+        OK if there else WARN,
+        f"the Secret {settings.channels} has {', '.join(sorted(there)) or 'none'}",
+    )
 
 
 async def _controller(client: AsyncioClient, settings: Settings) -> AsyncIterator[Found]:
     try:
-        body: dict[str, Any] = decoded(await ask_controller(client, settings.namespace, "/api/v1/recoveries"), dict)
+        body: dict[str, Any] = decoded(
+            await ask_controller(client, settings.namespace, "/api/v1/recoveries"), dict
+        )
     except KubeError as error:
-        fix = f"kubectl -n {shell(settings.namespace)} get pods, or install it: kubectl apply -k manifests/base"
+        fix = (
+            f"kubectl -n {shell(settings.namespace)} get pods, or install it: kubectl apply -k"
+            " manifests/base"
+        )
         yield Found("controller", FAIL, f"it does not answer: {redact(str(error), 160)}", fix)
         return
     version = str(body.get("version") or "older than 0.2.0")
-    yield Found("controller", OK if version == __version__ else WARN, f"version {version}, this command {__version__}")
+    yield Found(
+        "controller",
+        OK if version == __version__ else WARN,
+        f"version {version}, this command {__version__}",
+    )
     for reason in body.get("reasons") or ():
         yield Found("controller", FAIL, f"not ready: {reason}")
     if body.get("enabled") is False:
@@ -199,7 +284,9 @@ async def _controller(client: AsyncioClient, settings: Settings) -> AsyncIterato
     for lane in body.get("channels") or ():
         if lane.get("why"):
             words = f"channel {lane['channel']} is not reached: {lane['why']}"
-            yield Found("controller", FAIL, words, f"recovery notify --test {shell(lane['channel'])}")
+            yield Found(
+                "controller", FAIL, words, f"recovery notify --test {shell(lane['channel'])}"
+            )
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (

@@ -32,20 +32,37 @@ from recovery.settings import Settings
 Subject = Annotated[
     str,
     typer.Argument(
-        metavar="[SUBJECT]", autocompletion=subjects, help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME."
+        metavar="[SUBJECT]",
+        autocompletion=subjects,
+        help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME.",
     ),
 ]
 File = Annotated[
-    str, typer.Option("-f", "--file", help="Explain an exported Application (JSON or YAML; - reads standard input); no cluster is asked.")
+    str,
+    typer.Option(
+        "-f",
+        "--file",
+        help=(
+            "Explain an exported Application (JSON or YAML; - reads standard input); no cluster is"
+            " asked."
+        ),
+    ),
 ]
-Tree = Annotated[str, typer.Option("--tree", help="With -f: its resource tree, as Argo CD's API gives it.")]
+Tree = Annotated[
+    str, typer.Option("--tree", help="With -f: its resource tree, as Argo CD's API gives it.")
+]
 
 
-def explain(subject: Subject = "", file: File = "", tree: Tree = "", output: Output = Shape.table) -> None:
-    """Tell why a subject is ill and which cures are right, what was decided about it, and a failover's plan."""
+def explain(
+    subject: Subject = "", file: File = "", tree: Tree = "", output: Output = Shape.table
+) -> None:
+    """Tell why a subject is ill and which cures are right, what was decided about it, and a
+    failover's plan."""
     if bool(subject) == bool(file) or (tree and not file):
         raise Refused(
-            "name a subject, or a file with -f\nTry: recovery explain shop/cart, or recovery explain -f app.json --tree tree.json", USAGE
+            "name a subject, or a file with -f\nTry: recovery explain shop/cart, or recovery"
+            " explain -f app.json --tree tree.json",
+            USAGE,
         )
     if file:
         app, found = diagnosing.of_file(file, tree)
@@ -72,14 +89,18 @@ async def _ask(client: AsyncioClient, settings: Settings, subject: str) -> dict[
         found: dict[str, Any] = decoded(raw, dict)
     except NotFound as error:
         if "is not known here" in str(error):
-            raise Refused(f"{subject} is not known to the controller\nTry: recovery status", WRONG) from error
+            raise Refused(
+                f"{subject} is not known to the controller\nTry: recovery status", WRONG
+            ) from error
         return await _from_objects(client, settings, subject, str(error))
     except (KubeError, msgspec.DecodeError) as error:
         return await _from_objects(client, settings, subject, str(error))
     return found
 
 
-async def _from_objects(client: AsyncioClient, settings: Settings, subject: str, why: str) -> dict[str, Any]:
+async def _from_objects(
+    client: AsyncioClient, settings: Settings, subject: str, why: str
+) -> dict[str, Any]:
     wanted, found = subject, []
     for item in wire.listed(await client.list(RECOVERIES, settings.namespace)).items:
         try:
@@ -88,9 +109,16 @@ async def _from_objects(client: AsyncioClient, settings: Settings, subject: str,
             continue
         if str(recovery.subject) == wanted:
             found.append(recovery)
-    seen = await _seen(client, settings, *wanted.split("/", 1)) if not wanted.startswith(("cluster/", "repository/")) else {}
+    seen = (
+        await _seen(client, settings, *wanted.split("/", 1))
+        if not wanted.startswith(("cluster/", "repository/"))
+        else {}
+    )
     if not found and not seen:
-        raise Refused(f"the controller does not answer ({why[:160]}), and no recovery tells of {subject}", WRONG)
+        raise Refused(
+            f"the controller does not answer ({why[:160]}), and no recovery tells of {subject}",
+            WRONG,
+        )
     opened = next((r for r in found if not r.phase.over), None)
     note = f"the controller does not answer ({why[:160]}); this is what its objects say"
     return {
@@ -102,8 +130,11 @@ async def _from_objects(client: AsyncioClient, settings: Settings, subject: str,
     }
 
 
-async def _seen(client: AsyncioClient, settings: Settings, namespace: str, name: str) -> dict[str, Any]:
-    """The application itself, and why it is ill, found out here and now; empty when it cannot be read."""
+async def _seen(
+    client: AsyncioClient, settings: Settings, namespace: str, name: str
+) -> dict[str, Any]:
+    """The application itself, and why it is ill, found out here and now; empty when it cannot be
+    read."""
     try:
         app = wire.application(await client.get(APPLICATIONS, namespace, name))
     except (KubeError, *wire.Unreadable):
@@ -112,7 +143,10 @@ async def _seen(client: AsyncioClient, settings: Settings, namespace: str, name:
     first = diagnose(Patient(app, clock.now()))
     signs = await diagnosing.closer_look(client, None, settings, clock)(app, first)
     finding = diagnose(Patient(app, clock.now(), signs))
-    return {"state": f"{app.sync.value} and {app.health.value} at {short(app.revisions)}", "diagnosis": told(finding)}
+    return {
+        "state": f"{app.sync.value} and {app.health.value} at {short(app.revisions)}",
+        "diagnosis": told(finding),
+    }
 
 
 def lines(body: dict[str, Any]) -> list[str]:
@@ -122,7 +156,9 @@ def lines(body: dict[str, Any]) -> list[str]:
         told.append(f"  ! {note}")
     if body.get("state"):
         since = f" since {when(body['since'])}" if body.get("since") else ""
-        told.append(f"  {body['state']}{since}" + (f": {body['words']}" if body.get("words") else ""))
+        told.append(
+            f"  {body['state']}{since}" + (f": {body['words']}" if body.get("words") else "")
+        )
     if body.get("trouble"):
         told.append(f"  ! {body['trouble']}")
     told.extend(f"  - {_look(e)}" for e in body.get("evidence") or ())
@@ -134,25 +170,39 @@ def lines(body: dict[str, Any]) -> list[str]:
         told += diagnosing.lines(body["diagnosis"])
     for d in body.get("decisions") or ():
         by = f"suppressed by {d['by']}" if d["by"] else d["kind"].lower()
-        told.append(f"  {d['policy']}: {by}: {d['message']}" + (f" (next look at {d['again_at']})" if d["again_at"] else ""))
-    told += [f"  clock: {symptom} since {when(since)}" for symptom, since in (body.get("clocks") or {}).items()]
+        told.append(
+            f"  {d['policy']}: {by}: {d['message']}"
+            + (f" (next look at {d['again_at']})" if d["again_at"] else "")
+        )
+    told += [
+        f"  clock: {symptom} since {when(since)}"
+        for symptom, since in (body.get("clocks") or {}).items()
+    ]
     told += _seen_well(body.get("ledger") or ())
     if hold := body.get("hold"):
         since = f" since {when(hold['since'])}" if hold.get("since") else ""
-        told.append(f"  held{since} by {hold['recovery']}; `recovery release {shell(body['subject'])}` ends it")
+        told.append(
+            f"  held{since} by {hold['recovery']}; `recovery release {shell(body['subject'])}`"
+            " ends it"
+        )
     if why := body.get("not_honoured"):
         told.append(
-            f"  ! its annotation recovery.gitops.dev/hold is not honoured: {why}; `recovery release {shell(body['subject'])}` removes it"
+            f"  ! its annotation recovery.gitops.dev/hold is not honoured: {why}; `recovery release"
+            f" {shell(body['subject'])}` removes it"
         )
     told += _recovery(body.get("recovery"))
-    told += [f"  earlier: {r['name']} {r['phase']} ({r['reason']}): {r['message']}" for r in body.get("past") or ()]
+    told += [
+        f"  earlier: {r['name']} {r['phase']} ({r['reason']}): {r['message']}"
+        for r in body.get("past") or ()
+    ]
     return told
 
 
 def _seen_well(ledger: Sequence[dict[str, Any]]) -> list[str]:
     """Where a rollback would go: the newest three."""
     return [
-        f"  seen well at {short(tuple(g['revisions']))}" + (f" (history {g['history_id']})" if g.get("history_id") is not None else "")
+        f"  seen well at {short(tuple(g['revisions']))}"
+        + (f" (history {g['history_id']})" if g.get("history_id") is not None else "")
         for g in reversed(ledger[-3:])
     ]
 
@@ -161,7 +211,9 @@ def _look(seen: str | dict[str, Any]) -> str:
     """One piece of evidence."""
     if isinstance(seen, str):
         return seen
-    return f"{when(seen['at'])}  {seen['by']}: {seen['verdict']}" + (f" ({seen['message']})" if seen["message"] else "")
+    return f"{when(seen['at'])}  {seen['by']}: {seen['verdict']}" + (
+        f" ({seen['message']})" if seen["message"] else ""
+    )
 
 
 def _recovery(found: dict[str, Any] | None) -> list[str]:
@@ -170,13 +222,20 @@ def _recovery(found: dict[str, Any] | None) -> list[str]:
     attempt = f"attempt {found.get('attempt', 0)} of {found.get('limit', 0)}"
     told = [f"  recovery {found['name']}: {found['phase']}, {attempt}: {found.get('message', '')}"]
     for s in found.get("steps") or ():
-        how = f"{s['outcome']} ({s.get('reason', '')}) {s.get('message', '')}" if s.get("outcome") else f"running {s.get('stage', '')}"
+        how = (
+            f"{s['outcome']} ({s.get('reason', '')}) {s.get('message', '')}"
+            if s.get("outcome")
+            else f"running {s.get('stage', '')}"
+        )
         told.append(f"    {when(s['startedAt'])}  {s['attempt']}.{s['index']} {s['action']}: {how}")
     if moves := found.get("moves"):
         told.append("    applications:")
     for m in moves or ():
         where = f"{_place(m['origin'])} -> {_place(m['target'])}"
-        told.append(f"      {m['namespace']}/{m['name']}  {where}  {m['phase']}" + (f": {m['reason']}" if m.get("reason") else ""))
+        told.append(
+            f"      {m['namespace']}/{m['name']}  {where}  {m['phase']}"
+            + (f": {m['reason']}" if m.get("reason") else "")
+        )
         told += [f"        left behind on {left}" for left in m.get("leftovers") or ()]
     return told
 

@@ -20,26 +20,43 @@ Name = Annotated[
         help="The recovery of the cluster, or cluster/NAME.",
     ),
 ]
-Stay = Annotated[bool, typer.Option("--stay", help="Leave them where they are: the new place is their home from now on.")]
-Clean = Annotated[bool, typer.Option("--cleanup", help="Also delete what stays behind where they no longer are.")]
+Stay = Annotated[
+    bool,
+    typer.Option(
+        "--stay", help="Leave them where they are: the new place is their home from now on."
+    ),
+]
+Clean = Annotated[
+    bool, typer.Option("--cleanup", help="Also delete what stays behind where they no longer are.")
+]
 
 
 def failback(recovery: Name, stay: Stay = False, cleanup: Clean = False) -> None:
-    """Bring applications home that a failover moved, three at a time; it waits until their cluster is seen well."""
+    """Bring applications home that a failover moved, three at a time; it waits until their cluster
+    is seen well."""
     found = wish(recovery, lambda held: asked(held, stay=stay, cleanup=cleanup))
     what = "stay where they are" if stay else f"go home to {found.subject.name}"
     typer.echo(f"{len(found.owed)} applications {what}:")
     for move in found.owed:
         typer.echo(f"  {move}  {move.target} -> {move.target if stay else move.goal}")
     if not stay and found.reason != "SplitBrain":
-        typer.echo(f"{found.subject.name} is not seen well yet ({found.reason}): they go as soon as it is; --stay does not wait for it")
+        typer.echo(
+            f"{found.subject.name} is not seen well yet ({found.reason}): they go as soon as it is;"
+            " --stay does not wait for it"
+        )
     typer.echo(f"Watch it: recovery explain {shell(found.subject)}")
 
 
 def asked(held: Recovery, *, stay: bool, cleanup: bool) -> tuple[str, ...]:
     """The wishes, or why they make no sense."""
     if held.phase.over:
-        raise Refused(f"{held.name} is over ({held.phase.value}); nothing is away from home on its account", WRONG)
+        raise Refused(
+            f"{held.name} is over ({held.phase.value}); nothing is away from home on its account",
+            WRONG,
+        )
     if not held.owed:
-        raise Refused(f"{held.name} has moved no application\nTry: recovery explain {shell(held.subject)}", WRONG)
+        raise Refused(
+            f"{held.name} has moved no application\nTry: recovery explain {shell(held.subject)}",
+            WRONG,
+        )
     return ("stay" if stay else "failback", *(("cleanup",) if cleanup else ()))

@@ -46,7 +46,8 @@ class _Kind(Struct):
 
 
 def exported(name: str, folder: str, now: datetime) -> Objects:
-    """A list of Applications, with AppProjects and ApplicationSets where they are in it; Refused when it is none."""
+    """A list of Applications, with AppProjects and ApplicationSets where they are in it; Refused
+    when it is none."""
     try:
         raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
@@ -57,12 +58,15 @@ def exported(name: str, folder: str, now: datetime) -> Objects:
             items = [msgspec.Raw(raw)]  # one Application, not a list
     except wire.Unreadable as error:
         raise Refused(
-            f"{name}: not a JSON list of Applications: {error}\nTry: kubectl get applications,appprojects,applicationsets -A -o json",
+            f"{name}: not a JSON list of Applications: {error}\nTry: kubectl get"
+            " applications,appprojects,applicationsets -A -o json",
             USAGE,
         ) from error
     found = sorted_out(items)
     if not found.applications and found.unreadable:
-        raise Refused(f"{name}: no Application in it: {next(iter(found.unreadable.values()))}", USAGE)
+        raise Refused(
+            f"{name}: no Application in it: {next(iter(found.unreadable.values()))}", USAGE
+        )
     found.seen = from_folder(folder, found.applications, now)
     return found
 
@@ -78,7 +82,9 @@ def sorted_out(items: Iterable[msgspec.Raw]) -> Objects:
             elif kind == "ApplicationSet":
                 found.application_sets.append(wire.application_set(item))
             elif kind == "Application" and (app := wire.application(item)).name:
-                found.applications.append(app if app.uid else structs.replace(app, uid=str(app.key)))
+                found.applications.append(
+                    app if app.uid else structs.replace(app, uid=str(app.key))
+                )
             else:
                 raise ValueError(f"a {kind or 'thing without a kind'}, not an Application")
         except wire.Unreadable as error:
@@ -86,14 +92,26 @@ def sorted_out(items: Iterable[msgspec.Raw]) -> Objects:
     return found
 
 
-def from_folder(folder: str, applications: Iterable[Application], now: datetime) -> dict[tuple[str, str], Signs]:
-    """What the resource trees in a folder show of the ill ones; Refused where one is no resource tree."""
+def from_folder(
+    folder: str, applications: Iterable[Application], now: datetime
+) -> dict[tuple[str, str], Signs]:
+    """What the resource trees in a folder show of the ill ones; Refused where one is no resource
+    tree."""
     seen: dict[tuple[str, str], Signs] = {}
     for app in applications if folder else ():
-        names = (f"{app.namespace}/{app.name}.json", f"{app.namespace}_{app.name}.json", f"{app.name}.json", f"{app.name}.tree.json")
+        names = (
+            f"{app.namespace}/{app.name}.json",
+            f"{app.namespace}_{app.name}.json",
+            f"{app.name}.json",
+            f"{app.name}.tree.json",
+        )
         if app.health not in ILL and not app.rollout_paused:
             continue
-        path = next((path for name in names if (path := Path(folder) / name).exists()), None) if len(app.name) < LONGEST_NAME else None
+        path = (
+            next((path for name in names if (path := Path(folder) / name).exists()), None)
+            if len(app.name) < LONGEST_NAME
+            else None
+        )
         if path is None:
             continue
         try:
@@ -104,8 +122,8 @@ def from_folder(folder: str, applications: Iterable[Application], now: datetime)
 
 
 def live(settings: Settings, folder: str, now: datetime) -> Objects:
-    """The fleet as the cluster has it, read with the caller's rights. Argo CD's API is asked where ARGOCD_SERVER and a token are set;
-    what runs in Argo CD's own cluster is looked at there."""
+    """The fleet as the cluster has it, read with the caller's rights. Argo CD's API is asked where
+    ARGOCD_SERVER and a token are set; what runs in Argo CD's own cluster is looked at there."""
 
     async def ask(client: AsyncioClient) -> Objects:
         items = [item async for item in every(client, APPLICATIONS, "")]
@@ -113,7 +131,8 @@ def live(settings: Settings, folder: str, now: datetime) -> Objects:
             try:
                 items += [item async for item in every(client, what, "")]
             except (Forbidden, NotFound):
-                continue  # without them no project says no, and no owner is known: the controller knows more
+                # without them no project says no, and no owner is known: the controller knows more
+                continue
         found = sorted_out(items)
         found.seen = from_folder(folder, found.applications, now)
         api = api_of(settings)
@@ -121,7 +140,11 @@ def live(settings: Settings, folder: str, now: datetime) -> Objects:
             look = diagnosing.closer_look(client, api, settings, SystemClock())
             for app in found.applications:
                 key = (app.namespace, app.name)
-                if (app.health in ILL or app.rollout_paused) and key not in found.seen and (api is not None or app.destination.in_cluster):
+                if (
+                    (app.health in ILL or app.rollout_paused)
+                    and key not in found.seen
+                    and (api is not None or app.destination.in_cluster)
+                ):
                     signs = await look(app, None)
                     if not signs.missing:
                         found.seen[key] = signs

@@ -1,4 +1,5 @@
-"""People name what they see: an application, a cluster, a repository, or the record of a recovery. Every command takes either."""
+"""People name what they see: an application, a cluster, a repository, or the record of a recovery.
+Every command takes either."""
 
 from __future__ import annotations
 
@@ -18,8 +19,11 @@ from recovery.settings import Settings
 SHOWN = 5
 
 
-async def recovery_name(client: AsyncioClient, settings: Settings, named: str, *, missing_is_empty: bool = False) -> str:
-    """The recovery of this name, or the open one of this subject, else its newest. Refused when there is none or several."""
+async def recovery_name(
+    client: AsyncioClient, settings: Settings, named: str, *, missing_is_empty: bool = False
+) -> str:
+    """The recovery of this name, or the open one of this subject, else its newest. Refused when
+    there is none or several."""
     if "/" not in named:
         try:
             await client.get(RECOVERIES, settings.namespace, named)
@@ -34,14 +38,17 @@ async def recovery_name(client: AsyncioClient, settings: Settings, named: str, *
     if not found and missing_is_empty:
         return ""
     if not found:
-        raise Refused(f"there is no recovery {named} in {settings.namespace}\nTry: recovery status", WRONG)
+        raise Refused(
+            f"there is no recovery {named} in {settings.namespace}\nTry: recovery status", WRONG
+        )
     names = ", ".join(r.name for r in found[:SHOWN])
     raise Refused(f"{named} has several open recoveries: {names}; name one of them", WRONG)
 
 
 async def subject_name(client: AsyncioClient, settings: Settings, named: str) -> str:
-    """What a recovery of this name is about, as ``namespace/name``, ``cluster/NAME`` or ``repository/URL``; else the subject itself,
-    where a bare name is an application in Argo CD's namespace."""
+    """What a recovery of this name is about, as ``namespace/name``, ``cluster/NAME`` or
+    ``repository/URL``; else the subject itself, where a bare name is an application in Argo CD's
+    namespace."""
     if "/" in named:
         return named
     with suppress(NotFound, *wire.Unreadable):

@@ -24,21 +24,50 @@ from recovery.model.message import Message
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
 from recovery.model.text import shell
-from recovery.notify import apprise_channel, pagerduty_channel, sending, slack_channel, webhook_channel
+from recovery.notify import (
+    apprise_channel,
+    pagerduty_channel,
+    sending,
+    slack_channel,
+    webhook_channel,
+)
 from recovery.notify.channels import Channels
 from recovery.notify.composing import compose
 from recovery.notify.undelivered import Undelivered
 from recovery.policies import InvalidPolicies, parse
 
-Preview = Annotated[bool, typer.Option("--preview", help="Show a sample as each kind of channel gets it; nothing is sent.")]
-Test = Annotated[str, typer.Option("--test", metavar="CHANNEL", help="Send a test message to this channel: a trigger, then its resolve.")]
-File = Annotated[str, typer.Option("-f", "--file", help="With --preview: the policy file whose templates and links are used.")]
+Preview = Annotated[
+    bool,
+    typer.Option(
+        "--preview", help="Show a sample as each kind of channel gets it; nothing is sent."
+    ),
+]
+Test = Annotated[
+    str,
+    typer.Option(
+        "--test",
+        metavar="CHANNEL",
+        help="Send a test message to this channel: a trigger, then its resolve.",
+    ),
+]
+File = Annotated[
+    str,
+    typer.Option(
+        "-f", "--file", help="With --preview: the policy file whose templates and links are used."
+    ),
+]
 
 
-def notify(preview: Preview = False, test: Test = "", file: File = "", output: Output = Shape.table) -> None:
+def notify(
+    preview: Preview = False, test: Test = "", file: File = "", output: Output = Shape.table
+) -> None:
     """Show what messages look like (--preview), or send one (--test)."""
     if preview == bool(test):
-        raise Refused("say --preview, or --test CHANNEL\nTry: recovery notify --preview -f config/policies.yaml", USAGE)
+        raise Refused(
+            "say --preview, or --test CHANNEL\nTry: recovery notify --preview -f"
+            " config/policies.yaml",
+            USAGE,
+        )
     if test:
         _test(test)
         return
@@ -74,9 +103,10 @@ def sample(policies: Policies) -> Message:
         limit=3,
     )
     body = (
-        "OutOfSync and Degraded at 9f2c1aa. Tried: restart Deployment/cart Failed (still Degraded); rollback 41c90aa Skipped "
-        "(no revision was ever seen well). Argo CD says: back-off restarting failed container."
-        "\nStop it: kubectl -n shop annotate application cart recovery.gitops.dev/paused=true"
+        "OutOfSync and Degraded at 9f2c1aa. Tried: restart Deployment/cart Failed (still Degraded);"
+        " rollback 41c90aa Skipped (no revision was ever seen well). Argo CD says: back-off"
+        " restarting failed container.\nStop it: kubectl -n shop annotate application cart"
+        " recovery.gitops.dev/paused=true"
     )
     note = Note(f"{recovery.name}/escalate", "shop/cart (prod-eu) needs a person", body, "critical")
     return compose(note, recovery, policies.notices.words, now)
@@ -108,13 +138,17 @@ def _test(channel: str) -> None:
     settings = settings_from_environment()
 
     async def ask(client: AsyncioClient) -> tuple[str, tuple[str, ...], str]:
-        channels = Channels(client, settings.namespace, settings.channels, settings.channels_dir, SystemClock())
+        channels = Channels(
+            client, settings.namespace, settings.channels, settings.channels_dir, SystemClock()
+        )
         return await channels.url(channel), await channels.names(), await whoami(client)
 
     url, names, by = reach(ask)
     if not url:
         known = ", ".join(names) or "none that you may read"
-        raise Refused(f"the Secret {settings.channels} has no channel {channel!r}; it has {known}", WRONG)
+        raise Refused(
+            f"the Secret {settings.channels} has no channel {channel!r}; it has {known}", WRONG
+        )
     now = datetime.now(UTC)
     trigger = structs.replace(
         sample(Policies(())),
@@ -128,11 +162,18 @@ def _test(channel: str) -> None:
     try:
         with patience(f"sending to {channel}"):
             thread = asyncio.run(sending.send(url, trigger))
-            over = structs.replace(trigger, key=f"{trigger.incident}/resolve", title="Test message: resolved", resolves=True, thread=thread)
+            over = structs.replace(
+                trigger,
+                key=f"{trigger.incident}/resolve",
+                title="Test message: resolved",
+                resolves=True,
+                thread=thread,
+            )
             asyncio.run(sending.send(url, over))
     except Undelivered as error:
         raise Refused(
-            f"{channel} did not take it: {error}\nTry: kubectl -n {shell(settings.namespace)} get secret {shell(settings.channels)}",
+            f"{channel} did not take it: {error}\nTry: kubectl -n {shell(settings.namespace)} get"
+            f" secret {shell(settings.channels)}",
             UNREACHABLE,
         ) from error
     typer.echo(f"{channel}: taken (a trigger, and its resolve)")

@@ -1,4 +1,5 @@
-"""recovery plan: what the controller would do to a fleet on the day it is installed. Nothing is installed, nothing is written."""
+"""recovery plan: what the controller would do to a fleet on the day it is installed. Nothing is
+installed, nothing is written."""
 
 from __future__ import annotations
 
@@ -52,30 +53,47 @@ Fleet = Annotated[
         "-f",
         "--fleet",
         metavar="FILE",
-        help="`kubectl get applications,appprojects,applicationsets -A -o json`; - is standard input. Default: ask the cluster.",
+        help=(
+            "`kubectl get applications,appprojects,applicationsets -A -o json`; - is standard"
+            " input. Default: ask the cluster."
+        ),
     ),
 ]
 PolicyFile = Annotated[
     str,
-    typer.Option("-p", "--policies", metavar="FILE", help="A policy file or ConfigMap manifest; default: the shipped one."),
+    typer.Option(
+        "-p",
+        "--policies",
+        metavar="FILE",
+        help="A policy file or ConfigMap manifest; default: the shipped one.",
+    ),
 ]
 ShowAll = Annotated[bool, typer.Option("--all", help="Also applications that no policy is for.")]
 Adopted = Annotated[
-    bool, typer.Option("--as-adopted", help="As after `recovery adopt`: what is unhealthy already is recovered like all others.")
+    bool,
+    typer.Option(
+        "--as-adopted",
+        help="As after `recovery adopt`: what is unhealthy already is recovered like all others.",
+    ),
 ]
 Trees = Annotated[
     str,
     typer.Option(
         "--trees",
         metavar="DIR",
-        help="Resource trees of Argo CD's API (applications/NAME/resource-tree), as DIR/NAMESPACE/NAME.json or DIR/NAME.json.",
+        help=(
+            "Resource trees of Argo CD's API (applications/NAME/resource-tree), as"
+            " DIR/NAMESPACE/NAME.json or DIR/NAME.json."
+        ),
     ),
 ]
 ASSUMED_CAUSE = Finding("RolloutFailed", (), Confidence.guess)
-"""Without its resource tree nobody knows why it is Degraded: a crash loop is what the plan assumes, and says so."""
+"""Without its resource tree nobody knows why it is Degraded: a crash loop is what the plan assumes,
+and says so."""
 IF_SEEN = ", if a closer look finds a crash loop"
 ALIKE = 4
-"""Applications of which the same is to be said: more of them are counted, and named with -o json."""
+"""Applications of which the same is to be said: more of them are counted, and named with -o
+json."""
 IN_TURN = ("budget", "pace", "per minute", "per hour", "after", "owner busy")
 """Guards that let it go by themselves."""
 
@@ -88,11 +106,13 @@ def plan(
     show_all: ShowAll = False,
     output: Output = Shape.table,
 ) -> None:
-    """Show what the controller would do to a fleet on its first day, and what it would leave alone and why.
+    """Show what the controller would do to a fleet on its first day, and what it would leave alone
+    and why.
 
-    The controller's own judgement decides, as in the first minute after an installation: what is unhealthy already, budgets,
-    owners, causes. An export has no clocks: where Argo CD keeps a timestamp it is used, and where it keeps none (sync status)
-    the condition counts as having lasted. Policies for clusters and repositories need evidence that no export has.
+    The controller's own judgement decides, as in the first minute after an installation: what is
+    unhealthy already, budgets, owners, causes. An export has no clocks: where Argo CD keeps a
+    timestamp it is used, and where it keeps none (sync status) the condition counts as having
+    lasted. Policies for clusters and repositories need evidence that no export has.
     """
     settings = settings_from_environment()
     rules = _policies(policies, Defaults(settings.attempts, settings.interval))
@@ -103,7 +123,10 @@ def plan(
     unwatched = [app for app in found.applications if not settings.watches(app.namespace)]
     found.applications = [app for app in found.applications if settings.watches(app.namespace)]
     if unwatched:
-        left = f"{len(unwatched)} applications are left out: ARGOCD_APPLICATION_NAMESPACES names no namespace of theirs"
+        left = (
+            f"{len(unwatched)} applications are left out: ARGOCD_APPLICATION_NAMESPACES names no"
+            " namespace of theirs"
+        )
         typer.echo(f"recovery: {left} ({plain(unwatched[0].namespace)} ...)", err=True)
     world = ExportedFleet(
         found.applications,
@@ -116,7 +139,11 @@ def plan(
         has_token=settings.has_token,
         seen=found.seen,
     )
-    rows = [row for app in found.applications for row in _rows(app, world, looked=(app.namespace, app.name) in found.seen)]
+    rows = [
+        row
+        for app in found.applications
+        for row in _rows(app, world, looked=(app.namespace, app.name) in found.seen)
+    ]
     _show(rows, found, output, show_all=show_all)
 
 
@@ -125,17 +152,25 @@ def _show(rows: list[Row], found: Objects, output: Shape, *, show_all: bool) -> 
     well = len(found.applications) - len(matched)
     summary = _summary(rows)
     if output.for_scripts:
-        body = {"rows": rows, "applications": len(found.applications), "well": well, "unreadable": found.unreadable}
+        body = {
+            "rows": rows,
+            "applications": len(found.applications),
+            "well": well,
+            "unreadable": found.unreadable,
+        }
         printed({**body, "summary": summary}, output)
         return
     _table(rows, [app for app in found.applications if show_all])
     for name, why in found.unreadable.items():
         typer.echo(f"cannot be read: {name}: {why}", err=True)
-    typer.echo(("\n" if rows or show_all else "") + _last_line(summary, len(found.applications), well))
+    typer.echo(
+        ("\n" if rows or show_all else "") + _last_line(summary, len(found.applications), well)
+    )
 
 
 def _summary(rows: list[Row]) -> dict[str, Any]:
-    """Applications by what becomes of them: each counts once, by the most that any policy does to it."""
+    """Applications by what becomes of them: each counts once, by the most that any policy does to
+    it."""
     order = ("act", "person", "wait", "refuse")
     best: dict[str, Row] = {}
     for row in rows:
@@ -145,16 +180,25 @@ def _summary(rows: list[Row]) -> dict[str, Any]:
     counts = Counter(row.verdict for row in best.values())
     held = Counter(row.by or "no action fits" for row in best.values() if row.verdict == "refuse")
     unsure = sum(row.verdict == "act" and row.message.endswith(IF_SEEN) for row in best.values())
-    return {**{verdict: counts[verdict] for verdict in order}, "held_back_by": dict(held.most_common()), "unsure": unsure}
+    return {
+        **{verdict: counts[verdict] for verdict in order},
+        "held_back_by": dict(held.most_common()),
+        "unsure": unsure,
+    }
 
 
 def _last_line(summary: dict[str, Any], applications: int, well: int) -> str:
     held = ", ".join(f"{count} by {by}" for by, count in summary["held_back_by"].items())
-    unsure = f" ({summary['unsure']} of them only if a closer look finds a crash loop; --trees tells)" if summary["unsure"] else ""
+    unsure = (
+        f" ({summary['unsure']} of them only if a closer look finds a crash loop; --trees tells)"
+        if summary["unsure"]
+        else ""
+    )
     return (
-        f"{applications} application{'s' * (applications != 1)}: {summary['act']} would be acted on{unsure}, {summary['wait']} wait, "
-        f"{summary['refuse']} held back" + (f" ({held})" if held else "") + f", {summary['person']} need a person, "
-        f"{well} match no policy"
+        f"{applications} application{'s' * (applications != 1)}: {summary['act']} would be acted"
+        f" on{unsure}, {summary['wait']} wait, {summary['refuse']} held back"
+        + (f" ({held})" if held else "")
+        + f", {summary['person']} need a person, {well} match no policy"
     )
 
 
@@ -179,9 +223,16 @@ def _rows(app: Application, world: ExportedFleet, *, looked: bool) -> list[Row]:
         return []
     ahead = forecast(situation)
     unsure = False
-    if not looked and app.health is Health.Degraded and situation.finding is None and not plainly_well(app):
+    if (
+        not looked
+        and app.health is Health.Degraded
+        and situation.finding is None
+        and not plainly_well(app)
+    ):
         other = forecast(structs.replace(situation, finding=ASSUMED_CAUSE))
-        unsure = other.acts is not None and not other.acts.traits.speaks and _done(other) != _done(ahead)
+        unsure = (
+            other.acts is not None and not other.acts.traits.speaks and _done(other) != _done(ahead)
+        )
         ahead = other if unsure else ahead
     for decision in ahead.now:
         if decision.kind is Kind.Remediate and decision.recovery is not None:
@@ -193,7 +244,9 @@ def _done(ahead: Forecast) -> list[str]:
     return [str(step) for step, record in ahead.steps if record.reason == ASSUMED]
 
 
-def _row(app: Application, decision: Decision, ahead: Forecast, situation: Situation, *, unsure: bool) -> Row:
+def _row(
+    app: Application, decision: Decision, ahead: Forecast, situation: Situation, *, unsure: bool
+) -> Row:
     state = f"{app.sync.value}, {app.health.value}"
     # The one that keeps the record is the one whose attempt was followed to its end.
     followed = decision.recovery is not None and bool(ahead.steps or ahead.last)
@@ -201,7 +254,16 @@ def _row(app: Application, decision: Decision, ahead: Forecast, situation: Situa
     if unsure and verdict == "act":
         message += IF_SEEN
     steps = tuple(_steps(ahead, _actions(situation, decision.policy))) if followed else ()
-    return Row(str(app.key), state, decision.policy, verdict, by, message, steps, situation.finding.what if situation.finding else "")
+    return Row(
+        str(app.key),
+        state,
+        decision.policy,
+        verdict,
+        by,
+        message,
+        steps,
+        situation.finding.what if situation.finding else "",
+    )
 
 
 def _followed(decision: Decision, ahead: Forecast) -> tuple[str, str, str]:
@@ -218,7 +280,11 @@ def _alone(decision: Decision) -> tuple[str, str, str]:
     """What one answer says by itself."""
     if decision.kind is Kind.Suppress:
         by = "" if decision.by in decision.message else f"{decision.by}: "
-        return ("wait" if decision.by in IN_TURN else "refuse"), decision.by, f"{by}{decision.message}"
+        return (
+            ("wait" if decision.by in IN_TURN else "refuse"),
+            decision.by,
+            f"{by}{decision.message}",
+        )
     if decision.kind is Kind.Remediate:
         return "act", "", decision.message
     return ("person" if decision.kind is Kind.Stall else "wait"), "", decision.message
@@ -241,7 +307,11 @@ def _steps(ahead: Forecast, actions: tuple[Step, ...]) -> Iterable[str]:
     last = ahead.last
     refused = last is not None and last.kind is Kind.Suppress
     for index, step in enumerate(rest):
-        yield f"{step}: refused by {last.by}: {last.message}" if refused and last and not index else f"{step}: not reached"
+        yield (
+            f"{step}: refused by {last.by}: {last.message}"
+            if refused and last and not index
+            else f"{step}: not reached"
+        )
 
 
 def _table(rows: list[Row], everything: list[Application]) -> None:
@@ -249,9 +319,15 @@ def _table(rows: list[Row], everything: list[Application]) -> None:
     alike: dict[tuple[object, ...], list[str]] = {}
     for row in rows:
         said = [f"- {step}" for step in row.steps if not step.endswith(row.message)]
-        alike.setdefault((row.state, row.policy, row.verdict, "\n".join((row.message, *said))), []).append(row.application)
+        alike.setdefault(
+            (row.state, row.policy, row.verdict, "\n".join((row.message, *said))), []
+        ).append(row.application)
     for words, names in alike.items():
-        shown = names if len(names) <= ALIKE else [*names[: ALIKE - 1], f"and {len(names) - ALIKE + 1} more"]
+        shown = (
+            names
+            if len(names) <= ALIKE
+            else [*names[: ALIKE - 1], f"and {len(names) - ALIKE + 1} more"]
+        )
         lines.append(("\n".join(shown), *words))
     matched = {row.application for row in rows}
     lines += [

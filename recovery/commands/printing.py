@@ -1,4 +1,5 @@
-"""How commands print: for people by default, tables that fit, colours where they can be seen; for scripts when asked."""
+"""How commands print: for people by default, tables that fit, colours where they can be seen; for
+scripts when asked."""
 
 from __future__ import annotations
 
@@ -19,8 +20,12 @@ from recovery.model.text import plain
 if TYPE_CHECKING:
     from rich.console import Console
 
-Output = Annotated[Shape, typer.Option("-o", "--output", help="For people (table, wide) or for scripts.")]
-Watch = Annotated[bool, typer.Option("-w", "--watch", help="Again every two seconds, until Ctrl-C.")]
+Output = Annotated[
+    Shape, typer.Option("-o", "--output", help="For people (table, wide) or for scripts.")
+]
+Watch = Annotated[
+    bool, typer.Option("-w", "--watch", help="Again every two seconds, until Ctrl-C.")
+]
 PATIENCE = 2.0
 EVERY = 2.0
 PIPED = 200
@@ -28,7 +33,8 @@ PIPED = 200
 
 
 def paper() -> Console:
-    """Where people read: without colour when NO_COLOR is set or when it is no terminal, and then without cutting."""
+    """Where people read: without colour when NO_COLOR is set or when it is no terminal, and then
+    without cutting."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else PIPED, highlight=False)
@@ -50,17 +56,22 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str =
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
+    made = Table(
+        box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left"
+    )
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(Text("" if value is None else plain(str(value), lines=True)) for value in row))
+        made.add_row(
+            *(Text("" if value is None else plain(str(value), lines=True)) for value in row)
+        )
     paper().print(made)
 
 
 @contextlib.contextmanager
 def patience(what: str) -> Iterator[None]:
-    """Says that it goes on when it takes longer than two seconds; on stderr, and only where somebody watches."""
+    """Says that it goes on when it takes longer than two seconds; on stderr, and only where
+    somebody watches."""
     if not sys.stderr.isatty():
         yield
         return
@@ -84,7 +95,8 @@ def patience(what: str) -> Iterator[None]:
 
 
 def again_and_again(once: Callable[[], None]) -> None:
-    """Every two seconds, on a cleared screen, until Ctrl-C; what goes wrong is shown, and it goes on."""
+    """Every two seconds, on a cleared screen, until Ctrl-C; what goes wrong is shown, and it goes
+    on."""
     try:
         while True:
             if sys.stdout.isatty():

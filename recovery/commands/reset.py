@@ -12,12 +12,18 @@ from recovery.commands.wishing import wish
 from recovery.model.recovery import Recovery
 
 Name = Annotated[
-    str, typer.Argument(metavar="RECOVERY", autocompletion=subjects, help="A recovery, or its application as [NAMESPACE/]NAME.")
+    str,
+    typer.Argument(
+        metavar="RECOVERY",
+        autocompletion=subjects,
+        help="A recovery, or its application as [NAMESPACE/]NAME.",
+    ),
 ]
 
 
 def reset(recovery: Name) -> None:
-    """Try a Stalled recovery's actions again, from the first on, with as many attempts as its policy allows."""
+    """Try a Stalled recovery's actions again, from the first on, with as many attempts as its
+    policy allows."""
     found = wish(recovery, asked)
     typer.echo(f"{found.name}: begins anew, asked for by {found.wishes[-1].by}")
 
@@ -26,5 +32,9 @@ def asked(held: Recovery) -> tuple[str, ...]:
     """What is written into it."""
     if not held.needs_person or held.owed:
         owing = "; `recovery failback` ends a failover" if held.owed else ""
-        raise Refused(f"{held.name} is not Stalled: it is {held.phase.value} ({held.reason}): {held.message}{owing}", WRONG)
+        raise Refused(
+            f"{held.name} is not Stalled: it is {held.phase.value} ({held.reason}):"
+            f" {held.message}{owing}",
+            WRONG,
+        )
     return ("reset",)

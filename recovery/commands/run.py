@@ -36,13 +36,20 @@ async def _run(settings: Settings) -> None:
         try:
             await serve(settings, os.environ)
         except CannotListen as error:
-            raise Refused(f"cannot listen on {settings.listen[0]}:{settings.listen[1]}: {error}", USAGE) from error
+            raise Refused(
+                f"cannot listen on {settings.listen[0]}:{settings.listen[1]}: {error}", USAGE
+            ) from error
         except Unavailable as error:
             raise Refused(str(error), UNREACHABLE) from error
     except* NewerCheckpoint as group:
         found = group.exceptions[0]
-        raise Refused(f"{found}; run the newer controller, or delete the ConfigMaps recovery-checkpoint-* to start anew", USAGE) from None
-    # Apprise sends in threads that nobody can cancel; waiting for one at the end would outlast the grace of a Pod.
+        raise Refused(
+            f"{found}; run the newer controller, or delete the ConfigMaps recovery-checkpoint-* to"
+            " start anew",
+            USAGE,
+        ) from None
+    # Apprise sends in threads that nobody can cancel; waiting for one at the end would outlast the
+    # grace of a Pod.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

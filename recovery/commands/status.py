@@ -25,12 +25,34 @@ from recovery.settings import Settings
 Subject = Annotated[
     str,
     typer.Argument(
-        metavar="[SUBJECT]", autocompletion=subjects, help="Only this one: a recovery, [NAMESPACE/]NAME, cluster/NAME or repository/URL."
+        metavar="[SUBJECT]",
+        autocompletion=subjects,
+        help="Only this one: a recovery, [NAMESPACE/]NAME, cluster/NAME or repository/URL.",
     ),
 ]
-ShowAll = Annotated[bool, typer.Option("--all", help="Also recoveries that are over, and each row of what many have in common.")]
-Labels = Annotated[str, typer.Option("-l", "--selector", metavar="LABELS", help="Only applications with these labels, such as team=shop.")]
-Everywhere = Annotated[bool, typer.Option("-A", "--all-namespaces", help="Applications of all namespaces; the default, taken from habit.")]
+ShowAll = Annotated[
+    bool,
+    typer.Option(
+        "--all", help="Also recoveries that are over, and each row of what many have in common."
+    ),
+]
+Labels = Annotated[
+    str,
+    typer.Option(
+        "-l",
+        "--selector",
+        metavar="LABELS",
+        help="Only applications with these labels, such as team=shop.",
+    ),
+]
+Everywhere = Annotated[
+    bool,
+    typer.Option(
+        "-A",
+        "--all-namespaces",
+        help="Applications of all namespaces; the default, taken from habit.",
+    ),
+]
 
 
 def status(
@@ -48,7 +70,10 @@ def status(
         body = await _ask(client, settings)
         if subject:
             name = await recovery_name(client, settings, subject, missing_is_empty=True)
-            wanted = {subject, subject if "/" in subject else f"{settings.argocd_namespace}/{subject}"}
+            wanted = {
+                subject,
+                subject if "/" in subject else f"{settings.argocd_namespace}/{subject}",
+            }
             body = _only(body, lambda r: r["subject"] in wanted or r.get("name") in (subject, name))
         if labels:
             chosen = await _labelled(client, settings, labels)
@@ -69,9 +94,12 @@ def status(
 
 
 async def _ask(client: AsyncioClient, settings: Settings) -> dict[str, Any]:
-    """From the controller, through the API server's service proxy; from its objects when it does not answer."""
+    """From the controller, through the API server's service proxy; from its objects when it does
+    not answer."""
     try:
-        live: dict[str, Any] = msgspec.json.decode(await ask_controller(client, settings.namespace, "/api/v1/recoveries"), type=dict)
+        live: dict[str, Any] = msgspec.json.decode(
+            await ask_controller(client, settings.namespace, "/api/v1/recoveries"), type=dict
+        )
         return {"source": "controller", **live}
     except (KubeError, msgspec.DecodeError) as error:
         return await _from_objects(client, settings, str(error))
@@ -99,7 +127,15 @@ async def _from_objects(client: AsyncioClient, settings: Settings, why: str) -> 
     for uid, sight in sights.items():
         for symptom, since in sight.clocks.items():
             message = f"{symptom} since {since:%Y-%m-%dT%H:%M:%SZ}"
-            ticking.append({"subject": names.get(uid, uid), "policy": "", "reason": "Pending", "by": "", "message": message})
+            ticking.append(
+                {
+                    "subject": names.get(uid, uid),
+                    "policy": "",
+                    "reason": "Pending",
+                    "by": "",
+                    "message": message,
+                }
+            )
     rows.sort(key=lambda r: str(r["openedAt"]), reverse=True)
     reasons = [f"the controller does not answer ({why[:160]}); this is what its objects say"]
     return {
@@ -114,8 +150,16 @@ async def _from_objects(client: AsyncioClient, settings: Settings, why: str) -> 
 
 def _only(body: dict[str, Any], wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Rows of these subjects; clusters and repositories are other subjects."""
-    rows = {what: [r for r in body.get(what) or () if wanted(r)] for what in ("recoveries", "pending")}
-    return {**body, **rows, "pending_total": len(rows["pending"]), "clusters": [], "repositories": []}
+    rows = {
+        what: [r for r in body.get(what) or () if wanted(r)] for what in ("recoveries", "pending")
+    }
+    return {
+        **body,
+        **rows,
+        "pending_total": len(rows["pending"]),
+        "clusters": [],
+        "repositories": [],
+    }
 
 
 async def _labelled(client: AsyncioClient, settings: Settings, labels: str) -> set[str]:
@@ -147,8 +191,30 @@ RECOVERY_COLUMNS = (
     Column("POLICY", rank=5),
     Column("MESSAGE", rank=2, words=True),
 )
-WIDE_COLUMNS = tuple(map(Column, ["NAME", "SUBJECT", "POLICY", "PHASE", "ATTEMPT", "AGE", "CAUSE", "TRIED", "NEXT", "TOLD", "MESSAGE"]))
-PENDING_COLUMNS = (Column("SUBJECT"), Column("STATE", rank=1), Column("POLICY", rank=3), Column("MESSAGE", rank=2, words=True))
+WIDE_COLUMNS = tuple(
+    map(
+        Column,
+        [
+            "NAME",
+            "SUBJECT",
+            "POLICY",
+            "PHASE",
+            "ATTEMPT",
+            "AGE",
+            "CAUSE",
+            "TRIED",
+            "NEXT",
+            "TOLD",
+            "MESSAGE",
+        ],
+    )
+)
+PENDING_COLUMNS = (
+    Column("SUBJECT"),
+    Column("STATE", rank=1),
+    Column("POLICY", rank=3),
+    Column("MESSAGE", rank=2, words=True),
+)
 PLACE_COLUMNS = (
     Column("NAME"),
     Column("STATE"),
@@ -175,19 +241,29 @@ def _print(body: dict[str, Any], *, show_all: bool, wide: bool) -> None:
     order = {"Failed": 0, "Unknown": 1, "Successful": 2}
     for what in ("clusters", "repositories"):
         places = sorted(body.get(what) or [], key=lambda r: (order.get(r["state"], 3), r["name"]))
-        kept = [(r["name"], r["state"], r["applications"], age(r["since"]), r["trouble"] or r["words"]) for r in places[:PLACES]]
+        kept = [
+            (r["name"], r["state"], r["applications"], age(r["since"]), r["trouble"] or r["words"])
+            for r in places[:PLACES]
+        ]
         _section(what.capitalize(), PLACE_COLUMNS, kept, limit)
         if len(places) > PLACES:
             typer.echo(f"... and {len(places) - PLACES} more; -o json shows all")
     for words, colour in _warnings(body, rows):
         typer.secho(plain(f"! {words}"), fg=colour)
     pending = body.get("pending") or []
-    _section("Pending and held back", PENDING_COLUMNS, _alike(pending, everything=show_all or wide), limit)
+    _section(
+        "Pending and held back",
+        PENDING_COLUMNS,
+        _alike(pending, everything=show_all or wide),
+        limit,
+    )
     if (more := (body.get("pending_total") or 0) - len(pending)) > 0:
         typer.echo(f"... and {more} more")
 
 
-def _section(title: str, columns: Sequence[Column], rows: Sequence[Sequence[object]], limit: int) -> None:
+def _section(
+    title: str, columns: Sequence[Column], rows: Sequence[Sequence[object]], limit: int
+) -> None:
     if not rows:
         return
     if title:
@@ -198,13 +274,30 @@ def _section(title: str, columns: Sequence[Column], rows: Sequence[Sequence[obje
 
 
 def _short(r: dict[str, Any]) -> tuple[object, ...]:
-    return (r["name"], r["subject"], r["phase"], _attempt(r), age(r["openedAt"]), r["policy"], r["message"])
+    return (
+        r["name"],
+        r["subject"],
+        r["phase"],
+        _attempt(r),
+        age(r["openedAt"]),
+        r["policy"],
+        r["message"],
+    )
 
 
 def _wide(r: dict[str, Any]) -> tuple[object, ...]:
     heard = ", ".join(r.get("heard") or ())
     more = (r.get("cause"), r.get("tried"), when(r.get("nextAt")), heard)
-    return (r["name"], r["subject"], r["policy"], r["phase"], _attempt(r), age(r["openedAt"]), *more, r["message"])
+    return (
+        r["name"],
+        r["subject"],
+        r["policy"],
+        r["phase"],
+        _attempt(r),
+        age(r["openedAt"]),
+        *more,
+        r["message"],
+    )
 
 
 def _attempt(r: dict[str, Any]) -> str:
@@ -222,7 +315,14 @@ def _alike(pending: list[dict[str, Any]], *, everything: bool) -> list[tuple[obj
         if everything or len(rows) <= ALIKE:
             found += [(row["subject"], state, policy, row["message"]) for row in rows]
         else:
-            found.append((f"{len(rows)} subjects", state, policy, f"{rows[0]['subject']}: {rows[0]['message']} (--all lists them)"))
+            found.append(
+                (
+                    f"{len(rows)} subjects",
+                    state,
+                    policy,
+                    f"{rows[0]['subject']}: {rows[0]['message']} (--all lists them)",
+                )
+            )
     return found
 
 
@@ -234,12 +334,21 @@ def _troubles(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if replica.get("trouble"):
         yield f"{replica['identity']} does not act: {replica['trouble']}", "yellow"
     elif len(replica.get("replicas") or ()) > 1:
-        yield f"asked {replica['identity']}, one of {len(replica['replicas'])} replicas; it acts for shards {replica['holds']}", "blue"
+        yield (
+            (
+                f"asked {replica['identity']}, one of {len(replica['replicas'])} replicas; it acts"
+                f" for shards {replica['holds']}"
+            ),
+            "blue",
+        )
     for pause in body.get("pauses") or ():
         what = "silenced" if pause["silences"] else "paused"
         until = f" until {when(pause['until'])}" if pause["until"] else ""
         yield (
-            f"{what}{until} by {pause['by'] or 'somebody'}: {pause['reason'] or 'no reason given'} ({pause['name'] or 'policy file'})",
+            (
+                f"{what}{until} by {pause['by'] or 'somebody'}:"
+                f" {pause['reason'] or 'no reason given'} ({pause['name'] or 'policy file'})"
+            ),
             "yellow",
         )
     if body.get("policies_error"):
@@ -248,10 +357,16 @@ def _troubles(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _warnings(body: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """Whom nobody could tell, and what is not as it should be."""
-    for lost in (*(body.get("undelivered") or ()), *(f"{r['name']}: {words}" for r in rows for words in r.get("undelivered") or ())):
+    for lost in (
+        *(body.get("undelivered") or ()),
+        *(f"{r['name']}: {words}" for r in rows for words in r.get("undelivered") or ()),
+    ):
         yield f"not told: {lost}", "red"
     for dead in (c for c in body.get("channels") or () if c["why"]):
-        yield f"channel {dead['channel']}: {dead['why']} ({dead['waiting']} messages wait)", "yellow"
+        yield (
+            f"channel {dead['channel']}: {dead['why']} ({dead['waiting']} messages wait)",
+            "yellow",
+        )
     for policy, why in (body.get("distrusted") or {}).items():
         name, _, project = (*policy.split("/", 2), "", "")[:3]
         where = f" in project {project}" if project else ""

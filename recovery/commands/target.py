@@ -1,4 +1,5 @@
-"""Which cluster a command talks to, and where in it the controller is: kubectl's own flags, the same for every command."""
+"""Which cluster a command talks to, and where in it the controller is: kubectl's own flags, the
+same for every command."""
 
 from __future__ import annotations
 
@@ -47,7 +48,14 @@ def _keep(option: typer.CallbackParam, value: str) -> str:
 
 def _flags(
     context: Annotated[
-        str, typer.Option("--context", metavar="CONTEXT", callback=_keep, expose_value=False, help="The kubeconfig's context.")
+        str,
+        typer.Option(
+            "--context",
+            metavar="CONTEXT",
+            callback=_keep,
+            expose_value=False,
+            help="The kubeconfig's context.",
+        ),
     ] = "",
     kubeconfig: Annotated[
         str,
@@ -67,7 +75,10 @@ def _flags(
             metavar="NAMESPACE",
             callback=_keep,
             expose_value=False,
-            help="Where the controller is installed; default: $RECOVERY_NAMESPACE, then gitops-system.",
+            help=(
+                "Where the controller is installed; default: $RECOVERY_NAMESPACE, then"
+                " gitops-system."
+            ),
         ),
     ] = "",
 ) -> None:

@@ -11,7 +11,9 @@ from recovery import __version__
 from recovery.commands.failing import UNREACHABLE, Refused, Shape
 from recovery.commands.printing import Output, printed
 
-Client = Annotated[bool, typer.Option("--client", help="This command's own version; no cluster is asked.")]
+Client = Annotated[
+    bool, typer.Option("--client", help="This command's own version; no cluster is asked.")
+]
 
 
 def version(client: Client = False, output: Output = Shape.table) -> None:

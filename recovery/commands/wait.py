@@ -20,19 +20,37 @@ from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.record.codec import decode
 
 Name = Annotated[
-    str, typer.Argument(metavar="SUBJECT", autocompletion=subjects, help="A recovery, [NAMESPACE/]NAME of an application, or cluster/NAME.")
+    str,
+    typer.Argument(
+        metavar="SUBJECT",
+        autocompletion=subjects,
+        help="A recovery, [NAMESPACE/]NAME of an application, or cluster/NAME.",
+    ),
 ]
-For = Annotated[str, typer.Option("--for", metavar="PHASE", help="A phase, such as Resolved or Stalled; default: that it is over.")]
-Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long at most, such as 10m.")]
+For = Annotated[
+    str,
+    typer.Option(
+        "--for",
+        metavar="PHASE",
+        help="A phase, such as Resolved or Stalled; default: that it is over.",
+    ),
+]
+Timeout = Annotated[
+    str, typer.Option("--timeout", metavar="DURATION", help="How long at most, such as 10m.")
+]
 EVERY = 2.0
 """Seconds between two looks."""
 
 
 def wait(subject: Name, phase: For = "", timeout: Timeout = "10m") -> None:
-    """Wait until a recovery is over, or in a phase; exit code 1 when it is not in time, or ended otherwise."""
+    """Wait until a recovery is over, or in a phase; exit code 1 when it is not in time, or ended
+    otherwise."""
     phases = {each.value.lower(): each for each in RecoveryPhase}
     if phase and phase.lower() not in phases:
-        raise Refused(f"--for: {phase!r} is not one of {', '.join(each.value for each in RecoveryPhase)}", USAGE)
+        raise Refused(
+            f"--for: {phase!r} is not one of {', '.join(each.value for each in RecoveryPhase)}",
+            USAGE,
+        )
     try:
         longest = Duration.parse(timeout).total_seconds()
     except ValueError as error:

@@ -43,15 +43,19 @@ class Failback(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def affected(situation: Situation) -> tuple[Application, ...]:
-    """Applications that could not be compared for want of their repository, and have not been since."""
+    """Applications that could not be compared for want of their repository, and have not been
+    since."""
     unsure = ("ComparisonError", "UnknownError")
     return tuple(
-        dep.app for dep in situation.dependents if dep.app.sync is Sync.Unknown or any(c.type in unsure for c in dep.app.conditions)
+        dep.app
+        for dep in situation.dependents
+        if dep.app.sync is Sync.Unknown or any(c.type in unsure for c in dep.app.conditions)
     )
 
 
 def _refreshed(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
-    """In handfuls, with a pause between them; done when all that were affected have been asked for."""
+    """In handfuls, with a pause between them; done when all that were affected have been asked
+    for."""
     if not record.sent:
         return Judgement(Progress.Again)
     asked = set(record.targets)
@@ -60,7 +64,11 @@ def _refreshed(record: StepRecord, step: Step, situation: Situation) -> Judgemen
         return Judgement(Progress.Succeeded, "Refreshed", f"refreshed {len(asked)} applications")
     waited = situation.now - (record.claimed_at or record.started_at)
     if waited < PAUSE:
-        return Judgement(Progress.Running, message=f"{len(left)} applications are still to be refreshed", soon=PAUSE - waited)
+        return Judgement(
+            Progress.Running,
+            message=f"{len(left)} applications are still to be refreshed",
+            soon=PAUSE - waited,
+        )
     return Judgement(Progress.Next, stage=f"after {len(asked)}")
 
 
@@ -79,7 +87,11 @@ def _done_at_once(reason: str) -> Judge:
     """For a step whose answer comes with its effect; unsent, it is safe to do again."""
 
     def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
-        return Judgement(Progress.Succeeded, reason, record.message) if record.sent else Judgement(Progress.Again)
+        return (
+            Judgement(Progress.Succeeded, reason, record.message)
+            if record.sent
+            else Judgement(Progress.Again)
+        )
 
     return judge
 
@@ -100,12 +112,22 @@ def _returned(record: StepRecord, step: Step, situation: Situation) -> Judgement
     if recovery is None:
         return Judgement(Progress.Failed, "NoRecovery", "its recovery is gone")
     if step.parameters.stay:
-        return Judgement(Progress.Succeeded, "Stayed", record.message) if record.sent else Judgement(Progress.Again)
+        return (
+            Judgement(Progress.Succeeded, "Stayed", record.message)
+            if record.sent
+            else Judgement(Progress.Again)
+        )
     if not record.sent and not record.stage:
         return Judgement(Progress.Again)
     policy = next((p for p in situation.policies.policies if p.name == recovery.policy), None)
     failover = failover_step(policy) if policy else None
-    return homeward(record, recovery, situation, label=label_of(recovery), stateful=bool(failover and failover.parameters.allow_stateful))
+    return homeward(
+        record,
+        recovery,
+        situation,
+        label=label_of(recovery),
+        stateful=bool(failover and failover.parameters.allow_stateful),
+    )
 
 
 FAILBACK = Traits(
@@ -144,7 +166,11 @@ def aftercare(situation: Situation, policy: Policy, recovery: Recovery) -> Decis
 
 
 def _refresh(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
-    done = any(s.action == REFRESH_APPLICATIONS.name and s.started_at >= (recovery.well_since or s.started_at) for s in recovery.steps)
+    done = any(
+        s.action == REFRESH_APPLICATIONS.name
+        and s.started_at >= (recovery.well_since or s.started_at)
+        for s in recovery.steps
+    )
     if done or not affected(situation):
         return None
     step = Step(REFRESH_APPLICATIONS, Nothing(), Written(REFRESH_APPLICATIONS.name))
@@ -154,14 +180,20 @@ def _refresh(situation: Situation, policy: Policy, recovery: Recovery) -> Decisi
 
 
 def forgiven(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
-    """A person lets them stay: that needs no old cluster, and is mostly said when there is none any more."""
-    if not recovery.owed or recovery.running is not None or all(w.what != "stay" for w in recovery.wishes):
+    """A person lets them stay: that needs no old cluster, and is mostly said when there is none any
+    more."""
+    if (
+        not recovery.owed
+        or recovery.running is not None
+        or all(w.what != "stay" for w in recovery.wishes)
+    ):
         return None
     return _begin(situation, policy, recovery, FAILBACK, {"stay": True}, wish="stay")
 
 
 def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
-    """Its applications run elsewhere and, most likely, here as well: people decide, or the policy did."""
+    """Its applications run elsewhere and, most likely, here as well: people decide, or the policy
+    did."""
     wishes = {w.what for w in recovery.wishes}
     listed = _newest(recovery, LIST_LEFTOVERS.name, recovery.well_since)
     if not recovery.owed:
@@ -170,19 +202,33 @@ def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Dec
             return None  # nothing was moved, or all of it is gone
         if listed is None or listed.started_at < settled.started_at:
             return _begin(situation, policy, recovery, LIST_LEFTOVERS)
-        return _begin(situation, policy, recovery, CLEANUP, wish="cleanup") if "cleanup" in wishes else None
+        return (
+            _begin(situation, policy, recovery, CLEANUP, wish="cleanup")
+            if "cleanup" in wishes
+            else None
+        )
     if listed is None:
         return _begin(situation, policy, recovery, LIST_LEFTOVERS)
     if "stay" in wishes:
         return _begin(situation, policy, recovery, FAILBACK, {"stay": True}, wish="stay")
     if "failback" in wishes or _in_time(situation, policy, recovery):
-        away = tuple(structs.replace(m, phase=MovePhase.Moved) if m.phase is MovePhase.Failed else m for m in recovery.moves)
-        return _begin(situation, policy, structs.replace(recovery, moves=away), FAILBACK, wish="failback")
+        away = tuple(
+            structs.replace(m, phase=MovePhase.Moved) if m.phase is MovePhase.Failed else m
+            for m in recovery.moves
+        )
+        return _begin(
+            situation, policy, structs.replace(recovery, moves=away), FAILBACK, wish="failback"
+        )
     return _split_brain(situation, policy, recovery)
 
 
 def _begin(
-    situation: Situation, policy: Policy, recovery: Recovery, traits: Traits, written: dict[str, Any] | None = None, wish: str = ""
+    situation: Situation,
+    policy: Policy,
+    recovery: Recovery,
+    traits: Traits,
+    written: dict[str, Any] | None = None,
+    wish: str = "",
 ) -> Decision:
     """Begin what is owed. A wish is fulfilled once: it is struck off with the claim."""
     step = Step(traits, traits.parameters(**(written or {})), Written(traits.name, written or {}))
@@ -194,7 +240,9 @@ def _begin(
 
 def _newest(recovery: Recovery, action: str, since: datetime | None = None) -> StepRecord | None:
     """The newest step of this kind, since a moment."""
-    steps = [s for s in recovery.steps if s.action == action and (since is None or s.started_at >= since)]
+    steps = [
+        s for s in recovery.steps if s.action == action and (since is None or s.started_at >= since)
+    ]
     return steps[-1] if steps else None
 
 
@@ -208,7 +256,9 @@ def _in_time(situation: Situation, policy: Policy, recovery: Recovery) -> bool:
     step = failover_step(policy)
     if step is None or step.parameters.failback.value != "auto" or recovery.well_since is None:
         return False
-    if any(s.action == FAILBACK.name and s.started_at >= recovery.well_since for s in recovery.steps):
+    if any(
+        s.action == FAILBACK.name and s.started_at >= recovery.well_since for s in recovery.steps
+    ):
         return False  # tried once in this return; what is left is a person's
     return bool(situation.now - recovery.well_since >= step.parameters.failback_after)
 
@@ -216,9 +266,15 @@ def _in_time(situation: Situation, policy: Policy, recovery: Recovery) -> bool:
 def _split_brain(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     cluster = cluster_of(situation)
     step = failover_step(policy)
-    by_itself: Duration | None = step.parameters.failback_after if step and step.parameters.failback.value == "auto" else None
+    by_itself: Duration | None = (
+        step.parameters.failback_after
+        if step and step.parameters.failback.value == "auto"
+        else None
+    )
     due = recovery.well_since + by_itself if by_itself and recovery.well_since else None
-    due = due if due is not None and due > situation.now else None  # tried once already: what is left is a person's
+    due = (
+        due if due is not None and due > situation.now else None
+    )  # tried once already: what is left is a person's
     left = sum(": /" in entry for m in recovery.moves for entry in m.leftovers)
     unseen = any(": /" not in entry for m in recovery.moves for entry in m.leftovers)
     how = (
@@ -229,15 +285,26 @@ def _split_brain(situation: Situation, policy: Policy, recovery: Recovery) -> De
     copies = (
         f"{left} of their resources are live on both (split brain)"
         if left
-        else "what is live on both could not be seen"
-        if unseen
-        else "none of their resources was found on both"
+        else (
+            "what is live on both could not be seen"
+            if unseen
+            else "none of their resources was found on both"
+        )
     )
-    message = f"{cluster.name} is back, and {len(recovery.owed)} applications still run elsewhere; {copies}; {how}"
+    message = (
+        f"{cluster.name} is back, and {len(recovery.owed)} applications still run elsewhere;"
+        f" {copies}; {how}"
+    )
     changed = recovery.reason != "SplitBrain"
     recovery = structs.replace(
-        recovery, phase=RecoveryPhase.Stalled, reason="SplitBrain", message=message, fingerprint=fingerprint(situation.about)
+        recovery,
+        phase=RecoveryPhase.Stalled,
+        reason="SplitBrain",
+        message=message,
+        fingerprint=fingerprint(situation.about),
     )
     if changed:
-        recovery = called(recovery, telling.split_brain(situation, recovery, message, policy.channels))
+        recovery = called(
+            recovery, telling.split_brain(situation, recovery, message, policy.channels)
+        )
     return Decision(Kind.Stall, policy.name, "SplitBrain", message, due, recovery=recovery)

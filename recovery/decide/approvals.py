@@ -26,10 +26,12 @@ APPROVED_FOR = timedelta(hours=1)
 
 
 def mode_of(a: Asked) -> Mode:
-    """The narrowest of policy, action, project and application; an unreadable annotation narrows to observe."""
+    """The narrowest of policy, action, project and application; an unreadable annotation narrows to
+    observe."""
     mode = a.policy.mode.narrowed(a.step.mode)
     for step in a.policy.actions:
-        # A running attempt keeps its actions, but an edit that narrows one of this kind binds at once.
+        # A running attempt keeps its actions, but an edit that narrows one of this kind binds at
+        # once.
         mode = mode.narrowed(step.mode) if step.traits.name == a.step.traits.name else mode
     project, about = a.situation.project, a.situation.about
     own = about.mark("mode") if isinstance(about, Application | Cluster) else ""
@@ -42,9 +44,9 @@ def mode_of(a: Asked) -> Mode:
 def awaiting(a: Asked) -> str:
     """The step as an approval has to name it: ``attempt.index action digest``.
 
-    The digest is of all that a person lets go with it: the policy as it stands, the action with its parameters, what is deployed,
-    what a sync would deploy, and which plan of a failover. When one of them changes, it is another thing that would be done, and
-    people are asked again.
+    The digest is of all that a person lets go with it: the policy as it stands, the action with its
+    parameters, what is deployed, what a sync would deploy, and which plan of a failover. When one
+    of them changes, it is another thing that would be done, and people are asked again.
     """
     if a.recovery is None:
         return ""
@@ -73,18 +75,33 @@ def _what(a: Asked) -> str:
         return str(a.step)
     if traits.syncs:
         return f"{a.step} to {short(about.revisions)}"
-    return f"{a.step}, while {short(about.deployed)} is deployed" if traits.destructive else str(a.step)
+    return (
+        f"{a.step}, while {short(about.deployed)} is deployed"
+        if traits.destructive
+        else str(a.step)
+    )
 
 
 def _lapsed(a: Asked) -> str:
     """What became of an approval that was given for this place."""
     this = awaiting(a)
     place, wishes = this.partition(" ")[0], a.recovery.wishes if a.recovery else ()
-    last = next((w for w in reversed(wishes) if w.what in ("approve", EXPIRED) and w.step.partition(" ")[0] == place), None)
+    last = next(
+        (
+            w
+            for w in reversed(wishes)
+            if w.what in ("approve", EXPIRED) and w.step.partition(" ")[0] == place
+        ),
+        None,
+    )
     if last is None:
         return ""
     given = f"; the approval of {last.by} at {last.at:%H:%M:%S} UTC"
-    return f"{given} has expired" if last.step == this else f"{given} was for something else: {_changed(last.step, this)}"
+    return (
+        f"{given} has expired"
+        if last.step == this
+        else f"{given} was for something else: {_changed(last.step, this)}"
+    )
 
 
 def _changed(before: str, now: str) -> str:
@@ -99,14 +116,19 @@ def approved(a: Asked) -> bool:
     """Has a person let this very step go, within the last hour?"""
     wishes, this = a.recovery.wishes if a.recovery else (), awaiting(a)
     # A command's clock may be a little ahead of ours; one that is far ahead would never expire.
-    return any(w.what == "approve" and w.step == this and -SKEW < a.situation.now - w.at < APPROVED_FOR for w in wishes)
+    return any(
+        w.what == "approve" and w.step == this and -SKEW < a.situation.now - w.at < APPROVED_FOR
+        for w in wishes
+    )
 
 
 def expired(recovery: Recovery, this: str, now: datetime) -> tuple[Wish, ...]:
-    """Approvals that were not used and are of no use any more, and that people have not been told of: too old, or for something else
-    than what waits now (``this``)."""
+    """Approvals that were not used and are of no use any more, and that people have not been told
+    of: too old, or for something else than what waits now (``this``)."""
     used = {f"{step.attempt}.{step.index}" for step in recovery.steps if step.sent or step.stage}
-    given = (w for w in recovery.wishes if w.what == "approve" and w.step.partition(" ")[0] not in used)
+    given = (
+        w for w in recovery.wishes if w.what == "approve" and w.step.partition(" ")[0] not in used
+    )
     return tuple(w for w in given if now - w.at >= APPROVED_FOR or w.step != this)
 
 
@@ -116,4 +138,7 @@ def plans(a: Asked) -> bool:
 
 
 def how_to_approve(a: Asked) -> str:
-    return f"`recovery approve {shell(a.recovery.name) if a.recovery else ''}` lets it go, for {spell(APPROVED_FOR)}"
+    return (
+        f"`recovery approve {shell(a.recovery.name) if a.recovery else ''}` lets it go, for"
+        f" {spell(APPROVED_FOR)}"
+    )

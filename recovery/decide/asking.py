@@ -33,6 +33,11 @@ def begun(a: Asked) -> bool:
 
 
 def under_way(a: Asked) -> bool:
-    """Is its next write only what a step that went out still needs? What is under way is finished, but for a move's waves."""
+    """Is its next write only what a step that went out still needs? What is under way is finished,
+    but for a move's waves."""
     running = a.recovery.running if a.recovery else None
-    return running is not None and (running.sent or bool(running.stage)) and not a.step.traits.relocates
+    return (
+        running is not None
+        and (running.sent or bool(running.stage))
+        and not a.step.traits.relocates
+    )

@@ -11,7 +11,16 @@ from recovery.decide.approvals import EXPIRED, expired
 from recovery.decide.asking import Asked
 from recovery.decide.connections import connection
 from recovery.decide.fingerprint import fingerprint
-from recovery.decide.guards import CURE_FORBIDDEN, DISABLED, DISTRUSTED, Refusal, barred, reason, refusal, silenced
+from recovery.decide.guards import (
+    CURE_FORBIDDEN,
+    DISABLED,
+    DISTRUSTED,
+    Refusal,
+    barred,
+    reason,
+    refusal,
+    silenced,
+)
 from recovery.decide.landing import cluster_of
 from recovery.decide.moving import summary
 from recovery.decide.operations import claim_on
@@ -23,16 +32,26 @@ from recovery.model.duration import spell
 from recovery.model.move import MovePhase, Wish
 from recovery.model.names import STRANGERS
 from recovery.model.policy import Policy, Severity, Step
-from recovery.model.recovery import Debt, Note, Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject
+from recovery.model.recovery import (
+    Debt,
+    Note,
+    Recovery,
+    RecoveryPhase,
+    StepOutcome,
+    StepRecord,
+    Subject,
+)
 from recovery.model.situation import Situation
 
 SETTLES_WITHIN = timedelta(minutes=5)
-"""Argo CD goes on writing about a failure for a while (retries, conditions): until then its picture is only taken."""
+"""Argo CD goes on writing about a failure for a while (retries, conditions): until then its picture
+is only taken."""
 REOPEN_AFTER = timedelta(hours=1)
 """A stalled recovery reopens for a new failure at most this often."""
 NO_REMEDY = "NoRemedyLeft"
 NO_REMEDY_AGAIN = timedelta(minutes=1)
-"""How soon it is asked again whether a remedy has come: a revision proven good, an owner that lets it stand."""
+"""How soon it is asked again whether a remedy has come: a revision proven good, an owner that lets
+it stand."""
 TOO_EARLY = "TooEarly"
 """Why an escalation waits for a later attempt: not where no remedy is left."""
 CHRONIC = 3
@@ -40,14 +59,19 @@ CHRONIC = 3
 CHRONIC_WITHIN = timedelta(days=7)
 
 
-def ended(record: StepRecord, outcome: StepOutcome, reason: str, message: str, now: datetime) -> StepRecord:
+def ended(
+    record: StepRecord, outcome: StepOutcome, reason: str, message: str, now: datetime
+) -> StepRecord:
     """The step with its outcome; what never went out took nothing."""
     debt = record.debt if record.sent or record.stage else Debt.none
-    return structs.replace(record, ended_at=now, outcome=outcome, reason=reason, message=message[:500], debt=debt)
+    return structs.replace(
+        record, ended_at=now, outcome=outcome, reason=reason, message=message[:500], debt=debt
+    )
 
 
 def begin(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
-    """Start the next attempt with the policy's actions as they are now; the subject may belong elsewhere by now."""
+    """Start the next attempt with the policy's actions as they are now; the subject may belong
+    elsewhere by now."""
     if recovery.subject.uid == situation.about.uid:
         recovery = structs.replace(recovery, subject=_subject(situation))
     recovery = structs.replace(
@@ -60,38 +84,64 @@ def begin(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     return advance(situation, policy, recovery, policy.actions)
 
 
-def advance(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:
-    """Go to the next action that fits; skip with a reason what does not; stop where a guard says no."""
+def advance(
+    situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]
+) -> Decision:
+    """Go to the next action that fits; skip with a reason what does not; stop where a guard says
+    no."""
     for index in range(len(recovery.in_attempt()), len(actions)):
         step = actions[index]
         asked = Asked(situation, policy, step, recovery)
         if no := barred(asked):
             return suppress(situation, policy, recovery, no)
         claim = claim_on(situation.about)
-        record = StepRecord(recovery.attempt, index, step.traits.name, situation.now, claim, claimed_at=situation.now)
+        record = StepRecord(
+            recovery.attempt,
+            index,
+            step.traits.name,
+            situation.now,
+            claim,
+            claimed_at=situation.now,
+        )
         skip = step.traits.fits(step, situation, recovery)
         if skip and not (skip.reason == TOO_EARLY and not remedy_left(situation, policy, recovery)):
-            recovery = recovery.with_step(ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now))
+            recovery = recovery.with_step(
+                ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now)
+            )
             continue
-        if step.traits.reports and _given_up(recovery) and not remedy_left(situation, policy, recovery):
+        if (
+            step.traits.reports
+            and _given_up(recovery)
+            and not remedy_left(situation, policy, recovery)
+        ):
             told = "people are told with the call for a person"
-            recovery = recovery.with_step(ended(record, StepOutcome.Skipped, NO_REMEDY, told, situation.now))
+            recovery = recovery.with_step(
+                ended(record, StepOutcome.Skipped, NO_REMEDY, told, situation.now)
+            )
             continue
         no = refusal(asked)
         if words := cures.objection(situation, policy, step, recovery):
-            without = recovery.with_step(ended(record, StepOutcome.Skipped, reason(CURE_FORBIDDEN), words, situation.now))
-            if treats_later(situation, policy, actions[index + 1 :], without) or _stood(situation, recovery, no):
+            without = recovery.with_step(
+                ended(record, StepOutcome.Skipped, reason(CURE_FORBIDDEN), words, situation.now)
+            )
+            if treats_later(situation, policy, actions[index + 1 :], without) or _stood(
+                situation, recovery, no
+            ):
                 recovery = without
                 continue
         if no:
             return suppress(situation, policy, recovery, no)
         owes = step.traits.owes(step, situation, recovery)
-        record = structs.replace(record, owes=owes, debt=Debt.open if owes is not None else Debt.none)
+        record = structs.replace(
+            record, owes=owes, debt=Debt.open if owes is not None else Debt.none
+        )
         return remediate(situation, policy, recovery.with_step(record), step)
     return _attempt_over(situation, policy, recovery)
 
 
-def treats_later(situation: Situation, policy: Policy, rest: tuple[Step, ...], recovery: Recovery) -> bool:
+def treats_later(
+    situation: Situation, policy: Policy, rest: tuple[Step, ...], recovery: Recovery
+) -> bool:
     """Is there a later step that treats this cause?"""
     return any(
         step.traits.cures(step.parameters)
@@ -107,7 +157,9 @@ def remedy_left(situation: Situation, policy: Policy, recovery: Recovery) -> boo
     for index, step in enumerate(policy.actions):
         if not step.traits.cures(step.parameters):
             if not step.traits.speaks:
-                return True  # the action matrix does not know it: repositories and clusters have their own guards
+                # the action matrix does not know it: repositories and clusters have their own
+                # guards
+                return True
             continue
         skip = step.traits.fits(step, situation, trial)
         words = "" if skip else cures.objection(situation, policy, step, trial)
@@ -122,14 +174,21 @@ def remedy_left(situation: Situation, policy: Policy, recovery: Recovery) -> boo
 def _given_up(recovery: Recovery) -> bool:
     """Was all that this attempt came to left out for its cause?"""
     steps = recovery.in_attempt()
-    return bool(steps) and any(s.reason == reason(CURE_FORBIDDEN) for s in steps) and all(s.outcome is StepOutcome.Skipped for s in steps)
+    return (
+        bool(steps)
+        and any(s.reason == reason(CURE_FORBIDDEN) for s in steps)
+        and all(s.outcome is StepOutcome.Skipped for s in steps)
+    )
 
 
 def _stood(situation: Situation, recovery: Recovery, no: Refusal | None) -> bool:
-    """Was it held back for this cause for as long as makes it news, with no remedy left? Then a person is called."""
+    """Was it held back for this cause for as long as makes it news, with no remedy left? Then a
+    person is called."""
     if no is None or no.by != CURE_FORBIDDEN or not no.tells or recovery.suppressed_since is None:
         return False
-    same = recovery.reason == reason(CURE_FORBIDDEN) and recovery.cause == _cause(situation, recovery)
+    same = recovery.reason == reason(CURE_FORBIDDEN) and recovery.cause == _cause(
+        situation, recovery
+    )
     return same and situation.now - recovery.suppressed_since >= no.tells_after
 
 
@@ -142,9 +201,15 @@ def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: St
     about = situation.about
     if not recovery.evidence:
         seen = about.resources if isinstance(about, Application) else 0
-        recovery = structs.replace(recovery, evidence=telling.evidence(about, situation.finding), resources_seen=seen)
+        recovery = structs.replace(
+            recovery, evidence=telling.evidence(about, situation.finding), resources_seen=seen
+        )
     named = any(action.traits.name == step.traits.name for action in policy.actions)
-    why = f"{policy.sentence} (attempt {recovery.attempt} of {recovery.limit})" if named else f"{about.key} is well again"
+    why = (
+        f"{policy.sentence} (attempt {recovery.attempt} of {recovery.limit})"
+        if named
+        else f"{about.key} is well again"
+    )
     message = f"{step}: {why}"
     recovery = structs.replace(
         recovery,
@@ -156,7 +221,15 @@ def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: St
         suppression_told=False,
         awaiting="",
     )
-    return Decision(Kind.Remediate, policy.name, "StepStarted", message, situation.now + step.settle, recovery=recovery, step=step)
+    return Decision(
+        Kind.Remediate,
+        policy.name,
+        "StepStarted",
+        message,
+        situation.now + step.settle,
+        recovery=recovery,
+        step=step,
+    )
 
 
 def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refusal) -> Decision:
@@ -164,9 +237,16 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     now = situation.now
     since = recovery.suppressed_since or now
     again = now + no.again
-    # What it was opened for stays, whatever a guard holds back meanwhile: our own terminate shows as another cause.
-    cause = _cause(situation, recovery) if no.by == CURE_FORBIDDEN or not recovery.cause else recovery.cause
-    if no.by == CURE_FORBIDDEN and (cause != recovery.cause or recovery.reason != reason(CURE_FORBIDDEN)):
+    # What it was opened for stays, whatever a guard holds back meanwhile: our own terminate shows
+    # as another cause.
+    cause = (
+        _cause(situation, recovery)
+        if no.by == CURE_FORBIDDEN or not recovery.cause
+        else recovery.cause
+    )
+    if no.by == CURE_FORBIDDEN and (
+        cause != recovery.cause or recovery.reason != reason(CURE_FORBIDDEN)
+    ):
         since = now  # another cause is other news, once it has stood for a moment
     recovery = structs.replace(
         recovery,
@@ -187,13 +267,19 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     for late in expired(recovery, no.awaiting, now) if no.by == "approval" else ():
         recovery = _expired(situation, policy, recovery, late)
     kept = recovery if no.keeps or recovery.version else None
-    return Decision(Kind.Suppress, policy.name, "Suppressed", no.message, again, by=no.by, recovery=kept)
+    return Decision(
+        Kind.Suppress, policy.name, "Suppressed", no.message, again, by=no.by, recovery=kept
+    )
 
 
 def _expired(situation: Situation, policy: Policy, recovery: Recovery, late: Wish) -> Recovery:
-    """An approval came too late, or what it was for could not be done in time: whoever gave it believes it is done."""
+    """An approval came too late, or what it was for could not be done in time: whoever gave it
+    believes it is done."""
     wishes = tuple(structs.replace(w, what=EXPIRED) if w == late else w for w in recovery.wishes)
-    return called(structs.replace(recovery, wishes=wishes), telling.approval_expired(situation, recovery, late, policy.channels))
+    return called(
+        structs.replace(recovery, wishes=wishes),
+        telling.approval_expired(situation, recovery, late, policy.channels),
+    )
 
 
 def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
@@ -211,24 +297,42 @@ def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> D
         return _stall(situation, policy, recovery)
     pause = policy.backoff.pause(recovery.attempt)
     next_at = situation.now + pause
-    message = f"attempt {recovery.attempt} of {recovery.limit} failed ({telling.done(recovery)}); the next one in {spell(pause)}"
-    recovery = structs.replace(recovery, phase=RecoveryPhase.BackingOff, reason="AttemptFailed", message=message, next_at=next_at)
+    message = (
+        f"attempt {recovery.attempt} of {recovery.limit} failed ({telling.done(recovery)}); the"
+        f" next one in {spell(pause)}"
+    )
+    recovery = structs.replace(
+        recovery,
+        phase=RecoveryPhase.BackingOff,
+        reason="AttemptFailed",
+        message=message,
+        next_at=next_at,
+    )
     return Decision(Kind.Wait, policy.name, "AttemptFailed", message, next_at, recovery=recovery)
 
 
 def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
-    """The cause leaves nothing that the policy could do: it is a person's, however many attempts are left. Each cause is told once."""
+    """The cause leaves nothing that the policy could do: it is a person's, however many attempts
+    are left. Each cause is told once."""
     last = Asked(situation, policy, policy.actions[-1], recovery)
     if no := barred(last) or silenced(last):
         return suppress(situation, policy, recovery, no)
     cause = _cause(situation, recovery)
-    forbidden = (s.message for s in recovery.in_attempt() if s.outcome is StepOutcome.Skipped and s.reason == reason(CURE_FORBIDDEN))
+    forbidden = (
+        s.message
+        for s in recovery.in_attempt()
+        if s.outcome is StepOutcome.Skipped and s.reason == reason(CURE_FORBIDDEN)
+    )
     why = next(forbidden, telling.done(recovery))
     told = tuple(dict.fromkeys((*recovery.causes_told, cause.partition("/")[0])))
     evidence = recovery.evidence or telling.evidence(situation.about, situation.finding)
-    by_step = any(s.action == "escalate" and s.outcome is StepOutcome.Succeeded for s in recovery.in_attempt())
+    by_step = any(
+        s.action == "escalate" and s.outcome is StepOutcome.Succeeded for s in recovery.in_attempt()
+    )
     if told != recovery.causes_told:
-        recovery = structs.replace(recovery, cause=cause, evidence=evidence, escalated=True, causes_told=told)
+        recovery = structs.replace(
+            recovery, cause=cause, evidence=evidence, escalated=True, causes_told=told
+        )
         if not by_step and not called_for_it(situation.past, situation.now):
             recovery = called(recovery, telling.incurable(situation, recovery, why, policy))
     message = f"no remedy is left; a person is needed: {why}"
@@ -242,14 +346,26 @@ def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Deci
         stalls=(*recovery.stalls, situation.now)[-10:],
         fingerprint=fingerprint(situation.about),
     )
-    return Decision(Kind.Stall, policy.name, NO_REMEDY, message, situation.now + NO_REMEDY_AGAIN, recovery=recovery)
+    return Decision(
+        Kind.Stall,
+        policy.name,
+        NO_REMEDY,
+        message,
+        situation.now + NO_REMEDY_AGAIN,
+        recovery=recovery,
+    )
 
 
 def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
-    message = f"out of remedies after {recovery.attempt} attempts ({telling.done(recovery)}); a person is needed"
+    message = (
+        f"out of remedies after {recovery.attempt} attempts ({telling.done(recovery)}); a person is"
+        " needed"
+    )
     if not recovery.escalated:
         channels = policy.channels
-        note = telling.escalated(situation, recovery, severity=Severity.critical.value, channels=channels)
+        note = telling.escalated(
+            situation, recovery, severity=Severity.critical.value, channels=channels
+        )
         recovery = structs.replace(called(recovery, note), escalated=True)
     recovery = structs.replace(
         recovery,
@@ -273,16 +389,37 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
             evidence=telling.evidence(situation.about, situation.finding),
             escalated=False,
         )
-        return begin(situation, policy, structs.replace(anew, wishes=tuple(w for w in anew.wishes if w.what != "reset")))
+        return begin(
+            situation,
+            policy,
+            structs.replace(anew, wishes=tuple(w for w in anew.wishes if w.what != "reset")),
+        )
     if recovery.reason == NO_REMEDY:  # had one come, it would have begun anew
-        return Decision(Kind.Stall, policy.name, NO_REMEDY, recovery.message, now + NO_REMEDY_AGAIN, recovery=recovery)
-    # While an operation runs, Argo CD's words on the last one are gone: nothing can be said about the failure.
+        return Decision(
+            Kind.Stall,
+            policy.name,
+            NO_REMEDY,
+            recovery.message,
+            now + NO_REMEDY_AGAIN,
+            recovery=recovery,
+        )
+    # While an operation runs, Argo CD's words on the last one are gone: nothing can be said about
+    # the failure.
     operating = isinstance(situation.about, Application) and situation.about.operating
     if operating or fingerprint(situation.about) == recovery.fingerprint:
-        return Decision(Kind.Stall, policy.name, recovery.reason, recovery.message, recovery=recovery)
+        return Decision(
+            Kind.Stall, policy.name, recovery.reason, recovery.message, recovery=recovery
+        )
     if now < last + SETTLES_WITHIN:
         kept = structs.replace(recovery, fingerprint=fingerprint(situation.about))
-        return Decision(Kind.Stall, policy.name, recovery.reason, recovery.message, last + SETTLES_WITHIN, recovery=kept)
+        return Decision(
+            Kind.Stall,
+            policy.name,
+            recovery.reason,
+            recovery.message,
+            last + SETTLES_WITHIN,
+            recovery=kept,
+        )
     times = _stalls(situation, recovery)
     if times >= CHRONIC:
         message = f"stalled {times} times in 7 days: chronic, left to people"
@@ -295,21 +432,34 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
         )
     if now < last + REOPEN_AFTER:
         again = last + REOPEN_AFTER
-        message = f"the failure has changed; looked at again at {again:%H:%M:%S} UTC, at most once an hour"
+        message = (
+            f"the failure has changed; looked at again at {again:%H:%M:%S} UTC, at most once an"
+            " hour"
+        )
         return Decision(Kind.Stall, policy.name, recovery.reason, message, again, recovery=recovery)
     fresh = structs.replace(
-        recovery, limit=recovery.attempt + policy.attempts, evidence=telling.evidence(situation.about, situation.finding)
+        recovery,
+        limit=recovery.attempt + policy.attempts,
+        evidence=telling.evidence(situation.about, situation.finding),
     )
     return begin(situation, policy, fresh)
 
 
 def _stalls(situation: Situation, recovery: Recovery) -> int:
-    recent = [at for r in (*situation.past, recovery) for at in r.stalls if situation.now - at <= CHRONIC_WITHIN]
+    recent = [
+        at
+        for r in (*situation.past, recovery)
+        for at in r.stalls
+        if situation.now - at <= CHRONIC_WITHIN
+    ]
     return len(recent)
 
 
-def resolve(situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]) -> Decision:
-    """Cured for long enough: skip the remaining remedies, run the reports, tell whoever was told."""
+def resolve(
+    situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]
+) -> Decision:
+    """Cured for long enough: skip the remaining remedies, run the reports, tell whoever was
+    told."""
     now = situation.now
     reported: tuple[str, ...] = ()
     for index in range(len(recovery.in_attempt()), len(actions)):
@@ -321,13 +471,26 @@ def resolve(situation: Situation, policy: Policy, recovery: Recovery, actions: t
         ):
             reported += tuple(step.parameters.channels) or policy.channels or (telling.EVERYWHERE,)
             record = StepRecord(recovery.attempt, index, step.traits.name, now, sent=True)
-            recovery = recovery.with_step(ended(record, StepOutcome.Succeeded, "Told", "told of the cure", now))
+            recovery = recovery.with_step(
+                ended(record, StepOutcome.Succeeded, "Told", "told of the cure", now)
+            )
     if reported or recovery.told:
         # Whoever heard of it hears of the end; the policy's reports go out in any case.
-        recovery = recovery.with_notes(telling.resolved(situation, recovery, tuple(dict.fromkeys(reported))))
+        recovery = recovery.with_notes(
+            telling.resolved(situation, recovery, tuple(dict.fromkeys(reported)))
+        )
     took = spell(now - (recovery.ill_since or recovery.opened_at))
-    message = f"{telling.standing(situation)} for {spell(policy.healthy_delay)}; it was ill for {took}"
-    recovery = structs.replace(recovery, phase=RecoveryPhase.Resolved, reason="Cured", message=message, resolved_at=now, next_at=None)
+    message = (
+        f"{telling.standing(situation)} for {spell(policy.healthy_delay)}; it was ill for {took}"
+    )
+    recovery = structs.replace(
+        recovery,
+        phase=RecoveryPhase.Resolved,
+        reason="Cured",
+        message=message,
+        resolved_at=now,
+        next_at=None,
+    )
     return Decision(Kind.Resolve, policy.name, "Cured", message, recovery=recovery)
 
 
@@ -337,9 +500,17 @@ def supersede(recovery: Recovery, reason: str, message: str, now: datetime) -> D
     if record is not None:
         recovery = recovery.with_last(ended(record, StepOutcome.Skipped, reason, message, now))
     if recovery.told or recovery.talk.heard:
-        note = Note(f"{recovery.name}/resolve", f"{recovery.subject}: {message}"[:250], message, "info", resolves=True)
+        note = Note(
+            f"{recovery.name}/resolve",
+            f"{recovery.subject}: {message}"[:250],
+            message,
+            "info",
+            resolves=True,
+        )
         recovery = recovery.with_notes(note)
-    recovery = structs.replace(recovery, phase=RecoveryPhase.Superseded, reason=reason, message=message, resolved_at=now)
+    recovery = structs.replace(
+        recovery, phase=RecoveryPhase.Superseded, reason=reason, message=message, resolved_at=now
+    )
     return Decision(Kind.Resolve, recovery.policy, reason, message, recovery=recovery)
 
 
@@ -353,14 +524,24 @@ def called(recovery: Recovery, note: Note) -> Recovery:
 
 
 def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
-    """Failed over, and the cluster is still down: nothing more to do here, and a person has to repair it."""
+    """Failed over, and the cluster is still down: nothing more to do here, and a person has to
+    repair it."""
     cluster = cluster_of(situation)
     _, words = connection(cluster, situation.now)
-    message = f"failed over ({summary(recovery.moves)}); {cluster.name} is still down and has to be repaired: {words}"
-    reason = "FailedOver" if any(m.phase is MovePhase.Moved for m in recovery.moves) else "FailoverFailed"
+    message = (
+        f"failed over ({summary(recovery.moves)}); {cluster.name} is still down and has to be"
+        f" repaired: {words}"
+    )
+    reason = (
+        "FailedOver"
+        if any(m.phase is MovePhase.Moved for m in recovery.moves)
+        else "FailoverFailed"
+    )
     news = recovery.reason != reason
     if news:
-        recovery = called(recovery, telling.failed_over(situation, recovery, message, policy.channels))
+        recovery = called(
+            recovery, telling.failed_over(situation, recovery, message, policy.channels)
+        )
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Stalled,
@@ -374,21 +555,41 @@ def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
 
 
 def undertake(situation: Situation, policy: Policy, recovery: Recovery, step: Step) -> Decision:
-    """Do a step that is no action of the policy, in the place of the next one: those come after it."""
+    """Do a step that is no action of the policy, in the place of the next one: those come after
+    it."""
     index = len(recovery.in_attempt())
     actions = (*recovery.actions[:index], step.written, *recovery.actions[index:])
-    record = StepRecord(recovery.attempt, index, step.traits.name, situation.now, claim_on(situation.about), claimed_at=situation.now)
-    return remediate(situation, policy, structs.replace(recovery, actions=actions).with_step(record), step)
+    record = StepRecord(
+        recovery.attempt,
+        index,
+        step.traits.name,
+        situation.now,
+        claim_on(situation.about),
+        claimed_at=situation.now,
+    )
+    return remediate(
+        situation, policy, structs.replace(recovery, actions=actions).with_step(record), step
+    )
 
 
 def _subject(situation: Situation) -> Subject:
     about = situation.about
     if isinstance(about, Application):
-        # A name in spec.project makes nobody a member: what is counted by project must not be somebody else's word.
+        # A name in spec.project makes nobody a member: what is counted by project must not be
+        # somebody else's word.
         project = STRANGERS if situation.foreign else about.project
-        return Subject("Application", about.namespace, about.name, about.uid, project, about.destination.cluster)
+        return Subject(
+            "Application",
+            about.namespace,
+            about.name,
+            about.uid,
+            project,
+            about.destination.cluster,
+        )
     kind = "Cluster" if isinstance(about, Cluster) else "Repository"
-    return Subject(kind, "", about.name, about.uid, cluster=about.name if isinstance(about, Cluster) else "")
+    return Subject(
+        kind, "", about.name, about.uid, cluster=about.name if isinstance(about, Cluster) else ""
+    )
 
 
 def opened(situation: Situation, policy: Policy, name: str, since: datetime) -> Recovery:
@@ -410,6 +611,10 @@ def opened(situation: Situation, policy: Policy, name: str, since: datetime) -> 
 def earliest(situation: Situation, policy: Policy, since: datetime) -> datetime:
     """The earliest beginning that anybody knows of: also from before this controller watched."""
     app = situation.about
-    if isinstance(app, Application) and app.health_since and app.health in (policy.condition.health or ()):
+    if (
+        isinstance(app, Application)
+        and app.health_since
+        and app.health in (policy.condition.health or ())
+    ):
         return min(since, app.health_since)
     return since

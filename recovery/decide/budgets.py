@@ -30,13 +30,17 @@ def per_hour(a: Asked) -> str | Closed:
     for where, starts, limit in counts:
         times = tuple(at for at in starts if at not in own)
         if len(times) >= limit:
-            words = f"{len(times)} restarts, rollbacks and failovers{where} within the hour, and {limit} may be"
+            words = (
+                f"{len(times)} restarts, rollbacks and failovers{where} within the hour, and"
+                f" {limit} may be"
+            )
             return Closed(words, times[len(times) - limit] + HOUR) if limit and times else words
     return ""
 
 
 def _own(a: Asked) -> set[datetime]:
-    """When the step that is asked about was written down, as long as it has done nothing: it does not stand in its own way."""
+    """When the step that is asked about was written down, as long as it has done nothing: it does
+    not stand in its own way."""
     running = a.recovery.running if a.recovery else None
     return {running.started_at} if running is not None and not running.effects else set()
 
@@ -50,7 +54,11 @@ def per_minute(a: Asked) -> str | Closed:
     times = tuple(at for at in a.situation.destroyed.fleet if at > since and at not in own)
     if len(times) < limit:
         return ""
-    return Closed(f"{len(times)} workloads were restarted or rolled back within the minute, and {limit} may be", times[-limit] + MINUTE)
+    return Closed(
+        f"{len(times)} workloads were restarted or rolled back within the minute, and {limit}"
+        " may be",
+        times[-limit] + MINUTE,
+    )
 
 
 def pace(a: Asked) -> str:
@@ -58,23 +66,40 @@ def pace(a: Asked) -> str:
     last = a.situation.fleet.refreshed_at
     if not a.step.traits.paced or last is None or a.situation.now - last >= REFRESH_EVERY:
         return ""
-    return f"its repository was refreshed {spell(a.situation.now - last)} ago; one refresh every {spell(REFRESH_EVERY)}"
+    return (
+        f"its repository was refreshed {spell(a.situation.now - last)} ago; one refresh every"
+        f" {spell(REFRESH_EVERY)}"
+    )
 
 
 def budget(a: Asked) -> str:
     """Not too many at once."""
     fleet, limits, app = a.situation.fleet, a.situation.policies.budget, a.situation.subject
-    if fleet.calm_since is not None and (step := int((a.situation.now - fleet.calm_since) / RESUMES)) < limits.in_flight - 1:
+    if (
+        fleet.calm_since is not None
+        and (step := int((a.situation.now - fleet.calm_since) / RESUMES)) < limits.in_flight - 1
+    ):
         at_work = f"{fleet.in_flight} recoveries are at work, and {1 + step} may be"
         if fleet.in_flight >= 1 + step:
-            return f"{at_work}: the storm was over {spell(a.situation.now - fleet.calm_since)} ago, and one more may be each minute"
+            return (
+                f"{at_work}: the storm was over {spell(a.situation.now - fleet.calm_since)} ago,"
+                " and one more may be each minute"
+            )
     # One place of a cluster that several projects share is left to the others.
     theirs = max(1, limits.per_cluster - 1) if fleet.cluster_shared else limits.per_cluster
     counts = (
         ("", fleet.in_flight, limits.in_flight),
-        (f" in this shard of {fleet.shards}", fleet.in_flight_shard, max(1, limits.in_flight // fleet.shards)),
+        (
+            f" in this shard of {fleet.shards}",
+            fleet.in_flight_shard,
+            max(1, limits.in_flight // fleet.shards),
+        ),
         (f" on cluster {app.destination.cluster}", fleet.in_flight_cluster, limits.per_cluster),
-        (f" of project {app.project} on cluster {app.destination.cluster}", fleet.in_flight_theirs, theirs),
+        (
+            f" of project {app.project} on cluster {app.destination.cluster}",
+            fleet.in_flight_theirs,
+            theirs,
+        ),
         (f" in project {app.project}", fleet.in_flight_project, limits.per_project),
     )
     for where, count, limit in counts:

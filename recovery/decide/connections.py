@@ -16,20 +16,24 @@ from recovery.model.situation import Sight
 DOWN = "down"
 """The clock that runs while two different witnesses agree that a cluster is unreachable."""
 LOOKERS = (Witness.live_read, Witness.connect)
-"""Those that look at a cluster themselves, now. Argo CD's list is a cache of up to twelve hours and has no vote."""
+"""Those that look at a cluster themselves, now. Argo CD's list is a cache of up to twelve hours and
+has no vote."""
 NEEDED = 2
 
 
 def fresh(about: Repository | Cluster, now: datetime) -> tuple[Evidence, ...]:
     """The evidence that still says something."""
-    return tuple(e for e in about.evidence if now - e.at <= e.lasts and e.verdict is not Verdict.no_evidence)
+    return tuple(
+        e for e in about.evidence if now - e.at <= e.lasts and e.verdict is not Verdict.no_evidence
+    )
 
 
 def connection(about: Repository | Cluster, now: datetime) -> tuple[Connection, str]:
     """The state, and the words that decided it.
 
-    A repository is what Argo CD's own live look says of it, else what its applications say. A cluster is what those who
-    looked say: Failed when all of them have something against it, Unknown when they disagree.
+    A repository is what Argo CD's own live look says of it, else what its applications say. A
+    cluster is what those who looked say: Failed when all of them have something against it, Unknown
+    when they disagree.
     """
     if isinstance(about, Repository):
         return _repository(about, now)
@@ -40,10 +44,13 @@ def _repository(repository: Repository, now: datetime) -> tuple[Connection, str]
     seen = {e.by: e for e in fresh(repository, now)}
     for witness in (Witness.list_refs, Witness.applications, Witness.word):
         if found := seen.get(witness):
-            state = Connection.Successful if found.verdict is Verdict.reachable else Connection.Failed
+            state = (
+                Connection.Successful if found.verdict is Verdict.reachable else Connection.Failed
+            )
             return state, str(found)
     if found := seen.get(Witness.request):
-        # Our way there is not Argo CD's: alone it can say that the server is there, not that Argo CD cannot reach it.
+        # Our way there is not Argo CD's: alone it can say that the server is there, not that Argo
+        # CD cannot reach it.
         state = Connection.Successful if found.verdict is Verdict.reachable else Connection.Unknown
         return state, str(found)
     return Connection.Unknown, repository.trouble or "nobody has looked in the last minute"
@@ -60,14 +67,17 @@ def _cluster(cluster: Cluster, now: datetime) -> tuple[Connection, str]:
     if votes:
         return (Connection.Successful if good else Connection.Failed), words
     if told := next((e for e in seen if e.by is Witness.applications), None):
-        return (Connection.Successful if told.verdict is Verdict.reachable else Connection.Failed), str(told)
+        return (
+            Connection.Successful if told.verdict is Verdict.reachable else Connection.Failed
+        ), str(told)
     if not cluster.applications:
         return Connection.Unknown, "no applications run on it, and nobody looks at it directly"
     return Connection.Unknown, cluster.trouble or "nobody has looked in the last minute"
 
 
 def down(cluster: Cluster, now: datetime) -> tuple[bool, str]:
-    """Do two different witnesses agree, freshly, that it is unreachable, and does none say otherwise? With the words."""
+    """Do two different witnesses agree, freshly, that it is unreachable, and does none say
+    otherwise? With the words."""
     votes = tuple(e for e in fresh(cluster, now) if e.by in LOOKERS)
     agree = {e.by for e in votes if e.verdict is Verdict.unreachable}
     words = "; ".join(map(str, votes)) or "nobody has looked in the last minute"
@@ -79,8 +89,8 @@ def down(cluster: Cluster, now: datetime) -> tuple[bool, str]:
 
 
 def healthy(cluster: Cluster, now: datetime) -> tuple[bool, str]:
-    """Has somebody looked within the last minute and found it well, and nobody otherwise? Unknown is not well, and what its
-    applications say is no look."""
+    """Has somebody looked within the last minute and found it well, and nobody otherwise? Unknown
+    is not well, and what its applications say is no look."""
     state, words = _cluster(cluster, now)
     looked = any(e.by in LOOKERS for e in fresh(cluster, now))
     return state is Connection.Successful and looked, words
@@ -98,34 +108,59 @@ def worst(about: Repository | Cluster, now: datetime) -> Verdict:
         Verdict.reachable,
         Verdict.no_evidence,
     )
-    return min((e.verdict for e in fresh(about, now) if e.by is not Witness.word), key=order.index, default=Verdict.no_evidence)
+    return min(
+        (e.verdict for e in fresh(about, now) if e.by is not Witness.word),
+        key=order.index,
+        default=Verdict.no_evidence,
+    )
 
 
 def with_evidence(about: Repository | Cluster, found: Evidence) -> Repository | Cluster:
     """The same with a newer look by one witness."""
     others = tuple(e for e in about.evidence if e.by is not found.by)
-    seen = found.verdict is Verdict.reachable and (found.by in LOOKERS or isinstance(about, Repository))
-    return structs.replace(about, evidence=(*others, found), good_at=found.at if seen else about.good_at)
+    seen = found.verdict is Verdict.reachable and (
+        found.by in LOOKERS or isinstance(about, Repository)
+    )
+    return structs.replace(
+        about, evidence=(*others, found), good_at=found.at if seen else about.good_at
+    )
 
 
-def watch(old: Sight | None, about: Repository | Cluster, policies: Policies, now: datetime, *, first_install: bool) -> Sight:
-    """Bring what we remember of a repository or a cluster up to a new look; a gap in the evidence stops its clocks."""
+def watch(
+    old: Sight | None,
+    about: Repository | Cluster,
+    policies: Policies,
+    now: datetime,
+    *,
+    first_install: bool,
+) -> Sight:
+    """Bring what we remember of a repository or a cluster up to a new look; a gap in the evidence
+    stops its clocks."""
     known = old is not None and old.uid == about.uid
     sight = old if known and old is not None else Sight(uid=about.uid, first_seen=now)
     state, _ = connection(about, now)
     kind = SubjectType(about.key.kind)
-    held = [p.condition.symptom for p in policies.policies if p.condition.type is kind and state in p.condition.connection_state]
+    held = [
+        p.condition.symptom
+        for p in policies.policies
+        if p.condition.type is kind and state in p.condition.connection_state
+    ]
     if isinstance(about, Cluster) and down(about, now)[0]:
         held.append(DOWN)
     clocks = {symptom: sight.clocks.get(symptom, now) for symptom in held}
     unwell = state is Connection.Failed
-    inherited = (unwell and first_install) if not known else sight.inherited and state is not Connection.Successful
+    inherited = (
+        (unwell and first_install)
+        if not known
+        else sight.inherited and state is not Connection.Successful
+    )
     dismissed = sight.dismissed if state is not Connection.Successful else ()
     return structs.replace(sight, clocks=clocks, inherited=inherited, dismissed=dismissed)
 
 
 def said_by(app: Application, now: datetime) -> tuple[Evidence | None, Evidence | None]:
-    """What an application's conditions say of its repository, and of its cluster; None for nothing."""
+    """What an application's conditions say of its repository, and of its cluster; None for
+    nothing."""
     git = cluster = None
     for condition in app.conditions:
         if condition.type != "ComparisonError":
@@ -134,12 +169,20 @@ def said_by(app: Application, now: datetime) -> tuple[Evidence | None, Evidence 
         at = min(now, app.reconciled_at or now)
         if about_cluster(condition.message):
             cluster = Evidence(Witness.applications, verdict_of(condition.message), at, words)
-        elif about_git(condition.message) and len(set(app.repositories)) == 1 and _names(condition.message, app.repositories[0]):
+        elif (
+            about_git(condition.message)
+            and len(set(app.repositories)) == 1
+            and _names(condition.message, app.repositories[0])
+        ):
             git = Evidence(Witness.applications, of_repository(condition.message), at, words)
     return git, cluster
 
 
 def _names(message: str, url: str) -> bool:
-    """Is it this repository that is spoken of, and not one that a chart or a submodule asks for besides?"""
-    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2] or url.partition(":")[0].rpartition("@")[2]
+    """Is it this repository that is spoken of, and not one that a chart or a submodule asks for
+    besides?"""
+    host = (
+        url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+        or url.partition(":")[0].rpartition("@")[2]
+    )
     return "failed to list refs" in message or (bool(host) and host in message)

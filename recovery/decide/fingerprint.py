@@ -8,7 +8,8 @@ import re
 from recovery.model.application import Application, Phase
 from recovery.model.connection import Cluster, Repository
 
-# What varies from one occurrence of a failure to the next: times, ports, counters, hashes, temporary paths.
+# What varies from one occurrence of a failure to the next: times, ports, counters, hashes,
+# temporary paths.
 _VARYING = (
     (re.compile(r"/(?:tmp|dev/shm|var/folders)/[^\s\"',)]+"), "PATH"),
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "HASH"),
@@ -27,14 +28,20 @@ def normalised(message: str) -> str:
 def fingerprint(about: Application | Repository | Cluster) -> str:
     """Twelve hexadecimal digits that stay the same while the failure does.
 
-    Health is left out: it flaps while the cause stands. So are revisions: a new commit alone is not a new failure.
+    Health is left out: it flaps while the cause stands. So are revisions: a new commit alone is not
+    a new failure.
     """
     if not isinstance(about, Application):
         return _digest({f"{e.by.value}: {e.verdict.value}" for e in about.evidence})
     app = about
     errors = (c for c in app.conditions if c.type.endswith("Error"))
-    # Auto-sync's own report of a failed operation comes and goes with it, and says nothing that the operation does not.
-    signs = {f"{c.type}: {normalised(c.message)}" for c in errors if not c.message.startswith("Failed last sync attempt")}
+    # Auto-sync's own report of a failed operation comes and goes with it, and says nothing that the
+    # operation does not.
+    signs = {
+        f"{c.type}: {normalised(c.message)}"
+        for c in errors
+        if not c.message.startswith("Failed last sync attempt")
+    }
     if app.operation and app.operation.failed:
         signs |= {normalised(failure) for failure in app.operation.failed}
     elif app.operation and app.operation.phase in (Phase.Failed, Phase.Error):

@@ -36,8 +36,8 @@ class Forecast(Struct, frozen=True):
 
 
 def forecast(situation: Situation) -> Forecast:
-    """The first attempt in which anything is done or refused. Only ``decide`` judges: each of its steps is taken to have gone out and
-    to have cured nothing, and it is asked again."""
+    """The first attempt in which anything is done or refused. Only ``decide`` judges: each of its
+    steps is taken to have gone out and to have cured nothing, and it is asked again."""
     first = decide(situation)
     answer = next((d for d in first if d.recovery is not None), None)
     steps: dict[int, tuple[Step, StepRecord]] = {}
@@ -45,23 +45,38 @@ def forecast(situation: Situation) -> Forecast:
         if answer is None or (recovery := answer.recovery) is None:
             break
         actions = _actions(situation, recovery)
-        steps |= {r.index: (actions[r.index], r) for r in recovery.in_attempt() if r.index < len(actions)}
-        if answer.kind is Kind.Remediate and recovery.running is not None and answer.step is not None:
+        steps |= {
+            r.index: (actions[r.index], r) for r in recovery.in_attempt() if r.index < len(actions)
+        }
+        if (
+            answer.kind is Kind.Remediate
+            and recovery.running is not None
+            and answer.step is not None
+        ):
             record = structs.replace(recovery.running, sent=True)
             outcome = StepOutcome.Succeeded if answer.step.traits.speaks else StepOutcome.Failed
             done = ended(record, outcome, ASSUMED, "", situation.now)
             recovery = recovery.with_last(done)
             steps[record.index] = (answer.step, done)
-        elif answer.kind is Kind.Wait and recovery.phase is RecoveryPhase.BackingOff and recovery.next_at:
+        elif (
+            answer.kind is Kind.Wait
+            and recovery.phase is RecoveryPhase.BackingOff
+            and recovery.next_at
+        ):
             if any(record.reason == ASSUMED for _, record in steps.values()):
                 break
             situation = structs.replace(situation, now=recovery.next_at + timedelta(seconds=1))
             steps = {}
         else:
             break
-        situation = structs.replace(situation, recovery=structs.replace(recovery, version="1"), pinned=actions)
+        situation = structs.replace(
+            situation, recovery=structs.replace(recovery, version="1"), pinned=actions
+        )
         decisions = decide(situation)
-        answer = next((d for d in decisions if d.recovery is not None and d.recovery.name == recovery.name), None)
+        answer = next(
+            (d for d in decisions if d.recovery is not None and d.recovery.name == recovery.name),
+            None,
+        )
     return Forecast(first, answer, tuple(steps[index] for index in sorted(steps)))
 
 

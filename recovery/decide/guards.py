@@ -1,4 +1,5 @@
-"""Reasons not to act now. Each guard is one function and one line in GUARDS; the first refusal is the answer."""
+"""Reasons not to act now. Each guard is one function and one line in GUARDS; the first refusal is
+the answer."""
 
 from __future__ import annotations
 
@@ -29,11 +30,14 @@ from recovery.model.text import shell
 from recovery.model.window import Pause
 
 MANY_INHERITED = 5
-"""More unwell subjects than this at a first install, and nothing is touched until a person says so."""
+"""More unwell subjects than this at a first install, and nothing is touched until a person says
+so."""
 UNCOMPARED_WITHIN = timedelta(seconds=30)
-"""An operation that has just ended shows in the sync status only after the next comparison, seconds later."""
+"""An operation that has just ended shows in the sync status only after the next comparison, seconds
+later."""
 ROLLS_WITHIN = timedelta(hours=1)
-"""A rollout that is newer than the illness may be the fix: for so long nobody replaces its pods while Argo CD calls it Progressing."""
+"""A rollout that is newer than the illness may be the fix: for so long nobody replaces its pods
+while Argo CD calls it Progressing."""
 CURE_FORBIDDEN = "cure forbidden"
 """The guard that knows the cause."""
 NOT_PERMITTED = "not permitted"
@@ -55,7 +59,8 @@ class Refusal(Struct, frozen=True):
 
 
 def reason(by: str) -> str:
-    """A guard's name as the reason code of a recovery it holds back: ``owner intent`` becomes ``OwnerIntent``."""
+    """A guard's name as the reason code of a recovery it holds back: ``owner intent`` becomes
+    ``OwnerIntent``."""
     return by.title().replace(" ", "")
 
 
@@ -64,7 +69,8 @@ class Guard(Struct, frozen=True):
 
     name: str
     ask: Callable[[Asked], str | Closed | Objection | None]
-    """Why not, with the numbers; empty for no objection. Closed says by itself when to ask again, an Objection when to tell."""
+    """Why not, with the numbers; empty for no objection. Closed says by itself when to ask again,
+    an Objection when to tell."""
     again: timedelta = timedelta(minutes=5)
     """Ask again after this time even if nothing is seen to change."""
     keeps: bool = True
@@ -94,15 +100,20 @@ def deleting(a: Asked) -> Objection | None:
     since = f" since {app.deleting_since:%Y-%m-%d %H:%M} UTC" if app.deleting_since else ""
     held = f" (finalizers: {', '.join(app.finalizers)})" if app.finalizers else ""
     stuck = finding is not None and finding.cause == "DeletionStuck"
-    more = f" It does not get to the end. {cause_of(finding).advised()}" if finding is not None and stuck else ""
+    more = (
+        f" It does not get to the end. {cause_of(finding).advised()}"
+        if finding is not None and stuck
+        else ""
+    )
     return Objection(
-        f"it is being deleted{since}{held}.{more}" if more else f"it is being deleted{since}{held}", Tells.at_once if stuck else Tells.never
+        f"it is being deleted{since}{held}.{more}" if more else f"it is being deleted{since}{held}",
+        Tells.at_once if stuck else Tells.never,
     )
 
 
 def paused(a: Asked) -> str | Closed:
-    """A person said: not now, by `recovery pause`, in the policy file, or by the annotation ``paused`` on the application or
-    its project (true, or why, or until when)."""
+    """A person said: not now, by `recovery pause`, in the policy file, or by the annotation
+    ``paused`` on the application or its project (true, or why, or until when)."""
     about, project = a.situation.about, a.situation.project
     if under_way(a):
         return ""
@@ -131,18 +142,22 @@ def paused(a: Asked) -> str | Closed:
 def _paused_by(pause: Pause, a: Asked) -> str | Closed:
     what = "everything" if pause.selector == Selector() else f"{a.situation.about.key}"
     until = f", until {pause.until:%Y-%m-%d %H:%M} UTC" if pause.until else ""
-    words = f"{what} is paused by {pause.by or 'somebody'}: {pause.reason or 'no reason given'}{until}"
+    words = (
+        f"{what} is paused by {pause.by or 'somebody'}: {pause.reason or 'no reason given'}{until}"
+    )
     words += f"; `recovery resume {shell(pause.name)}` ends it" if pause.name else ""
     return Closed(words, pause.until) if pause.until else words
 
 
 def reconcile_skipped(a: Asked) -> str:
-    """Argo CD does not reconcile it: a person is at work, or somebody would have us believe something."""
+    """Argo CD does not reconcile it: a person is at work, or somebody would have us believe
+    something."""
     return a.situation.unreconciled
 
 
 def not_permitted(a: Asked) -> str:
-    """Argo CD would refuse every operation on it, and a name in spec.project makes nobody a member."""
+    """Argo CD would refuse every operation on it, and a name in spec.project makes nobody a
+    member."""
     return a.situation.foreign
 
 
@@ -151,16 +166,22 @@ def never_ours(a: Asked) -> str:
     if a.situation.subject.control_plane:
         return "it deploys Argo CD or this controller"
     made_by = a.situation.application_set
-    return f"it is a preview made from a pull request by ApplicationSet {made_by.name}" if made_by and made_by.pull_requests else ""
+    return (
+        f"it is a preview made from a pull request by ApplicationSet {made_by.name}"
+        if made_by and made_by.pull_requests
+        else ""
+    )
 
 
 def adoption(a: Asked) -> str:
-    """Many were unwell when we first came: that is how this fleet lives, until a person says otherwise."""
+    """Many were unwell when we first came: that is how this fleet lives, until a person says
+    otherwise."""
     count = a.situation.fleet.inherited_unwell
     if not inherited(a.situation) or count <= MANY_INHERITED:
         return ""
     return (
-        f"it was unwell before this controller came, and so are {count} in all (more than {MANY_INHERITED}); `recovery adopt` takes them on"
+        f"it was unwell before this controller came, and so are {count} in all (more than"
+        f" {MANY_INHERITED}); `recovery adopt` takes them on"
     )
 
 
@@ -168,16 +189,24 @@ def hold(a: Asked) -> str:
     """It was rolled back from this revision on purpose."""
     app = a.situation.subject
     if app.unreadable:
-        return f"its annotation recovery.gitops.dev/hold is not honoured ({app.unreadable}); `recovery release {shell(app.key)}` removes it"
+        return (
+            f"its annotation recovery.gitops.dev/hold is not honoured ({app.unreadable}); `recovery"
+            f" release {shell(app.key)}` removes it"
+        )
     if app.hold and a.step.traits.syncs and app.expected_out_of_sync:
         known = app.hold.names(app)
-        why = "is known to be bad (KnownBadRevision)" if known else f"is not known to be the fix of {app.hold.bad[0][:7]}"
+        why = (
+            "is known to be bad (KnownBadRevision)"
+            if known
+            else f"is not known to be the fix of {app.hold.bad[0][:7]}"
+        )
         return f"{short(app.revisions)} {why}; `recovery release {shell(app.key)}` ends the hold"
     return ""
 
 
 def owner_intent(a: Asked) -> str:
-    """Syncing is up to the owner: a manual policy is a release gate, and so is drift with selfHeal off."""
+    """Syncing is up to the owner: a manual policy is a release gate, and so is drift with selfHeal
+    off."""
     app = a.situation.subject
     if not (a.step.traits.syncs or a.policy.condition.status) or app.mark("sync") == "allowed":
         return ""
@@ -188,12 +217,34 @@ def owner_intent(a: Asked) -> str:
     if not app.auto_sync:
         asked = operation is not None and same and not operation.partial and not operation.automated
         if operation and asked and operation.phase in (Phase.Failed, Phase.Error):
-            return ""  # somebody asked for this revision, all of it and in earnest, and did not get it
-        ways = "`manual_apps: true` on the sync action, or the annotation recovery.gitops.dev/sync: allowed, lets it be synced"
-        return f"auto-sync is off and nobody asked for {short(app.revisions)}: a manual sync policy is a release gate; {ways}"
-    compared = operation and operation.finished_at and app.reconciled_at and app.reconciled_at > operation.finished_at
-    if operation and same and operation.phase is Phase.Succeeded and compared and not app.self_heal and app.sync is Sync.OutOfSync:
-        return f"{short(app.revisions)} was synced and has drifted since, and selfHeal is off: the owner keeps drift"
+            # Somebody asked for this revision, all of it and in earnest, and did not get it.
+            return ""
+        ways = (
+            "`manual_apps: true` on the sync action, or the annotation recovery.gitops.dev/sync:"
+            " allowed, lets it be synced"
+        )
+        return (
+            f"auto-sync is off and nobody asked for {short(app.revisions)}: a manual sync policy is"
+            f" a release gate; {ways}"
+        )
+    compared = (
+        operation
+        and operation.finished_at
+        and app.reconciled_at
+        and app.reconciled_at > operation.finished_at
+    )
+    if (
+        operation
+        and same
+        and operation.phase is Phase.Succeeded
+        and compared
+        and not app.self_heal
+        and app.sync is Sync.OutOfSync
+    ):
+        return (
+            f"{short(app.revisions)} was synced and has drifted since, and selfHeal is off: the"
+            " owner keeps drift"
+        )
     return ""
 
 
@@ -202,33 +253,58 @@ def owner_busy(a: Asked) -> str:
     app, operation = a.situation.subject, a.situation.subject.operation
     mine = f"{a.recovery.name}/" if a.recovery else "\0"
     if app.requested and not app.requested.recovery.startswith(mine):
-        return f"an operation by {_who(app.requested.username, app.requested.automated)} is asked for"
+        return (
+            f"an operation by {_who(app.requested.username, app.requested.automated)} is asked for"
+        )
     if operation and not operation.phase.over and not operation.recovery.startswith(mine):
         what = "waits for its retry" if operation.retrying else f"is {operation.phase.value}"
         since = f" since {operation.started_at:%H:%M:%S}" if operation.started_at else ""
-        return f"an operation by {_who(operation.username, operation.automated)} {what}{since}: {operation.message[:160]}"
-    if operation and operation.finished_at and not operation.recovery.startswith(mine) and app.sync is not Sync.Synced:
+        return (
+            f"an operation by {_who(operation.username, operation.automated)} {what}{since}:"
+            f" {operation.message[:160]}"
+        )
+    if (
+        operation
+        and operation.finished_at
+        and not operation.recovery.startswith(mine)
+        and app.sync is not Sync.Synced
+    ):
         ago = a.situation.now - operation.finished_at
         uncompared = app.reconciled_at is None or app.reconciled_at < operation.finished_at
         if uncompared and ago < UNCOMPARED_WITHIN:
             return f"an operation ended {spell(ago)} ago and Argo CD has not compared since"
     began = a.recovery.ill_since if a.recovery else None
-    waits = Health.Progressing not in (a.policy.condition.health or ()) and a.step.traits.destructive
+    waits = (
+        Health.Progressing not in (a.policy.condition.health or ()) and a.step.traits.destructive
+    )
     younger = app.deployed_at is not None and began is not None and began < app.deployed_at
-    if waits and younger and app.deployed_at and app.health is Health.Progressing and a.situation.now - app.deployed_at < ROLLS_WITHIN:
+    if (
+        waits
+        and younger
+        and app.deployed_at
+        and app.health is Health.Progressing
+        and a.situation.now - app.deployed_at < ROLLS_WITHIN
+    ):
         since = spell(a.situation.now - app.deployed_at)
-        return f"{short(app.deployed)} was deployed {since} ago, after it fell ill, and is being rolled out: it is Progressing"
+        return (
+            f"{short(app.deployed)} was deployed {since} ago, after it fell ill, and is being"
+            " rolled out: it is Progressing"
+        )
     parent = a.situation.parent
     if parent is not None and parent.operating and a.step.traits.syncs:
         return f"its parent application {parent.key} is being synced"
     rolling = a.situation.application_set
     if rolling and rolling.rolling and (a.step.traits.syncs or a.step.traits.destructive):
-        return f"ApplicationSet {rolling.name} syncs its applications itself, step by step (RollingSync)"
+        return (
+            f"ApplicationSet {rolling.name} syncs its applications itself, step by step"
+            " (RollingSync)"
+        )
     return ""
 
 
 def taken_back(a: Asked) -> str:
-    """What a person took back for a revision is not done again for it: it is theirs until another one is deployed."""
+    """What a person took back for a revision is not done again for it: it is theirs until another
+    one is deployed."""
     if not a.step.traits.destructive or begun(a) or under_way(a):
         return ""
     app, known = a.situation.subject, (*a.situation.past, *((a.recovery,) if a.recovery else ()))
@@ -236,7 +312,10 @@ def taken_back(a: Asked) -> str:
     if found is None:
         return ""
     step, recovery = found
-    return f"a person undid the {step.action} of {recovery.name} for {short(app.deployed)}; it is theirs until another revision is deployed"
+    return (
+        f"a person undid the {step.action} of {recovery.name} for {short(app.deployed)}; it is"
+        " theirs until another revision is deployed"
+    )
 
 
 def cure_forbidden(a: Asked) -> Objection | None:
@@ -246,24 +325,31 @@ def cure_forbidden(a: Asked) -> Objection | None:
     words = cures.objection(a.situation, a.policy, a.step, a.recovery)
     if not words:
         return None
-    # A repository or a cluster that has failed is an incident of its own: one message, not one for each application. Where no policy
-    # is about any of them, nobody else tells.
+    # A repository or a cluster that has failed is an incident of its own: one message, not one for
+    # each application. Where no policy is about any of them, nobody else tells.
     about = {policy.condition.type for policy in a.situation.policies.policies}
     repository = a.situation.failed and SubjectType.repository in about
     common = repository or (a.situation.cluster_failed and SubjectType.cluster in about)
     finding = a.situation.finding
-    return Objection(words, Tells.never if common else cause_of(finding).tells if finding else Tells.at_once)
+    return Objection(
+        words, Tells.never if common else cause_of(finding).tells if finding else Tells.at_once
+    )
 
 
 def unseen(a: Asked) -> str:
-    """What runs is not touched before somebody has looked why it is ill; nor is anything tried once more that was held back for
-    its cause, when a restart has forgotten what was seen of it."""
+    """What runs is not touched before somebody has looked why it is ill; nor is anything tried once
+    more that was held back for its cause, when a restart has forgotten what was seen of it."""
     known = a.recovery is not None and bool(a.recovery.causes_told)
-    return a.situation.unseen if (a.step.traits.destructive or known) and not begun(a) and not under_way(a) else ""
+    return (
+        a.situation.unseen
+        if (a.step.traits.destructive or known) and not begun(a) and not under_way(a)
+        else ""
+    )
 
 
 def frozen(a: Asked) -> str:
-    """Argo CD does not look at it any more: what it shows is old, and nothing that is asked of it would be done."""
+    """Argo CD does not look at it any more: what it shows is old, and nothing that is asked of it
+    would be done."""
     return a.situation.frozen if not under_way(a) else ""
 
 
@@ -275,7 +361,8 @@ def dependency(a: Asked) -> str:
 
 
 def dismissed(a: Asked) -> str:
-    """A person deleted its recovery: that was meant. It stays so until the subject has once been well."""
+    """A person deleted its recovery: that was meant. It stays so until the subject has once been
+    well."""
     held = a.situation.sight.dismissed
     known = a.recovery is not None and bool(a.recovery.version)
     if known or a.policy.name not in held:
@@ -294,23 +381,30 @@ def after(a: Asked) -> str:
 
 
 def windows(a: Asked) -> Closed | None:
-    """The calendar: Argo CD's sync windows for all that syncs or changes what runs, and our own maintenance windows."""
+    """The calendar: Argo CD's sync windows for all that syncs or changes what runs, and our own
+    maintenance windows."""
     situation, traits = a.situation, a.step.traits
     if traits.speaks or begun(a) or under_way(a):
         return None
     about, closed = situation.about, None
-    if isinstance(about, Application) and situation.project and (traits.syncs or traits.destructive):
+    if (
+        isinstance(about, Application)
+        and situation.project
+        and (traits.syncs or traits.destructive)
+    ):
         closed = sync_windows(about, situation.project.windows, situation.now)
     return closed or maintenance(about, traits.name, situation.policies.windows, situation.now)
 
 
 def together(a: Asked) -> str:
-    """Several clusters, or repositories of one host, fell ill at once: that is one incident, and not as many calls as there are."""
+    """Several clusters, or repositories of one host, fell ill at once: that is one incident, and
+    not as many calls as there are."""
     return a.situation.together if a.recovery is None or not a.recovery.version else ""
 
 
 def corroboration(a: Asked) -> str:
-    """A cluster is down when two witnesses have agreed for the whole duration, and somebody outside answers us."""
+    """A cluster is down when two witnesses have agreed for the whole duration, and somebody outside
+    answers us."""
     cluster = a.situation.about
     if not a.step.traits.relocates or not isinstance(cluster, Cluster) or begun(a):
         return ""
@@ -319,17 +413,21 @@ def corroboration(a: Asked) -> str:
         return words
     lasted = a.situation.now - a.situation.sight.clocks.get(DOWN, a.situation.now)
     if lasted < a.policy.condition.duration:
-        return f"two witnesses have agreed for {spell(lasted)}, and {spell(a.policy.condition.duration)} are asked for: {words}"
+        return (
+            f"two witnesses have agreed for {spell(lasted)}, and"
+            f" {spell(a.policy.condition.duration)} are asked for: {words}"
+        )
     return ""
 
 
 def cut_off(a: Asked) -> str:
-    """Is it they who are gone, or we? Only somebody outside who answers tells the two apart; else a person does."""
+    """Is it they who are gone, or we? Only somebody outside who answers tells the two apart; else a
+    person does."""
     if not a.step.traits.relocates or a.situation.witnessed or plans(a) or begun(a) or approved(a):
         return ""
     return (
-        "no other remote cluster and no witness has answered in the last minute: it may be we who are cut off; "
-        f"{how_to_approve(a)}, or name a witness in RECOVERY_WITNESS"
+        "no other remote cluster and no witness has answered in the last minute: it may be we who"
+        f" are cut off; {how_to_approve(a)}, or name a witness in RECOVERY_WITNESS"
     )
 
 
@@ -337,10 +435,16 @@ def distrusted(a: Asked) -> str:
     """What people took back, or what made it worse, is not done again and again."""
     about = a.situation.about
     project = about.project if isinstance(about, Application) else ""
-    here, everywhere = (trust_key(a.policy.name, a.policy.hash, each) for each in (project, regret.EVERYWHERE))
+    here, everywhere = (
+        trust_key(a.policy.name, a.policy.hash, each) for each in (project, regret.EVERYWHERE)
+    )
     why = a.situation.distrusted.get(here) or a.situation.distrusted.get(everywhere, "")
     where = f" in project {project}" if project and here in a.situation.distrusted else ""
-    return f"policy {a.policy.name} only watches{where}: {why}; edit the policy to let it act again" if why else ""
+    return (
+        f"policy {a.policy.name} only watches{where}: {why}; edit the policy to let it act again"
+        if why
+        else ""
+    )
 
 
 def disabled(a: Asked) -> str:
@@ -352,7 +456,8 @@ def disabled(a: Asked) -> str:
 
 _SOON = timedelta(seconds=15)
 _STANDS = timedelta(seconds=20)
-"""A cause is news when it has stood for so long: right after an operation Argo CD's picture is still on its way."""
+"""A cause is news when it has stood for so long: right after an operation Argo CD's picture is
+still on its way."""
 _LEAST = timedelta(seconds=1)
 _CONNECTED = frozenset({"application", "repository", "cluster"})
 _CLUSTER = frozenset({"cluster"})
@@ -377,10 +482,14 @@ GUARDS = (
     Guard(STORM, storm, again=timedelta(minutes=1), keeps=False, tells=False, subject=True),
     Guard("frozen", frozen, again=timedelta(minutes=1), keeps=False, tells=False, subject=True),
     Guard("owner busy", owner_busy, again=timedelta(seconds=30)),
-    Guard("together", together, again=_SOON, keeps=False, tells=False, subject=True, about=_TOGETHER),
+    Guard(
+        "together", together, again=_SOON, keeps=False, tells=False, subject=True, about=_TOGETHER
+    ),
     Guard("windows", windows, about=_CONNECTED),
     Guard("corroboration", corroboration, again=timedelta(seconds=5), tells=False, about=_CLUSTER),
-    Guard("cut off", cut_off, again=_SOON, tells_after=timedelta(), about=_CLUSTER, approvable=True),
+    Guard(
+        "cut off", cut_off, again=_SOON, tells_after=timedelta(), about=_CLUSTER, approvable=True
+    ),
     Guard("approval", approval, tells_after=timedelta(), about=_CONNECTED, approvable=True),
     Guard("pace", pace, again=REFRESH_EVERY, keeps=False),
     Guard("budget", budget, again=_SOON),
@@ -394,11 +503,17 @@ GUARDS = (
 def refusal(asked: Asked) -> Refusal | None:
     """The first guard that says no to this step, or None."""
     traits = asked.step.traits
-    return _first(asked, lambda g: g.name == DISABLED or (g.name not in traits.exempt and (g.subject or not traits.speaks)))
+    return _first(
+        asked,
+        lambda g: (
+            g.name == DISABLED or (g.name not in traits.exempt and (g.subject or not traits.speaks))
+        ),
+    )
 
 
 def barred(asked: Asked) -> Refusal | None:
-    """The first guard that is about the subject as a whole, or None: asked before it is asked which step fits."""
+    """The first guard that is about the subject as a whole, or None: asked before it is asked which
+    step fits."""
     return _first(asked, lambda guard: guard.subject)
 
 
@@ -408,18 +523,34 @@ def _first(asked: Asked, binds: Callable[[Guard], bool]) -> Refusal | None:
         if kind not in guard.about or not binds(guard) or not (no := guard.ask(asked)):
             continue
         if isinstance(no, Objection):
-            tells, after = no.tells is not Tells.never, _STANDS if no.tells is Tells.at_once else guard.tells_after
-            return Refusal(guard.name, no.message, guard.again, keeps=tells, tells=tells, tells_after=after)
-        message, again = (no.message, max(no.until - asked.situation.now, _LEAST)) if isinstance(no, Closed) else (no, guard.again)
+            tells, after = (
+                no.tells is not Tells.never,
+                _STANDS if no.tells is Tells.at_once else guard.tells_after,
+            )
+            return Refusal(
+                guard.name, no.message, guard.again, keeps=tells, tells=tells, tells_after=after
+            )
+        message, again = (
+            (no.message, max(no.until - asked.situation.now, _LEAST))
+            if isinstance(no, Closed)
+            else (no, guard.again)
+        )
         this = awaiting(asked) if guard.approvable else ""
-        return Refusal(guard.name, message, again, guard.keeps, guard.tells, guard.tells_after, this)
+        return Refusal(
+            guard.name, message, again, guard.keeps, guard.tells, guard.tells_after, this
+        )
     return None
 
 
 def silenced(asked: Asked) -> Refusal | None:
-    """The off switch alone, for what is no step: a call for a person when all attempts are used up."""
+    """The off switch alone, for what is no step: a call for a person when all attempts are used
+    up."""
     message = disabled(asked)
-    return Refusal(DISABLED, message, timedelta(minutes=5), keeps=True, tells=False) if message else None
+    return (
+        Refusal(DISABLED, message, timedelta(minutes=5), keeps=True, tells=False)
+        if message
+        else None
+    )
 
 
 def inherited(situation: Situation) -> bool:

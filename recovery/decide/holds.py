@@ -21,11 +21,12 @@ from recovery.model.situation import OwnChange, Situation
 from recovery.model.text import plain
 
 MANUAL, REVISION, OWN_CHANGE = "manual", "revision", "own_change"
-"""What ends a rollback's hold: a person alone, any newer revision, or one that changes this application's own manifests."""
+"""What ends a rollback's hold: a person alone, any newer revision, or one that changes this
+application's own manifests."""
 STANDS = timedelta(minutes=2)
 LATE_CURE = timedelta(minutes=30)
-"""A rollback that had no effect in time may still have one: what is Degraded gets its auto-sync back when that has stood for a moment,
-what is ill otherwise after this."""
+"""A rollback that had no effect in time may still have one: what is Degraded gets its auto-sync
+back when that has stood for a moment, what is ill otherwise after this."""
 GOING_BACK = "apply"
 """The stage of a rollback in which its operation is written."""
 TAKEN_BACK = "HoldTakenBack"
@@ -47,16 +48,31 @@ RELEASE = Traits(
     parameters=Nothing,
     settle=timedelta(minutes=1),
     judge=_gone,
-    exempt=frozenset({"paused", "not permitted", "never ours", "adoption", "hold", "owner intent", "approval", "pace", "budget"}),
+    exempt=frozenset(
+        {
+            "paused",
+            "not permitted",
+            "never ours",
+            "adoption",
+            "hold",
+            "owner intent",
+            "approval",
+            "pace",
+            "budget",
+        }
+    ),
 )
 
 
-def effective(app: Application, kept: Callable[[str], Recovery | None], owing: Iterable[Recovery]) -> Application:
-    """The application with the hold that is honoured: by the record that its annotation names, else by one of ``owing``, the
-    records of this namespace and name that still owe something.
+def effective(
+    app: Application, kept: Callable[[str], Recovery | None], owing: Iterable[Recovery]
+) -> Application:
+    """The application with the hold that is honoured: by the record that its annotation names, else
+    by one of ``owing``, the records of this namespace and name that still owe something.
 
-    An annotation can vanish within a second (an ApplicationSet rewrites those of what it owns), and an application that was
-    restored has another UID: the debt stands by its record until it ends as holds end. What only an annotation says is shown.
+    An annotation can vanish within a second (an ApplicationSet rewrites those of what it owns), and
+    an application that was restored has another UID: the debt stands by its record until it ends as
+    holds end. What only an annotation says is shown.
     """
     if proven(app.noted, app, kept(app.noted.recovery) if app.noted else None):
         return structs.replace(app, hold=app.noted, unreadable="")
@@ -71,7 +87,8 @@ def effective(app: Application, kept: Callable[[str], Recovery | None], owing: I
 
 
 def returning(recovery: Recovery) -> Recovery:
-    """With the mark that what it owes is on its way back: what is seen of auto-sync from now on may be our own doing."""
+    """With the mark that what it owes is on its way back: what is seen of auto-sync from now on may
+    be our own doing."""
     return _with_debt(recovery, Debt.returning)
 
 
@@ -82,17 +99,24 @@ def settled(recovery: Recovery) -> Recovery:
 
 def _with_debt(recovery: Recovery, debt: Debt) -> Recovery:
     open_ones = (Debt.open, Debt.returning)
-    steps = tuple(structs.replace(s, debt=debt) if s.debt in open_ones and s.owes is not None else s for s in recovery.steps)
+    steps = tuple(
+        structs.replace(s, debt=debt) if s.debt in open_ones and s.owes is not None else s
+        for s in recovery.steps
+    )
     return structs.replace(recovery, steps=steps)
 
 
 def proven(hold: Hold | None, app: Application, kept: Recovery | None) -> bool:
-    """Does the record that the annotation names say the same: this application by its UID, and this value, still owed? What stands
-    in an annotation may have been written by anybody; nothing is switched on, moved or opened on its word alone."""
+    """Does the record that the annotation names say the same: this application by its UID, and this
+    value, still owed? What stands in an annotation may have been written by anybody; nothing is
+    switched on, moved or opened on its word alone."""
     if hold is None or kept is None or hold.recovery != kept.name or hold.uid != app.uid:
         return False
     if hold.target is not None:
-        return any(m.uid == app.uid and m.origin == hold.origin and m.target == hold.target for m in kept.moves)
+        return any(
+            m.uid == app.uid and m.origin == hold.origin and m.target == hold.target
+            for m in kept.moves
+        )
     if kept.subject.uid != app.uid:
         return False
     due = (step for step in kept.steps if step.debt is not Debt.settled)
@@ -100,36 +124,53 @@ def proven(hold: Hold | None, app: Application, kept: Recovery | None) -> bool:
 
 
 def _older(step: StepRecord) -> bool:
-    """A rollback that an older version wrote down, which kept what is owed in the annotation alone. This one never leaves it out."""
+    """A rollback that an older version wrote down, which kept what is owed in the annotation alone.
+    This one never leaves it out."""
     return step.action == "rollback" and step.sent
 
 
 def _same(said: Hold, owed: Hold) -> bool:
     # The annotation repeats the whole of ``automated`` only where it had to be taken out.
-    return structs.replace(said, automated=None) == structs.replace(owed, automated=None) and said.automated in (None, owed.automated)
+    return structs.replace(said, automated=None) == structs.replace(
+        owed, automated=None
+    ) and said.automated in (None, owed.automated)
 
 
 def unproven(hold: Hold) -> str:
     """Why an annotation is left alone, for people."""
-    return f"no record says that {plain(hold.recovery, 80) or 'anybody'} owes it this: it is shown and left alone"
+    return (
+        f"no record says that {plain(hold.recovery, 80) or 'anybody'} owes it this: it is shown and"
+        " left alone"
+    )
 
 
 def by_hand(hold: Hold, app: Application) -> Hold | None:
-    """What a person who names this application gets back where no record is left: auto-sync on again, if it is off; as the
-    annotation says where that is the only copy (before Argo CD 3.1)."""
-    plainly = hold.suspended and hold.target is None and hold.uid == app.uid and hold.had_enabled is not False
+    """What a person who names this application gets back where no record is left: auto-sync on
+    again, if it is off; as the annotation says where that is the only copy (before Argo CD 3.1)."""
+    plainly = (
+        hold.suspended
+        and hold.target is None
+        and hold.uid == app.uid
+        and hold.had_enabled is not False
+    )
     there = app.automated is not None or hold.automated is not None
-    return structs.replace(hold, had_enabled=None) if plainly and there and not app.auto_sync else None
+    return (
+        structs.replace(hold, had_enabled=None) if plainly and there and not app.auto_sync else None
+    )
 
 
 def settle_hold(situation: Situation) -> Decision | None:
-    """The decision on this application's hold: give it back, keep it, or None when there is none to decide on.
+    """The decision on this application's hold: give it back, keep it, or None when there is none to
+    decide on.
 
-    A hold ends when this application's own manifests have moved on, when a person took it back or synced something that is well,
-    and when the rollback did not cure. It is not touched while a rollback is under way: then its own step watches it.
+    A hold ends when this application's own manifests have moved on, when a person took it back or
+    synced something that is well, and when the rollback did not cure. It is not touched while a
+    rollback is under way: then its own step watches it.
     """
     app = situation.subject
-    if app.hold is None or (situation.recovery is not None and situation.recovery.running is not None):
+    if app.hold is None or (
+        situation.recovery is not None and situation.recovery.running is not None
+    ):
         return None
     why = _over(app, situation) or _for_nothing(situation) or _in_vain(situation)
     if not why:
@@ -137,7 +178,9 @@ def settle_hold(situation: Situation) -> Decision | None:
     step = Step(RELEASE, Nothing(), Written("release"))
     policy = Policy(LEDGER, Condition(SubjectType.application, timedelta()), (step,))
     if no := refusal(Asked(situation, policy, step, situation.recovery)):
-        return Decision(Kind.Suppress, LEDGER, "Suppressed", no.message, situation.now + no.again, by=no.by)
+        return Decision(
+            Kind.Suppress, LEDGER, "Suppressed", no.message, situation.now + no.again, by=no.by
+        )
     return Decision(
         Kind.Remediate,
         LEDGER,
@@ -153,7 +196,8 @@ def _over(app: Application, situation: Situation) -> str:
     assert hold is not None  # noqa: S101 (asked for a held application only)
     record = _record(situation, hold)
     if hold.target is not None:
-        # Moved: the failover's own recovery brings it home; somebody who moved it has taken it over.
+        # Moved: the failover's own recovery brings it home; somebody who moved it has taken it
+        # over.
         if app.destination.place == hold.target:
             return ""
         if app.destination.place == hold.origin:
@@ -162,29 +206,50 @@ def _over(app: Application, situation: Situation) -> str:
     debt = record.debt if record is not None else None
     if debt is not None and debt.debt is Debt.returning and (app.auto_sync or not hold.names(app)):
         return "it is being given back"
-    asked = next((w for w in reversed(record.wishes) if w.what == RELEASE.name), None) if record is not None else None
+    asked = (
+        next((w for w in reversed(record.wishes) if w.what == RELEASE.name), None)
+        if record is not None
+        else None
+    )
     # Who lets a newer revision go undoes nothing: the rollback was right, and its reason is gone.
     newer = bool(app.revisions) and app.sync is not Sync.Unknown and not hold.names(app)
     if asked is not None and debt is not None and asked.at >= debt.started_at:
-        return f"{asked.by} lets {short(app.revisions)} be deployed" if newer else f"{asked.by} released it: respected"
+        return (
+            f"{asked.by} lets {short(app.revisions)} be deployed"
+            if newer
+            else f"{asked.by} released it: respected"
+        )
     if hold.suspended and app.auto_sync:
-        return "auto-sync was switched on again by somebody" + (f", at {short(app.revisions)}" if newer else ": respected")
+        return "auto-sync was switched on again by somebody" + (
+            f", at {short(app.revisions)}" if newer else ": respected"
+        )
     if by := _synced_by_hand(app, hold):
         return by
-    unsure = app.sync is Sync.Unknown or not app.revisions or any(c.type.endswith("Error") for c in app.conditions)
+    unsure = (
+        app.sync is Sync.Unknown
+        or not app.revisions
+        or any(c.type.endswith("Error") for c in app.conditions)
+    )
     if unsure or hold.sticky or hold.release == MANUAL or hold.names(app):
         return ""
     if named(app.revisions) in hold.bad:
-        return f"what is to be deployed of {short(app.revisions)} was changed in its source (parameters, images, path)"
+        return (
+            f"what is to be deployed of {short(app.revisions)} was changed in its source"
+            " (parameters, images, path)"
+        )
     moved = f"Git has moved past {hold.bad[0][:7]} to {short(app.revisions)}"
     if hold.release == REVISION:
         return moved
-    return f"{moved}, and its own manifests changed" if own_change(app, situation) is OwnChange.changed else ""
+    return (
+        f"{moved}, and its own manifests changed"
+        if own_change(app, situation) is OwnChange.changed
+        else ""
+    )
 
 
 def own_change(app: Application, situation: Situation) -> OwnChange:
-    """Did this application's own manifests change since the revision that was called bad? Another team's commit in the same
-    repository, or another source's, changes nothing of it."""
+    """Did this application's own manifests change since the revision that was called bad? Another
+    team's commit in the same repository, or another source's, changes nothing of it."""
     if app.sync is Sync.Synced:
         return OwnChange.changed  # what runs is what Git wants by now
     if app.hold is not None and not alike(app.source, app.hold.source):
@@ -193,32 +258,63 @@ def own_change(app: Application, situation: Situation) -> OwnChange:
         return situation.own_change
     if app.sync is not Sync.OutOfSync or not app.unsynced:
         return OwnChange.unknown
-    # Without a look at the manifests: with the newer revision, other resources differed than did before it.
+    # Without a look at the manifests: with the newer revision, other resources differed than did
+    # before it.
     return OwnChange.changed if situation.sight.moved_on else OwnChange.unknown
 
 
 def undecided(situation: Situation) -> bool:
-    """Has Git moved on, and can nobody tell whether this application's own manifests did? Then a person decides."""
+    """Has Git moved on, and can nobody tell whether this application's own manifests did? Then a
+    person decides."""
     app, hold = situation.subject, situation.subject.hold
-    if hold is None or hold.target is not None or hold.release in (MANUAL, REVISION) or hold.sticky or not app.revisions:
+    if (
+        hold is None
+        or hold.target is not None
+        or hold.release in (MANUAL, REVISION)
+        or hold.sticky
+        or not app.revisions
+    ):
         return False
     moved = app.sync is Sync.OutOfSync and not hold.names(app)
     return moved and own_change(app, situation) is OwnChange.unknown
 
 
 def _synced_by_hand(app: Application, hold: Hold) -> str:
-    """A person has synced something since, and it is well: their deploy stands, and nothing is owed for an older one."""
+    """A person has synced something since, and it is well: their deploy stands, and nothing is owed
+    for an older one."""
     operation = app.operation
-    if operation is None or operation.automated or operation.recovery or operation.phase is not Phase.Succeeded:
+    if (
+        operation is None
+        or operation.automated
+        or operation.recovery
+        or operation.phase is not Phase.Succeeded
+    ):
         return ""
-    later = hold.since is not None and operation.started_at is not None and operation.started_at > hold.since
-    well = app.health is Health.Healthy and operation.revisions == app.deployed and app.sync is Sync.Synced
-    return f"{operation.username or 'somebody'} synced {short(operation.revisions)}, and it is Healthy: respected" if later and well else ""
+    later = (
+        hold.since is not None
+        and operation.started_at is not None
+        and operation.started_at > hold.since
+    )
+    well = (
+        app.health is Health.Healthy
+        and operation.revisions == app.deployed
+        and app.sync is Sync.Synced
+    )
+    return (
+        f"{operation.username or 'somebody'} synced {short(operation.revisions)}, and it is"
+        " Healthy: respected"
+        if later and well
+        else ""
+    )
 
 
 def _records(situation: Situation) -> tuple[Recovery, ...]:
     """All of its own, the newest last; also of an application of the same name that is gone."""
-    return (*situation.past, *situation.owing, *((situation.recovery,) if situation.recovery is not None else ()))
+    return (
+        *situation.past,
+        *situation.owing,
+        *((situation.recovery,) if situation.recovery is not None else ()),
+    )
 
 
 def _record(situation: Situation, hold: Hold) -> Recovery | None:
@@ -231,20 +327,31 @@ def _in_vain(situation: Situation) -> str:
     app, hold = situation.subject, situation.subject.hold
     record = _record(situation, hold) if hold is not None else None
     step = record.debt if record is not None else None
-    if hold is None or hold.target is not None or step is None or step.outcome not in (StepOutcome.Failed, StepOutcome.TimedOut):
+    if (
+        hold is None
+        or hold.target is not None
+        or step is None
+        or step.outcome not in (StepOutcome.Failed, StepOutcome.TimedOut)
+    ):
         return ""
     ago = situation.now - (step.ended_at or situation.now)
-    if app.health is Health.Healthy or ago < (STANDS if app.health is Health.Degraded else LATE_CURE):
+    if app.health is Health.Healthy or ago < (
+        STANDS if app.health is Health.Degraded else LATE_CURE
+    ):
         return ""  # it may still come: an old version takes its time as well
     return f"going back did not cure it ({step.reason}), so auto-sync is given back"
 
 
 def _for_nothing(situation: Situation) -> str:
-    """Suspended, and then not rolled back after all: it healed meanwhile, or the step ended before its second write."""
+    """Suspended, and then not rolled back after all: it healed meanwhile, or the step ended before
+    its second write."""
     hold = situation.subject.hold
     records = [r for r in _records(situation) if hold is not None and r.name == hold.recovery]
     app = situation.subject
-    ours = any(o is not None and hold is not None and o.recovery.startswith(hold.recovery + "/") for o in (app.operation, app.requested))
+    ours = any(
+        o is not None and hold is not None and o.recovery.startswith(hold.recovery + "/")
+        for o in (app.operation, app.requested)
+    )
     if not records or ours:
         return ""
     gone_back = any(s.action == "rollback" and _went(s) for r in records for s in r.steps)
@@ -257,20 +364,32 @@ def _for_nothing(situation: Situation) -> str:
 
 def _went(step: StepRecord) -> bool:
     """Did its operation go out, and was it not taken back before Argo CD took it up?"""
-    return (step.stage == GOING_BACK and step.sent) or (step.stage == WITHDRAW and step.reason != "NotStarted")
+    return (step.stage == GOING_BACK and step.sent) or (
+        step.stage == WITHDRAW and step.reason != "NotStarted"
+    )
 
 
-def restored(fresh: dict[str, Any], hold: Hold | None, *, taken_out: bool = False) -> dict[str, Any]:
-    """The merge patch that ends a hold, fenced by the resourceVersion of the object it was made from.
+def restored(
+    fresh: dict[str, Any], hold: Hold | None, *, taken_out: bool = False
+) -> dict[str, Any]:
+    """The merge patch that ends a hold, fenced by the resourceVersion of the object it was made
+    from.
 
-    Auto-sync becomes what it was, unless somebody has already switched it on, or taken it out. ``taken_out``: where ``automated`` is
-    not there, it was we who took it out (Argo CD before 3.1); the annotation says so as well, by what it repeats.
+    Auto-sync becomes what it was, unless somebody has already switched it on, or taken it out.
+    ``taken_out``: where ``automated`` is not there, it was we who took it out (Argo CD before 3.1);
+    the annotation says so as well, by what it repeats.
     """
     version = fresh["metadata"]["resourceVersion"]
-    body: dict[str, Any] = {"metadata": {"resourceVersion": version, "annotations": {HOLD: None, REFRESH: "normal"}}}
+    body: dict[str, Any] = {
+        "metadata": {"resourceVersion": version, "annotations": {HOLD: None, REFRESH: "normal"}}
+    }
     automated = (fresh["spec"].get("syncPolicy") or {}).get("automated")
-    absent = hold is not None and hold.suspended and automated is None and hold.automated is not None
-    ours = taken_out or '"automated":{' in str((fresh["metadata"].get("annotations") or {}).get(HOLD, ""))
+    absent = (
+        hold is not None and hold.suspended and automated is None and hold.automated is not None
+    )
+    ours = taken_out or '"automated":{' in str(
+        (fresh["metadata"].get("annotations") or {}).get(HOLD, "")
+    )
     if hold is not None and absent and (ours or _bare(hold.automated or {})):
         body["spec"] = {"syncPolicy": {"automated": hold.automated}}
     elif hold and hold.suspended and automated is not None and automated.get("enabled") is False:
@@ -279,5 +398,6 @@ def restored(fresh: dict[str, Any], hold: Hold | None, *, taken_out: bool = Fals
 
 
 def _bare(automated: dict[str, bool]) -> bool:
-    """Argo CD itself takes ``automated: {enabled: false}`` out of a spec where nothing else stands in it (seen on 3.2)."""
+    """Argo CD itself takes ``automated: {enabled: false}`` out of a spec where nothing else stands
+    in it (seen on 3.2)."""
     return not any(value for field, value in automated.items() if field != "enabled")

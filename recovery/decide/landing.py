@@ -1,4 +1,5 @@
-"""Where applications of a cluster that is down may go, and which of them: what can be known without looking."""
+"""Where applications of a cluster that is down may go, and which of them: what can be known without
+looking."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def cluster_of(situation: Situation) -> Cluster:
 
 
 def unknown_targets(policies: Policies, clusters: Iterable[Cluster]) -> tuple[str, ...]:
-    """What is wrong with where policies would move applications to: told when they are loaded, not during the outage."""
+    """What is wrong with where policies would move applications to: told when they are loaded, not
+    during the outage."""
     known = list(clusters)
     names = ", ".join(sorted(c.name for c in known)) or "none"
     wanted = [
@@ -35,29 +37,48 @@ def unknown_targets(policies: Policies, clusters: Iterable[Cluster]) -> tuple[st
         for s in p.actions
         if s.traits.relocates
     ]
-    wanted += [(f"cluster {c.name}: label {FAILOVER_TO}", (c.labels or {}).get(FAILOVER_TO, "")) for c in known]
+    wanted += [
+        (f"cluster {c.name}: label {FAILOVER_TO}", (c.labels or {}).get(FAILOVER_TO, ""))
+        for c in known
+    ]
     told = [
         f"{where} {word!r} is no cluster that Argo CD knows; it knows {names}"
         for where, word in wanted
         if word and not any(c.called(word) for c in known)
     ]
-    own = [c for c in known if (c.labels or {}).get(FAILOVER_TO) and c.called(str((c.labels or {}).get(FAILOVER_TO)))]
-    return (*told, *(f"cluster {c.name}: label {FAILOVER_TO} names the cluster itself" for c in own))
+    own = [
+        c
+        for c in known
+        if (c.labels or {}).get(FAILOVER_TO) and c.called(str((c.labels or {}).get(FAILOVER_TO)))
+    ]
+    return (
+        *told,
+        *(f"cluster {c.name}: label {FAILOVER_TO} names the cluster itself" for c in own),
+    )
 
 
 def on_it(situation: Situation) -> tuple[Dependent, ...]:
     """The applications whose destination is the cluster in question, by name or by server."""
     source = cluster_of(situation)
     apps = situation.dependents
-    return tuple(d for d in apps if source.called(str(d.app.destination.place)) or source.called(d.app.destination.cluster))
+    return tuple(
+        d
+        for d in apps
+        if source.called(str(d.app.destination.place)) or source.called(d.app.destination.cluster)
+    )
 
 
 def target_of(wanted: str, situation: Situation) -> tuple[Cluster | None, str, str]:
-    """Where its applications go: the cluster, or None with a reason code and words. The Secret's label is stronger."""
+    """Where its applications go: the cluster, or None with a reason code and words. The Secret's
+    label is stronger."""
     source = cluster_of(situation)
     word = (source.labels or {}).get(FAILOVER_TO) or wanted
     if not word:
-        return None, "NoTarget", f"neither target_cluster nor the label {FAILOVER_TO} on its Secret says where to"
+        return (
+            None,
+            "NoTarget",
+            f"neither target_cluster nor the label {FAILOVER_TO} on its Secret says where to",
+        )
     named = [c for c in situation.clusters if c.called(word)]
     if not named:
         known = ", ".join(sorted(c.name for c in situation.clusters)) or "none"
@@ -76,27 +97,44 @@ def target_of(wanted: str, situation: Situation) -> tuple[Cluster | None, str, s
 
 
 def not_another(source: Cluster, target: Cluster) -> tuple[str, str]:
-    """Reason code and words of why ``target`` is not proven to be another cluster than ``source``, and not the same one under another
-    address; two empty texts when it is."""
+    """Reason code and words of why ``target`` is not proven to be another cluster than ``source``,
+    and not the same one under another address; two empty texts when it is."""
     if source.server == target.server or (source.identity and source.identity == target.identity):
-        what = f"UID {source.identity} of namespace kube-system" if source.identity else "the same server"
-        return "TargetIsSource", f"{target.name} is {source.name} under another address: both have {what}"
+        what = (
+            f"UID {source.identity} of namespace kube-system"
+            if source.identity
+            else "the same server"
+        )
+        return (
+            "TargetIsSource",
+            f"{target.name} is {source.name} under another address: both have {what}",
+        )
     unknown = " and ".join(c.name for c in (source, target) if not c.identity)
     if not unknown:
         return "", ""
     words = (
-        f"nobody knows whether {target.name} is another cluster than {source.name}: namespace kube-system of {unknown} could never be read"
+        f"nobody knows whether {target.name} is another cluster than {source.name}: namespace"
+        f" kube-system of {unknown} could never be read"
     )
-    return "ClusterUnknown", f"{words} (its account there needs get on it, or annotate its Secret {PREFIX}{CLUSTER_UID}: UID)"
+    return (
+        "ClusterUnknown",
+        (
+            f"{words} (its account there needs get on it, or annotate its Secret"
+            f" {PREFIX}{CLUSTER_UID}: UID)"
+        ),
+    )
 
 
 def place_of(cluster: Cluster, like: Place) -> Place:
     """The same cluster written the way the other one was: by name or by server."""
-    return Place(name=cluster.name) if like.name and not like.server else Place(server=cluster.server)
+    return (
+        Place(name=cluster.name) if like.name and not like.server else Place(server=cluster.server)
+    )
 
 
 def permitted(project: Project | None, destination: Destination, cluster: Cluster) -> bool:
-    """May a project's applications go there? As argo-cd's AppProject.isDestinationMatched; no project known: no."""
+    """May a project's applications go there? As argo-cd's AppProject.isDestinationMatched; no
+    project known: no."""
     if project is None:
         return False
     found = False
@@ -128,39 +166,60 @@ def _glob(pattern: str, value: str) -> bool:
     return bool(pattern) and fnmatchcase(value, pattern)
 
 
-def unmovable(dep: Dependent, situation: Situation, target: Cluster, *, stateful: bool, by_label: bool = False) -> str:
-    """Why this application stays where it is, as far as can be known without looking; empty when nothing speaks against it."""
+def unmovable(
+    dep: Dependent, situation: Situation, target: Cluster, *, stateful: bool, by_label: bool = False
+) -> str:
+    """Why this application stays where it is, as far as can be known without looking; empty when
+    nothing speaks against it."""
     app = dep.app
     for why in (barred(dep, situation), _owned(dep) if not by_label else ""):
         if why:
             return why
     if not permitted(dep.project, app.destination, target):
-        return f"project {app.project} does not permit {target.name} with namespace {app.destination.namespace or '(none)'}"
+        return (
+            f"project {app.project} does not permit {target.name} with namespace"
+            f" {app.destination.namespace or '(none)'}"
+        )
     kinds = app.kinds or dep.sight.kinds
     if not kinds:
         return "what it consists of was never seen, so nobody knows whether it holds data"
     if not stateful and (held := [kind for kind in kinds if kind in STATEFUL]):
-        return f"it is stateful ({', '.join(held)}), and allow_stateful is not set: its data is not on {target.name}"
+        return (
+            f"it is stateful ({', '.join(held)}), and allow_stateful is not set: its data is not on"
+            f" {target.name}"
+        )
     return ""
 
 
 def barred(dep: Dependent, situation: Situation, *, moved: bool = False) -> str:
-    """What people or Argo CD say against touching it; ``moved`` when it was moved already, and its hold is ours."""
+    """What people or Argo CD say against touching it; ``moved`` when it was moved already, and its
+    hold is ours."""
     app, project = dep.app, dep.project
-    for where, value in ((f"application {app.key}", app.mark("paused")), ("its project", project.mark("paused") if project else "")):
+    for where, value in (
+        (f"application {app.key}", app.mark("paused")),
+        ("its project", project.mark("paused") if project else ""),
+    ):
         until = aware(value)
-        if value.strip().lower() not in ("", "false", "no") and not (until is not None and situation.now >= until):
+        if value.strip().lower() not in ("", "false", "no") and not (
+            until is not None and situation.now >= until
+        ):
             return f"{where} is annotated recovery.gitops.dev/paused: {value[:100]}"
     for pause in (*situation.policies.pauses, *situation.pauses):
         if pause.selector != Selector() and pause.holds_back(app, situation.now):
             return f"it is paused by {pause.by or 'somebody'}: {pause.reason or 'no reason given'}"
-    for where, value in ((f"application {app.key}", app.mark("mode")), ("its project", project.mark("mode") if project else "")):
+    for where, value in (
+        (f"application {app.key}", app.mark("mode")),
+        ("its project", project.mark("mode") if project else ""),
+    ):
         if value and value != "act":
             return f"{where} is annotated recovery.gitops.dev/mode: {value[:40]}"
     if app.deleting:
         return "it is being deleted"
     if app.destination.name and app.destination.server:
-        return "its destination has both name and server: Argo CD does not deploy it (InvalidSpecError)"
+        return (
+            "its destination has both name and server: Argo CD does not deploy it"
+            " (InvalidSpecError)"
+        )
     if wrong := next((c for c in app.conditions if c.type == "InvalidSpecError"), None):
         return f"InvalidSpecError: {wrong.message[:160]}"
     if app.control_plane:
@@ -168,14 +227,20 @@ def barred(dep: Dependent, situation: Situation, *, moved: bool = False) -> str:
     if (app.hold or app.unreadable) and not moved:
         return "it is held back already (annotation recovery.gitops.dev/hold)"
     if not app.auto_sync and app.mark("sync") != "allowed":
-        return "auto-sync is off: a manual sync policy is a release gate; the annotation recovery.gitops.dev/sync: allowed lets it go"
+        return (
+            "auto-sync is off: a manual sync policy is a release gate; the annotation"
+            " recovery.gitops.dev/sync: allowed lets it go"
+        )
     return ""
 
 
 def _owned(dep: Dependent) -> str:
     app, owner, parent = dep.app, dep.application_set, dep.parent
     if app.application_set and (owner is None or not left_to(owner.leaves_destination, app)):
-        return f"ApplicationSet {app.application_set} would write its destination back; strategy cluster-label moves such fleets"
+        return (
+            f"ApplicationSet {app.application_set} would write its destination back; strategy"
+            " cluster-label moves such fleets"
+        )
     if app.parent and (parent is None or (parent.auto_sync and parent.self_heal)):
         return f"its parent application {app.parent} would write its destination back (selfHeal)"
     return ""
@@ -186,5 +251,8 @@ def busy(dep: Dependent) -> str:
     operation, app = dep.app.operation, dep.app
     if app.requested or (operation and not operation.phase.over):
         by = (operation.username if operation else "") or "Argo CD"
-        return f"an operation by {by} is under way: {operation.message[:120] if operation else 'asked for'}"
+        return (
+            f"an operation by {by} is under way:"
+            f" {operation.message[:120] if operation else 'asked for'}"
+        )
     return dep.failed[0] if dep.failed else ""

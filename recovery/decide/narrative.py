@@ -1,4 +1,5 @@
-"""What changed in a recovery between two looks, in lines: transcripts, the demo, and the tests' expectations."""
+"""What changed in a recovery between two looks, in lines: transcripts, the demo, and the tests'
+expectations."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
 
 
 def changes(before: Recovery | None, after: Recovery) -> tuple[str, ...]:
-    """One line a change: steps started, their stages, how they ended, and the phase with its reason."""
+    """One line a change: steps started, their stages, how they ended, and the phase with its
+    reason."""
     old = {(s.attempt, s.index): s for s in before.steps} if before else {}
     lines: list[str] = []
     for step in after.steps:

@@ -16,13 +16,16 @@ PICKED_UP_WITHIN = timedelta(seconds=60)
 WITHDRAW = "withdraw"
 """The stage in which an operation that was not taken up is taken back."""
 STILL = timedelta(seconds=10)
-"""How long it has to be Degraded again to be so: Argo CD's picture flickers in the second after an effect."""
+"""How long it has to be Degraded again to be so: Argo CD's picture flickers in the second after an
+effect."""
 CACHE_LAG = timedelta(seconds=3)
-"""Argo CD's picture of a cluster comes by watches: a comparison in the second after a sync may not have its result yet (seen on 3.2)."""
+"""Argo CD's picture of a cluster comes by watches: a comparison in the second after a sync may not
+have its result yet (seen on 3.2)."""
 
 
 def claim_on(about: Application | Repository | Cluster) -> Claim:
-    """The fence around a write that is decided on this look; what is no Kubernetes object needs none."""
+    """The fence around a write that is decided on this look; what is no Kubernetes object needs
+    none."""
     if not isinstance(about, Application):
         return Claim()
     app = about
@@ -40,7 +43,10 @@ def overtaken(claim: Claim, app: Application) -> str:
     if operation and started and started != claim.operation_started_at:
         return f"an operation by {operation.username or 'Argo CD'} began at {started:%H:%M:%S}"
     if app.deploy and app.deploy.id > claim.history_id:
-        return f"deploy {app.deploy.id} is newer than {claim.history_id}, the newest when this was decided"
+        return (
+            f"deploy {app.deploy.id} is newer than {claim.history_id}, the newest when this was"
+            " decided"
+        )
     return ""
 
 
@@ -53,21 +59,28 @@ def ours(record: StepRecord, situation: Situation) -> Operation | None:
 
 
 def progress(record: StepRecord, situation: Situation) -> Judgement:
-    """How far the operation of this step has come; Succeeded speaks of the operation, not of the subject."""
+    """How far the operation of this step has come; Succeeded speaks of the operation, not of the
+    subject."""
     app, recovery = situation.subject, situation.recovery
     token = recovery.token(record) if recovery else ""
     requested = app.requested is not None and app.requested.recovery == token
     if record.stage == WITHDRAW and not requested and not ours(record, situation):
-        return Judgement(Progress.Failed, "NotStarted", "Argo CD did not take up the operation; it was withdrawn")
+        return Judgement(
+            Progress.Failed, "NotStarted", "Argo CD did not take up the operation; it was withdrawn"
+        )
     if operation := ours(record, situation):
         return _judged(operation, requested)
     if requested:
         waited = situation.now - (record.claimed_at or record.started_at)
         if record.stage == WITHDRAW:
-            return Judgement(Progress.Running if record.sent else Progress.Again, soon=timedelta(seconds=5))
+            return Judgement(
+                Progress.Running if record.sent else Progress.Again, soon=timedelta(seconds=5)
+            )
         if waited < PICKED_UP_WITHIN:
             return Judgement(Progress.Running, soon=PICKED_UP_WITHIN - waited)
-        return Judgement(Progress.Next, "NotStarted", f"not taken up for {waited.seconds}s", stage=WITHDRAW)
+        return Judgement(
+            Progress.Next, "NotStarted", f"not taken up for {waited.seconds}s", stage=WITHDRAW
+        )
     if by := overtaken(record.claim, app):
         return Judgement(Progress.Superseded, "Superseded", f"{by}; it is not repeated")
     if not record.sent:
@@ -81,7 +94,9 @@ def _judged(operation: Operation, requested: bool) -> Judgement:
     if requested:
         return Judgement(Progress.Running)  # finished, but Argo CD has not yet cleared .operation
     if operation.phase is Phase.Succeeded:
-        return Judgement(Progress.Succeeded, "OperationSucceeded", essential(operation.message, 1_000))
+        return Judgement(
+            Progress.Succeeded, "OperationSucceeded", essential(operation.message, 1_000)
+        )
     detail = essential("; ".join(operation.failed) or operation.message, 1_000)
     return Judgement(Progress.Failed, f"Operation{operation.phase.value}", detail[:500])
 
@@ -89,8 +104,9 @@ def _judged(operation: Operation, requested: bool) -> Judgement:
 def effect(record: StepRecord, situation: Situation) -> Judgement:
     """The same, and then whether the subject answered to it.
 
-    A sync that went through but left the application OutOfSync after a newer comparison has failed; otherwise the
-    answer is waited for until the step's settle time is over. A cure is seen elsewhere, before this is asked.
+    A sync that went through but left the application OutOfSync after a newer comparison has failed;
+    otherwise the answer is waited for until the step's settle time is over. A cure is seen
+    elsewhere, before this is asked.
     """
     judged = progress(record, situation)
     if judged.progress is not Progress.Succeeded:
@@ -100,26 +116,47 @@ def effect(record: StepRecord, situation: Situation) -> Judgement:
     compared = done is not None and app.reconciled_at is not None and app.reconciled_at > done
     if compared and done and app.sync is Sync.OutOfSync and not app.expected_out_of_sync:
         if (waited := situation.now - done) < CACHE_LAG:
-            # The first comparison after it may have been of what the cluster cache knew before it; the right one follows.
+            # The first comparison after it may have been of what the cluster cache knew before it;
+            # the right one follows.
             words = "the operation succeeded; the comparison right after it is waited out"
-            return Judgement(Progress.Running, message=words, soon=min(CACHE_LAG - waited, CACHE_LAG))
-        return Judgement(Progress.Failed, "StillOutOfSync", "the operation succeeded and the next comparison is still OutOfSync")
+            return Judgement(
+                Progress.Running, message=words, soon=min(CACHE_LAG - waited, CACHE_LAG)
+            )
+        return Judgement(
+            Progress.Failed,
+            "StillOutOfSync",
+            "the operation succeeded and the next comparison is still OutOfSync",
+        )
     if again := ill_again(app, done, situation.now, "the operation"):
         return again
-    return Judgement(Progress.Running, message=f"the operation succeeded; it is {app.sync.value} and {app.health.value}")
+    return Judgement(
+        Progress.Running,
+        message=f"the operation succeeded; it is {app.sync.value} and {app.health.value}",
+    )
 
 
-def ill_again(app: Application, since: datetime | None, now: datetime, what: str) -> Judgement | None:
-    """That it became Degraded once more after an effect; believed when it has stood for a moment. Right after an effect Argo CD's
-    picture of a Deployment may be one of before: Degraded, Progressing, Degraded and Healthy within a second (seen on 3.2)."""
+def ill_again(
+    app: Application, since: datetime | None, now: datetime, what: str
+) -> Judgement | None:
+    """That it became Degraded once more after an effect; believed when it has stood for a moment.
+    Right after an effect Argo CD's picture of a Deployment may be one of before: Degraded,
+    Progressing, Degraded and Healthy within a second (seen on 3.2)."""
     if not fell_ill_again(app, since):
         return None
     lasted = now - app.health_since if app.health_since else STILL
     if timedelta() <= lasted < STILL:
-        return Judgement(Progress.Running, message="it is Degraded again; does it stay so?", soon=STILL - lasted)
+        return Judgement(
+            Progress.Running, message="it is Degraded again; does it stay so?", soon=STILL - lasted
+        )
     return Judgement(Progress.Failed, "DegradedAgain", f"it became Degraded again after {what}")
 
 
 def fell_ill_again(app: Application, since: datetime | None) -> bool:
-    """It left Degraded and came back to it: Argo CD stamps a change of health only (controller:persistAppStatus)."""
-    return app.health is Health.Degraded and since is not None and app.health_since is not None and app.health_since > since
+    """It left Degraded and came back to it: Argo CD stamps a change of health only
+    (controller:persistAppStatus)."""
+    return (
+        app.health is Health.Degraded
+        and since is not None
+        and app.health_since is not None
+        and app.health_since > since
+    )

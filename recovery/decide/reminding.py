@@ -1,4 +1,5 @@
-"""What is still owed to people while a recovery lasts: the next ones of an escalation, and a reminder."""
+"""What is still owed to people while a recovery lasts: the next ones of an escalation, and a
+reminder."""
 
 from __future__ import annotations
 
@@ -35,13 +36,20 @@ class News(Struct, frozen=True):
         return bool(self.struck or self.reached or self.heard or self.undelivered)
 
 
-def remind(recovery: Recovery, about: About, policies: Policies, now: datetime) -> tuple[Recovery, datetime | None]:
-    """The same with what is due to be said, and when to look again (None: nothing more will be due)."""
+def remind(
+    recovery: Recovery, about: About, policies: Policies, now: datetime
+) -> tuple[Recovery, datetime | None]:
+    """The same with what is due to be said, and when to look again (None: nothing more will be
+    due)."""
     talk, first = recovery.talk, recovery.talk.first_at
     if recovery.phase.over:
         return recovery, None
     if first is None:
-        waiting = [note for note in recovery.notes if not note.resolves and not _quiet(note, recovery, about, policies, now)]
+        waiting = [
+            note
+            for note in recovery.notes
+            if not note.resolves and not _quiet(note, recovery, about, policies, now)
+        ]
         if talk.due_at is None and (waiting or talk.undelivered):
             talk = structs.replace(talk, due_at=now)
             recovery = structs.replace(recovery, talk=talk)
@@ -76,20 +84,30 @@ def _quiet(note: Note, recovery: Recovery, about: About, policies: Policies, now
     return bool(wanted) and all(quiet_until(each, note.severity, now) is not None for each in hours)
 
 
-def _repeat(recovery: Recovery, policies: Policies, severity: str, first: datetime, now: datetime) -> tuple[Recovery, datetime | None]:
+def _repeat(
+    recovery: Recovery, policies: Policies, severity: str, first: datetime, now: datetime
+) -> tuple[Recovery, datetime | None]:
     """A reminder to each channel whose own interval has passed, and when the next one is due."""
     talk = recovery.talk
     heard = tuple(dict.fromkeys(mark.partition("@")[0] for mark in talk.heard))
     every = {c: policies.notices.delivery(c).repeat_interval for c in heard}
-    due = {c: max(talk.repeated.get(c, first), talk.last_at or first) + every[c] for c in heard if every[c]}
+    due = {
+        c: max(talk.repeated.get(c, first), talk.last_at or first) + every[c]
+        for c in heard
+        if every[c]
+    }
     if not due:
         return recovery, None
     if recovery.phase not in (RecoveryPhase.Stalled, RecoveryPhase.Suppressed):
-        return recovery, max(min(due.values()), now + timedelta(minutes=1))  # at work on it: that is no time for reminders
+        return recovery, max(
+            min(due.values()), now + timedelta(minutes=1)
+        )  # at work on it: that is no time for reminders
     late = tuple(c for c, at in due.items() if at <= now)
     if late:
         note = _still(recovery, f"{REPEAT}{talk.repeats + 1}", now, severity, late)
-        talk = structs.replace(talk, repeats=talk.repeats + 1, repeated={**talk.repeated, **dict.fromkeys(late, now)})
+        talk = structs.replace(
+            talk, repeats=talk.repeats + 1, repeated={**talk.repeated, **dict.fromkeys(late, now)}
+        )
         recovery = structs.replace(recovery.with_notes(note), talk=talk)
         due |= {c: now + every[c] for c in late}
     return recovery, min(due.values())
@@ -101,7 +119,9 @@ def _loudest(recovery: Recovery, policies: Policies) -> str:
     return loudness(recovery.cause, wanted.value)
 
 
-def _still(recovery: Recovery, key: str, now: datetime, severity: str, channels: tuple[str, ...]) -> Note:
+def _still(
+    recovery: Recovery, key: str, now: datetime, severity: str, channels: tuple[str, ...]
+) -> Note:
     ill = spell(now - (recovery.ill_since or recovery.opened_at))
     title = f"{recovery.subject}: still ill after {ill}"
     body = f"{recovery.phase.value} ({recovery.reason}): {recovery.message}"
@@ -113,13 +133,20 @@ def said(recovery: Recovery, news: News, now: datetime) -> Recovery:
     """The same with what became of its messages."""
     talk = recovery.talk
     if news.heard:
-        talk = structs.replace(talk, heard=tuple(dict.fromkeys((*talk.heard, *news.heard))), first_at=talk.first_at or now)
+        talk = structs.replace(
+            talk,
+            heard=tuple(dict.fromkeys((*talk.heard, *news.heard))),
+            first_at=talk.first_at or now,
+        )
     if any(not key.startswith(f"{recovery.name}/{REPEAT}") for key in news.reached):
         talk = structs.replace(talk, last_at=now)
     if news.threads:
         talk = structs.replace(talk, threads={**talk.threads, **news.threads})
     if news.undelivered:
-        talk = structs.replace(talk, undelivered=tuple(dict.fromkeys((*talk.undelivered, *news.undelivered)))[-UNDELIVERED:])
+        talk = structs.replace(
+            talk,
+            undelivered=tuple(dict.fromkeys((*talk.undelivered, *news.undelivered)))[-UNDELIVERED:],
+        )
     notes = tuple(
         structs.replace(n, reached=tuple(dict.fromkeys((*n.reached, *news.reached.get(n.key, ())))))
         for n in recovery.notes

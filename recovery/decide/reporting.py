@@ -31,7 +31,8 @@ class Line(Struct, frozen=True):
     worse: int = 0
     open: int = 0
     typical: float | None = None
-    """Median seconds from the first sight of the illness to the proven cure; None when nothing was cured."""
+    """Median seconds from the first sight of the illness to the proven cure; None when nothing was
+    cured."""
     slowest: float | None = None
 
 
@@ -65,7 +66,8 @@ def watched(recovery: Recovery) -> bool:
 
 
 def report(recoveries: Iterable[Recovery], since: datetime) -> list[Line]:
-    """One line a policy, in the order of their names, and ``(all)`` last; of recoveries that were opened since."""
+    """One line a policy, in the order of their names, and ``(all)`` last; of recoveries that were
+    opened since."""
     found: dict[str, list[Recovery]] = {}
     for recovery in recoveries:
         if recovery.opened_at >= since:
@@ -103,8 +105,11 @@ def took(recovery: Recovery) -> float | None:
 
 
 def days(recoveries: Iterable[Recovery], now: datetime, count: int = 7) -> list[Day]:
-    """The last days, oldest first, today included; of recoveries that ended then, or that still wait for a person."""
-    found: dict[date, list[Recovery]] = {(now - timedelta(days=n)).date(): [] for n in reversed(range(count))}
+    """The last days, oldest first, today included; of recoveries that ended then, or that still
+    wait for a person."""
+    found: dict[date, list[Recovery]] = {
+        (now - timedelta(days=n)).date(): [] for n in reversed(range(count))
+    }
     for recovery in recoveries:
         day = (recovery.resolved_at or recovery.opened_at).date()
         if day in found:
@@ -114,7 +119,9 @@ def days(recoveries: Iterable[Recovery], now: datetime, count: int = 7) -> list[
         times = sorted(filter(None, map(took, ended)))
         kinds = [_kind(r) for r in ended]
         typical = times[len(times) // 2] if times else None
-        cured, by_itself, person, other = (kinds.count(k) for k in ("cured", "by itself", "person", "other"))
+        cured, by_itself, person, other = (
+            kinds.count(k) for k in ("cured", "by itself", "person", "other")
+        )
         answer.append(Day(day, cured, by_itself, person, other, typical))
     return answer
 
@@ -126,10 +133,34 @@ def audit(recoveries: Iterable[Recovery], since: datetime) -> list[Entry]:
         for s in r.steps:
             if s.started_at >= since and s.outcome is not StepOutcome.Skipped:
                 what = f"{s.action} {', '.join(s.targets[:3])}".strip()
-                result = " ".join(filter(None, (s.outcome.value if s.outcome else "running", s.reason, regretted(s))))
-                entries.append(Entry(s.started_at, "controller", what, str(r.subject), r.policy, r.name, result, s.message or r.message))
+                result = " ".join(
+                    filter(
+                        None, (s.outcome.value if s.outcome else "running", s.reason, regretted(s))
+                    )
+                )
+                entries.append(
+                    Entry(
+                        s.started_at,
+                        "controller",
+                        what,
+                        str(r.subject),
+                        r.policy,
+                        r.name,
+                        result,
+                        s.message or r.message,
+                    )
+                )
         entries.extend(
-            Entry(w.at, w.by, f"{w.what} {w.step}".strip(), str(r.subject), r.policy, r.name, "asked for", "")
+            Entry(
+                w.at,
+                w.by,
+                f"{w.what} {w.step}".strip(),
+                str(r.subject),
+                r.policy,
+                r.name,
+                "asked for",
+                "",
+            )
             for w in r.wishes
             if w.at >= since
         )

@@ -1,4 +1,5 @@
-"""Where a message goes: what the policy says, else the first route that matches, else defaults.channels, else all that there are."""
+"""Where a message goes: what the policy says, else the first route that matches, else
+defaults.channels, else all that there are."""
 
 from __future__ import annotations
 
@@ -19,20 +20,29 @@ About = Application | Repository | Cluster | None
 
 
 def channels_of(
-    note: Note, recovery: Recovery | None, heard: tuple[str, ...], about: About, policies: Policies, every: tuple[str, ...] = ()
+    note: Note,
+    recovery: Recovery | None,
+    heard: tuple[str, ...],
+    about: About,
+    policies: Policies,
+    every: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
-    """The channels' names, each once. A resolve goes to those that ``heard`` of it, and where the note itself says. ``every``: the
-    channels of the Secret, who are told where nothing else is said."""
+    """The channels' names, each once. A resolve goes to those that ``heard`` of it, and where the
+    note itself says. ``every``: the channels of the Secret, who are told where nothing else is
+    said."""
     named = note.channels if note.resolves else note.channels or (EVERYWHERE,)
     if note.resolves and heard:
-        named = tuple(name for name in named if name != EVERYWHERE)  # those who heard are everywhere
+        named = tuple(
+            name for name in named if name != EVERYWHERE
+        )  # those who heard are everywhere
     usual = _usual(note, recovery, about, policies) or every
     expanded = (c for name in named for c in (usual if name == EVERYWHERE else (name,)))
     return tuple(dict.fromkeys((*(heard if note.resolves else ()), *expanded)))
 
 
 def undirected(note: Note, recovery: Recovery | None, about: About, policies: Policies) -> bool:
-    """Does nothing say where it goes, so that every channel of the Secret is told? An end goes to those who heard of the beginning."""
+    """Does nothing say where it goes, so that every channel of the Secret is told? An end goes to
+    those who heard of the beginning."""
     somewhere = EVERYWHERE in note.channels or (not note.channels and not note.resolves)
     return somewhere and not _usual(note, recovery, about, policies)
 
@@ -50,7 +60,10 @@ def named_channels(policies: Policies) -> dict[str, str]:
         if policy.channels != policies.channels:
             add(policy.channels, f"policy {policy.name}")
         for step in policy.actions:
-            add(getattr(step.parameters, "channels", ()), f"policy {policy.name}, {step.traits.name}")
+            add(
+                getattr(step.parameters, "channels", ()),
+                f"policy {policy.name}, {step.traits.name}",
+            )
     for number, route in enumerate(policies.notices.routes):
         add(route.channels, f"routes[{number}]")
         for later in route.then:
@@ -61,12 +74,16 @@ def named_channels(policies: Policies) -> dict[str, str]:
     return found
 
 
-def _usual(note: Note, recovery: Recovery | None, about: About, policies: Policies) -> tuple[str, ...]:
+def _usual(
+    note: Note, recovery: Recovery | None, about: About, policies: Policies
+) -> tuple[str, ...]:
     route = route_of(note.severity, recovery, about, policies)
     return (route.channels if route else ()) or policies.channels
 
 
-def route_of(severity: str, recovery: Recovery | None, about: About, policies: Policies) -> Route | None:
+def route_of(
+    severity: str, recovery: Recovery | None, about: About, policies: Policies
+) -> Route | None:
     """The first route that matches; None when there is none."""
     policy = recovery.policy if recovery else ""
     for route in policies.notices.routes:
@@ -82,12 +99,21 @@ def route_of(severity: str, recovery: Recovery | None, about: About, policies: P
 
 def quiet_until(hours: Sequence[Quiet], severity: str, now: datetime) -> datetime | None:
     """Until when a message of this severity waits; None when it may leave."""
-    ends = (opened(q.schedule, q.duration, q.timezone, now) for q in hours if severity in q.severities)
+    ends = (
+        opened(q.schedule, q.duration, q.timezone, now) for q in hours if severity in q.severities
+    )
     return max((end for end in ends if end is not None), default=None)
 
 
 def flapping(recovery: Recovery, past: Sequence[Recovery], limits: Flapping, now: datetime) -> int:
-    """How often it fell ill lately, this time counted, when that is too often to be told each time; else 0."""
-    lately = [r for r in past if r.policy == recovery.policy and r.name != recovery.name and now - r.opened_at <= limits.within]
+    """How often it fell ill lately, this time counted, when that is too often to be told each time;
+    else 0."""
+    lately = [
+        r
+        for r in past
+        if r.policy == recovery.policy
+        and r.name != recovery.name
+        and now - r.opened_at <= limits.within
+    ]
     times = len(lately) + 1
     return times if times >= limits.times else 0

@@ -1,4 +1,5 @@
-"""Is it a storm, and what becomes of one: many that fell ill together are one incident, and a person's."""
+"""Is it a storm, and what becomes of one: many that fell ill together are one incident, and a
+person's."""
 
 from __future__ import annotations
 
@@ -12,7 +13,16 @@ from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
 from recovery.model.situation import Freshness
-from recovery.model.storm import SLOW, SLOW_SHARE, SLOW_WINDOW, STORM, Crowd, StormLimits, called, whole_of
+from recovery.model.storm import (
+    SLOW,
+    SLOW_SHARE,
+    SLOW_WINDOW,
+    STORM,
+    Crowd,
+    StormLimits,
+    called,
+    whole_of,
+)
 from recovery.model.text import shell
 
 SMALL = 10
@@ -39,12 +49,12 @@ def over(crowd: Crowd, limits: StormLimits) -> bool:
 
 
 def explained(crowd: Crowd, limits: StormLimits) -> bool:
-    """Do the applications of single projects explain it? Then it is theirs alone: they are counted in their own project, and
-    nobody else's recovery waits for them.
+    """Do the applications of single projects explain it? Then it is theirs alone: they are counted
+    in their own project, and nobody else's recovery waits for them.
 
-    Where several projects share a group, it has fallen ill as a whole if that is so without the project that gives most,
-    and either without all those that are a storm in themselves, or with so large a part of all the projects hit that they
-    have the group in common and no owner.
+    Where several projects share a group, it has fallen ill as a whole if that is so without the
+    project that gives most, and either without all those that are a storm in themselves, or with so
+    large a part of all the projects hit that they have the group in common and no owner.
     """
     wall = crowd.wall
     if wall.shared_by < 2:
@@ -60,8 +70,9 @@ def explained(crowd: Crowd, limits: StormLimits) -> bool:
 def part_stands(part: Crowd, project: str, whole: Crowd, limits: StormLimits) -> bool:
     """Is this project's part of a group held, where the group fell ill and its owners explain it?
 
-    What is a storm is somebody's: whoever gives most of it is held in this group if not in his own project, so that another's
-    application beside them never turns a storm into many single recoveries.
+    What is a storm is somebody's: whoever gives most of it is held in this group if not in his own
+    project, so that another's application beside them never turns a storm into many single
+    recoveries.
     """
     if not many(whole, limits) or not explained(whole, limits) or project in whole.wall.storms:
         return False
@@ -81,7 +92,11 @@ def many(crowd: Crowd, limits: StormLimits) -> bool:
     """Did so many fall ill that it is a storm, whosever they are?"""
     if crowd.group == "fleet" and crowd.total < SMALL:
         # Whoever asks for more than a small fleet has wants no storms in one.
-        return limits.minimum < SMALL and crowd.fallen >= SMALL_LEAST and crowd.fallen * 2 >= crowd.total
+        return (
+            limits.minimum < SMALL
+            and crowd.fallen >= SMALL_LEAST
+            and crowd.fallen * 2 >= crowd.total
+        )
     if crowd.fallen < limits.minimum:
         return False
     if crowd.group.startswith(SLOW):
@@ -92,11 +107,13 @@ def many(crowd: Crowd, limits: StormLimits) -> bool:
 
 
 def common(crowds: Iterable[Crowd], limits: StormLimits) -> Crowd | None:
-    """The group that all of it has most in common, if it is a storm: the largest share, the smaller group at equal ones."""
+    """The group that all of it has most in common, if it is a storm: the largest share, the smaller
+    group at equal ones."""
     seen = tuple(crowds)
     found = [crowd for crowd in seen if over(crowd, limits)]
     fallen = max((crowd.fallen for crowd in seen), default=0)
-    # A group that holds nearly all of them is what they have in common; else it is larger than any one of its groups.
+    # A group that holds nearly all of them is what they have in common; else it is larger than any
+    # one of its groups.
     if most := [crowd for crowd in found if crowd.fallen >= fallen * NEARLY]:
         return max(most, key=lambda c: (round(c.share, 2), -c.total))
     return max(found, key=lambda c: (c.fallen, c.share), default=None)
@@ -105,12 +122,25 @@ def common(crowds: Iterable[Crowd], limits: StormLimits) -> Crowd | None:
 def words(crowd: Crowd, limits: StormLimits, window: timedelta) -> str:
     """``31 of 60 applications of repository X fell ill within 10m of it (30%, at least 5)``."""
     if crowd.group.startswith(SLOW):
-        least = f"{SLOW_SHARE}%, at least {limits.minimum}, is a storm where each ran well with what is deployed"
-        return f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill within {spell(SLOW_WINDOW)} of it ({least})"
-    least = f"{limits.fleet if crowd.group == 'fleet' else limits.group}%, at least {limits.minimum}"
+        least = (
+            f"{SLOW_SHARE}%, at least {limits.minimum}, is a storm where each ran well with what is"
+            " deployed"
+        )
+        return (
+            f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill within"
+            f" {spell(SLOW_WINDOW)} of it ({least})"
+        )
+    least = (
+        f"{limits.fleet if crowd.group == 'fleet' else limits.group}%, at least {limits.minimum}"
+    )
     least += f", or {limits.count} in all" if crowd.group == "fleet" else ""
-    least = f"half, at least {SMALL_LEAST}" if crowd.group == "fleet" and crowd.total < SMALL else least
-    return f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill within {spell(window)} of it ({least} is a storm)"
+    least = (
+        f"half, at least {SMALL_LEAST}" if crowd.group == "fleet" and crowd.total < SMALL else least
+    )
+    return (
+        f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill within {spell(window)} of"
+        f" it ({least} is a storm)"
+    )
 
 
 class Weather(Struct, frozen=True):
@@ -133,7 +163,8 @@ class Weather(Struct, frozen=True):
 
 
 def judge(weather: Weather) -> tuple[Decision, ...]:
-    """One incident for all its members: opened, watched, over after a quiet while. Nothing is cured here."""
+    """One incident for all its members: opened, watched, over after a quiet while. Nothing is cured
+    here."""
     recovery, now = weather.recovery, weather.now
     if not weather.freshness.fresh:
         return ()
@@ -150,19 +181,56 @@ def judge(weather: Weather) -> tuple[Decision, ...]:
             again = now + timedelta(minutes=1 if weather.crowd.fallen >= SHOWN else 0, seconds=15)
             if weather.crowd.fallen >= recovery.resources_seen * GROWN:
                 recovery = _counted(structs.replace(recovery, message=_message(weather)), weather)
-            return (Decision(Kind.Stall, STORM, recovery.reason, recovery.message, again, recovery=recovery),)
+            return (
+                Decision(
+                    Kind.Stall, STORM, recovery.reason, recovery.message, again, recovery=recovery
+                ),
+            )
         message = _message(weather)  # it came back while it was cooling down
         recovery = _counted(structs.replace(recovery, well_since=None), weather)
-        return (_said(weather, recovery, Kind.Stall, RecoveryPhase.Suppressed, STORM.title(), message),)
-    if recovery.reason == APPROVED and weather.before is not None and over(weather.before, weather.limits):
-        return (Decision(Kind.Wait, STORM, APPROVED, recovery.message, now + timedelta(minutes=1), recovery=recovery),)
+        return (
+            _said(weather, recovery, Kind.Stall, RecoveryPhase.Suppressed, STORM.title(), message),
+        )
+    if (
+        recovery.reason == APPROVED
+        and weather.before is not None
+        and over(weather.before, weather.limits)
+    ):
+        return (
+            Decision(
+                Kind.Wait,
+                STORM,
+                APPROVED,
+                recovery.message,
+                now + timedelta(minutes=1),
+                recovery=recovery,
+            ),
+        )
     since = recovery.well_since or now
     if now - since < weather.limits.cooldown:
         until = since + weather.limits.cooldown
         reason = APPROVED if recovery.reason == APPROVED else COOLING
-        message = f"{weather.crowd.fallen} of {weather.crowd.of} still ill, no storm since {since:%H:%M:%S} UTC; over at {until:%H:%M:%S}"
-        kept = structs.replace(recovery, phase=RecoveryPhase.Verifying, reason=reason, message=message, well_since=since)
-        return (Decision(Kind.Wait, STORM, reason, message, min(until, now + timedelta(minutes=1)), recovery=kept),)
+        message = (
+            f"{weather.crowd.fallen} of {weather.crowd.of} still ill, no storm since"
+            f" {since:%H:%M:%S} UTC; over at {until:%H:%M:%S}"
+        )
+        kept = structs.replace(
+            recovery,
+            phase=RecoveryPhase.Verifying,
+            reason=reason,
+            message=message,
+            well_since=since,
+        )
+        return (
+            Decision(
+                Kind.Wait,
+                STORM,
+                reason,
+                message,
+                min(until, now + timedelta(minutes=1)),
+                recovery=kept,
+            ),
+        )
     return (_over(weather, recovery),)
 
 
@@ -174,9 +242,20 @@ def approved_at(storm: Recovery) -> datetime | None:
 def _anew(weather: Weather, recovery: Recovery) -> Decision:
     """Its members were let go, and many others have fallen ill since: nobody has let those go."""
     wishes = tuple(w for w in recovery.wishes if w.what != "approve")
-    told = structs.replace(_note(weather, recovery.name), key=f"{recovery.name}/storm/{weather.now:%Y%m%dT%H%M%S}")
-    recovery = structs.replace(recovery, wishes=wishes, ill_since=weather.crowd.since, well_since=None).with_notes(told)
-    return _said(weather, _counted(recovery, weather), Kind.Stall, RecoveryPhase.Suppressed, STORM.title(), _message(weather))
+    told = structs.replace(
+        _note(weather, recovery.name), key=f"{recovery.name}/storm/{weather.now:%Y%m%dT%H%M%S}"
+    )
+    recovery = structs.replace(
+        recovery, wishes=wishes, ill_since=weather.crowd.since, well_since=None
+    ).with_notes(told)
+    return _said(
+        weather,
+        _counted(recovery, weather),
+        Kind.Stall,
+        RecoveryPhase.Suppressed,
+        STORM.title(),
+        _message(weather),
+    )
 
 
 def _counted(recovery: Recovery, weather: Weather) -> Recovery:
@@ -186,8 +265,9 @@ def _counted(recovery: Recovery, weather: Weather) -> Recovery:
 def _message(weather: Weather) -> str:
     crowd = weather.crowd
     return (
-        f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill together since {crowd.since:%H:%M:%S} UTC: "
-        "one incident with one cause; none of them is recovered by itself"
+        f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill together since"
+        f" {crowd.since:%H:%M:%S} UTC: one incident with one cause; none of them is recovered by"
+        " itself"
     )
 
 
@@ -201,7 +281,9 @@ def _opened(weather: Weather) -> Decision:
         name,
         STORM,
         "",
-        Subject("Storm", "", crowd.key.name, crowd.uid, crowd.name if kind == "project" else project),
+        Subject(
+            "Storm", "", crowd.key.name, crowd.uid, crowd.name if kind == "project" else project
+        ),
         now,
         RecoveryPhase.Suppressed,
         ill_since=crowd.since,
@@ -210,33 +292,69 @@ def _opened(weather: Weather) -> Decision:
         suppressed_since=now,
     )
     recovery = _counted(recovery, weather)
-    recovery = recovery.with_notes(_note(weather, name)).heard_by(*(weather.channels or ("default",)))
-    return Decision(Kind.Stall, STORM, STORM.title(), message, now + timedelta(minutes=1), recovery=recovery)
+    recovery = recovery.with_notes(_note(weather, name)).heard_by(
+        *(weather.channels or ("default",))
+    )
+    return Decision(
+        Kind.Stall, STORM, STORM.title(), message, now + timedelta(minutes=1), recovery=recovery
+    )
 
 
 def _note(weather: Weather, name: str) -> Note:
     crowd = weather.crowd
     listed = "\n".join(f"- {member}" for member in weather.members)
-    more = f"\n... and {crowd.fallen - len(weather.members)} more" if crowd.fallen > len(weather.members) else ""
-    body = (
-        f"{_message(weather)}. What is under way is finished, nothing new is begun; "
-        f"{spell(weather.limits.cooldown)} after it is over they are "
-        f"recovered again, one after the other. To let them go now: recovery approve {shell(name)}\n{listed}{more}\nRecord: {name}"
+    more = (
+        f"\n... and {crowd.fallen - len(weather.members)} more"
+        if crowd.fallen > len(weather.members)
+        else ""
     )
-    return Note(f"{name}/storm", f"{crowd.fallen} applications of {crowd} are ill: one incident", body, "critical", weather.channels)
+    body = (
+        f"{_message(weather)}. What is under way is finished, nothing new is begun;"
+        f" {spell(weather.limits.cooldown)} after it is over they are recovered again, one after"
+        f" the other. To let them go now: recovery approve {shell(name)}\n{listed}{more}\nRecord:"
+        f" {name}"
+    )
+    return Note(
+        f"{name}/storm",
+        f"{crowd.fallen} applications of {crowd} are ill: one incident",
+        body,
+        "critical",
+        weather.channels,
+    )
 
 
-def _said(weather: Weather, recovery: Recovery, kind: Kind, phase: RecoveryPhase, reason: str, message: str) -> Decision:
+def _said(
+    weather: Weather,
+    recovery: Recovery,
+    kind: Kind,
+    phase: RecoveryPhase,
+    reason: str,
+    message: str,
+) -> Decision:
     kept = structs.replace(recovery, phase=phase, reason=reason, message=message)
-    return Decision(kind, STORM, reason, message, weather.now + timedelta(seconds=15), recovery=kept)
+    return Decision(
+        kind, STORM, reason, message, weather.now + timedelta(seconds=15), recovery=kept
+    )
 
 
 def _over(weather: Weather, recovery: Recovery) -> Decision:
     now = weather.now
     lasted = spell(now - (recovery.ill_since or recovery.opened_at))
-    left = f"; {weather.crowd.fallen} still ill are recovered one after the other" if weather.crowd.fallen else ""
+    left = (
+        f"; {weather.crowd.fallen} still ill are recovered one after the other"
+        if weather.crowd.fallen
+        else ""
+    )
     message = f"the storm is over after {lasted}{left}"
     group, _, name = recovery.subject.name.partition("/")
-    note = Note(f"{recovery.name}/resolve", f"the storm in {called(group, name)} is over", message, "info", resolves=True)
-    done = structs.replace(recovery, phase=RecoveryPhase.Resolved, reason="Calm", message=message, resolved_at=now)
+    note = Note(
+        f"{recovery.name}/resolve",
+        f"the storm in {called(group, name)} is over",
+        message,
+        "info",
+        resolves=True,
+    )
+    done = structs.replace(
+        recovery, phase=RecoveryPhase.Resolved, reason="Calm", message=message, resolved_at=now
+    )
     return Decision(Kind.Resolve, STORM, "Calm", message, recovery=done.with_notes(note))

@@ -1,4 +1,5 @@
-"""What an error text says about a repository or a cluster: the first line of the table that matches."""
+"""What an error text says about a repository or a cluster: the first line of the table that
+matches."""
 
 from __future__ import annotations
 
@@ -9,12 +10,19 @@ from recovery.causes.texts import TARGET
 from recovery.model.connection import Verdict
 from recovery.model.remembered import remembered
 
-# Texts of go-git, git, Go's net and TLS and the Kubernetes API server, as they pass through Argo CD 3.2.
+# Texts of go-git, git, Go's net and TLS and the Kubernetes API server, as they pass through Argo CD
+# 3.2.
 _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
-    # The cluster answered, if only to say no to one object (server/application/application.go:GetResource).
+    # The cluster answered, if only to say no to one object
+    # (server/application/application.go:GetResource).
     (
         Verdict.reachable,
-        (r"^error getting resource: .*(not found|NotFound|is forbidden: User|could not find the requested resource)",),
+        (
+            (
+                r"^error getting resource: .*(not found|NotFound|is forbidden: User|could not find"
+                r" the requested resource)"
+            ),
+        ),
     ),
     # What is about ourselves, or about Argo CD, is no evidence on anything else.
     (
@@ -30,7 +38,8 @@ _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
             r"\bredis\b",
             "not found as part of application",
             "error getting app resources",
-            # Argo CD did not reach one of its own parts: gRPC's words, which the gateway passes on without the code.
+            # Argo CD did not reach one of its own parts: gRPC's words, which the gateway passes on
+            # without the code.
             "transport: ",
             "error while dialing",
             "code = Unavailable",
@@ -38,10 +47,22 @@ _TABLE: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
             "^Unauthorized$",
         ),
     ),
-    (Verdict.api_partial, ("conversion webhook",)),  # whatever is wrong with it is not wrong with the cluster
+    (
+        Verdict.api_partial,
+        ("conversion webhook",),
+    ),  # whatever is wrong with it is not wrong with the cluster
     (Verdict.unreachable, ("TLS handshake timeout", "client connection lost")),
     (Verdict.rate_limited, (r"\b429\b", "rate.?limit", "too many requests")),
-    (Verdict.dns, ("no such host", "server misbehaving", "Could not resolve host", "name resolution", "Name or service not known")),
+    (
+        Verdict.dns,
+        (
+            "no such host",
+            "server misbehaving",
+            "Could not resolve host",
+            "name resolution",
+            "Name or service not known",
+        ),
+    ),
     (
         Verdict.tls,
         (
@@ -111,15 +132,24 @@ _OF_CAUSE = {
 """Only a refusal is taken over: it holds back what an outage would allow."""
 _REDIRECTED = re.compile(r"status code: 30\d")
 """A sign-in page, or one that says that it is closed for maintenance: nobody knows."""
-_COMPILED = tuple((verdict, re.compile("|".join(patterns), re.IGNORECASE)) for verdict, patterns in _TABLE)
-_THERE = re.compile(r"remote repository is empty|reference not found|couldn't find remote ref", re.IGNORECASE)
+_COMPILED = tuple(
+    (verdict, re.compile("|".join(patterns), re.IGNORECASE)) for verdict, patterns in _TABLE
+)
+_THERE = re.compile(
+    r"remote repository is empty|reference not found|couldn't find remote ref", re.IGNORECASE
+)
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"']+", re.IGNORECASE)
 _GIT = re.compile(
-    r"failed to list refs|ls-remote|authentication required|authorization failed|repository not found|git fetch|Failed to fetch|ssh: "
+    r"failed to list refs|ls-remote|authentication required|authorization failed|repository not"
+    r" found|git fetch|Failed to fetch|ssh: "
     r"|knownhosts|unexpected requesting|index\.yaml|failed to get index|SSH agent",
     re.IGNORECASE,
 )
-_CLUSTER = re.compile(r"failed to get cluster (info|version) for|failed to sync cluster|error synchronizing cache state", re.IGNORECASE)
+_CLUSTER = re.compile(
+    r"failed to get cluster (info|version) for|failed to sync cluster|error synchronizing cache"
+    r" state",
+    re.IGNORECASE,
+)
 
 
 @remembered(4096)
@@ -135,18 +165,23 @@ def verdict_of(message: str) -> Verdict:
 
 @remembered(4096)
 def of_repository(message: str) -> Verdict:
-    """The same of a text that is known to speak of a repository. Git hosts have many words; the causes know them, and one failure
-    has one name, whoever it is told of."""
+    """The same of a text that is known to speak of a repository. Git hosts have many words; the
+    causes know them, and one failure has one name, whoever it is told of."""
     verdict = verdict_of(message)
     if verdict is not Verdict.no_evidence or not about_git(message) or _REDIRECTED.search(message):
         return verdict
     line = TARGET.first(reason(_URL.sub("URL", message)))
-    return _OF_CAUSE.get((line.cause, line.variant), Verdict.no_evidence) if line is not None else Verdict.no_evidence
+    return (
+        _OF_CAUSE.get((line.cause, line.variant), Verdict.no_evidence)
+        if line is not None
+        else Verdict.no_evidence
+    )
 
 
 @remembered(4096)
 def about_git(message: str) -> bool:
-    """Does an application's condition speak of its repository (and not of rendering, or of its cluster)?"""
+    """Does an application's condition speak of its repository (and not of rendering, or of its
+    cluster)?"""
     return _GIT.search(message) is not None and _CLUSTER.search(message) is None
 
 

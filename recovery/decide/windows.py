@@ -1,4 +1,5 @@
-"""Does a calendar say no, and until when? Argo CD's sync windows as its controller judges automated operations, and ours."""
+"""Does a calendar say no, and until when? Argo CD's sync windows as its controller judges automated
+operations, and ours."""
 
 from __future__ import annotations
 
@@ -34,8 +35,10 @@ class _State(NamedTuple):
 
 
 def _state(schedule: str, duration: timedelta, zone: str, now: datetime) -> _State:
-    """Is it open now, and when does that change? CronSimError or ValueError when it cannot be read."""
-    # So long ago, and not by so much another wall clock: on the two nights of the year those differ by an hour.
+    """Is it open now, and when does that change? CronSimError or ValueError when it cannot be
+    read."""
+    # So long ago, and not by so much another wall clock: on the two nights of the year those differ
+    # by an hour.
     before = (now.astimezone(UTC) - duration).astimezone(_zone(zone))
     began = next(CronSim(schedule, before)).astimezone(UTC)
     # As argo-cd's SyncWindow.active: the first start after (now - duration) lies before now.
@@ -54,7 +57,10 @@ def wrong_with(schedule: str, zone: str) -> str:
     try:
         next(CronSim(schedule, datetime(2026, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration):
-        return f"{schedule!r} is no cron expression that ever comes true; write five fields, such as '0 22 * * 5'"
+        return (
+            f"{schedule!r} is no cron expression that ever comes true; write five fields, such as"
+            " '0 22 * * 5'"
+        )
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -69,9 +75,11 @@ def opened(schedule: str, duration: timedelta, zone: str, now: datetime) -> date
 
 
 def sync_windows(app: Application, windows: Iterable[SyncWindow], now: datetime) -> Closed | None:
-    """May an automated operation on it start now? As argo-cd's SyncWindows.CanSync; what cannot be read says no, as there.
+    """May an automated operation on it start now? As argo-cd's SyncWindows.CanSync; what cannot be
+    read says no, as there.
 
-    An operation written into a closed window is not refused: it hangs Running until the window opens.
+    An operation written into a closed window is not refused: it hangs Running until the window
+    opens.
     """
     assigned = [w for w in windows if _assigned(w, app)]
     if not assigned:
@@ -81,19 +89,38 @@ def sync_windows(app: Application, windows: Iterable[SyncWindow], now: datetime)
         try:
             length = timedelta(seconds=durationpy.from_str(window.duration).total_seconds())
             states.append((window, _state(window.schedule, length, window.timezone, now)))
-        except (CronSimError, StopIteration, durationpy.DurationError, ValueError, OverflowError) as error:
-            return Closed(f"a sync window of project {app.project} cannot be read: {_words(window)}: {error}", now + UNREADABLE_FOR)
+        except (
+            CronSimError,
+            StopIteration,
+            durationpy.DurationError,
+            ValueError,
+            OverflowError,
+        ) as error:
+            return Closed(
+                f"a sync window of project {app.project} cannot be read: {_words(window)}: {error}",
+                now + UNREADABLE_FOR,
+            )
     soonest = min(state.changes for _, state in states)
     if denied := next(((w, s) for w, s in states if w.kind == "deny" and s.active), None):
-        return Closed(f"sync window of project {app.project}: {_words(denied[0])}, until {denied[1].changes:%Y-%m-%d %H:%M} UTC", soonest)
+        return Closed(
+            f"sync window of project {app.project}: {_words(denied[0])}, until"
+            f" {denied[1].changes:%Y-%m-%d %H:%M} UTC",
+            soonest,
+        )
     allows = [(w, s) for w, s in states if w.kind == "allow"]
     if not allows or any(s.active for _, s in allows):
         return None
     window, state = min(allows, key=lambda each: each[1].changes)
-    return Closed(f"sync window of project {app.project}: {_words(window)} opens at {state.changes:%Y-%m-%d %H:%M} UTC", soonest)
+    return Closed(
+        f"sync window of project {app.project}: {_words(window)} opens at"
+        f" {state.changes:%Y-%m-%d %H:%M} UTC",
+        soonest,
+    )
 
 
-def maintenance(about: Application | Repository | Cluster, action: str, windows: Iterable[Window], now: datetime) -> Closed | None:
+def maintenance(
+    about: Application | Repository | Cluster, action: str, windows: Iterable[Window], now: datetime
+) -> Closed | None:
     """Is there a maintenance window of ours in which this action does not happen?"""
     found = None
     for window in windows:
@@ -102,13 +129,17 @@ def maintenance(about: Application | Repository | Cluster, action: str, windows:
         state = _state(window.schedule, window.duration, window.timezone, now)
         if state.active and (found is None or state.changes > found.until):
             until = state.changes
-            words = f"maintenance window {window} ({spell(window.duration)}): no {action} until {until:%Y-%m-%d %H:%M} UTC"
+            words = (
+                f"maintenance window {window} ({spell(window.duration)}): no {action} until"
+                f" {until:%Y-%m-%d %H:%M} UTC"
+            )
             found = Closed(words, until)
     return found
 
 
 def _assigned(window: SyncWindow, app: Application) -> bool:
-    """As argo-cd's SyncWindows.Matches: any of the lists, or each that is given; no list at all matches nothing."""
+    """As argo-cd's SyncWindows.Matches: any of the lists, or each that is given; no list at all
+    matches nothing."""
     where = app.destination
     given = [
         (globs, values)
@@ -119,9 +150,14 @@ def _assigned(window: SyncWindow, app: Application) -> bool:
         )
         if globs
     ]
-    matched = [any(fnmatchcase(value, glob) for value in values for glob in globs) for globs, values in given]
+    matched = [
+        any(fnmatchcase(value, glob) for value in values for glob in globs)
+        for globs, values in given
+    ]
     return bool(matched) and (all(matched) if window.all_of else any(matched))
 
 
 def _words(window: SyncWindow) -> str:
-    return f"{window.kind} {window.schedule!r} for {window.duration}" + (f" {window.timezone}" if window.timezone else "")
+    return f"{window.kind} {window.schedule!r} for {window.duration}" + (
+        f" {window.timezone}" if window.timezone else ""
+    )

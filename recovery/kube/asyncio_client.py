@@ -1,7 +1,7 @@
 """The Client over kubernetes_asyncio: its connections and credentials, none of its models.
 
-The only file that imports kubernetes_asyncio (63 MB and about a second). Answers are taken raw: a Fleet of 10,000
-Applications would be gigabytes as its objects.
+The only file that imports kubernetes_asyncio (63 MB and about a second). Answers are taken raw: a
+Fleet of 10,000 Applications would be gigabytes as its objects.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class _Status(msgspec.Struct):
 class AsyncioClient:
     """One API server. ``calls`` counts answers by verb and status for the metrics."""
 
-    def __init__(self, api: Any, renew: Callable[[], Awaitable[None]] | None = None) -> None:  # kubernetes_asyncio has no types
+    def __init__(
+        self, api: Any, renew: Callable[[], Awaitable[None]] | None = None
+    ) -> None:  # kubernetes_asyncio has no types
         self._api = api
         self._renewing = renew
         self._renewed_at = float("-inf")
@@ -66,13 +68,20 @@ class AsyncioClient:
         await self._request("DELETE", what.path(namespace, name), "delete")
 
     async def raw(self, path: str, *, shown: str = "", **query: str) -> bytes:
-        """GET any path, such as a service's proxy. ``shown``: a token for who is behind the proxy, which takes Authorization away."""
-        return await self._request("GET", path, "get", query=query, headers={TOKEN_HEADER: shown} if shown else None)
+        """GET any path, such as a service's proxy. ``shown``: a token for who is behind the proxy,
+        which takes Authorization away."""
+        return await self._request(
+            "GET", path, "get", query=query, headers={TOKEN_HEADER: shown} if shown else None
+        )
 
     @property
     def bearer(self) -> str:
         """Our own token, empty where we come with a certificate."""
-        return str(self._api.configuration.api_key.get("BearerToken") or "").removeprefix("Bearer ").strip()
+        return (
+            str(self._api.configuration.api_key.get("BearerToken") or "")
+            .removeprefix("Bearer ")
+            .strip()
+        )
 
     async def _request(
         self,
@@ -91,7 +100,13 @@ class AsyncioClient:
             response = await self._open(method, path, query, _TIMEOUT, body, kind, headers)
             async with response:
                 answer: bytes = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as error:
+        except (
+            aiohttp.ClientError,
+            TimeoutError,
+            OSError,
+            ValueError,
+            asyncio.IncompleteReadError,
+        ) as error:
             self._count(verb, "no answer")
             raise Unavailable(f"{verb} {path}: {_why(error)}") from error
         self._count(verb, str(response.status))
@@ -99,7 +114,9 @@ class AsyncioClient:
             await self._renew(response.status)
             raise _error(response, answer, f"{verb} {path}")
         if not answer.lstrip().startswith(b"{"):
-            raise Unavailable(f"{verb} {path}: the answer is not JSON; is this an API server?", response.status)
+            raise Unavailable(
+                f"{verb} {path}: the answer is not JSON; is this an API server?", response.status
+            )
         if not answer.rstrip().endswith(b"}"):
             raise Unavailable(f"{verb} {path}: the answer ends in the middle", response.status)
         return answer
@@ -127,7 +144,10 @@ class AsyncioClient:
                 said = response.headers.get("Content-Type", "")
                 if not said.startswith("application/"):
                     # A load balancer's page: no event, and no sign of life of an API server.
-                    raise Unavailable(f"watch {path}: the answer is {said[:60] or 'of no type'}; is this an API server?")
+                    raise Unavailable(
+                        f"watch {path}: the answer is {said[:60] or 'of no type'}; is this an API"
+                        " server?"
+                    )
                 stood = True
                 yield _lines(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -138,7 +158,8 @@ class AsyncioClient:
             raise Unavailable(f"watch {path}: {_why(error)}") from error
 
     async def _renew(self, status: int) -> None:
-        """After a 401, read the credentials of the kubeconfig again (exec plugins, token files); once a minute."""
+        """After a 401, read the credentials of the kubeconfig again (exec plugins, token files);
+        once a minute."""
         now = asyncio.get_running_loop().time()
         if status != 401 or self._renewing is None or now - self._renewed_at < 60:
             return
@@ -147,7 +168,9 @@ class AsyncioClient:
             async with asyncio.timeout(20):
                 await self._renewing()
         except Exception as error:  # noqa: BLE001 (as in connect; the 401 itself is what the caller hears of)
-            log.warning("credentials could not be read again", why=str(error) or type(error).__name__)
+            log.warning(
+                "credentials could not be read again", why=str(error) or type(error).__name__
+            )
 
     async def _open(
         self,
@@ -197,11 +220,19 @@ def _error(response: aiohttp.ClientResponse, answer: bytes, asked: str) -> KubeE
     except msgspec.DecodeError:
         message = answer[:200].decode(errors="replace")
     after = response.headers.get("Retry-After", "")
-    return error_for(response.status, f"{asked}: {response.status} {message}", float(after) if after.isdigit() else 0)
+    return error_for(
+        response.status,
+        f"{asked}: {response.status} {message}",
+        float(after) if after.isdigit() else 0,
+    )
 
 
 def _why(error: BaseException) -> str:
-    return "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    return (
+        "no answer in time"
+        if isinstance(error, TimeoutError)
+        else str(error) or type(error).__name__
+    )
 
 
 def _in_a_pod() -> bool:
@@ -218,11 +249,11 @@ def _file(kubeconfig: str) -> str:
 
 
 async def connect(kubeconfig: str = "", context: str = "") -> AsyncioClient:
-    """Connect as a Pod does, or as kubectl does from ``kubeconfig`` or ~/.kube/config; ``context`` is one of its contexts, by default
-    the current one.
+    """Connect as a Pod does, or as kubectl does from ``kubeconfig`` or ~/.kube/config; ``context``
+    is one of its contexts, by default the current one.
 
-    Raises Unavailable when there is no usable configuration. A Pod's token is read again each minute by the library, a
-    kubeconfig's credentials when the API server no longer takes them.
+    Raises Unavailable when there is no usable configuration. A Pod's token is read again each
+    minute by the library, a kubeconfig's credentials when the API server no longer takes them.
     """
     from kubernetes_asyncio import client, config
 
@@ -232,7 +263,11 @@ async def connect(kubeconfig: str = "", context: str = "") -> AsyncioClient:
     configuration.connection_pool_maxsize = 0  # no limit: every namespace holds two watches
 
     async def load() -> None:
-        await config.load_kube_config(config_file=_file(kubeconfig), context=context or None, client_configuration=configuration)
+        await config.load_kube_config(
+            config_file=_file(kubeconfig),
+            context=context or None,
+            client_configuration=configuration,
+        )
         for name, secret in configuration.api_key.items():
             configuration.api_key[name] = secret.strip()  # a token file may end in a newline
 
@@ -247,6 +282,8 @@ async def connect(kubeconfig: str = "", context: str = "") -> AsyncioClient:
     except Unavailable:
         raise
     except Exception as error:
-        raise Unavailable(f"no usable Kubernetes configuration: {error or type(error).__name__}") from error
+        raise Unavailable(
+            f"no usable Kubernetes configuration: {error or type(error).__name__}"
+        ) from error
     api.user_agent = USERNAME
     return AsyncioClient(api, renew)

@@ -16,7 +16,8 @@ _SEGMENT = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9._:]{0,251}[A-Za-z0-9])?")
 
 
 def segment(name: str) -> str:
-    """A name as one segment of a path. Invalid for what Kubernetes would take for no name: a stranger may have written it.
+    """A name as one segment of a path. Invalid for what Kubernetes would take for no name: a
+    stranger may have written it.
 
     Raises errors.Invalid before anything is asked.
     """
@@ -26,12 +27,15 @@ def segment(name: str) -> str:
 
 
 def whole_path(path: str) -> str:
-    """A path that was put together elsewhere, looked at once more: each part is a plain word, none leads upwards.
+    """A path that was put together elsewhere, looked at once more: each part is a plain word, none
+    leads upwards.
 
     Raises errors.Invalid.
     """
     parts = path.removeprefix("/").split("/")
-    if not path.startswith("/") or not all(_SEGMENT.fullmatch(part) and ".." not in part for part in parts):
+    if not path.startswith("/") or not all(
+        _SEGMENT.fullmatch(part) and ".." not in part for part in parts
+    ):
         raise Invalid(f"{plain(path, 200)!r} is no path of a Kubernetes object")
     return path
 
@@ -39,9 +43,12 @@ def whole_path(path: str) -> str:
 def group_path(group: str, version: str = "") -> str:
     """Where a group, or one version of it, is described; the core group has no name.
 
-    Raises errors.Invalid for what is no word of its own: a stranger may have written it, and a slash in it would lead elsewhere.
+    Raises errors.Invalid for what is no word of its own: a stranger may have written it, and a
+    slash in it would lead elsewhere.
     """
-    return "/".join(("/apis" if group else "/api", *(segment(each) for each in (group, version) if each)))
+    return "/".join(
+        ("/apis" if group else "/api", *(segment(each) for each in (group, version) if each))
+    )
 
 
 class Resource(NamedTuple):
@@ -52,9 +59,12 @@ class Resource(NamedTuple):
     plural: str
 
     def path(self, namespace: str = "", name: str = "") -> str:
-        """The URL path of the collection, or of one object. Raises errors.Invalid for what is no name."""
+        """The URL path of the collection, or of one object. Raises errors.Invalid for what is no
+        name."""
         within = f"/namespaces/{segment(namespace)}" if namespace else ""
-        return f"{group_path(self.group, self.version)}{within}/{self.plural}" + (f"/{segment(name)}" if name else "")
+        return f"{group_path(self.group, self.version)}{within}/{self.plural}" + (
+            f"/{segment(name)}" if name else ""
+        )
 
 
 APPLICATIONS = Resource("argoproj.io", "v1alpha1", "applications")
@@ -73,7 +83,8 @@ REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews")
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews")
 ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews")
 TOKEN_HEADER = "X-Recovery-Token"  # noqa: S105 (a name)
-"""Where a program shows the controller a token: the API server's service proxy takes Authorization away."""
+"""Where a program shows the controller a token: the API server's service proxy takes Authorization
+away."""
 VIEWER_TOKENS = Resource("", "v1", "serviceaccounts/gitops-recovery-viewer/token")
 """Tokens of the ServiceAccount that may see everything on the page."""
 DEPLOYMENTS = Resource("apps", "v1", "deployments")
@@ -82,15 +93,18 @@ DAEMON_SETS = Resource("apps", "v1", "daemonsets")
 
 
 class Client(Protocol):
-    """The only door to the API server. Every method raises errors.KubeError; nothing waits longer than 30 s."""
+    """The only door to the API server. Every method raises errors.KubeError; nothing waits longer
+    than 30 s."""
 
     async def list(self, what: Resource, namespace: str = "", **query: str) -> bytes:
-        """One page; the query is the API's own (limit, continue, fieldSelector, labelSelector ...)."""
+        """One page; the query is the API's own (limit, continue, fieldSelector, labelSelector
+        ...)."""
 
     def watch(
         self, what: Resource, namespace: str, resource_version: str, *, silence: float, **query: str
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """One JSON line an event, bookmarks included. Entering it means that the API server has answered.
+        """One JSON line an event, bookmarks included. Entering it means that the API server has
+        answered.
 
         Late when it stood and nothing was heard for ``silence`` seconds.
         """

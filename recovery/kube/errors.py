@@ -6,7 +6,8 @@ from recovery.model.text import plain
 
 
 class KubeError(Exception):
-    """Anything that went wrong at this door. ``status`` is the HTTP status, 0 when there was no answer."""
+    """Anything that went wrong at this door. ``status`` is the HTTP status, 0 when there was no
+    answer."""
 
     in_doubt = False
     """A write may have gone through although it failed for us."""
@@ -16,7 +17,8 @@ class KubeError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.told = ""
-        """What the other side itself said, where it is not the one we asked but somebody it asked in turn (Argo CD)."""
+        """What the other side itself said, where it is not the one we asked but somebody it asked
+        in turn (Argo CD)."""
 
 
 class NotFound(KubeError):

@@ -1,4 +1,5 @@
-"""Which cluster is this? Addresses and Secrets say nothing about it: one cluster may have several."""
+"""Which cluster is this? Addresses and Secrets say nothing about it: one cluster may have
+several."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from recovery.kube.reading import decoded
 from recovery.model.text import plain
 
 _PATH = "/api/v1/namespaces/kube-system"
-"""Every API server makes it at its first start, and nobody can delete it: its UID is the usual name of a cluster."""
+"""Every API server makes it at its first start, and nobody can delete it: its UID is the usual name
+of a cluster."""
 
 
 class Reads(Protocol):

@@ -11,8 +11,8 @@ from recovery.kube.errors import Invalid
 
 T = TypeVar("T")
 DEEPEST = 200
-"""Levels of nesting that are kept. An API server takes ten thousand; decoding them would use up the interpreter's stack, for the
-whole page that the object is on."""
+"""Levels of nesting that are kept. An API server takes ten thousand; decoding them would use up the
+interpreter's stack, for the whole page that the object is on."""
 _TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[{]++|[\]}]++', re.DOTALL)
 
 
@@ -27,7 +27,8 @@ def decoded(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
 
 
 def shallow(raw: bytes) -> bytes:
-    """The same JSON with ``null`` for what is nested deeper than 200 levels; in one pass, in proportion to its length."""
+    """The same JSON with ``null`` for what is nested deeper than 200 levels; in one pass, in
+    proportion to its length."""
     kept: list[bytes] = []
     depth = begun = 0
     for token in _TOKENS.finditer(raw):
@@ -46,6 +47,6 @@ def shallow(raw: bytes) -> bytes:
 
 
 def older(version: str, than: str) -> bool:
-    """Is a resourceVersion of before another one? Kubernetes calls them opaque; every API server there is counts them up. False where
-    one of them is no number: nobody knows."""
+    """Is a resourceVersion of before another one? Kubernetes calls them opaque; every API server
+    there is counts them up. False where one of them is no number: nobody knows."""
     return version.isdecimal() and than.isdecimal() and int(version) < int(than)

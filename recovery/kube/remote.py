@@ -1,4 +1,5 @@
-"""Other clusters, reached with the credentials that Argo CD's cluster Secrets hold: no more than was named may be read."""
+"""Other clusters, reached with the credentials that Argo CD's cluster Secrets hold: no more than
+was named may be read."""
 
 from __future__ import annotations
 
@@ -16,7 +17,15 @@ import msgspec
 from msgspec import Struct, field
 
 from recovery.kube.client import SECRETS, Body, Client, whole_path
-from recovery.kube.errors import Forbidden, Invalid, KubeError, Late, NotFound, Unavailable, error_for
+from recovery.kube.errors import (
+    Forbidden,
+    Invalid,
+    KubeError,
+    Late,
+    NotFound,
+    Unavailable,
+    error_for,
+)
 from recovery.model.names import PREFIX, USERNAME
 from recovery.model.redact import hold, redact
 from recovery.proxies import proxy_for
@@ -74,7 +83,9 @@ class Remote:
     def __init__(self, server: str, config: _Config) -> None:
         self._server = server.rstrip("/")
         self._config = config
-        self._tls = _context(config.tls_client_config) if self._server.startswith("https://") else None
+        self._tls = (
+            _context(config.tls_client_config) if self._server.startswith("https://") else None
+        )
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -97,7 +108,9 @@ class Remote:
     async def _request(self, method: str, path: str, body: Body | None) -> bytes:
         if self._session is None:
             # No connection is kept: a probe that reuses one says nothing about the way there.
-            connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True, force_close=True)
+            connector = aiohttp.TCPConnector(
+                ssl=self._tls if self._tls is not None else True, force_close=True
+            )
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector)
         headers = {"Accept": "application/json", "User-Agent": USERNAME}
         hold(*filter(None, (self._config.bearer_token, self._config.password)))
@@ -122,28 +135,41 @@ class Remote:
             ) as response:
                 answer = await response.read()
         except TimeoutError as error:
-            raise Late(f"{method} {self._server}{path}: no answer within {_TIMEOUT.total:.0f}s: timeout") from error
-        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL) as error:
+            raise Late(
+                f"{method} {self._server}{path}: no answer within {_TIMEOUT.total:.0f}s: timeout"
+            ) from error
+        except (
+            aiohttp.ClientProxyConnectionError,
+            aiohttp.ClientHttpProxyError,
+            aiohttp.InvalidURL,
+        ) as error:
             raise self._no_way(method, path, error) from error
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            raise Unavailable(f"{method} {self._server}{path}: {redact(str(error) or type(error).__name__, 250)}") from error
+            raise Unavailable(
+                f"{method} {self._server}{path}: {redact(str(error) or type(error).__name__, 250)}"
+            ) from error
         except (ValueError, AssertionError, RuntimeError) as error:
             raise self._no_way(method, path, error) from error
         if response.status >= 400:
             text = answer[:2000].decode(errors="replace")
             with suppress(msgspec.DecodeError):
                 text = str(msgspec.json.decode(answer, type=dict).get("message", text))
-            raise error_for(response.status, f"{method} {self._server}{path}: {response.status} {redact(text, 250)}")
+            raise error_for(
+                response.status,
+                f"{method} {self._server}{path}: {response.status} {redact(text, 250)}",
+            )
         return answer
 
     def _no_way(self, method: str, path: str, error: Exception) -> Invalid:
-        """A proxy, a URL that is none, a connection that was just dropped: it says nothing about the cluster."""
+        """A proxy, a URL that is none, a connection that was just dropped: it says nothing about
+        the cluster."""
         words = redact(str(error) or type(error).__name__, 200)
         return Invalid(f"{method} {self._server}{path}: our own way there: {words}")
 
 
 class Remotes:
-    """The clusters whose Secrets were named to us, read again when they are older than ``KEPT`` seconds."""
+    """The clusters whose Secrets were named to us, read again when they are older than ``KEPT``
+    seconds."""
 
     def __init__(self, client: Client, namespace: str, secrets: tuple[str, ...]) -> None:
         self._client = client
@@ -166,7 +192,8 @@ class Remotes:
         return tuple([(await self._read(name))[0] for name in self._secrets])
 
     async def to(self, server: str) -> Remote | None:
-        """The way to a cluster by its server's URL; None when none of our Secrets is for it, or it cannot be used."""
+        """The way to a cluster by its server's URL; None when none of our Secrets is for it, or it
+        cannot be used."""
         for name in self._secrets:
             known, config = await self._read(name)
             if known.server == server and config is not None:
@@ -193,7 +220,9 @@ class Remotes:
         except KubeError as error:
             if held is not None and not isinstance(error, NotFound | Forbidden):
                 return held[1], held[2]  # our own API server is away: what was read stays good
-            why = {NotFound: "there is no such Secret", Forbidden: "we may not read it"}.get(type(error), str(error)[:160])
+            why = {NotFound: "there is no such Secret", Forbidden: "we may not read it"}.get(
+                type(error), str(error)[:160]
+            )
             return Known(name, "", name, {}, {}, f"Secret {name}: {why}"), None
         known, config = _decoded(name, raw)
         self._kept[name] = (now, known, config)
@@ -202,7 +231,11 @@ class Remotes:
 
 def _decoded(name: str, raw: bytes) -> tuple[Known, _Config | None]:
     secret = msgspec.json.decode(raw, type=_Secret)
-    data = {key: _plain(value) for key, value in (secret.data or {}).items() if key in ("name", "server", "config")}
+    data = {
+        key: _plain(value)
+        for key, value in (secret.data or {}).items()
+        if key in ("name", "server", "config")
+    }
     server = data.get("server", "").strip().rstrip("/")  # as util/db/cluster.go:SecretToCluster
     labels, notes = secret.metadata.labels or {}, secret.metadata.annotations or {}
     known = Known(
@@ -228,7 +261,9 @@ def _decoded(name: str, raw: bytes) -> tuple[Known, _Config | None]:
         trouble = "it uses awsAuthConfig or execProviderConfig, which only Argo CD can use"
     if not trouble:
         return known, config
-    return Known(name, known.server, known.name, labels, known.marks, f"Secret {name}: {trouble}"), None
+    return Known(
+        name, known.server, known.name, labels, known.marks, f"Secret {name}: {trouble}"
+    ), None
 
 
 def _plain(value: str) -> str:
@@ -242,7 +277,9 @@ def _context(tls: _Tls) -> ssl.SSLContext:
     """TLS as Argo CD would do it; Invalid when a certificate in it cannot be read."""
     try:
         # Comments in a bundle may be in any language; the certificates in it are ASCII.
-        authorities = base64.b64decode(tls.ca_data).decode("ascii", "ignore") if tls.ca_data else None
+        authorities = (
+            base64.b64decode(tls.ca_data).decode("ascii", "ignore") if tls.ca_data else None
+        )
         context = ssl.create_default_context(cadata=authorities)
         if tls.insecure:
             context.check_hostname = False
@@ -255,7 +292,8 @@ def _context(tls: _Tls) -> ssl.SSLContext:
 
 
 def _identify(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Python reads a client certificate from a file only: one in memory where there is such a thing, gone at once."""
+    """Python reads a client certificate from a file only: one in memory where there is such a
+    thing, gone at once."""
     place = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (a file of our own in it, readable to us only)
     with tempfile.NamedTemporaryFile(dir=place) as file:
         file.write(certificate + b"\n" + key)

@@ -94,7 +94,8 @@ class Traits(Struct, frozen=True):
     counts_as_sent: bool = False
     """Its claimed write is never repeated: in doubt, it counts as done."""
     one_by_one: bool = False
-    """It has as many effects as it has targets, each with a claim of its own: each counts in the budgets."""
+    """It has as many effects as it has targets, each with a claim of its own: each counts in the
+    budgets."""
     syncs: bool = False
     """It applies what Git wants."""
     paced: bool = False
@@ -102,7 +103,8 @@ class Traits(Struct, frozen=True):
     fetches: bool = False
     """It needs Git: Argo CD reads the repository for it."""
     lasting: bool = False
-    """It goes on whether or not the subject is well: it has begun something that has to be brought to an end."""
+    """It goes on whether or not the subject is well: it has begun something that has to be brought
+    to an end."""
     relocates: bool = False
     """It moves applications to another cluster: the strongest proof is asked for."""
     speaks: bool = False
@@ -110,9 +112,11 @@ class Traits(Struct, frozen=True):
     reports: bool = False
     """It also tells of a cure."""
     owes: Owes = nothing
-    """What its first write takes from an application, and has to be given back: kept with the claim."""
+    """What its first write takes from an application, and has to be given back: kept with the
+    claim."""
     cures: Callable[[Any], tuple[Cure, ...]] = no_cure
-    """How the action matrix names what it does, given its parameters: its ways, the strongest first."""
+    """How the action matrix names what it does, given its parameters: its ways, the strongest
+    first."""
     exempt: frozenset[str] = frozenset()
     """Guards that do not bind it, by name."""
     applies_to: frozenset[str] = frozenset({"application"})

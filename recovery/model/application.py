@@ -13,8 +13,8 @@ from recovery.model.move import Place
 from recovery.model.names import Key
 
 UNCHANGED, OPAQUE = "unchanged", ("serverside-applied", "replaced")
-"""How a row of a sync's result ends when applying it changed nothing, and when it cannot be told (kubectl's words; seen on 3.2; with
-Replace=true everything is replaced)."""
+"""How a row of a sync's result ends when applying it changed nothing, and when it cannot be told
+(kubectl's words; seen on 3.2; with Replace=true everything is replaced)."""
 
 
 def named(revisions: tuple[str, ...]) -> str:
@@ -66,12 +66,14 @@ class Phase(Lenient):
 
     @property
     def over(self) -> bool:
-        """Argo CD will not touch this operation again (gitops-engine pkg/sync/common/types.go:Completed)."""
+        """Argo CD will not touch this operation again (gitops-engine
+        pkg/sync/common/types.go:Completed)."""
         return self in (Phase.Succeeded, Phase.Failed, Phase.Error)
 
 
 class Condition(Struct, frozen=True, gc=False):
-    """One of ``status.conditions``; the message has 16 KiB at most, of all of them together, and is free of credentials."""
+    """One of ``status.conditions``; the message has 16 KiB at most, of all of them together, and is
+    free of credentials."""
 
     type: str
     message: str
@@ -94,15 +96,19 @@ class Operation(Struct, frozen=True, gc=False):
     progress: int = 0
     """Changes whenever a resource's result does; means nothing else."""
     failures: tuple[str, ...] = ()
-    """What of it could not be applied, as ``Kind/name: message``: at most 5, each of 2,000 characters at most."""
+    """What of it could not be applied, as ``Kind/name: message``: at most 5, each of 2,000
+    characters at most."""
     ran_failed: tuple[str, ...] = ()
-    """What of it was applied and then failed: hooks, Jobs of a wave, resources that became Degraded; as ``failures``."""
+    """What of it was applied and then failed: hooks, Jobs of a wave, resources that became
+    Degraded; as ``failures``."""
     partial: bool = False
-    """It syncs some resources only, as a self-heal does, or is a dry run: its result is not a deploy's."""
+    """It syncs some resources only, as a self-heal does, or is a dry run: its result is not a
+    deploy's."""
     source: int = 0
     """A checksum over the sources it was made from; 0 where nothing says it."""
     changed: frozenset[str] | None = None
-    """What it changed or brought, as ``group/kind/namespace/name``; None where that was not looked at or cannot be told."""
+    """What it changed or brought, as ``group/kind/namespace/name``; None where that was not looked
+    at or cannot be told."""
     ran: tuple[str, ...] = ()
     """What ran with it that going back does not undo, such as ``hook Job/migrate``; at most 5."""
     hooks: tuple[str, ...] = ()
@@ -117,7 +123,8 @@ class Operation(Struct, frozen=True, gc=False):
 
     @property
     def retrying(self) -> bool:
-        """Running with finishedAt set means that Argo CD waits for its own retry (controller/appcontroller.go)."""
+        """Running with finishedAt set means that Argo CD waits for its own retry
+        (controller/appcontroller.go)."""
         return self.phase is Phase.Running and self.finished_at is not None
 
 
@@ -143,7 +150,8 @@ class Deploy(Struct, frozen=True, gc=False):
     began: datetime | None = None
     """When its sync started; it may fall ill before that is over."""
     since: datetime | None = None
-    """When the same revisions, from the same sources, were first deployed, where several deploys of them follow one another."""
+    """When the same revisions, from the same sources, were first deployed, where several deploys of
+    them follow one another."""
 
 
 class Destination(Struct, frozen=True, gc=False):
@@ -190,9 +198,11 @@ class Hold(Struct, frozen=True, rename="camel"):
     target: Place | None = None
     """Of a failover: where it was moved to."""
     release: str = ""
-    """Of a rollback: what ends it: ``own_change`` (also where an older version wrote none), ``revision`` or ``manual``."""
+    """Of a rollback: what ends it: ``own_change`` (also where an older version wrote none),
+    ``revision`` or ``manual``."""
     source: int = 0
-    """Of a rollback: the checksum over the sources that were wanted then. At the same revision, others are another deploy."""
+    """Of a rollback: the checksum over the sources that were wanted then. At the same revision,
+    others are another deploy."""
 
     def names(self, app: Application) -> bool:
         """Is what is wanted now what was called bad: the revision, with the same sources?"""
@@ -204,7 +214,8 @@ class Hold(Struct, frozen=True, rename="camel"):
 
 
 class Application(Struct, frozen=True, gc=False):
-    """One Application as last seen. Times are UTC; absent or absurd fields read as None, empty or Unknown."""
+    """One Application as last seen. Times are UTC; absent or absurd fields read as None, empty or
+    Unknown."""
 
     namespace: str
     name: str
@@ -213,22 +224,26 @@ class Application(Struct, frozen=True, gc=False):
     project: str = ""
     labels: dict[str, str] | None = None
     marks: dict[str, str] | None = None
-    """Annotations under recovery.gitops.dev/ and the few of Argo CD's that bind us, with their full keys."""
+    """Annotations under recovery.gitops.dev/ and the few of Argo CD's that bind us, with their full
+    keys."""
     deleting: bool = False
     deleting_since: datetime | None = None
     """``metadata.deletionTimestamp``."""
     finalizers: tuple[str, ...] = ()
     """What has to be done before it is gone, where it is being deleted; at most 5."""
     application_set: str = ""
-    """The ApplicationSet that an owner reference names, if any; whether it is the one of this UID has to be looked up."""
+    """The ApplicationSet that an owner reference names, if any; whether it is the one of this UID
+    has to be looked up."""
     application_set_uid: str = ""
     skipped: bool = False
-    """Annotated argocd.argoproj.io/skip-reconcile: Argo CD writes nothing into its status, so that it is the text of anybody
-    and reads as empty here (controller/appcontroller.go:processAppRefreshQueueItem)."""
+    """Annotated argocd.argoproj.io/skip-reconcile: Argo CD writes nothing into its status, so that
+    it is the text of anybody and reads as empty here
+    (controller/appcontroller.go:processAppRefreshQueueItem)."""
     parent: str = ""
     """The app-of-apps parent by tracking id, as ``namespace/name``."""
     children: frozenset[str] = frozenset()
-    """Applications among its resources, as ``namespace/name``, at most 2,000: it says itself whose parent it is."""
+    """Applications among its resources, as ``namespace/name``, at most 2,000: it says itself whose
+    parent it is."""
     destination: Destination = Destination()
     repositories: tuple[str, ...] = ()
     charts: tuple[str, ...] = ()
@@ -246,7 +261,8 @@ class Application(Struct, frozen=True, gc=False):
     health_message: str = ""
     """Which resources make it so (3.6: controller/health.go:formatHealthCauses)."""
     unwell: tuple[Unwell, ...] = ()
-    """Resources that are not well, at most 5, where the Application itself says so (2.14, or health persisted)."""
+    """Resources that are not well, at most 5, where the Application itself says so (2.14, or health
+    persisted)."""
     conditions: tuple[Condition, ...] = ()
     requested: Requested | None = None
     operation: Operation | None = None
@@ -256,7 +272,8 @@ class Application(Struct, frozen=True, gc=False):
     deploys: bytes = b""
     """Of each of them, in four bytes: a checksum over its id, its revisions and its sources."""
     sources: bytes = b""
-    """Of each of them, in four bytes: a checksum over its sources alone (path, chart, parameters, images); 0 where nothing says it."""
+    """Of each of them, in four bytes: a checksum over its sources alone (path, chart, parameters,
+    images); 0 where nothing says it."""
     source: int = 0
     """The same of what is wanted now (``status.sync.comparedTo``)."""
     resources: int = 0
@@ -266,7 +283,8 @@ class Application(Struct, frozen=True, gc=False):
     prunable: int = 0
     """How many of those are no longer in Git."""
     images: tuple[str, ...] = ()
-    """What it runs (``status.summary.images``), at most 3: a hint for people, and memory for each of a fleet."""
+    """What it runs (``status.summary.images``), at most 3: a hint for people, and memory for each
+    of a fleet."""
     kinds: tuple[str, ...] = ()
     """Kinds of its resources, each once; empty as soon as Argo CD cannot read its cluster."""
     control_plane: bool = False
@@ -277,8 +295,8 @@ class Application(Struct, frozen=True, gc=False):
     noted: Hold | None = None
     """What its annotation says."""
     unreadable: str = ""
-    """Why its hold annotation is not honoured (it cannot be read, or no record says the same); it is then treated as held by a
-    person."""
+    """Why its hold annotation is not honoured (it cannot be read, or no record says the same); it
+    is then treated as held by a person."""
 
     @property
     def key(self) -> Key:
@@ -288,16 +306,20 @@ class Application(Struct, frozen=True, gc=False):
     @property
     def operating(self) -> bool:
         """An operation is asked for or under way; auto-sync and everyone else has to wait."""
-        return self.requested is not None or (self.operation is not None and not self.operation.phase.over)
+        return self.requested is not None or (
+            self.operation is not None and not self.operation.phase.over
+        )
 
     @property
     def rollout_paused(self) -> bool:
-        """Suspended, and a Rollout of it may be why: at a step of its own, or because an analysis could not tell, which needs a person."""
+        """Suspended, and a Rollout of it may be why: at a step of its own, or because an analysis
+        could not tell, which needs a person."""
         return self.health is Health.Suspended and "Rollout" in self.kinds
 
     @property
     def deployed(self) -> tuple[str, ...]:
-        """What is (at least partly) in the cluster: the last operation's revisions if it came after the last deploy."""
+        """What is (at least partly) in the cluster: the last operation's revisions if it came after
+        the last deploy."""
         if self._failed_after_deploy() and self.operation:
             return self.operation.revisions
         return self.deploy.revisions if self.deploy else ()
@@ -312,33 +334,49 @@ class Application(Struct, frozen=True, gc=False):
     @property
     def deployed_source(self) -> int:
         """The checksum over the sources of what is deployed; 0 where nothing says it."""
-        return self.operation.source if self._failed_after_deploy() and self.operation else int.from_bytes(self.sources[-4:], "big")
+        return (
+            self.operation.source
+            if self._failed_after_deploy() and self.operation
+            else int.from_bytes(self.sources[-4:], "big")
+        )
 
     def source_of(self, number: int) -> int:
         """The checksum over the sources of a deploy in the history; 0 where nothing says it."""
         places = (place for place, each in enumerate(self.history) if each == number)
-        return next((int.from_bytes(self.sources[4 * place : 4 * place + 4], "big") for place in places), 0)
+        return next(
+            (int.from_bytes(self.sources[4 * place : 4 * place + 4], "big") for place in places), 0
+        )
 
     def renderable(self, number: int) -> bool:
-        """Does Argo CD's API render a deploy of the history as it was? It takes the revision from the question, and path, chart,
-        parameters and images from the spec as it is today (server/application/application.go:GetManifests)."""
+        """Does Argo CD's API render a deploy of the history as it was? It takes the revision from
+        the question, and path, chart, parameters and images from the spec as it is today
+        (server/application/application.go:GetManifests)."""
         return alike(self.source_of(number), self.source)
 
     def _failed_after_deploy(self) -> bool:
-        # A sync that did not succeed is not in the history, yet may have changed the cluster; a dry run changes nothing, and a sync of
-        # some resources deploys no revision.
+        # A sync that did not succeed is not in the history, yet may have changed the cluster; a dry
+        # run changes nothing, and a sync of some resources deploys no revision.
         operation, deploy = self.operation, self.deploy
-        if operation is None or operation.phase is Phase.Succeeded or operation.partial or not operation.revisions:
+        if (
+            operation is None
+            or operation.phase is Phase.Succeeded
+            or operation.partial
+            or not operation.revisions
+        ):
             return False
         if deploy is None or operation.revisions != deploy.revisions:
             return True
         return not alike(operation.source, int.from_bytes(self.sources[-4:], "big"))
 
     def has_deploy(self, number: int, checksum: int) -> bool:
-        """Is this very deploy still in the history? A checksum of 0 was noted by an older version and is not asked for."""
+        """Is this very deploy still in the history? A checksum of 0 was noted by an older version
+        and is not asked for."""
         for place, each in enumerate(self.history):
             if each == number:
-                return not checksum or int.from_bytes(self.deploys[4 * place : 4 * place + 4], "big") == checksum
+                return (
+                    not checksum
+                    or int.from_bytes(self.deploys[4 * place : 4 * place + 4], "big") == checksum
+                )
         return False
 
     @property
@@ -348,7 +386,8 @@ class Application(Struct, frozen=True, gc=False):
 
     @property
     def expected_out_of_sync(self) -> bool:
-        """It was rolled back on purpose: until its hold ends, OutOfSync is what we want, at whatever revision Git is meanwhile."""
+        """It was rolled back on purpose: until its hold ends, OutOfSync is what we want, at
+        whatever revision Git is meanwhile."""
         return self.hold is not None and self.hold.target is None and self.sync is Sync.OutOfSync
 
     def mark(self, name: str) -> str:
@@ -357,7 +396,8 @@ class Application(Struct, frozen=True, gc=False):
 
 
 class SyncWindow(Struct, frozen=True, gc=False):
-    """One of an AppProject's sync windows, as written (argo-cd pkg/apis/application/v1alpha1/types.go:SyncWindow)."""
+    """One of an AppProject's sync windows, as written (argo-cd
+    pkg/apis/application/v1alpha1/types.go:SyncWindow)."""
 
     kind: str = ""
     schedule: str = ""
@@ -410,17 +450,20 @@ class ApplicationSet(Struct, frozen=True):
     rolling: bool = False
     """It syncs its applications itself, step by step (RollingSync)."""
     leaves_sync_policy: frozenset[str] = frozenset()
-    """Whose spec.syncPolicy it does not revert (ignoreApplicationDifferences, create-only or create-delete): names of applications,
-    ``*`` for all."""
+    """Whose spec.syncPolicy it does not revert (ignoreApplicationDifferences, create-only or
+    create-delete): names of applications, ``*`` for all."""
     leaves_destination: frozenset[str] = frozenset()
     """Whose spec.destination it does not revert (the same ways)."""
     deletes: bool = True
-    """It deletes applications that it no longer generates (applicationsSync is neither create-only nor create-update)."""
+    """It deletes applications that it no longer generates (applicationsSync is neither create-only
+    nor create-update)."""
     updates: bool = True
-    """It writes changes of its template into its applications (applicationsSync is neither create-only nor create-delete)."""
+    """It writes changes of its template into its applications (applicationsSync is neither
+    create-only nor create-delete)."""
     template_name: str = ""
     """``spec.template.metadata.name``, with its placeholders."""
     selectors: tuple[dict[str, str], ...] = ()
     """``matchLabels`` of its cluster generators, where those stand alone and say no more."""
     opaque: frozenset[str] = frozenset()
-    """Label keys that its other cluster generators ask for: with expressions, or inside a matrix or a merge."""
+    """Label keys that its other cluster generators ask for: with expressions, or inside a matrix or
+    a merge."""

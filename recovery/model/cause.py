@@ -137,7 +137,8 @@ class Signs(Struct, frozen=True):
     unwell: tuple[Unwell, ...] = ()
     """At most 20, the most telling first."""
     served: dict[str, bool] = {}
-    """Kinds that its cluster was asked for, as ``group/Kind`` or ``group/version/Kind``, and whether it serves them."""
+    """Kinds that its cluster was asked for, as ``group/Kind`` or ``group/version/Kind``, and
+    whether it serves them."""
     providers: tuple[str, ...] = ()
     """Applications that bring a kind that is missing."""
     missing: tuple[str, ...] = ()

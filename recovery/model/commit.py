@@ -25,14 +25,21 @@ PAGES = {
 }
 """How each kind of Git host shows the difference of two commits."""
 HOSTS: Mapping[str, str] = MappingProxyType(
-    {"github.com": "github", "gitlab.com": "gitlab", "codeberg.org": "forgejo", "bitbucket.org": "bitbucket"}
+    {
+        "github.com": "github",
+        "gitlab.com": "gitlab",
+        "codeberg.org": "forgejo",
+        "bitbucket.org": "bitbucket",
+    }
 )
-"""Those that everybody knows. An Application's repoURL is its owner's text: no other host gets into a message unless policies name it."""
+"""Those that everybody knows. An Application's repoURL is its owner's text: no other host gets into
+a message unless policies name it."""
 
 
 class Commit(Struct, frozen=True):
     """One commit, as ``GET /api/v1/applications/NAME/revisions/REVISION/metadata`` describes it
-    (server/application/application.proto:RevisionMetadata). Text of strangers: one plain line, cut, free of credentials."""
+    (server/application/application.proto:RevisionMetadata). Text of strangers: one plain line, cut,
+    free of credentials."""
 
     revision: str
     author: str = ""
@@ -68,7 +75,9 @@ def is_commit(revision: str) -> bool:
 def described(revision: str, author: str, message: str, at: datetime | None) -> Commit:
     """From Argo CD's answer."""
     subject = message[:READ].strip().partition("\n")[0]
-    return Commit(revision, _plainly(author[:READ].partition("<")[0].strip(), 60), _plainly(subject, 100), at)
+    return Commit(
+        revision, _plainly(author[:READ].partition("<")[0].strip(), 60), _plainly(subject, 100), at
+    )
 
 
 def _plainly(text: str, longest: int) -> str:
@@ -77,7 +86,8 @@ def _plainly(text: str, longest: int) -> str:
 
 
 def compare(repository: str, good: str, bad: str, hosts: Mapping[str, str] = HOSTS) -> str:
-    """The page that lists the commits after ``good`` up to ``bad``; empty for a host that ``hosts`` does not name."""
+    """The page that lists the commits after ``good`` up to ``bad``; empty for a host that ``hosts``
+    does not name."""
     scheme, there, rest = repository.partition("://")
     if not there:
         scheme, rest = "ssh", repository.replace(":", "/", 1)  # git@HOST:PATH
@@ -85,6 +95,11 @@ def compare(repository: str, good: str, bad: str, hosts: Mapping[str, str] = HOS
     host = address.rpartition("@")[2].partition(":")[0].lower()
     path = path.strip("/").removesuffix(".git")
     form = PAGES.get(hosts.get(host, ""), "")
-    if scheme not in ("https", "http", "ssh") or not _HOST.fullmatch(host) or not path or not (is_commit(good) and is_commit(bad)):
+    if (
+        scheme not in ("https", "http", "ssh")
+        or not _HOST.fullmatch(host)
+        or not path
+        or not (is_commit(good) and is_commit(bad))
+    ):
         return ""
     return form.format(host=host, path=quote(path), good=good, bad=bad)

@@ -46,7 +46,8 @@ class Verdict(Enum):
 
 
 class Witness(Enum):
-    """Who looked. Two different ones that look live make a corroboration; Argo CD's cached state never votes."""
+    """Who looked. Two different ones that look live make a corroboration; Argo CD's cached state
+    never votes."""
 
     live_read = "Argo CD's live read"
     connect = "our own connect"
@@ -57,14 +58,16 @@ class Witness(Enum):
 
 
 class Evidence(Struct, frozen=True, gc=False):
-    """One look: by whom, when (UTC), and what it found; the message is cut at 300 characters and free of credentials."""
+    """One look: by whom, when (UTC), and what it found; the message is cut at 300 characters and
+    free of credentials."""
 
     by: Witness
     verdict: Verdict
     at: datetime
     message: str = ""
     lasts: timedelta = FRESH
-    """For how long it says something: a minute for clusters, longer where there are many repositories to look at."""
+    """For how long it says something: a minute for clusters, longer where there are many
+    repositories to look at."""
 
     def __str__(self) -> str:
         words = self.message if len(self.message) <= 160 else self.message[:157] + "..."
@@ -72,11 +75,13 @@ class Evidence(Struct, frozen=True, gc=False):
 
 
 class Repository(Struct, frozen=True, kw_only=True):
-    """A place Argo CD reads from. Its URL holds no credentials; one that has some in it cannot be asked for by it."""
+    """A place Argo CD reads from. Its URL holds no credentials; one that has some in it cannot be
+    asked for by it."""
 
     url: str
     project: str = ""
-    """Of a project-scoped repository: the same URL may stand in several projects, with different credentials."""
+    """Of a project-scoped repository: the same URL may stand in several projects, with different
+    credentials."""
     type: str = "git"
     registered: bool = False
     """Argo CD's API lists it."""
@@ -107,7 +112,8 @@ class Repository(Struct, frozen=True, kw_only=True):
 
     @property
     def ident(self) -> str:
-        """What is the same repository for Argo CD has the same: ``.git`` and capitals make no difference."""
+        """What is the same repository for Argo CD has the same: ``.git`` and capitals make no
+        difference."""
         return ident(self.url, self.project)
 
     @property
@@ -145,8 +151,9 @@ class Cluster(Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        """Two Secrets that show the same one name one cluster. A person may state it on the Secret (``CLUSTER_UID``): where the
-        account may not read it, and for a cluster that was restored from another one's etcd and has its UIDs."""
+        """Two Secrets that show the same one name one cluster. A person may state it on the Secret
+        (``CLUSTER_UID``): where the account may not read it, and for a cluster that was restored
+        from another one's etcd and has its UIDs."""
         return self.mark(CLUSTER_UID) or self.namespace_uid
 
     @property
@@ -169,7 +176,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
 
 
 def ident(url: str, project: str = "") -> str:
-    """A repository's URL as Argo CD compares them (util/git/git.go:NormalizeGitURL), with the project it belongs to."""
+    """A repository's URL as Argo CD compares them (util/git/git.go:NormalizeGitURL), with the
+    project it belongs to."""
     plain = url.strip().lower()
     if (found := _SCP.match(plain)) and "://" not in plain:
         plain = f"ssh://{found[1]}/{found[2]}"

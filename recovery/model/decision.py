@@ -90,4 +90,5 @@ class Outcome(Struct, frozen=True):
     evidence: Evidence | None = None
     """What it saw of the subject by the way."""
     wrote: bytes = b""
-    """The Application as the API server answered our write: what is judged next must not be older than that."""
+    """The Application as the API server answered our write: what is judged next must not be older
+    than that."""

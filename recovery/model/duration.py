@@ -18,10 +18,12 @@ class Duration(dt.timedelta):
 
     @classmethod
     def parse(cls, text: str) -> Duration:
-        """Read ``1h30m``, and ``7d`` or ``2w``, as Prometheus writes them; ValueError says what is allowed. Months and negatives are no
-        durations."""
+        """Read ``1h30m``, and ``7d`` or ``2w``, as Prometheus writes them; ValueError says what is
+        allowed. Months and negatives are no durations."""
         allowed = "a Go duration such as 90s, 10m or 1h30m"
-        if whole := re.fullmatch(r"(?:([0-9]{1,5})w)?(?:([0-9]{1,5})d)?([0-9][^dw]*)?", text, re.ASCII):
+        if whole := re.fullmatch(
+            r"(?:([0-9]{1,5})w)?(?:([0-9]{1,5})d)?([0-9][^dw]*)?", text, re.ASCII
+        ):
             weeks, just_days, rest = whole.groups()
         if whole and (weeks or just_days):
             days = int(weeks or 0) * 7 + int(just_days or 0)
@@ -50,16 +52,20 @@ class Duration(dt.timedelta):
 
 
 def spell(delta: dt.timedelta) -> str:
-    """Write a duration for people: ``90s`` becomes ``1m30s``; whole units only, seconds at the finest."""
+    """Write a duration for people: ``90s`` becomes ``1m30s``; whole units only, seconds at the
+    finest."""
     seconds = max(0, round(delta.total_seconds()))
     hours, rest = divmod(seconds, 3600)
     minutes, seconds = divmod(rest, 60)
-    words = f"{hours}h" * bool(hours) + f"{minutes}m" * bool(minutes) + f"{seconds}s" * bool(seconds)
+    words = (
+        f"{hours}h" * bool(hours) + f"{minutes}m" * bool(minutes) + f"{seconds}s" * bool(seconds)
+    )
     return words or "0s"
 
 
 def elapsed(delta: dt.timedelta) -> str:
-    """A length of time as kubectl writes an age: ``14s``, ``14m``, ``3h20m``, ``5d``; below zero counts as none."""
+    """A length of time as kubectl writes an age: ``14s``, ``14m``, ``3h20m``, ``5d``; below zero
+    counts as none."""
     seconds = max(0, int(delta.total_seconds()))
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if minutes < 2:
@@ -71,6 +77,9 @@ def elapsed(delta: dt.timedelta) -> str:
     return f"{hours}h" if days < 2 else f"{days}d"
 
 
-def default(**units: float) -> Any:  # a field default may stand for a field of any type, as in msgspec.field itself
-    """A Struct field that defaults to this duration (a factory: a default value would not go into the JSON Schema)."""
+def default(
+    **units: float,
+) -> Any:  # a field default may stand for a field of any type, as in msgspec.field itself
+    """A Struct field that defaults to this duration (a factory: a default value would not go into
+    the JSON Schema)."""
     return msgspec.field(default_factory=lambda: Duration(**units))

@@ -1,4 +1,5 @@
-"""Applications that Argo CD does not look at any more: its own incident, and not one of each of them."""
+"""Applications that Argo CD does not look at any more: its own incident, and not one of each of
+them."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from recovery.model.recovery import Recovery
 from recovery.model.situation import Freshness
 
 SHARD = "shard"
-"""Kind of the key that stands for all applications that Argo CD's application controller has stopped looking at."""
+"""Kind of the key that stands for all applications that Argo CD's application controller has
+stopped looking at."""
 CONTROLLER = "argocd-application-controller"
 STANDING = Key(SHARD, "", CONTROLLER)
 """What the queue calls them: one incident, however many shards and clusters it is about."""
@@ -22,7 +24,8 @@ class Reconciling(Struct, frozen=True):
     """How often Argo CD says that it looks at every application (argocd-cm)."""
 
     interval: timedelta = timedelta(seconds=180)
-    """``timeout.reconciliation`` and its jitter together; zero where it only looks when it is told to (webhooks)."""
+    """``timeout.reconciliation`` and its jitter together; zero where it only looks when it is told
+    to (webhooks)."""
     source: str = "Argo CD's defaults"
 
     @property

@@ -9,7 +9,19 @@ from msgspec import Struct, structs
 
 from recovery.model.names import Key
 
-KEPT = ("What to do", "Stop it", "Record", "Undo", "Deploy it", "See", "Then", "To let", "Auto-sync is OFF", "Bring it home", "Compare")
+KEPT = (
+    "What to do",
+    "Stop it",
+    "Record",
+    "Undo",
+    "Deploy it",
+    "See",
+    "Then",
+    "To let",
+    "Auto-sync is OFF",
+    "Bring it home",
+    "Compare",
+)
 """How lines begin that are never shortened: what a person has to do."""
 LEFT_OUT = "... (shortened: too large for this channel)"
 FACT = 200
@@ -50,8 +62,8 @@ class Message(Struct, frozen=True, omit_defaults=True):
 
 
 def shortened(message: Message, size: int) -> Message:
-    """The same with a body of about ``size`` characters: evidence is left out from the end; what it is about, what to do, how to stop it
-    and the record are not."""
+    """The same with a body of about ``size`` characters: evidence is left out from the end; what it
+    is about, what to do, how to stop it and the record are not."""
     first, *lines = message.body.split("\n")
     needed = {i: line[:NEEDED] for i, line in enumerate(lines) if line.startswith(KEPT)}
     room = size - sum(len(line) + 1 for line in needed.values()) - len(LEFT_OUT) - 1
@@ -73,7 +85,8 @@ def shortened(message: Message, size: int) -> Message:
 
 
 def fitted(message: Message, longest: int, measure: Callable[[str], int] = len) -> Message:
-    """The message itself where its body is no larger than ``longest`` by this measure; else shortened until it is."""
+    """The message itself where its body is no larger than ``longest`` by this measure; else
+    shortened until it is."""
     size = longest
     while measure(message.body) > longest and size > LEAST:
         message = shortened(message, size)

@@ -1,4 +1,5 @@
-"""An application that is moved to another cluster, and home again: what a failover owes, one entry an application."""
+"""An application that is moved to another cluster, and home again: what a failover owes, one entry
+an application."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ class Move(Struct, frozen=True, rename="camel", omit_defaults=True):
     """Of a refusal or a failure, in words."""
     since: datetime | None = None
     home: Place | None = None
-    """Where it goes home to, if not to ``origin``: its cluster was built anew under its name, at another address."""
+    """Where it goes home to, if not to ``origin``: its cluster was built anew under its name, at
+    another address."""
     leftovers: tuple[str, ...] = ()
     """What stayed behind, as ``cluster: group/version/plural/namespace/name``; at most 50."""
 
@@ -74,7 +76,8 @@ class Wish(Struct, frozen=True, rename="camel"):
     """What a person asked for by command, written into the Recovery."""
 
     what: str
-    """approve (expired when it was not used in time), reset, failback, stay, cleanup, or release (of a hold)."""
+    """approve (expired when it was not used in time), reset, failback, stay, cleanup, or release
+    (of a hold)."""
     by: str
     at: datetime
     step: str = ""

@@ -9,13 +9,15 @@ HOLD = PREFIX + "hold"
 """Annotation: what we owe an application back (a Hold as JSON)."""
 REFRESH_TIMESTAMP = "argocd.argoproj.io/refresh-timestamp"
 REFRESH = "argocd.argoproj.io/refresh"
-"""Annotation: Argo CD re-reads Git and the cluster, then removes it (util/argo/argo.go:RefreshApp)."""
+"""Annotation: Argo CD re-reads Git and the cluster, then removes it
+(util/argo/argo.go:RefreshApp)."""
 SKIP_RECONCILE = "argocd.argoproj.io/skip-reconcile"
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 """Annotation: children of an app-of-apps come in this order, the lowest number first."""
 TRACKING = "argocd.argoproj.io/tracking-id"
 FAILOVER_TO = PREFIX + "failover-to"
-"""Label on a cluster's Secret: where its applications go when it is down; stronger than the policy's target_cluster."""
+"""Label on a cluster's Secret: where its applications go when it is down; stronger than the
+policy's target_cluster."""
 USERNAME = "gitops-recovery-controller"
 """initiatedBy.username of our operations, field manager of our writes, source of our Events."""
 INFO = "recovery.gitops.dev/recovery"
@@ -30,7 +32,11 @@ class Key(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}" if self.kind == "application" else f"{self.kind}/{self.name}"
+        return (
+            f"{self.namespace}/{self.name}"
+            if self.kind == "application"
+            else f"{self.kind}/{self.name}"
+        )
 
 
 STRANGERS = "(no project)"

@@ -1,4 +1,5 @@
-"""Who is told, where, when and in which words: all of it written in the policy file, none of it a credential."""
+"""Who is told, where, when and in which words: all of it written in the policy file, none of it a
+credential."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ Loud = Annotated[str, Meta(pattern=r"^(critical|high|warning|info)$")]
 
 
 class Quiet(Struct, frozen=True, forbid_unknown_fields=True):
-    """Hours in which a channel hears nothing of these severities; what waits is told at their end, if it still matters."""
+    """Hours in which a channel hears nothing of these severities; what waits is told at their end,
+    if it still matters."""
 
     schedule: Annotated[str, Meta(pattern=r"^\S+ \S+ \S+ \S+ \S+$")]
     """When they begin: five fields of cron."""
@@ -76,7 +78,8 @@ class Links(Struct, frozen=True, forbid_unknown_fields=True):
     runbook: str = ""
     """``{cause}``, ``{policy}``, ``{project}``, ``{name}`` are filled in."""
     git: dict[str, GitHost] = {}
-    """Git hosts of your own whose pages compare two commits, besides the public ones: ``{gitlab.example: gitlab}``."""
+    """Git hosts of your own whose pages compare two commits, besides the public ones:
+    ``{gitlab.example: gitlab}``."""
 
     @property
     def hosts(self) -> Mapping[str, str]:

@@ -67,17 +67,32 @@ class Condition(Struct, frozen=True):
 
     @property
     def symptom(self) -> str:
-        """The condition without its duration: what its pending clock is filed under, so that an edit of the duration keeps it."""
-        parts = [*(f"status={v.value}" for v in self.status), *(f"health={v.value}" for v in self.health)]
-        parts += [*(f"operation={v.value}" for v in self.operation), *(f"cause={v}" for v in self.cause)]
+        """The condition without its duration: what its pending clock is filed under, so that an
+        edit of the duration keeps it."""
+        parts = [
+            *(f"status={v.value}" for v in self.status),
+            *(f"health={v.value}" for v in self.health),
+        ]
+        parts += [
+            *(f"operation={v.value}" for v in self.operation),
+            *(f"cause={v}" for v in self.cause),
+        ]
         parts += [f"connection_state={v.value}" for v in self.connection_state]
         return " ".join(parts)
 
     def __str__(self) -> str:
-        words = [" or ".join(v.value for v in values) for values in (self.health, self.status) if values]
-        words += ["operation " + " or ".join(v.value for v in self.operation)] if self.operation else []
+        words = [
+            " or ".join(v.value for v in values) for values in (self.health, self.status) if values
+        ]
+        words += (
+            ["operation " + " or ".join(v.value for v in self.operation)] if self.operation else []
+        )
         words += ["cause " + " or ".join(self.cause)] if self.cause else []
-        words += [f"{self.type.value} " + " or ".join(v.value for v in self.connection_state)] if self.connection_state else []
+        words += (
+            [f"{self.type.value} " + " or ".join(v.value for v in self.connection_state)]
+            if self.connection_state
+            else []
+        )
         return " and ".join(words)
 
 
@@ -149,8 +164,23 @@ class Policy(Struct, frozen=True):
     @property
     def hash(self) -> str:
         """Changes when anything that decides changes."""
-        told = msgspec.json.encode([self.name, repr(self.condition), [msgspec.to_builtins(a.written) for a in self.actions]])
-        rest = repr((self.selector, self.mode, self.attempts, self.backoff, self.healthy_delay, self.reset_after))
+        told = msgspec.json.encode(
+            [
+                self.name,
+                repr(self.condition),
+                [msgspec.to_builtins(a.written) for a in self.actions],
+            ]
+        )
+        rest = repr(
+            (
+                self.selector,
+                self.mode,
+                self.attempts,
+                self.backoff,
+                self.healthy_delay,
+                self.reset_after,
+            )
+        )
         return hashlib.sha256(told + rest.encode()).hexdigest()[:12]
 
     @property

@@ -60,7 +60,8 @@ class Claim(Struct, frozen=True, rename="camel"):
 
 
 class Debt(Enum):
-    """How what a step took from an application stands. The record is the truth of it; the annotation mirrors it."""
+    """How what a step took from an application stands. The record is the truth of it; the
+    annotation mirrors it."""
 
     none = ""
     """Nothing is owed, or an older version wrote it: then the annotation alone tells."""
@@ -82,7 +83,8 @@ class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     started_at: datetime
     claim: Claim = Claim()
     claimed_at: datetime | None = None
-    """When its newest write was claimed; a step of several writes, or one in doubt, is claimed more than once."""
+    """When its newest write was claimed; a step of several writes, or one in doubt, is claimed more
+    than once."""
     stage: str = ""
     """How far a step of several writes has come."""
     sent: bool = False
@@ -98,8 +100,8 @@ class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     effects: tuple[datetime, ...] = ()
     """Of a step that touches its targets one by one: when each of them was touched; at most 200."""
     owes: Hold | None = None
-    """Of a rollback: what is owed back from its first write on, as it stood when that was claimed. The annotation on the
-    Application says the same, and is honoured for no more than this."""
+    """Of a rollback: what is owed back from its first write on, as it stood when that was claimed.
+    The annotation on the Application says the same, and is honoured for no more than this."""
     debt: Debt = Debt.none
     """How that stands."""
     regret: str = ""
@@ -130,7 +132,8 @@ class Talk(Struct, frozen=True, rename="camel", omit_defaults=True):
     """Who has heard of a recovery, and what they are still owed."""
 
     heard: tuple[str, ...] = ()
-    """Channels that took a message of it; ``pagerduty@KEY`` where that was an incident shared with others."""
+    """Channels that took a message of it; ``pagerduty@KEY`` where that was an incident shared with
+    others."""
     threads: dict[str, str] = {}
     """By channel: what it answered to the first message, for the ones that follow."""
     first_at: datetime | None = None
@@ -145,7 +148,8 @@ class Talk(Struct, frozen=True, rename="camel", omit_defaults=True):
     undelivered: tuple[str, ...] = ()
     """What nobody took, ``channel: why``; the newest 10."""
     due_at: datetime | None = None
-    """When a message of it was due and nobody had taken it yet: that nobody could be told is itself a reason to go on."""
+    """When a message of it was due and nobody had taken it yet: that nobody could be told is itself
+    a reason to go on."""
 
 
 class Subject(Struct, frozen=True):
@@ -178,9 +182,11 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     phase: RecoveryPhase
     cause: str = ""
     ill_since: datetime | None = None
-    """When its condition began to hold, as far as this controller has watched: what a duration is counted from."""
+    """When its condition began to hold, as far as this controller has watched: what a duration is
+    counted from."""
     earliest: datetime | None = None
-    """The earliest that is known of this illness, by Argo CD's own stamp: what tells whether a deploy can have caused it."""
+    """The earliest that is known of this illness, by Argo CD's own stamp: what tells whether a
+    deploy can have caused it."""
     reason: str = ""
     message: str = ""
     attempt: int = 0
@@ -193,18 +199,21 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     suppressed_since: datetime | None = None
     suppression_told: bool = False
     awaiting: str = ""
-    """The step that waits for a person, as an approval has to name it: ``attempt.index action digest``; empty when none does."""
+    """The step that waits for a person, as an approval has to name it: ``attempt.index action
+    digest``; empty when none does."""
     watched: bool = False
     """It would have acted, and was told only to watch."""
     causes_told: tuple[str, ...] = ()
-    """Causes that people were told of because no cure is left: each once, also where two of them alternate."""
+    """Causes that people were told of because no cure is left: each once, also where two of them
+    alternate."""
     resolved_at: datetime | None = None
     stalls: tuple[datetime, ...] = ()
     fingerprint: str = ""
     """Of the failure, when it stalled: a different failure reopens it."""
     escalated: bool = False
     told: tuple[str, ...] = ()
-    """Channels that heard of it and are owed the resolve; ``default`` stands for defaults.channels."""
+    """Channels that heard of it and are owed the resolve; ``default`` stands for
+    defaults.channels."""
     resources_seen: int = 0
     """How many resources the subject had when it fell ill: fewer than one afterwards is no cure."""
     evidence: tuple[str, ...] = ()
@@ -224,13 +233,19 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     @property
     def debt(self) -> StepRecord | None:
-        """The newest step that may have taken something which is still owed; None for nothing. One that was never sent took nothing."""
-        open_ones = (s for s in reversed(self.steps) if s.debt in (Debt.open, Debt.returning) and (s.sent or s.stage))
+        """The newest step that may have taken something which is still owed; None for nothing. One
+        that was never sent took nothing."""
+        open_ones = (
+            s
+            for s in reversed(self.steps)
+            if s.debt in (Debt.open, Debt.returning) and (s.sent or s.stage)
+        )
         return next(open_ones, None)
 
     @property
     def needs_person(self) -> bool:
-        """Nothing more is done by itself until a person acts. What is held back passes by itself and is no call."""
+        """Nothing more is done by itself until a person acts. What is held back passes by itself
+        and is no call."""
         return self.phase is RecoveryPhase.Stalled
 
     @property
@@ -244,10 +259,11 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
         return tuple(step for step in self.steps if step.attempt == wanted)
 
     def token(self, step: StepRecord) -> str:
-        """What an operation written for this step carries in its info, so that it is found again after a crash.
+        """What an operation written for this step carries in its info, so that it is found again
+        after a crash.
 
-        With the time of opening: a recovery that was deleted by hand and is opened again has the same name, and must
-        not take the old one's operation for its own.
+        With the time of opening: a recovery that was deleted by hand and is opened again has the
+        same name, and must not take the old one's operation for its own.
         """
         return f"{self.name}/{step.attempt}.{step.index}/{int(self.opened_at.timestamp())}"
 
@@ -256,9 +272,14 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
         return structs.replace(self, steps=(*self.steps[:-1], step))
 
     def with_step(self, step: StepRecord) -> Recovery:
-        """The same with one more step; the oldest beyond 50 are let go, but for rollbacks: a hold hangs on them."""
+        """The same with one more step; the oldest beyond 50 are let go, but for rollbacks: a hold
+        hangs on them."""
         steps = (*self.steps, step)
-        while len(steps) > 50 and (spare := next((i for i, s in enumerate(steps) if s.action != "rollback"), None)) is not None:
+        while (
+            len(steps) > 50
+            and (spare := next((i for i, s in enumerate(steps) if s.action != "rollback"), None))
+            is not None
+        ):
             steps = (*steps[:spare], *steps[spare + 1 :])
         return structs.replace(self, steps=steps)
 

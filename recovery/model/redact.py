@@ -13,27 +13,52 @@ _NAMES = (
     r"|sig(?:nature)?|credential"
 )
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # https://user:password@host, also inside longer texts, also with an @ in the password
-    # A user alone that is plainly a name (ssh://git@, https://org@dev.azure.com) is none; a token has digits in it.
+    # https://user:password@host, also inside longer texts, also with an @ in the password A user
+    # alone that is plainly a name (ssh://git@, https://org@dev.azure.com) is none; a token has
+    # digits in it.
     (
-        re.compile(r"([a-z][a-z0-9+.-]{0,20}://)(?![a-z][a-z._-]{0,30}@[^/@\s]*(?:/|$|\s))[^/\s\"'<>]*@", re.IGNORECASE),
+        re.compile(
+            r"([a-z][a-z0-9+.-]{0,20}://)(?![a-z][a-z._-]{0,30}@[^/@\s]*(?:/|$|\s))[^/\s\"'<>]*@",
+            re.IGNORECASE,
+        ),
         r"\1***@",
     ),
-    (re.compile(r"(https://hooks\.slack\.com/(?:services|workflows)/)[^\s\"']+", re.IGNORECASE), r"\1***"),
+    (
+        re.compile(r"(https://hooks\.slack\.com/(?:services|workflows)/)[^\s\"']+", re.IGNORECASE),
+        r"\1***",
+    ),
     (re.compile(r"(\b(?:bearer|basic|token)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1***"),
-    (re.compile(rf"((?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]{{3,}}", re.IGNORECASE), r"\1***"),
+    (
+        re.compile(rf"((?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]{{3,}}", re.IGNORECASE),
+        r"\1***",
+    ),
     (re.compile(rf"(--(?:{_NAMES})\s+)[^\s\"']{{3,}}", re.IGNORECASE), r"\1***"),
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), "***"),
-    (re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b"), "***"),
+    (
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
+            re.DOTALL,
+        ),
+        "***",
+    ),
+    (
+        re.compile(
+            r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b"
+        ),
+        "***",
+    ),
 )
 _MARKS = ("://", "://", "", "", "--", "-----", "")
 """What a text has to hold before each of them is tried on it, empty for anything."""
 
 _TOKEN = re.compile(r"(?<![\w-])[\w-]++\.[\w-]++\.[\w-]*+")
-"""Three words joined by dots, which may end in a JSON web token. Each word is looked at three times at most, whatever it holds."""
+"""Three words joined by dots, which may end in a JSON web token. Each word is looked at three times
+at most, whatever it holds."""
 _TOKEN_BEGINS = re.compile(r"\beyJ[\w-]")
-_RANDOM = re.compile(r"(?<![\w/+-])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])(?=[\w+/-]*\d)[\w+-][\w+/-]{31,}={0,2}")
-"""Small and capital letters and digits in one long word: no hash, no name that Kubernetes lets anybody give."""
+_RANDOM = re.compile(
+    r"(?<![\w/+-])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])(?=[\w+/-]*\d)[\w+-][\w+/-]{31,}={0,2}"
+)
+"""Small and capital letters and digits in one long word: no hash, no name that Kubernetes lets
+anybody give."""
 WORD = 512
 """Characters of a text without a space that are left out before a cut."""
 _BITS = 4.2
@@ -42,16 +67,20 @@ _held: set[str] = set()
 
 
 def hold(*secrets: str) -> None:
-    """This process holds these secrets: they are taken out of every text from now on. Short ones are words like any other."""
+    """This process holds these secrets: they are taken out of every text from now on. Short ones
+    are words like any other."""
     _held.update(secret for secret in secrets if len(secret) >= 8)
 
 
 def _keys(text: str) -> str:
-    return _RANDOM.sub(lambda found: "***" if _entropy(found.group()) >= _BITS else found.group(), text)
+    return _RANDOM.sub(
+        lambda found: "***" if _entropy(found.group()) >= _BITS else found.group(), text
+    )
 
 
 def _token(found: re.Match[str]) -> str:
-    """Three words of which the first ends in the head of a JSON web token: what comes before it stays."""
+    """Three words of which the first ends in the head of a JSON web token: what comes before it
+    stays."""
     word = found.group()
     begins = _TOKEN_BEGINS.search(word, 0, word.index("."))
     return f"{word[: begins.start()]}***" if begins else word
@@ -63,7 +92,8 @@ def _entropy(word: str) -> float:
 
 
 def _begun(text: str, longest: int) -> str:
-    """The beginning of a text, without the word that the cut goes through: what shows that it is a secret may stand behind the cut."""
+    """The beginning of a text, without the word that the cut goes through: what shows that it is a
+    secret may stand behind the cut."""
     if len(text) <= longest:
         return text
     whole = text[:longest].rsplit(None, 1)
@@ -76,7 +106,8 @@ def redact(text: str, longest: int, *, lines: bool = False) -> str:
     text = plain(_begun(text, longest * 4), lines=lines)
     for secret in _held:
         if secret in text:
-            # An address keeps its scheme: where a secret is the beginning of another address, that one is still seen to be one.
+            # An address keeps its scheme: where a secret is the beginning of another address, that
+            # one is still seen to be one.
             scheme, found, _ = secret.partition("://")
             text = text.replace(secret, f"{scheme}://***" if found and scheme.isalnum() else "***")
     for mark, (pattern, stand_in) in zip(_MARKS, _SECRETS, strict=True):

@@ -12,7 +12,8 @@ KEPT = 1_000
 
 
 def remembered(most: int) -> Callable[[Callable[[str], Answer]], Callable[[str], Answer]]:
-    """A function of one text that keeps its last ``most`` answers, of texts of 1,000 characters at most."""
+    """A function of one text that keeps its last ``most`` answers, of texts of 1,000 characters at
+    most."""
 
     def decorate(function: Callable[[str], Answer]) -> Callable[[str], Answer]:
         kept = lru_cache(maxsize=most)(function)

@@ -93,4 +93,7 @@ class Selector(Struct, frozen=True, forbid_unknown_fields=True):
 
 def _matched(asked: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]) -> bool:
     """Each list of globs that was given matches one of its values."""
-    return all(not globs or any(fnmatchcase(v, glob) for v in values for glob in globs) for globs, values in asked)
+    return all(
+        not globs or any(fnmatchcase(v, glob) for v in values for glob in globs)
+        for globs, values in asked
+    )

@@ -66,23 +66,28 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     reached: bool = False
     """Of a cluster: we have once connected to it ourselves."""
     namespace_uid: str = ""
-    """Of a cluster: the UID of its namespace kube-system, as last read. It outlives a restart: while a cluster is down, nobody can
-    ask it which one it is."""
+    """Of a cluster: the UID of its namespace kube-system, as last read. It outlives a restart:
+    while a cluster is down, nobody can ask it which one it is."""
     differed: tuple[int, tuple[str, ...]] | None = None
     """Held back from a revision: what differs from Git, and how much, as last seen."""
     wanted: tuple[str, ...] = ()
     """Held back from a revision: what Git wanted then."""
     moved_on: bool = False
-    """Held back from a revision: with a newer one, in the same look, other resources differed. What differs later on, at one revision,
-    is drift."""
+    """Held back from a revision: with a newer one, in the same look, other resources differed. What
+    differs later on, at one revision, is drift."""
     dismissed: tuple[str, ...] = ()
-    """Policies whose open recovery was deleted by hand; forgotten when the subject has been well."""
+    """Policies whose open recovery was deleted by hand; forgotten when the subject has been
+    well."""
 
 
 def unwatched(sight: Sight, gap: timedelta, now: datetime) -> Sight:
-    """Time in which nobody watched, until ``now``, does not count; a soak that was not watched starts again. What began after it is
-    left as it is."""
-    later = {symptom: _later(since, gap, now) for symptom, since in sight.clocks.items()} if gap > timedelta() else sight.clocks
+    """Time in which nobody watched, until ``now``, does not count; a soak that was not watched
+    starts again. What began after it is left as it is."""
+    later = (
+        {symptom: _later(since, gap, now) for symptom, since in sight.clocks.items()}
+        if gap > timedelta()
+        else sight.clocks
+    )
     moved = (sight.moved[0], _later(sight.moved[1], gap, now)) if sight.moved else None
     return structs.replace(sight, clocks=later, soaking=None, moved=moved)
 
@@ -95,7 +100,9 @@ def shifted(sight: Sight, jump: timedelta) -> Sight:
     """The wall clock was set, forward or back: what lasted so long has lasted so long."""
     clocks = {symptom: since + jump for symptom, since in sight.clocks.items()}
     moved = (sight.moved[0], sight.moved[1] + jump) if sight.moved else None
-    soaking = structs.replace(sight.soaking, seen=sight.soaking.seen + jump) if sight.soaking else None
+    soaking = (
+        structs.replace(sight.soaking, seen=sight.soaking.seen + jump) if sight.soaking else None
+    )
     return structs.replace(sight, clocks=clocks, soaking=soaking, moved=moved)
 
 
@@ -147,7 +154,8 @@ class Destroyed(Struct, frozen=True):
 
 
 class Dependent(Struct, frozen=True):
-    """An application that depends on the cluster or the repository in question, with what narrows what may be done to it."""
+    """An application that depends on the cluster or the repository in question, with what narrows
+    what may be done to it."""
 
     app: Application
     sight: Sight
@@ -170,7 +178,8 @@ class Situation(Struct, frozen=True):
     past: tuple[Recovery, ...] = ()
     """Ended ones of the same subject (same UID), newest last."""
     owing: tuple[Recovery, ...] = ()
-    """Those that still owe something to an application of this namespace and name, whatever its UID was."""
+    """Those that still owe something to an application of this namespace and name, whatever its UID
+    was."""
     own_change: OwnChange = OwnChange.unknown
     """About a held application: what a look at the manifests of its newest revision has shown."""
     pinned: tuple[Step, ...] | None = None
@@ -191,13 +200,16 @@ class Situation(Struct, frozen=True):
     unseen: str = ""
     """About an application: that a closer look is still to come, in words."""
     brought: Brought | None = None
-    """About an application: what the deploy that runs did, where the watch has shown it; None for unknown."""
+    """About an application: what the deploy that runs did, where the watch has shown it; None for
+    unknown."""
     unowned: tuple[str, ...] = ()
-    """About an application: what it lists and a closer look could not prove to be its own, in words."""
+    """About an application: what it lists and a closer look could not prove to be its own, in
+    words."""
     foreign: str = ""
     """Why the AppProject that it names is not its own."""
     unreconciled: str = ""
-    """About an application: why Argo CD does not reconcile it by design, in words: its status is believed for nothing."""
+    """About an application: why Argo CD does not reconcile it by design, in words: its status is
+    believed for nothing."""
     frozen: str = ""
     """About an application: why Argo CD is believed not to look at it any more, in words."""
     storm: tuple[Key, str] | None = None
@@ -208,7 +220,8 @@ class Situation(Struct, frozen=True):
     adopted_at: datetime | None = None
     """`recovery adopt`: what was first seen before this is no longer inherited."""
     distrusted: dict[str, str] = {}
-    """Policies (``name/hash/project``) whose actions were regretted too often, with the numbers, in words."""
+    """Policies (``name/hash/project``) whose actions were regretted too often, with the numbers, in
+    words."""
     has_token: bool = False
     """Argo CD's API can be asked."""
     failed: tuple[str, ...] = ()
@@ -216,13 +229,15 @@ class Situation(Struct, frozen=True):
     cluster_failed: str = ""
     """About an application: why its cluster counts as failed, in words."""
     dependents: tuple[Dependent, ...] = ()
-    """About a repository or a cluster: the applications that depend on it, and those that were moved away from it."""
+    """About a repository or a cluster: the applications that depend on it, and those that were
+    moved away from it."""
     clusters: tuple[Cluster, ...] = ()
     """About a cluster: all there are."""
     application_sets: tuple[ApplicationSet, ...] = ()
     """About a cluster: all there are."""
     orphans: tuple[Move, ...] = ()
-    """About a cluster: applications whose hold says that they were moved away from it, and that no other recovery knows."""
+    """About a cluster: applications whose hold says that they were moved away from it, and that no
+    other recovery knows."""
     together: str = ""
     """About a cluster: which other one fell ill with it and is the incident for both, in words."""
     witnessed: str = ""

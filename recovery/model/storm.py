@@ -14,7 +14,8 @@ STORM = "storm"
 
 
 SLOW = "slow-"
-"""Before the kind of a group: those of it that fall ill one after the other, each with a deploy that had been proven good."""
+"""Before the kind of a group: those of it that fall ill one after the other, each with a deploy
+that had been proven good."""
 SLOW_WINDOW = timedelta(hours=1)
 SLOW_SHARE = 5
 """Percent of a group that fall ill so within an hour, and it is a storm as well."""
@@ -32,23 +33,27 @@ class StormLimits(Struct, frozen=True):
 
 
 class Wall(Struct, frozen=True):
-    """Whose those are that fell ill: a project's applications are its own business, and hold nobody else's."""
+    """Whose those are that fell ill: a project's applications are its own business, and hold nobody
+    else's."""
 
     parts: dict[str, tuple[int, int]] = {}
-    """By project, where several have applications in the group: those of it that fell ill, and those of it that were well before."""
+    """By project, where several have applications in the group: those of it that fell ill, and
+    those of it that were well before."""
     shared_by: int = 1
     """Projects that have applications in the group."""
     storms: frozenset[str] = frozenset()
     """Those of the parts that are a storm in their own project."""
     stands: bool = False
-    """Of one project's part of a group: it is held, as the group is ill and this project alone accounts for it."""
+    """Of one project's part of a group: it is held, as the group is ill and this project alone
+    accounts for it."""
 
 
 class Crowd(Struct, frozen=True):
     """How many of a group fell ill within a time."""
 
     group: str
-    """fleet, cluster, project, repository or applicationset; ``cluster@shop`` for project shop's part of one."""
+    """fleet, cluster, project, repository or applicationset; ``cluster@shop`` for project shop's
+    part of one."""
     name: str
     fallen: int
     of: int
@@ -88,7 +93,8 @@ def part_of(group: tuple[str, str], project: str) -> tuple[str, str]:
 
 
 def whole_of(group: tuple[str, str]) -> tuple[tuple[str, str], str]:
-    """The group that it is a part of, and whose; the group itself and an empty text where it is whole."""
+    """The group that it is a part of, and whose; the group itself and an empty text where it is
+    whole."""
     kind, _, project = group[0].partition("@")
     return (kind, group[1]), project
 
@@ -100,4 +106,6 @@ def called(group: str, name: str) -> str:
         return f"project {project}" + (f" in {called(group, name)}" if group != "fleet" else "")
     if group.startswith(SLOW):
         return f"{called(group.removeprefix(SLOW), name)}, one after the other,"
-    return {"fleet": "the fleet", "applicationset": f"ApplicationSet {name}"}.get(group, f"{group} {name}")
+    return {"fleet": "the fleet", "applicationset": f"ApplicationSet {name}"}.get(
+        group, f"{group} {name}"
+    )

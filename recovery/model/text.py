@@ -1,4 +1,5 @@
-"""Text of strangers as text and nothing else: no control character reaches a terminal, a log line or a page."""
+"""Text of strangers as text and nothing else: no control character reaches a terminal, a log line
+or a page."""
 
 from __future__ import annotations
 
@@ -22,10 +23,11 @@ _LINES = str.maketrans({**_DROPPED, **dict.fromkeys(_BREAKS, " "), 0x000A: "\n"}
 
 
 def plain(text: str, longest: int | None = None, *, lines: bool = False) -> str:
-    """The text as one line without C0, C1 and bidirectional controls, cut to ``longest`` characters.
+    """The text as one line without C0, C1 and bidirectional controls, cut to ``longest``
+    characters.
 
-    Tabs and line breaks become spaces; with ``lines`` line feeds stay, for texts of our own that have several lines.
-    Costs no more than the length that is kept.
+    Tabs and line breaks become spaces; with ``lines`` line feeds stay, for texts of our own that
+    have several lines. Costs no more than the length that is kept.
     """
     if longest is not None:
         text = text[: longest + 1] if len(text) > longest else text
@@ -35,12 +37,17 @@ def plain(text: str, longest: int | None = None, *, lines: bool = False) -> str:
 
 
 def dangerous(character: str) -> bool:
-    """Does this character do something to a terminal, to the direction of reading, or to the end of a line?"""
-    return unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") or ord(character) in (*_BIDIRECTIONAL, *_INVISIBLE)
+    """Does this character do something to a terminal, to the direction of reading, or to the end of
+    a line?"""
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") or ord(character) in (
+        *_BIDIRECTIONAL,
+        *_INVISIBLE,
+    )
 
 
 def shell(word: object) -> str:
-    """A word for a command that people are offered to copy: one word for the shell, whatever stands in it."""
+    """A word for a command that people are offered to copy: one word for the shell, whatever stands
+    in it."""
     return shlex.quote(plain(str(word)))
 
 
@@ -50,7 +57,10 @@ def all_plain(value: Any, *, lines: bool = True) -> Any:
         case str():
             return plain(value, lines=lines)
         case dict():
-            return {all_plain(key, lines=lines): all_plain(each, lines=lines) for key, each in value.items()}
+            return {
+                all_plain(key, lines=lines): all_plain(each, lines=lines)
+                for key, each in value.items()
+            }
         case list() | tuple():
             return [all_plain(each, lines=lines) for each in value]
         case _:

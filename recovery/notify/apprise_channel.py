@@ -1,4 +1,5 @@
-"""Anything Apprise speaks: email, Teams and a hundred more. Email goes out as HTML with a text beside it."""
+"""Anything Apprise speaks: email, Teams and a hundred more. Email goes out as HTML with a text
+beside it."""
 
 from __future__ import annotations
 
@@ -21,15 +22,28 @@ async def send(url: str, message: Message) -> str:
         "high": apprise.NotifyType.FAILURE,
         "warning": apprise.NotifyType.WARNING,
     }
-    kind = apprise.NotifyType.SUCCESS if message.resolves else kinds.get(message.severity, apprise.NotifyType.INFO)
+    kind = (
+        apprise.NotifyType.SUCCESS
+        if message.resolves
+        else kinds.get(message.severity, apprise.NotifyType.INFO)
+    )
     # Apprise sends in a thread that cannot be cancelled; only its own timeouts end it.
     channel = apprise.Apprise()
     if not channel.add(url + ("&" if "?" in url else "?") + "cto=5&rto=10"):
         raise Undelivered("the channel's URL is not one that Apprise knows", address=True)
     mail = url.lower().startswith(("mailto:", "mailtos:"))
-    body, form = (html(message), apprise.NotifyFormat.HTML) if mail else (message.text, apprise.NotifyFormat.TEXT)
+    body, form = (
+        (html(message), apprise.NotifyFormat.HTML)
+        if mail
+        else (message.text, apprise.NotifyFormat.TEXT)
+    )
     try:
-        taken = await asyncio.wait_for(channel.async_notify(title=message.title, body=body, notify_type=kind, body_format=form), 20)
+        taken = await asyncio.wait_for(
+            channel.async_notify(
+                title=message.title, body=body, notify_type=kind, body_format=form
+            ),
+            20,
+        )
     except TimeoutError as error:
         raise Undelivered("no answer within 20s") from error
     if not taken:
@@ -39,7 +53,16 @@ async def send(url: str, message: Message) -> str:
 
 def html(message: Message) -> str:
     """For a mail: no style sheet, no picture, nothing fetched; all that others wrote is escaped."""
-    rows = "".join(f'<tr><th align="left">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in message.facts)
-    links = " | ".join(f'<a href="{escape(address)}">{escape(name)}</a>' for name, address in message.links)
+    rows = "".join(
+        f'<tr><th align="left">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in message.facts
+    )
+    links = " | ".join(
+        f'<a href="{escape(address)}">{escape(name)}</a>' for name, address in message.links
+    )
     body = escape(message.body).replace("\n", "<br>\n")
-    return f"<p>{body}</p>" + (f'<table cellpadding="4">{rows}</table>' if rows else "") + (f"<p>{links}</p>" if links else "")
+    return (
+        f"<p>{body}</p>"
+        + (f'<table cellpadding="4">{rows}</table>' if rows else "")
+        + (f"<p>{links}</p>" if links else "")
+    )

@@ -1,4 +1,5 @@
-"""Where the channels' URLs are: the Secret recovery-channels, one key a channel; read by name, or mounted as a folder."""
+"""Where the channels' URLs are: the Secret recovery-channels, one key a channel; read by name, or
+mounted as a folder."""
 
 from __future__ import annotations
 
@@ -30,9 +31,12 @@ class _Secret(Struct):
 
 
 class Channels:
-    """URLs by channel name, read when there is something to send. They are credentials: never logged."""
+    """URLs by channel name, read when there is something to send. They are credentials: never
+    logged."""
 
-    def __init__(self, client: Client, namespace: str, secret: str, folder: str, clock: Clock) -> None:
+    def __init__(
+        self, client: Client, namespace: str, secret: str, folder: str, clock: Clock
+    ) -> None:
         """``folder``: where the Secret is mounted; then it is not asked for by name."""
         self._client = client
         self._namespace = namespace
@@ -43,7 +47,8 @@ class Channels:
         self._read_at = self._good_at = float("-inf")
 
     async def url(self, channel: str) -> str:
-        """The channel's Apprise URL, empty when there is none. KubeError when the Secret cannot be asked for now."""
+        """The channel's Apprise URL, empty when there is none. KubeError when the Secret cannot be
+        asked for now."""
         now = self._clock.monotonic()
         if now - self._read_at > KEPT:
             try:
@@ -60,7 +65,8 @@ class Channels:
         return self._urls.get(channel, "")
 
     def reread(self) -> None:
-        """A receiver did not take what was read: a Secret that was changed meanwhile is read before the next use."""
+        """A receiver did not take what was read: a Secret that was changed meanwhile is read before
+        the next use."""
         self._read_at = float("-inf")
 
     async def names(self) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""Our own silence is heard: a sign of life to a URL outside, which calls people when it stays away."""
+"""Our own silence is heard: a sign of life to a URL outside, which calls people when it stays
+away."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from recovery.notify.undelivered import Undelivered
 
 log = structlog.get_logger(__name__)
 CHANNEL = "heartbeat"
-"""The key of the Secret recovery-channels that holds its URL: healthchecks, Dead Man's Snitch, or an Alertmanager's /api/v2/alerts."""
+"""The key of the Secret recovery-channels that holds its URL: healthchecks, Dead Man's Snitch, or
+an Alertmanager's /api/v2/alerts."""
 EVERY = 60.0
 """Seconds between two signs of life."""
 WATCHDOG = [{"labels": {"alertname": "Watchdog", "job": "gitops-recovery-controller"}}]
@@ -32,9 +34,12 @@ class Addresses(Protocol):
 
 
 class Heartbeat:
-    """Beats only while all is well with this controller; ``missing`` says why it does not, empty where it may."""
+    """Beats only while all is well with this controller; ``missing`` says why it does not, empty
+    where it may."""
 
-    def __init__(self, addresses: Addresses, clock: Clock, missing: Callable[[], str], post: Post) -> None:
+    def __init__(
+        self, addresses: Addresses, clock: Clock, missing: Callable[[], str], post: Post
+    ) -> None:
         """``post(who, url, body)`` raises Undelivered."""
         self._addresses = addresses
         self._clock = clock
@@ -71,4 +76,6 @@ class Heartbeat:
         """Once, not every minute."""
         if why != self._said:
             self._said = why
-            (log.warning if why else log.info)("no heartbeat is sent" if why else "the heartbeat goes out again", why=why)
+            (log.warning if why else log.info)(
+                "no heartbeat is sent" if why else "the heartbeat goes out again", why=why
+            )

@@ -1,4 +1,5 @@
-"""The way to one channel: in order, grouped, with growing pauses while it does not answer. One lane never waits for another."""
+"""The way to one channel: in order, grouped, with growing pauses while it does not answer. One lane
+never waits for another."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ DEAD_AFTER = 3
 """Failures in a row after which a channel counts as dead, and its fallback is told."""
 LONGEST_PAUSE = 300.0
 UNREAD_PAUSE = 5.0
-"""Seconds until it is asked again where the channel leads, when nobody could say: that is not the channel's fault."""
+"""Seconds until it is asked again where the channel leads, when nobody could say: that is not the
+channel's fault."""
 ABSENT_FOR = 120.0
 """Seconds that a channel is waited for which the Secret lacks, where there is no other."""
 KEPT_FOR = 86_400.0
@@ -43,7 +45,8 @@ class Letter(Struct, eq=False):
     since: float
     """Monotonic seconds."""
     mark: str = ""
-    """The incident of many that its own was told as: it is raised and resolved as that. ``pagerduty@KEY``."""
+    """The incident of many that its own was told as: it is raised and resolved as that.
+    ``pagerduty@KEY``."""
     explicit: bool = False
     """An end that is told here because the policy says so, whoever heard of the beginning."""
     tried: bool = False
@@ -76,10 +79,12 @@ class Desk(Protocol):
         """Where channels lead is asked anew before the next try."""
 
     def heard(self, letter: Letter, channel: str) -> bool:
-        """Of an end: did the beginning arrive here, or may it have? Also where the policy wants the end told here in any case."""
+        """Of an end: did the beginning arrive here, or may it have? Also where the policy wants the
+        end told here in any case."""
 
     async def redirect(self, letter: Letter, channel: str) -> bool:
-        """Let the default channels tell what was for one that the Secret lacks; False where there are none."""
+        """Let the default channels tell what was for one that the Secret lacks; False where there
+        are none."""
 
     def ours(self, letter: Letter) -> bool:
         """Is it still ours to tell? Another replica may have taken over."""
@@ -106,7 +111,8 @@ class Desk(Protocol):
         """It may have arrived: an incident may be open there."""
 
     def ended(self, letter: Letter, channel: str, result: str, why: str = "") -> None:
-        """It will not arrive here: ``not configured``, ``not for it``, ``overtaken``, ``failed``, ``passed on``, ``taken over``."""
+        """It will not arrive here: ``not configured``, ``not for it``, ``overtaken``, ``failed``,
+        ``passed on``, ``taken over``."""
 
     def counted(self, channel: str, result: str) -> None:
         """For the metrics."""
@@ -145,7 +151,8 @@ class Lane:
         self._news.set()
 
     async def run(self) -> None:
-        """Send what is due, wait for more. What nobody foresaw is a failure of this channel, and of no other."""
+        """Send what is due, wait for more. What nobody foresaw is a failure of this channel, and of
+        no other."""
         while True:
             due = self._due()
             if due is not None and due <= 0:
@@ -177,7 +184,8 @@ class Lane:
         return None if letter.message.resolves else quiet_until(hours, letter.message.severity, now)
 
     def _given_up(self, letter: Letter) -> bool:
-        """The channel counts as dead, it is not time for another try, and somebody stands in who has not been asked yet."""
+        """The channel counts as dead, it is not time for another try, and somebody stands in who
+        has not been asked yet."""
         waits = self.dead and self._clock.monotonic() < self._retry_at
         return waits and self._desk.stands_in(letter, self._channel)
 
@@ -185,7 +193,9 @@ class Lane:
         news = asyncio.ensure_future(self._news.wait())
         timer = asyncio.ensure_future(self._clock.sleep(seconds)) if seconds is not None else None
         try:
-            await asyncio.wait({news, timer} if timer else {news}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {news, timer} if timer else {news}, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             for each in (news, timer):
                 if each is not None:
@@ -206,7 +216,9 @@ class Lane:
         except KubeError as error:
             self._retry_at = self._clock.monotonic() + UNREAD_PAUSE
             self._desk.counted(self._channel, "tried again")
-            log.warning("where a channel leads could not be asked", channel=self._channel, why=str(error))
+            log.warning(
+                "where a channel leads could not be asked", channel=self._channel, why=str(error)
+            )
             return
         if not url:
             for letter in due:
@@ -214,8 +226,13 @@ class Lane:
             return
         kind = kind_of(url)
         if kind.keyed:
-            # An incident that nobody would ever close is not opened: there is no recovery whose end would.
-            for letter in [x for x in due if not x.recovery and not x.message.resolves and x.message.severity != "critical"]:
+            # An incident that nobody would ever close is not opened: there is no recovery whose end
+            # would.
+            for letter in [
+                x
+                for x in due
+                if not x.recovery and not x.message.resolves and x.message.severity != "critical"
+            ]:
                 due.remove(letter)
                 self._end(letter, "not for it", "it is about no incident that could be resolved")
         for batch, message, mark in self._batches(due, kind):
@@ -228,14 +245,27 @@ class Lane:
         for letter in [each for each in self._letters if not self._desk.ours(each)]:
             self._end(letter, "taken over")
         due = [letter for letter in self._letters if self._quiet(letter, now) is None]
-        for letter in [each for each in due if not each.message.resolves and self._desk.overtaken(each)]:
+        for letter in [
+            each for each in due if not each.message.resolves and self._desk.overtaken(each)
+        ]:
             due.remove(letter)
             self._end(letter, "overtaken")
-        # What fell ill and healed in quiet hours wakes nobody: neither its beginning nor its end is told. Of everything else the
-        # beginning arrived or may have arrived, here or by another process.
-        waiting = [x for x in self._letters if not x.message.resolves and not x.tried and self._quiet(x, now) is not None]
+        # What fell ill and healed in quiet hours wakes nobody: neither its beginning nor its end is
+        # told. Of everything else the beginning arrived or may have arrived, here or by another
+        # process.
+        waiting = [
+            x
+            for x in self._letters
+            if not x.message.resolves and not x.tried and self._quiet(x, now) is not None
+        ]
         held_back = {letter.message.incident for letter in waiting}
-        for letter in [x for x in due if x.message.resolves and x.message.incident in held_back and not self._desk.heard(x, self._channel)]:
+        for letter in [
+            x
+            for x in due
+            if x.message.resolves
+            and x.message.incident in held_back
+            and not self._desk.heard(x, self._channel)
+        ]:
             due.remove(letter)
             self._end(letter, "overtaken")
         return due
@@ -249,7 +279,9 @@ class Lane:
         except Undelivered as error:
             if error.unsure:
                 for letter in batch:
-                    letter.mark = mark or letter.mark  # tried again as what may be open there already
+                    letter.mark = (
+                        mark or letter.mark
+                    )  # tried again as what may be open there already
                     self._desk.perhaps(letter, self._channel)
             if error.address:
                 self._desk.reread()
@@ -263,11 +295,18 @@ class Lane:
         for letter in batch:
             self._letters.remove(letter)
             self._desk.reached(letter, self._channel, mark, thread if single else "")
-        log.info("told", channel=self._channel, title=message.title, recovery=batch[0].recovery, messages=len(batch))
+        log.info(
+            "told",
+            channel=self._channel,
+            title=message.title,
+            recovery=batch[0].recovery,
+            messages=len(batch),
+        )
         return True
 
     def _batches(self, due: list[Letter], kind: Kind) -> list[tuple[list[Letter], Message, str]]:
-        """Which letters go together, as what, and the mark of the incident of many that they become."""
+        """Which letters go together, as what, and the mark of the incident of many that they
+        become."""
         found: list[tuple[list[Letter], Message, str]] = []
         for mark in dict.fromkeys(letter.mark for letter in due if letter.mark):
             found += self._of_many([letter for letter in due if letter.mark == mark], mark)
@@ -275,23 +314,44 @@ class Lane:
         for letter in due:
             if not letter.mark:
                 rest.setdefault(letter.message.incident, []).append(letter)
-        crowd = [each for each in rest.values() if not each[-1].message.resolves] if kind.keyed else list(rest.values())
+        crowd = (
+            [each for each in rest.values() if not each[-1].message.resolves]
+            if kind.keyed
+            else list(rest.values())
+        )
         if len(crowd) > (APART if kind.apart else 1):
             letters = [letter for each in crowd for letter in each]
             incident = f"crowd-{letters[0].message.incident}"
-            found.append((letters, digest([x.message for x in letters], incident), f"{self._channel}@{incident}" if kind.keyed else ""))
+            found.append(
+                (
+                    letters,
+                    digest([x.message for x in letters], incident),
+                    f"{self._channel}@{incident}" if kind.keyed else "",
+                )
+            )
             rest = {name: each for name, each in rest.items() if each not in crowd}
         for letters in rest.values():
             message = merged([x.message for x in letters])
-            found.append((letters, structs.replace(message, thread=self._desk.thread(letters[0], self._channel)), ""))
+            found.append(
+                (
+                    letters,
+                    structs.replace(message, thread=self._desk.thread(letters[0], self._channel)),
+                    "",
+                )
+            )
         return found
 
     def _of_many(self, letters: list[Letter], mark: str) -> list[tuple[list[Letter], Message, str]]:
-        """Letters about members of one incident: news raises it; it is resolved with its last member."""
+        """Letters about members of one incident: news raises it; it is resolved with its last
+        member."""
         key = mark.partition("@")[2]
         news = [letter for letter in letters if not letter.message.resolves]
         ends = [letter for letter in letters if letter.message.resolves]
-        found = [(news, structs.replace(merged([x.message for x in news]), incident=key), "")] if news else []
+        found = (
+            [(news, structs.replace(merged([x.message for x in news]), incident=key), "")]
+            if news
+            else []
+        )
         if ends and self._desk.shared(mark, ends[-1].recovery):
             for letter in ends:
                 self._letters.remove(letter)
@@ -311,30 +371,48 @@ class Lane:
     def _failed(self, letters: list[Letter], error: Undelivered) -> None:
         self._fails(str(error), error.after or 0.0)
         if self._failures in (1, 5) or self._failures % 50 == 0:
-            log.warning("message not taken yet", channel=self._channel, messages=len(letters), tries=self._failures, why=str(error))
+            log.warning(
+                "message not taken yet",
+                channel=self._channel,
+                messages=len(letters),
+                tries=self._failures,
+                why=str(error),
+            )
         for letter in letters:
             if (self.dead or error.for_good) and self._desk.stands_in(letter, self._channel):
                 self._pass_on(letter, str(error), for_good=error.for_good)
             elif error.for_good or self._clock.monotonic() - letter.since > KEPT_FOR:
-                log.error("message not delivered", channel=self._channel, why=str(error), recovery=letter.recovery)
+                log.error(
+                    "message not delivered",
+                    channel=self._channel,
+                    why=str(error),
+                    recovery=letter.recovery,
+                )
                 self._end(letter, "failed", str(error))
         if error.for_good:
             self._retry_at = float("-inf")  # the next message may be another matter
         elif error.after is None:
-            # It may be this one that the channel cannot take: the others are tried before it next time.
+            # It may be this one that the channel cannot take: the others are tried before it next
+            # time.
             last = {letter.message.incident for letter in letters}
             self._letters.sort(key=lambda letter: letter.message.incident in last)
 
     def _pass_on(self, letter: Letter, why: str, *, for_good: bool = False) -> None:
-        """The fallback tells it. An end is owed here all the same: who was called here has to hear of it."""
+        """The fallback tells it. An end is owed here all the same: who was called here has to hear
+        of it."""
         self._desk.pass_on(letter, self._channel)
         if for_good or not letter.message.resolves:
             self._end(letter, "passed on", why)
 
     async def _tell_others(self, batch: list[Letter]) -> None:
-        """An address or a credential that is not taken is tried on for a day; meanwhile somebody has to know."""
+        """An address or a credential that is not taken is tried on for a day; meanwhile somebody
+        has to know."""
         for letter in batch:
-            if letter in self._letters and not letter.message.resolves and not self._desk.stands_in(letter, self._channel):
+            if (
+                letter in self._letters
+                and not letter.message.resolves
+                and not self._desk.stands_in(letter, self._channel)
+            ):
                 await self._redirected(letter)
 
     async def _nowhere(self, letter: Letter) -> None:
@@ -353,7 +431,9 @@ class Lane:
         elif await self._redirected(letter):
             self._end(letter, "passed on", why)
         elif waited < ABSENT_FOR:
-            self._retry_at = self._clock.monotonic() + UNREAD_PAUSE  # the Secret may be on its way, as in a new installation
+            self._retry_at = (
+                self._clock.monotonic() + UNREAD_PAUSE
+            )  # the Secret may be on its way, as in a new installation
         else:
             self._end(letter, "not configured", why)
 

@@ -137,17 +137,20 @@ class Outbox:
         self._news: dict[str, _Collected] = {}
         self._order = count()
         self._over: dict[str, int] = {}
-        """Incidents that were resolved, and when in the order of things: a trigger of before would open them again."""
+        """Incidents that were resolved, and when in the order of things: a trigger of before would
+        open them again."""
         self._policies = Policies(())
         self.fleet: Fleet = Nobody()
         self._undirected: list[tuple[Note, Recovery | None, Recovery | None]] = []
-        """Messages of which nothing says where they go: every channel of the Secret, as soon as it is known which there are."""
+        """Messages of which nothing says where they go: every channel of the Secret, as soon as it
+        is known which there are."""
         self._asked = asyncio.Event()
         self.dead: deque[str] = deque(maxlen=DEAD_LETTERS)
         """What nobody took, newest last."""
 
     def tell(self, recovery: Recovery | None) -> None:
-        """Take on what this recovery has to say and has not said yet. While it is silenced that waits; over by then, it is dropped."""
+        """Take on what this recovery has to say and has not said yet. While it is silenced that
+        waits; over by then, it is dropped."""
         if recovery is None or not recovery.notes:
             return
         silenced = self.fleet.silenced(recovery)
@@ -155,10 +158,16 @@ class Outbox:
         for note in recovery.notes:
             if silenced:
                 if recovery.phase.over and note.resolves and self._heard(note, recovery):
-                    self.say(note, recovery)  # who was called before the silence is told that it is over
+                    self.say(
+                        note, recovery
+                    )  # who was called before the silence is told that it is over
                 elif recovery.phase.over and note.key not in self._known:
                     self._strike(note.key, recovery.name)
-            elif flaps and note.severity != "critical" and not (note.resolves and self._heard(note, recovery)):
+            elif (
+                flaps
+                and note.severity != "critical"
+                and not (note.resolves and self._heard(note, recovery))
+            ):
                 self._flapping(note, recovery, flaps)
             else:
                 self.say(note, recovery)
@@ -174,14 +183,19 @@ class Outbox:
         for lane in self._lanes.values():
             lane.wake()
 
-    def say(self, note: Note, recovery: Recovery | None = None, like: Recovery | None = None) -> None:
-        """Take on one message; the same key a second time is the same message. ``like``: it goes where that one's would."""
+    def say(
+        self, note: Note, recovery: Recovery | None = None, like: Recovery | None = None
+    ) -> None:
+        """Take on one message; the same key a second time is the same message. ``like``: it goes
+        where that one's would."""
         if note.key in self._known:
             return
         self._remember(note)
         model = recovery or like
         about = self.fleet.about(model) if model else None
-        waits = any(each.incident == note.incident for each, _, _ in self._undirected)  # an end does not come before its beginning
+        waits = any(
+            each.incident == note.incident for each, _, _ in self._undirected
+        )  # an end does not come before its beginning
         if undirected(note, model, about, self._policies) or waits:
             self._undirected.append((note, recovery, like))
             self._asked.set()
@@ -203,7 +217,9 @@ class Outbox:
             for note, recovery, like in waiting:
                 self._address(note, recovery, like, every)
 
-    def _address(self, note: Note, recovery: Recovery | None, like: Recovery | None, every: tuple[str, ...]) -> None:
+    def _address(
+        self, note: Note, recovery: Recovery | None, like: Recovery | None, every: tuple[str, ...]
+    ) -> None:
         """Put it on its way, to each channel by itself."""
         name = recovery.name if recovery else ""
         heard = self._heard(note, recovery) if note.resolves else ()
@@ -222,16 +238,30 @@ class Outbox:
             self._over[note.incident] = number
             while len(self._over) > REMEMBERED:
                 self._over.pop(next(iter(self._over)))
-        said_to = set(channels_of(note, model, (), about, self._policies, every)) if note.resolves and note.channels else set()
+        said_to = (
+            set(channels_of(note, model, (), about, self._policies, every))
+            if note.resolves and note.channels
+            else set()
+        )
         for target in targets:
             channel, shared, _ = target.partition("@")
             mark = target if shared else ""
-            self._lane(channel).put(Letter(message, name, number, self._clock.monotonic(), mark, explicit=channel in said_to))
+            self._lane(channel).put(
+                Letter(
+                    message,
+                    name,
+                    number,
+                    self._clock.monotonic(),
+                    mark,
+                    explicit=channel in said_to,
+                )
+            )
         if not targets:
             self._conclude(opened, name)
 
     def _targets(self, wanted: tuple[str, ...], note: Note, recovery: Recovery | None) -> list[str]:
-        """Under what each channel knows the incident: an end goes to all of it, news to the newest."""
+        """Under what each channel knows the incident: an end goes to all of it, news to the
+        newest."""
         known = self._known_as(recovery)
         found: list[str] = []
         for channel in wanted:
@@ -242,7 +272,14 @@ class Outbox:
     def _known_as(self, recovery: Recovery | None) -> tuple[str, ...]:
         """``pagerduty``, ``pagerduty@KEY``: written down, or not yet."""
         collected = self._news.get(recovery.name) if recovery else None
-        return tuple(dict.fromkeys((*(recovery.talk.heard if recovery else ()), *(collected.heard if collected else ()))))
+        return tuple(
+            dict.fromkeys(
+                (
+                    *(recovery.talk.heard if recovery else ()),
+                    *(collected.heard if collected else ()),
+                )
+            )
+        )
 
     def _remember(self, note: Note) -> None:
         self._known[note.key] = None
@@ -252,18 +289,40 @@ class Outbox:
     def _flapping(self, note: Note, recovery: Recovery, times: int) -> None:
         """Said once in its time; the note itself is struck."""
         limits = self._policies.notices.words.flapping
-        slot = int(self._clock.now().timestamp() // limits.within.total_seconds()) if limits.within else 0
+        slot = (
+            int(self._clock.now().timestamp() // limits.within.total_seconds())
+            if limits.within
+            else 0
+        )
         if note.key not in self._known:
             self._remember(note)
             self.counted("", "flapping")
             self._strike(note.key, recovery.name)
         title = f"{recovery.subject} is flapping: it fell ill {times} times within {limits.within}"
-        body = f"What it goes through is no longer told one by one; what is critical is.\nSee: recovery history {shell(recovery.subject)}"
-        self.say(Note(f"flapping-{recovery.subject.uid}/{recovery.policy}/{slot}", title, body, "warning", note.channels), like=recovery)
+        body = (
+            "What it goes through is no longer told one by one; what is critical is.\nSee:"
+            f" recovery history {shell(recovery.subject)}"
+        )
+        self.say(
+            Note(
+                f"flapping-{recovery.subject.uid}/{recovery.policy}/{slot}",
+                title,
+                body,
+                "warning",
+                note.channels,
+            ),
+            like=recovery,
+        )
 
     def _heard(self, note: Note, recovery: Recovery | None) -> tuple[str, ...]:
-        """Who knows of the incident, or is about to: written down, not written down yet, on the way."""
-        about_to = [t for each in self._open.values() if each.note.incident == note.incident for t in sorted(each.targets)]
+        """Who knows of the incident, or is about to: written down, not written down yet, on the
+        way."""
+        about_to = [
+            t
+            for each in self._open.values()
+            if each.note.incident == note.incident
+            for t in sorted(each.targets)
+        ]
         return tuple(dict.fromkeys((*self._known_as(recovery), *about_to)))
 
     def _lane(self, channel: str) -> Lane:
@@ -281,15 +340,24 @@ class Outbox:
         c = self._news.get(recovery)
         if c is None:
             return News()
-        return News(frozenset(c.struck), dict(c.reached), tuple(c.heard), dict(c.threads), tuple(c.undelivered))
+        return News(
+            frozenset(c.struck),
+            dict(c.reached),
+            tuple(c.heard),
+            dict(c.threads),
+            tuple(c.undelivered),
+        )
 
     def forget(self, recovery: str, news: News) -> None:
-        """It is written down: nothing more to remember. A record of the same name may say the same once more."""
+        """It is written down: nothing more to remember. A record of the same name may say the same
+        once more."""
         collected = self._news.get(recovery)
         if collected is None:
             return
         if news.heard and recovery in self._talks:
-            self._talks[recovery] = tuple(dict.fromkeys((*self._talks[recovery], *news.heard)))  # its record says so now
+            self._talks[recovery] = tuple(
+                dict.fromkeys((*self._talks[recovery], *news.heard))
+            )  # its record says so now
         for key in news.struck:
             self._known.pop(key, None)
             collected.struck.discard(key)
@@ -299,7 +367,12 @@ class Outbox:
         for mark in news.heard:
             collected.heard.pop(mark, None)
         collected.undelivered = collected.undelivered[len(news.undelivered) :]
-        if not collected.struck and not collected.reached and not collected.heard and not collected.undelivered:
+        if (
+            not collected.struck
+            and not collected.reached
+            and not collected.heard
+            and not collected.undelivered
+        ):
             self._news.pop(recovery)
             if not any(each.note.incident == recovery for each in self._open.values()):
                 self._threads.pop(recovery, None)  # the record has them
@@ -340,18 +413,26 @@ class Outbox:
         return {mark.partition("@")[0] for mark in marks}
 
     async def redirect(self, letter: Letter, channel: str) -> bool:
-        """The channel that was named is not there: the default ones tell it, where there are others. Raises as ``url``."""
+        """The channel that was named is not there: the default ones tell it, where there are
+        others. Raises as ``url``."""
         opened = self._open.get(letter.message.key)
         if opened is None:
             return False
-        usual = self._policies.channels or tuple(name for name in await self._addresses.names() if name != CHANNEL)
-        wanted = [name for name in usual if name not in opened.tried and await self._addresses.url(name)]
+        usual = self._policies.channels or tuple(
+            name for name in await self._addresses.names() if name != CHANNEL
+        )
+        wanted = [
+            name for name in usual if name not in opened.tried and await self._addresses.url(name)
+        ]
         for name in wanted:
             opened.targets.add(name)
             opened.tried.add(name)
-            self._lane(name).put(Letter(letter.message, letter.recovery, letter.number, letter.since, explicit=True))
+            self._lane(name).put(
+                Letter(letter.message, letter.recovery, letter.number, letter.since, explicit=True)
+            )
         if wanted:
-            opened.why.append(f"{channel}: the Secret has no key {channel}; {', '.join(wanted)} told instead: {letter.message.title}"[:300])
+            instead = f"the Secret has no key {channel}; {', '.join(wanted)} told instead"
+            opened.why.append(f"{channel}: {instead}: {letter.message.title}"[:300])
         return bool(wanted)
 
     def overtaken(self, letter: Letter) -> bool:
@@ -375,7 +456,9 @@ class Outbox:
         if opened is not None:
             opened.targets.add(fallback)
             opened.tried.add(fallback)
-            self._lane(fallback).put(Letter(letter.message, letter.recovery, letter.number, letter.since, explicit=True))
+            self._lane(fallback).put(
+                Letter(letter.message, letter.recovery, letter.number, letter.since, explicit=True)
+            )
 
     def reached(self, letter: Letter, channel: str, mark: str = "", thread: str = "") -> None:
         self.counted(channel, "delivered")
@@ -392,7 +475,9 @@ class Outbox:
 
     def perhaps(self, letter: Letter, channel: str) -> None:
         if letter.recovery and not letter.message.resolves:
-            self._news.setdefault(letter.recovery, _Collected()).heard[letter.mark or channel] = None
+            self._news.setdefault(letter.recovery, _Collected()).heard[letter.mark or channel] = (
+                None
+            )
             self._changed(letter.recovery)
 
     def ended(self, letter: Letter, channel: str, result: str, why: str = "") -> None:

@@ -1,4 +1,5 @@
-"""PagerDuty by Events v2: one incident a recovery, triggered, raised and resolved under one dedup key."""
+"""PagerDuty by Events v2: one incident a recovery, triggered, raised and resolved under one dedup
+key."""
 
 from __future__ import annotations
 
@@ -18,12 +19,16 @@ _KEY = 255
 
 
 async def send(url: str, message: Message) -> str:
-    """Deliver to ``pagerduty://ROUTING_KEY[?endpoint=https://...]``; Undelivered says why not, without the key."""
-    # The key is no host name: its case counts, and what cannot be a host name must not raise an error that shows it.
+    """Deliver to ``pagerduty://ROUTING_KEY[?endpoint=https://...]``; Undelivered says why not,
+    without the key."""
+    # The key is no host name: its case counts, and what cannot be a host name must not raise an
+    # error that shows it.
     key, _, query = url.partition("://")[2].partition("?")
     endpoint = (parse_qs(query).get("endpoint") or [ENDPOINT])[0].rstrip("/")
     if not key.strip("/") or not endpoint.startswith(("https://", "http://")):
-        raise Undelivered("the channel's URL is not pagerduty://ROUTING_KEY[?endpoint=https://...]", address=True)
+        raise Undelivered(
+            "the channel's URL is not pagerduty://ROUTING_KEY[?endpoint=https://...]", address=True
+        )
     try:
         await post("PagerDuty", f"{endpoint}/v2/enqueue", event(key.strip("/"), message))
     except Undelivered as error:
@@ -34,7 +39,8 @@ async def send(url: str, message: Message) -> str:
 
 
 def event(routing_key: str, message: Message) -> dict[str, object]:
-    """The event for a message: a resolve ends the incident, everything else triggers it or adds to it."""
+    """The event for a message: a resolve ends the incident, everything else triggers it or adds to
+    it."""
     head = {"routing_key": routing_key, "dedup_key": message.incident[:_KEY]}
     if message.resolves:
         return {**head, "event_action": "resolve"}
@@ -43,12 +49,25 @@ def event(routing_key: str, message: Message) -> dict[str, object]:
         "source": str(message.subject or USERNAME)[:_LONGEST],
         "severity": _SEVERITY.get(message.severity, "error"),
         "component": USERNAME,
-        "custom_details": {**{name.lower(): value[:1000] for name, value in message.facts}, "message": message.body[:8000]},
+        "custom_details": {
+            **{name.lower(): value[:1000] for name, value in message.facts},
+            "message": message.body[:8000],
+        },
     }
     if message.at:
         payload["timestamp"] = message.at.isoformat()
     facts = dict(message.facts)
-    payload |= {field: facts[name][:200] for field, name in (("group", "Project"), ("class", "Cause")) if facts.get(name)}
+    payload |= {
+        field: facts[name][:200]
+        for field, name in (("group", "Project"), ("class", "Cause"))
+        if facts.get(name)
+    }
     links = [{"href": address, "text": name} for name, address in message.links]
     client = {"client": USERNAME, **({"client_url": message.links[0][1]} if message.links else {})}
-    return {**head, **client, "event_action": "trigger", "payload": payload, **({"links": links} if links else {})}
+    return {
+        **head,
+        **client,
+        "event_action": "trigger",
+        "payload": payload,
+        **({"links": links} if links else {}),
+    }

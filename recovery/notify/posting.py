@@ -18,11 +18,15 @@ LONGEST_PAUSE = 3600.0
 TOO_LARGE = 413
 _BUSY = frozenset({408, 409, 425, 429})
 _OF_THE_MESSAGE = frozenset({400, 405, 406, 411, TOO_LARGE, 414, 415, 422, 431})
-"""What is wrong with what was sent; every other refusal is about where it was sent to, or by whom (RFC 9110 section 15.5)."""
+"""What is wrong with what was sent; every other refusal is about where it was sent to, or by whom
+(RFC 9110 section 15.5)."""
 
 
-async def post(who: str, url: str, body: object, headers: Mapping[str, str] | None = None) -> tuple[bytes, str]:
-    """The answer's body and type when it was taken (2xx); Undelivered with the status, never with the URL. 15 s at most."""
+async def post(
+    who: str, url: str, body: object, headers: Mapping[str, str] | None = None
+) -> tuple[bytes, str]:
+    """The answer's body and type when it was taken (2xx); Undelivered with the status, never with
+    the URL. 15 s at most."""
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15, connect=5)) as session,
@@ -54,7 +58,8 @@ async def post(who: str, url: str, body: object, headers: Mapping[str, str] | No
 
 
 def pause(header: str | None) -> float | None:
-    """Seconds of a Retry-After header, at most an hour; None for none, or for one that is no number."""
+    """Seconds of a Retry-After header, at most an hour; None for none, or for one that is no
+    number."""
     try:
         seconds = float(header) if header else -1.0
         return min(seconds, LONGEST_PAUSE) if isfinite(seconds) and seconds >= 0 else None

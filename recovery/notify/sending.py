@@ -31,7 +31,8 @@ KINDS: dict[str, Kind] = {
     "webhook": Kind(webhook_channel.send, apart=True),
     "webhooks": Kind(webhook_channel.send, apart=True),
 }
-"""What Apprise cannot do as we need it: an incident's key for life, a thread, the pause a receiver asks for."""
+"""What Apprise cannot do as we need it: an incident's key for life, a thread, the pause a receiver
+asks for."""
 OTHERS = Kind(apprise_channel.send)
 
 
@@ -45,7 +46,8 @@ SIZES = (6_000, 2_000, 600)
 
 
 async def send(url: str, message: Message) -> str:
-    """Deliver; Undelivered says why not, without the URL. A conversation that is gone is begun anew, and what is too large is shortened."""
+    """Deliver; Undelivered says why not, without the URL. A conversation that is gone is begun
+    anew, and what is too large is shortened."""
     try:
         return await _send(url, message)
     except Undelivered as error:
@@ -70,5 +72,8 @@ async def _send(url: str, message: Message) -> str:
     try:
         return await kind_of(url).send(url, message)
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OSError) as error:
-        # A URL may be anything, and so may what a library makes of it; its words could hold the credential.
-        raise Undelivered(f"the channel's URL cannot be used ({type(error).__name__})", address=True) from None
+        # A URL may be anything, and so may what a library makes of it; its words could hold the
+        # credential.
+        raise Undelivered(
+            f"the channel's URL cannot be used ({type(error).__name__})", address=True
+        ) from None

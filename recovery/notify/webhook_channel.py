@@ -1,4 +1,5 @@
-"""A webhook of your own: ``webhook://HOST/PATH`` (http) or ``webhooks://HOST/PATH`` (https), JSON as in docs/webhook.schema.json."""
+"""A webhook of your own: ``webhook://HOST/PATH`` (http) or ``webhooks://HOST/PATH`` (https), JSON
+as in docs/webhook.schema.json."""
 
 from __future__ import annotations
 
@@ -44,17 +45,25 @@ class Body(Struct, frozen=True, rename="camel"):
 
 
 async def send(url: str, message: Message) -> str:
-    """Deliver; Undelivered says why not, without the URL. ``user:password@`` goes into an Authorization header."""
+    """Deliver; Undelivered says why not, without the URL. ``user:password@`` goes into an
+    Authorization header."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     if not host:
-        raise Undelivered("the channel's URL is not webhook://HOST/PATH or webhooks://HOST/PATH", for_good=True)
+        raise Undelivered(
+            "the channel's URL is not webhook://HOST/PATH or webhooks://HOST/PATH", for_good=True
+        )
     headers = {"X-Recovery-Version": str(VERSION)}
     if parts.username:
-        headers["Authorization"] = aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or "")).encode()
+        headers["Authorization"] = aiohttp.BasicAuth(
+            unquote(parts.username), unquote(parts.password or "")
+        ).encode()
     query = f"?{parts.query}" if parts.query else ""
     await post(
-        "the webhook", f"{'https' if parts.scheme == 'webhooks' else 'http'}://{host}{parts.path or '/'}{query}", body(message), headers
+        "the webhook",
+        f"{'https' if parts.scheme == 'webhooks' else 'http'}://{host}{parts.path or '/'}{query}",
+        body(message),
+        headers,
     )
     return ""
 

@@ -1,4 +1,5 @@
-"""What people have taken on that was unhealthy before the controller came: annotations on the policies' ConfigMap."""
+"""What people have taken on that was unhealthy before the controller came: annotations on the
+policies' ConfigMap."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ log = structlog.get_logger(__name__)
 ADOPTED_AT = PREFIX + "adopted-at"
 """Annotation on the ConfigMap: `recovery adopt` of everything says when."""
 ADOPTED = PREFIX + "adopted"
-"""Annotation on the ConfigMap: who was adopted by name or project, and when; JSON, a list of Adoption."""
+"""Annotation on the ConfigMap: who was adopted by name or project, and when; JSON, a list of
+Adoption."""
 MOST = 500
 """Entries that are read: an annotation holds 256 KiB at most, with all others."""
 
@@ -47,7 +49,11 @@ class Adoptions(Struct, frozen=True):
 
     def of(self, about: Application | Repository | Cluster) -> datetime | None:
         """When it was last taken on; None for never."""
-        found = [each.at for each in self.chosen if each.selector != Selector() and each.selector.selects(about)]
+        found = [
+            each.at
+            for each in self.chosen
+            if each.selector != Selector() and each.selector.selects(about)
+        ]
         return max([*found, *([self.everything_at] if self.everything_at else [])], default=None)
 
 
@@ -59,6 +65,10 @@ def adoptions(annotations: Mapping[str, str]) -> Adoptions:
         if any(each.at.tzinfo is None for each in chosen):
             raise ValueError("a time without a zone")
     except (msgspec.DecodeError, ValueError) as error:
-        log.warning("an annotation cannot be read, and takes nobody on", annotation=ADOPTED, why=str(error)[:200])
+        log.warning(
+            "an annotation cannot be read, and takes nobody on",
+            annotation=ADOPTED,
+            why=str(error)[:200],
+        )
         chosen = ()
     return Adoptions(everything, chosen[-MOST:])

@@ -1,4 +1,5 @@
-"""Which commit is ill, and which was the last that worked: for people. No judgement waits for it, and none hangs on it."""
+"""Which commit is ill, and which was the last that worked: for people. No judgement waits for it,
+and none hangs on it."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class Describes(Protocol):
 
 
 class Commits:
-    """Commits by repository and revision, each asked for once, one after the other, when somebody wants to read of it."""
+    """Commits by repository and revision, each asked for once, one after the other, when somebody
+    wants to read of it."""
 
     def __init__(self, argocd: Describes | None, clock: Clock) -> None:
         self._argocd = argocd
@@ -41,30 +43,49 @@ class Commits:
         self._failed: dict[str, float] = {}
         self._asked = asyncio.Event()
 
-    def around(self, app: Application, ledger: Sequence[Good], hosts: Mapping[str, str]) -> Deployed | None:
-        """What came after the last deploy of an unhealthy application that was seen to work, as far as it is known by now."""
+    def around(
+        self, app: Application, ledger: Sequence[Good], hosts: Mapping[str, str]
+    ) -> Deployed | None:
+        """What came after the last deploy of an unhealthy application that was seen to work, as far
+        as it is known by now."""
         worked = [good.revisions for good in ledger if len(good.revisions) == len(app.repositories)]
         bad, wanted = app.deployed, False
         if worked and bad == worked[-1]:
-            # What runs was seen to work. Where Argo CD fails with what Git wants by now, that is to blame, and nothing else is.
-            bad, wanted = app.revisions, any(condition.type.endswith("Error") for condition in app.conditions)
+            # What runs was seen to work. Where Argo CD fails with what Git wants by now, that is to
+            # blame, and nothing else is.
+            bad, wanted = (
+                app.revisions,
+                any(condition.type.endswith("Error") for condition in app.conditions),
+            )
             if not wanted or bad == worked[-1]:
                 return None
         if self._argocd is None or len(bad) != len(app.repositories):
             return None
         good = next((revisions for revisions in reversed(worked) if revisions != bad), ())
-        number = next((i for i, revision in enumerate(good) if revision != bad[i]), 0)  # of several sources: the first that changed
+        number = next(
+            (i for i, revision in enumerate(good) if revision != bad[i]), 0
+        )  # of several sources: the first that changed
         last, before = self._commit(app, number, bad), self._commit(app, number, good)
         if last is None:
             return None
-        link = compare(app.repositories[number], before.revision, last.revision, hosts) if before else ""
+        link = (
+            compare(app.repositories[number], before.revision, last.revision, hosts)
+            if before
+            else ""
+        )
         return Deployed(last, before, link, wanted)
 
     def _commit(self, app: Application, number: int, revisions: Sequence[str]) -> Commit | None:
-        if number >= len(revisions) or not is_commit(revisions[number]) or app.repositories[number] in app.charts:
+        if (
+            number >= len(revisions)
+            or not is_commit(revisions[number])
+            or app.repositories[number] in app.charts
+        ):
             return None
         name = (app.repositories[number], revisions[number])
-        if name not in self._known and self._clock.monotonic() >= self._failed.get(name[0], float("-inf")):
+        if name not in self._known and self._clock.monotonic() >= self._failed.get(
+            name[0], float("-inf")
+        ):
             self._wanted[name] = (app, number)
             _oldest_out(self._wanted, WAITING)
             self._asked.set()

@@ -29,13 +29,21 @@ from recovery.observe.store import Name, Store
 AGREED = 2
 """Projects whose applications have to say the same of what they share."""
 TOLD_FOR = timedelta(minutes=10)
-"""What applications say is as old as Argo CD's last comparison of them, which comes every few minutes."""
+"""What applications say is as old as Argo CD's last comparison of them, which comes every few
+minutes."""
 
 
 class Connections:
-    """Filled by the poller, read by the controller. Sights are the store's, so that one checkpoint keeps them all."""
+    """Filled by the poller, read by the controller. Sights are the store's, so that one checkpoint
+    keeps them all."""
 
-    def __init__(self, clock: Clock, store: Store, changed: Callable[[Key], None], follows: Callable[[Key], bool]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        store: Store,
+        changed: Callable[[Key], None],
+        follows: Callable[[Key], bool],
+    ) -> None:
         self._clock = clock
         self._store = store
         self._changed = changed
@@ -63,21 +71,30 @@ class Connections:
     # Filled by the poller
 
     def know_clusters(self, found: Iterable[Cluster], *, whole: bool) -> None:
-        """The clusters there are, by Argo CD's word or by a Secret; ``whole`` when Argo CD itself listed them. That an application
-        names one proves nothing: what its owner writes makes no cluster."""
+        """The clusters there are, by Argo CD's word or by a Secret; ``whole`` when Argo CD itself
+        listed them. That an application names one proves nothing: what its owner writes makes no
+        cluster."""
         listed = list(found)
         names = Counter(c.name for c in listed)
         new: dict[str, Cluster] = {}
         for cluster in listed:
             if names[cluster.name] > 1:
-                twice = f"{names[cluster.name]} clusters are called {cluster.name!r}: destinations by that name are ambiguous"
+                twice = (
+                    f"{names[cluster.name]} clusters are called {cluster.name!r}: destinations by"
+                    " that name are ambiguous"
+                )
                 cluster = structs.replace(cluster, name=cluster.server, trouble=twice)
             new[cluster.server] = cluster
         new.setdefault(IN_CLUSTER_SERVER, Cluster(server=IN_CLUSTER_SERVER, name=IN_CLUSTER))
         for server, cluster in new.items():
             old = self.clusters.get(server)
             if old is not None:
-                cluster = structs.replace(cluster, evidence=old.evidence, good_at=old.good_at, namespace_uid=old.namespace_uid)
+                cluster = structs.replace(
+                    cluster,
+                    evidence=old.evidence,
+                    good_at=old.good_at,
+                    namespace_uid=old.namespace_uid,
+                )
             elif (sight := self._store.sights.get(cluster.uid)) is not None:
                 cluster = structs.replace(cluster, namespace_uid=sight.namespace_uid)
             new[server] = structs.replace(cluster, applications=len(self.on(cluster)))
@@ -89,7 +106,8 @@ class Connections:
             self._tell(cluster)
 
     def know_repositories(self, found: Iterable[Repository], *, whole: bool) -> None:
-        """The repositories Argo CD has been told of. That applications read from others is their own word, and makes none."""
+        """The repositories Argo CD has been told of. That applications read from others is their
+        own word, and makes none."""
         new = {repository.ident: repository for repository in found}
         for plain, repository in new.items():
             old = self.repositories.get(plain)
@@ -113,7 +131,8 @@ class Connections:
         self._tell(held)
 
     def identified(self, about: Cluster, uid: str) -> None:
-        """Which cluster answers at this address: the UID of its namespace kube-system. Remembered while nobody can ask it."""
+        """Which cluster answers at this address: the UID of its namespace kube-system. Remembered
+        while nobody can ask it."""
         held = self.clusters.get(about.server)
         if held is None or not uid or held.namespace_uid == uid:
             return
@@ -121,7 +140,8 @@ class Connections:
         self._tell(held)
 
     def _ours(self, about: Repository | Cluster, evidence: Evidence) -> Evidence:
-        """That we cannot reach a cluster means something only if we ever could: else it is our own network that forbids it."""
+        """That we cannot reach a cluster means something only if we ever could: else it is our own
+        network that forbids it."""
         if evidence.by is not Witness.connect or evidence.verdict is not Verdict.unreachable:
             return evidence
         sight = self._store.sights.get(about.uid)
@@ -131,27 +151,42 @@ class Connections:
         return structs.replace(evidence, verdict=Verdict.no_evidence, message=words[:300])
 
     def listen_to_applications(self) -> None:
-        """What the conditions of applications say of what they depend on; only those that have something to say are asked,
-        and no more of them once it is said. What several projects share is not ill on the word of one of them."""
+        """What the conditions of applications say of what they depend on; only those that have
+        something to say are asked, and no more of them once it is said. What several projects share
+        is not ill on the word of one of them."""
         git: dict[str, dict[str, Evidence]] = {}
         cluster: dict[str, dict[str, Evidence]] = {}
         for name in self._store.uncompared:
             app = self._store.applications[name]
             home = self.cluster_of(app)
-            plain = self._repository_of(app, app.repositories[0]) if len(set(app.repositories)) == 1 else ""
-            if (not plain or _enough(git, plain, app)) and (home is None or _enough(cluster, home.server, app)):
+            plain = (
+                self._repository_of(app, app.repositories[0])
+                if len(set(app.repositories)) == 1
+                else ""
+            )
+            if (not plain or _enough(git, plain, app)) and (
+                home is None or _enough(cluster, home.server, app)
+            ):
                 continue
             on_git, on_cluster = said_by(app, self._clock.now())
             project = self._store.counted(app).project
             if on_git and plain:
-                git.setdefault(plain, {}).setdefault(project, structs.replace(on_git, lasts=TOLD_FOR))
+                git.setdefault(plain, {}).setdefault(
+                    project, structs.replace(on_git, lasts=TOLD_FOR)
+                )
             if on_cluster and home:
                 cluster.setdefault(home.server, {}).setdefault(
                     self._store.counted(app).project, structs.replace(on_cluster, lasts=TOLD_FOR)
                 )
         for about in self.all():
             told, against = self._agreed(
-                about, (git.get(about.ident) if isinstance(about, Repository) else cluster.get(about.server)) or {}
+                about,
+                (
+                    git.get(about.ident)
+                    if isinstance(about, Repository)
+                    else cluster.get(about.server)
+                )
+                or {},
             )
             before = next((e for e in about.evidence if e.by is Witness.applications), None)
             if told is None and before is None:
@@ -162,11 +197,15 @@ class Connections:
             self._put(held)
             self._tell(held)
 
-    def _agreed(self, about: Repository | Cluster, said: dict[str, Evidence]) -> tuple[Evidence | None, int]:
-        """What applications say of it, if their projects agree; and how many projects have been compared well since then.
+    def _agreed(
+        self, about: Repository | Cluster, said: dict[str, Evidence]
+    ) -> tuple[Evidence | None, int]:
+        """What applications say of it, if their projects agree; and how many projects have been
+        compared well since then.
 
-        A project speaks where none of its own was compared since. At least two have to, and half of those that use it, or
-        all that do; and more than have been compared well. Who is not compared at all, or is being deleted, has no voice.
+        A project speaks where none of its own was compared since. At least two have to, and half of
+        those that use it, or all that do; and more than have been compared well. Who is not
+        compared at all, or is being deleted, has no voice.
         """
         if not said:
             return None, 0
@@ -181,19 +220,38 @@ class Connections:
             project = self._store.counted(app).project
             users.add(project)
             since = said[project].at if project in said else told_at
-            if name not in self._store.uncompared and app.reconciled_at is not None and since < app.reconciled_at <= now:
+            if (
+                name not in self._store.uncompared
+                and app.reconciled_at is not None
+                and since < app.reconciled_at <= now
+            ):
                 compared.add(project)
-        voices = [evidence for project, evidence in said.items() if project not in compared and project in users]
-        enough = len(voices) == len(users) or (len(voices) >= AGREED and len(voices) * 2 >= len(users))
-        return (voices[0] if voices and enough and len(voices) > len(compared) else None), len(compared)
+        voices = [
+            evidence
+            for project, evidence in said.items()
+            if project not in compared and project in users
+        ]
+        enough = len(voices) == len(users) or (
+            len(voices) >= AGREED and len(voices) * 2 >= len(users)
+        )
+        return (voices[0] if voices and enough and len(voices) > len(compared) else None), len(
+            compared
+        )
 
     def _recovered(self, about: Repository | Cluster, against: int) -> Evidence | None:
-        """They said that it failed, and say so no more: it is well where some were compared, and unknown else."""
+        """They said that it failed, and say so no more: it is well where some were compared, and
+        unknown else."""
         names = self.on(about) if isinstance(about, Cluster) else self.reading(about)
         well = names - self._store.uncompared
         if not well or (names & self._store.uncompared and against < AGREED):
             return None
-        return Evidence(Witness.applications, Verdict.reachable, self._clock.now(), f"{len(well)} applications were compared", TOLD_FOR)
+        return Evidence(
+            Witness.applications,
+            Verdict.reachable,
+            self._clock.now(),
+            f"{len(well)} applications were compared",
+            TOLD_FOR,
+        )
 
     # Read by the controller
 
@@ -203,7 +261,8 @@ class Connections:
         return listed and self.get(key) is None
 
     def looked_at(self, about: Repository | Cluster) -> bool:
-        """Has this process looked at it yet? Before that nothing is said about it, and what the checkpoint remembers stands."""
+        """Has this process looked at it yet? Before that nothing is said about it, and what the
+        checkpoint remembers stands."""
         if isinstance(about, Cluster):
             return self.clusters_looked
         return self.repositories_looked or any(e.by is not Witness.word for e in about.evidence)
@@ -221,15 +280,28 @@ class Connections:
         return self._store.sights.get(about.uid) or Sight(about.uid, self._clock.now())
 
     def homes(self) -> tuple[Cluster, ...]:
-        """Where applications that are away come from, by their holds: owed also when nobody remembers the recovery."""
-        held = (self._store.applications[name].hold for names in self._store.moved.values() for name in names)
+        """Where applications that are away come from, by their holds: owed also when nobody
+        remembers the recovery."""
+        held = (
+            self._store.applications[name].hold
+            for names in self._store.moved.values()
+            for name in names
+        )
         origins = {str(hold.origin) for hold in held if hold and hold.origin}
-        return tuple(c for c in self.clusters.values() if any(map(c.called, origins))) if origins else ()
+        return (
+            tuple(c for c in self.clusters.values() if any(map(c.called, origins)))
+            if origins
+            else ()
+        )
 
     def on(self, cluster: Cluster) -> set[Name]:
         """The applications whose destination it is."""
         by = self._store.by_cluster
-        words = {cluster.server} if cluster.trouble and cluster.name == cluster.server else {cluster.server, cluster.name}
+        words = (
+            {cluster.server}
+            if cluster.trouble and cluster.name == cluster.server
+            else {cluster.server, cluster.name}
+        )
         return set().union(*(by.get(word, ()) for word in words if word))
 
     def reading(self, repository: Repository) -> set[Name]:
@@ -241,8 +313,14 @@ class Connections:
         apps = self._store.applications
         if repository.project:
             return {name for name in names if apps[name].project == repository.project}
-        scoped = {p for name in names if (p := apps[name].project) and ident(plain, p) in self.repositories}
-        return {name for name in names if apps[name].project not in scoped} if scoped else set(names)
+        scoped = {
+            p
+            for name in names
+            if (p := apps[name].project) and ident(plain, p) in self.repositories
+        }
+        return (
+            {name for name in names if apps[name].project not in scoped} if scoped else set(names)
+        )
 
     def cluster_of(self, app: Application) -> Cluster | None:
         """Where it runs, as far as that is known."""
@@ -251,14 +329,21 @@ class Connections:
             return self.clusters.get(IN_CLUSTER_SERVER)
         if where.server in self.clusters:
             return self.clusters[where.server]
-        return next((c for c in self.clusters.values() if where.name and c.name == where.name), None)
+        return next(
+            (c for c in self.clusters.values() if where.name and c.name == where.name), None
+        )
 
     def repositories_of(self, app: Application) -> tuple[Repository, ...]:
         """What it reads from."""
-        return tuple(r for url in app.repositories if (r := self.repositories.get(self._repository_of(app, url))))
+        return tuple(
+            r
+            for url in app.repositories
+            if (r := self.repositories.get(self._repository_of(app, url)))
+        )
 
     def inherited(self) -> int:
-        """How many repositories and clusters were down before this controller came, and have not been well since."""
+        """How many repositories and clusters were down before this controller came, and have not
+        been well since."""
         sights = (self._store.sights.get(about.uid) for about in self.all())
         return sum(1 for sight in sights if sight is not None and sight.inherited)
 
@@ -276,7 +361,11 @@ class Connections:
         return scoped if scoped in self.repositories else ident(url)
 
     def _held(self, about: Repository | Cluster) -> Repository | Cluster | None:
-        return self.repositories.get(about.ident) if isinstance(about, Repository) else self.clusters.get(about.server)
+        return (
+            self.repositories.get(about.ident)
+            if isinstance(about, Repository)
+            else self.clusters.get(about.server)
+        )
 
     def _put(self, about: Repository | Cluster) -> None:
         if isinstance(about, Repository):
@@ -296,9 +385,13 @@ class Connections:
             return False
         old = self._store.sights.get(about.uid)
         new = watch(old, about, self._store.policies, self._clock.now(), first_install=self.first)
-        reached = any(e.by is Witness.connect and e.verdict is Verdict.reachable for e in about.evidence)
+        reached = any(
+            e.by is Witness.connect and e.verdict is Verdict.reachable for e in about.evidence
+        )
         uid = about.namespace_uid if isinstance(about, Cluster) else ""
-        new = structs.replace(new, reached=new.reached or reached, namespace_uid=uid or new.namespace_uid)
+        new = structs.replace(
+            new, reached=new.reached or reached, namespace_uid=uid or new.namespace_uid
+        )
         if new == old:
             return False
         self._store.sights[about.uid] = new
@@ -306,12 +399,16 @@ class Connections:
         return True
 
     def _tell(self, about: Repository | Cluster) -> None:
-        """The controller hears of it when its state or its clocks changed, and of everything while a recovery is open."""
+        """The controller hears of it when its state or its clocks changed, and of everything while
+        a recovery is open."""
         moved = self._track(about)
         state, _ = connection(about, self._clock.now())
         if moved or self._states.get(about.key) is not state or self._follows(about.key):
             if self.looked_at(about):
-                self._states[about.key] = state  # before that the controller says nothing about it: it has to hear of it again
+                self._states[about.key] = (
+                    # before that the controller says nothing about it: it has to hear of it again
+                    state
+                )
             self._changed(about.key)
 
 

@@ -25,7 +25,8 @@ class Version(Protocol):
 
 
 class Dialects:
-    """Keeps ``now``. Without a way to Argo CD's API it stays unknown, and what differs is found out by reading back."""
+    """Keeps ``now``. Without a way to Argo CD's API it stays unknown, and what differs is found out
+    by reading back."""
 
     def __init__(self, argocd: Version | None, clock: Clock) -> None:
         self._argocd = argocd

@@ -1,4 +1,5 @@
-"""Takes closer looks at what is ill, politely: a few at a time, the less often the longer nothing changes."""
+"""Takes closer looks at what is ill, politely: a few at a time, the less often the longer nothing
+changes."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ FIRST = timedelta(seconds=4)
 """An ordinary rollout is Progressing for a moment; that is not worth a look."""
 SOONEST, LATEST = timedelta(seconds=15), timedelta(minutes=5)
 AWAITED, AWAITED_AT_MOST = timedelta(seconds=4), timedelta(minutes=1)
-"""For a kind that is not served yet one cheap question is asked more often: its application is cured as soon as it is there."""
+"""For a kind that is not served yet one cheap question is asked more often: its application is
+cured as soon as it is there."""
 
 Looks = Callable[[Application, Finding | None], Awaitable[Signs]]
 
@@ -39,7 +41,13 @@ class _Plan(Struct, frozen=True):
 class Examiner:
     """Looks at every application that the store calls ailing."""
 
-    def __init__(self, store: Store, look: Looks, clock: Clock, diagnosis: Callable[[Application], Finding | None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        look: Looks,
+        clock: Clock,
+        diagnosis: Callable[[Application], Finding | None],
+    ) -> None:
         self._store = store
         self._look = look
         self._clock = clock
@@ -59,7 +67,11 @@ class Examiner:
     def _due(self) -> list[Application]:
         """Those whose turn it is, the longest overdue first."""
         now, found = self._clock.now(), []
-        ailing = {app.uid: app for name in self._store.ailing if (app := self._store.applications.get(name)) is not None}
+        ailing = {
+            app.uid: app
+            for name in self._store.ailing
+            if (app := self._store.applications.get(name)) is not None
+        }
         for uid in [uid for uid in self._plans if uid not in ailing]:
             del self._plans[uid]
             self._store.signs.pop(uid, None)  # it is well: what was seen of its illness is over
@@ -93,18 +105,29 @@ class Examiner:
             plan = self._plans.get(app.uid)
             news = before is None or structs.replace(before, at=signs.at) != signs
             if plan is not None and not all(signs.served.values()):
-                pause = AWAITED if news else min(plan.pause * 0.75, AWAITED_AT_MOST)  # doubled when it began: half as much again
-                self._plans[app.uid] = structs.replace(plan, due=self._clock.now() + pause, pause=pause)
+                pause = (
+                    AWAITED if news else min(plan.pause * 0.75, AWAITED_AT_MOST)
+                )  # doubled when it began: half as much again
+                self._plans[app.uid] = structs.replace(
+                    plan, due=self._clock.now() + pause, pause=pause
+                )
             elif plan is not None and news:
-                self._plans[app.uid] = structs.replace(plan, due=self._clock.now() + SOONEST, pause=SOONEST)
+                self._plans[app.uid] = structs.replace(
+                    plan, due=self._clock.now() + SOONEST, pause=SOONEST
+                )
             self._store.examined(app.uid, (app.namespace, app.name), signs)
 
 
 def kept(before: Signs | None, now: Signs) -> Signs:
-    """A look that failed takes nothing back: what was seen before stands until somebody sees otherwise, and grows old meanwhile."""
+    """A look that failed takes nothing back: what was seen before stands until somebody sees
+    otherwise, and grows old meanwhile."""
     if before is None or not now.missing:
         return now
     at = now.at if now.unwell or not before.unwell else before.at
     return structs.replace(
-        now, at=at, unwell=now.unwell or before.unwell, served={**before.served, **now.served}, providers=now.providers or before.providers
+        now,
+        at=at,
+        unwell=now.unwell or before.unwell,
+        served={**before.served, **now.served},
+        providers=now.providers or before.providers,
     )

@@ -29,7 +29,9 @@ SETTINGS_EVERY = timedelta(minutes=5)
 SETTINGS = "argocd-cm"
 
 
-class _Data(Struct, rename={"interval": "timeout.reconciliation", "jitter": "timeout.reconciliation.jitter"}):
+class _Data(
+    Struct, rename={"interval": "timeout.reconciliation", "jitter": "timeout.reconciliation.jitter"}
+):
     interval: str | None = None
     jitter: str | None = None
 
@@ -39,7 +41,8 @@ class _Settings(Struct):
 
 
 class Freezer:
-    """Keeps ``store.frozen``; ``changed`` hears of every application for which that changed, and of them all as one."""
+    """Keeps ``store.frozen``; ``changed`` hears of every application for which that changed, and of
+    them all as one."""
 
     def __init__(
         self,
@@ -72,7 +75,8 @@ class Freezer:
             await self._clock.sleep(EVERY)
 
     async def once(self) -> None:
-        """One look, if what we see ourselves is fresh; also before anything is judged after a start."""
+        """One look, if what we see ourselves is fresh; also before anything is judged after a
+        start."""
         if self._read_at is None or self._clock.now() - self._read_at >= SETTINGS_EVERY:
             await self._read()
         if self._fresh():
@@ -91,7 +95,9 @@ class Freezer:
             if words := frozen(app, self.reconciling, asked.get(app.uid), now):
                 found[name] = words
             elif looked_at(app, self.reconciling, now):
-                seen.setdefault(app.destination.cluster, Counter())[self._store.counted(app).project] += 1
+                seen.setdefault(app.destination.cluster, Counter())[
+                    self._store.counted(app).project
+                ] += 1
         self._asked = asked
         before, self._store.frozen = self._store.frozen, found
         standing = self._standing(found, seen)
@@ -105,22 +111,32 @@ class Freezer:
     def _standing(self, found: dict[Name, str], seen: dict[str, Counter[str]]) -> set[Name]:
         """Those that a shard which stands still explains.
 
-        One shard looks at all applications of a cluster. When one was compared is its owner's text as well: so single projects
-        neither make a shard stand still nor keep it from being seen to, and a cluster that Argo CD does not know has none.
+        One shard looks at all applications of a cluster. When one was compared is its owner's text
+        as well: so single projects neither make a shard stand still nor keep it from being seen to,
+        and a cluster that Argo CD does not know has none.
         """
         ill: dict[str, Counter[str]] = {}
         apps = self._store.applications
         fleet = len(apps)
         for name in found:
-            ill.setdefault(apps[name].destination.cluster, Counter())[self._store.counted(apps[name]).project] += 1
-        standing = {place for place, projects in ill.items() if stands_still(projects, seen.get(place, {}))}
+            ill.setdefault(apps[name].destination.cluster, Counter())[
+                self._store.counted(apps[name]).project
+            ] += 1
+        standing = {
+            place for place, projects in ill.items() if stands_still(projects, seen.get(place, {}))
+        }
 
         def there(app: Application) -> bool:
-            """Where nobody has listed the clusters, what several projects or most of the fleet call one is one."""
+            """Where nobody has listed the clusters, what several projects or most of the fleet call
+            one is one."""
             projects = ill[app.destination.cluster]
             return self._known(app) or len(projects) > 1 or sum(projects.values()) * 2 >= fleet
 
-        return {name for name in found if apps[name].destination.cluster in standing and there(apps[name])}
+        return {
+            name
+            for name in found
+            if apps[name].destination.cluster in standing and there(apps[name])
+        }
 
     async def _read(self) -> None:
         """How often Argo CD means to look. Zero: only when it is told to."""
@@ -129,7 +145,10 @@ class Freezer:
             data = decoded(raw, _Settings).data
             interval, jitter = _duration(data.interval, 120), _duration(data.jitter, 60)
             said = data.interval is not None
-            self.reconciling = Reconciling(interval + jitter if interval else timedelta(), SETTINGS if said else Reconciling().source)
+            self.reconciling = Reconciling(
+                interval + jitter if interval else timedelta(),
+                SETTINGS if said else Reconciling().source,
+            )
             self._read_at, self._unread = self._clock.now(), ""
         except (KubeError, msgspec.DecodeError, ValueError) as error:
             self._read_at = self._clock.now()
@@ -141,4 +160,8 @@ class Freezer:
 def _duration(text: str | None, default: float) -> timedelta:
     if text is None or not text.strip():
         return timedelta(seconds=default)
-    return timedelta(seconds=float(text)) if text.strip().isdigit() else durationpy.from_str(text.strip())
+    return (
+        timedelta(seconds=float(text))
+        if text.strip().isdigit()
+        else durationpy.from_str(text.strip())
+    )

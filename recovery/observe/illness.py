@@ -1,4 +1,5 @@
-"""Who is ill since when, counted by what they share: the fleet, a cluster, a project, a repository, an ApplicationSet."""
+"""Who is ill since when, counted by what they share: the fleet, a cluster, a project, a repository,
+an ApplicationSet."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ K = TypeVar("K")
 
 def groups_of(app: Application) -> tuple[Group, ...]:
     """What it shares with others, the largest first."""
-    more = (("applicationset", f"{app.namespace}/{app.application_set}"),) if app.application_set else ()
+    more = (
+        (("applicationset", f"{app.namespace}/{app.application_set}"),)
+        if app.application_set
+        else ()
+    )
     repositories = dict.fromkeys(ident(url) for url in app.repositories)
     return (
         ("fleet", ""),
@@ -32,20 +37,26 @@ def groups_of(app: Application) -> tuple[Group, ...]:
 
 
 def slow_groups_of(app: Application) -> tuple[Group, ...]:
-    """What it shares with others that may fail them one by one: a database of its namespace, a cluster that fills up."""
+    """What it shares with others that may fail them one by one: a database of its namespace, a
+    cluster that fills up."""
     where = app.destination
     found = [(kind, name) for kind, name in groups_of(app) if kind != "fleet"]
-    return tuple((f"{SLOW}{kind}", name) for kind, name in (*found, ("namespace", f"{where.cluster}: {where.namespace}")))
+    return tuple(
+        (f"{SLOW}{kind}", name)
+        for kind, name in (*found, ("namespace", f"{where.cluster}: {where.namespace}"))
+    )
 
 
 class Illness:
-    """Kept up with every change; a question costs the logarithm of the ill, and of whose they are as much for each project."""
+    """Kept up with every change; a question costs the logarithm of the ill, and of whose they are
+    as much for each project."""
 
     def __init__(self, groups_of: Callable[[Application], tuple[Group, ...]] = groups_of) -> None:
         self._groups_of = groups_of
         self._totals: Counter[Group] = Counter()
         self._projects: dict[Group, str | Counter[str]] = {}
-        """Whose a group's applications are: one project, as for most repositories, or how many of each."""
+        """Whose a group's applications are: one project, as for most repositories, or how many of
+        each."""
         self._onsets: dict[Name, datetime] = {}
         self._ill: defaultdict[Group, Entries] = defaultdict(list)
         self._ill_of: defaultdict[tuple[Group, str], Entries] = defaultdict(list)
@@ -107,14 +118,18 @@ class Illness:
     def _total(self, group: Group) -> int:
         whole, project = whole_of(group)
         known = self._projects.get(whole)
-        return known[project] if project and isinstance(known, Counter) else self._totals.get(whole, 0)
+        return (
+            known[project] if project and isinstance(known, Counter) else self._totals.get(whole, 0)
+        )
 
     def crowd(self, group: Group, since: datetime, until: datetime) -> Crowd:
-        """Those of a group, or of a project's part of one, that fell ill in this time and still are."""
+        """Those of a group, or of a project's part of one, that fell ill in this time and still
+        are."""
         return _counted(group, self._entries(group), self._total(group), since, until)
 
     def parts(self, group: Group, since: datetime, until: datetime) -> dict[str, Crowd]:
-        """The same by the project whose they are, where several have applications in the group and these fell ill; else empty."""
+        """The same by the project whose they are, where several have applications in the group and
+        these fell ill; else empty."""
         known = self._projects.get(group)
         if not isinstance(known, Counter) or len(known) < 2:
             return {}
@@ -137,7 +152,13 @@ class Illness:
         return (name for _, name in entries[first:last])
 
 
-def _moved(index: defaultdict[K, Entries], key: K, name: Name, before: datetime | None, onset: datetime | None) -> None:
+def _moved(
+    index: defaultdict[K, Entries],
+    key: K,
+    name: Name,
+    before: datetime | None,
+    onset: datetime | None,
+) -> None:
     entries = index[key]
     if before is not None:
         del entries[bisect_left(entries, (before, name))]
@@ -154,4 +175,6 @@ def _counted(group: Group, entries: Entries, total: int, since: datetime, until:
 
 
 def _between(entries: Entries, since: datetime, until: datetime) -> tuple[int, int]:
-    return bisect_left(entries, since, key=lambda e: e[0]), bisect_right(entries, until, key=lambda e: e[0])
+    return bisect_left(entries, since, key=lambda e: e[0]), bisect_right(
+        entries, until, key=lambda e: e[0]
+    )

@@ -1,4 +1,5 @@
-"""One closer look at an application that is ill: its tree, its pods, their events, and kinds that are missing.
+"""One closer look at an application that is ill: its tree, its pods, their events, and kinds that
+are missing.
 
 Through Argo CD's API where a token is configured, else in the cluster this controller runs in.
 """
@@ -14,7 +15,17 @@ from recovery.argocd.ownership import Ownership
 from recovery.argocd.tree import nodes
 from recovery.clock import Clock
 from recovery.decide.ownership import NOT_OWNED
-from recovery.kube.client import APPLICATIONS, DAEMON_SETS, DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS, Client, Resource, group_path
+from recovery.kube.client import (
+    APPLICATIONS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    PODS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    Client,
+    Resource,
+    group_path,
+)
 from recovery.kube.errors import KubeError, NotFound
 from recovery.kube.reading import decoded
 from recovery.model.application import Application, Health
@@ -72,7 +83,8 @@ class Look:
         self._applications = applications
 
     async def __call__(self, app: Application, finding: Finding | None) -> Signs:
-        """All there is to see now; its time is when the look began, for what was read then may have changed since."""
+        """All there is to see now; its time is when the look began, for what was read then may have
+        changed since."""
         begun = self._clock.now()
         missing: list[str] = []
         unwell: tuple[Unwell, ...] = ()
@@ -94,12 +106,17 @@ class Look:
                 return await self._through_argocd(self._api, app, missing)
             if app.destination.in_cluster:
                 return await self._here(app, missing)
-            missing.append(f"its resources: it runs on {app.destination.cluster}, and no Argo CD token is configured")
+            missing.append(
+                f"its resources: it runs on {app.destination.cluster}, and no Argo CD token is"
+                " configured"
+            )
         except (KubeError, msgspec.DecodeError, ValueError) as error:
             missing.append(f"its resources: {redact(str(error), 200)}")
         return ()
 
-    async def _through_argocd(self, api: Closer, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
+    async def _through_argocd(
+        self, api: Closer, app: Application, missing: list[str]
+    ) -> tuple[Unwell, ...]:
         tree = nodes(await api.tree(app))
         ill = trees.ill(tree)
         told: list[Unwell] = []
@@ -110,7 +127,14 @@ class Look:
             except KubeError as error:
                 missing.append(f"Pod/{node.name}: {redact(str(error), 200)}")
         # An event tells in full what a pod only says in short; without a pod, why there is none.
-        for node in (*pods[:1], *(n for n in ill if n.kind in ("ReplicaSet", "StatefulSet", "DaemonSet", "PersistentVolumeClaim")))[:2]:
+        for node in (
+            *pods[:1],
+            *(
+                n
+                for n in ill
+                if n.kind in ("ReplicaSet", "StatefulSet", "DaemonSet", "PersistentVolumeClaim")
+            ),
+        )[:2]:
             try:
                 told += trees.of_events(await api.events(app, node))
             except KubeError as error:
@@ -118,14 +142,21 @@ class Look:
         return tuple(dict.fromkeys((*told, *trees.unwell(tree))))[: trees.KEPT]
 
     async def _here(self, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
-        item: dict[str, Any] = decoded(await self._kube.get(APPLICATIONS, app.namespace, app.name), dict)
+        item: dict[str, Any] = decoded(
+            await self._kube.get(APPLICATIONS, app.namespace, app.name), dict
+        )
         listed = (item.get("status") or {}).get("resources") or ()
         rows = [r for r in listed if isinstance(r, dict) and r.get("kind") in _KINDS]
         told: list[Unwell] = []
         read = 0
         for row in rows[:WORKLOADS_READ]:
-            kind, namespace, name = str(row["kind"]), str(row.get("namespace", "")), str(row.get("name", ""))
-            # The list is its owner's text: what another application or nobody deployed is neither read further nor quoted.
+            kind, namespace, name = (
+                str(row["kind"]),
+                str(row.get("namespace", "")),
+                str(row.get("name", "")),
+            )
+            # The list is its owner's text: what another application or nobody deployed is neither
+            # read further nor quoted.
             found, why = await self._owns.owned(app, _KINDS[kind], namespace, name)
             if why:
                 missing.append(plain(f"{kind}/{name}: {NOT_OWNED}: {why}", 300))
@@ -140,8 +171,11 @@ class Look:
                     read += 1
         return tuple(sorted(dict.fromkeys(told), key=lambda u: u.kind != "Pod"))[: trees.KEPT]
 
-    async def _pods(self, kind: str, workload: dict[str, Any], namespace: str) -> list[dict[str, Any]]:
-        """The pods of a workload: those that name it, or a ReplicaSet of it, as their controller, by UID. Labels prove nothing."""
+    async def _pods(
+        self, kind: str, workload: dict[str, Any], namespace: str
+    ) -> list[dict[str, Any]]:
+        """The pods of a workload: those that name it, or a ReplicaSet of it, as their controller,
+        by UID. Labels prove nothing."""
         labels = ((workload.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
         if not labels:
             return []
@@ -152,15 +186,24 @@ class Look:
                 for item in await self._labelled(REPLICA_SETS, namespace, labels)
                 if controlled_by(item, owners)
             }
-        return [item for item in await self._labelled(PODS, namespace, labels) if controlled_by(item, owners)]
+        return [
+            item
+            for item in await self._labelled(PODS, namespace, labels)
+            if controlled_by(item, owners)
+        ]
 
-    async def _labelled(self, what: Resource, namespace: str, labels: dict[str, str]) -> list[dict[str, Any]]:
+    async def _labelled(
+        self, what: Resource, namespace: str, labels: dict[str, str]
+    ) -> list[dict[str, Any]]:
         selector = ",".join(f"{k}={v}" for k, v in labels.items())
-        body = decoded(await self._kube.list(what, namespace, labelSelector=selector, limit=str(LISTED)), dict)
+        body = decoded(
+            await self._kube.list(what, namespace, labelSelector=selector, limit=str(LISTED)), dict
+        )
         return [item for item in body.get("items") or () if isinstance(item, dict)]
 
     async def _served(self, app: Application, kind: str, missing: list[str]) -> bool | None:
-        """Does its cluster serve this kind (``group/Kind`` or ``group/version/Kind``)? None when nobody knows."""
+        """Does its cluster serve this kind (``group/Kind`` or ``group/version/Kind``)? None when
+        nobody knows."""
         group, _, rest = kind.partition("/")
         version, _, name = rest.rpartition("/")
         try:
@@ -168,10 +211,19 @@ class Look:
                 return name in await self._kinds_here(group, version)
             if self._api is not None:
                 known = await self._api.api_versions(app.destination.server or app.destination.name)
-                return any(k.startswith(f"{group}/") and k.endswith(f"/{name}") and (not version or f"/{version}/" in k) for k in known)
-            missing.append(f"whether {app.destination.cluster} serves {kind}: no Argo CD token is configured")
+                return any(
+                    k.startswith(f"{group}/")
+                    and k.endswith(f"/{name}")
+                    and (not version or f"/{version}/" in k)
+                    for k in known
+                )
+            missing.append(
+                f"whether {app.destination.cluster} serves {kind}: no Argo CD token is configured"
+            )
         except (KubeError, msgspec.DecodeError, ValueError) as error:
-            missing.append(f"whether {app.destination.cluster} serves {kind}: {redact(str(error), 200)}")
+            missing.append(
+                f"whether {app.destination.cluster} serves {kind}: {redact(str(error), 200)}"
+            )
         return None
 
     async def _kinds_here(self, group: str, version: str) -> set[str]:
@@ -179,7 +231,9 @@ class Look:
             versions = [version]
             if not version:
                 found = decoded(await self._kube.raw(group_path(group)), dict)
-                versions = [str(v.get("version", "")) for v in (found.get("versions") or ())[:VERSIONS_READ]]
+                versions = [
+                    str(v.get("version", "")) for v in (found.get("versions") or ())[:VERSIONS_READ]
+                ]
             kinds: set[str] = set()
             for each in versions:
                 served = decoded(await self._kube.raw(group_path(group, each)), dict)
@@ -189,10 +243,15 @@ class Look:
         return kinds
 
     async def _providers(self, app: Application, kind: str) -> tuple[str, ...]:
-        """Applications that bring a CRD of this group, those of the same project first; others are not named to its owner."""
+        """Applications that bring a CRD of this group, those of the same project first; others are
+        not named to its owner."""
         group = kind.partition("/")[0]
         fleet = self._applications()
-        holders = sorted((each.project != app.project, name) for name, each in fleet.items() if "CustomResourceDefinition" in each.kinds)
+        holders = sorted(
+            (each.project != app.project, name)
+            for name, each in fleet.items()
+            if "CustomResourceDefinition" in each.kinds
+        )
         found = []
         for foreign, (namespace, name) in holders[:PROVIDERS_READ]:
             try:
@@ -201,7 +260,9 @@ class Look:
                 continue
             rows = (item.get("status") or {}).get("resources") or ()
             if any(
-                isinstance(r, dict) and r.get("kind") == "CustomResourceDefinition" and str(r.get("name", "")).endswith(f".{group}")
+                isinstance(r, dict)
+                and r.get("kind") == "CustomResourceDefinition"
+                and str(r.get("name", "")).endswith(f".{group}")
                 for r in rows
             ):
                 found.append("of another project" if foreign else f"{namespace}/{name}")
@@ -218,7 +279,11 @@ def _ready(kind: str, found: dict[str, Any]) -> bool:
     spec, status = found.get("spec") or {}, found.get("status") or {}
     if kind == "DaemonSet":
         return int(status.get("numberReady", 0)) >= int(status.get("desiredNumberScheduled", 0))
-    wanted, there, ready = int(spec.get("replicas", 1)), int(status.get("replicas", 0)), int(status.get("readyReplicas", 0))
+    wanted, there, ready = (
+        int(spec.get("replicas", 1)),
+        int(status.get("replicas", 0)),
+        int(status.get("readyReplicas", 0)),
+    )
     # The old pods of a rollout stay ready for as long as the new ones do not come up.
     updated = int(status.get("updatedReplicas", wanted if kind == "StatefulSet" else 0))
     return updated >= wanted and ready >= wanted >= there

@@ -1,6 +1,8 @@
-"""Compares what a held application wants now with what it wanted at the revision that was called bad.
+"""Compares what a held application wants now with what it wanted at the revision that was called
+bad.
 
-A new revision of a repository is news of whoever shares it; a hold ends only when this application's own manifests moved on.
+A new revision of a repository is news of whoever shares it; a hold ends only when this
+application's own manifests moved on.
 """
 
 from __future__ import annotations
@@ -30,12 +32,15 @@ AGAIN = timedelta(minutes=1)
 class Renderer(Protocol):
     """What is asked of Argo CD."""
 
-    async def rendered(self, app: Application, revisions: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    async def rendered(
+        self, app: Application, revisions: tuple[str, ...]
+    ) -> tuple[dict[str, Any], ...]:
         """What these revisions want, rendered by Argo CD now."""
 
 
 class ManifestComparer:
-    """Looks at every held application whose revision has moved on; the store keeps what was found."""
+    """Looks at every held application whose revision has moved on; the store keeps what was
+    found."""
 
     def __init__(self, store: Store, argocd: Renderer, clock: Clock) -> None:
         self._store = store
@@ -58,7 +63,8 @@ class ManifestComparer:
             await self._clock.sleep(EVERY)
 
     def _due(self) -> list[Application]:
-        # Each has its turn: whose revision changes all the time must not keep the others from theirs.
+        # Each has its turn: whose revision changes all the time must not keep the others from
+        # theirs.
         order = sorted(self._store.held, key=lambda name: (self._looked.get(name, 0), name))
         self._looked = {name: self._looked[name] for name in order if name in self._looked}
         held = (self._store.applications.get(name) for name in order)
@@ -72,7 +78,12 @@ class ManifestComparer:
 
     def _undecided(self, app: Application) -> bool:
         hold = app.hold
-        moved = hold is not None and hold.target is None and app.sync is Sync.OutOfSync and bool(app.revisions)
+        moved = (
+            hold is not None
+            and hold.target is None
+            and app.sync is Sync.OutOfSync
+            and bool(app.revisions)
+        )
         return (
             moved
             and hold is not None
@@ -84,24 +95,40 @@ class ManifestComparer:
     async def _compare(self, app: Application) -> None:
         bad = tuple(app.hold.bad[0].split(",")) if app.hold is not None and app.hold.bad else ()
         try:
-            then, now = await self._argocd.rendered(app, bad), await self._argocd.rendered(app, app.revisions)
+            then, now = (
+                await self._argocd.rendered(app, bad),
+                await self._argocd.rendered(app, app.revisions),
+            )
         except KubeError as error:
             if app.uid not in self._failed:
-                log.warning("manifests could not be compared, will try again", application=str(app.key), why=error.told or str(error))
+                log.warning(
+                    "manifests could not be compared, will try again",
+                    application=str(app.key),
+                    why=error.told or str(error),
+                )
             self._failed[app.uid] = self._clock.now() + AGAIN
             return
         found = compared(then, bad, now, app.revisions)
-        log.info("manifests compared", application=str(app.key), bad=bad, now=app.revisions, own_change=found.value)
+        log.info(
+            "manifests compared",
+            application=str(app.key),
+            bad=bad,
+            now=app.revisions,
+            own_change=found.value,
+        )
         if found is OwnChange.unknown:
             self._unclear[app.uid] = app.revisions
         self._store.compared(app, found)
 
 
 def compared(
-    then: tuple[dict[str, Any], ...], bad: tuple[str, ...], now: tuple[dict[str, Any], ...], revisions: tuple[str, ...]
+    then: tuple[dict[str, Any], ...],
+    bad: tuple[str, ...],
+    now: tuple[dict[str, Any], ...],
+    revisions: tuple[str, ...],
 ) -> OwnChange:
-    """Did what is wanted change between two revisions? Where only that differs which charts make up anew with each rendering (genCA,
-    randAlphaNum), nobody can tell."""
+    """Did what is wanted change between two revisions? Where only that differs which charts make up
+    anew with each rendering (genCA, randAlphaNum), nobody can tell."""
     if digest(then, bad) == digest(now, revisions):
         return OwnChange.unchanged
     firm = digest(_firm(then), bad) != digest(_firm(now), revisions)
@@ -109,22 +136,32 @@ def compared(
 
 
 def _firm(manifests: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-    """Without the content of Secrets, certificates of webhooks, and checksums of what is in them."""
+    """Without the content of Secrets, certificates of webhooks, and checksums of what is in
+    them."""
     found = []
     for item in manifests:
-        kept = {k: v for k, v in item.items() if not (item.get("kind") == "Secret" and k in ("data", "stringData"))}
+        kept = {
+            k: v
+            for k, v in item.items()
+            if not (item.get("kind") == "Secret" and k in ("data", "stringData"))
+        }
         found.append(_without_random(kept))
     return tuple(found)
 
 
 def _without_random(node: Any) -> Any:
     if isinstance(node, dict):
-        return {k: _without_random(v) for k, v in node.items() if k != "caBundle" and "checksum" not in str(k).lower()}
+        return {
+            k: _without_random(v)
+            for k, v in node.items()
+            if k != "caBundle" and "checksum" not in str(k).lower()
+        }
     return [_without_random(each) for each in node] if isinstance(node, list) else node
 
 
 def digest(manifests: tuple[dict[str, Any], ...], revisions: tuple[str, ...]) -> list[str]:
-    """What manifests say, whatever their order; a revision that stands in them (ARGOCD_APP_REVISION) is no difference."""
+    """What manifests say, whatever their order; a revision that stands in them
+    (ARGOCD_APP_REVISION) is no difference."""
     found = []
     for item in manifests:
         text = msgspec.json.encode(item, order="deterministic").decode()

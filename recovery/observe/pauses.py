@@ -1,4 +1,5 @@
-"""What people have paused or silenced by command: a ConfigMap of ours, watched. One entry a key, as JSON."""
+"""What people have paused or silenced by command: a ConfigMap of ours, watched. One entry a key, as
+JSON."""
 
 from __future__ import annotations
 
@@ -67,18 +68,31 @@ class Pauses:
 
 
 def read(name: str, text: str) -> Pause:
-    """One entry. What cannot be read pauses everything: somebody meant to hold something back, and nobody knows what."""
+    """One entry. What cannot be read pauses everything: somebody meant to hold something back, and
+    nobody knows what."""
     try:
         entry = _entry.decode(text)
         until = aware(entry.until) if entry.until else None
         if entry.until and until is None:
             raise ValueError(f"until is {entry.until!r}, which is no time")
     except (msgspec.DecodeError, ValueError) as error:
-        return Pause(reason=f"entry {name} of ConfigMap {NAME} cannot be read ({plain(str(error), 150)})", name=name)
-    return Pause(entry.selector, plain(entry.reason, 500), plain(entry.by, 253), until, plain(name, 253), entry.silences)
+        return Pause(
+            reason=f"entry {name} of ConfigMap {NAME} cannot be read ({plain(str(error), 150)})",
+            name=name,
+        )
+    return Pause(
+        entry.selector,
+        plain(entry.reason, 500),
+        plain(entry.by, 253),
+        until,
+        plain(name, 253),
+        entry.silences,
+    )
 
 
 def write(pause: Pause) -> str:
     """The text of an entry."""
     until = pause.until.isoformat(timespec="seconds") if pause.until else ""
-    return msgspec.json.encode(Entry(pause.selector, pause.reason, pause.by, until, pause.silences)).decode()
+    return msgspec.json.encode(
+        Entry(pause.selector, pause.reason, pause.by, until, pause.silences)
+    ).decode()

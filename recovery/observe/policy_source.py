@@ -1,4 +1,5 @@
-"""The policies ConfigMap, watched: a good edit applies at once, a bad one changes nothing and is reported."""
+"""The policies ConfigMap, watched: a good edit applies at once, a bad one changes nothing and is
+reported."""
 
 from __future__ import annotations
 
@@ -58,8 +59,12 @@ class PolicySource:
         self._text = text
         try:
             if text is None:
-                others = ", ".join(sorted({**(item.data or {}), **(item.binary_data or {})})) or "none"
-                raise InvalidPolicies([Problem(0, 0, "", f"the ConfigMap has no key {KEY} (its keys: {others})")])
+                others = (
+                    ", ".join(sorted({**(item.data or {}), **(item.binary_data or {})})) or "none"
+                )
+                raise InvalidPolicies(
+                    [Problem(0, 0, "", f"the ConfigMap has no key {KEY} (its keys: {others})")]
+                )
             policies = parse(text, self.actions, self._defaults)
         except InvalidPolicies as error:
             self._refuse(item, str(error))
@@ -70,7 +75,9 @@ class PolicySource:
             self._refuse(item, f"the text cannot be read ({type(error).__name__})")
             return
         self.policies, self.error = policies, ""
-        log.info("policies in force", hash=policies.hash, policies=[p.name for p in policies.policies])
+        log.info(
+            "policies in force", hash=policies.hash, policies=[p.name for p in policies.policies]
+        )
         for warning in policies.warnings:
             log.warning("policies", warning=warning)
         self._changed(policies)
@@ -78,7 +85,9 @@ class PolicySource:
     def drop(self, namespace: str, name: str) -> None:
         """It was deleted: the last good policies stay."""
         self._text = None
-        self._refuse(ConfigMap(shapes.Meta(name, namespace)), f"the ConfigMap {namespace}/{name} is gone")
+        self._refuse(
+            ConfigMap(shapes.Meta(name, namespace)), f"the ConfigMap {namespace}/{name} is gone"
+        )
 
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
         """After a whole list: is it there at all?"""
@@ -91,7 +100,11 @@ class PolicySource:
     def _refuse(self, item: ConfigMap | None, message: str) -> None:
         self.error = message
         self.errors += 1
-        kept = f"the policies of {self.policies.hash} stay in force" if self.policies else "nothing is in force"
+        kept = (
+            f"the policies of {self.policies.hash} stay in force"
+            if self.policies
+            else "nothing is in force"
+        )
         log.error("policies refused", error=message, kept=kept)
         if item is not None:
             self._refused(item, f"{message}; {kept}")

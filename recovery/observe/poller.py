@@ -1,4 +1,5 @@
-"""Asks, round by round, how repositories and clusters are: Argo CD's word, its live looks, and our own."""
+"""Asks, round by round, how repositories and clusters are: Argo CD's word, its live looks, and our
+own."""
 
 from __future__ import annotations
 
@@ -27,11 +28,13 @@ from recovery.observe.connections import Connections
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 64
-"""Looks at the same moment: most of them only wait, and as many clusters may be away as there are."""
+"""Looks at the same moment: most of them only wait, and as many clusters may be away as there
+are."""
 FIRST = 30.0
 """Seconds after which the first round counts as made, with or without an answer from everybody."""
 EACH = 0.5
-"""Seconds of a round for each repository, at least: Argo CD is asked for at most two ls-remotes a second in all."""
+"""Seconds of a round for each repository, at least: Argo CD is asked for at most two ls-remotes a
+second in all."""
 TRIED = 3
 """Applications of a cluster that are tried for one live read."""
 
@@ -71,7 +74,8 @@ AskWitness = Callable[[str], Awaitable[str]]
 
 
 class Poller:
-    """Every cluster and every repository is looked at in its own time: a slow one holds up no other."""
+    """Every cluster and every repository is looked at in its own time: a slow one holds up no
+    other."""
 
     def __init__(
         self,
@@ -87,7 +91,8 @@ class Poller:
         looks: tuple[Connect, AskGit, AskWitness],
         alive_here: Callable[[], bool],
     ) -> None:
-        """``interval`` in seconds; ``alive_here`` says whether our own cluster has been heard of lately."""
+        """``interval`` in seconds; ``alive_here`` says whether our own cluster has been heard of
+        lately."""
         self._connections = connections
         self._applications = applications
         self._word = word
@@ -108,7 +113,8 @@ class Poller:
         return self._witnessed[0] if self._witnessed and now - self._witnessed[1] <= FRESH else ""
 
     async def run(self) -> None:
-        """Until cancelled, or until something goes wrong that is no door's word; the caller starts it again."""
+        """Until cancelled, or until something goes wrong that is no door's word; the caller starts
+        it again."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._clusters(group))
@@ -124,8 +130,11 @@ class Poller:
                 self._begin(group, f"read {cluster.server}", self._live_read(cluster))
             self._begin(group, "witness", self._look_outside())
             if not self._connections.clusters_looked:
-                # The first word of all of them, or of those that have one within the time that a look takes.
-                await self._first([task for name, task in self._looking.items() if not name.startswith("test ")])
+                # The first word of all of them, or of those that have one within the time that a
+                # look takes.
+                await self._first(
+                    [task for name, task in self._looking.items() if not name.startswith("test ")]
+                )
                 self._connections.clusters_looked = True
             self._connections.listen_to_applications()
             self._connections.tick()
@@ -141,14 +150,17 @@ class Poller:
                 self._begin(group, f"test {repository.ident}", self._test(repository, lasts))
                 await self._pause(pause)
             if not self._connections.repositories_looked:
-                await self._first([task for name, task in self._looking.items() if name.startswith("test ")])
+                await self._first(
+                    [task for name, task in self._looking.items() if name.startswith("test ")]
+                )
                 self._connections.repositories_looked = True
                 self._connections.tick()
             if not everything:
                 await self._pause(self._interval)
 
     def _begin(self, group: asyncio.TaskGroup, name: str, look: Coroutine[Any, Any, None]) -> None:
-        """One look of a kind at a time: while the last one has no answer yet, no further one is begun."""
+        """One look of a kind at a time: while the last one has no answer yet, no further one is
+        begun."""
         if name in self._looking:
             look.close()
             return
@@ -175,14 +187,25 @@ class Poller:
         found: dict[str, Cluster] = {}
         whole = False
         if self._word is None:
-            missing.append("no Argo CD token: neither its word nor its live reads of clusters and repositories")
+            missing.append(
+                "no Argo CD token: neither its word nor its live reads of clusters and repositories"
+            )
         else:
             try:
                 for listed in await self._word.clusters():
-                    marks = {k: v for k, v in (listed.annotations or {}).items() if k.startswith(PREFIX)}
+                    marks = {
+                        k: v for k, v in (listed.annotations or {}).items() if k.startswith(PREFIX)
+                    }
                     server = plain(listed.server.rstrip("/"), 300)
-                    found[server] = Cluster(server=server, name=plain(listed.name or server, 253), labels=listed.labels, marks=marks)
-                    self._listed(found[server], listed.info.connection_state if listed.info else None)
+                    found[server] = Cluster(
+                        server=server,
+                        name=plain(listed.name or server, 253),
+                        labels=listed.labels,
+                        marks=marks,
+                    )
+                    self._listed(
+                        found[server], listed.info.connection_state if listed.info else None
+                    )
                 whole = True
             except KubeError as error:
                 missing.append(_refused(error, "clusters"))
@@ -191,18 +214,34 @@ class Poller:
             held = found.get(server)
             if held is None:
                 found[server] = Cluster(
-                    server=server, name=known.name, labels=known.labels, marks=known.marks, secret=known.secret, trouble=known.trouble
+                    server=server,
+                    name=known.name,
+                    labels=known.labels,
+                    marks=known.marks,
+                    secret=known.secret,
+                    trouble=known.trouble,
                 )
             else:
                 found[server] = Cluster(
-                    server=server, name=held.name, labels=known.labels, marks=known.marks, secret=known.secret, trouble=known.trouble
+                    server=server,
+                    name=held.name,
+                    labels=known.labels,
+                    marks=known.marks,
+                    secret=known.secret,
+                    trouble=known.trouble,
                 )
         if not by_server:
-            missing.append("no cluster's Secret may be read (RECOVERY_CLUSTER_SECRETS): one witness less, and no failover")
+            missing.append(
+                "no cluster's Secret may be read (RECOVERY_CLUSTER_SECRETS): one witness less, and"
+                " no failover"
+            )
         if whole and not found and self._applications():
             # Argo CD leaves out what an account may not see, and says nothing of it.
             whole = False
-            missing.append("our Argo CD account sees no cluster at all: p, role:recovery, clusters, get, *, allow")
+            missing.append(
+                "our Argo CD account sees no cluster at all: p, role:recovery, clusters, get, *,"
+                " allow"
+            )
         self._connections.know_clusters(found.values(), whole=whole)
         self._miss("clusters", tuple(missing))
 
@@ -213,12 +252,20 @@ class Poller:
             log.warning(f"what is known of {what} is not complete", missing=list(missing))
 
     async def _know_repositories(self) -> None:
-        found: list[Repository] = list(self._connections.repositories.values()) if self._word else []
+        found: list[Repository] = (
+            list(self._connections.repositories.values()) if self._word else []
+        )
         if self._word is not None:
             try:
                 listed = await self._word.repositories()
                 found = [
-                    Repository(url=redact(r.repo, 300), project=r.project, type=r.type or "git", registered=True, trouble=_inside(r.repo))
+                    Repository(
+                        url=redact(r.repo, 300),
+                        project=r.project,
+                        type=r.type or "git",
+                        registered=True,
+                        trouble=_inside(r.repo),
+                    )
                     for r in listed
                 ]
                 self._connections.know_repositories(found, whole=True)
@@ -235,10 +282,14 @@ class Poller:
         at = utc(state.attempted_at) if state else None
         if state is None or at is None or not state.status:
             return
-        found = {"Successful": Verdict.reachable, "Failed": verdict_of(state.message)}.get(state.status, Verdict.no_evidence)
+        found = {"Successful": Verdict.reachable, "Failed": verdict_of(state.message)}.get(
+            state.status, Verdict.no_evidence
+        )
         if state.status == "Failed" and found in (Verdict.no_evidence, Verdict.reachable):
             found = Verdict.unreachable
-        words = f"{state.status} at {at:%H:%M:%S}" + (f": {redact(state.message, 200)}" if state.message else "")
+        words = f"{state.status} at {at:%H:%M:%S}" + (
+            f": {redact(state.message, 200)}" if state.message else ""
+        )
         self._connections.found(about, Evidence(Witness.word, found, at, words))
 
     # Looks
@@ -249,11 +300,14 @@ class Poller:
             seen = None
             if cluster.in_cluster:
                 if self._alive_here():
-                    seen = Evidence(Witness.connect, Verdict.reachable, self._clock.now(), "our own watches")
+                    seen = Evidence(
+                        Witness.connect, Verdict.reachable, self._clock.now(), "our own watches"
+                    )
             elif remote:
                 seen = await self._connect(remote, self._clock.now())
             if remote and seen and seen.verdict is Verdict.reachable:
-                # What cannot be read stays what it was: an address that leads to another cluster by now answers for that one.
+                # What cannot be read stays what it was: an address that leads to another cluster by
+                # now answers for that one.
                 with suppress(KubeError):
                     self._connections.identified(cluster, await namespace_uid(remote))
             if seen:
@@ -266,7 +320,11 @@ class Poller:
 
     async def _read_one(self, cluster: Cluster) -> None:
         apps = self._applications()
-        names = sorted(name for name in self._connections.on(cluster) if name in apps and not apps[name].deleting)
+        names = sorted(
+            name
+            for name in self._connections.on(cluster)
+            if name in apps and not apps[name].deleting
+        )
         if self._word is None or not names:
             return
         start = random.randrange(len(names))  # noqa: S311 (any of them will do)
@@ -282,24 +340,42 @@ class Poller:
         assert self._word is not None  # noqa: S101 (asked for by _live_read only)
         try:
             read = await self._word.live_read(app)
-            return Evidence(Witness.live_read, Verdict.reachable, self._clock.now(), f"{read} of {app.key}") if read else None
+            return (
+                Evidence(
+                    Witness.live_read, Verdict.reachable, self._clock.now(), f"{read} of {app.key}"
+                )
+                if read
+                else None
+            )
         except Late as error:
             return await self._late(error, app)
         except KubeError as error:
             words = error.told or redact(str(error), 200)
-            # Only what Argo CD passed on speaks of the cluster; all else speaks of Argo CD or of us.
+            # Only what Argo CD passed on speaks of the cluster; all else speaks of Argo CD or of
+            # us.
             found = verdict_of(error.told) if error.told else Verdict.no_evidence
-            return Evidence(Witness.live_read, found, self._clock.now(), f"{app.key}: {words}"[:300])
+            return Evidence(
+                Witness.live_read, found, self._clock.now(), f"{app.key}: {words}"[:300]
+            )
 
     async def _late(self, error: KubeError, app: Application) -> Evidence:
-        """Argo CD did not come back with it: if it answers everything else, it is the cluster that does not."""
+        """Argo CD did not come back with it: if it answers everything else, it is the cluster that
+        does not."""
         assert self._word is not None  # noqa: S101 (as above)
         try:
             await self._word.alive()
         except KubeError:
-            return Evidence(Witness.live_read, Verdict.no_evidence, self._clock.now(), f"Argo CD itself does not answer: {error}"[:300])
+            return Evidence(
+                Witness.live_read,
+                Verdict.no_evidence,
+                self._clock.now(),
+                f"Argo CD itself does not answer: {error}"[:300],
+            )
         return Evidence(
-            Witness.live_read, Verdict.unreachable, self._clock.now(), f"{app.key}: no answer within 25s, and Argo CD answers otherwise"
+            Witness.live_read,
+            Verdict.unreachable,
+            self._clock.now(),
+            f"{app.key}: no answer within 25s, and Argo CD answers otherwise",
         )
 
     async def _test(self, repository: Repository, lasts: timedelta) -> None:
@@ -322,13 +398,19 @@ async def test(word: Word, repository: Repository, clock: Clock) -> Evidence:
         await word.test_repository(repository.url, repository.project, repository.type)
     except KubeError as error:
         found = of_repository(error.told) if error.told else Verdict.no_evidence
-        return Evidence(Witness.list_refs, found, clock.now(), error.told or redact(str(error), 250))
+        return Evidence(
+            Witness.list_refs, found, clock.now(), error.told or redact(str(error), 250)
+        )
     return Evidence(Witness.list_refs, Verdict.reachable, clock.now())
 
 
 def _inside(url: str) -> str:
     """A URL with credentials in it is never sent or shown: what is wrong with it."""
-    return "its URL holds credentials: put them into the repository's Secret" if redact(url, 300) != url else ""
+    return (
+        "its URL holds credentials: put them into the repository's Secret"
+        if redact(url, 300) != url
+        else ""
+    )
 
 
 def _refused(error: KubeError, what: str) -> str:

@@ -25,42 +25,77 @@ async def connect(remote: Remote, now: datetime) -> Evidence:
     except Unauthorized as error:
         return Evidence(Witness.connect, Verdict.credentials_refused, now, _cut(error))
     except Forbidden:
-        return Evidence(Witness.connect, Verdict.reachable, now, "it answered; /readyz is not for us")
+        return Evidence(
+            Witness.connect, Verdict.reachable, now, "it answered; /readyz is not for us"
+        )
     except Invalid as error:
         return Evidence(Witness.connect, Verdict.no_evidence, now, _cut(error))
     except KubeError as error:
         if error.status in (502, 503, 504):
-            return Evidence(Witness.connect, Verdict.unreachable, now, f"nobody behind its load balancer: {_cut(error)}")
+            return Evidence(
+                Witness.connect,
+                Verdict.unreachable,
+                now,
+                f"nobody behind its load balancer: {_cut(error)}",
+            )
         if error.status >= 500:
             return Evidence(Witness.connect, Verdict.api_partial, now, f"/readyz: {_cut(error)}")
         if error.status:
             return Evidence(Witness.connect, Verdict.no_evidence, now, _cut(error))
         found = verdict_of(str(error))
         # It was our own attempt, and nobody answered it: what has no better name is unreachable.
-        return Evidence(Witness.connect, Verdict.unreachable if found is Verdict.no_evidence else found, now, _cut(error))
+        return Evidence(
+            Witness.connect,
+            Verdict.unreachable if found is Verdict.no_evidence else found,
+            now,
+            _cut(error),
+        )
     if not answer.strip().lower().startswith(b"ok"):
-        return Evidence(Witness.connect, Verdict.no_evidence, now, "something answers there, but not as an API server does")
+        return Evidence(
+            Witness.connect,
+            Verdict.no_evidence,
+            now,
+            "something answers there, but not as an API server does",
+        )
     return Evidence(Witness.connect, Verdict.reachable, now, "/readyz: ok")
 
 
 async def ask_git(url: str, now: datetime) -> Evidence:
-    """What ``git ls-remote`` asks first, without credentials: an answer of any kind says that the server is there."""
+    """What ``git ls-remote`` asks first, without credentials: an answer of any kind says that the
+    server is there."""
     if not url.startswith(("http://", "https://")) or "***@" in url:
-        return Evidence(Witness.request, Verdict.no_evidence, now, "only http and https without credentials in the URL are asked")
+        return Evidence(
+            Witness.request,
+            Verdict.no_evidence,
+            now,
+            "only http and https without credentials in the URL are asked",
+        )
     path = url.rstrip("/") + "/info/refs?service=git-upload-pack"
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
             session.get(
-                path, headers={"User-Agent": "git/2 gitops-recovery-controller"}, allow_redirects=False, proxy=proxy_for(path)
+                path,
+                headers={"User-Agent": "git/2 gitops-recovery-controller"},
+                allow_redirects=False,
+                proxy=proxy_for(path),
             ) as response,
         ):
             status = response.status
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        words = "no answer within 10s" if isinstance(error, TimeoutError) else redact(str(error) or type(error).__name__, 200)
+        words = (
+            "no answer within 10s"
+            if isinstance(error, TimeoutError)
+            else redact(str(error) or type(error).__name__, 200)
+        )
         certain = isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError)
         found = Verdict.tls if certain else verdict_of(words)
-        return Evidence(Witness.request, Verdict.unreachable if found is Verdict.no_evidence else found, now, words)
+        return Evidence(
+            Witness.request,
+            Verdict.unreachable if found is Verdict.no_evidence else found,
+            now,
+            words,
+        )
     if status == 429:
         return Evidence(Witness.request, Verdict.rate_limited, now, "429")
     if status >= 500:
@@ -70,10 +105,14 @@ async def ask_git(url: str, now: datetime) -> Evidence:
 
 
 async def witness(url: str) -> str:
-    """Somebody outside: an answer of any kind will do. In words who answered, empty when nobody did."""
+    """Somebody outside: an answer of any kind will do. In words who answered, empty when nobody
+    did."""
     proxy = proxy_for(url)
     try:
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url, allow_redirects=False, proxy=proxy) as response:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            session.get(url, allow_redirects=False, proxy=proxy) as response,
+        ):
             if proxy and response.status in _THE_PROXYS_OWN:
                 return ""  # it was the proxy who answered, and it is on our side
             return f"{redact(url, 100)} answered {response.status}"

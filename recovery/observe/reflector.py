@@ -22,11 +22,14 @@ log = structlog.get_logger(__name__)
 PAGE = 100
 """Objects a list page: 10,000 of 26 KB would be 260 MB in one."""
 SILENCE = 120.0
-"""Seconds without a line after which a watch counts as dead; the API server sends a bookmark each minute or so."""
+"""Seconds without a line after which a watch counts as dead; the API server sends a bookmark each
+minute or so."""
 AT_LEAST = 5.0
-"""Seconds that a watch without an event has to last to be one: an API server ends it after minutes."""
+"""Seconds that a watch without an event has to last to be one: an API server ends it after
+minutes."""
 CERTAIN = 5
-"""Answers in a row, seconds apart, that say that the API server has counted less far: one alone may come from a cache."""
+"""Answers in a row, seconds apart, that say that the API server has counted less far: one alone may
+come from a cache."""
 TURN = 0.05
 """Seconds that one stream reads without a break."""
 STALE = 150.0
@@ -37,8 +40,9 @@ In = TypeVar("In", contravariant=True)
 
 
 class HistoryRewound(Exception):
-    """The API server has counted less far than it had: its etcd was restored from a backup. What we hold is of a history that never
-    was, and what is told of from here on has numbers that were used before; nothing of it can be brought up to now."""
+    """The API server has counted less far than it had: its etcd was restored from a backup. What we
+    hold is of a history that never was, and what is told of from here on has numbers that were used
+    before; nothing of it can be brought up to now."""
 
 
 class State(Enum):
@@ -61,7 +65,8 @@ class Sink(Protocol[In]):
         """It is gone."""
 
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
-        """After a whole list: what is not named here is gone. ``scope`` is the namespace listed, empty for all."""
+        """After a whole list: what is not named here is gone. ``scope`` is the namespace listed,
+        empty for all."""
 
 
 class Reflector(Generic[T]):
@@ -121,23 +126,32 @@ class Reflector(Generic[T]):
     @property
     def fresh(self) -> bool:
         """Listed once, and heard from lately."""
-        return self.state is State.Absent or (self.listed and self.age < STALE and self.state is not State.Broken)
+        return self.state is State.Absent or (
+            self.listed and self.age < STALE and self.state is not State.Broken
+        )
 
     @property
     def stale(self) -> str:
         """Why what it filled may not be acted upon; empty when it may."""
         if self.fresh:
             return ""
-        return f"{self.name}: last heard of {self.age:.0f}s ago" if self.listed else f"{self.name}: not listed yet"
+        return (
+            f"{self.name}: last heard of {self.age:.0f}s ago"
+            if self.listed
+            else f"{self.name}: not listed yet"
+        )
 
     async def run(self) -> None:
-        """Until cancelled. Every failure is logged once, waited for with a growing pause, and survived, but for HistoryRewound."""
+        """Until cancelled. Every failure is logged once, waited for with a growing pause, and
+        survived, but for HistoryRewound."""
         while True:
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
-                await self._clock.sleep(0.1)  # a server that ends every watch at once is not asked in a hot loop
+                await self._clock.sleep(
+                    0.1
+                )  # a server that ends every watch at once is not asked in a hot loop
             except Gone as error:
                 self._version = ""
                 self.restarts += 1
@@ -169,7 +183,8 @@ class Reflector(Generic[T]):
         log.info("listed", stream=self.name, objects=len(seen), unreadable=len(self.unreadable))
 
     async def _page(self, more: str) -> wire.Page:
-        """One page, asked for again where the API server is busy or away: the pages before it need not be."""
+        """One page, asked for again where the API server is busy or away: the pages before it need
+        not be."""
         query = {"limit": str(PAGE), **self._query, **({"continue": more} if more else {})}
         while True:
             try:
@@ -180,35 +195,45 @@ class Reflector(Generic[T]):
                 await self._pause(Unavailable(f"a page that cannot be read: {error}"))
 
     async def _same_history(self) -> None:
-        """Ask, before a watch is opened again, how far the API server has counted. One whose etcd was restored takes a watch from a
-        later version and is silent until it has come that far, which may be days: nothing on the watch tells of it."""
+        """Ask, before a watch is opened again, how far the API server has counted. One whose etcd
+        was restored takes a watch from a later version and is silent until it has come that far,
+        which may be days: nothing on the watch tells of it."""
         if self._listed_now:
             self._listed_now = False
             return
         try:
-            page = wire.listed(await self._client.list(self._what, self._namespace, limit="1", **self._query))
+            page = wire.listed(
+                await self._client.list(self._what, self._namespace, limit="1", **self._query)
+            )
         except wire.Unreadable as error:
             raise Unavailable(f"a page that cannot be read: {error}") from error
         if not older(now := page.metadata.resource_version, self._version):
             self._behind = 0
             if self._doubted:
                 self._doubted = False
-                raise Gone("an event was older than what was told before it: nothing is to be missed", 410)
+                raise Gone(
+                    "an event was older than what was told before it: nothing is to be missed", 410
+                )
             return
         self._behind += 1
         words = f"resourceVersion {now}, after {self._version}"
         if self._behind >= CERTAIN:
             raise HistoryRewound(f"{self.name}: {words}")
-        raise Unavailable(f"it has counted less far than before ({words}): asked again")  # one of several may be behind
+        raise Unavailable(
+            f"it has counted less far than before ({words}): asked again"
+        )  # one of several may be behind
 
     async def _watch(self) -> None:
         await self._same_history()
         before, self._events = self._heard, 0
         begun = self._clock.monotonic()
         try:
-            async with self._client.watch(self._what, self._namespace, self._version, silence=SILENCE, **self._query) as lines:
-                # A quiet kind has no lines, and no bookmarks either where its resourceVersion stands still (seen on 1.34):
-                # that the API server lets us in again, after every silence, is then the only sign of life there is.
+            async with self._client.watch(
+                self._what, self._namespace, self._version, silence=SILENCE, **self._query
+            ) as lines:
+                # A quiet kind has no lines, and no bookmarks either where its resourceVersion
+                # stands still (seen on 1.34): that the API server lets us in again, after every
+                # silence, is then the only sign of life there is.
                 self._alive()
                 self.state, self.error = State.Watching, ""
                 await self._read(lines)
@@ -216,9 +241,12 @@ class Reflector(Generic[T]):
                 raise Unavailable("the watch was ended at once, without an event")
         except Unavailable:
             if self._clock.monotonic() - begun >= AT_LEAST:
-                self._failures = 0  # it stood: silence, too, ends a watch, and is no failure that the next one would wait longer for
+                # it stood: silence, too, ends a watch, and is no failure that the next one would
+                # wait longer for
+                self._failures = 0
             elif not self._events:
-                self._heard = before  # what let us in and had nothing to say may have been anybody: no sign of life
+                # what let us in and had nothing to say may have been anybody: no sign of life
+                self._heard = before
             raise
         self._logged = ""
 
@@ -230,7 +258,8 @@ class Reflector(Generic[T]):
             self._events += 1
             self._failures, self._logged = 0, ""
             if self._heard - turned > TURN:
-                # What has arrived already is read without waiting: in a burst, nothing else would have its turn.
+                # What has arrived already is read without waiting: in a burst, nothing else would
+                # have its turn.
                 await self._clock.sleep(0)
                 turned = self._clock.monotonic()
 
@@ -246,7 +275,9 @@ class Reflector(Generic[T]):
         if older(meta.resource_version, self._version):
             # Whose history is this? If it is still ours, something may have been missed.
             self._doubted = True
-            raise Unavailable(f"an event of resourceVersion {meta.resource_version} after {self._version}")
+            raise Unavailable(
+                f"an event of resourceVersion {meta.resource_version} after {self._version}"
+            )
         if event.type == "DELETED":
             self.unreadable.pop(f"{meta.namespace}/{meta.name}", None)
             self._sink.drop(meta.namespace, meta.name)
@@ -278,7 +309,9 @@ class Reflector(Generic[T]):
         except Exception as error:
             # What nobody foresaw in one object must not end the stream of all others.
             self._left_alone(key, f"{type(error).__name__}: {error}")
-            log.exception("cannot be taken in", stream=self.name, object=f"{meta.namespace}/{meta.name}")
+            log.exception(
+                "cannot be taken in", stream=self.name, object=f"{meta.namespace}/{meta.name}"
+            )
         return key
 
     def _left_alone(self, key: tuple[str, str], why: str) -> None:
@@ -301,6 +334,10 @@ class Reflector(Generic[T]):
             if not self._logged:
                 log.warning("stream broken, will try again", stream=self.name, why=self.error)
             self._logged = self.error
-        wait = error.retry_after if isinstance(error, Busy) and error.retry_after else min(30.0, 0.5 * 2 ** min(self._failures, 6))
+        wait = (
+            error.retry_after
+            if isinstance(error, Busy) and error.retry_after
+            else min(30.0, 0.5 * 2 ** min(self._failures, 6))
+        )
         self._failures += 1
         await self._clock.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, guards nothing)

@@ -1,4 +1,5 @@
-"""What we read of Argo CD's objects, as the wire has it: what is not named here is skipped without becoming an object."""
+"""What we read of Argo CD's objects, as the wire has it: what is not named here is skipped without
+becoming an object."""
 
 from __future__ import annotations
 

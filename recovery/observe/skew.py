@@ -1,4 +1,5 @@
-"""How far Argo CD's clock is from ours, by what it has just compared: a stamp is news when it changes, and then it is seconds old."""
+"""How far Argo CD's clock is from ours, by what it has just compared: a stamp is news when it
+changes, and then it is seconds old."""
 
 from __future__ import annotations
 
@@ -7,11 +8,13 @@ from datetime import datetime, timedelta
 from recovery.clock import Clock
 
 BUCKET = 300.0
-"""Seconds over which the youngest stamp counts, and once more as long: single old ones, forged or late, say nothing."""
+"""Seconds over which the youngest stamp counts, and once more as long: single old ones, forged or
+late, say nothing."""
 
 
 class Skew:
-    """Fed with every stamp that changes; nothing has arrived yet, nothing is known, and no difference is assumed."""
+    """Fed with every stamp that changes; nothing has arrived yet, nothing is known, and no
+    difference is assumed."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -33,5 +36,8 @@ class Skew:
 
     @property
     def behind(self) -> timedelta:
-        """By how much Argo CD's clock is behind ours; zero where it is not, or where nobody knows."""
-        return min((age for age in (self._least, self._before) if age is not None), default=timedelta())
+        """By how much Argo CD's clock is behind ours; zero where it is not, or where nobody
+        knows."""
+        return min(
+            (age for age in (self._least, self._before) if age is not None), default=timedelta()
+        )

@@ -30,7 +30,8 @@ _NONE: dict[str, datetime] = {}
 
 
 class Store:
-    """Applications by namespace and name, and their sights. Filled by a reflector, read by the controller."""
+    """Applications by namespace and name, and their sights. Filled by a reflector, read by the
+    controller."""
 
     def __init__(
         self,
@@ -38,15 +39,18 @@ class Store:
         changed: Callable[[Key], None],
         follows: Callable[[Key], bool],
         namespaces: Iterable[str] = ("*",),
-        unreconciled: Callable[[Application], str] = lambda app: unreconciled(app, None, app.namespace),
+        unreconciled: Callable[[Application], str] = lambda app: unreconciled(
+            app, None, app.namespace
+        ),
         foreign: Callable[[Application], str] = lambda _: "",
         effective: Callable[[Application], Application] = lambda app: app,
     ) -> None:
-        """``changed`` hears of every change that could matter, and of every one where ``follows`` says so. ``effective`` gives an
-        application the hold that a record vouches for."""
+        """``changed`` hears of every change that could matter, and of every one where ``follows``
+        says so. ``effective`` gives an application the hold that a record vouches for."""
         self._effective = effective
         self.unreconciled = unreconciled
-        """Why Argo CD does not reconcile an application: its status is then believed for nothing."""
+        """Why Argo CD does not reconcile an application: its status is then believed for
+        nothing."""
         self.foreign = foreign
         """Why an application is not the project's that it names."""
         self._strangers: set[Name] = set()
@@ -72,7 +76,8 @@ class Store:
         self.soaking: dict[str, Name] = {}
         """UIDs whose revision is on its way into the ledger, and where they are."""
         self.by_repository: dict[str, Collection[Name]] = {}
-        """Who reads from a repository, by its ident without a project. Most have one reader, and a set for one is four tuples large."""
+        """Who reads from a repository, by its ident without a project. Most have one reader, and a
+        set for one is four tuples large."""
         self.by_cluster: defaultdict[str, set[Name]] = defaultdict(set)
         """Who runs where, by the word in the destination: a name or a server."""
         self.uncompared: set[Name] = set()
@@ -89,13 +94,17 @@ class Store:
         self.signs: dict[str, Signs] = {}
         """What was looked up about those that are ill, by UID."""
         self._brought: dict[str, Brought] = {}
-        """What the newest deploy of those that are not well changed, by UID: a self-heal takes its result out of the Application."""
+        """What the newest deploy of those that are not well changed, by UID: a self-heal takes its
+        result out of the Application."""
         self._own_changes: dict[str, tuple[tuple[str, ...], OwnChange]] = {}
-        """Of held applications: what a look at the manifests of which revisions has shown, by UID."""
+        """Of held applications: what a look at the manifests of which revisions has shown, by
+        UID."""
         self._own_writes: dict[str, tuple[str, float]] = {}
-        """resourceVersion and moment of our newest write to an application, by UID, until the watch has shown what came after it."""
+        """resourceVersion and moment of our newest write to an application, by UID, until the watch
+        has shown what came after it."""
         self.turned: dict[str, datetime] = {}
-        """When those that are worth a closer look were last seen to have changed, by UID and by our own clock."""
+        """When those that are worth a closer look were last seen to have changed, by UID and by our
+        own clock."""
         self.causes: dict[str, str] = {}
         """What those that are ill were last found to be ill of, by UID."""
         self.frozen: dict[Name, str] = {}
@@ -118,7 +127,12 @@ class Store:
         name, item = (item.namespace, item.name), self._effective(item)
         old = self.applications.get(name)
         self.applications[name] = item
-        self.generation += old is None or (old.sync, old.health, old.hold, old.project) != (item.sync, item.health, item.hold, item.project)
+        self.generation += old is None or (old.sync, old.health, old.hold, old.project) != (
+            item.sync,
+            item.health,
+            item.hold,
+            item.project,
+        )
         if old is not None:
             self._unfile(name, old)
         self._file(name, item)
@@ -133,27 +147,44 @@ class Store:
         if old is not None and item.reconciled_at and item.reconciled_at != old.reconciled_at:
             self.skew.arrived(item.reconciled_at)
         operation = item.operation
-        if operation is not None and operation.phase.over and not operation.partial and operation.changed is not None:
+        if (
+            operation is not None
+            and operation.phase.over
+            and not operation.partial
+            and operation.changed is not None
+        ):
             self._brought[item.uid] = Brought(operation.revisions, operation.changed, operation.ran)
         elif plainly_well(item):
             self._brought.pop(item.uid, None)
         self._track(item)
         # Argo CD touches every application each few minutes; that alone is no news.
-        same = old is not None and structs.replace(old, resource_version=item.resource_version, reconciled_at=item.reconciled_at) == item
+        same = (
+            old is not None
+            and structs.replace(
+                old, resource_version=item.resource_version, reconciled_at=item.reconciled_at
+            )
+            == item
+        )
         if not same or self._follows(item.key):
             self._changed(item.key)
 
     def wrote(self, item: Application) -> None:
-        """It is so since our own write. The watch is behind that for a moment: what is older is ignored. Where it is ahead, because
-        the answer was long on its way, the answer is: what is gone stays gone."""
+        """It is so since our own write. The watch is behind that for a moment: what is older is
+        ignored. Where it is ahead, because the answer was long on its way, the answer is: what is
+        gone stays gone."""
         held = self.applications.get((item.namespace, item.name))
-        if held is None or held.uid != item.uid or older(item.resource_version, held.resource_version):
+        if (
+            held is None
+            or held.uid != item.uid
+            or older(item.resource_version, held.resource_version)
+        ):
             return
         self._own_writes[item.uid] = (item.resource_version, self._clock.monotonic())
         self.put(item)
 
     def _outdated(self, item: Application) -> bool:
-        """Is it of before our own write? After a minute whatever comes is believed: the API server may have been restored."""
+        """Is it of before our own write? After a minute whatever comes is believed: the API server
+        may have been restored."""
         version, at = self._own_writes.get(item.uid, ("", 0.0))
         if not version:
             return False
@@ -182,8 +213,13 @@ class Store:
             self._changed(gone.key)
 
     def counted(self, app: Application) -> Application:
-        """As it is counted: by the project that it names, where that exists and takes it; else as one of those without."""
-        return structs.replace(app, project=STRANGERS) if (app.namespace, app.name) in self._strangers else app
+        """As it is counted: by the project that it names, where that exists and takes it; else as
+        one of those without."""
+        return (
+            structs.replace(app, project=STRANGERS)
+            if (app.namespace, app.name) in self._strangers
+            else app
+        )
 
     def _file(self, name: Name, app: Application) -> None:
         (self._strangers.add if self.foreign(app) else self._strangers.discard)(name)
@@ -220,7 +256,9 @@ class Store:
 
     def keep_only(self, scope: str, names: set[Name]) -> None:
         """After a whole list of one namespace (or of all): what is not named is gone."""
-        for name in [n for n in self.applications if (not scope or n[0] == scope) and n not in names]:
+        for name in [
+            n for n in self.applications if (not scope or n[0] == scope) and n not in names
+        ]:
             self.drop(*name)
 
     def use(self, policies: Policies) -> None:
@@ -231,10 +269,13 @@ class Store:
             self._changed(app.key)
 
     def reconsider(self, project: str) -> None:
-        """An AppProject is new, changed or gone: which applications it takes may be another matter now."""
+        """An AppProject is new, changed or gone: which applications it takes may be another matter
+        now."""
         first, self._projects_known = not self._projects_known, True
         for name, app in list(self.applications.items()):
-            if first or app.project == project:  # with the first that is known, those of unknown ones are told apart
+            if (
+                first or app.project == project
+            ):  # with the first that is known, those of unknown ones are told apart
                 self._unfile(name, app)
                 self._file(name, app)
                 self._track(app)
@@ -246,13 +287,17 @@ class Store:
         return self.sights.get(app.uid) or Sight(app.uid, self._clock.now())
 
     def parent(self, app: Application) -> Application | None:
-        """The app-of-apps that its tracking id names, if that one lists it: what a child says of itself makes nobody its parent."""
+        """The app-of-apps that its tracking id names, if that one lists it: what a child says of
+        itself makes nobody its parent."""
         namespace, _, name = app.parent.partition("/")
         found = self.applications.get((namespace, name)) if name else None
-        return found if found is not None and f"{app.namespace}/{app.name}" in found.children else None
+        return (
+            found if found is not None and f"{app.namespace}/{app.name}" in found.children else None
+        )
 
     def dismiss(self, uid: str, policy: str) -> None:
-        """A person deleted the open recovery of a subject: it is not opened again while the illness lasts."""
+        """A person deleted the open recovery of a subject: it is not opened again while the illness
+        lasts."""
         sight = self.sights.get(uid)
         if sight is not None and policy not in sight.dismissed:
             self.sights[uid] = structs.replace(sight, dismissed=(*sight.dismissed, policy))
@@ -271,10 +316,15 @@ class Store:
     def brought(self, app: Application) -> Brought | None:
         """What the deploy that runs did; None where that was not seen."""
         found = self._brought.get(app.uid)
-        return found if found is not None and app.deployed and found.revisions == app.deployed else None
+        return (
+            found
+            if found is not None and app.deployed and found.revisions == app.deployed
+            else None
+        )
 
     def compared(self, app: Application, found: OwnChange) -> None:
-        """Somebody compared the manifests of a held application's newest revision with those of the one that was called bad."""
+        """Somebody compared the manifests of a held application's newest revision with those of the
+        one that was called bad."""
         self._own_changes[app.uid] = (app.revisions, found)
         self._changed(app.key)
 
@@ -296,7 +346,8 @@ class Store:
                 yield app, sight
 
     def retime(self, change: Callable[[Sight], Sight], jump: timedelta = timedelta()) -> None:
-        """Time has passed that nobody watched, or our clock was set by ``jump``: every running clock is put right."""
+        """Time has passed that nobody watched, or our clock was set by ``jump``: every running
+        clock is put right."""
         self.skew.jumped(jump)
         self.fresh_from = self._clock.now()
         for uid, sight in list(self.sights.items()):
@@ -308,7 +359,8 @@ class Store:
             self._changed(app.key)
 
     def ripen(self) -> None:
-        """Take into the ledger what has been well for long enough, also where no change told of it."""
+        """Take into the ledger what has been well for long enough, also where no change told of
+        it."""
         for uid, name in list(self.soaking.items()):
             app = self.applications.get(name)
             if app is None or app.uid != uid:
@@ -317,9 +369,14 @@ class Store:
                 self._track(app)
 
     def forget_absent(self) -> None:
-        """After the first whole list: what the checkpoint remembers and is no longer there is let go."""
+        """After the first whole list: what the checkpoint remembers and is no longer there is let
+        go."""
         present = {app.uid for app in self.applications.values()}
-        for uid in [uid for uid in self.sights if uid not in present and not uid.startswith(("cluster-", "repository-"))]:
+        for uid in [
+            uid
+            for uid in self.sights
+            if uid not in present and not uid.startswith(("cluster-", "repository-"))
+        ]:
             self._forget(uid)
 
     def _track(self, app: Application) -> None:
@@ -344,7 +401,9 @@ class Store:
         since = onset(app, new, self.policies) if new.clocks else None
         self.illness.found(self.counted(app), since)
         deploy = app.deploy
-        good = deploy is not None and any((g.history_id, g.revisions) == (deploy.id, deploy.revisions) for g in new.ledger)
+        good = deploy is not None and any(
+            (g.history_id, g.revisions) == (deploy.id, deploy.revisions) for g in new.ledger
+        )
         self.slow.found(self.counted(app), since if good else None)
         (self.inherited.add if new.inherited else self.inherited.discard)(app.uid)
         if new.soaking is None:
@@ -373,8 +432,14 @@ def shows(app: Application) -> str:
 
 def _ails(app: Application) -> bool:
     """May a closer look tell more than the Application does?"""
-    failed = app.operation is not None and bool(app.operation.failed) and app.sync is not Sync.Synced
-    return not app.deleting and (failed or app.rollout_paused or app.health in (Health.Degraded, Health.Progressing, Health.Missing))
+    failed = (
+        app.operation is not None and bool(app.operation.failed) and app.sync is not Sync.Synced
+    )
+    return not app.deleting and (
+        failed
+        or app.rollout_paused
+        or app.health in (Health.Degraded, Health.Progressing, Health.Missing)
+    )
 
 
 def _discard(index: defaultdict[str, set[Name]], key: str, name: Name) -> None:

@@ -1,4 +1,5 @@
-"""What a resource tree, a pod, a workload or an event tells of why something is not well. Bytes in, lean values out."""
+"""What a resource tree, a pod, a workload or an event tells of why something is not well. Bytes in,
+lean values out."""
 
 from __future__ import annotations
 
@@ -21,8 +22,14 @@ def _name(text: object) -> str:
 
 
 def ill(tree: Iterable[Node]) -> tuple[Node, ...]:
-    """The nodes that are not well: pods first, for they tell why. A Rollout that is paused says why it is."""
-    bad = [n for n in tree if n.status not in ("", "Healthy", "Suspended") or (n.status == "Suspended" and n.kind == "Rollout")]
+    """The nodes that are not well: pods first, for they tell why. A Rollout that is paused says why
+    it is."""
+    bad = [
+        n
+        for n in tree
+        if n.status not in ("", "Healthy", "Suspended")
+        or (n.status == "Suspended" and n.kind == "Rollout")
+    ]
     return tuple(sorted(bad, key=lambda n: (n.kind != "Pod", n.status != "Degraded")))
 
 
@@ -44,25 +51,50 @@ def unwell(tree: Iterable[Node]) -> tuple[Unwell, ...]:
 
 
 def _waits(node: Node) -> bool:
-    """Argo CD shows the node that a Pod is on (util/argo resource info, controller/cache/info.go:populatePodInfo)."""
-    return node.kind == "Pod" and not node.group and node.told("Status Reason") == "Pending" and not node.told("Node")
+    """Argo CD shows the node that a Pod is on (util/argo resource info,
+    controller/cache/info.go:populatePodInfo)."""
+    return (
+        node.kind == "Pod"
+        and not node.group
+        and node.told("Status Reason") == "Pending"
+        and not node.told("Node")
+    )
 
 
 def of_pod(pod: dict[str, Any]) -> tuple[Unwell, ...]:
-    """What a Pod says of itself: its containers' states, the last one too, and why it has no node."""
+    """What a Pod says of itself: its containers' states, the last one too, and why it has no
+    node."""
     meta, status = pod.get("metadata") or {}, pod.get("status") or {}
     found: list[tuple[str, str]] = []
-    unbound = [c for c in status.get("conditions") or () if c.get("type") == "PodScheduled" and c.get("status") == "False"]
+    unbound = [
+        c
+        for c in status.get("conditions") or ()
+        if c.get("type") == "PodScheduled" and c.get("status") == "False"
+    ]
     found += [(str(c.get("reason", "")), str(c.get("message", ""))) for c in unbound]
-    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+    for container in (
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ):
         if container.get("ready") and not (container.get("state") or {}).get("waiting"):
             continue
-        last, now = (container.get("lastState") or {}).get("terminated"), container.get("state") or {}
+        last, now = (
+            (container.get("lastState") or {}).get("terminated"),
+            container.get("state") or {},
+        )
         for ended in filter(None, (last, now.get("terminated"))):
             if ended.get("exitCode") != 0:
                 # Not its own last words: they may say anything, and are the application's.
-                found.append((str(ended.get("reason", "")), f"a container ended with exit code {ended.get('exitCode')}"))
-        if (waiting := now.get("waiting")) and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
+                found.append(
+                    (
+                        str(ended.get("reason", "")),
+                        f"a container ended with exit code {ended.get('exitCode')}",
+                    )
+                )
+        if (waiting := now.get("waiting")) and waiting.get("reason") not in (
+            "ContainerCreating",
+            "PodInitializing",
+        ):
             found.append((str(waiting.get("reason", "")), str(waiting.get("message", ""))))
     if status.get("reason"):
         found.append((str(status["reason"]), str(status.get("message", ""))))
@@ -87,7 +119,10 @@ def of_workload(kind: str, item: dict[str, Any]) -> tuple[Unwell, ...]:
     found = []
     for condition in (item.get("status") or {}).get("conditions") or ():
         late = condition.get("type") == "Progressing" and condition.get("status") == "False"
-        failed = condition.get("type") in ("ReplicaFailure", "Failed") and condition.get("status") == "True"
+        failed = (
+            condition.get("type") in ("ReplicaFailure", "Failed")
+            and condition.get("status") == "True"
+        )
         if late or failed:
             found.append(
                 Unwell(

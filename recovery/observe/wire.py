@@ -1,7 +1,7 @@
 """Argo CD's objects as they come over the wire, decoded to no more than we keep.
 
-An Application is 20 to 50 KB of JSON; decoded straight from the bytes into these types, what is not named here is
-skipped without becoming an object.
+An Application is 20 to 50 KB of JSON; decoded straight from the bytes into these types, what is not
+named here is skipped without becoming an object.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ _project = msgspec.json.Decoder(shapes.Project)
 _application_set = msgspec.json.Decoder(shapes.ApplicationSet)
 _hold = msgspec.json.Decoder(model.Hold)
 
-_ARGOCD = ("argocd-application-controller", "argocd-server", "argocd-repo-server", "gitops-recovery-controller")
+_ARGOCD = (
+    "argocd-application-controller",
+    "argocd-server",
+    "argocd-repo-server",
+    "gitops-recovery-controller",
+)
 _CRDS = ("applications.argoproj.io", "recoveries.recovery.gitops.dev")
 _KEPT_ANNOTATIONS = (SKIP_RECONCILE, REFRESH, SYNC_WAVE)
 GO_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -41,8 +46,8 @@ GO_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 
 class Bounds:
-    """The most that is kept of what the owner of an object writes, and the most that is looked at: what is beyond costs its decoding
-    and no more. Lengths in characters."""
+    """The most that is kept of what the owner of an object writes, and the most that is looked at:
+    what is beyond costs its decoding and no more. Lengths in characters."""
 
     name = 253
     """Kubernetes' own bound for most names; kinds, namespaces and types are shorter."""
@@ -64,11 +69,13 @@ class Bounds:
     ignored = 1_000
     """Entries of an ApplicationSet's ignoreApplicationDifferences."""
     permitted = 500
-    """Destinations, and namespaces, of an AppProject; where there are more, nothing is permitted."""
+    """Destinations, and namespaces, of an AppProject; where there are more, nothing is
+    permitted."""
     windows = 200
     hold = 16_384
     words = 16_384
-    """Of the conditions of one Application together, and of its operation's message: the reason stands at the end of an error."""
+    """Of the conditions of one Application together, and of its operation's message: the reason
+    stands at the end of an error."""
     words_each = 2_000
     """Of what one resource of it says."""
     resources = 20_000
@@ -81,7 +88,8 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
     meta, spec = wire.metadata, wire.spec
     annotations = meta.annotations or {}
     skipped = annotations.get(SKIP_RECONCILE, "") in GO_TRUE
-    # Argo CD writes nothing into the status of an application that it skips: what stands there may be anybody's.
+    # Argo CD writes nothing into the status of an application that it skips: what stands there may
+    # be anybody's.
     status = (None if skipped else wire.status) or shapes.Status()
     sources = (spec.sources or ([spec.source] if spec.source else []))[: Bounds.sources]
     urls = [intern(redact(s.repo_url, Bounds.url)) for s in sources]
@@ -94,7 +102,11 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
     well = sync.status == "Synced" and health.status == "Healthy"
     differs = [] if sync.status == "Synced" else [r for r in resources if r.status == "OutOfSync"]
     owner = next(
-        (o for o in meta.owner_references or () if o.kind == "ApplicationSet" and o.api_version.partition("/")[0] in ("", "argoproj.io")),
+        (
+            o
+            for o in meta.owner_references or ()
+            if o.kind == "ApplicationSet" and o.api_version.partition("/")[0] in ("", "argoproj.io")
+        ),
         None,
     )
     return model.Application(
@@ -103,11 +115,15 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         uid=plain(meta.uid, Bounds.name),
         resource_version=plain(meta.resource_version, Bounds.name),
         project=_name(spec.project),
-        labels={_name(k, 317): _name(v) for k, v in islice(meta.labels.items(), Bounds.labels)} if meta.labels else None,
+        labels={_name(k, 317): _name(v) for k, v in islice(meta.labels.items(), Bounds.labels)}
+        if meta.labels
+        else None,
         marks=_marks(annotations) or None,
         deleting=meta.deletion_timestamp is not None,
         deleting_since=utc(meta.deletion_timestamp),
-        finalizers=tuple(_name(each) for each in (meta.finalizers or ())[: Bounds.listed]) if meta.deletion_timestamp else (),
+        finalizers=tuple(_name(each) for each in (meta.finalizers or ())[: Bounds.listed])
+        if meta.deletion_timestamp
+        else (),
         application_set=_name(owner.name) if owner else "",
         application_set_uid=_name(owner.uid) if owner else "",
         skipped=skipped,
@@ -137,15 +153,21 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
         history=tuple(h.id for h in history),
         deploys=b"".join(_checksum(h).to_bytes(4, "big") for h in history),
         sources=b"".join(_of_sources(h.source, h.sources).to_bytes(4, "big") for h in history),
-        source=_of_sources(sync.compared_to.source, sync.compared_to.sources) if sync.compared_to else 0,
+        source=_of_sources(sync.compared_to.source, sync.compared_to.sources)
+        if sync.compared_to
+        else 0,
         resources=len(resources),
         unsynced=tuple(f"{_name(r.kind)}/{_name(r.name)}" for r in differs[: Bounds.listed]),
         unsynced_count=len(differs),
         prunable=sum(r.requires_pruning for r in differs),
-        images=tuple(plain(image, Bounds.url) for image in ((status.summary.images if status.summary else None) or ())[:3]),
+        images=tuple(
+            plain(image, Bounds.url)
+            for image in ((status.summary.images if status.summary else None) or ())[:3]
+        ),
         kinds=_kinds(resources),
         control_plane=any(
-            (r.name in _ARGOCD and r.kind in ("Deployment", "StatefulSet")) or (r.name in _CRDS and r.kind == "CustomResourceDefinition")
+            (r.name in _ARGOCD and r.kind in ("Deployment", "StatefulSet"))
+            or (r.name in _CRDS and r.kind == "CustomResourceDefinition")
             for r in resources
         ),
         reconciled_at=utc(status.reconciled_at),
@@ -156,15 +178,18 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
 
 
 def _checksum(entry: shapes.History) -> int:
-    """Of what makes an entry of the history this one: ids are used a second time after a restore."""
+    """Of what makes an entry of the history this one: ids are used a second time after a
+    restore."""
     told = f"{entry.id}\0{entry.revision}\0{entry.revisions}\0".encode()
     return zlib.crc32(bytes(entry.sources), zlib.crc32(bytes(entry.source), zlib.crc32(told)))
 
 
 def _of_sources(source: msgspec.Raw, sources: msgspec.Raw) -> int:
-    """Of path, chart, parameters, images: what else a deploy is made of, beside its revisions. 0 where nothing says it. An API server
-    writes the keys of an object in one order."""
-    said = [bytes(raw) for raw in (sources, source) if bytes(raw) not in (b"", b"null", b"[]", b"{}")]
+    """Of path, chart, parameters, images: what else a deploy is made of, beside its revisions. 0
+    where nothing says it. An API server writes the keys of an object in one order."""
+    said = [
+        bytes(raw) for raw in (sources, source) if bytes(raw) not in (b"", b"null", b"[]", b"{}")
+    ]
     return zlib.crc32(said[0]) or 1 if said else 0
 
 
@@ -177,7 +202,9 @@ def _automated(wire: shapes.Automated | None) -> dict[str, bool] | None:
         return None
     known = (wire.prune, wire.self_heal, wire.allow_empty, wire.enabled)
     names = ("prune", "selfHeal", "allowEmpty", "enabled")
-    return _AUTOMATED.setdefault(known, {name: value for name, value in zip(names, known, strict=True) if value is not None})
+    return _AUTOMATED.setdefault(
+        known, {name: value for name, value in zip(names, known, strict=True) if value is not None}
+    )
 
 
 def _name(text: str, longest: int = Bounds.name) -> str:
@@ -190,7 +217,13 @@ _CHILDLESS: frozenset[str] = frozenset()
 
 def _children(resources: list[shapes.Resource], namespace: str) -> frozenset[str]:
     mine = (r for r in resources if r.kind == "Application" and r.group == "argoproj.io")
-    return frozenset(plain(f"{r.namespace or namespace}/{r.name}", 510) for r in islice(mine, Bounds.children)) or _CHILDLESS
+    return (
+        frozenset(
+            plain(f"{r.namespace or namespace}/{r.name}", 510)
+            for r in islice(mine, Bounds.children)
+        )
+        or _CHILDLESS
+    )
 
 
 def _marks(annotations: dict[str, str]) -> dict[str, str]:
@@ -201,8 +234,11 @@ def _marks(annotations: dict[str, str]) -> dict[str, str]:
 
 
 def _unwell(resources: list[shapes.Resource]) -> tuple[Unwell, ...]:
-    """Where health is kept with the resources (2.14; since 3.0 only if controller.resource.health.persist is set)."""
-    ill = [r for r in resources if r.health and r.health.status not in ("", "Healthy", "Suspended")][: Bounds.listed]
+    """Where health is kept with the resources (2.14; since 3.0 only if
+    controller.resource.health.persist is set)."""
+    ill = [
+        r for r in resources if r.health and r.health.status not in ("", "Healthy", "Suspended")
+    ][: Bounds.listed]
     return tuple(
         Unwell(
             _name(r.kind),
@@ -226,9 +262,15 @@ KNOWN, KNOWN_LENGTH = 500, 800
 def _kinds(resources: list[shapes.Resource]) -> tuple[str, ...]:
     """Each kind once, sorted; a fleet has few combinations, and each of them is kept once."""
     distinct = dict.fromkeys(r.kind for r in resources)
-    deciding = (kind for kind in DECIDING if kind in distinct)  # these are not lost behind 64 others
-    found = tuple(sorted({_name(kind, Bounds.kind) for kind in (*deciding, *islice(distinct, Bounds.kinds))}))
-    if sum(map(len, found)) > KNOWN_LENGTH or (found not in _known_kinds and len(_known_kinds) >= KNOWN):
+    deciding = (
+        kind for kind in DECIDING if kind in distinct
+    )  # these are not lost behind 64 others
+    found = tuple(
+        sorted({_name(kind, Bounds.kind) for kind in (*deciding, *islice(distinct, Bounds.kinds))})
+    )
+    if sum(map(len, found)) > KNOWN_LENGTH or (
+        found not in _known_kinds and len(_known_kinds) >= KNOWN
+    ):
         return found
     return _known_kinds.setdefault(found, found)
 
@@ -237,9 +279,15 @@ def project(raw: bytes | msgspec.Raw) -> model.Project:
     """One AppProject."""
     wire = _project.decode(raw)
     meta = wire.metadata
-    marks = {k: v for k, v in _marks(meta.annotations or {}).items() if k.startswith(PREFIX)} or None
+    marks = {
+        k: v for k, v in _marks(meta.annotations or {}).items() if k.startswith(PREFIX)
+    } or None
     places = tuple(
-        model.Permitted(plain(d.server or "", Bounds.url), plain(d.name or "", Bounds.name), plain(d.namespace or "", Bounds.name))
+        model.Permitted(
+            plain(d.server or "", Bounds.url),
+            plain(d.name or "", Bounds.name),
+            plain(d.namespace or "", Bounds.name),
+        )
         for d in wire.spec.destinations or ()
         if len(wire.spec.destinations or ()) <= Bounds.permitted
     )
@@ -258,14 +306,26 @@ def project(raw: bytes | msgspec.Raw) -> model.Project:
     )
     if _too_many(wire.spec.sync_windows or []):
         # What was left out may have said no: a window that cannot be read does.
-        windows += (model.SyncWindow("deny", "more windows than are read", "", ("*",), (), (), "", False),)
-    namespaces = tuple(plain(n, Bounds.name) for n in (wire.spec.source_namespaces or ())[: Bounds.permitted])
-    return model.Project(_name(meta.name), marks, _name(meta.namespace), places, namespaces, windows)
+        windows += (
+            model.SyncWindow("deny", "more windows than are read", "", ("*",), (), (), "", False),
+        )
+    namespaces = tuple(
+        plain(n, Bounds.name) for n in (wire.spec.source_namespaces or ())[: Bounds.permitted]
+    )
+    return model.Project(
+        _name(meta.name), marks, _name(meta.namespace), places, namespaces, windows
+    )
 
 
 def _too_many(windows: list[shapes.Window]) -> bool:
-    lists = (each for w in windows[: Bounds.windows] for each in (w.applications, w.namespaces, w.clusters))
-    return len(windows) > Bounds.windows or any(len(each or ()) > Bounds.permitted for each in lists)
+    lists = (
+        each
+        for w in windows[: Bounds.windows]
+        for each in (w.applications, w.namespaces, w.clusters)
+    )
+    return len(windows) > Bounds.windows or any(
+        len(each or ()) > Bounds.permitted for each in lists
+    )
 
 
 def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
@@ -282,8 +342,12 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
         uid=_name(wire.metadata.uid),
         pull_requests=b'"pullRequest"' in bytes(spec.generators),
         rolling=spec.strategy is not None and spec.strategy.type == "RollingSync",
-        leaves_sync_policy=_leaves(ignored, "spec.syncPolicy", "automated") if updates else frozenset({"*"}),
-        leaves_destination=_leaves(ignored, "spec.destination", "") if updates else frozenset({"*"}),
+        leaves_sync_policy=_leaves(ignored, "spec.syncPolicy", "automated")
+        if updates
+        else frozenset({"*"}),
+        leaves_destination=_leaves(ignored, "spec.destination", "")
+        if updates
+        else frozenset({"*"}),
         deletes=mode not in ("create-only", "create-update"),
         updates=updates,
         template_name=_name(spec.template.metadata.name),
@@ -293,21 +357,32 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
 
 
 def _leaves(ignored: list[shapes.Ignore], field: str, part: str) -> frozenset[str]:
-    """The applications whose ``field`` an ApplicationSet does not write back, by name; ``*`` for an entry that names none
-    (applicationset/utils/createOrUpdate.go:applyIgnoreDifferences)."""
-    paths = {"/spec", "/" + field.replace(".", "/")} | ({f"/{field.replace('.', '/')}/{part}"} if part else set())
+    """The applications whose ``field`` an ApplicationSet does not write back, by name; ``*`` for an
+    entry that names none (applicationset/utils/createOrUpdate.go:applyIgnoreDifferences)."""
+    paths = {"/spec", "/" + field.replace(".", "/")} | (
+        {f"/{field.replace('.', '/')}/{part}"} if part else set()
+    )
     queries = {f".{field}"} | ({f".{field}.{part}"} if part else set())
     found = set()
     for each in ignored:
-        pointed = {p for p in each.json_pointers or () if p in paths or (not part and p.startswith("/" + field.replace(".", "/")))}
-        asked = {q for q in each.jq_path_expressions or () if q.strip() in queries or (not part and q.strip().startswith(f".{field}"))}
+        pointed = {
+            p
+            for p in each.json_pointers or ()
+            if p in paths or (not part and p.startswith("/" + field.replace(".", "/")))
+        }
+        asked = {
+            q
+            for q in each.jq_path_expressions or ()
+            if q.strip() in queries or (not part and q.strip().startswith(f".{field}"))
+        }
         if pointed or asked:
             found.add(_name(each.name or "*"))
     return frozenset(found)
 
 
 def _selectors(raw: msgspec.Raw) -> tuple[tuple[dict[str, str], ...], frozenset[str]]:
-    """What its cluster generators ask of a cluster's labels: plain ones that stand alone, and the keys of all others."""
+    """What its cluster generators ask of a cluster's labels: plain ones that stand alone, and the
+    keys of all others."""
     try:
         generators = msgspec.json.decode(raw)
     except msgspec.DecodeError:
@@ -317,7 +392,9 @@ def _selectors(raw: msgspec.Raw) -> tuple[tuple[dict[str, str], ...], frozenset[
     for generator in generators if isinstance(generators, list) else ():
         selector = _selector(generator)
         if selector is not None and set(selector) == {"matchLabels"} and len(generator) == 1:
-            alone.append({_name(str(k)): _name(str(v)) for k, v in (selector["matchLabels"] or {}).items()})
+            alone.append(
+                {_name(str(k)): _name(str(v)) for k, v in (selector["matchLabels"] or {}).items()}
+            )
         else:
             opaque |= _keys(generator)
     return tuple(alone), frozenset(map(_name, opaque))
@@ -335,34 +412,60 @@ def _keys(node: Any, deep: int = 0) -> set[str]:
         return set()
     if isinstance(node, list):
         return set().union(*(_keys(each, deep + 1) for each in node))
-    found = {str(key) for key in (node.get("matchLabels") or {})} if isinstance(node.get("matchLabels"), dict) else set()
+    found = (
+        {str(key) for key in (node.get("matchLabels") or {})}
+        if isinstance(node.get("matchLabels"), dict)
+        else set()
+    )
     expressions = node.get("matchExpressions")
-    found |= {str(e.get("key")) for e in expressions if isinstance(e, dict)} if isinstance(expressions, list) else set()
+    found |= (
+        {str(e.get("key")) for e in expressions if isinstance(e, dict)}
+        if isinstance(expressions, list)
+        else set()
+    )
     return found.union(*(_keys(each, deep + 1) for each in node.values()))
 
 
 def _revisions(one: str | None, many: list[str] | None) -> tuple[str, ...]:
-    return tuple(plain(r, Bounds.revision) for r in many[: Bounds.sources]) if many else (plain(one, Bounds.revision),) if one else ()
+    return (
+        tuple(plain(r, Bounds.revision) for r in many[: Bounds.sources])
+        if many
+        else (plain(one, Bounds.revision),)
+        if one
+        else ()
+    )
 
 
 def _requested(operation: shapes.Operation | None) -> model.Requested | None:
     if operation is None:
         return None
     by = operation.initiated_by or shapes.InitiatedBy()
-    return model.Requested(_ours(operation), plain(by.username or "", Bounds.name), bool(by.automated))
+    return model.Requested(
+        _ours(operation), plain(by.username or "", Bounds.name), bool(by.automated)
+    )
 
 
 def _ours(operation: shapes.Operation | None) -> str:
-    return next((plain(i.value, Bounds.name) for i in (operation.info if operation else None) or () if i.name == INFO), "")
+    return next(
+        (
+            plain(i.value, Bounds.name)
+            for i in (operation.info if operation else None) or ()
+            if i.name == INFO
+        ),
+        "",
+    )
 
 
-def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, brief: bool) -> model.Operation | None:
+def _operation(
+    state: shapes.OperationState | None, wanted: tuple[str, ...], *, brief: bool
+) -> model.Operation | None:
     if state is None:
         return None
     by = (state.operation.initiated_by if state.operation else None) or shapes.InitiatedBy()
     result = state.sync_result or shapes.SyncResult()
     rows = (result.resources or [])[: Bounds.resources]
-    failed = [r for r in rows if r.status == "SyncFailed" or r.hook_phase in ("Failed", "Error")][: Bounds.listed]
+    bad = (r for r in rows if r.status == "SyncFailed" or r.hook_phase in ("Failed", "Error"))
+    failed = list(islice(bad, Bounds.listed))
     hooks = [] if brief else [r for r in rows if r.hook_type][: Bounds.listed]
     return model.Operation(
         phase=model.Phase(state.phase or "Unknown"),
@@ -380,18 +483,23 @@ def _operation(state: shapes.OperationState | None, wanted: tuple[str, ...], *, 
         partial=_partial(state),
         changed=None if brief else _changed(rows),
         ran=() if brief else _ran(rows),
-        heals=(state.operation.sync.auto_heal_attempts_count or 0) if state.operation and state.operation.sync else 0,
+        heals=(state.operation.sync.auto_heal_attempts_count or 0)
+        if state.operation and state.operation.sync
+        else 0,
         failures=_of_rows(r for r in failed if r.status == "SyncFailed"),
         ran_failed=_of_rows(r for r in failed if r.status != "SyncFailed"),
     )
 
 
 def _of_rows(rows: Iterable[shapes.ResultResource]) -> tuple[str, ...]:
-    return tuple(f"{_name(r.kind)}/{_name(r.name)}: {received(r.message, Bounds.words_each)}" for r in rows)
+    return tuple(
+        f"{_name(r.kind)}/{_name(r.name)}: {received(r.message, Bounds.words_each)}" for r in rows
+    )
 
 
 def _conditions(listed: list[shapes.Condition], *, brief: bool) -> tuple[model.Condition, ...]:
-    """All of them, with as many words as one Application may have; few for what is well, and of a warning."""
+    """All of them, with as many words as one Application may have; few for what is well, and of a
+    warning."""
     found, left = [], Bounds.words
     for c in listed[: Bounds.conditions]:
         words = received(c.message, 500 if brief or c.type.endswith("Warning") else max(left, 200))
@@ -401,26 +509,41 @@ def _conditions(listed: list[shapes.Condition], *, brief: bool) -> tuple[model.C
 
 
 def _partial(state: shapes.OperationState) -> bool:
-    """Was it a sync of some resources only, such as a self-heal, or a dry run? Its result is not the deploy's."""
+    """Was it a sync of some resources only, such as a self-heal, or a dry run? Its result is not
+    the deploy's."""
     sync = state.operation.sync if state.operation else None
-    return sync is not None and (bool(sync.dry_run) or bytes(sync.resources).strip() not in (b"", b"null", b"[]"))
+    return sync is not None and (
+        bool(sync.dry_run) or bytes(sync.resources).strip() not in (b"", b"null", b"[]")
+    )
 
 
 def _changed(rows: list[shapes.ResultResource]) -> frozenset[str] | None:
-    """What a sync changed or brought, as ``group/kind/namespace/name``; None where that cannot be told."""
+    """What a sync changed or brought, as ``group/kind/namespace/name``; None where that cannot be
+    told."""
     applied = [r for r in rows if not r.hook_type]
     if len(applied) > Bounds.changed or any(r.message.endswith(model.OPAQUE) for r in applied):
         return None
-    return frozenset(plain(f"{r.group}/{r.kind}/{r.namespace}/{r.name}", 400) for r in applied if not r.message.endswith(model.UNCHANGED))
+    return frozenset(
+        plain(f"{r.group}/{r.kind}/{r.namespace}/{r.name}", 400)
+        for r in applied
+        if not r.message.endswith(model.UNCHANGED)
+    )
 
 
 def _ran(rows: list[shapes.ResultResource]) -> tuple[str, ...]:
-    told = (migration(r.kind, r.name, r.hook_type, r.hook_phase, unchanged=r.message.endswith(model.UNCHANGED)) for r in rows)
+    told = (
+        migration(
+            r.kind, r.name, r.hook_type, r.hook_phase, unchanged=r.message.endswith(model.UNCHANGED)
+        )
+        for r in rows
+    )
     return tuple(plain(words, 300) for words in islice(filter(None, told), 5))
 
 
 def _progress(rows: list[shapes.ResultResource]) -> int:
-    return zlib.crc32("".join(f"{r.kind}/{r.name}{r.status}{r.hook_phase}{r.message}" for r in rows).encode())
+    return zlib.crc32(
+        "".join(f"{r.kind}/{r.name}{r.status}{r.hook_phase}{r.message}" for r in rows).encode()
+    )
 
 
 def _deploy(history: list[shapes.History], wanted: tuple[str, ...]) -> model.Deploy:
@@ -429,7 +552,10 @@ def _deploy(history: list[shapes.History], wanted: tuple[str, ...]) -> model.Dep
     for before in reversed(history[:-1]):
         if (before.revision, before.revisions) != (entry.revision, entry.revisions):
             break
-        if (bytes(before.source), bytes(before.sources)) != (bytes(entry.source), bytes(entry.sources)):
+        if (bytes(before.source), bytes(before.sources)) != (
+            bytes(entry.source),
+            bytes(entry.sources),
+        ):
             break
         first = before  # synced once more: what runs is what ran
     began = utc(entry.deploy_started_at)
@@ -448,7 +574,8 @@ def _shared(revisions: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, .
 
 
 def _parent(tracking: str, meta: shapes.Meta) -> str:
-    """``parent:argoproj.io/Application:ns/child`` names the app-of-apps (util/argo/resource_tracking.go)."""
+    """``parent:argoproj.io/Application:ns/child`` names the app-of-apps
+    (util/argo/resource_tracking.go)."""
     instance, _, rest = plain(tracking, 1000).partition(":")
     if not rest.startswith("argoproj.io/Application:"):
         return ""
@@ -467,7 +594,11 @@ def _held(text: str | None) -> tuple[model.Hold | None, str]:
         hold = _hold.decode(text.encode())
     except (msgspec.DecodeError, RecursionError) as error:
         return None, plain(str(error), 200)
-    return (hold, "") if hold.bad or hold.target else (None, "it names neither a bad revision nor a place")
+    return (
+        (hold, "")
+        if hold.bad or hold.target
+        else (None, "it names neither a bad revision nor a place")
+    )
 
 
 def listed(raw: bytes) -> Page:

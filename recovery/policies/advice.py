@@ -10,7 +10,10 @@ from recovery.model.policy import Condition, Policy
 from recovery.policies.grammar import Document
 
 _ALL = "a log line and an Event are all"
-_EVERY = "every channel of the Secret recovery-channels is told; without one, a log line and an Event are all"
+_EVERY = (
+    "every channel of the Secret recovery-channels is told; without one, a log line and an Event"
+    " are all"
+)
 _SHORT = timedelta(seconds=30)
 _NEVER = 500
 
@@ -20,7 +23,10 @@ def advice(document: Document, policies: list[Policy]) -> tuple[str, ...]:
     told = [f"policy {policy.name}: {words}" for policy in policies for words in _on(policy)]
     storm = document.guards.storm
     if storm.minimum >= _NEVER or (storm.fleet == storm.group == "100%" and storm.count >= _NEVER):
-        told.append("guards.storm: hardly anything is a storm any more; each of a hundred applications would be recovered by itself")
+        told.append(
+            "guards.storm: hardly anything is a storm any more; each of a hundred applications"
+            " would be recovered by itself"
+        )
     if storm.group == "0%" or storm.fleet == "0%":
         told.append(f"guards.storm: with 0% any {storm.minimum} that fall ill together are a storm")
     if not policies:
@@ -31,14 +37,24 @@ def advice(document: Document, policies: list[Policy]) -> tuple[str, ...]:
 def _describes_health(condition: Condition) -> bool:
     """Is all that it asks for a state in which nothing is wrong?"""
     asked = {*condition.status, *condition.health, *condition.operation}
-    return bool(asked) and asked <= {Sync.Synced, Health.Healthy, Phase.Succeeded} and not condition.cause
+    return (
+        bool(asked)
+        and asked <= {Sync.Synced, Health.Healthy, Phase.Succeeded}
+        and not condition.cause
+    )
 
 
 def _on(policy: Policy) -> list[str]:
     told = []
-    named = sorted({c for step in policy.actions for c in getattr(step.parameters, "channels", ())} | set(policy.channels))
+    named = sorted(
+        {c for step in policy.actions for c in getattr(step.parameters, "channels", ())}
+        | set(policy.channels)
+    )
     if named:
-        told.append(f"channels {', '.join(named)} have to be keys of the Secret recovery-channels; else {_ALL}")
+        told.append(
+            f"channels {', '.join(named)} have to be keys of the Secret recovery-channels; else"
+            f" {_ALL}"
+        )
     elif any(step.traits.speaks for step in policy.actions):
         told.append(f"no channel is named here or in defaults.channels: {_EVERY}")
     if _describes_health(policy.condition):
@@ -50,5 +66,8 @@ def _on(policy: Policy) -> list[str]:
         if set(glob) & set("^$|()+\\") or ".*" in glob or glob.count("[") != glob.count("]")
     ]
     if policy.condition.duration < _SHORT:
-        told.append(f"acts after {spell(policy.condition.duration)}; every ordinary sync is OutOfSync or Progressing for longer")
+        told.append(
+            f"acts after {spell(policy.condition.duration)}; every ordinary sync is OutOfSync or"
+            " Progressing for longer"
+        )
     return told

@@ -1,4 +1,5 @@
-"""All that may be written in a policy file. Unknown keys are errors; the JSON Schema is generated from these types."""
+"""All that may be written in a policy file. Unknown keys are errors; the JSON Schema is generated
+from these types."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ class ConditionText(Struct, frozen=True, forbid_unknown_fields=True):
     duration: Duration = default(minutes=5)
 
 
-class BackoffText(Struct, frozen=True, forbid_unknown_fields=True, rename={"max_duration": "maxDuration"}):
+class BackoffText(
+    Struct, frozen=True, forbid_unknown_fields=True, rename={"max_duration": "maxDuration"}
+):
     """The pause between attempts, in Argo CD's own words."""
 
     duration: Duration | None = None

@@ -1,4 +1,5 @@
-"""What people write from habit, of Prometheus, Kubernetes or Alertmanager, and what is right here."""
+"""What people write from habit, of Prometheus, Kubernetes or Alertmanager, and what is right
+here."""
 
 from __future__ import annotations
 
@@ -7,25 +8,43 @@ from collections.abc import Mapping
 
 FILE_KEYS: Mapping[str, str] = {
     "groups": "this is a Prometheus rule file; policies stand under recovery_policies:",
-    "apiVersion": "a policy file is no Kubernetes object; put its text into ConfigMap recovery-policies, key policies.yaml",
+    "apiVersion": (
+        "a policy file is no Kubernetes object; put its text into ConfigMap recovery-policies, key"
+        " policies.yaml"
+    ),
     "spec": "a policy file is no Kubernetes object; what stands under spec belongs at the top",
     "policies": "did you mean 'recovery_policies'?",
     "recoveryPolicies": "did you mean 'recovery_policies'?",
     "rules": "did you mean 'recovery_policies'?",
-    "receivers": "this is Alertmanager's; channels' URLs are in the Secret recovery-channels, and where messages go stands under routes:",
+    "receivers": (
+        "this is Alertmanager's; channels' URLs are in the Secret recovery-channels, and where"
+        " messages go stands under routes:"
+    ),
     "route": "did you mean 'routes'?",
 }
 """At the top of a file."""
 KEYS: tuple[tuple[str, str, str], ...] = (
     (r"condition$", r"for|for_duration|after|since", "did you mean 'duration'?"),
     (r"condition$", r"state", "did you mean 'status', 'health' or 'connection_state'?"),
-    (r"recovery_policies\[\d+\]$", r"enabled|disabled|active", "did you mean 'mode: observe', which only watches?"),
+    (
+        r"recovery_policies\[\d+\]$",
+        r"enabled|disabled|active",
+        "did you mean 'mode: observe', which only watches?",
+    ),
     (r"recovery_policies\[\d+\]$", r"when|if|match|trigger", "did you mean 'condition'?"),
     (r"recovery_policies\[\d+\]$", r"steps|do|then", "did you mean 'actions'?"),
-    (r"recovery_policies\[\d+\]$", r"retries|maxAttempts|max_attempts|retry", "did you mean 'attempts'?"),
+    (
+        r"recovery_policies\[\d+\]$",
+        r"retries|maxAttempts|max_attempts|retry",
+        "did you mean 'attempts'?",
+    ),
     (r"selector$", r"matchLabels|matchExpressions", "write 'labels: {%s: ...}'"),
     (r"selector$", r"apps|applications|app", "did you mean 'names'?"),
-    (r"selector$", r"namespace|project|name|cluster|repository|repo", "write a list, such as '%ss: [...]'"),
+    (
+        r"selector$",
+        r"namespace|project|name|cluster|repository|repo",
+        "write a list, such as '%ss: [...]'",
+    ),
     (r"actions\[\d+\]$", r"action|name|kind", "did you mean 'type'?"),
 )
 """Where (the end of the path above it), the key, and what is right; ``%s`` is the key."""
@@ -58,10 +77,17 @@ WORDS: Mapping[str, str] = {
     "app": "application",
     "repo": "repository",
 }
-"""A value, in small letters, and the word that it stands for elsewhere; offered where the field knows that word."""
+"""A value, in small letters, and the word that it stands for elsewhere; offered where the field
+knows that word."""
 FORMS: tuple[tuple[str, str], ...] = (
     (r"schedule$", "write five cron fields, such as '0 22 * * 1-5'"),
-    (r"name$", "write small letters, digits and -, beginning and ending with a letter or digit, 63 at most"),
+    (
+        r"name$",
+        (
+            "write small letters, digits and -, beginning and ending with a letter or digit, 63 at"
+            " most"
+        ),
+    ),
     (r"(fleet|group)$", "write a percentage such as 30%"),
     (r"reason$", "write why"),
 )
@@ -69,19 +95,37 @@ FORMS: tuple[tuple[str, str], ...] = (
 
 
 def about_key(path: str, key: str, fields: Mapping[str, object]) -> str:
-    """What is right in place of an unknown key; empty where it is nobody's habit. ``fields`` are those that it could have."""
+    """What is right in place of an unknown key; empty where it is nobody's habit. ``fields`` are
+    those that it could have."""
     if not path and key in FILE_KEYS:
         return FILE_KEYS[key]
     for where, word, right in KEYS:
         if re.search(where, path) and re.fullmatch(word, key):
             return right.replace("%s", key)
     if re.search(r"actions\[\d+\]$", path) and "parameters" in fields and snake(key) not in fields:
-        return f"what an action needs belongs under 'parameters: {{{snake(key)}: ...}}'" if snake(key) in PARAMETERS else ""
+        return (
+            f"what an action needs belongs under 'parameters: {{{snake(key)}: ...}}'"
+            if snake(key) in PARAMETERS
+            else ""
+        )
     near = snake(key)
     return f"did you mean {near!r}?" if near != key and near in fields else ""
 
 
-PARAMETERS = frozenset({"after_attempts", "channels", "resources", "hard", "prune", "force", "target_cluster", "severity", "allow", "when"})
+PARAMETERS = frozenset(
+    {
+        "after_attempts",
+        "channels",
+        "resources",
+        "hard",
+        "prune",
+        "force",
+        "target_cluster",
+        "severity",
+        "allow",
+        "when",
+    }
+)
 """Parameters of actions that are often written beside ``type``."""
 
 

@@ -14,13 +14,19 @@ DEEPEST = 50
 def compose(raw: bytes | str) -> tuple[list[yaml.Node], list[Problem]]:
     """The document nodes of a text, or what is wrong with it as YAML.
 
-    Events are walked first: the C composer crashes the process on 100,000 open brackets, and aliases can make a small
-    file huge.
+    Events are walked first: the C composer crashes the process on 100,000 open brackets, and
+    aliases can make a small file huge.
     """
     size = len(raw)
     if size > LARGEST:
         return [], [
-            Problem(1, 1, "", f"the file is {size:,} bytes{' or more' * (size == LARGEST + 1)}; a policy file has at most {LARGEST:,}")
+            Problem(
+                1,
+                1,
+                "",
+                f"the file is {size:,} bytes{' or more' * (size == LARGEST + 1)}; a policy file has"
+                f" at most {LARGEST:,}",
+            )
         ]
     try:
         text = raw.decode() if isinstance(raw, bytes) else raw
@@ -32,7 +38,9 @@ def compose(raw: bytes | str) -> tuple[list[yaml.Node], list[Problem]]:
         return list(yaml.compose_all(text, Loader=yaml.CSafeLoader)), []
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        written = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
+        written = (
+            text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
+        )
         hint = "; there is a tab, and YAML indents with spaces only" if "\t" in written else ""
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         return [], [Problem(line, column, "", f"not YAML: {error.problem or error.context}{hint}")]
@@ -46,7 +54,9 @@ def _walk(text: str) -> Problem | None:
         mark = event.start_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            return Problem(line, column, "", "anchors and aliases are not used in policy files; write it out")
+            return Problem(
+                line, column, "", "anchors and aliases are not used in policy files; write it out"
+            )
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             depth += 1
             if depth > DEEPEST:

@@ -16,7 +16,17 @@ from recovery.decide.windows import wrong_with
 from recovery.model.action import Traits
 from recovery.model.duration import Duration
 from recovery.model.notices import LOUDNESS, Delivery, Notices
-from recovery.model.policy import Backoff, Condition, Mode, Policies, Policy, Severity, Step, SubjectType, Written
+from recovery.model.policy import (
+    Backoff,
+    Condition,
+    Mode,
+    Policies,
+    Policy,
+    Severity,
+    Step,
+    SubjectType,
+    Written,
+)
 from recovery.model.stamps import aware
 from recovery.model.storm import StormLimits
 from recovery.model.window import Pause, Window
@@ -55,11 +65,17 @@ class InvalidPolicies(Exception):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = tuple(sorted(problems))
-        super().__init__("; ".join(str(p) for p in self.problems[:5]) + (f" and {len(problems) - 5} more" if len(problems) > 5 else ""))
+        super().__init__(
+            "; ".join(str(p) for p in self.problems[:5])
+            + (f" and {len(problems) - 5} more" if len(problems) > 5 else "")
+        )
 
 
-def parse(raw: bytes | str, actions: Mapping[str, Traits], defaults: Defaults | None = None) -> Policies:
-    """Read a policy file or a ConfigMap manifest; InvalidPolicies with every problem when it is not usable."""
+def parse(
+    raw: bytes | str, actions: Mapping[str, Traits], defaults: Defaults | None = None
+) -> Policies:
+    """Read a policy file or a ConfigMap manifest; InvalidPolicies with every problem when it is not
+    usable."""
     nodes, problems = compose(raw)
     if problems:
         raise InvalidPolicies(problems)
@@ -68,7 +84,9 @@ def parse(raw: bytes | str, actions: Mapping[str, Traits], defaults: Defaults | 
         return _within(held, raw if isinstance(raw, str) else raw.decode(), actions, defaults)
     if len(nodes) != 1:
         message = (
-            "the file is empty: write `recovery_policies:` and a list" if not nodes else "more than one document: a policy file has one"
+            "the file is empty: write `recovery_policies:` and a list"
+            if not nodes
+            else "more than one document: a policy file has one"
         )
         raise InvalidPolicies([Problem(1, 1, "", message)])
     reader = Reader()
@@ -83,15 +101,20 @@ def parse(raw: bytes | str, actions: Mapping[str, Traits], defaults: Defaults | 
     return msgspec.structs.replace(policies, hash=hashlib.sha256(text).hexdigest()[:12])
 
 
-def steps_from(written: tuple[Written, ...], actions: Mapping[str, Traits]) -> tuple[Step, ...] | None:
-    """The steps a running attempt began with, from what the Recovery kept; None when they cannot be read any more."""
+def steps_from(
+    written: tuple[Written, ...], actions: Mapping[str, Traits]
+) -> tuple[Step, ...] | None:
+    """The steps a running attempt began with, from what the Recovery kept; None when they cannot be
+    read any more."""
     try:
         steps = []
         for one in written:
             traits = actions[one.type]
             parameters = msgspec.convert(one.parameters, traits.parameters, dec_hook=_duration)
             timeout = Duration.parse(one.timeout) if one.timeout else None
-            steps.append(Step(traits, parameters, one, timeout, Mode(one.mode) if one.mode else Mode.act))
+            steps.append(
+                Step(traits, parameters, one, timeout, Mode(one.mode) if one.mode else Mode.act)
+            )
         return tuple(steps)
     except (KeyError, ValueError, msgspec.ValidationError):
         return None
@@ -112,7 +135,9 @@ def _in_config_map(node: yaml.Node) -> yaml.ScalarNode | None:
     block = _children(data).get(KEY)
     if not isinstance(block, yaml.ScalarNode):
         mark = data.start_mark
-        raise InvalidPolicies([Problem(mark.line + 1, mark.column + 1, "data", f"the ConfigMap has no key {KEY}")])
+        raise InvalidPolicies(
+            [Problem(mark.line + 1, mark.column + 1, "data", f"the ConfigMap has no key {KEY}")]
+        )
     return block
 
 
@@ -120,7 +145,9 @@ def _children(node: yaml.Node) -> dict[str, yaml.Node]:
     return {str(k.value): v for k, v in node.value} if isinstance(node, yaml.MappingNode) else {}
 
 
-def _within(block: yaml.ScalarNode, outer: str, actions: Mapping[str, Traits], defaults: Defaults | None) -> Policies:
+def _within(
+    block: yaml.ScalarNode, outer: str, actions: Mapping[str, Traits], defaults: Defaults | None
+) -> Policies:
     """Parse the text inside the ConfigMap, giving the outer file's lines."""
     try:
         return parse(str(block.value), actions, defaults)
@@ -129,7 +156,10 @@ def _within(block: yaml.ScalarNode, outer: str, actions: Mapping[str, Traits], d
             raise
         first = block.start_mark.line + 1  # the text begins in the line after the bar
         indent = _indent(outer.split("\n")[first:], str(block.value))
-        moved = [Problem(p.line + first, p.column + indent, p.path, p.message) if p.line else p for p in error.problems]
+        moved = [
+            Problem(p.line + first, p.column + indent, p.path, p.message) if p.line else p
+            for p in error.problems
+        ]
         raise InvalidPolicies(moved) from error
 
 
@@ -150,13 +180,18 @@ class _Resolver:
         self._environment = defaults
 
     def resolve(self, document: Document) -> Policies:
-        """All policies; those with problems are left out (and the problems make the whole file unusable)."""
+        """All policies; those with problems are left out (and the problems make the whole file
+        unusable)."""
         names: dict[str, int] = {}
         policies = []
         for index, text in _readable(document.recovery_policies):
             path = f"recovery_policies[{index}]"
             if text.name in names:
-                self._reader.also(None, f"{path}.name", f"{text.name!r} is the name of recovery_policies[{names[text.name]}] already")
+                self._reader.also(
+                    None,
+                    f"{path}.name",
+                    f"{text.name!r} is the name of recovery_policies[{names[text.name]}] already",
+                )
             names.setdefault(text.name, index)
             policies.append(self._policy(text, path, document.defaults))
         guards = document.guards
@@ -166,72 +201,128 @@ class _Resolver:
             document.ledger,
             document.defaults.channels or (),
             storm=_storm(guards.storm),
-            windows=tuple(self._window(w, f"guards.windows[{i}]") for i, w in _readable(guards.windows)),
-            pauses=tuple(self._pause(p, f"guards.pauses[{i}]") for i, p in _readable(guards.pauses)),
+            windows=tuple(
+                self._window(w, f"guards.windows[{i}]") for i, w in _readable(guards.windows)
+            ),
+            pauses=tuple(
+                self._pause(p, f"guards.pauses[{i}]") for i, p in _readable(guards.pauses)
+            ),
             warnings=advice(document, policies),
             notices=self._notices(document),
         )
 
     def _notices(self, document: Document) -> Notices:
         if len(document.channels) > CHANNELS:
-            self._reader.also(None, "channels", f"{len(document.channels)} entries; at most {CHANNELS} are allowed")
+            self._reader.also(
+                None,
+                "channels",
+                f"{len(document.channels)} entries; at most {CHANNELS} are allowed",
+            )
             return Notices()
         for name, options in document.channels.items():
             for i, quiet in _readable(options.quiet_hours):
                 if why := wrong_with(quiet.schedule, quiet.timezone):
                     self._reader.also(None, f"channels.{name}.quiet_hours[{i}]", why)
                 elif not quiet.duration or quiet.duration > timedelta(days=1):
-                    self._reader.also(None, f"channels.{name}.quiet_hours[{i}].duration", "write how long they last, up to 24h, such as 8h")
+                    self._reader.also(
+                        None,
+                        f"channels.{name}.quiet_hours[{i}].duration",
+                        "write how long they last, up to 24h, such as 8h",
+                    )
                 if LOUDNESS[-1] in quiet.severities:
-                    self._reader.also(None, f"channels.{name}.quiet_hours[{i}].severities", "what is critical is never kept back")
+                    self._reader.also(
+                        None,
+                        f"channels.{name}.quiet_hours[{i}].severities",
+                        "what is critical is never kept back",
+                    )
             if name in (ways := _fallbacks(name, document.channels)):
                 loop = " -> ".join((name, *ways[: ways.index(name) + 1]))
-                self._reader.also(None, f"channels.{name}.fallback", f"a channel cannot stand in for itself ({loop}); name another one")
+                self._reader.also(
+                    None,
+                    f"channels.{name}.fallback",
+                    f"a channel cannot stand in for itself ({loop}); name another one",
+                )
         for i, route in _readable(document.routes):
             after = [later.after for _, later in _readable(route.then)]
             if after != sorted(after):
-                self._reader.also(None, f"routes[{i}].then", "not in the order of their times; write the earliest first")
+                self._reader.also(
+                    None,
+                    f"routes[{i}].then",
+                    "not in the order of their times; write the earliest first",
+                )
             if not route.channels and not route.then:
-                self._reader.also(None, f"routes[{i}]", "leads nowhere; write channels, or then, or both")
+                self._reader.also(
+                    None, f"routes[{i}]", "leads nowhere; write channels, or then, or both"
+                )
         for name in ("title", "body"):
             if why := templates.wrong_with(getattr(document.messages, name)):
-                self._reader.also(None, f"messages.{name}", f"not a template that can be used: {why}")
+                self._reader.also(
+                    None, f"messages.{name}", f"not a template that can be used: {why}"
+                )
         for name in ("page", "argocd", "runbook"):
             address = getattr(document.messages.links, name)
             if address and not address.startswith(("https://", "http://")):
-                self._reader.also(None, f"messages.links.{name}", f"{address[:80]!r} is no address; write https://HOST/PATH")
+                self._reader.also(
+                    None,
+                    f"messages.links.{name}",
+                    f"{address[:80]!r} is no address; write https://HOST/PATH",
+                )
         return Notices(document.routes, document.channels, document.messages)
 
     def _window(self, text: WindowText, path: str) -> Window:
         if why := wrong_with(text.schedule, text.timezone):
             self._reader.also(None, path, why)
         if not text.duration:
-            self._reader.also(None, f"{path}.duration", "a window that is never open; write how long it lasts, such as 8h")
+            self._reader.also(
+                None,
+                f"{path}.duration",
+                "a window that is never open; write how long it lasts, such as 8h",
+            )
         for action in text.actions:
             if action not in self._actions:
-                self._reader.also(None, f"{path}.actions", f"unknown action {action!r}{did_you_mean(action, self._actions)}")
+                self._reader.also(
+                    None,
+                    f"{path}.actions",
+                    f"unknown action {action!r}{did_you_mean(action, self._actions)}",
+                )
         return Window(text.schedule, text.duration, text.timezone, text.selector, text.actions)
 
     def _pause(self, text: PauseText, path: str) -> Pause:
         until = aware(text.until) if text.until else None
         if text.until and until is None:
-            self._reader.also(None, f"{path}.until", f"{text.until!r} is no time; write one such as 2026-12-24T18:00:00Z")
+            self._reader.also(
+                None,
+                f"{path}.until",
+                f"{text.until!r} is no time; write one such as 2026-12-24T18:00:00Z",
+            )
         return Pause(text.selector, text.reason, "the policy file", until)
 
     def look_anyway(self, root: yaml.Node) -> None:
-        """When the file cannot be read as a whole, still report what is wrong with the actions in it."""
+        """When the file cannot be read as a whole, still report what is wrong with the actions in
+        it."""
         policies = _children(root).get("recovery_policies")
-        for i, policy in enumerate(policies.value if isinstance(policies, yaml.SequenceNode) else ()):
+        for i, policy in enumerate(
+            policies.value if isinstance(policies, yaml.SequenceNode) else ()
+        ):
             actions = _children(policy).get("actions")
-            for j, action in enumerate(actions.value if isinstance(actions, yaml.SequenceNode) else ()):
+            for j, action in enumerate(
+                actions.value if isinstance(actions, yaml.SequenceNode) else ()
+            ):
                 fields = _children(action)
                 kind = fields.get("type")
                 if isinstance(kind, yaml.ScalarNode):
-                    self._parameters(str(kind.value), f"recovery_policies[{i}].actions[{j}]", fields.get("parameters"))
+                    self._parameters(
+                        str(kind.value),
+                        f"recovery_policies[{i}].actions[{j}]",
+                        fields.get("parameters"),
+                    )
 
     def _policy(self, text: PolicyText, path: str, defaults: DefaultsText) -> Policy:
         condition = self._condition(text.condition, f"{path}.condition")
-        steps = tuple(self._step(action, f"{path}.actions[{i}]", condition.type) for i, action in _readable(text.actions))
+        steps = tuple(
+            self._step(action, f"{path}.actions[{i}]", condition.type)
+            for i, action in _readable(text.actions)
+        )
         attempts = text.attempts or defaults.attempts or self._environment.attempts
         return Policy(
             name=text.name,
@@ -258,24 +349,34 @@ class _Resolver:
             connection_state=_many(text.connection_state),
         )
         codes = {cause.code: name for name, cause in BY_NAME.items()}
-        condition = msgspec.structs.replace(condition, cause=tuple(codes.get(each, each) for each in condition.cause))
+        condition = msgspec.structs.replace(
+            condition, cause=tuple(codes.get(each, each) for each in condition.cause)
+        )
         of_app = ("status", "health", "operation", "cause")
         for cause in condition.cause:
             if cause not in BY_NAME:
-                self._reader.also(None, f"{path}.cause", f"unknown cause {cause!r}{did_you_mean(cause, BY_NAME)}")
+                self._reader.also(
+                    None, f"{path}.cause", f"unknown cause {cause!r}{did_you_mean(cause, BY_NAME)}"
+                )
         given = [name for name in (*of_app, "connection_state") if getattr(condition, name)]
         application = text.type is SubjectType.application
         for name in given:
             if (name == "connection_state") is application and name != "cause":
                 right = "status, health, operation or cause" if application else "connection_state"
-                self._reader.also(None, f"{path}.{name}", f"says nothing about {_a(text.type)}; use {right}")
+                self._reader.also(
+                    None, f"{path}.{name}", f"says nothing about {_a(text.type)}; use {right}"
+                )
         if not given:
-            needed = "one of status, health, operation, cause" if application else "connection_state"
+            needed = (
+                "one of status, health, operation, cause" if application else "connection_state"
+            )
             self._reader.also(None, path, f"a condition on {_a(text.type)} needs {needed}")
         return condition
 
     def _step(self, text: ActionText, path: str, subject: SubjectType) -> Step | None:
-        parameters = self._parameters(text.type, path, self._reader.places.get(f"{path}.parameters"))
+        parameters = self._parameters(
+            text.type, path, self._reader.places.get(f"{path}.parameters")
+        )
         traits = self._actions.get(text.type)
         if traits is None or parameters is MISSING:
             return None
@@ -285,20 +386,26 @@ class _Resolver:
         if text.timeout is not None and not text.timeout:
             self._reader.also(None, f"{path}.timeout", "a step needs some time to show its effect")
         mode = text.mode.value if text.mode is not Mode.act else ""
-        written = Written(text.type, text.parameters, str(text.timeout) if text.timeout else "", mode)
+        written = Written(
+            text.type, text.parameters, str(text.timeout) if text.timeout else "", mode
+        )
         return Step(traits, parameters, written, text.timeout, text.mode)
 
     def _parameters(self, name: str, path: str, node: yaml.Node | None) -> Any:
         traits = self._actions.get(name)
         if traits is None:
-            return self._reader.also(None, f"{path}.type", f"unknown action {name!r}{did_you_mean(name, self._actions)}")
+            return self._reader.also(
+                None, f"{path}.type", f"unknown action {name!r}{did_you_mean(name, self._actions)}"
+            )
         kind = inspect.type_info(traits.parameters)
         if node is None or node.tag.endswith(":null"):
             return traits.parameters()
         return self._reader.read(node, kind, f"{path}.parameters")
 
     def _backoff(self, text: BackoffText) -> Backoff:
-        return Backoff(_first(text.duration, None, self._environment.backoff), text.factor, text.max_duration)
+        return Backoff(
+            _first(text.duration, None, self._environment.backoff), text.factor, text.max_duration
+        )
 
 
 def _readable(items: Iterable[T]) -> Iterator[tuple[int, T]]:
@@ -309,9 +416,15 @@ def _readable(items: Iterable[T]) -> Iterator[tuple[int, T]]:
 
 
 def _fallbacks(name: str, channels: Mapping[str, Delivery]) -> list[str]:
-    """Who stands in for it, and for that one, and so on; until nobody does or one comes a second time."""
+    """Who stands in for it, and for that one, and so on; until nobody does or one comes a second
+    time."""
     found: dict[str, None] = {}
-    while len(found) < LONGEST_CHAIN and name in channels and (name := channels[name].fallback) and name not in found:
+    while (
+        len(found) < LONGEST_CHAIN
+        and name in channels
+        and (name := channels[name].fallback)
+        and name not in found
+    ):
         found[name] = None
     return list(found)
 

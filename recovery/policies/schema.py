@@ -14,8 +14,11 @@ from recovery.policies.grammar import Document
 
 def schema(actions: Mapping[str, Traits]) -> dict[str, Any]:
     """Draft 2020-12; each action's parameters are those of its own type."""
-    # msgspec names definitions by class; the actions' parameters share one name, so each is asked for by itself.
-    (root,), definitions = msgspec.json.schema_components([Document], schema_hook=_hook, ref_template="#/$defs/{name}")
+    # msgspec names definitions by class; the actions' parameters share one name, so each is asked
+    # for by itself.
+    (root,), definitions = msgspec.json.schema_components(
+        [Document], schema_hook=_hook, ref_template="#/$defs/{name}"
+    )
     action = definitions["ActionText"]
     kinds = []
     for name, traits in actions.items():
@@ -23,7 +26,9 @@ def schema(actions: Mapping[str, Traits]) -> dict[str, Any]:
             [traits.parameters], schema_hook=_hook, ref_template=f"#/$defs/{name}.{{name}}"
         )
         definitions.update({f"{name}.{part}": _closed(body) for part, body in parts.items()})
-        kinds.append({"properties": {"type": {"const": name}, "parameters": reference}, "required": ["type"]})
+        kinds.append(
+            {"properties": {"type": {"const": name}, "parameters": reference}, "required": ["type"]}
+        )
     action["properties"]["type"] = {"enum": sorted(actions)}
     action["oneOf"] = kinds
     return {

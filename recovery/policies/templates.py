@@ -10,7 +10,9 @@ LONGEST = 12_000
 """Characters of what a template makes."""
 SAMPLE: Mapping[str, Any] = {
     "title": "shop/cart (prod-eu) needs a person",
-    "body": "OutOfSync and Degraded at 9f2c1aa since 13:58 UTC. Tried: restart Deployment/cart Failed.",
+    "body": (
+        "OutOfSync and Degraded at 9f2c1aa since 13:58 UTC. Tried: restart Deployment/cart Failed."
+    ),
     "severity": "critical",
     "resolves": False,
     "subject": "shop/cart",
@@ -40,25 +42,86 @@ class BadTemplate(ValueError):
 
 ALLOWED = frozenset(
     {
-        *("Template", "Output", "TemplateData", "Name", "Const", "List", "Tuple", "Getattr", "Getitem", "Slice", "If", "CondExpr", "For"),
-        *("Test", "Compare", "Operand", "And", "Or", "Not", "Add", "Sub", "Div", "FloorDiv", "Mod", "Concat", "Neg", "Filter", "Call"),
+        *(
+            "Template",
+            "Output",
+            "TemplateData",
+            "Name",
+            "Const",
+            "List",
+            "Tuple",
+            "Getattr",
+            "Getitem",
+            "Slice",
+            "If",
+            "CondExpr",
+            "For",
+        ),
+        *(
+            "Test",
+            "Compare",
+            "Operand",
+            "And",
+            "Or",
+            "Not",
+            "Add",
+            "Sub",
+            "Div",
+            "FloorDiv",
+            "Mod",
+            "Concat",
+            "Neg",
+            "Filter",
+            "Call",
+        ),
         *("Keyword", "Dict", "Pair"),
     }
 )
-"""Parts of Jinja2's grammar that a message needs; none of them can make a text much larger than what it is given, or take long."""
+"""Parts of Jinja2's grammar that a message needs; none of them can make a text much larger than
+what it is given, or take long."""
 FILTERS = frozenset(
     {
-        *("upper", "lower", "title", "capitalize", "trim", "default", "d", "join", "first", "last", "length", "count", "escape", "e"),
+        *(
+            "upper",
+            "lower",
+            "title",
+            "capitalize",
+            "trim",
+            "default",
+            "d",
+            "join",
+            "first",
+            "last",
+            "length",
+            "count",
+            "escape",
+            "e",
+        ),
         *("truncate", "int", "string", "sort", "reverse", "list", "items", "urlencode"),
     }
 )
-CALLS = frozenset({"items", "keys", "values", "get", "startswith", "endswith", "upper", "lower", "title", "strip", "split"})
+CALLS = frozenset(
+    {
+        "items",
+        "keys",
+        "values",
+        "get",
+        "startswith",
+        "endswith",
+        "upper",
+        "lower",
+        "title",
+        "strip",
+        "split",
+    }
+)
 """What may be called, as ``facts.items()``."""
 
 
 @lru_cache(16)
 def _forbidden(template: str) -> str:
-    """What in it could take for ever or fill the memory of whoever renders it; empty for nothing."""
+    """What in it could take for ever or fill the memory of whoever renders it; empty for
+    nothing."""
     import jinja2
     from jinja2 import nodes
 
@@ -68,10 +131,19 @@ def _forbidden(template: str) -> str:
         if kind not in ALLOWED:
             return f"line {node.lineno}: {kind} is not for messages"
         if isinstance(node, nodes.Filter) and node.name not in FILTERS:
-            return f"line {node.lineno}: the filter {node.name!r} is not for messages; known are {', '.join(sorted(FILTERS))}"
-        if isinstance(node, nodes.Mod) and isinstance(node.left, nodes.Const) and isinstance(node.left.value, str):
+            return (
+                f"line {node.lineno}: the filter {node.name!r} is not for messages; known are"
+                f" {', '.join(sorted(FILTERS))}"
+            )
+        if (
+            isinstance(node, nodes.Mod)
+            and isinstance(node.left, nodes.Const)
+            and isinstance(node.left.value, str)
+        ):
             return f"line {node.lineno}: a text is not formatted with %"
-        if isinstance(node, nodes.Call) and not (isinstance(node.node, nodes.Getattr) and node.node.attr in CALLS):
+        if isinstance(node, nodes.Call) and not (
+            isinstance(node.node, nodes.Getattr) and node.node.attr in CALLS
+        ):
             return f"line {node.lineno}: only {', '.join(sorted(CALLS))} may be called"
         if isinstance(node, nodes.For) and (node.recursive or node.find(nodes.For)):
             return f"line {node.lineno}: a loop within a loop"
@@ -108,7 +180,9 @@ def _compiled(template: str) -> Any:
     import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    return ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(template)
+    return ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, autoescape=False
+    ).from_string(template)
 
 
 def wrong_with(template: str) -> str:

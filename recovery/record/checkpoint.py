@@ -69,11 +69,13 @@ class Checkpoint:
         self.found = False
         """There was one: this is not the first install."""
         self.hole: tuple[str, ...] = ()
-        """Parts that were there once and are gone or cannot be read: what they knew is not known any more."""
+        """Parts that were there once and are gone or cannot be read: what they knew is not known
+        any more."""
         self.saved_at: datetime | None = None
 
     async def load(self) -> dict[str, Sight]:
-        """What was kept, its clocks moved on by the time we were not there. KubeError when it cannot be read."""
+        """What was kept, its clocks moved on by the time we were not there. KubeError when it
+        cannot be read."""
         raw = await self._client.list(CONFIG_MAPS, self._namespace, labelSelector=LABEL)
         maps = msgspec.json.decode(raw, type=_List).items
         contents = [(item, content) for item in maps if (content := _content(item)) is not None]
@@ -83,14 +85,25 @@ class Checkpoint:
         sights: dict[str, Sight] = {}
         for item, content in contents:
             self._versions[_number(item.metadata.name)] = item.metadata.resource_version
-            sights.update({uid: unwatched(sight, away, self._clock.now()) for uid, sight in content.sights.items()})
+            sights.update(
+                {
+                    uid: unwatched(sight, away, self._clock.now())
+                    for uid, sight in content.sights.items()
+                }
+            )
         numbers = {_number(item.metadata.name) for item in maps}
         self.found = bool(numbers)
         self._buckets = max((n + 1 for n in self._versions), default=1)
-        spread = max((c.parts for _, c in contents), default=0) or max((n + 1 for n in numbers), default=0)
+        spread = max((c.parts for _, c in contents), default=0) or max(
+            (n + 1 for n in numbers), default=0
+        )
         self.hole = tuple(_name(n) for n in range(spread) if n not in self._versions)
         if self.hole:
-            log.error("parts of the checkpoint are missing: what is unwell and unknown counts as inherited", parts=list(self.hole))
+            log.error(
+                "parts of the checkpoint are missing: what is unwell and unknown counts as"
+                " inherited",
+                parts=list(self.hole),
+            )
         log.info(
             "checkpoint read",
             subjects=len(sights),
@@ -100,20 +113,29 @@ class Checkpoint:
         return sights
 
     def forget_layout(self) -> None:
-        """Another replica wrote it until now, and may have spread it over more parts: the next write is of all of them."""
+        """Another replica wrote it until now, and may have spread it over more parts: the next
+        write is of all of them."""
         self._taken_over = True
 
-    async def save(self, sights: Mapping[str, Sight], dirty: Iterable[str], *, ticking: bool) -> None:
-        """Write what changed; while a clock is ticking, at least a sign of life. KubeError when it cannot be written."""
+    async def save(
+        self, sights: Mapping[str, Sight], dirty: Iterable[str], *, ticking: bool
+    ) -> None:
+        """Write what changed; while a clock is ticking, at least a sign of life. KubeError when it
+        cannot be written."""
         if self._taken_over:
             raw = await self._client.list(CONFIG_MAPS, self._namespace, labelSelector=LABEL)
-            numbers = [_number(item.metadata.name) for item in msgspec.json.decode(raw, type=_List).items]
+            numbers = [
+                _number(item.metadata.name) for item in msgspec.json.decode(raw, type=_List).items
+            ]
             self._buckets, self.found = max((n + 1 for n in numbers), default=1), 0 in numbers
             self._taken_over = False
         wanted = max(self._buckets, -(-len(sights) // PER_BUCKET), 1)
         growing = wanted > self._buckets or not self.found or bool(self.hole)
-        # From the last to the first: a growth that is cut short has lost nobody, and a first one has not happened.
-        changed = sorted(range(wanted) if growing else {self._bucket(uid, wanted) for uid in dirty}, reverse=True)
+        # From the last to the first: a growth that is cut short has lost nobody, and a first one
+        # has not happened.
+        changed = sorted(
+            range(wanted) if growing else {self._bucket(uid, wanted) for uid in dirty}, reverse=True
+        )
         if changed:
             parts: dict[int, dict[str, Sight]] = {number: {} for number in changed}
             for uid, sight in sights.items():
@@ -138,7 +160,10 @@ class Checkpoint:
             "metadata": {
                 "name": _name(number),
                 "namespace": self._namespace,
-                "labels": {LABEL: "true", "app.kubernetes.io/part-of": "gitops-recovery-controller"},
+                "labels": {
+                    LABEL: "true",
+                    "app.kubernetes.io/part-of": "gitops-recovery-controller",
+                },
                 "annotations": {LABEL: stamp(now)},
             },
             "binaryData": {"sights": base64.b64encode(content).decode()},
@@ -154,7 +179,8 @@ class Checkpoint:
 
 
 def _fitting(number: int, whole: _Content) -> bytes:
-    """The same for a part that no ConfigMap takes: of the largest subjects only the clocks are kept, so that the others lose nothing."""
+    """The same for a part that no ConfigMap takes: of the largest subjects only the clocks are
+    kept, so that the others lose nothing."""
     part = whole.sights
     order = sorted(part, key=lambda uid: len(msgspec.json.encode(part[uid])), reverse=True)
     kept, slim, content = dict(part), 0, b""
@@ -165,7 +191,13 @@ def _fitting(number: int, whole: _Content) -> bytes:
         content = zlib.compress(msgspec.json.encode(structs.replace(whole, sights=kept)), 6)
         if len(content) <= FITS:
             break
-    log.error("of the largest subjects only the clocks are kept", part=_name(number), subjects=slim, first=order[0], bytes=len(content))
+    log.error(
+        "of the largest subjects only the clocks are kept",
+        part=_name(number),
+        subjects=slim,
+        first=order[0],
+        bytes=len(content),
+    )
     return content
 
 
@@ -186,10 +218,16 @@ def _content(item: _ConfigMap) -> _Content | None:
         plain = zlib.decompressobj().decompress(base64.b64decode(encoded), 64 * 1024 * 1024)
         version = msgspec.json.decode(plain, type=dict[str, Any]).get("format", 0)
         if version > FORMAT:
-            raise NewerCheckpoint(f"{item.metadata.name} has format {version}; this controller reads up to {FORMAT}")
+            raise NewerCheckpoint(
+                f"{item.metadata.name} has format {version}; this controller reads up to {FORMAT}"
+            )
         return msgspec.json.decode(plain, type=_Content)
     except (ValueError, zlib.error, msgspec.DecodeError, TypeError) as error:
-        log.error("checkpoint part cannot be read: its subjects start anew", part=item.metadata.name, why=str(error))
+        log.error(
+            "checkpoint part cannot be read: its subjects start anew",
+            part=item.metadata.name,
+            why=str(error),
+        )
         return None
 
 

@@ -20,13 +20,17 @@ _SPEC = ("policy", "policyHash", "subject", "cause", "openedAt")
 
 
 def encode(recovery: Recovery, namespace: str) -> dict[str, Any]:
-    """The whole object, fenced by the resourceVersion it was read with (none: it is to be created)."""
+    """The whole object, fenced by the resourceVersion it was read with (none: it is to be
+    created)."""
     fields: dict[str, Any] = msgspec.to_builtins(recovery)
     name, version = fields.pop("name"), fields.pop("version", "")
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": namespace,
-        "labels": {"recovery.gitops.dev/policy": recovery.policy, "recovery.gitops.dev/phase": recovery.phase.value},
+        "labels": {
+            "recovery.gitops.dev/policy": recovery.policy,
+            "recovery.gitops.dev/phase": recovery.phase.value,
+        },
     }
     if version:
         metadata["resourceVersion"] = version
@@ -66,9 +70,16 @@ def decode(raw: bytes | msgspec.Raw) -> Recovery:
     version = status.pop("format", 1)
     status.pop("needsPerson", None)  # follows from the phase
     if not isinstance(version, int) or version > FORMAT:
-        raise msgspec.ValidationError(f"status.format is {version}; this controller reads up to {FORMAT}: it was written by a newer one")
-    told = {"notes": all_plain(status.pop("notes"))} if "notes" in status else {}  # the only texts of ours with several lines
-    recovery = msgspec.convert(all_plain({**wire.spec, **status, "name": wire.metadata.name}, lines=False) | told, Recovery)
+        raise msgspec.ValidationError(
+            f"status.format is {version}; this controller reads up to {FORMAT}: it was written by a"
+            " newer one"
+        )
+    told = (
+        {"notes": all_plain(status.pop("notes"))} if "notes" in status else {}
+    )  # the only texts of ours with several lines
+    recovery = msgspec.convert(
+        all_plain({**wire.spec, **status, "name": wire.metadata.name}, lines=False) | told, Recovery
+    )
     return structs.replace(recovery, version=wire.metadata.resource_version)
 
 
@@ -99,7 +110,19 @@ def counted(raw: bytes) -> int:
     return len(_list.decode(raw).items)
 
 
-_SHOWN = ("name", "policy", "cause", "phase", "attempt", "limit", "reason", "message", "openedAt", "resolvedAt", "nextAt")
+_SHOWN = (
+    "name",
+    "policy",
+    "cause",
+    "phase",
+    "attempt",
+    "limit",
+    "reason",
+    "message",
+    "openedAt",
+    "resolvedAt",
+    "nextAt",
+)
 
 
 def row(recovery: Recovery) -> dict[str, Any]:
@@ -107,7 +130,12 @@ def row(recovery: Recovery) -> dict[str, Any]:
     fields = msgspec.to_builtins(recovery)
     talk = recovery.talk
     told = {"heard": talk.heard, "undelivered": talk.undelivered}
-    return {**{key: fields.get(key) for key in _SHOWN}, "subject": str(recovery.subject), "tried": done(recovery), **told}
+    return {
+        **{key: fields.get(key) for key in _SHOWN},
+        "subject": str(recovery.subject),
+        "tried": done(recovery),
+        **told,
+    }
 
 
 def stamp(at: datetime) -> str:

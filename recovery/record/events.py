@@ -27,7 +27,9 @@ class Events:
         self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(WAITING)
         self.dropped = 0
 
-    def emit(self, about: dict[str, str], reason: str, message: str, *, warning: bool = False) -> None:
+    def emit(
+        self, about: dict[str, str], reason: str, message: str, *, warning: bool = False
+    ) -> None:
         """An Event about an object given as its apiVersion, kind, namespace, name and uid."""
         now = stamp(self._clock.now())
         body = {

@@ -32,9 +32,12 @@ class Entry(Struct, frozen=True):
 
 
 class Journal:
-    """Remembers the newest decision for each subject that is not at rest, so that only changes are written."""
+    """Remembers the newest decision for each subject that is not at rest, so that only changes are
+    written."""
 
-    def __init__(self, metrics: Metrics, events: Events, traces: Traces, namespace: str, enabled: bool) -> None:
+    def __init__(
+        self, metrics: Metrics, events: Events, traces: Traces, namespace: str, enabled: bool
+    ) -> None:
         self._metrics = metrics
         self._events = events
         self._traces = traces
@@ -45,7 +48,8 @@ class Journal:
         """Another one after every change."""
 
     def note(self, key: Key, decisions: tuple[Decision, ...], *, ours: bool) -> None:
-        """The decisions of one pass; what is another replica's to carry out is remembered and not written down."""
+        """The decisions of one pass; what is another replica's to carry out is remembered and not
+        written down."""
         entries = tuple(_entry(d) for d in decisions)
         before = self.latest.get(key, ())
         self.generation += entries != before
@@ -61,32 +65,71 @@ class Journal:
                 continue
             hashed = decision.recovery.policy_hash if decision.recovery else ""
             self._metrics.decisions.labels(entry.policy, entry.kind, entry.reason).inc()
-            told = {"policy": entry.policy, "policy_hash": hashed, "decision": entry.kind, "reason": entry.reason, "by": entry.by}
-            told |= {"message": entry.message, "recovery": entry.recovery, "again_at": entry.again_at}
+            told = {
+                "policy": entry.policy,
+                "policy_hash": hashed,
+                "decision": entry.kind,
+                "reason": entry.reason,
+                "by": entry.by,
+            }
+            told |= {
+                "message": entry.message,
+                "recovery": entry.recovery,
+                "again_at": entry.again_at,
+            }
             log.info("decision", audit=VERSION, subject=str(key), **told)
         if before and not entries:
-            told = {"decision": Kind.Rest.value, "reason": "Well", "message": "no condition holds any more"}
+            told = {
+                "decision": Kind.Rest.value,
+                "reason": "Well",
+                "message": "no condition holds any more",
+            }
             log.info("decision", audit=VERSION, subject=str(key), **told)
 
-    def effect(self, key: Key, decision: Decision, outcome: Outcome, recovery: Recovery | None) -> None:
+    def effect(
+        self, key: Key, decision: Decision, outcome: Outcome, recovery: Recovery | None
+    ) -> None:
         """One effect that went to a door, and what the door said."""
         action = decision.step.traits.name if decision.step else ""
         self._metrics.writes.labels(action, outcome.result.value).inc()
         stage = recovery.running.stage if recovery and recovery.running else ""
-        told = {"policy": decision.policy, "action": action, "step": str(decision.step), "stage": stage, "why": decision.message}
-        told |= {"result": outcome.result.value, "reason": outcome.reason, "message": outcome.message}
+        told = {
+            "policy": decision.policy,
+            "action": action,
+            "step": str(decision.step),
+            "stage": stage,
+            "why": decision.message,
+        }
+        told |= {
+            "result": outcome.result.value,
+            "reason": outcome.reason,
+            "message": outcome.message,
+        }
         name = recovery.name if recovery else ""
-        log.info("effect", audit=VERSION, subject=str(key), recovery=name, targets=list(outcome.targets), **told)
+        log.info(
+            "effect",
+            audit=VERSION,
+            subject=str(key),
+            recovery=name,
+            targets=list(outcome.targets),
+            **told,
+        )
 
-    def transition(self, app: Application | None, before: Recovery | None, after: Recovery | None) -> None:
+    def transition(
+        self, app: Application | None, before: Recovery | None, after: Recovery | None
+    ) -> None:
         """Events and metrics of what changed in a recovery."""
         if after is None:
             return
         old = {(s.attempt, s.index): s.outcome for s in before.steps} if before else {}
         for step in after.steps:
             if step.outcome is not None and old.get((step.attempt, step.index)) is None:
-                self._metrics.steps.labels(after.policy, step.action, step.outcome.value, step.reason).inc()
-                words = f"{step.action}: {step.outcome.value} ({step.reason}) {step.message}".strip()
+                self._metrics.steps.labels(
+                    after.policy, step.action, step.outcome.value, step.reason
+                ).inc()
+                words = (
+                    f"{step.action}: {step.outcome.value} ({step.reason}) {step.message}".strip()
+                )
                 self._emit(
                     app,
                     after,
@@ -99,19 +142,44 @@ class Journal:
             after.reason,
             after.attempt,
         )
-        stepped = before is not None and len(before.steps) != len(after.steps) and after.running is not None
+        stepped = (
+            before is not None
+            and len(before.steps) != len(after.steps)
+            and after.running is not None
+        )
         if moved or stepped:
-            warning = after.phase in (RecoveryPhase.Stalled, RecoveryPhase.Suppressed, RecoveryPhase.BackingOff)
+            warning = after.phase in (
+                RecoveryPhase.Stalled,
+                RecoveryPhase.Suppressed,
+                RecoveryPhase.BackingOff,
+            )
             self._emit(app, after, f"Recovery{after.phase.value}", after.message, warning=warning)
         if after.phase.over and (before is None or not before.phase.over):
             self._traces.ended(after)
-        resolved = after.phase is RecoveryPhase.Resolved and (before is None or before.phase is not RecoveryPhase.Resolved)
+        resolved = after.phase is RecoveryPhase.Resolved and (
+            before is None or before.phase is not RecoveryPhase.Resolved
+        )
         if resolved and after.resolved_at:
             began = after.ill_since or after.opened_at
-            self._metrics.recovered.labels(after.policy).observe((after.resolved_at - began).total_seconds())
+            self._metrics.recovered.labels(after.policy).observe(
+                (after.resolved_at - began).total_seconds()
+            )
 
-    def _emit(self, app: Application | None, recovery: Recovery, reason: str, message: str, *, warning: bool) -> None:
-        mine = {"apiVersion": API_VERSION, "kind": "Recovery", "namespace": self._namespace, "name": recovery.name}
+    def _emit(
+        self,
+        app: Application | None,
+        recovery: Recovery,
+        reason: str,
+        message: str,
+        *,
+        warning: bool,
+    ) -> None:
+        mine = {
+            "apiVersion": API_VERSION,
+            "kind": "Recovery",
+            "namespace": self._namespace,
+            "name": recovery.name,
+        }
         self._events.emit(mine, reason, message, warning=warning)
         # Switched off, nothing outside our own namespace is written.
         if app is not None and self._enabled:
@@ -128,4 +196,12 @@ class Journal:
 def _entry(decision: Decision) -> Entry:
     at = f"{decision.again_at:%Y-%m-%dT%H:%M:%SZ}" if decision.again_at else ""
     name = decision.recovery.name if decision.recovery else ""
-    return Entry(decision.kind.value, decision.policy, decision.reason, decision.by, decision.message, at, name)
+    return Entry(
+        decision.kind.value,
+        decision.policy,
+        decision.reason,
+        decision.by,
+        decision.message,
+        at,
+        name,
+    )

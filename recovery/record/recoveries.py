@@ -46,7 +46,8 @@ class ClaimLost(Exception):
 
 
 class Recoveries:
-    """All Recovery objects of our namespace. Filled by a reflector; written with resourceVersion only."""
+    """All Recovery objects of our namespace. Filled by a reflector; written with resourceVersion
+    only."""
 
     def __init__(
         self,
@@ -59,8 +60,9 @@ class Recoveries:
         shards: int = 1,
         saved: Callable[[Key], None] = lambda _: None,
     ) -> None:
-        """``saved`` hears of each that we wrote, when it is written; ``lost`` of an open one that somebody deleted; ``destructive``
-        are the actions that change what runs; among so many ``shards`` the subjects are divided."""
+        """``saved`` hears of each that we wrote, when it is written; ``lost`` of an open one that
+        somebody deleted; ``destructive`` are the actions that change what runs; among so many
+        ``shards`` the subjects are divided."""
         self._client = client
         self._namespace = namespace
         self._clock = clock
@@ -101,7 +103,8 @@ class Recoveries:
             self._changed(_key(gone))
 
     def _forget(self, name: str) -> Recovery | None:
-        """Take it out of the mirror, without waking anybody: who asked for it looks again in his own time."""
+        """Take it out of the mirror, without waking anybody: who asked for it looks again in his
+        own time."""
         gone = self._all.pop(name, None)
         if gone is not None:
             self._by_uid[gone.subject.uid].discard(name)
@@ -125,7 +128,8 @@ class Recoveries:
                 del self._owing[key]
 
     def effective(self, app: Application) -> Application:
-        """The application with the hold that is honoured: what a record says is owed, not what an annotation says."""
+        """The application with the hold that is honoured: what a record says is owed, not what an
+        annotation says."""
         if app.noted is None and app.hold is None and not self._owing:
             return app
         return effective(app, self.get, self.owing(app.key))
@@ -133,7 +137,9 @@ class Recoveries:
     def owing(self, key: Key) -> tuple[Recovery, ...]:
         """Those that still owe something to what is at this place, the newest first."""
         names = self._owing.get(key, ())
-        return tuple(sorted((self._all[name] for name in names), key=lambda r: r.opened_at, reverse=True))
+        return tuple(
+            sorted((self._all[name] for name in names), key=lambda r: r.opened_at, reverse=True)
+        )
 
     @property
     def debtors(self) -> tuple[Key, ...]:
@@ -141,11 +147,13 @@ class Recoveries:
         return tuple(self._owing)
 
     def keep(self, gone: Recovery) -> None:
-        """Somebody deleted its object, and it still owes something: it stays what it was, and its next write makes it anew."""
+        """Somebody deleted its object, and it still owes something: it stays what it was, and its
+        next write makes it anew."""
         self._index(structs.replace(gone, version="", wishes=()))
 
     async def reread(self) -> None:
-        """All of them as they are now, whatever the watch has brought by now. KubeError when they cannot be read."""
+        """All of them as they are now, whatever the watch has brought by now. KubeError when they
+        cannot be read."""
         token = ""
         while True:
             query = {"limit": str(PAGE), **({"continue": token} if token else {})}
@@ -165,7 +173,8 @@ class Recoveries:
         return [name for name, held in self._all.items() if not held.version and held.phase.over]
 
     async def restore(self, name: str) -> None:
-        """Write what was kept, unless that was done already. ClaimLost when somebody was faster; KubeError."""
+        """Write what was kept, unless that was done already. ClaimLost when somebody was faster;
+        KubeError."""
         held = self._all.get(name)
         if held is not None and not held.version:
             await self._save(held)
@@ -175,8 +184,12 @@ class Recoveries:
         present = {name for _, name in names}
         now = self._clock.monotonic()
         for name in [n for n in self._all if n not in present]:
-            # A list of several pages is older than what was written while it was read: the watch tells of those.
-            if self._all[name].version and now - self._saved_at.get(name, float("-inf")) > LISTED_WITHIN:
+            # A list of several pages is older than what was written while it was read: the watch
+            # tells of those.
+            if (
+                self._all[name].version
+                and now - self._saved_at.get(name, float("-inf")) > LISTED_WITHIN
+            ):
                 self.drop(scope, name)
 
     # Read by the controller
@@ -210,7 +223,9 @@ class Recoveries:
     def destroyed(self, uid: str, project: str) -> Destroyed:
         """What was restarted, rolled back and failed over within the last hour."""
         since = self._clock.now() - HOUR
-        found = sorted((at, name) for name, times in self._destroyed.items() for at in times if at > since)
+        found = sorted(
+            (at, name) for name, times in self._destroyed.items() for at in times if at > since
+        )
         subjects = {name: self._all[name].subject for _, name in found}
         return Destroyed(
             tuple(at for at, _ in found),
@@ -219,8 +234,11 @@ class Recoveries:
             project,
         )
 
-    def fleet(self, cluster: str, project: str, repositories: tuple[str, ...], without: str, uid: str = "") -> Fleet:
-        """The counts that the budget and the pace need, leaving out one recovery (the one that asks)."""
+    def fleet(
+        self, cluster: str, project: str, repositories: tuple[str, ...], without: str, uid: str = ""
+    ) -> Fleet:
+        """The counts that the budget and the pace need, leaving out one recovery (the one that
+        asks)."""
         busy = [self._all[name] for name in self._in_flight if name != without]
         mine = shard_of(uid, self._shards)
         refreshed = [self._refreshed[url] for url in repositories if url in self._refreshed]
@@ -228,7 +246,9 @@ class Recoveries:
             in_flight=len(busy),
             in_flight_cluster=sum(r.subject.cluster == cluster for r in busy),
             in_flight_project=sum(r.subject.project == project for r in busy),
-            in_flight_theirs=sum(r.subject.project == project and r.subject.cluster == cluster for r in busy),
+            in_flight_theirs=sum(
+                r.subject.project == project and r.subject.cluster == cluster for r in busy
+            ),
             refreshed_at=max(refreshed, default=None),
             calm_since=self._calm_since,
             shards=self._shards,
@@ -238,10 +258,11 @@ class Recoveries:
     # Written by the controller
 
     async def claim(self, decision: Decision) -> Recovery | None:
-        """Save what the decision keeps, before anything outside is touched; ClaimLost when somebody was faster.
+        """Save what the decision keeps, before anything outside is touched; ClaimLost when somebody
+        was faster.
 
-        The recovery counts as in flight from this call on, before the first answer: two subjects judged at the same
-        moment cannot both take the last place of a budget.
+        The recovery counts as in flight from this call on, before the first answer: two subjects
+        judged at the same moment cannot both take the last place of a budget.
         """
         wanted = decision.recovery
         if wanted is None:
@@ -261,13 +282,22 @@ class Recoveries:
             raise ClaimLost(str(error)) from error
 
     async def record(
-        self, decision: Decision, claimed: Recovery | None, outcome: Outcome, repositories: tuple[str, ...]
+        self,
+        decision: Decision,
+        claimed: Recovery | None,
+        outcome: Outcome,
+        repositories: tuple[str, ...],
     ) -> Recovery | None:
-        """Write what came of a step into its recovery; where that fails, the unsent claim stands and is judged again."""
+        """Write what came of a step into its recovery; where that fails, the unsent claim stands
+        and is judged again."""
         if claimed is None or decision.kind is not Kind.Remediate:
             return claimed
         now = self._clock.now()
-        if decision.step is not None and decision.step.traits.paced and outcome.result is Result.Sent:
+        if (
+            decision.step is not None
+            and decision.step.traits.paced
+            and outcome.result is Result.Sent
+        ):
             self._refreshed.update(dict.fromkeys(repositories, now))
         after = concluded(claimed, outcome, now)
         if outcome.result is Result.Conflict:
@@ -282,19 +312,25 @@ class Recoveries:
             try:
                 return await self._save(after)
             except ClaimLost:
-                # A message was struck off meanwhile: the outcome belongs to the same claim all the same.
+                # A message was struck off meanwhile: the outcome belongs to the same claim all the
+                # same.
                 held = self._all.get(after.name)
                 if held is None or held.running != claimed.running:
                     return None
                 after = concluded(held, outcome, now)
             except KubeError as error:
                 self._restore(after.name, claimed)
-                log.warning("outcome not recorded, will be judged from the claim", recovery=after.name, why=str(error))
+                log.warning(
+                    "outcome not recorded, will be judged from the claim",
+                    recovery=after.name,
+                    why=str(error),
+                )
                 return None
         return None
 
     async def amend(self, name: str, change: Callable[[Recovery], Recovery]) -> None:
-        """Write down what became of its messages, and what is to be said; ClaimLost when it has to be tried again."""
+        """Write down what became of its messages, and what is to be said; ClaimLost when it has to
+        be tried again."""
         held = self._all.get(name)
         if held is None or (left := change(held)) == held:
             return
@@ -306,9 +342,14 @@ class Recoveries:
             raise ClaimLost(str(error)) from error
 
     async def retire(self, owing: frozenset[str]) -> int:
-        """Delete what ended long ago and owes nothing, neither a message nor (``owing``) a hold; how many."""
+        """Delete what ended long ago and owes nothing, neither a message nor (``owing``) a hold;
+        how many."""
         now, gone = self._clock.now(), 0
-        ended = [r for r in self.all() if r.phase.over and not r.notes and r.debt is None and r.name not in owing]
+        ended = [
+            r
+            for r in self.all()
+            if r.phase.over and not r.notes and r.debt is None and r.name not in owing
+        ]
         for index, recovery in enumerate(ended):
             at = recovery.resolved_at or recovery.opened_at
             if index < KEPT_AT_MOST and now - at < KEPT_FOR:
@@ -336,8 +377,15 @@ class Recoveries:
             lost.taken = await self._reload(wanted.name)
             raise lost from error
         except NotFound as error:
-            (self.drop(self._namespace, wanted.name) if wanted.version else self._forget(wanted.name))
-            raise ClaimLost(f"{wanted.name} was deleted, or the CRD recoveries.recovery.gitops.dev is missing: {error}") from error
+            (
+                self.drop(self._namespace, wanted.name)
+                if wanted.version
+                else self._forget(wanted.name)
+            )
+            raise ClaimLost(
+                f"{wanted.name} was deleted, or the CRD recoveries.recovery.gitops.dev is missing:"
+                f" {error}"
+            ) from error
         saved = decode(raw)
         self._saved_at[saved.name] = self._clock.monotonic()
         self._index(saved)
@@ -345,9 +393,12 @@ class Recoveries:
         return saved
 
     async def _reload(self, name: str) -> bool:
-        """Take in the object as it is; by a list of one, which needs no right that watching does not need. Is it unreadable?"""
+        """Take in the object as it is; by a list of one, which needs no right that watching does
+        not need. Is it unreadable?"""
         try:
-            raw = await self._client.list(RECOVERIES, self._namespace, fieldSelector=f"metadata.name={name}")
+            raw = await self._client.list(
+                RECOVERIES, self._namespace, fieldSelector=f"metadata.name={name}"
+            )
             items = listed(raw)
         except (KubeError, msgspec.DecodeError):
             return False  # the watch will bring it
@@ -358,7 +409,8 @@ class Recoveries:
         return counted(raw) > len(items)
 
     def _restore(self, name: str, held: Recovery | None) -> None:
-        """What was meant is not written: it is as it was, unless the watch has brought something newer meanwhile."""
+        """What was meant is not written: it is as it was, unless the watch has brought something
+        newer meanwhile."""
         if held is not None:
             now = self._all.get(name)
             if now is None or now.version == held.version or older(now.version, held.version):
@@ -373,10 +425,16 @@ class Recoveries:
             self._circuits = None
         self._all[recovery.name] = recovery
         self._by_uid[recovery.subject.uid].add(recovery.name)
-        (self._open[_key(recovery)].discard if recovery.phase.over else self._open[_key(recovery)].add)(recovery.name)
+        (
+            self._open[_key(recovery)].discard
+            if recovery.phase.over
+            else self._open[_key(recovery)].add
+        )(recovery.name)
         if recovery.subject.kind == STORM.title():
             (self._storms.discard if recovery.phase.over else self._storms.add)(recovery.name)
-            if recovery.resolved_at and (self._calm_since is None or recovery.resolved_at > self._calm_since):
+            if recovery.resolved_at and (
+                self._calm_since is None or recovery.resolved_at > self._calm_since
+            ):
                 self._calm_since = recovery.resolved_at
         self._count(recovery)
         self._owes(recovery, owing=recovery.debt is not None)
@@ -384,11 +442,16 @@ class Recoveries:
         (self._in_flight.add if working else self._in_flight.discard)(recovery.name)
 
     def circuits(self) -> dict[str, Circuit]:
-        """Policies whose actions were regretted, or did not help, too often lately; worked out anew when a step has ended."""
+        """Policies whose actions were regretted, or did not help, too often lately; worked out anew
+        when a step has ended."""
         if self._circuits is None:
             self._circuits = circuits(self._all.values())
         now = self._clock.now()
-        return {key: found for key, found in self._circuits.items() if found.until is None or now < found.until}
+        return {
+            key: found
+            for key, found in self._circuits.items()
+            if found.until is None or now < found.until
+        }
 
     def distrusted(self) -> dict[str, str]:
         """The same in words."""
@@ -400,7 +463,8 @@ class Recoveries:
             at
             for s in recovery.steps
             if s.action in self._destructive and s.outcome is not StepOutcome.Skipped
-            for at in s.effects or (s.started_at,)  # before its first effect, the claim takes its place
+            for at in s.effects
+            or (s.started_at,)  # before its first effect, the claim takes its place
             if at > since
         )
         if times:
@@ -416,5 +480,6 @@ def _key(recovery: Recovery) -> Key:
 def _same(held: Recovery, wanted: Recovery) -> bool:
     """Nothing worth a write: within one phase and reason, the message's numbers may run on."""
     return held == wanted or (
-        (held.phase, held.reason) == (wanted.phase, wanted.reason) and structs.replace(held, message=wanted.message) == wanted
+        (held.phase, held.reason) == (wanted.phase, wanted.reason)
+        and structs.replace(held, message=wanted.message) == wanted
     )

@@ -1,7 +1,8 @@
-"""One OpenTelemetry trace a recovery, sent when it is over: OTLP over HTTP as JSON, where OTEL_EXPORTER_OTLP_ENDPOINT says so.
+"""One OpenTelemetry trace a recovery, sent when it is over: OTLP over HTTP as JSON, where
+OTEL_EXPORTER_OTLP_ENDPOINT says so.
 
-A trace's and its spans' ids follow from the recovery: sent twice after a crash, it is still one trace. Traces may be lost; a
-recovery never waits for one.
+A trace's and its spans' ids follow from the recovery: sent twice after a crash, it is still one
+trace. Traces may be lost; a recovery never waits for one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    AsyncRetrying,
+    RetryError,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
 
 from recovery.clock import Clock
 from recovery.model.names import USERNAME
@@ -55,13 +62,19 @@ class Traces:
             try:
                 async for attempt in retrying:
                     with attempt:
-                        await post("the trace collector", f"{self._endpoint}/v1/traces", body, self._headers)
+                        await post(
+                            "the trace collector",
+                            f"{self._endpoint}/v1/traces",
+                            body,
+                            self._headers,
+                        )
             except RetryError as error:
                 log.warning("a trace was not taken", why=str(error.last_attempt.exception()))
 
 
 def trace(recovery: Recovery, now: datetime) -> dict[str, Any]:
-    """As OTLP/JSON: a root span from the first sight of the illness to the end, and one span a step."""
+    """As OTLP/JSON: a root span from the first sight of the illness to the end, and one span a
+    step."""
     began, ended = recovery.ill_since or recovery.opened_at, recovery.resolved_at or now
     identity = f"{recovery.name}/{recovery.opened_at.isoformat()}"
     root, subject = _id(identity, 8), recovery.subject
@@ -77,19 +90,63 @@ def trace(recovery: Recovery, now: datetime) -> dict[str, Any]:
         "argocd.project": subject.project,
         "k8s.cluster.name": subject.cluster,
     }
-    spans = [_span(identity, root, "", f"recover {subject.kind.lower()}", began, ended, about, ok=well, message=recovery.message)]
+    spans = [
+        _span(
+            identity,
+            root,
+            "",
+            f"recover {subject.kind.lower()}",
+            began,
+            ended,
+            about,
+            ok=well,
+            message=recovery.message,
+        )
+    ]
     for step in recovery.steps:
-        told = {"recovery.action": step.action, "recovery.attempt": step.attempt, "recovery.targets": ", ".join(step.targets)}
-        told |= {"recovery.outcome": step.outcome.value if step.outcome else "", "recovery.reason": step.reason}
+        told = {
+            "recovery.action": step.action,
+            "recovery.attempt": step.attempt,
+            "recovery.targets": ", ".join(step.targets),
+        }
+        told |= {
+            "recovery.outcome": step.outcome.value if step.outcome else "",
+            "recovery.reason": step.reason,
+        }
         ok = step.outcome in (StepOutcome.Succeeded, StepOutcome.Skipped)
         own = _id(f"{identity}/{step.attempt}.{step.index}", 8)
-        spans.append(_span(identity, own, root, step.action, step.started_at, step.ended_at or ended, told, ok=ok, message=step.message))
+        spans.append(
+            _span(
+                identity,
+                own,
+                root,
+                step.action,
+                step.started_at,
+                step.ended_at or ended,
+                told,
+                ok=ok,
+                message=step.message,
+            )
+        )
     resource = {"attributes": _attributes({"service.name": USERNAME})}
-    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": USERNAME}, "spans": spans}]}]}
+    return {
+        "resourceSpans": [
+            {"resource": resource, "scopeSpans": [{"scope": {"name": USERNAME}, "spans": spans}]}
+        ]
+    }
 
 
 def _span(
-    identity: str, own: str, parent: str, name: str, began: datetime, ended: datetime, about: dict[str, Any], *, ok: bool, message: str
+    identity: str,
+    own: str,
+    parent: str,
+    name: str,
+    began: datetime,
+    ended: datetime,
+    about: dict[str, Any],
+    *,
+    ok: bool,
+    message: str,
 ) -> dict[str, Any]:
     return {
         "traceId": _id(identity, 16),
@@ -105,7 +162,11 @@ def _span(
 
 
 def _attributes(about: dict[str, Any]) -> list[dict[str, Any]]:
-    kinds = ((key, "intValue" if isinstance(value, int) else "stringValue", str(value)) for key, value in about.items() if value != "")
+    kinds = (
+        (key, "intValue" if isinstance(value, int) else "stringValue", str(value))
+        for key, value in about.items()
+        if value != ""
+    )
     return [{"key": key, "value": {kind: value}} for key, kind, value in kinds]
 
 

@@ -18,8 +18,16 @@ HEADERS = {
 
 def program(request: web.Request) -> bool:
     """Does somebody ask who cannot read a page?"""
-    return request.path.startswith("/api/") or request.path == "/events" or "text/html" not in request.headers.get("Accept", "")
+    return (
+        request.path.startswith("/api/")
+        or request.path == "/events"
+        or "text/html" not in request.headers.get("Accept", "")
+    )
 
 
 def json(body: Mapping[str, Any], status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, headers={**HEADERS, "Content-Type": "application/json"})
+    return web.Response(
+        body=msgspec.json.encode(body),
+        status=status,
+        headers={**HEADERS, "Content-Type": "application/json"},
+    )

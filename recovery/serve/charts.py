@@ -1,4 +1,5 @@
-"""Two small charts as SVG: outcomes and typical times of the last seven days. Readable without colour, and to a screen reader."""
+"""Two small charts as SVG: outcomes and typical times of the last seven days. Readable without
+colour, and to a screen reader."""
 
 from __future__ import annotations
 
@@ -33,12 +34,19 @@ def outcomes(days: Sequence[Day]) -> str:
             tall = (HEIGHT - FOOT - HEAD) * number / most
             y -= tall
             shown = f"<title>{day.day:%a %d}: {number} {words}</title>"
-            parts.append(f'<rect class="bar {css}" x="{x:.1f}" y="{y:.1f}" width="{step * 0.6:.1f}" height="{tall:.1f}">{shown}</rect>')
+            parts.append(
+                f'<rect class="bar {css}" x="{x:.1f}" y="{y:.1f}" width="{step * 0.6:.1f}"'
+                f' height="{tall:.1f}">{shown}</rect>'
+            )
         if total:
-            parts.append(f'<text class="value" x="{x + step * 0.3:.1f}" y="{y - 4:.1f}">{total}</text>')
+            parts.append(
+                f'<text class="value" x="{x + step * 0.3:.1f}" y="{y - 4:.1f}">{total}</text>'
+            )
         parts.append(_foot(index, step, day))
     said = "; ".join(
-        f"{d.day:%a}: {d.cured} cured, {d.by_itself} by itself, {d.needed_person} need a person, {d.other} other" for d in days
+        f"{d.day:%a}: {d.cured} cured, {d.by_itself} by itself, {d.needed_person} need a person,"
+        f" {d.other} other"
+        for d in days
     )
     return _svg("outcomes", f"Recoveries of the last {len(days)} days. {said}", parts)
 
@@ -49,15 +57,23 @@ def times(days: Sequence[Day]) -> str:
     parts, step, points = [], WIDTH / max(len(days), 1), []
     for index, day in enumerate(days):
         if day.typical is not None:
-            x, y = index * step + step / 2, HEIGHT - FOOT - (HEIGHT - FOOT - HEAD - 8) * day.typical / most
+            x, y = (
+                index * step + step / 2,
+                HEIGHT - FOOT - (HEIGHT - FOOT - HEAD - 8) * day.typical / most,
+            )
             points.append(f"{x:.1f},{y:.1f}")
             words = spelt(day.typical)
-            parts.append(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{day.day:%a %d}: {words}</title></circle>')
+            parts.append(
+                f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{day.day:%a %d}:'
+                f" {words}</title></circle>"
+            )
             parts.append(f'<text class="value" x="{x:.1f}" y="{y - 8:.1f}">{escape(words)}</text>')
         parts.append(_foot(index, step, day))
     if len(points) > 1:
         parts.insert(0, f'<polyline class="line" points="{" ".join(points)}"/>')
-    said = "; ".join(f"{d.day:%a}: {spelt(d.typical) if d.typical is not None else 'none'}" for d in days)
+    said = "; ".join(
+        f"{d.day:%a}: {spelt(d.typical) if d.typical is not None else 'none'}" for d in days
+    )
     return _svg("times", f"Typical time to recover, last {len(days)} days. {said}", parts)
 
 
@@ -67,9 +83,14 @@ def spelt(seconds: float) -> str:
 
 
 def _foot(index: int, step: float, day: Day) -> str:
-    return f'<text class="foot" x="{index * step + step / 2:.1f}" y="{HEIGHT - 6}">{day.day:%a}</text>'
+    return (
+        f'<text class="foot" x="{index * step + step / 2:.1f}" y="{HEIGHT - 6}">{day.day:%a}</text>'
+    )
 
 
 def _svg(name: str, words: str, parts: Sequence[str]) -> str:
-    head = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="chart-{name}">'
+    head = (
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+        f' aria-labelledby="chart-{name}">'
+    )
     return f'{head}<title id="chart-{name}">{escape(words)}</title>{"".join(parts)}</svg>'

@@ -1,7 +1,7 @@
 """Connections of strangers: how many, from whom, and for how long without asking anything.
 
-aiohttp reads requests; it sets no bound on connections that send nothing, half a header, or read no answer. Each of these
-would keep one open file of ours for ever.
+aiohttp reads requests; it sets no bound on connections that send nothing, half a header, or read no
+answer. Each of these would keep one open file of ours for ever.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import cast
 from aiohttp import web
 
 MOST, MOST_EACH = 768, 250
-"""Connections in all, and of one address: all pages behind one ingress come from one. The kubelet's probes are new ones, and
-whoever has most makes room for them."""
+"""Connections in all, and of one address: all pages behind one ingress come from one. The kubelet's
+probes are new ones, and whoever has most makes room for them."""
 IDLE = 15.0
-"""Seconds without a whole request, at the start or after an answer, after which a connection is closed."""
+"""Seconds without a whole request, at the start or after an answer, after which a connection is
+closed."""
 LONGEST = 60.0
 """Seconds for one request and its answer; event streams are told apart by ``lasting``."""
 SWEEP = 2.0
@@ -91,7 +92,8 @@ class Doorkeeper:
         return lambda: _Watched(server(), self)
 
     def opened(self, one: _Watched) -> None:
-        """It is there; if that is one too many, whoever waits longest goes, of this address or of the one that has most."""
+        """It is there; if that is one too many, whoever waits longest goes, of this address or of
+        the one that has most."""
         assert one.transport is not None  # noqa: S101 (set just before)
         mine = self._by_peer[one.peer]
         mine[one] = None
@@ -112,26 +114,37 @@ class Doorkeeper:
             self._by_transport.pop(one.transport, None)
 
     def _make_room(self, among: dict[_Watched, None], new: _Watched | None) -> None:
-        """The oldest that asks nothing, else the newcomer of the same address: what is being answered is not cut off for it. For
-        somebody else's newcomer (``new`` is None) one of those that have most goes in any case, event streams last: they come again.
+        """The oldest that asks nothing, else the newcomer of the same address: what is being
+        answered is not cut off for it. For somebody else's newcomer (``new`` is None) one of those
+        that have most goes in any case, event streams last: they come again.
         """
         idle = next((each for each in among if not each.asking and each is not new), None)
-        gone = idle or new or next((each for each in among if not each.lasting), None) or next(iter(among))
+        gone = (
+            idle
+            or new
+            or next((each for each in among if not each.lasting), None)
+            or next(iter(among))
+        )
         self.closed(gone)
         gone.abort()
 
     @web.middleware
-    async def counted(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+    async def counted(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         """While a request is answered its connection is at work."""
         one = self._by_transport.get(request.transport) if request.transport is not None else None
         if one is None:
             return await handler(request)
-        if not request.body_exists:  # else it is still to be sent, and whoever lets us wait for it asks nothing yet
+        if (
+            not request.body_exists
+        ):  # else it is still to be sent, and whoever lets us wait for it asks nothing yet
             one.asking, one.since = True, time.monotonic()
         try:
             return await handler(request)
         finally:
-            # The answer is written after this; the longest one there is has the same time as a request.
+            # The answer is written after this; the longest one there is has the same time as a
+            # request.
             one.asking, one.lasting, one.since = False, False, time.monotonic()
 
     def lasts(self, request: web.Request) -> None:

@@ -1,4 +1,5 @@
-"""Who looks, and what may they see? Asked of Kubernetes: TokenReview for who, SubjectAccessReview for what."""
+"""Who looks, and what may they see? Asked of Kubernetes: TokenReview for who, SubjectAccessReview
+for what."""
 
 from __future__ import annotations
 
@@ -20,16 +21,19 @@ from recovery.model.text import plain
 
 COOKIE = "recovery_token"
 HEADERS = (TOKEN_HEADER, "X-Forwarded-Access-Token")
-"""The first is ours: the API server's service proxy takes Authorization away. The second is oauth2-proxy's."""
+"""The first is ours: the API server's service proxy takes Authorization away. The second is
+oauth2-proxy's."""
 KEPT, KEPT_NO = 60.0, 10.0
 """Seconds an answer of the API server is good for."""
 LONGEST = 3900
 """Characters of a token: a cookie may not be larger."""
 REMEMBERED = 1000
 AT_ONCE, TOKENS_AT_ONCE = 8, 4
-"""Questions to the API server at the same time: of rights, and of tokens. Its own work comes first."""
+"""Questions to the API server at the same time: of rights, and of tokens. Its own work comes
+first."""
 WAITING, WAITING_EACH = 1000, 200
-"""Tokens that wait for their answer, in all and from one address; beyond them nobody is asked for, and 503 is the answer."""
+"""Tokens that wait for their answer, in all and from one address; beyond them nobody is asked for,
+and 503 is the answer."""
 PATIENCE = 10.0
 """Seconds that somebody waits for their turn."""
 
@@ -42,7 +46,8 @@ class Viewer(Struct, frozen=True):
     projects: frozenset[str] = frozenset()
 
     def sees(self, project: str) -> bool:
-        """May they see what belongs to this project? What belongs to none is for those who see everything."""
+        """May they see what belongs to this project? What belongs to none is for those who see
+        everything."""
         return self.everything or (bool(project) and project in self.projects)
 
 
@@ -99,7 +104,8 @@ class Turns:
 
 
 class Gate:
-    """Asks, and remembers the answers for a minute. One question a token at a time, however many pages it opens."""
+    """Asks, and remembers the answers for a minute. One question a token at a time, however many
+    pages it opens."""
 
     def __init__(self, client: Client, namespace: str, clock: Clock) -> None:
         """``namespace``: Argo CD's, where its AppProjects are."""
@@ -115,9 +121,11 @@ class Gate:
         self._tokens = Turns(TOKENS_AT_ONCE)
 
     async def viewer(self, token: str, projects: Iterable[str], peer: str = "") -> Viewer | None:
-        """Whose token this is and which of these projects they may see; None for nobody's. KubeError when it cannot be asked.
+        """Whose token this is and which of these projects they may see; None for nobody's.
+        KubeError when it cannot be asked.
 
-        Addresses (``peer``) take turns: one that shows a thousand made-up tokens keeps nobody else from being asked for.
+        Addresses (``peer``) take turns: one that shows a thousand made-up tokens keeps nobody else
+        from being asked for.
         """
         digest = hashlib.sha256(token.encode()).hexdigest()
         if self._clock.monotonic() < self._strangers.get(digest, 0.0):
@@ -125,9 +133,14 @@ class Gate:
         task = self._asking.get(digest)
         if task is None:
             if len(self._asking) >= WAITING or self._peers[peer] >= WAITING_EACH:
-                raise Busy(f"{len(self._asking)} others ask who they are, {self._peers[peer]} of them from the same address")
+                raise Busy(
+                    f"{len(self._asking)} others ask who they are, {self._peers[peer]} of them from"
+                    " the same address"
+                )
             self._peers[peer] += 1
-            task = self._asking[digest] = asyncio.create_task(self._viewer(digest, token, frozenset(projects), peer))
+            task = self._asking[digest] = asyncio.create_task(
+                self._viewer(digest, token, frozenset(projects), peer)
+            )
             task.add_done_callback(lambda done: self._answered(digest, done, peer))
         return await asyncio.shield(task)
 
@@ -138,7 +151,9 @@ class Gate:
         if not done.cancelled():
             done.exception()  # whoever asked has it; that all of them have gone is no error
 
-    async def _viewer(self, digest: str, token: str, projects: frozenset[str], peer: str) -> Viewer | None:
+    async def _viewer(
+        self, digest: str, token: str, projects: frozenset[str], peer: str
+    ) -> Viewer | None:
         user = await self._user(digest, token, peer)
         if user is None:
             return None
@@ -159,7 +174,11 @@ class Gate:
         kept = self._users.get(digest)
         if kept is not None and now < kept[0]:
             return kept[1]
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token},
+        }
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._tokens.take(peer)
@@ -169,25 +188,44 @@ class Gate:
             status = await self._asked(TOKEN_REVIEWS, body)
         finally:
             self._tokens.give()
-        user: dict[str, Any] | None = status.get("user") if status.get("authenticated") and not status.get("error") else None
+        user: dict[str, Any] | None = (
+            status.get("user") if status.get("authenticated") and not status.get("error") else None
+        )
         if user is None:
-            _keep(self._strangers, digest, now + KEPT_NO, REMEMBERED)  # beside the others: nobody is forgotten for them
+            _keep(
+                self._strangers, digest, now + KEPT_NO, REMEMBERED
+            )  # beside the others: nobody is forgotten for them
         else:
             _keep(self._users, digest, (now + KEPT, user), REMEMBERED)
         return user
 
     async def _ask(self, user: Mapping[str, Any], rights: _Rights, projects: Iterable[str]) -> None:
-        """May they get these AppProjects (empty: all of them)? What is known already is not asked."""
+        """May they get these AppProjects (empty: all of them)? What is known already is not
+        asked."""
         wanted = sorted(set(projects) - rights.yes - rights.no)
         answers = await asyncio.gather(*(self._may(user, project) for project in wanted))
         for project, may in zip(wanted, answers, strict=True):
             (rights.yes if may else rights.no).add(project)
 
     async def _may(self, user: Mapping[str, Any], project: str) -> bool:
-        wanted = {"group": "argoproj.io", "resource": "appprojects", "verb": "get", "namespace": self._namespace, "name": project}
-        spec = {"user": user.get("username"), "groups": user.get("groups") or [], "uid": user.get("uid") or ""}
+        wanted = {
+            "group": "argoproj.io",
+            "resource": "appprojects",
+            "verb": "get",
+            "namespace": self._namespace,
+            "name": project,
+        }
+        spec = {
+            "user": user.get("username"),
+            "groups": user.get("groups") or [],
+            "uid": user.get("uid") or "",
+        }
         spec |= {"extra": user.get("extra") or {}, "resourceAttributes": wanted}
-        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": spec,
+        }
         async with self._places:
             status = await self._asked(ACCESS_REVIEWS, body)
         return bool(status.get("allowed")) and not status.get("denied")

@@ -28,7 +28,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Show = Callable[[web.Request, Viewer], Awaitable[web.StreamResponse]]
 LISTENERS, LISTENERS_EACH = 200, 20
 """Open event streams, in all and of one person."""
-_BACK = re.compile(r"recoveries/[A-Za-z0-9.-]+|history|applications|places|subject\?name=[A-Za-z0-9%._/-]+")
+_BACK = re.compile(
+    r"recoveries/[A-Za-z0-9.-]+|history|applications|places|subject\?name=[A-Za-z0-9%._/-]+"
+)
 """Where one may be sent after saying who one is."""
 BACKLOG = 128
 READ = 10.0
@@ -39,8 +41,8 @@ TICK, BEAT = 1.0, 15.0
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that is bound; without a host to every address of both families, of IPv4 alone where the machine has no IPv6. OSError when
-    the address is taken or none of ours."""
+    """A socket that is bound; without a host to every address of both families, of IPv4 alone where
+    the machine has no IPv6. OSError when the address is taken or none of ours."""
     if not host and socket.has_dualstack_ipv6():
         try:
             return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -48,14 +50,23 @@ def listening(host: str, port: int) -> socket.socket:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.getaddrinfo(host, port, family if not host or ":" in host else 0, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(
+        host,
+        port,
+        family if not host or ":" in host else 0,
+        socket.SOCK_STREAM,
+        flags=socket.AI_PASSIVE,
+    )
     return socket.create_server(found[0][4][:2], family=found[0][0])
 
 
 class Server:
-    """Serves from the first moment on; ``views`` is exchanged when there is something to see, ``gate`` when somebody can be asked."""
+    """Serves from the first moment on; ``views`` is exchanged when there is something to see,
+    ``gate`` when somebody can be asked."""
 
-    def __init__(self, host: str, port: int, *, guarded: bool = False, namespace: str = "gitops-system") -> None:
+    def __init__(
+        self, host: str, port: int, *, guarded: bool = False, namespace: str = "gitops-system"
+    ) -> None:
         """``guarded``: who looks has to say who they are."""
         self._host, self._port = host, port
         self._guarded = guarded
@@ -78,7 +89,9 @@ class Server:
 
     async def start(self) -> None:
         """Listen; OSError when the address is taken."""
-        app = web.Application(client_max_size=64 * 1024, middlewares=[self._ours, self._keeper.counted])
+        app = web.Application(
+            client_max_size=64 * 1024, middlewares=[self._ours, self._keeper.counted]
+        )
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._metrics)
@@ -116,9 +129,12 @@ class Server:
 
     @web.middleware
     async def _ours(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Where only this machine is listened to, a page of elsewhere that has made its name mean this machine is not answered."""
+        """Where only this machine is listened to, a page of elsewhere that has made its name mean
+        this machine is not answered."""
         if self._here_only and not _LOOPBACK.fullmatch(request.headers.get("Host", "")):
-            return json({"message": "Host has to be localhost: this address is for this machine only"}, 421)
+            return json(
+                {"message": "Host has to be localhost: this address is for this machine only"}, 421
+            )
         return await handler(request)
 
     def _seen(self, show: Show) -> Handler:
@@ -131,24 +147,47 @@ class Server:
             if not token:
                 return self._site.who_are_you(request, "")
             if self.gate is None:
-                return self._site.no(request, 503, "Starting", "The controller is starting; who you are cannot be asked yet.")
+                return self._site.no(
+                    request,
+                    503,
+                    "Starting",
+                    "The controller is starting; who you are cannot be asked yet.",
+                )
             browsing = self.views.browsing
             try:
-                viewer = await self.gate.viewer(token, browsing.projects() if browsing else (), request.remote or "")
+                viewer = await self.gate.viewer(
+                    token, browsing.projects() if browsing else (), request.remote or ""
+                )
             except KubeError as error:
                 log.warning("who looks could not be asked", why=str(error))
-                return self._site.no(request, 503, "Not now", "Kubernetes cannot be asked who you are; nothing is shown until it can.")
+                return self._site.no(
+                    request,
+                    503,
+                    "Not now",
+                    "Kubernetes cannot be asked who you are; nothing is shown until it can.",
+                )
             if viewer is None:
-                return self._site.who_are_you(request, "Kubernetes does not know this token; it may have expired.")
+                return self._site.who_are_you(
+                    request, "Kubernetes does not know this token; it may have expired."
+                )
             return await show(request, viewer)
 
         return seen
 
     async def _events(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
         """Server-sent events: that something changed. What it is, the page fetches itself."""
-        if self._listeners.total() >= LISTENERS or (viewer.name and self._listeners[viewer.name] >= LISTENERS_EACH):
-            return self._site.no(request, 503, "Too many", "Too many pages are open; this one does not update itself.")
-        response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        if self._listeners.total() >= LISTENERS or (
+            viewer.name and self._listeners[viewer.name] >= LISTENERS_EACH
+        ):
+            return self._site.no(
+                request,
+                503,
+                "Too many",
+                "Too many pages are open; this one does not update itself.",
+            )
+        response = web.StreamResponse(
+            headers={**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        )
         self._keeper.lasts(request)
         await response.prepare(request)
         self._listeners[viewer.name] += 1
@@ -160,7 +199,9 @@ class Server:
                 browsing = self.views.browsing
                 version = self._version(browsing)
                 if seen and version != seen:
-                    await _sent(response, b"event: changed\ndata: changed\n\n")  # how much is not for everybody
+                    await _sent(
+                        response, b"event: changed\ndata: changed\n\n"
+                    )  # how much is not for everybody
                     beat = loop.time()
                 elif loop.time() - beat > BEAT:
                     await _sent(response, b": still here\n\n")
@@ -179,7 +220,13 @@ class Server:
         now = asyncio.get_running_loop().time()
         if now - self._looked_at >= TICK or browsing is None:
             told = self.views.details()
-            about = [self.views.ready(), told.get("pauses"), told.get("policies"), told.get("policies_error"), told.get("channels")]
+            about = [
+                self.views.ready(),
+                told.get("pauses"),
+                told.get("policies"),
+                told.get("policies_error"),
+                told.get("channels"),
+            ]
             self._known_version = f"{browsing.version if browsing else ''} {hash(repr(about))}"
             self._looked_at = now
         return self._known_version
@@ -188,13 +235,20 @@ class Server:
         name = request.match_info["name"]
         if name not in pages.STATIC:
             return json({"message": "not found"}, 404)
-        headers = {**HEADERS, "Cache-Control": "max-age=300", "Content-Type": f"{pages.STATIC[name]}; charset=utf-8"}
+        headers = {
+            **HEADERS,
+            "Cache-Control": "max-age=300",
+            "Content-Type": f"{pages.STATIC[name]}; charset=utf-8",
+        }
         return web.Response(body=pages.static(name), headers=headers)
 
     async def _login(self, request: web.Request) -> web.Response:
-        """A token into a cookie that scripts cannot read and that no other site's request carries."""
+        """A token into a cookie that scripts cannot read and that no other site's request
+        carries."""
         if _foreign(request):
-            return self._site.no(request, 403, "Not from here", "This form is sent from its own page only.")
+            return self._site.no(
+                request, 403, "Not from here", "This form is sent from its own page only."
+            )
         try:
             plain = request.content_type == "application/x-www-form-urlencoded"
             async with asyncio.timeout(READ):
@@ -203,28 +257,50 @@ class Server:
             form = {}
         token = (form.get("token") or [""])[0].strip()
         if len(token) > LONGEST:
-            words = f"That token has {len(token)} characters; a cookie holds {LONGEST}. Show it in a header."
+            words = (
+                f"That token has {len(token)} characters; a cookie holds {LONGEST}. Show it in a"
+                " header."
+            )
             return self._site.who_are_you(request, words)
         if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
             return self._site.who_are_you(request, "That is no token.")
         back = (form.get("next") or [""])[0]
         where = (
-            back if re.fullmatch(r"(recoveries/[A-Za-z0-9.-]+|history|applications|places|subject\?name=[A-Za-z0-9%._/-]+)", back) else "./"
+            back
+            if re.fullmatch(
+                r"(recoveries/[A-Za-z0-9.-]+|history|applications|places|subject\?name=[A-Za-z0-9%._/-]+)",
+                back,
+            )
+            else "./"
         )
-        secure = "; Secure" if request.headers.get("X-Forwarded-Proto", request.scheme) == "https" else ""
-        headers = {**HEADERS, "Location": where, "Set-Cookie": f"{COOKIE}={token}; HttpOnly; SameSite=Lax{secure}"}
+        secure = (
+            "; Secure"
+            if request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
+            else ""
+        )
+        headers = {
+            **HEADERS,
+            "Location": where,
+            "Set-Cookie": f"{COOKIE}={token}; HttpOnly; SameSite=Lax{secure}",
+        }
         return web.Response(status=303, headers=headers)
 
     async def _logout(self, _: web.Request) -> web.Response:
-        headers = {**HEADERS, "Location": "./", "Set-Cookie": f"{COOKIE}=; HttpOnly; SameSite=Lax; Max-Age=0"}
+        headers = {
+            **HEADERS,
+            "Location": "./",
+            "Set-Cookie": f"{COOKIE}=; HttpOnly; SameSite=Lax; Max-Age=0",
+        }
         return web.Response(status=303, headers=headers)
 
     async def _health(self, _: web.Request) -> web.Response:
-        # That this answers at all says that the event loop turns. An API server outage must not restart us.
+        # That this answers at all says that the event loop turns. An API server outage must not
+        # restart us.
         return web.Response(text="ok\n", headers=HEADERS)
 
     async def _ready(self, _: web.Request) -> web.Response:
-        # Asked by the kubelet, who has no token: nothing that names a subject where others have to show one.
+        # Asked by the kubelet, who has no token: nothing that names a subject where others have to
+        # show one.
         reasons = self.views.ready()
         if self._guarded:
             short = [reason.partition(": ")[0] for reason in reasons]
@@ -233,7 +309,10 @@ class Server:
         return json({"ready": not reasons, "reasons": reasons, **details}, 503 if reasons else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self.views.metrics(), headers={**HEADERS, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(
+            body=self.views.metrics(),
+            headers={**HEADERS, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
 
     async def _recoveries(self, _: web.Request, viewer: Viewer) -> web.Response:
         return json(self.views.recoveries(viewer.sees))
@@ -260,4 +339,7 @@ def _foreign(request: web.Request) -> bool:
     if site is not None:
         return site not in ("same-origin", "none")
     origin = request.headers.get("Origin", "")
-    return bool(origin) and origin.partition("://")[2] not in (request.headers.get("X-Forwarded-Host", ""), request.host)
+    return bool(origin) and origin.partition("://")[2] not in (
+        request.headers.get("X-Forwarded-Host", ""),
+        request.host,
+    )

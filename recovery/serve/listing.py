@@ -26,7 +26,8 @@ class Query(Struct, frozen=True):
     policy: str = ""
     project: str = ""
     sort: str = ""
-    """A column's name, with - before it from the last to the first; one that is none changes nothing."""
+    """A column's name, with - before it from the last to the first; one that is none changes
+    nothing."""
     page: int = 1
 
     @property
@@ -36,11 +37,14 @@ class Query(Struct, frozen=True):
 
     def at(self, page: int) -> str:
         """The same as a query string, at another page."""
-        given = {name: getattr(self, name) for name in FIELDS} | {"page": str(page) if page > 1 else ""}
+        given = {name: getattr(self, name) for name in FIELDS} | {
+            "page": str(page) if page > 1 else ""
+        }
         return urlencode({name: value for name, value in given.items() if value})
 
     def by(self, column: str) -> str:
-        """The same as a query string, sorted by a column; from the last to the first when it is sorted by it already."""
+        """The same as a query string, sorted by a column; from the last to the first when it is
+        sorted by it already."""
         return structs.replace(self, sort=f"-{column}" if self.sort == column else column).at(1)
 
     def direction(self, column: str) -> str:
@@ -75,11 +79,20 @@ class Page(Struct, Generic[T], frozen=True):
         return self.query.at(self.number + 1) if self.number < self.pages else None
 
 
-def paged(found: Sequence[Any], asked: Query, shown: Callable[[Any], T] = lambda row: row) -> Page[T]:
-    """The page that was asked for, or the last one there is; ``shown`` is applied to its rows only."""
+def paged(
+    found: Sequence[Any], asked: Query, shown: Callable[[Any], T] = lambda row: row
+) -> Page[T]:
+    """The page that was asked for, or the last one there is; ``shown`` is applied to its rows
+    only."""
     pages = max(1, -(-len(found) // ROWS))
     number = min(asked.page, pages)
-    return Page([shown(row) for row in found[(number - 1) * ROWS : number * ROWS]], len(found), number, pages, asked)
+    return Page(
+        [shown(row) for row in found[(number - 1) * ROWS : number * ROWS]],
+        len(found),
+        number,
+        pages,
+        asked,
+    )
 
 
 def ordered(found: list[T], asked: Query, columns: Mapping[str, Callable[[T], Any]]) -> None:
@@ -89,7 +102,8 @@ def ordered(found: list[T], asked: Query, columns: Mapping[str, Callable[[T], An
 
 
 def folded(found: Sequence[T], alike: Callable[[T], Any]) -> list[list[T]]:
-    """Rows that are alike as one group, in the order of the first of each; None is like nothing else."""
+    """Rows that are alike as one group, in the order of the first of each; None is like nothing
+    else."""
     groups: dict[Any, list[T]] = {}
     for number, row in enumerate(found):
         key = alike(row)

@@ -19,9 +19,23 @@ from recovery.serve.gate import Viewer
 STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
-def render(name: str, *, root: str, here: str, viewer: Viewer, now: datetime, live: bool = True, **known: Any) -> str:
-    """One page. ``root`` leads from its address to the front page: ``./`` or ``../``, so that any path may stand before it."""
-    html: str = _environment().get_template(name).render(root=root, here=here, viewer=viewer, now=now, live=live, **known)
+def render(
+    name: str,
+    *,
+    root: str,
+    here: str,
+    viewer: Viewer,
+    now: datetime,
+    live: bool = True,
+    **known: Any,
+) -> str:
+    """One page. ``root`` leads from its address to the front page: ``./`` or ``../``, so that any
+    path may stand before it."""
+    html: str = (
+        _environment()
+        .get_template(name)
+        .render(root=root, here=here, viewer=viewer, now=now, live=live, **known)
+    )
     return html
 
 
@@ -42,7 +56,11 @@ def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 
     made = Environment(
-        loader=PackageLoader("recovery.serve"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("recovery.serve"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     made.filters["at"] = pass_context(_at)
     made.filters["stamp"] = _stamp
@@ -63,4 +81,6 @@ def _at(context: Mapping[str, Any], moment: datetime | None) -> Markup:
 
 def _stamp(moment: datetime) -> Markup:
     """The time itself."""
-    return Markup('<time datetime="{}">{} UTC</time>').format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d %H:%M:%S}")
+    return Markup('<time datetime="{}">{} UTC</time>').format(
+        f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d %H:%M:%S}"
+    )

@@ -46,7 +46,8 @@ class Views(Protocol):
         """Why it is not ready, one sentence a reason; empty when it is."""
 
     def details(self) -> Mapping[str, Any]:
-        """What else ``/ready`` tells: the policies in force, and what is wrong with a newer text."""
+        """What else ``/ready`` tells: the policies in force, and what is wrong with a newer
+        text."""
 
     def metrics(self) -> bytes:
         """The exposition text."""

@@ -1,9 +1,10 @@
 """ApplicationSets with cluster and list generators: what Argo CD's own controller makes of them.
 
-After applicationset/controllers/applicationset_controller.go and utils/createOrUpdate.go (argo-cd 3.2): a name that is generated twice is
-left alone, a name that is generated no more is deleted. What is there is written as the template says whenever the set, a Secret or the
-application itself changes: spec, labels and annotations, but for ``ignoreApplicationDifferences``, ``preservedFields`` and the few
-annotations of Argo CD's own; ``applicationsSync`` may forbid it.
+After applicationset/controllers/applicationset_controller.go and utils/createOrUpdate.go (argo-cd
+3.2): a name that is generated twice is left alone, a name that is generated no more is deleted.
+What is there is written as the template says whenever the set, a Secret or the application itself
+changes: spec, labels and annotations, but for ``ignoreApplicationDifferences``, ``preservedFields``
+and the few annotations of Argo CD's own; ``applicationsSync`` may forbid it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class ApplicationSets:
         if what == APPLICATION_SETS and kind != "DELETED":
             self._queue.add(Key("set", item["metadata"]["namespace"], item["metadata"]["name"]))
         elif what == APPLICATIONS and (owner := _owner(item)):
-            self._queue.add(Key("set", item["metadata"].get("namespace", ""), owner), self._clock.now() + SOON)
+            self._queue.add(
+                Key("set", item["metadata"].get("namespace", ""), owner), self._clock.now() + SOON
+            )
         elif what.plural == "secrets":
             for each in self._cluster.every(APPLICATION_SETS):
                 self._queue.add(Key("set", each["metadata"]["namespace"], each["metadata"]["name"]))
@@ -71,7 +74,9 @@ class ApplicationSets:
                 continue
             if self._cluster.find(APPLICATIONS, namespace, name) is None:
                 await self._cluster.create(APPLICATIONS, namespace, app)
-            elif patch := _written_back(item, app, self._cluster.find(APPLICATIONS, namespace, name) or {}):
+            elif patch := _written_back(
+                item, app, self._cluster.find(APPLICATIONS, namespace, name) or {}
+            ):
                 await self._cluster.patch(APPLICATIONS, namespace, name, patch)
         if _mode(item) in ("create-only", "create-update"):
             return
@@ -89,19 +94,30 @@ class ApplicationSets:
             "controller": True,
         }
         found = []
-        for each in (e for g in item["spec"].get("generators") or () if "list" in g for e in g["list"]["elements"]):
+        for each in (
+            e
+            for g in item["spec"].get("generators") or ()
+            if "list" in g
+            for e in g["list"]["elements"]
+        ):
             text = msgspec.json.encode(item["spec"]["template"]).decode()
             for word, value in each.items():
                 text = text.replace("{{" + word + "}}", value)
             found.append(msgspec.json.decode(text))
             found[-1]["metadata"]["ownerReferences"] = [owner]
-        asking = [g["clusters"]["selector"]["matchLabels"] for g in item["spec"].get("generators") or () if "clusters" in g]
+        asking = [
+            g["clusters"]["selector"]["matchLabels"]
+            for g in item["spec"].get("generators") or ()
+            if "clusters" in g
+        ]
         for asked in asking:
             for each in self._destinations.all.values():
                 labels = self._destinations.labels(each)
                 if all(labels.get(k) == v for k, v in asked.items()):
                     text = msgspec.json.encode(item["spec"]["template"]).decode()
-                    app = msgspec.json.decode(text.replace("{{name}}", each.name).replace("{{server}}", each.server))
+                    app = msgspec.json.decode(
+                        text.replace("{{name}}", each.name).replace("{{server}}", each.server)
+                    )
                     app["metadata"]["ownerReferences"] = [owner]
                     found.append(app)
         return found
@@ -127,12 +143,17 @@ def _written_back(item: Object, wanted: Object, there: Object) -> dict[str, Any]
             for pointer in ignored.get("jsonPointers") or ():
                 _keep(spec, there["spec"], pointer.removeprefix("/spec/").split("/"))
     kept = (*KEPT, *((item["spec"].get("preservedFields") or {}).get("annotations") or ()))
-    notes = {k: v for k, v in (held.get("annotations") or {}).items() if k in kept} | (meta.get("annotations") or {})
+    notes = {k: v for k, v in (held.get("annotations") or {}).items() if k in kept} | (
+        meta.get("annotations") or {}
+    )
     changed = {
         "annotations": _towards(notes, held.get("annotations") or {}),
         "labels": _towards(meta.get("labels") or {}, held.get("labels") or {}),
     }
-    patch = {"metadata": {k: v for k, v in changed.items() if v}, "spec": _towards(spec, there["spec"])}
+    patch = {
+        "metadata": {k: v for k, v in changed.items() if v},
+        "spec": _towards(spec, there["spec"]),
+    }
     return {k: v for k, v in patch.items() if v}
 
 

@@ -1,7 +1,9 @@
-"""Argo CD's reactions to an Application: compare, auto-sync, operations, refresh. After its source (argo-cd 3.2).
+"""Argo CD's reactions to an Application: compare, auto-sync, operations, refresh. After its source
+(argo-cd 3.2).
 
-What is modelled is what a recovery controller can see and trip over: one automatic attempt a revision, no retry after a
-failed one, self-heal, a rollback that is undone at once while auto-sync is on, operations that wait for their turn.
+What is modelled is what a recovery controller can see and trip over: one automatic attempt a
+revision, no retry after a failed one, self-heal, a rollback that is undone at once while auto-sync
+is on, operations that wait for their turn.
 """
 
 from __future__ import annotations
@@ -27,9 +29,12 @@ _ORDER = ("Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown
 
 
 class ArgoCD:
-    """The application controller of an embedded cluster. ``running`` switches it off, as a dead shard is."""
+    """The application controller of an embedded cluster. ``running`` switches it off, as a dead
+    shard is."""
 
-    def __init__(self, cluster: Cluster, destinations: Destinations, git: Git, clock: Clock) -> None:
+    def __init__(
+        self, cluster: Cluster, destinations: Destinations, git: Git, clock: Clock
+    ) -> None:
         self._cluster = cluster
         self._destinations = destinations
         self._git = git
@@ -66,7 +71,10 @@ class ArgoCD:
                 self._queue.add(Key("application", namespace, name))
 
     def _spec_changed(self, item: Object) -> bool:
-        seen = ((item.get("status") or {}).get("seenGeneration"), item["metadata"].get("generation"))
+        seen = (
+            (item.get("status") or {}).get("seenGeneration"),
+            item["metadata"].get("generation"),
+        )
         return bool(seen[0] != seen[1])
 
     async def run(self) -> None:
@@ -84,12 +92,18 @@ class ArgoCD:
     def wake(self) -> None:
         """Look at everything now, as after a restart of the controller or a webhook."""
         for app in self._cluster.every(APPLICATIONS):
-            self._queue.add(Key("application", app["metadata"]["namespace"], app["metadata"]["name"]))
+            self._queue.add(
+                Key("application", app["metadata"]["namespace"], app["metadata"]["name"])
+            )
 
     async def _look(self, key: Key) -> None:
         app = self._cluster.find(APPLICATIONS, key.namespace, key.name)
         annotations = (app or {"metadata": {}})["metadata"].get("annotations") or {}
-        if app is None or annotations.get(SKIP_RECONCILE) == "true" or (app.get("status") or {}).get("frozen"):
+        if (
+            app is None
+            or annotations.get(SKIP_RECONCILE) == "true"
+            or (app.get("status") or {}).get("frozen")
+        ):
             return
         if app.get("operation") is not None:
             await self._operate(key, app)
@@ -132,11 +146,22 @@ class ArgoCD:
             return
         commit = self._git.at(url, sync.get("revision", "")) or self._git.head(url)
         if commit is None:
-            await self._finish(key, app, "Error", "ComparisonError: Failed to load target state: repository is empty", [], "")
+            await self._finish(
+                key,
+                app,
+                "Error",
+                "ComparisonError: Failed to load target state: repository is empty",
+                [],
+                "",
+            )
             return
         source = sync.get("source") or app["spec"]["source"]
         named = {(each["kind"], each["name"]) for each in sync.get("resources") or ()}
-        wanted = [m for m in built(commit, source) if not named or (m["kind"], m["metadata"]["name"]) in named]
+        wanted = [
+            m
+            for m in built(commit, source)
+            if not named or (m["kind"], m["metadata"]["name"]) in named
+        ]
         results, failed = [], False
         for manifest in wanted:
             group = manifest["apiVersion"].rpartition("/")[0]
@@ -146,26 +171,50 @@ class ArgoCD:
                 "name": manifest["metadata"]["name"],
                 "namespace": _namespace(app),
                 "status": "Synced",
-                "message": f"{manifest['kind'].lower()}.{group or 'core'}/{manifest['metadata']['name']} {self._change(app, manifest)}",
+                "message": (
+                    f"{manifest['kind'].lower()}.{group or 'core'}/{manifest['metadata']['name']}"
+                    f" {self._change(app, manifest)}"
+                ),
             }
             if self._absent(manifest):
                 failed = True
                 row["status"] = "SyncFailed"
                 # A Mute is refused without a word: a failure whose cause nobody can know.
                 words = (
-                    f"The Kubernetes API could not find {group}/{manifest['kind']} for requested resource {_namespace(app)}/{row['name']}. "
+                    f"The Kubernetes API could not find {group}/{manifest['kind']} for requested"
+                    f" resource {_namespace(app)}/{row['name']}. "
                 )
-                words += f'Make sure the "{manifest["kind"]}" CRD is installed on the destination cluster.'
+                words += (
+                    f'Make sure the "{manifest["kind"]}" CRD is installed on the destination'
+                    " cluster."
+                )
                 row["message"] = "" if manifest["kind"].startswith("Mute") else words
             results.append(row)
         if failed:
-            await self._finish(key, app, "Failed", "one or more synchronization tasks are not valid", results, commit.sha)
+            await self._finish(
+                key,
+                app,
+                "Failed",
+                "one or more synchronization tasks are not valid",
+                results,
+                commit.sha,
+            )
             return
         for manifest in wanted if not sync.get("dryRun") else ():
             await self._apply(app, manifest)
-        await self._finish(key, app, "Succeeded", "successfully synced (all tasks run)", results, commit.sha)
+        await self._finish(
+            key, app, "Succeeded", "successfully synced (all tasks run)", results, commit.sha
+        )
 
-    async def _finish(self, key: Key, app: Object, phase: str, message: str, results: list[dict[str, Any]], sha: str) -> None:
+    async def _finish(
+        self,
+        key: Key,
+        app: Object,
+        phase: str,
+        message: str,
+        results: list[dict[str, Any]],
+        sha: str,
+    ) -> None:
         now, status = stamp(self._clock.now()), app["status"]
         state = status["operationState"]
         sync = state["operation"].get("sync") or {}
@@ -196,9 +245,15 @@ class ArgoCD:
         name = manifest["metadata"]["name"]
         if what is None:
             live = self._live.get((app["metadata"]["namespace"], app["metadata"]["name"]), ())
-            return "unchanged" if (manifest["apiVersion"], manifest["kind"], name) in live else "created"
+            return (
+                "unchanged"
+                if (manifest["apiVersion"], manifest["kind"], name) in live
+                else "created"
+            )
         item = self._there(app).find(what, _namespace(app), name)
-        return "created" if item is None else "unchanged" if _equal(manifest, item) else "configured"
+        return (
+            "created" if item is None else "unchanged" if _equal(manifest, item) else "configured"
+        )
 
     async def _apply(self, app: Object, manifest: dict[str, Any]) -> None:
         what = KINDS.get(manifest["kind"])
@@ -211,7 +266,15 @@ class ArgoCD:
             return
         labels = {INSTANCE: f"{app['metadata']['namespace']}_{app['metadata']['name']}"}
         notes = {TRACKING: tracked(app, manifest)}
-        body = {**manifest, "metadata": {"name": name, "namespace": namespace, "labels": labels, "annotations": notes}}
+        body = {
+            **manifest,
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": labels,
+                "annotations": notes,
+            },
+        }
         there = self._there(app)
         if there.find(what, namespace, name) is None:
             await there.create(what, namespace, body)
@@ -224,8 +287,15 @@ class ArgoCD:
         """Why it cannot be compared or synced: its cluster, or its repository."""
         found = self._destinations.of(app["spec"]["destination"])
         if found is not None and not (found.up and found.accepts):
-            why = "dial tcp 10.0.0.1:6443: connect: connection refused" if not found.up else "Unauthorized"
-            host = f'failed to get cluster info for "{found.server}": error synchronizing cache state : '
+            why = (
+                "dial tcp 10.0.0.1:6443: connect: connection refused"
+                if not found.up
+                else "Unauthorized"
+            )
+            host = (
+                f'failed to get cluster info for "{found.server}": error synchronizing cache'
+                " state : "
+            )
             host += f"failed to sync cluster {found.server}: {why}"
             return f"Failed to load live state: {host}", f"Failed to load target state: {host}"
         if trouble := self._git.trouble(app["spec"]["source"]["repoURL"]):
@@ -234,14 +304,24 @@ class ArgoCD:
         return ()
 
     async def _lost(self, key: Key, app: Object, why: tuple[str, ...]) -> None:
-        """A comparison that could not be made. A cluster that dies is not even noticed until it is listed anew; then its
-        applications show no resources and are Healthy (seen on 3.2)."""
+        """A comparison that could not be made. A cluster that dies is not even noticed until it is
+        listed anew; then its applications show no resources and are Healthy (seen on 3.2)."""
         found = self._destinations.of(app["spec"]["destination"])
-        patch: dict[str, Any] = {"metadata": {"annotations": {REFRESH: None}}, "status": {"reconciledAt": stamp(self._clock.now())}}
+        patch: dict[str, Any] = {
+            "metadata": {"annotations": {REFRESH: None}},
+            "status": {"reconciledAt": stamp(self._clock.now())},
+        }
         dead = found is not None and not (found.up and found.accepts)
         if not dead or (found is not None and found.unread):
             old = (app.get("status") or {}).get("conditions") or []
-            fresh = [{"type": "ComparisonError", "message": w, "lastTransitionTime": stamp(self._clock.now())} for w in why]
+            fresh = [
+                {
+                    "type": "ComparisonError",
+                    "message": w,
+                    "lastTransitionTime": stamp(self._clock.now()),
+                }
+                for w in why
+            ]
             same = [c["message"] for c in old] == list(why)
             patch["status"] |= {"sync": {"status": "Unknown"}, "conditions": old if same else fresh}
         if dead and found is not None and found.unread:
@@ -261,7 +341,11 @@ class ArgoCD:
         else:
             rows = [self._row(app, manifest) for manifest in built(commit, app["spec"]["source"])]
             synced = all(row["status"] == "Synced" for row in rows)
-            sync = {"status": "Synced" if synced else "OutOfSync", "revision": commit.sha, "comparedTo": {"source": app["spec"]["source"]}}
+            sync = {
+                "status": "Synced" if synced else "OutOfSync",
+                "revision": commit.sha,
+                "comparedTo": {"source": app["spec"]["source"]},
+            }
         worst = _worst(rows)
         old = status.get("health") or {}
         since = old.get("lastTransitionTime") if old.get("status") == worst else stamp(now)
@@ -284,14 +368,23 @@ class ArgoCD:
         await self._write(key, patch)
 
     def _running(self, app: Object, rows: list[dict[str, Any]]) -> list[str]:
-        """The images of its pods (controller/cache GetSummary, from the tree's pods): of what is scaled to nothing there are none."""
+        """The images of its pods (controller/cache GetSummary, from the tree's pods): of what is
+        scaled to nothing there are none."""
         found = []
         for row in rows:
             what = KINDS.get(row["kind"])
-            item = self._there(app).find(what, row["namespace"], row["name"]) if what is not None else None
+            item = (
+                self._there(app).find(what, row["namespace"], row["name"])
+                if what is not None
+                else None
+            )
             spec = (item or {}).get("spec") or {}
             if spec.get("replicas", 1):
-                found += [c["image"] for c in ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()]
+                found += [
+                    c["image"]
+                    for c in ((spec.get("template") or {}).get("spec") or {}).get("containers")
+                    or ()
+                ]
         return sorted(set(found))
 
     def _kept(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -301,10 +394,18 @@ class ArgoCD:
     def _row(self, app: Object, manifest: dict[str, Any]) -> dict[str, Any]:
         name, kind = manifest["metadata"]["name"], manifest["kind"]
         group, _, version = manifest["apiVersion"].rpartition("/")
-        row = {"group": group, "version": version, "kind": kind, "name": name, "namespace": _namespace(app)}
+        row = {
+            "group": group,
+            "version": version,
+            "kind": kind,
+            "name": name,
+            "namespace": _namespace(app),
+        }
         what = KINDS.get(kind)
         if what is None:
-            there = (manifest["apiVersion"], kind, name) in self._live.get((app["metadata"]["namespace"], app["metadata"]["name"]), ())
+            there = (manifest["apiVersion"], kind, name) in self._live.get(
+                (app["metadata"]["namespace"], app["metadata"]["name"]), ()
+            )
             return {**row, "status": "Synced" if there else "OutOfSync", "health": "Healthy"}
         item = self._there(app).find(what, _namespace(app), name)
         return {
@@ -313,10 +414,17 @@ class ArgoCD:
             "health": health(kind, item),
         }
 
-    def _auto_sync(self, app: Object, sync: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    def _auto_sync(
+        self, app: Object, sync: dict[str, Any], rows: list[dict[str, Any]]
+    ) -> dict[str, Any] | None:
         """controller/appcontroller.go:autoSync and alreadyAttemptedSync."""
         automated = (app["spec"].get("syncPolicy") or {}).get("automated")
-        if automated is None or automated.get("enabled") is False or sync["status"] != "OutOfSync" or app.get("operation") is not None:
+        if (
+            automated is None
+            or automated.get("enabled") is False
+            or sync["status"] != "OutOfSync"
+            or app.get("operation") is not None
+        ):
             return None
         operation: dict[str, Any] = {
             "initiatedBy": {"automated": True},
@@ -324,14 +432,24 @@ class ArgoCD:
         }
         state = (app.get("status") or {}).get("operationState")
         done = (state or {}).get("syncResult") or {}
-        if state is None or done.get("revision") != sync["revision"] or done.get("source", app["spec"]["source"]) != app["spec"]["source"]:
+        if (
+            state is None
+            or done.get("revision") != sync["revision"]
+            or done.get("source", app["spec"]["source"]) != app["spec"]["source"]
+        ):
             return operation
         if state["phase"] != "Succeeded" or not automated.get("selfHeal"):
             return None
-        operation["sync"]["resources"] = [{k: row[k] for k in ("group", "kind", "name")} for row in rows if row["status"] == "OutOfSync"]
+        operation["sync"]["resources"] = [
+            {k: row[k] for k in ("group", "kind", "name")}
+            for row in rows
+            if row["status"] == "OutOfSync"
+        ]
         return operation
 
-    def _auto_sync_conditions(self, app: Object, sync: dict[str, Any], now: datetime) -> list[dict[str, str]]:
+    def _auto_sync_conditions(
+        self, app: Object, sync: dict[str, Any], now: datetime
+    ) -> list[dict[str, str]]:
         automated = (app["spec"].get("syncPolicy") or {}).get("automated")
         state = (app.get("status") or {}).get("operationState") or {}
         gave_up = (
@@ -345,7 +463,11 @@ class ArgoCD:
             return []
         message = f"Failed last sync attempt to [{sync['revision']}]: {state.get('message', '')}"
         old = next(
-            (c for c in (app.get("status") or {}).get("conditions") or () if c["type"] == "SyncError" and c["message"] == message),
+            (
+                c
+                for c in (app.get("status") or {}).get("conditions") or ()
+                if c["type"] == "SyncError" and c["message"] == message
+            ),
             None,
         )
         return [old or {"type": "SyncError", "message": message, "lastTransitionTime": stamp(now)}]
@@ -359,9 +481,12 @@ class ArgoCD:
 
 
 def _equal(manifest: dict[str, Any], item: Object) -> bool:
-    """Do image and replicas agree? (What Git does not know, such as restartedAt, is no difference.)"""
+    """Do image and replicas agree? (What Git does not know, such as restartedAt, is no
+    difference.)"""
     wanted, live = manifest["spec"], item["spec"]
-    images = [[c["image"] for c in spec["template"]["spec"]["containers"]] for spec in (wanted, live)]
+    images = [
+        [c["image"] for c in spec["template"]["spec"]["containers"]] for spec in (wanted, live)
+    ]
     return images[0] == images[1] and wanted.get("replicas", 1) == live.get("replicas", 1)
 
 

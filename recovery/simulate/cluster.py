@@ -1,4 +1,5 @@
-"""A Kubernetes API in memory: lists in pages, watches with bookmarks, 404, 409, 410, merge patch."""
+"""A Kubernetes API in memory: lists in pages, watches with bookmarks, 404, 409, 410, merge
+patch."""
 
 from __future__ import annotations
 
@@ -33,11 +34,18 @@ KINDS: dict[str, str] = {
     "statefulsets": "StatefulSet",
     "daemonsets": "DaemonSet",
 }
-FIELDS = frozenset({"metadata.name", "metadata.namespace", *(f"involvedObject.{field}" for field in ("kind", "namespace", "name", "uid"))})
+FIELDS = frozenset(
+    {
+        "metadata.name",
+        "metadata.namespace",
+        *(f"involvedObject.{field}" for field in ("kind", "namespace", "name", "uid")),
+    }
+)
 """What a fieldSelector may name: of all kinds, and of Events."""
 BOOKMARK_EVERY = 50.0
 REMEMBERED = 20_000
-"""Events a watch can still go back to; older resourceVersions are Gone, as after etcd's compaction."""
+"""Events a watch can still go back to; older resourceVersions are Gone, as after etcd's
+compaction."""
 
 
 class Cluster:
@@ -52,7 +60,8 @@ class Cluster:
         self._log: dict[Resource, deque[tuple[int, str, Object]]] = {}
         self._compacted = 0
         self.unknown: tuple[tuple[str, ...], ...] = ()
-        """Paths that the CRD of Applications does not know: dropped in silence, as structural pruning does."""
+        """Paths that the CRD of Applications does not know: dropped in silence, as structural
+        pruning does."""
         self.served: dict[str, set[str]] = {}
         """Custom kinds by group."""
         self._watchers: dict[Resource, set[asyncio.Queue[tuple[str, Object] | None]]] = {}
@@ -89,7 +98,8 @@ class Cluster:
         return list(self._objects.get(what, {}).values())
 
     def compact(self) -> None:
-        """Forget the past: whoever watches from an older version gets 410, running watches are ended with it."""
+        """Forget the past: whoever watches from an older version gets 410, running watches are
+        ended with it."""
         self._compacted = self._version
         for queues in self._watchers.values():
             for queue in queues:
@@ -97,12 +107,19 @@ class Cluster:
 
     def backup(self) -> tuple[int, dict[Resource, dict[tuple[str, str], Object]]]:
         """What an etcd snapshot holds."""
-        return self._version, {what: {key: _copied(item) for key, item in held.items()} for what, held in self._objects.items()}
+        return self._version, {
+            what: {key: _copied(item) for key, item in held.items()}
+            for what, held in self._objects.items()
+        }
 
     def restore(self, backup: tuple[int, dict[Resource, dict[tuple[str, str], Object]]]) -> None:
-        """It is as it was, and counts on from there; every watch is broken off, as the API server starts again."""
+        """It is as it was, and counts on from there; every watch is broken off, as the API server
+        starts again."""
         self._version = backup[0]
-        self._objects = {what: {key: _copied(item) for key, item in held.items()} for what, held in backup[1].items()}
+        self._objects = {
+            what: {key: _copied(item) for key, item in held.items()}
+            for what, held in backup[1].items()
+        }
         self._log.clear()
         for queues in self._watchers.values():
             for queue in queues:
@@ -112,7 +129,11 @@ class Cluster:
 
     async def list(self, what: Resource, namespace: str = "", **query: str) -> bytes:
         self._known(what)
-        items = [o for (ns, _), o in sorted(self._objects.get(what, {}).items()) if not namespace or ns == namespace]
+        items = [
+            o
+            for (ns, _), o in sorted(self._objects.get(what, {}).items())
+            if not namespace or ns == namespace
+        ]
         items = [o for o in items if _selected(o, query)]
         start = int(query.get("continue") or 0)
         limit = int(query.get("limit") or 0) or len(items)
@@ -120,7 +141,14 @@ class Cluster:
         more = str(start + limit) if start + limit < len(items) else ""
         meta = {"resourceVersion": str(self._version), **({"continue": more} if more else {})}
         self._count("list")
-        return msgspec.json.encode({"kind": KINDS.get(what.plural, "") + "List", "apiVersion": _api(what), "metadata": meta, "items": page})
+        return msgspec.json.encode(
+            {
+                "kind": KINDS.get(what.plural, "") + "List",
+                "apiVersion": _api(what),
+                "metadata": meta,
+                "items": page,
+            }
+        )
 
     @asynccontextmanager
     async def watch(
@@ -148,7 +176,12 @@ class Cluster:
             self._watchers[what].discard(queue)
 
     async def _lines(
-        self, what: Resource, namespace: str, queue: asyncio.Queue[tuple[str, Object] | None], query: Mapping[str, str], since: int
+        self,
+        what: Resource,
+        namespace: str,
+        queue: asyncio.Queue[tuple[str, Object] | None],
+        query: Mapping[str, str],
+        since: int,
     ) -> AsyncIterator[bytes]:
         bookmark = self._clock.monotonic() + BOOKMARK_EVERY
         while True:
@@ -162,7 +195,10 @@ class Cluster:
                     bookmark = self._clock.monotonic() + BOOKMARK_EVERY
                     if self._version < since:
                         continue  # silent until it has counted so far
-                    mark = {"kind": KINDS.get(what.plural, ""), "metadata": {"resourceVersion": str(self._version)}}
+                    mark = {
+                        "kind": KINDS.get(what.plural, ""),
+                        "metadata": {"resourceVersion": str(self._version)},
+                    }
                     yield msgspec.json.encode({"type": "BOOKMARK", "object": mark})
                     continue
                 told = ringing.result()
@@ -171,7 +207,14 @@ class Cluster:
                 ringing.cancel()
             if told is None:
                 yield msgspec.json.encode(
-                    {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old resource version"}}
+                    {
+                        "type": "ERROR",
+                        "object": {
+                            "kind": "Status",
+                            "code": 410,
+                            "message": "too old resource version",
+                        },
+                    }
                 )
                 return
             kind, item = told
@@ -179,7 +222,9 @@ class Cluster:
                 raise Unavailable("connection reset by peer")
             if int(item["metadata"]["resourceVersion"]) <= since:
                 continue
-            if (not namespace or item["metadata"].get("namespace", "") == namespace) and _selected(item, query):
+            if (not namespace or item["metadata"].get("namespace", "") == namespace) and _selected(
+                item, query
+            ):
                 yield msgspec.json.encode({"type": kind, "object": item})
 
     async def raw(self, path: str, **query: str) -> bytes:  # noqa: ARG002 (a Client; discovery has no query)
@@ -229,7 +274,11 @@ class Cluster:
         self._fence(what, old, (body.get("metadata") or {}).get("resourceVersion", ""))
         uid = (body.get("metadata") or {}).get("uid", "")
         if uid and uid != old["metadata"]["uid"]:
-            raise Conflict(f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}", 409)
+            raise Conflict(
+                f"Precondition failed: UID in precondition: {uid}, UID in object meta:"
+                f" {old['metadata']['uid']}",
+                409,
+            )
         return self._store("patch", what, merged(old, body), "MODIFIED", body)
 
     async def delete(self, what: Resource, namespace: str, name: str) -> None:
@@ -253,7 +302,9 @@ class Cluster:
             "metadata": {**meta, "resourceVersion": ""},
         }:
             self._count(verb)
-            return msgspec.json.encode(old)  # as the real one: a write that changes nothing makes no new version
+            return msgspec.json.encode(
+                old
+            )  # as the real one: a write that changes nothing makes no new version
         self._version += 1
         meta["resourceVersion"] = str(self._version)
         if old is None or old.get("spec") != item.get("spec"):
@@ -289,7 +340,11 @@ class Cluster:
         if version and version != old["metadata"]["resourceVersion"]:
             self._count("write", 409)
             name = old["metadata"]["name"]
-            raise Conflict(f'Operation cannot be fulfilled on {what.plural} "{name}": the object has been modified', 409)
+            raise Conflict(
+                f'Operation cannot be fulfilled on {what.plural} "{name}": the object has been'
+                " modified",
+                409,
+            )
 
     def _count(self, verb: str, status: int = 200) -> None:
         self.calls[verb, str(status)] = self.calls.get((verb, str(status)), 0) + 1

@@ -24,8 +24,13 @@ from recovery.record.codec import stamp
 from recovery.simulate.cluster import KINDS, Cluster, Object
 from recovery.simulate.git import Git, built
 
-_PATH = re.compile(r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<ns>[^/]+))?/(?P<plural>[^/]+)/(?P<name>[^/]+)$")
-_SERVED = {"apps/v1": ("deployments", "statefulsets", "daemonsets"), "v1": ("secrets", "configmaps")}
+_PATH = re.compile(
+    r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<ns>[^/]+))?/(?P<plural>[^/]+)/(?P<name>[^/]+)$"
+)
+_SERVED = {
+    "apps/v1": ("deployments", "statefulsets", "daemonsets"),
+    "v1": ("secrets", "configmaps"),
+}
 
 
 class Destination:
@@ -48,7 +53,9 @@ class Destination:
     def refuse(self) -> None:
         """As it would answer just now; nothing when it would."""
         if not self.up:
-            raise Unavailable(f'Get "{self.server}/api": dial tcp 10.0.0.1:6443: connect: connection refused')
+            raise Unavailable(
+                f'Get "{self.server}/api": dial tcp 10.0.0.1:6443: connect: connection refused'
+            )
         if not self.accepts:
             raise Unauthorized("Unauthorized", 401)
 
@@ -58,14 +65,19 @@ class Destination:
         if path == "/readyz":
             return b"ok"
         if path == "/api/v1/namespaces/kube-system":
-            return msgspec.json.encode({"metadata": {"name": "kube-system", "uid": self.cluster.uid}})
+            return msgspec.json.encode(
+                {"metadata": {"name": "kube-system", "uid": self.cluster.uid}}
+            )
         if path.startswith("/api/v1/namespaces/") and path.count("/") == 4:
             if path.rpartition("/")[2] not in self.namespaces:
                 raise NotFound(f'namespaces "{path.rpartition("/")[2]}" not found', 404)
             return b'{"metadata":{"name":"x"}}'
         group = path.removeprefix("/apis/").removeprefix("/api/")
         if group in _SERVED:
-            rows = [{"name": plural, "kind": KINDS[plural], "namespaced": True} for plural in _SERVED[group]]
+            rows = [
+                {"name": plural, "kind": KINDS[plural], "namespaced": True}
+                for plural in _SERVED[group]
+            ]
             return msgspec.json.encode({"kind": "APIResourceList", "resources": rows})
         what, namespace, name = _parsed(path)
         return await self.cluster.get(what, namespace, name)
@@ -75,7 +87,13 @@ class Destination:
         self.refuse()
         if not path.endswith("/selfsubjectaccessreviews"):
             raise Forbidden(f"{path}: only rights are asked for here", 403)
-        return msgspec.json.encode({"status": {"allowed": body["spec"]["resourceAttributes"]["resource"] not in self.denied}})
+        return msgspec.json.encode(
+            {
+                "status": {
+                    "allowed": body["spec"]["resourceAttributes"]["resource"] not in self.denied
+                }
+            }
+        )
 
     async def delete(self, path: str, body: Body) -> None:
         """DELETE a path, if it still is the object that was looked at."""
@@ -92,11 +110,16 @@ def _parsed(path: str) -> tuple[Resource, str, str]:
     found = _PATH.match(path)
     if found is None:
         raise NotFound(f"the server could not find the requested resource: {path}", 404)
-    return Resource(found["group"] or "", found["version"], found["plural"]), found["ns"] or "", found["name"]
+    return (
+        Resource(found["group"] or "", found["version"], found["plural"]),
+        found["ns"] or "",
+        found["name"],
+    )
 
 
 class Destinations:
-    """All of them; also the ways to them (``known``, ``to``), by the cluster Secrets in the embedded cluster."""
+    """All of them; also the ways to them (``known``, ``to``), by the cluster Secrets in the
+    embedded cluster."""
 
     def __init__(self, home: Cluster, clock: Clock) -> None:
         self._home = home
@@ -107,7 +130,10 @@ class Destinations:
     async def add(self, name: str, labels: dict[str, str] | None = None) -> Destination:
         """A cluster, and the Secret that tells Argo CD of it."""
         found = self.all[name] = Destination(name, self._clock)
-        meta = {"name": found.secret, "labels": {"argocd.argoproj.io/secret-type": "cluster", **(labels or {})}}
+        meta = {
+            "name": found.secret,
+            "labels": {"argocd.argoproj.io/secret-type": "cluster", **(labels or {})},
+        }
         await self._home.create(SECRETS, "argocd", {"metadata": meta, "data": {}})
         return found
 
@@ -123,7 +149,10 @@ class Destinations:
 
     async def known(self) -> Sequence[Known]:
         """Its Secrets."""
-        return [Known(d.secret, d.server, d.name, self.labels(d), self._marks(d)) for d in self.all.values()]
+        return [
+            Known(d.secret, d.server, d.name, self.labels(d), self._marks(d))
+            for d in self.all.values()
+        ]
 
     async def to(self, server: str) -> Destination | None:
         """The way there."""
@@ -137,13 +166,19 @@ class Destinations:
 
     def _marks(self, destination: Destination) -> dict[str, str]:
         item = self._home.find(SECRETS, "argocd", destination.secret) or {"metadata": {}}
-        return {k: v for k, v in (item["metadata"].get("annotations") or {}).items() if k.startswith(PREFIX)}
+        return {
+            k: v
+            for k, v in (item["metadata"].get("annotations") or {}).items()
+            if k.startswith(PREFIX)
+        }
 
 
 class API:
     """Argo CD's API, as actions and the poller ask it (argocd/api.py is the real one)."""
 
-    def __init__(self, cluster: Cluster, destinations: Destinations, git: Git, clock: Clock) -> None:
+    def __init__(
+        self, cluster: Cluster, destinations: Destinations, git: Git, clock: Clock
+    ) -> None:
         self._cluster = cluster
         self._destinations = destinations
         self._git = git
@@ -165,19 +200,32 @@ class API:
     async def repositories(self) -> Sequence[ListedRepository]:
         """Those that are registered, with a state from an hour ago."""
         self._answer()
-        return [ListedRepository(url, connection_state=State("Successful", "", "2026-03-02T11:00:00Z")) for url in self._git.registered]
+        return [
+            ListedRepository(url, connection_state=State("Successful", "", "2026-03-02T11:00:00Z"))
+            for url in self._git.registered
+        ]
 
     async def clusters(self) -> Sequence[ListedCluster]:
-        """All, called Successful until somebody has them listed anew: as the real one does (seen on 3.2)."""
+        """All, called Successful until somebody has them listed anew: as the real one does (seen on
+        3.2)."""
         self._answer()
         now = stamp(self._clock.now())
         listed = [
-            {"server": IN_CLUSTER_SERVER, "name": IN_CLUSTER, "info": {"connectionState": {"status": "Successful", "attemptedAt": now}}}
+            {
+                "server": IN_CLUSTER_SERVER,
+                "name": IN_CLUSTER,
+                "info": {"connectionState": {"status": "Successful", "attemptedAt": now}},
+            }
         ]
         for each in self._destinations.all.values():
             state = {"status": "Failed" if each.unread else "Successful", "attemptedAt": now}
             listed.append(
-                {"server": each.server, "name": each.name, "labels": self._destinations.labels(each), "info": {"connectionState": state}}
+                {
+                    "server": each.server,
+                    "name": each.name,
+                    "labels": self._destinations.labels(each),
+                    "info": {"connectionState": state},
+                }
             )
         return [msgspec.convert(item, ListedCluster) for item in listed]
 
@@ -193,7 +241,9 @@ class API:
     async def live_read(self, app: Application) -> str:
         """One resource of it."""
         self._answer()
-        found = self._destinations.of({"name": app.destination.name, "server": app.destination.server})
+        found = self._destinations.of(
+            {"name": app.destination.name, "server": app.destination.server}
+        )
         try:
             if found is not None:
                 found.refuse()
@@ -219,7 +269,9 @@ class API:
         for manifest in commit.manifests if commit else ():
             group, _, version = manifest["apiVersion"].rpartition("/")
             namespace = str(item["spec"]["destination"].get("namespace", "")) if item else ""
-            found.append(Managed(group, version, manifest["kind"], namespace, manifest["metadata"]["name"]))
+            found.append(
+                Managed(group, version, manifest["kind"], namespace, manifest["metadata"]["name"])
+            )
         return found
 
     async def kinds(self, app: Application) -> frozenset[str]:
@@ -227,11 +279,20 @@ class API:
         return frozenset(each.kind for each in await self.managed(app))
 
     def _pods(self, app: Application) -> list[Object]:
-        found = self._destinations.of({"name": app.destination.name, "server": app.destination.server})
-        cluster, item = (found.cluster if found else self._cluster), self._cluster.find(APPLICATIONS, app.namespace, app.name)
+        found = self._destinations.of(
+            {"name": app.destination.name, "server": app.destination.server}
+        )
+        cluster, item = (
+            (found.cluster if found else self._cluster),
+            self._cluster.find(APPLICATIONS, app.namespace, app.name),
+        )
         commit = self._git.head(item["spec"]["source"]["repoURL"]) if item else None
         names = {m["metadata"]["name"] for m in (commit.manifests if commit else ())}
-        return [pod for pod in cluster.every(PODS) if (pod["metadata"].get("labels") or {}).get("owner") in names]
+        return [
+            pod
+            for pod in cluster.every(PODS)
+            if (pod["metadata"].get("labels") or {}).get("owner") in names
+        ]
 
     async def tree(self, app: Application) -> bytes:
         """Its workloads and pods, with the health Argo CD gives them."""
@@ -239,10 +300,28 @@ class API:
         nodes = []
         for pod in self._pods(app):
             words = of_pod(pod)
-            health = {"status": "Degraded", "message": words[-1].message} if words else {"status": "Healthy"}
-            nodes.append({"kind": "Pod", "namespace": pod["metadata"]["namespace"], "name": pod["metadata"]["name"], "health": health})
+            health = (
+                {"status": "Degraded", "message": words[-1].message}
+                if words
+                else {"status": "Healthy"}
+            )
+            nodes.append(
+                {
+                    "kind": "Pod",
+                    "namespace": pod["metadata"]["namespace"],
+                    "name": pod["metadata"]["name"],
+                    "health": health,
+                }
+            )
         nodes += [
-            {"group": "apps", "version": "v1", "kind": node.kind, "namespace": node.namespace, "name": node.name, "health": node.health}
+            {
+                "group": "apps",
+                "version": "v1",
+                "kind": node.kind,
+                "namespace": node.namespace,
+                "name": node.name,
+                "health": node.health,
+            }
             for node in self._workloads(app)
         ]
         return msgspec.json.encode({"nodes": nodes})
@@ -260,13 +339,20 @@ class API:
         return []
 
     async def commit(self, app: Application, number: int, revision: str) -> Commit:
-        """A commit that says which images it wants; NotFound for one that the repository does not have."""
+        """A commit that says which images it wants; NotFound for one that the repository does not
+        have."""
         self._answer()
         found = self._git.at(app.repositories[number], revision)
         if found is None:
             raise NotFound(f"Argo CD's API: 404 {revision} not found", 404)
-        pods = [((m.get("spec") or {}).get("template") or {}).get("spec") or {} for m in found.manifests]
-        images = dict.fromkeys(str(c.get("image", "")).rpartition("/")[2] for pod in pods for c in pod.get("containers") or ())
+        pods = [
+            ((m.get("spec") or {}).get("template") or {}).get("spec") or {} for m in found.manifests
+        ]
+        images = dict.fromkeys(
+            str(c.get("image", "")).rpartition("/")[2]
+            for pod in pods
+            for c in pod.get("containers") or ()
+        )
         return described(revision, "Dana Dev", f"Run {', '.join(images)}", None)
 
     async def version(self) -> str:
@@ -274,7 +360,9 @@ class API:
         self._answer()
         return self.speaks
 
-    async def rendered(self, app: Application, revisions: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    async def rendered(
+        self, app: Application, revisions: tuple[str, ...]
+    ) -> tuple[dict[str, Any], ...]:
         """The manifests of a commit; an error where the repository cannot be read."""
         self._answer()
         item = self._cluster.find(APPLICATIONS, app.namespace, app.name)
@@ -303,10 +391,17 @@ class API:
         """The resource action: the annotation that kubectl sets."""
         self._answer()
         template = {"metadata": {"annotations": {RESTARTED_AT: stamp(self._clock.now())}}}
-        await self._there(app).patch(RESOURCES[workload.kind], workload.namespace, workload.name, {"spec": {"template": template}})
+        await self._there(app).patch(
+            RESOURCES[workload.kind],
+            workload.namespace,
+            workload.name,
+            {"spec": {"template": template}},
+        )
 
     def _there(self, app: Application) -> Cluster:
-        found = self._destinations.of({"server": app.destination.server, "name": app.destination.name})
+        found = self._destinations.of(
+            {"server": app.destination.server, "name": app.destination.name}
+        )
         return found.cluster if found else self._cluster
 
     def _workloads(self, app: Application) -> list[Node]:
@@ -318,7 +413,11 @@ class API:
                 said = str((meta.get("annotations") or {}).get(TRACKING, "")).partition(":")[0]
                 if said in (app.name, f"{app.namespace}_{app.name}"):
                     words = HealthWords(health(kind, item).value)
-                    nodes.append(Node(kind, "apps", "v1", meta["namespace"], meta["name"], meta["uid"], words))
+                    nodes.append(
+                        Node(
+                            kind, "apps", "v1", meta["namespace"], meta["name"], meta["uid"], words
+                        )
+                    )
         return nodes
 
 
@@ -326,4 +425,5 @@ def tracked(app: Object, manifest: dict[str, Any]) -> str:
     """The tracking id Argo CD would write (util/argo/resource_tracking.go)."""
     group = manifest["apiVersion"].rpartition("/")[0]
     namespace = app["spec"]["destination"].get("namespace", "")
-    return f"{app['metadata']['name']}:{group}/{manifest['kind']}:{namespace}/{manifest['metadata']['name']}"
+    name = manifest["metadata"]["name"]
+    return f"{app['metadata']['name']}:{group}/{manifest['kind']}:{namespace}/{name}"

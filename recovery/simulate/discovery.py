@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, CONFIG_MAPS, EVENTS, LEASES, PROJECTS, RECOVERIES, SECRETS, Resource
+from recovery.kube.client import (
+    APPLICATION_SETS,
+    APPLICATIONS,
+    CONFIG_MAPS,
+    EVENTS,
+    LEASES,
+    PROJECTS,
+    RECOVERIES,
+    SECRETS,
+    Resource,
+)
 from recovery.model.duration import elapsed
 
 KINDS: dict[Resource, tuple[str, tuple[str, ...]]] = {
@@ -23,7 +33,10 @@ KINDS: dict[Resource, tuple[str, tuple[str, ...]]] = {
 AGE = ".metadata.creationTimestamp"
 SINGULAR = {"Recovery": "recovery"}
 COLUMNS: dict[Resource, tuple[tuple[str, str], ...]] = {
-    APPLICATIONS: (("Sync Status", ".status.sync.status"), ("Health Status", ".status.health.status")),
+    APPLICATIONS: (
+        ("Sync Status", ".status.sync.status"),
+        ("Health Status", ".status.health.status"),
+    ),
     RECOVERIES: (
         ("Subject", ".spec.subject.name"),
         ("Policy", ".spec.policy"),
@@ -35,7 +48,8 @@ COLUMNS: dict[Resource, tuple[tuple[str, str], ...]] = {
         ("Message", ".status.message"),
     ),
 }
-"""What ``kubectl get`` shows besides the name: the CRDs' additionalPrinterColumns; of kinds without any, the age."""
+"""What ``kubectl get`` shows besides the name: the CRDs' additionalPrinterColumns; of kinds without
+any, the age."""
 VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
 
 
@@ -45,15 +59,28 @@ def discovered(path: str) -> dict[str, Any] | None:
     groups = sorted({(what.group, what.version) for what in KINDS if what.group})
     match parts:
         case ("version",):
-            return {"major": "1", "minor": "31", "gitVersion": "v1.31.0-embedded", "platform": "linux/amd64"}
+            return {
+                "major": "1",
+                "minor": "31",
+                "gitVersion": "v1.31.0-embedded",
+                "platform": "linux/amd64",
+            }
         case ("api",):
             return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
         case ("api", "v1"):
             return _resources("", "v1")
         case ("apis",):
-            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*each) for each in groups]}
+            return {
+                "kind": "APIGroupList",
+                "apiVersion": "v1",
+                "groups": [_group(*each) for each in groups],
+            }
         case ("apis", group) if any(group == known for known, _ in groups):
-            return {"kind": "APIGroup", "apiVersion": "v1", **_group(group, next(v for g, v in groups if g == group))}
+            return {
+                "kind": "APIGroup",
+                "apiVersion": "v1",
+                **_group(group, next(v for g, v in groups if g == group)),
+            }
         case ("apis", group, version) if (group, version) in groups:
             return _resources(group, version)
     return None
@@ -78,10 +105,17 @@ def _resources(group: str, version: str) -> dict[str, Any]:
         if (what.group, what.version) == (group, version)
     ]
     where = f"{group}/{version}" if group else version
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": where, "resources": served}
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": where,
+        "resources": served,
+    }
 
 
-def table(what: Resource, items: list[dict[str, Any]], version: str, now: datetime) -> dict[str, Any]:
+def table(
+    what: Resource, items: list[dict[str, Any]], version: str, now: datetime
+) -> dict[str, Any]:
     """As meta.k8s.io/v1 Table, which kubectl asks for."""
     columns = COLUMNS.get(what, (("Age", AGE),))
     defined = [("Name", "name"), *((title, "") for title, _ in columns)]
@@ -89,11 +123,21 @@ def table(what: Resource, items: list[dict[str, Any]], version: str, now: dateti
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": {"resourceVersion": version},
-        "columnDefinitions": [{"name": t, "type": "string", "format": f, "description": "", "priority": 0} for t, f in defined],
+        "columnDefinitions": [
+            {"name": t, "type": "string", "format": f, "description": "", "priority": 0}
+            for t, f in defined
+        ],
         "rows": [
             {
-                "cells": [item["metadata"]["name"], *(_age(item, now) if path == AGE else _at(item, path) for _, path in columns)],
-                "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": item["metadata"]},
+                "cells": [
+                    item["metadata"]["name"],
+                    *(_age(item, now) if path == AGE else _at(item, path) for _, path in columns),
+                ],
+                "object": {
+                    "kind": "PartialObjectMetadata",
+                    "apiVersion": "meta.k8s.io/v1",
+                    "metadata": item["metadata"],
+                },
             }
             for item in items
         ],

@@ -32,7 +32,10 @@ class Git:
     def trouble(self, url: str) -> str:
         """What Argo CD gets to hear when it reads there; empty when it can."""
         if not self.up:
-            return f'failed to list refs: Get "{url}/info/refs?service=git-upload-pack": dial tcp 10.0.0.9:443: connect: connection refused'
+            return (
+                f'failed to list refs: Get "{url}/info/refs?service=git-upload-pack": dial tcp'
+                " 10.0.0.9:443: connect: connection refused"
+            )
         if url in self.registered and self.registered[url] != self.password:
             return "failed to list refs: authentication required: Unauthorized"
         return ""
@@ -55,12 +58,22 @@ class Git:
 
 
 def built(commit: Commit, source: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a commit wants with the images that the Application's own source sets (``spec.source.kustomize.images``)."""
-    images = {str(image).rpartition(":")[0]: str(image) for image in (source.get("kustomize") or {}).get("images") or ()}
+    """What a commit wants with the images that the Application's own source sets
+    (``spec.source.kustomize.images``)."""
+    images = {
+        str(image).rpartition(":")[0]: str(image)
+        for image in (source.get("kustomize") or {}).get("images") or ()
+    }
     found = []
     for manifest in commit.manifests:
         made = deepcopy(manifest) if images else manifest
-        for container in ((made.get("spec") or {}).get("template") or {}).get("spec", {}).get("containers") or () if images else ():
-            container["image"] = images.get(container["image"].rpartition(":")[0], container["image"])
+        for container in (
+            ((made.get("spec") or {}).get("template") or {}).get("spec", {}).get("containers") or ()
+            if images
+            else ()
+        ):
+            container["image"] = images.get(
+                container["image"].rpartition(":")[0], container["image"]
+            )
         found.append(made)
     return found

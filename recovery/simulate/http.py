@@ -20,16 +20,22 @@ _PATH = re.compile(
 )
 
 
-_PROXY = re.compile(r"^/api/v1/namespaces/[^/]+/services/(?:http:)?gitops-recovery-controller(?::8080|:http)?/proxy(?P<rest>/.*)$")
+_PROXY = re.compile(
+    r"^/api/v1/namespaces/[^/]+/services/(?:http:)?gitops-recovery-controller(?::8080|:http)?/proxy(?P<rest>/.*)$"
+)
 LATEST = 20.0
 """Seconds that an answer through the service proxy may take to begin."""
 
 
 class Face:
-    """Serves a Cluster on a loopback port, as an API server: objects, discovery, tables, the service proxy, and who asks."""
+    """Serves a Cluster on a loopback port, as an API server: objects, discovery, tables, the
+    service proxy, and who asks."""
 
-    def __init__(self, cluster: Cluster, controller: Callable[[], int] = lambda: 0, user: str = "") -> None:
-        """``controller`` is the port that the controller serves on, 0 for none; whoever asks is ``user``."""
+    def __init__(
+        self, cluster: Cluster, controller: Callable[[], int] = lambda: 0, user: str = ""
+    ) -> None:
+        """``controller`` is the port that the controller serves on, 0 for none; whoever asks is
+        ``user``."""
         self._cluster = cluster
         self._controller = controller
         self._user = user
@@ -40,7 +46,9 @@ class Face:
         """Listen on 127.0.0.1; port 0 takes a free one."""
         app = web.Application(client_max_size=16 * 1024 * 1024)
         app.router.add_route("*", "/{tail:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=0.5
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self.port = int(self._runner.addresses[0][1])
@@ -56,9 +64,16 @@ class Face:
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "embedded",
-            "clusters": [{"name": "embedded", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
+            "clusters": [
+                {"name": "embedded", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}
+            ],
             "users": [{"name": "embedded", "user": {}}],
-            "contexts": [{"name": "embedded", "context": {"cluster": "embedded", "user": "embedded", "namespace": "argocd"}}],
+            "contexts": [
+                {
+                    "name": "embedded",
+                    "context": {"cluster": "embedded", "user": "embedded", "namespace": "argocd"},
+                }
+            ],
         }
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -68,13 +83,23 @@ class Face:
         if found is None or not found["plural"]:
             return await self._discovery(request.path)
         if found["plural"] == "selfsubjectreviews" and self._user:
-            who = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "status": {"userInfo": {"username": self._user}}}
+            who = {
+                "kind": "SelfSubjectReview",
+                "apiVersion": "authentication.k8s.io/v1",
+                "status": {"userInfo": {"username": self._user}},
+            }
             return web.json_response(who, status=201)
         if found["plural"] == "subjectaccessreviews" and self._user:
-            return web.json_response({"kind": "SubjectAccessReview", "status": {"allowed": True}}, status=201)
+            return web.json_response(
+                {"kind": "SubjectAccessReview", "status": {"allowed": True}}, status=201
+            )
         what = Resource(found["group"] or "", found["version"], found["plural"])
         namespace, name = found["ns"] or "", found["name"] or ""
-        query = {k: v for k, v in request.query.items() if k not in ("fieldManager", "timeoutSeconds", "allowWatchBookmarks")}
+        query = {
+            k: v
+            for k, v in request.query.items()
+            if k not in ("fieldManager", "timeoutSeconds", "allowWatchBookmarks")
+        }
         try:
             if query.pop("watch", "") == "true":
                 return await self._watch(request, what, namespace, query)
@@ -84,37 +109,66 @@ class Face:
             return _status(error.status or 500, str(error))
         if request.method == "GET" and "as=Table" in request.headers.get("Accept", ""):
             answer = self._table(what, answer)
-        return web.Response(body=answer, status=201 if request.method == "POST" else 200, content_type="application/json")
+        return web.Response(
+            body=answer,
+            status=201 if request.method == "POST" else 200,
+            content_type="application/json",
+        )
 
     def _table(self, what: Resource, answer: bytes) -> bytes:
         body = msgspec.json.decode(answer, type=dict)
         items = body.get("items", [body])
-        return msgspec.json.encode(table(what, items, body["metadata"].get("resourceVersion", ""), self._cluster.now()))
+        return msgspec.json.encode(
+            table(what, items, body["metadata"].get("resourceVersion", ""), self._cluster.now())
+        )
 
     async def _proxy(self, request: web.Request, rest: str) -> web.Response:
-        """To the controller, as the API server does for who may; its token goes along in a header of ours."""
+        """To the controller, as the API server does for who may; its token goes along in a header
+        of ours."""
         if not self._controller():
             return _status(503, 'no endpoints available for service "gitops-recovery-controller"')
         where = f"http://127.0.0.1:{self._controller()}{rest}"
-        kept = {name: value for name, value in request.headers.items() if name in ("Accept", TOKEN_HEADER)}
+        kept = {
+            name: value
+            for name, value in request.headers.items()
+            if name in ("Accept", TOKEN_HEADER)
+        }
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LATEST)) as session,
-                session.request(request.method, where, params=request.query, headers=kept, data=await request.read()) as found,
+                session.request(
+                    request.method,
+                    where,
+                    params=request.query,
+                    headers=kept,
+                    data=await request.read(),
+                ) as found,
             ):
-                return web.Response(body=await found.read(), status=found.status, content_type=found.content_type)
+                return web.Response(
+                    body=await found.read(), status=found.status, content_type=found.content_type
+                )
         except (aiohttp.ClientError, TimeoutError) as error:
             return _status(503, f"error trying to reach service: {error}")
 
     async def _discovery(self, path: str) -> web.Response:
-        if (body := discovered(path)) is not None and not self._cluster.served.get(path.strip("/").removeprefix("apis/")):
+        if (body := discovered(path)) is not None and not self._cluster.served.get(
+            path.strip("/").removeprefix("apis/")
+        ):
             return web.json_response(body)
         try:
             return web.Response(body=await self._cluster.raw(path), content_type="application/json")
         except KubeError as error:
             return _status(error.status or 404, str(error))
 
-    async def _call(self, method: str, what: Resource, namespace: str, name: str, body: Any, query: dict[str, str]) -> bytes:
+    async def _call(
+        self,
+        method: str,
+        what: Resource,
+        namespace: str,
+        name: str,
+        body: Any,
+        query: dict[str, str],
+    ) -> bytes:
         match method:
             case "GET" if name:
                 return await self._cluster.get(what, namespace, name)
@@ -130,7 +184,9 @@ class Face:
                 await self._cluster.delete(what, namespace, name)
                 return b'{"kind":"Status","status":"Success"}'
 
-    async def _watch(self, request: web.Request, what: Resource, namespace: str, query: dict[str, str]) -> web.StreamResponse:
+    async def _watch(
+        self, request: web.Request, what: Resource, namespace: str, query: dict[str, str]
+    ) -> web.StreamResponse:
         since = query.pop("resourceVersion", "0")
         async with self._cluster.watch(what, namespace, since, silence=0, **query) as lines:
             response = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -144,5 +200,13 @@ class Face:
 
 
 def _status(code: int, message: str) -> web.Response:
-    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
-    return web.Response(body=msgspec.json.encode(body), status=code, content_type="application/json")
+    body = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": message,
+        "code": code,
+    }
+    return web.Response(
+        body=msgspec.json.encode(body), status=code, content_type="application/json"
+    )

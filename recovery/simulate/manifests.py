@@ -1,4 +1,5 @@
-"""Small manifests whose image tags say how their pods behave; the same on the embedded cluster and on a real one."""
+"""Small manifests whose image tags say how their pods behave; the same on the embedded cluster and
+on a real one."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ def deployment(name: str, tag: str = "ready", deadline: int = 60) -> dict[str, A
 
 
 def stateful_set(name: str, tag: str = "ready") -> dict[str, Any]:
-    """A StatefulSet of one replica whose pods are replaced even while they are not ready (the default policy,
-    OrderedReady, waits for a broken pod to get ready before it replaces it; seen on Kubernetes 1.34)."""
+    """A StatefulSet of one replica whose pods are replaced even while they are not ready (the
+    default policy, OrderedReady, waits for a broken pod to get ready before it replaces it; seen on
+    Kubernetes 1.34)."""
     manifest = _workload("StatefulSet", name, tag)
     manifest["spec"]["podManagementPolicy"] = "Parallel"
     manifest["spec"]["serviceName"] = name

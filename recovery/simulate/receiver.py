@@ -22,11 +22,16 @@ class Receiver:
         """Listen; answers the Secret's data."""
         app = web.Application()
         app.router.add_post("/{channel}", self._take)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=0.1
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         port = self._runner.addresses[0][1]
-        return {name: base64.b64encode(f"webhook://127.0.0.1:{port}/{name}".encode()).decode() for name in CHANNELS}
+        return {
+            name: base64.b64encode(f"webhook://127.0.0.1:{port}/{name}".encode()).decode()
+            for name in CHANNELS
+        }
 
     async def stop(self) -> None:
         """Stop listening."""

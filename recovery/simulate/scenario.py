@@ -1,6 +1,7 @@
 """Scenarios as text: what happens, and what is then decided and done.
 
-A scenario is blocks of commands, each followed by ``----`` and the transcript of what came of them::
+A scenario is blocks of commands, each followed by ``----`` and the transcript of what came of
+them::
 
     policy config/policies.yaml
     app cart ready auto-sync
@@ -10,12 +11,14 @@ A scenario is blocks of commands, each followed by ``----`` and the transcript o
     ----
     2m00s  cart  Pending OutOfSync for 0s, not yet for 10m
 
-Commands: ``policy FILE``; ``app NAME TAG [manual] [self-heal] [stateful] [needs KIND] [on CLUSTER]``; ``commit NAME TAG``;
-``install KIND``; ``annotate NAME KEY=VALUE`` (``KEY=`` removes); ``sync NAME`` (a person's); ``argocd stops`` and ``argocd
-starts``; ``cluster NAME`` (a further one), ``cluster NAME dies``, ``returns``, ``refuses`` (Argo CD's credentials) and
-``accepts``; ``git stops`` and ``git starts``; ``witness answers``; ``approve`` and ``failback [stay] [cleanup]`` (a person's, on
-the newest open recovery); ``controller stops`` (SIGTERM), ``controller dies`` (kill -9) and ``controller starts``; ``run
-DURATION``. Lines that begin with # are words for the reader. Times count from the beginning.
+Commands: ``policy FILE``; ``app NAME TAG [manual] [self-heal] [stateful] [needs KIND] [on
+CLUSTER]``; ``commit NAME TAG``; ``install KIND``; ``annotate NAME KEY=VALUE`` (``KEY=`` removes);
+``sync NAME`` (a person's); ``argocd stops`` and ``argocd starts``; ``cluster NAME`` (a further
+one), ``cluster NAME dies``, ``returns``, ``refuses`` (Argo CD's credentials) and ``accepts``; ``git
+stops`` and ``git starts``; ``witness answers``; ``approve`` and ``failback [stay] [cleanup]`` (a
+person's, on the newest open recovery); ``controller stops`` (SIGTERM), ``controller dies`` (kill
+-9) and ``controller starts``; ``run DURATION``. Lines that begin with # are words for the reader.
+Times count from the beginning.
 """
 
 from __future__ import annotations
@@ -82,11 +85,14 @@ def read(text: str) -> list[Block]:
 
 def write(blocks: list[Block]) -> str:
     """A scenario's text, from its blocks."""
-    return "\n\n".join("\n".join((*block.commands, BAR, *block.expected)) for block in blocks) + "\n"
+    return (
+        "\n\n".join("\n".join((*block.commands, BAR, *block.expected)) for block in blocks) + "\n"
+    )
 
 
 def replay(text: str, root: Path) -> str:
-    """The same scenario with the transcript of what really came of it. ``root`` is where policy files are found."""
+    """The same scenario with the transcript of what really came of it. ``root`` is where policy
+    files are found."""
     return run(_Replay(root).all(read(text)))
 
 
@@ -163,7 +169,13 @@ class _Replay:
         cluster = how[how.index("on") + 1] if "on" in how else ""
         if self._world.destinations.all or not self._world.git.up:
             self._world.git.registered[url(name)] = ""
-        await self._world.application(name, manifests, auto_sync="manual" not in how, self_heal="self-heal" in how, cluster=cluster)
+        await self._world.application(
+            name,
+            manifests,
+            auto_sync="manual" not in how,
+            self_heal="self-heal" in how,
+            cluster=cluster,
+        )
 
     async def _commit(self, name: str, tag: str) -> None:
         await self._world.commit(name, (deployment(name, tag, DEADLINE),))
@@ -208,13 +220,19 @@ class _Replay:
         await self._wish(lambda held: (f"approve {held.awaiting}",))
 
     async def _failback(self, *how: str) -> None:
-        wishes = ("stay" if "stay" in how else "failback", *(("cleanup",) if "cleanup" in how else ()))
+        wishes = (
+            "stay" if "stay" in how else "failback",
+            *(("cleanup",) if "cleanup" in how else ()),
+        )
         await self._wish(lambda _: wishes)
 
     async def _wish(self, ask: Callable[[Recovery], tuple[str, ...]]) -> None:
         """What `recovery approve` and `recovery failback` write."""
         found = next(r for r in reversed(self._world.recoveries()) if not r.phase.over)
-        wishes = tuple(Wish(what, "ada", self._clock.now(), step) for what, _, step in (w.partition(" ") for w in ask(found)))
+        wishes = tuple(
+            Wish(what, "ada", self._clock.now(), step)
+            for what, _, step in (w.partition(" ") for w in ask(found))
+        )
         body = encode(structs.replace(found, wishes=(*found.wishes, *wishes)), OURS)
         await self._world.cluster.update(RECOVERIES, OURS, found.name, body)
 
@@ -226,7 +244,11 @@ class _Replay:
                 cluster_secrets=tuple(d.secret for d in world.destinations.all.values()),
                 witness="https://outside.example",
             )
-            token = world.api if self._has_token or world.destinations.all or world.git.registered else None
+            token = (
+                world.api
+                if self._has_token or world.destinations.all or world.git.registered
+                else None
+            )
             self._app = App(settings, world.cluster, self._clock, self._send, token, world.looks)
             self._running = asyncio.create_task(self._app.run())
         elif what == "stops":
@@ -276,7 +298,11 @@ class _Replay:
             for move in recovery.moves:
                 if before.get(move.uid) is not move.phase:
                     home = move.phase in (MovePhase.Returning, MovePhase.Home)
-                    way = f"{move.target} -> {move.origin}" if home else f"{move.origin} -> {move.target}"
+                    way = (
+                        f"{move.target} -> {move.origin}"
+                        if home
+                        else f"{move.origin} -> {move.target}"
+                    )
                     where = f" ({move.reason})" if move.reason else f" {way}"
                     self._say(move.name, f"{move.phase.value}{where}")
             self._last[recovery.name] = recovery

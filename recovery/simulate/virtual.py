@@ -1,4 +1,5 @@
-"""An event loop whose time jumps: when nothing is left to run, it is at once the next timer's turn."""
+"""An event loop whose time jumps: when nothing is left to run, it is at once the next timer's
+turn."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Waits for nothing: files that are ready are served, and the waiting time is added to the clock."""
+    """Waits for nothing: files that are ready are served, and the waiting time is added to the
+    clock."""
 
     def __init__(self) -> None:
         super().__init__()

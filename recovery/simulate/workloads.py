@@ -1,9 +1,10 @@
-"""Deployments, StatefulSets and DaemonSets that come to life: pods behave as their image's tag says.
+"""Deployments, StatefulSets and DaemonSets that come to life: pods behave as their image's tag
+says.
 
-``ready`` is ready after two seconds; pods.py says what the others do. A Deployment whose rollout misses its
-progressDeadlineSeconds is Degraded; one whose rollout was complete before its pods crash keeps NewReplicaSetAvailable and is
-Progressing, and so are the other kinds, for ever (kubernetes pkg/controller/deployment/progress.go, gitops-engine pkg/health,
-seen on 3.2).
+``ready`` is ready after two seconds; pods.py says what the others do. A Deployment whose rollout
+misses its progressDeadlineSeconds is Degraded; one whose rollout was complete before its pods crash
+keeps NewReplicaSetAvailable and is Progressing, and so are the other kinds, for ever (kubernetes
+pkg/controller/deployment/progress.go, gitops-engine pkg/health, seen on 3.2).
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from typing import Any
 from recovery.act import workloads
 from recovery.act.workloads import RESTARTED_AT
 from recovery.clock import Clock
-from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
+from recovery.kube.client import (
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    PODS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    Resource,
+)
 from recovery.kube.errors import KubeError
 from recovery.model.names import Key
 from recovery.record.codec import stamp
@@ -30,7 +38,10 @@ _BY_PLURAL = {resource.plural: kind for kind, resource in KINDS.items()}
 def runs(template: dict[str, Any]) -> bool:
     """Do pods of this template ever get ready?"""
     restarted = RESTARTED_AT in ((template.get("metadata") or {}).get("annotations") or {})
-    return all(pods.ready(c["image"].rpartition(":")[2], restarted=restarted) for c in template["spec"]["containers"])
+    return all(
+        pods.ready(c["image"].rpartition(":")[2], restarted=restarted)
+        for c in template["spec"]["containers"]
+    )
 
 
 def health(kind: str, item: Object | None) -> str:
@@ -52,7 +63,9 @@ class Kubelet:
 
     def _heard(self, what: Resource, kind: str, item: Object) -> None:
         if what.plural in _BY_PLURAL and kind != "DELETED":
-            self._queue.add(Key(what.plural, item["metadata"]["namespace"], item["metadata"]["name"]))
+            self._queue.add(
+                Key(what.plural, item["metadata"]["namespace"], item["metadata"]["name"])
+            )
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -90,13 +103,26 @@ class Kubelet:
             self._complete.add(key)
         complete, there = key in self._complete, int(ready)
         if key.kind == "daemonsets":
-            status |= {"desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberReady": there, "numberAvailable": there}
+            status |= {
+                "desiredNumberScheduled": 1,
+                "updatedNumberScheduled": 1,
+                "numberReady": there,
+                "numberAvailable": there,
+            }
         else:
             status |= {"readyReplicas": replicas * there, "availableReplicas": replicas * there}
         if key.kind == "deployments":
             failed = not complete and now >= late
-            reason = "ProgressDeadlineExceeded" if failed else "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated"
-            status["conditions"] = [{"type": "Progressing", "status": "False" if failed else "True", "reason": reason}]
+            reason = (
+                "ProgressDeadlineExceeded"
+                if failed
+                else "NewReplicaSetAvailable"
+                if complete
+                else "ReplicaSetUpdated"
+            )
+            status["conditions"] = [
+                {"type": "Progressing", "status": "False" if failed else "True", "reason": reason}
+            ]
         await self._cluster.patch(what, key.namespace, key.name, {"status": status})
         await self._keep_pod(key, spec["template"], ready or not good)
         if good and not ready:
@@ -105,18 +131,35 @@ class Kubelet:
             self._queue.add(key, late)
 
     async def _controller(self, key: Key, meta: dict[str, Any]) -> dict[str, Any]:
-        """Who controls the pods: the workload itself, or the one ReplicaSet that stands for all of a Deployment's."""
+        """Who controls the pods: the workload itself, or the one ReplicaSet that stands for all of
+        a Deployment's."""
         what = KINDS[_BY_PLURAL[key.kind]]
         workload = self._cluster.find(what, key.namespace, key.name) or {"metadata": {}}
-        owner = {"kind": _BY_PLURAL[key.kind], "name": key.name, "uid": workload["metadata"].get("uid", ""), "controller": True}
+        owner = {
+            "kind": _BY_PLURAL[key.kind],
+            "name": key.name,
+            "uid": workload["metadata"].get("uid", ""),
+            "controller": True,
+        }
         if key.kind != "deployments":
             return owner
         name = f"{key.name}-replicas"
         if (found := self._cluster.find(REPLICA_SETS, key.namespace, name)) is None:
-            body = {"metadata": {"name": name, "labels": meta.get("labels") or {}, "ownerReferences": [owner]}}
+            body = {
+                "metadata": {
+                    "name": name,
+                    "labels": meta.get("labels") or {},
+                    "ownerReferences": [owner],
+                }
+            }
             await self._cluster.create(REPLICA_SETS, key.namespace, body)
             found = self._cluster.find(REPLICA_SETS, key.namespace, name) or {"metadata": {}}
-        return {"kind": "ReplicaSet", "name": name, "uid": found["metadata"].get("uid", ""), "controller": True}
+        return {
+            "kind": "ReplicaSet",
+            "name": name,
+            "uid": found["metadata"].get("uid", ""),
+            "controller": True,
+        }
 
     async def _keep_pod(self, key: Key, template: dict[str, Any], settled: bool) -> None:
         """One pod stands for all of a workload's."""
@@ -124,11 +167,19 @@ class Kubelet:
         name = f"{key.name}-pod"
         restarted = RESTARTED_AT in (meta.get("annotations") or {})
         known = self._cluster.find(PODS, key.namespace, name)
-        now = (known or {"metadata": {"creationTimestamp": stamp(self._clock.now())}})["metadata"]["creationTimestamp"]
-        status = pods.status(container["image"], name, now, restarted=restarted) if settled else {"phase": "Pending"}
+        now = known["metadata"]["creationTimestamp"] if known else stamp(self._clock.now())
+        status = (
+            pods.status(container["image"], name, now, restarted=restarted)
+            if settled
+            else {"phase": "Pending"}
+        )
         owner = await self._controller(key, meta)
         body = {
-            "metadata": {"name": name, "labels": {**(meta.get("labels") or {}), "owner": key.name}, "ownerReferences": [owner]},
+            "metadata": {
+                "name": name,
+                "labels": {**(meta.get("labels") or {}), "owner": key.name},
+                "ownerReferences": [owner],
+            },
             "status": status,
         }
         if known is None:

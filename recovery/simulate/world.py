@@ -1,4 +1,5 @@
-"""An embedded cluster with everything in it: API, Git, Argo CD, workloads. What scenarios and the demo play on."""
+"""An embedded cluster with everything in it: API, Git, Argo CD, workloads. What scenarios and the
+demo play on."""
 
 from __future__ import annotations
 
@@ -52,13 +53,19 @@ class World:
         dialect = dialect_of(version)
         self.api.speaks = version
         self.argocd.keeps_health = dialect.keeps_health
-        self.cluster.unknown = (("spec", "syncPolicy", "automated", "enabled"),) if dialect.drops_enabled else ()
+        self.cluster.unknown = (
+            (("spec", "syncPolicy", "automated", "enabled"),) if dialect.drops_enabled else ()
+        )
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[World]:
         """Argo CD and the workloads react while inside."""
         await self.project("default")
-        tasks = [asyncio.create_task(self.argocd.run()), asyncio.create_task(self._kubelet.run()), asyncio.create_task(self._sets.run())]
+        tasks = [
+            asyncio.create_task(self.argocd.run()),
+            asyncio.create_task(self._kubelet.run()),
+            asyncio.create_task(self._sets.run()),
+        ]
         try:
             yield self
         finally:
@@ -98,10 +105,13 @@ class World:
             await self.cluster.patch(CONFIG_MAPS, OURS, POLICIES, body)
 
     async def project(self, name: str, *namespaces: str) -> None:
-        """An AppProject that permits these namespaces of every cluster, by default all; one that is there stays as it is."""
+        """An AppProject that permits these namespaces of every cluster, by default all; one that is
+        there stays as it is."""
         if self.cluster.find(PROJECTS, ARGOCD, name) is None:
             places = [{"server": "*", "namespace": namespace} for namespace in namespaces or ("*",)]
-            await self.cluster.create(PROJECTS, ARGOCD, {"metadata": {"name": name}, "spec": {"destinations": places}})
+            await self.cluster.create(
+                PROJECTS, ARGOCD, {"metadata": {"name": name}, "spec": {"destinations": places}}
+            )
 
     async def application(
         self,
@@ -116,20 +126,27 @@ class World:
         cluster: str = "",
         **more: Any,
     ) -> None:
-        """Commit the manifests and create an Application for them, on a further cluster if one is named; ``more`` goes into
-        its metadata."""
+        """Commit the manifests and create an Application for them, on a further cluster if one is
+        named; ``more`` goes into its metadata."""
         await self.project(project)
         self.git.commit(url(name), manifests)
-        automated: dict[str, Any] = {"automated": {"prune": prune, "selfHeal": self_heal}} if auto_sync else {}
+        automated: dict[str, Any] = (
+            {"automated": {"prune": prune, "selfHeal": self_heal}} if auto_sync else {}
+        )
         if retry is not None:
             automated["retry"] = {"limit": retry}
         spec = {
             "project": project,
             "source": {"repoURL": url(name), "path": ".", "targetRevision": "HEAD"},
-            "destination": ({"name": cluster} if cluster else {"server": "https://kubernetes.default.svc"}) | {"namespace": RUNS_IN},
+            "destination": (
+                {"name": cluster} if cluster else {"server": "https://kubernetes.default.svc"}
+            )
+            | {"namespace": RUNS_IN},
             "syncPolicy": automated,
         }
-        await self.cluster.create(APPLICATIONS, ARGOCD, {"metadata": {"name": name, **more}, "spec": spec})
+        await self.cluster.create(
+            APPLICATIONS, ARGOCD, {"metadata": {"name": name, **more}, "spec": spec}
+        )
 
     async def commit(self, name: str, manifests: Manifests) -> str:
         """A new revision, which Argo CD hears of by webhook; its hash."""
@@ -144,12 +161,16 @@ class World:
 
     async def annotate(self, name: str, annotations: dict[str, str | None]) -> None:
         """Set or remove annotations of an Application."""
-        await self.cluster.patch(APPLICATIONS, ARGOCD, name, {"metadata": {"annotations": annotations}})
+        await self.cluster.patch(
+            APPLICATIONS, ARGOCD, name, {"metadata": {"annotations": annotations}}
+        )
 
     async def sync(self, name: str) -> None:
         """A person asks for a sync."""
         operation = {"initiatedBy": {"username": "admin"}, "sync": {}}
-        await self.cluster.patch(APPLICATIONS, ARGOCD, name, {"operation": operation, "status": {"operationState": None}})
+        await self.cluster.patch(
+            APPLICATIONS, ARGOCD, name, {"operation": operation, "status": {"operationState": None}}
+        )
 
     def seen(self, name: str) -> Application:
         """The Application as our own decoder reads it."""

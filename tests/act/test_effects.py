@@ -1,4 +1,5 @@
-"""What each action writes to an Application, and when it refuses to; the world is asserted, not the calls."""
+"""What each action writes to an Application, and when it refuses to; the world is asserted, not the
+calls."""
 
 from __future__ import annotations
 
@@ -27,13 +28,28 @@ from recovery.observe import wire
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.manifests import daemon_set, deployment, stateful_set
-from tests.builders import BAD, GOOD, NOW, a_recovery, a_situation, an_application, degraded, owned, the_policies, the_proof
+from tests.builders import (
+    BAD,
+    GOOD,
+    NOW,
+    a_recovery,
+    a_situation,
+    an_application,
+    degraded,
+    owned,
+    the_policies,
+    the_proof,
+)
 
 SPEC: dict[str, Any] = {
     "project": "shop",
     "source": {"repoURL": "https://git.example/cart.git", "path": "."},
     "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
-    "syncPolicy": {"automated": {"selfHeal": True}, "syncOptions": ["CreateNamespace=true"], "retry": {"limit": 2}},
+    "syncPolicy": {
+        "automated": {"selfHeal": True},
+        "syncOptions": ["CreateNamespace=true"],
+        "retry": {"limit": 2},
+    },
 }
 ROW = {"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "cart"}
 CHANGED = {**ROW, "status": "Synced", "message": "deployment.apps/cart configured"}
@@ -47,13 +63,30 @@ STATUS: dict[str, Any] = {
         "finishedAt": "2026-03-02T11:00:01Z",
         "syncResult": {"revision": BAD, "resources": [CHANGED]},
     },
-    "history": [{"id": 3, "revision": GOOD, "source": {"repoURL": "https://git.example/cart.git", "path": "old"}}],
-    "resources": [{"kind": "Deployment", "group": "apps", "version": "v1", "name": "cart", "namespace": "shop"}],
+    "history": [
+        {
+            "id": 3,
+            "revision": GOOD,
+            "source": {"repoURL": "https://git.example/cart.git", "path": "old"},
+        }
+    ],
+    "resources": [
+        {
+            "kind": "Deployment",
+            "group": "apps",
+            "version": "v1",
+            "name": "cart",
+            "namespace": "shop",
+        }
+    ],
 }
 
 
 LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
-BROKEN = {**deployment("cart", "crash"), "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "conditions": [LATE]}}
+BROKEN = {
+    **deployment("cart", "crash"),
+    "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "conditions": [LATE]},
+}
 
 
 class Kube(Cluster):
@@ -75,7 +108,8 @@ def carry(
     annotations: dict[str, str] | None = None, meddle: dict[str, Any] | None = None, fails: KubeError | None = None, targets: tuple[str, ...] = (),
     live: dict[str, Any] | None = None, operation: dict[str, Any] | None = None, times: int = 1, ledger: tuple[Good, ...] = (),
 ) -> tuple[Outcome, dict[str, Any], Kube]:  # fmt: skip
-    """Carry out one step on a real object in memory: the outcome, the object afterwards, the cluster."""
+    """Carry out one step on a real object in memory: the outcome, the object afterwards, the
+    cluster."""
 
     async def inside() -> tuple[Outcome, dict[str, Any], Kube]:
         kube = Kube(virtual.VirtualClock())
@@ -92,20 +126,42 @@ def carry(
         text = f"recovery_policies: [{{name: p, condition: {{type: application, status: OutOfSync}}, actions: [{{type: {kind}, parameters: {msgspec.json.encode(parameters or {}).decode()}}}]}}]"
         policies = the_policies(text)
         step = policies.policies[0].actions[0]
-        claim = structs.replace(StepRecord(1, 0, kind, NOW, stage=stage, targets=targets).claim, resource_version=app.resource_version)
-        claim = structs.replace(claim, operation_started_at=app.operation.started_at if app.operation else None)
+        claim = structs.replace(
+            StepRecord(1, 0, kind, NOW, stage=stage, targets=targets).claim,
+            resource_version=app.resource_version,
+        )
+        claim = structs.replace(
+            claim, operation_started_at=app.operation.started_at if app.operation else None
+        )
         record = StepRecord(1, 0, kind, NOW, claim=claim, stage=stage, targets=targets)
-        recovery = a_recovery("cart-1", NOW, phase=RecoveryPhase.Remediating, steps=(record,), attempt=1, policy="p", resolved_at=None)
+        recovery = a_recovery(
+            "cart-1",
+            NOW,
+            phase=RecoveryPhase.Remediating,
+            steps=(record,),
+            attempt=1,
+            policy="p",
+            resolved_at=None,
+        )
         if kind == "rollback":
-            owed = rollback.owes(policies.policies[0].actions[0], a_situation(app, policies=policies), recovery)
+            owed = rollback.owes(
+                policies.policies[0].actions[0], a_situation(app, policies=policies), recovery
+            )
             recovery = recovery.with_last(structs.replace(record, owes=owed))
         situation = a_situation(app, policies=policies, recovery=recovery)
         if ledger:
-            situation = structs.replace(situation, sight=structs.replace(situation.sight, ledger=ledger))
+            situation = structs.replace(
+                situation, sight=structs.replace(situation.sight, ledger=ledger)
+            )
         if meddle:
             await kube.patch(APPLICATIONS, "argocd", "cart", meddle)
         kube.fails = fails
-        executor = Executor(ALL_ACTIONS, Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube)), lambda _: "", virtual.VirtualClock())
+        executor = Executor(
+            ALL_ACTIONS,
+            Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube)),
+            lambda _: "",
+            virtual.VirtualClock(),
+        )
         decision = Decision(Kind.Remediate, "p", "", "", step=step, recovery=recovery)
         for _ in range(times):
             outcome = await executor.carry_out(situation, decision, recovery)
@@ -129,7 +185,9 @@ def test_sync_pins_the_judged_revision_and_copies_what_argo_cds_api_would() -> N
     assert outcome.result is Result.Sent
     assert app["operation"] == {
         "initiatedBy": {"username": "gitops-recovery-controller"},
-        "info": [{"name": "recovery.gitops.dev/recovery", "value": f"cart-1/1.0/{int(NOW.timestamp())}"}],
+        "info": [
+            {"name": "recovery.gitops.dev/recovery", "value": f"cart-1/1.0/{int(NOW.timestamp())}"}
+        ],
         "sync": {
             "prune": False,
             "syncStrategy": {"hook": {}},
@@ -164,8 +222,14 @@ def test_sync_force() -> None:
     ("meddle", "why"),
     [
         pytest.param({"operation": {"sync": {}}}, "an operation is asked for", id="operation"),
-        pytest.param({"status": {"operationState": {"phase": "Running", "finishedAt": None}}}, "one is running", id="running"),
-        pytest.param({"metadata": {"labels": {"a": "b"}}}, "it changed since it was judged", id="changed"),
+        pytest.param(
+            {"status": {"operationState": {"phase": "Running", "finishedAt": None}}},
+            "one is running",
+            id="running",
+        ),
+        pytest.param(
+            {"metadata": {"labels": {"a": "b"}}}, "it changed since it was judged", id="changed"
+        ),
     ],
 )
 def test_sync_never_goes_over_what_somebody_else_does(meddle: dict[str, Any], why: str) -> None:
@@ -212,10 +276,24 @@ PRUNES = {"syncPolicy": {"automated": {"prune": True}}}
 @pytest.mark.parametrize(
     ("resources", "spec", "prune", "kept"),
     [
-        pytest.param(GOING[:2] + STAYING, PRUNES, True, "", id="two of 62, and the application prunes"),
-        pytest.param(GOING[:2] + STAYING, {}, False, "automated.prune is not set", id="the application does not prune"),
+        pytest.param(
+            GOING[:2] + STAYING, PRUNES, True, "", id="two of 62, and the application prunes"
+        ),
+        pytest.param(
+            GOING[:2] + STAYING,
+            {},
+            False,
+            "automated.prune is not set",
+            id="the application does not prune",
+        ),
         pytest.param(GOING + STAYING, PRUNES, False, "6 would go, and 5 may", id="too many"),
-        pytest.param(GOING[:2] + STAYING[:5], PRUNES, False, "2 of 7 would go, and 10% may", id="too large a share"),
+        pytest.param(
+            GOING[:2] + STAYING[:5],
+            PRUNES,
+            False,
+            "2 of 7 would go, and 10% may",
+            id="too large a share",
+        ),
         pytest.param(
             [{"kind": "Namespace", "name": "n", "requiresPruning": True}, *STAYING],
             PRUNES,
@@ -233,7 +311,9 @@ PRUNES = {"syncPolicy": {"automated": {"prune": True}}}
         pytest.param(STAYING, PRUNES, False, "", id="nothing to prune"),
     ],
 )
-def test_prune_is_a_ceiling(resources: list[dict[str, Any]], spec: dict[str, Any], prune: bool, kept: str) -> None:
+def test_prune_is_a_ceiling(
+    resources: list[dict[str, Any]], spec: dict[str, Any], prune: bool, kept: str
+) -> None:
     outcome, app, _ = carry("sync", {"prune": True}, spec=spec, status={"resources": resources})
 
     assert app["operation"]["sync"]["prune"] is prune
@@ -271,8 +351,12 @@ def test_restart_first_finds_and_claims_then_restarts() -> None:
 
     assert done.message == "restarted Deployment/cart"
     assert item is not None
-    assert item["spec"]["template"]["metadata"]["annotations"] == {"kubectl.kubernetes.io/restartedAt": "2026-03-02T12:00:00Z"}
-    assert sum(w[0] == "patch" and w[1] == DEPLOYMENTS for w in kube.writes) == 1, "a second start after a crash does nothing"
+    assert item["spec"]["template"]["metadata"]["annotations"] == {
+        "kubectl.kubernetes.io/restartedAt": "2026-03-02T12:00:00Z"
+    }
+    assert sum(w[0] == "patch" and w[1] == DEPLOYMENTS for w in kube.writes) == 1, (
+        "a second start after a crash does nothing"
+    )
 
 
 def test_a_long_deadline_is_waited_for() -> None:
@@ -280,14 +364,18 @@ def test_a_long_deadline_is_waited_for() -> None:
     degraded_one = {"health": {"status": "Degraded"}}
 
     found, _, _ = carry("restart", live=slow, status=degraded_one)
-    done, _, _ = carry("restart", stage="replace", targets=found.targets, live=slow, status=degraded_one)
+    done, _, _ = carry(
+        "restart", stage="replace", targets=found.targets, live=slow, status=degraded_one
+    )
 
     assert done.settle == timedelta(seconds=1860)
 
 
 def live(kind: str = "Deployment", **changes: Any) -> dict[str, Any]:
     """A workload that lacks pods; ``spec`` and ``status`` change single fields."""
-    manifest = {"Deployment": deployment, "StatefulSet": stateful_set, "DaemonSet": daemon_set}[kind]("cart", "crash")
+    manifest = {"Deployment": deployment, "StatefulSet": stateful_set, "DaemonSet": daemon_set}[
+        kind
+    ]("cart", "crash")
     kept = {
         "observedGeneration": 1,
         "replicas": 3,
@@ -296,9 +384,19 @@ def live(kind: str = "Deployment", **changes: Any) -> dict[str, Any]:
         "conditions": [{**LATE, "reason": "NewReplicaSetAvailable"}],
     }
     if kind == "DaemonSet":
-        kept = {"observedGeneration": 1, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 2}
+        kept = {
+            "observedGeneration": 1,
+            "desiredNumberScheduled": 3,
+            "updatedNumberScheduled": 3,
+            "numberAvailable": 2,
+        }
     spec = {**manifest["spec"], "replicas": 3, **changes.pop("spec", {})}
-    return {**manifest, "metadata": {"name": "cart", "generation": 1}, "spec": spec, "status": {**kept, **changes.pop("status", {})}}
+    return {
+        **manifest,
+        "metadata": {"name": "cart", "generation": 1},
+        "spec": spec,
+        "status": {**kept, **changes.pop("status", {})},
+    }
 
 
 DEGRADED = {"conditions": [LATE]}
@@ -311,17 +409,69 @@ MIDDLE = {"updateRevision": "b", "currentRevision": "a"}
     ("kind", "changes", "how", "spared"),
     [
         pytest.param("Deployment", {"status": DEGRADED}, {}, "", id="past its deadline"),
-        pytest.param("Deployment", {"status": DEGRADED, "spec": {"paused": True}}, {}, "paused", id="a person paused it"),
-        pytest.param("Deployment", {"status": LOST}, {}, "not Degraded", id="a peak of load: pods on their way"),
-        pytest.param("Deployment", {"status": FEW}, {"progressing": True}, "", id="a policy that names Progressing"),
-        pytest.param("Deployment", {"status": {**DEGRADED, **LOST}}, {}, "2 of its 3 pods are ready", id="most of it serves"),
-        pytest.param("Deployment", {"status": {**DEGRADED, **LOST}}, {"allow": ("Deployment",)}, "", id="most of it serves, allowed"),
-        pytest.param("Deployment", {"status": {**DEGRADED, **LOST, "replicas": 4, "updatedReplicas": 1}}, {}, "", id="old ones serve"),
         pytest.param(
-            "DaemonSet", {"status": {"numberReady": 2}}, {"progressing": True}, "2 of its 3 pods are ready", id="most nodes serve"
+            "Deployment",
+            {"status": DEGRADED, "spec": {"paused": True}},
+            {},
+            "paused",
+            id="a person paused it",
         ),
-        pytest.param("Deployment", {"status": {"updatedReplicas": 1}}, {"progressing": True}, "middle of a rollout", id="a fix on its way"),
-        pytest.param("Deployment", {"status": {"observedGeneration": 0, **DEGRADED}}, {}, "not Degraded", id="changed a moment ago"),
+        pytest.param(
+            "Deployment",
+            {"status": LOST},
+            {},
+            "not Degraded",
+            id="a peak of load: pods on their way",
+        ),
+        pytest.param(
+            "Deployment",
+            {"status": FEW},
+            {"progressing": True},
+            "",
+            id="a policy that names Progressing",
+        ),
+        pytest.param(
+            "Deployment",
+            {"status": {**DEGRADED, **LOST}},
+            {},
+            "2 of its 3 pods are ready",
+            id="most of it serves",
+        ),
+        pytest.param(
+            "Deployment",
+            {"status": {**DEGRADED, **LOST}},
+            {"allow": ("Deployment",)},
+            "",
+            id="most of it serves, allowed",
+        ),
+        pytest.param(
+            "Deployment",
+            {"status": {**DEGRADED, **LOST, "replicas": 4, "updatedReplicas": 1}},
+            {},
+            "",
+            id="old ones serve",
+        ),
+        pytest.param(
+            "DaemonSet",
+            {"status": {"numberReady": 2}},
+            {"progressing": True},
+            "2 of its 3 pods are ready",
+            id="most nodes serve",
+        ),
+        pytest.param(
+            "Deployment",
+            {"status": {"updatedReplicas": 1}},
+            {"progressing": True},
+            "middle of a rollout",
+            id="a fix on its way",
+        ),
+        pytest.param(
+            "Deployment",
+            {"status": {"observedGeneration": 0, **DEGRADED}},
+            {},
+            "not Degraded",
+            id="changed a moment ago",
+        ),
         pytest.param(
             "Deployment",
             {"status": {**DEGRADED, **LOST}, "spec": {"strategy": {"type": "Recreate"}}},
@@ -337,26 +487,68 @@ MIDDLE = {"updateRevision": "b", "currentRevision": "a"}
             id="allowed",
         ),
         pytest.param("StatefulSet", {}, {}, "not Degraded", id="a StatefulSet is never Degraded"),
-        pytest.param("StatefulSet", {}, {"progressing": True}, "", id="a StatefulSet without a pod"),
-        pytest.param("StatefulSet", {"status": LOST}, {"progressing": True}, "2 of its 3 pods are ready", id="a bare quorum"),
-        pytest.param("StatefulSet", {"status": LOST}, {"progressing": True, "allow": ("StatefulSet",)}, "", id="a quorum, allowed"),
         pytest.param(
-            "StatefulSet", {"status": MIDDLE}, {"progressing": True, "younger": True}, "middle of a rollout", id="a younger rollout"
+            "StatefulSet", {}, {"progressing": True}, "", id="a StatefulSet without a pod"
         ),
-        pytest.param("StatefulSet", {"status": MIDDLE}, {"progressing": True}, "", id="the rollout that made it ill"),
+        pytest.param(
+            "StatefulSet",
+            {"status": LOST},
+            {"progressing": True},
+            "2 of its 3 pods are ready",
+            id="a bare quorum",
+        ),
+        pytest.param(
+            "StatefulSet",
+            {"status": LOST},
+            {"progressing": True, "allow": ("StatefulSet",)},
+            "",
+            id="a quorum, allowed",
+        ),
+        pytest.param(
+            "StatefulSet",
+            {"status": MIDDLE},
+            {"progressing": True, "younger": True},
+            "middle of a rollout",
+            id="a younger rollout",
+        ),
+        pytest.param(
+            "StatefulSet",
+            {"status": MIDDLE},
+            {"progressing": True},
+            "",
+            id="the rollout that made it ill",
+        ),
         pytest.param("DaemonSet", {}, {}, "not Degraded", id="a DaemonSet is never Degraded"),
         pytest.param("DaemonSet", {}, {"progressing": True}, "", id="a DaemonSet that lacks a pod"),
-        pytest.param("DaemonSet", {"status": {"numberAvailable": 3}}, {"progressing": True}, "Healthy", id="well"),
+        pytest.param(
+            "DaemonSet",
+            {"status": {"numberAvailable": 3}},
+            {"progressing": True},
+            "Healthy",
+            id="well",
+        ),
     ],
 )
-def test_whose_pods_are_not_replaced(kind: str, changes: dict[str, Any], how: dict[str, Any], spared: str) -> None:
-    words = workloads.spared(kind, live(kind, **changes), **{"progressing": False, "younger": False, "allow": (), **how})
+def test_whose_pods_are_not_replaced(
+    kind: str, changes: dict[str, Any], how: dict[str, Any], spared: str
+) -> None:
+    words = workloads.spared(
+        kind, live(kind, **changes), **{"progressing": False, "younger": False, "allow": (), **how}
+    )
 
     assert (spared in words) if spared else not words, words
 
 
 def test_restart_of_what_runs_well_is_skipped() -> None:
-    well = {**deployment("cart"), "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}}
+    well = {
+        **deployment("cart"),
+        "status": {
+            "observedGeneration": 1,
+            "replicas": 1,
+            "updatedReplicas": 1,
+            "availableReplicas": 1,
+        },
+    }
 
     found, _, _ = carry("restart", live=well, status={"health": {"status": "Degraded"}})
 
@@ -367,9 +559,13 @@ LEDGER = (Good(3, (GOOD,), NOW),)
 
 
 def test_rollback_suspends_with_a_hold_in_the_same_patch() -> None:
-    outcome, app, _ = carry("rollback", status={"health": {"status": "Degraded"}}, ledger=LEDGER, live=BROKEN)
+    outcome, app, _ = carry(
+        "rollback", status={"health": {"status": "Degraded"}}, ledger=LEDGER, live=BROKEN
+    )
 
-    hold = msgspec.json.decode(app["metadata"]["annotations"]["recovery.gitops.dev/hold"], type=Hold)
+    hold = msgspec.json.decode(
+        app["metadata"]["annotations"]["recovery.gitops.dev/hold"], type=Hold
+    )
     assert (outcome.result, outcome.reason) == (Result.Sent, "Suspended")
     assert app["spec"]["syncPolicy"]["automated"] == {"selfHeal": True, "enabled": False}
     assert (hold.bad, hold.suspended, hold.had_enabled, hold.sticky, hold.recovery) == (
@@ -382,7 +578,9 @@ def test_rollback_suspends_with_a_hold_in_the_same_patch() -> None:
 
 
 def test_rollback_then_writes_the_history_entry_as_argo_cds_api_would() -> None:
-    outcome, app, _ = carry("rollback", stage="apply", status={"health": {"status": "Degraded"}}, ledger=LEDGER)
+    outcome, app, _ = carry(
+        "rollback", stage="apply", status={"health": {"status": "Degraded"}}, ledger=LEDGER
+    )
 
     assert outcome.message == f"rolled back {BAD[:7]} to {GOOD[:7]}"
     assert app["operation"]["sync"] == {
@@ -394,7 +592,9 @@ def test_rollback_then_writes_the_history_entry_as_argo_cds_api_would() -> None:
     }
 
 
-ROLLBACK = the_policies("recovery_policies: [{name: p, condition: {type: application, health: Degraded}, actions: [{type: rollback}]}]")
+ROLLBACK = the_policies(
+    "recovery_policies: [{name: p, condition: {type: application, health: Degraded}, actions: [{type: rollback}]}]"
+)
 AFTER_RESTART = the_policies(
     "recovery_policies: [{name: p, condition: {type: application, health: Degraded}, actions: [{type: restart}, {type: rollback, parameters: {if_restart_fails: true}}]}]"
 )
@@ -402,10 +602,18 @@ AFTER_RESTART = the_policies(
 
 def skipped(app: Application, **changes: Any) -> str:
     """Why a rollback does not fit, or the kind of decision when it does."""
-    situation = a_situation(app, policies=changes.pop("policies", ROLLBACK), **{"ill_for": timedelta(minutes=9), **changes})
+    situation = a_situation(
+        app,
+        policies=changes.pop("policies", ROLLBACK),
+        **{"ill_for": timedelta(minutes=9), **changes},
+    )
     (decision,) = decide(situation)
     assert decision.recovery is not None
-    steps = [s for s in decision.recovery.steps if s.action == "rollback" and s.outcome is StepOutcome.Skipped]
+    steps = [
+        s
+        for s in decision.recovery.steps
+        if s.action == "rollback" and s.outcome is StepOutcome.Skipped
+    ]
     return steps[-1].reason if steps else decision.kind.value
 
 
@@ -413,8 +621,18 @@ def skipped(app: Application, **changes: Any) -> str:
     ("app", "changes", "reason"),
     [
         pytest.param(degraded(), {}, "Remediate", id="all is as it should be"),
-        pytest.param(degraded(marks={"recovery.gitops.dev/no-rollback": "true"}), {}, "NoRollback", id="annotated"),
-        pytest.param(degraded(history=(4,)), {}, "NoGoodRevision", id="the good one is no longer in the history"),
+        pytest.param(
+            degraded(marks={"recovery.gitops.dev/no-rollback": "true"}),
+            {},
+            "NoRollback",
+            id="annotated",
+        ),
+        pytest.param(
+            degraded(history=(4,)),
+            {},
+            "NoGoodRevision",
+            id="the good one is no longer in the history",
+        ),
         pytest.param(
             degraded(deploy=structs.replace(degraded().deploy, at=NOW - timedelta(hours=3))),
             {},
@@ -437,11 +655,20 @@ def skipped(app: Application, **changes: Any) -> str:
         ),
         pytest.param(
             degraded(application_set="all"),
-            {"application_set": ApplicationSet("argocd", "all", leaves_sync_policy=frozenset({"cart"}))},
+            {
+                "application_set": ApplicationSet(
+                    "argocd", "all", leaves_sync_policy=frozenset({"cart"})
+                )
+            },
             "Remediate",
             id="ApplicationSet that leaves it",
         ),
-        pytest.param(degraded(application_set="all"), {}, "OwnerWouldRevert", id="an ApplicationSet we cannot see"),
+        pytest.param(
+            degraded(application_set="all"),
+            {},
+            "OwnerWouldRevert",
+            id="an ApplicationSet we cannot see",
+        ),
         pytest.param(
             degraded(parent="argocd/root"),
             {"parent": degraded(name="root")},
@@ -456,13 +683,17 @@ def skipped(app: Application, **changes: Any) -> str:
         ),
     ],
 )
-def test_rollback_fits_only_where_it_is_a_cure(app: Application, changes: dict[str, Any], reason: str) -> None:
+def test_rollback_fits_only_where_it_is_a_cure(
+    app: Application, changes: dict[str, Any], reason: str
+) -> None:
     assert skipped(app, **changes) == reason
 
 
 def test_what_was_inherited_is_not_rolled_back() -> None:
     situation = a_situation(degraded())
-    sight = structs.replace(situation.sight, inherited=True, clocks={"health=Degraded": NOW - timedelta(minutes=9)})
+    sight = structs.replace(
+        situation.sight, inherited=True, clocks={"health=Degraded": NOW - timedelta(minutes=9)}
+    )
 
     assert skipped(degraded(), sight=sight) == "Inherited"
 
@@ -476,7 +707,9 @@ def test_what_was_inherited_is_not_rolled_back() -> None:
         (StepOutcome.Skipped, NO_TOKEN, "RestartNotTried"),
     ],
 )
-def test_rollback_after_a_restart_that_did_not_help(outcome: StepOutcome, reason: str, then: str) -> None:
+def test_rollback_after_a_restart_that_did_not_help(
+    outcome: StepOutcome, reason: str, then: str
+) -> None:
     policies = AFTER_RESTART
     restart = StepRecord(1, 0, "restart", NOW, outcome=outcome, reason=reason, ended_at=NOW)
     recovery = a_recovery(
@@ -498,7 +731,9 @@ def test_rollback_after_a_restart_that_did_not_help(outcome: StepOutcome, reason
 
 def test_a_second_rollback_within_a_day_leaves_a_sticky_hold() -> None:
     before = StepRecord(1, 1, "rollback", NOW, outcome=StepOutcome.Succeeded)
-    past = a_recovery("cart-0", NOW - timedelta(hours=2), steps=(before,), resolved_at=NOW - timedelta(hours=2))
+    past = a_recovery(
+        "cart-0", NOW - timedelta(hours=2), steps=(before,), resolved_at=NOW - timedelta(hours=2)
+    )
     from recovery.act.rollback import _gone_back_before
 
     situation: Situation = a_situation(degraded(health=Health.Degraded), past=(past,))
@@ -537,13 +772,25 @@ def one_of_two(argocd: Umbrella, stage: str, effects: int) -> Outcome:
 
     async def inside() -> Outcome:
         kube = Kube(virtual.VirtualClock())
-        record = StepRecord(1, 0, "restart", NOW, stage=stage, targets=TWO, effects=(NOW,) * effects)
-        recovery = a_recovery("cart-1", NOW, phase=RecoveryPhase.Remediating, steps=(record,), attempt=1, policy="p", resolved_at=None)
+        record = StepRecord(
+            1, 0, "restart", NOW, stage=stage, targets=TWO, effects=(NOW,) * effects
+        )
+        recovery = a_recovery(
+            "cart-1",
+            NOW,
+            phase=RecoveryPhase.Remediating,
+            steps=(record,),
+            attempt=1,
+            policy="p",
+            resolved_at=None,
+        )
         step = the_policies().policies[1].actions[0]
         doors = Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube), argocd)  # type: ignore[arg-type]
         decision = Decision(Kind.Remediate, "p", "", "", step=step, recovery=recovery)
         situation = a_situation(an_application(health=Health.Degraded), recovery=recovery)
-        return await Executor(ALL_ACTIONS, doors, lambda _: "", virtual.VirtualClock()).carry_out(situation, decision, recovery)
+        return await Executor(ALL_ACTIONS, doors, lambda _: "", virtual.VirtualClock()).carry_out(
+            situation, decision, recovery
+        )
 
     return virtual.run(inside())
 
@@ -551,16 +798,28 @@ def one_of_two(argocd: Umbrella, stage: str, effects: int) -> Outcome:
 def test_workloads_of_one_application_are_restarted_one_after_the_other() -> None:
     argocd = Umbrella(cart=DEGRADED, other=DEGRADED)
     first = one_of_two(argocd, "replace", 0)
-    assert (first.message, first.effects, argocd.restarted) == ("restarted Deployment/cart (1 of 2)", 1, ["Deployment/cart"])
-    assert [note.body.partition("\n")[0] for note in first.notes] == ["restarted Deployment/cart, Deployment/other"], "told once"
+    assert (first.message, first.effects, argocd.restarted) == (
+        "restarted Deployment/cart (1 of 2)",
+        1,
+        ["Deployment/cart"],
+    )
+    assert [note.body.partition("\n")[0] for note in first.notes] == [
+        "restarted Deployment/cart, Deployment/other"
+    ], "told once"
 
     argocd.how["cart"] = LOST
     waits = one_of_two(argocd, "replace 2", 1)
-    assert (waits.reason, waits.effects, argocd.restarted) == ("Waits", 0, ["Deployment/cart"]), "the first is not back yet"
+    assert (waits.reason, waits.effects, argocd.restarted) == ("Waits", 0, ["Deployment/cart"]), (
+        "the first is not back yet"
+    )
 
     argocd.how["cart"] = {"readyReplicas": 3, "availableReplicas": 3}
     second = one_of_two(argocd, "replace 2", 1)
-    assert (second.reason, second.notes, argocd.restarted) == ("Restarted", (), ["Deployment/cart", "Deployment/other"])
+    assert (second.reason, second.notes, argocd.restarted) == (
+        "Restarted",
+        (),
+        ["Deployment/cart", "Deployment/other"],
+    )
 
 
 def test_where_the_first_restart_does_not_help_the_others_are_left_alone() -> None:
@@ -569,7 +828,10 @@ def test_where_the_first_restart_does_not_help_the_others_are_left_alone() -> No
     over = one_of_two(argocd, "replace 2", 1)
 
     assert (over.result, over.reason, argocd.restarted) == (Result.Failed, "DidNotHelp", [])
-    assert "Deployment/cart is Degraded again after its restart; the 1 after it are left alone" in over.message
+    assert (
+        "Deployment/cart is Degraded again after its restart; the 1 after it are left alone"
+        in over.message
+    )
 
 
 def test_one_that_is_well_by_now_does_not_end_the_step_of_the_others() -> None:
@@ -585,7 +847,11 @@ def test_one_that_is_well_by_now_does_not_end_the_step_of_the_others() -> None:
 def test_what_people_are_told_to_add_to_an_application_set_is_what_is_looked_for() -> None:
     owned_one = degraded(application_set="all", application_set_uid="u")
     situation = a_situation(owned_one, application_set=ApplicationSet("argocd", "all", uid="u"))
-    skip = rollback.fits(ROLLBACK.policies[0].actions[0], situation, a_recovery("cart-1", NOW, ill_since=NOW - timedelta(minutes=9)))
+    skip = rollback.fits(
+        ROLLBACK.policies[0].actions[0],
+        situation,
+        a_recovery("cart-1", NOW, ill_since=NOW - timedelta(minutes=9)),
+    )
     assert skip is not None
     assert skip.reason == "OwnerWouldRevert"
 

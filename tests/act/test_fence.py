@@ -1,4 +1,5 @@
-"""The last look before a write: not without the lease, not too late after the claim, and nothing twice for the sake of the rest."""
+"""The last look before a write: not without the lease, not too late after the claim, and nothing
+twice for the sake of the rest."""
 
 from __future__ import annotations
 
@@ -58,7 +59,9 @@ def test_without_the_lease_nothing_is_written_and_everything_may_be_read() -> No
 def test_late_is_allowed_only_where_a_version_fences_the_write() -> None:
     async def inside() -> None:
         behind, kube, _ = doors([WITHIN + 1])
-        await behind.kube.patch(APPLICATIONS, "argocd", "cart", {"metadata": {"resourceVersion": "1"}})
+        await behind.kube.patch(
+            APPLICATIONS, "argocd", "cart", {"metadata": {"resourceVersion": "1"}}
+        )
         late, other, _ = doors([WITHIN + 1])
         with pytest.raises(Conflict, match="late"):
             await late.kube.patch(DEPLOYMENTS, "shop", "cart", {})

@@ -1,4 +1,5 @@
-"""``make bench``: the controller as its own process against a server process with 10,000 Applications of 26 KB."""
+"""``make bench``: the controller as its own process against a server process with 10,000
+Applications of 26 KB."""
 
 from __future__ import annotations
 
@@ -45,7 +46,10 @@ def main() -> int:
         f"a further application: {further:.2f} KiB; a change at 10,000 costs {large.cpu_change_ms / small.cpu_change_ms:.2f} of one at 100"
     )
     if large.peak_mib > LIMIT_MIB or further > 4:
-        print(f"FAILED: at most {LIMIT_MIB} MiB in all and 4 KiB a further application", file=sys.stderr)
+        print(
+            f"FAILED: at most {LIMIT_MIB} MiB in all and 4 KiB a further application",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
@@ -53,14 +57,27 @@ def main() -> int:
 def measure(count: int) -> Run:
     """One server, one controller."""
     with tempfile.TemporaryDirectory() as folder:
-        server = subprocess.Popen([sys.executable, "-m", "tests.bench.server", str(count)], stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.server", str(count)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert server.stdout is not None
         port = int(server.stdout.readline())
         url = f"http://127.0.0.1:{port}"
         config = Path(folder) / "kubeconfig"
         context = {"name": "b", "context": {"cluster": "b", "user": "b"}}
         clusters, users = [{"name": "b", "cluster": {"server": url}}], [{"name": "b", "user": {}}]
-        config.write_text(json.dumps({"current-context": "b", "contexts": [context], "clusters": clusters, "users": users}))
+        config.write_text(
+            json.dumps(
+                {
+                    "current-context": "b",
+                    "contexts": [context],
+                    "clusters": clusters,
+                    "users": users,
+                }
+            )
+        )
         listen = free_port()
         env = {
             "KUBECONFIG": str(config),
@@ -68,7 +85,9 @@ def measure(count: int) -> Run:
             "RECOVERY_NAMESPACE": "gitops-system",
             "RECOVERY_LOG_FORMAT": "json",
         }
-        controller = Process("controller", [str(BIN / "recovery"), "run"], Path(folder) / "log", env).start()
+        controller = Process(
+            "controller", [str(BIN / "recovery"), "run"], Path(folder) / "log", env
+        ).start()
         try:
             wait_for("ready", lambda: _ready(listen), 120, controller)
             ready = _cpu(controller.pid)
@@ -79,8 +98,12 @@ def measure(count: int) -> Run:
             urllib.request.urlopen(f"{url}/change?count={number}&rate=50", timeout=120).read()
             time.sleep(5)
             spent = _cpu(controller.pid) - before
-            reactions = list(json.load(urllib.request.urlopen(f"{url}/reactions", timeout=10)).values())
-            assert len(reactions) == number, f"{len(reactions)} of {number} changes were acted on\n{controller.tail()}"
+            reactions = list(
+                json.load(urllib.request.urlopen(f"{url}/reactions", timeout=10)).values()
+            )
+            assert len(reactions) == number, (
+                f"{len(reactions)} of {number} changes were acted on\n{controller.tail()}"
+            )
             peak = _status(controller.pid, "VmHWM")
             return Run(count, peak / 1024, settled, ready, spent / number * 1000, sorted(reactions))
         finally:
@@ -103,7 +126,11 @@ def _cpu(pid: int) -> float:
 
 
 def _status(pid: int, name: str) -> float:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(name))
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith(name)
+    )
     return float(line.split()[1])
 
 

@@ -1,7 +1,8 @@
-"""An API server with very many Applications of 26 KB, kept as bytes: ``python -m tests.bench.server COUNT``.
+"""An API server with very many Applications of 26 KB, kept as bytes: ``python -m tests.bench.server
+COUNT``.
 
-Prints its port. POST /change?count=N makes N applications Degraded, one after the other at the asked rate; GET
-/reactions tells after how many seconds each was written to.
+Prints its port. POST /change?count=N makes N applications Degraded, one after the other at the
+asked rate; GET /reactions tells after how many seconds each was written to.
 """
 
 from __future__ import annotations
@@ -34,7 +35,14 @@ guards: {storm: {minimum: 1000, count: 1000}, budget: {in_flight: 100000, per_cl
 def application(number: int, version: int, health: str) -> bytes:
     """About 26 KB, most of it what a controller does not need."""
     resources = [
-        {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": f"ns-{number}", "name": f"workload-{i}", "status": "Synced"}
+        {
+            "group": "apps",
+            "version": "v1",
+            "kind": "Deployment",
+            "namespace": f"ns-{number}",
+            "name": f"workload-{i}",
+            "status": "Synced",
+        }
         for i in range(60)
     ]
     history = [
@@ -46,7 +54,11 @@ def application(number: int, version: int, health: str) -> bytes:
         }
         for i in range(10)
     ]
-    source = {"repoURL": f"https://git.example/{number}.git", "path": "deploy", "targetRevision": "HEAD"}
+    source = {
+        "repoURL": f"https://git.example/{number}.git",
+        "path": "deploy",
+        "targetRevision": "HEAD",
+    }
     body: dict[str, Any] = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
@@ -75,7 +87,9 @@ def application(number: int, version: int, health: str) -> bytes:
         },
     }  # fmt: skip
     text = json.dumps(body)
-    body["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "x" * max(0, SIZE - len(text))}
+    body["metadata"]["annotations"] = {
+        "kubectl.kubernetes.io/last-applied-configuration": "x" * max(0, SIZE - len(text))
+    }
     return json.dumps(body).encode()
 
 
@@ -92,9 +106,19 @@ class Bench(Face):
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/change":
-            return await self._change(int(request.query["count"]), float(request.query["rate"]), request.query.get("health", "Degraded"))
+            return await self._change(
+                int(request.query["count"]),
+                float(request.query["rate"]),
+                request.query.get("health", "Degraded"),
+            )
         if request.path == "/reactions":
-            return web.json_response({name: at - self.changed[name] for name, at in self.reacted.items() if name in self.changed})
+            return web.json_response(
+                {
+                    name: at - self.changed[name]
+                    for name, at in self.reacted.items()
+                    if name in self.changed
+                }
+            )
         if "applications" not in request.path.split("/"):
             return await super()._answer(request)
         if "watch" in request.query:
@@ -108,7 +132,12 @@ class Bench(Face):
         meta = json.dumps({"resourceVersion": str(self.version), "continue": more})
         page = b",".join(self.items[start : start + limit])
         return web.Response(
-            body=b'{"kind":"ApplicationList","metadata":' + meta.encode() + b',"items":[' + page + b"]}", content_type="application/json"
+            body=b'{"kind":"ApplicationList","metadata":'
+            + meta.encode()
+            + b',"items":['
+            + page
+            + b"]}",
+            content_type="application/json",
         )
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
@@ -125,7 +154,9 @@ class Bench(Face):
     async def _change(self, count: int, rate: float, health: str) -> web.Response:
         for number in range(count):
             self.version += 1
-            line = b'{"type":"MODIFIED","object":' + application(number, self.version, health) + b"}\n"
+            line = (
+                b'{"type":"MODIFIED","object":' + application(number, self.version, health) + b"}\n"
+            )
             self.changed[f"app-{number:05}"] = time.monotonic()
             self.reacted.pop(f"app-{number:05}", None)
             for queue in self.watchers:
@@ -138,7 +169,11 @@ async def main(count: int) -> None:
     """Serve until killed."""
     cluster = Cluster(SystemClock())
     await cluster.create(PROJECTS, "argocd", {"metadata": {"name": "default"}})
-    await cluster.create(CONFIG_MAPS, "gitops-system", {"metadata": {"name": "recovery-policies"}, "data": {"policies.yaml": POLICIES}})
+    await cluster.create(
+        CONFIG_MAPS,
+        "gitops-system",
+        {"metadata": {"name": "recovery-policies"}, "data": {"policies.yaml": POLICIES}},
+    )
     server = Bench(cluster, count)
     await server.start()
     print(server.port, flush=True)

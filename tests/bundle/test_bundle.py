@@ -1,4 +1,5 @@
-"""A bundle as the person gets it who has to read it: what is in it, what is not, and that nothing secret ever is."""
+"""A bundle as the person gets it who has to read it: what is in it, what is not, and that nothing
+secret ever is."""
 
 from __future__ import annotations
 
@@ -37,9 +38,15 @@ def app(name: str, *, ill: bool = True, **more: Any) -> dict[str, Any]:
         "message": "one or more synchronization tasks are not valid",
         "startedAt": "2026-03-02T11:00:00Z",
         "finishedAt": "2026-03-02T11:00:01Z",
-        "syncResult": {"revision": "b", "resources": [{"kind": "Widget", "name": "w", "status": "SyncFailed", "message": CRD}]},
+        "syncResult": {
+            "revision": "b",
+            "resources": [{"kind": "Widget", "name": "w", "status": "SyncFailed", "message": CRD}],
+        },
     }
-    status = {"sync": {"status": "OutOfSync" if ill else "Synced", "revision": "b"}, "health": {"status": "Healthy"}}
+    status = {
+        "sync": {"status": "OutOfSync" if ill else "Synced", "revision": "b"},
+        "health": {"status": "Healthy"},
+    }
     return {
         "metadata": {"name": name, "namespace": "argocd", "uid": name, "managedFields": [{"x": 1}]},
         "spec": {
@@ -81,7 +88,12 @@ async def no_name(host: str) -> list[str]:
 
 
 async def answered(url: str, now: datetime) -> Evidence:
-    return Evidence(Witness.request, Verdict.reachable, now, "it answers 401; it wants credentials, which we do not have")
+    return Evidence(
+        Witness.request,
+        Verdict.reachable,
+        now,
+        "it answers 401; it wants credentials, which we do not have",
+    )
 
 
 QUIET = Tries(no_name, answered)
@@ -94,7 +106,13 @@ POD = {
     "spec": {"containers": [{"name": "a", "env": [{"name": "REDIS_PASSWORD", "value": SECRET}]}]},
     "status": {
         "phase": "Running",
-        "containerStatuses": [{"ready": False, "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}],
+        "containerStatuses": [
+            {
+                "ready": False,
+                "restartCount": 4,
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            }
+        ],
     },
 }
 
@@ -120,7 +138,13 @@ def answers(**more: Any) -> dict[str, Any]:
 
 
 def collected(
-    tmp_path: Path, door: Door, *, only: tuple[str, str] | None = None, at_most: int = 10_000_000, seconds: float = 60, tries: Tries = QUIET
+    tmp_path: Path,
+    door: Door,
+    *,
+    only: tuple[str, str] | None = None,
+    at_most: int = 10_000_000,
+    seconds: float = 60,
+    tries: Tries = QUIET,
 ) -> dict[str, bytes]:
     """The files of a bundle by name."""
     path = tmp_path / "b.tar.gz"
@@ -128,7 +152,9 @@ def collected(
     async def inside() -> None:
         scope = Scope("argocd", "gitops-system", ("argocd",), only)
         with Archive(path, NOW, at_most=at_most) as archive:
-            await Collector(door, looks, scope, archive, NOW, lambda _: None, tries).collect("1.0", seconds)
+            await Collector(door, looks, scope, archive, NOW, lambda _: None, tries).collect(
+                "1.0", seconds
+            )
             archive.close()
 
     virtual.run(inside())
@@ -153,7 +179,9 @@ def test_it_holds_what_the_incident_script_collected_and_why(tmp_path: Path) -> 
     assert report["sections"]["Controllers"][0]["why"] == "CrashLoopBackOff"
     assert report["sections"]["Nodes"] == [{"node": "n1", "ready": "False", "pressure": ""}]
     assert report["sections"]["Services without an endpoint"] == [{"service": "shop/cart"}]
-    assert report["sections"]["Volume claims that are not bound"] == [{"claim": "shop/data", "phase": "Pending"}]
+    assert report["sections"]["Volume claims that are not bound"] == [
+        {"claim": "shop/data", "phase": "Pending"}
+    ]
     assert report["sections"]["Repositories"][0]["applications"] == 1
     assert files["metrics/argocd-metrics.txt"] == b'argocd_app_info{name="cart"} 1'
     for name in (
@@ -184,7 +212,11 @@ def test_every_file_is_in_the_manifest_with_its_checksum(tmp_path: Path) -> None
     files = collected(tmp_path, Door(answers()))
     sums = dict(reversed(line.split("  ")) for line in files["SHA256SUMS"].decode().splitlines())
 
-    assert sums == {name: hashlib.sha256(body).hexdigest() for name, body in files.items() if name != "SHA256SUMS"}
+    assert sums == {
+        name: hashlib.sha256(body).hexdigest()
+        for name, body in files.items()
+        if name != "SHA256SUMS"
+    }
 
 
 @pytest.mark.parametrize(
@@ -227,9 +259,13 @@ def test_a_section_that_hangs_costs_its_time_and_no_more(tmp_path: Path) -> None
 
 
 def test_one_application_is_asked_for_by_name(tmp_path: Path) -> None:
-    report = json.loads(collected(tmp_path, Door(answers()), only=("argocd", "well"))["report.json"])
+    report = json.loads(
+        collected(tmp_path, Door(answers()), only=("argocd", "well"))["report.json"]
+    )
 
-    assert [(a["subject"], a["diagnosis"]["cause"]) for a in report["applications"]] == [("argocd/well", None)]
+    assert [(a["subject"], a["diagnosis"]["cause"]) for a in report["applications"]] == [
+        ("argocd/well", None)
+    ]
 
 
 def test_a_full_bundle_lists_what_did_not_fit(tmp_path: Path) -> None:
@@ -263,7 +299,9 @@ def test_a_bundle_that_is_broken_off_leaves_nothing_behind(tmp_path: Path) -> No
 
 def test_the_page_is_plain_html_and_takes_nothing_from_outside(tmp_path: Path) -> None:
     hostile = app("<script>alert(1)</script>")
-    found = collected(tmp_path, Door(answers(**{APPS: {"items": [hostile]}})))["index.html"].decode()
+    found = collected(tmp_path, Door(answers(**{APPS: {"items": [hostile]}})))[
+        "index.html"
+    ].decode()
 
     assert "<script" not in found
     assert "&lt;script&gt;" in found
@@ -273,8 +311,18 @@ def test_the_page_is_plain_html_and_takes_nothing_from_outside(tmp_path: Path) -
 
 
 def _empty(state: str, applications: int) -> str:
-    read = {"section": "applications", "state": state, "why": "applications.argoproj.io is forbidden" * (state == "denied")}
-    report = {"title": "t", "at": "now", "version": "1", "summary": {"applications": applications}, "applications": []}
+    read = {
+        "section": "applications",
+        "state": state,
+        "why": "applications.argoproj.io is forbidden" * (state == "denied"),
+    }
+    report = {
+        "title": "t",
+        "at": "now",
+        "version": "1",
+        "summary": {"applications": applications},
+        "applications": [],
+    }
     return page({**report, "collected": [read], "sections": {"Nodes": []}, "missing": []}, [])
 
 
@@ -289,13 +337,23 @@ def test_that_nothing_is_wrong_is_only_said_where_it_was_looked_at() -> None:
 
 
 def _states(files: dict[str, bytes]) -> dict[str, str]:
-    return {each["section"]: each["state"] for each in json.loads(files["report.json"])["collected"]}
+    return {
+        each["section"]: each["state"] for each in json.loads(files["report.json"])["collected"]
+    }
 
 
 def test_each_section_says_whether_it_was_collected_denied_or_failed(tmp_path: Path) -> None:
     well = _states(collected(tmp_path, Door(answers())))
     denied = collected(
-        tmp_path, Door(answers(**{APPS: Forbidden("applications is forbidden", 403), "/api/v1/nodes": Unavailable("reset")}))
+        tmp_path,
+        Door(
+            answers(
+                **{
+                    APPS: Forbidden("applications is forbidden", 403),
+                    "/api/v1/nodes": Unavailable("reset"),
+                }
+            )
+        ),
     )
 
     assert well["applications"] == well["cluster resources"] == well["flux"] == "collected"
@@ -314,10 +372,25 @@ def test_events_that_may_not_be_read_cost_no_application(tmp_path: Path) -> None
 
 
 def test_pods_by_memory_and_flux_where_they_are_there(tmp_path: Path) -> None:
-    used = [{"metadata": {"namespace": "shop", "name": f"p{n}"}, "containers": [{"usage": {"memory": f"{n}Mi"}}]} for n in range(40)]
+    used = [
+        {
+            "metadata": {"namespace": "shop", "name": f"p{n}"},
+            "containers": [{"usage": {"memory": f"{n}Mi"}}],
+        }
+        for n in range(40)
+    ]
     stuck = {
         "metadata": {"namespace": "flux-system", "name": "apps"},
-        "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "BuildFailed", "message": "no such file"}]},
+        "status": {
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "False",
+                    "reason": "BuildFailed",
+                    "message": "no such file",
+                }
+            ]
+        },
     }
     there = {
         "/apis/metrics.k8s.io/v1beta1/pods": {"items": used},
@@ -328,7 +401,11 @@ def test_pods_by_memory_and_flux_where_they_are_there(tmp_path: Path) -> None:
     assert sections["Pods by memory"][0] == {"pod": "shop/p39", "memory MiB": 39}
     assert len(sections["Pods by memory"]) == 20
     assert sections["Flux objects that are not ready"] == [
-        {"object": "Kustomization/flux-system/apps", "reason": "BuildFailed", "says": "no such file"}
+        {
+            "object": "Kustomization/flux-system/apps",
+            "reason": "BuildFailed",
+            "says": "no such file",
+        }
     ]
 
 
@@ -341,15 +418,40 @@ def secret(**data: str) -> dict[str, Any]:
     [
         pytest.param(secret(a=SECRET), id="a Secret"),
         pytest.param({"items": [secret(a=SECRET)]}, id="a Secret in a list"),
-        pytest.param({"metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": SECRET}}}, id="last applied"),
-        pytest.param({"env": [{"name": "DB_PASSWORD", "value": SECRET}]}, id="an environment variable"),
+        pytest.param(
+            {
+                "metadata": {
+                    "annotations": {"kubectl.kubernetes.io/last-applied-configuration": SECRET}
+                }
+            },
+            id="last applied",
+        ),
+        pytest.param(
+            {"env": [{"name": "DB_PASSWORD", "value": SECRET}]}, id="an environment variable"
+        ),
         pytest.param({"clientSecret": SECRET}, id="a field of that name"),
         pytest.param({"url": f"https://u:{SECRET}@x"}, id="a URL"),
         pytest.param({"args": [f"--token {SECRET}"]}, id="an argument"),
-        pytest.param({"command": ["redis-server", "--redis-password", SECRET]}, id="an argument in two items"),
-        pytest.param({"env": [{"name": "DB_PWD", "value": SECRET}, {"name": "ENCRYPTION_KEY", "value": SECRET}]}, id="further names"),
-        pytest.param({"parameters": [{"name": "db.pwd", "value": SECRET}], "secretKey": SECRET}, id="Helm parameters"),
-        pytest.param({"tokens": [SECRET], "apiKeys": [{"x": SECRET}], "secret": {"a": SECRET}}, id="lists and mappings under such a name"),
+        pytest.param(
+            {"command": ["redis-server", "--redis-password", SECRET]}, id="an argument in two items"
+        ),
+        pytest.param(
+            {
+                "env": [
+                    {"name": "DB_PWD", "value": SECRET},
+                    {"name": "ENCRYPTION_KEY", "value": SECRET},
+                ]
+            },
+            id="further names",
+        ),
+        pytest.param(
+            {"parameters": [{"name": "db.pwd", "value": SECRET}], "secretKey": SECRET},
+            id="Helm parameters",
+        ),
+        pytest.param(
+            {"tokens": [SECRET], "apiKeys": [{"x": SECRET}], "secret": {"a": SECRET}},
+            id="lists and mappings under such a name",
+        ),
     ],
 )
 def test_what_is_secret_by_kind_name_or_look_is_taken_out(item: dict[str, Any]) -> None:
@@ -396,7 +498,10 @@ def test_drift_names_fields_and_never_their_values() -> None:
 
     found = drift(
         [
-            managed({"spec": {"replicas": 3, "x": [1, SECRET]}}, {"spec": {"replicas": 1, "x": [1, "other"]}}),
+            managed(
+                {"spec": {"replicas": 3, "x": [1, SECRET]}},
+                {"spec": {"replicas": 1, "x": [1, "other"]}},
+            ),
             managed({"spec": {}}, {"spec": {}}),
             managed(None, {"spec": {}}, name="new"),
             {**managed({"a": 1}, None, name="old"), "targetState": "null"},
@@ -406,7 +511,10 @@ def test_drift_names_fields_and_never_their_values() -> None:
 
     assert found == [
         {"resource": "Deployment/shop/cart", "differs": ".spec.replicas, .spec.x[1]"},
-        {"resource": "Deployment/shop/new", "differs": "it is not in the cluster and would be created"},
+        {
+            "resource": "Deployment/shop/new",
+            "differs": "it is not in the cluster and would be created",
+        },
         {"resource": "Deployment/shop/old", "differs": "it is not in Git and would be pruned"},
     ]
 
@@ -440,26 +548,40 @@ async def silent(host: str) -> list[str]:
         ("https://git..evil.example/x", Tries(odd_name, answered), "git..evil.example: encoding with 'idna' codec failed (UnicodeError: label empty or too long)", "not tried: its host has no address here"),
     ],
 )  # fmt: skip
-def test_a_repository_is_tried_from_where_the_bundle_is_made(url: str, tries: Tries, dns: str, ls_remote: str) -> None:
+def test_a_repository_is_tried_from_where_the_bundle_is_made(
+    url: str, tries: Tries, dns: str, ls_remote: str
+) -> None:
     row = virtual.run(tried(url, tries, NOW))
 
     assert (row["DNS"], row["ls-remote"]) == (dns, ls_remote)
 
 
-def test_behind_a_proxy_the_server_is_asked_whatever_the_name_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_a_proxy_the_server_is_asked_whatever_the_name_is_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
 
-    assert virtual.run(tried("https://git.example/x.git", QUIET, NOW))["ls-remote"].startswith("reachable")
+    assert virtual.run(tried("https://git.example/x.git", QUIET, NOW))["ls-remote"].startswith(
+        "reachable"
+    )
 
 
 def test_what_cannot_be_compared_is_tried_and_what_can_is_not(tmp_path: Path) -> None:
     lost = app("lost")
     lost["spec"]["source"]["repoURL"] = "https://git.example/lost.git"
-    lost["status"]["conditions"] = [{"type": "ComparisonError", "message": "failed to list refs: dial tcp: no such host"}]
-    files = collected(tmp_path, Door(answers(**{APPS: {"items": [app("cart"), lost]}})), tries=Tries(two, answered))
+    lost["status"]["conditions"] = [
+        {"type": "ComparisonError", "message": "failed to list refs: dial tcp: no such host"}
+    ]
+    files = collected(
+        tmp_path,
+        Door(answers(**{APPS: {"items": [app("cart"), lost]}})),
+        tries=Tries(two, answered),
+    )
     report = json.loads(files["report.json"])
 
-    assert [row["repository"] for row in report["sections"]["Repositories tried from here"]] == ["https://git.example/lost.git"]
+    assert [row["repository"] for row in report["sections"]["Repositories tried from here"]] == [
+        "https://git.example/lost.git"
+    ]
     assert b"Repositories tried from here" in files["index.html"]
     assert SECRET not in files["report.json"].decode()
 

@@ -12,7 +12,15 @@ from recovery.causes.catalogue import BY_NAME
 from recovery.causes.diagnose import diagnose
 from recovery.causes.matrix import verdict
 from recovery.causes.patient import Patient
-from recovery.model.application import Application, Condition, Health, Operation, Phase, Requested, Sync
+from recovery.model.application import (
+    Application,
+    Condition,
+    Health,
+    Operation,
+    Phase,
+    Requested,
+    Sync,
+)
 from recovery.model.cause import Cure, Finding, Signs, Unwell, Verdict
 from tests.builders import BAD, NOW, an_application
 
@@ -56,10 +64,23 @@ def patient(sample: Sample) -> Patient:
         ill["operation"] = _operation(sample, message=sample.message)
     elif sample.where == "resource":
         told = f"{sample.kind or 'Thing'}/x: {sample.message}"
-        ill["operation"] = _operation(sample, message="one or more objects failed to apply", failures=(told,))
+        ill["operation"] = _operation(
+            sample, message="one or more objects failed to apply", failures=(told,)
+        )
     else:
         ill = {"health": Health.Degraded}
-        signs = Signs(NOW, (Unwell(sample.kind, "x", health="Degraded", message=sample.message, reason=sample.reason),))
+        signs = Signs(
+            NOW,
+            (
+                Unwell(
+                    sample.kind,
+                    "x",
+                    health="Degraded",
+                    message=sample.message,
+                    reason=sample.reason,
+                ),
+            ),
+        )
     if sample.phase == "Running":
         ill["requested"] = Requested(automated=True)
     app: Application = an_application(**ill)
@@ -69,7 +90,9 @@ def patient(sample: Sample) -> Patient:
 def _operation(sample: Sample, **more: Any) -> Operation:
     phase = Phase(sample.phase or "Failed")
     over = NOW if phase.over or "Retrying" in sample.message else None
-    return Operation(phase, started_at=NOW, finished_at=over, revisions=(BAD,), automated=True, **more)
+    return Operation(
+        phase, started_at=NOW, finished_at=over, revisions=(BAD,), automated=True, **more
+    )
 
 
 class Scored(Struct, frozen=True):
@@ -110,4 +133,9 @@ def table(scored: list[Scored]) -> str:
         for s in scored
         if not s.right or s.wrong_cures
     ]
-    return "\n".join([f"classified right {right} of {len(scored)}; wrong actions let pass {wrong} of {len(scored)}", *missed])
+    return "\n".join(
+        [
+            f"classified right {right} of {len(scored)}; wrong actions let pass {wrong} of {len(scored)}",
+            *missed,
+        ]
+    )

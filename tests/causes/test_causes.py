@@ -1,4 +1,5 @@
-"""Is each class recognised as what it is? Texts are Argo CD's own; how well it does on others is scored in test_score."""
+"""Is each class recognised as what it is? Texts are Argo CD's own; how well it does on others is
+scored in test_score."""
 
 from __future__ import annotations
 
@@ -17,7 +18,16 @@ from recovery.causes.connections import of_connection
 from recovery.causes.diagnose import RECOGNISERS, diagnose
 from recovery.causes.matrix import objection, verdict
 from recovery.causes.patient import Patient
-from recovery.model.application import Application, Condition, Deploy, Health, Operation, Phase, Requested, Sync
+from recovery.model.application import (
+    Application,
+    Condition,
+    Deploy,
+    Health,
+    Operation,
+    Phase,
+    Requested,
+    Sync,
+)
 from recovery.model.cause import Confidence, Cure, Finding, Signs, Tells, Unwell, Verdict
 from recovery.model.connection import Repository
 from recovery.model.connection import Verdict as LookVerdict
@@ -29,7 +39,17 @@ LIVE = 'Failed to load live state: failed to get cluster info for "https://c": e
 
 def says(kind: str, message: str, **more: Any) -> Patient:
     """A condition."""
-    return Patient(an_application(**{"sync": Sync.Unknown, "conditions": (Condition(kind, message),), "operation": None, **more}), NOW)
+    return Patient(
+        an_application(
+            **{
+                "sync": Sync.Unknown,
+                "conditions": (Condition(kind, message),),
+                "operation": None,
+                **more,
+            }
+        ),
+        NOW,
+    )
 
 
 def failed(
@@ -40,21 +60,51 @@ def failed(
     signs: Signs | None = None,
 ) -> Patient:
     """An operation that failed at what Git wants."""
-    operation = Operation(Phase.Failed, message, NOW, NOW, (BAD,), automated=True, failures=failures, hooks=hooks, ran_failed=ran)
-    return Patient(an_application(sync=Sync.OutOfSync, revisions=(BAD,), operation=operation), NOW, signs)
+    operation = Operation(
+        Phase.Failed,
+        message,
+        NOW,
+        NOW,
+        (BAD,),
+        automated=True,
+        failures=failures,
+        hooks=hooks,
+        ran_failed=ran,
+    )
+    return Patient(
+        an_application(sync=Sync.OutOfSync, revisions=(BAD,), operation=operation), NOW, signs
+    )
 
 
-def running(message: str, *, age: float = 600, requested: bool = True, retry: bool = False, wants: str = BAD, **more: Any) -> Patient:
+def running(
+    message: str,
+    *,
+    age: float = 600,
+    requested: bool = True,
+    retry: bool = False,
+    wants: str = BAD,
+    **more: Any,
+) -> Patient:
     """An operation under way for ten minutes."""
     at = NOW - timedelta(seconds=age)
     operation = Operation(Phase.Running, message, at, NOW if retry else None, (BAD,), **more)
     asked = Requested() if requested else None
-    return Patient(an_application(sync=Sync.OutOfSync, revisions=(wants,), operation=operation, requested=asked), NOW, still_since=at)
+    return Patient(
+        an_application(
+            sync=Sync.OutOfSync, revisions=(wants,), operation=operation, requested=asked
+        ),
+        NOW,
+        still_since=at,
+    )
 
 
 def ill(*unwell: Unwell, health: Health = Health.Degraded, **more: Any) -> Patient:
     """Workloads that are not well."""
-    return Patient(an_application(**{"health": health, "health_since": NOW - timedelta(minutes=1), **more}), NOW, Signs(NOW, unwell))
+    return Patient(
+        an_application(**{"health": health, "health_since": NOW - timedelta(minutes=1), **more}),
+        NOW,
+        Signs(NOW, unwell),
+    )
 
 
 def pod(reason: str, message: str = "") -> Unwell:
@@ -63,9 +113,25 @@ def pod(reason: str, message: str = "") -> Unwell:
 
 def drifts(**more: Any) -> Patient:
     """Synced once, different now."""
-    operation = Operation(Phase.Succeeded, "", NOW - timedelta(hours=1), NOW - timedelta(hours=1), (GOOD,), heals=more.pop("heals", 0))
+    operation = Operation(
+        Phase.Succeeded,
+        "",
+        NOW - timedelta(hours=1),
+        NOW - timedelta(hours=1),
+        (GOOD,),
+        heals=more.pop("heals", 0),
+    )
     return Patient(
-        an_application(**{"sync": Sync.OutOfSync, "operation": operation, "unsynced": ("ConfigMap/a",), "unsynced_count": 1, **more}), NOW
+        an_application(
+            **{
+                "sync": Sync.OutOfSync,
+                "operation": operation,
+                "unsynced": ("ConfigMap/a",),
+                "unsynced_count": 1,
+                **more,
+            }
+        ),
+        NOW,
     )
 
 
@@ -200,7 +266,11 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "variant", "patient"), CASES, ids=[f"{c}{'-' + v if v else ''}-{i}" for i, (c, v, _) in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("code", "variant", "patient"),
+    CASES,
+    ids=[f"{c}{'-' + v if v else ''}-{i}" for i, (c, v, _) in enumerate(CASES)],
+)
 def test_a_class_is_recognised(code: str, variant: str, patient: Patient) -> None:
     finding = diagnose(patient)
 
@@ -210,14 +280,27 @@ def test_a_class_is_recognised(code: str, variant: str, patient: Patient) -> Non
 
 
 def test_every_class_of_the_catalogue_has_a_case() -> None:
-    assert {cause.code for cause in CAUSES} == {f"C{n}" for n in range(1, 54)} == {code for code, _, _ in CASES}
+    assert (
+        {cause.code for cause in CAUSES}
+        == {f"C{n}" for n in range(1, 54)}
+        == {code for code, _, _ in CASES}
+    )
 
 
-def test_every_variant_that_a_text_can_name_is_one_the_catalogue_knows_or_judges_like_the_class() -> None:
-    named = {(line.cause, line.variant) for table in vars(texts).values() if isinstance(table, texts.Table) for line in table._lines}
+def test_every_variant_that_a_text_can_name_is_one_the_catalogue_knows_or_judges_like_the_class() -> (
+    None
+):
+    named = {
+        (line.cause, line.variant)
+        for table in vars(texts).values()
+        if isinstance(table, texts.Table)
+        for line in table._lines
+    }
 
     assert {cause for cause, _ in named} <= set(BY_NAME)
-    assert {(c, v) for c, v in named if v and v not in {**BY_NAME[c].variants, **BY_NAME[c].notes}} == {("DriftFight", "Shared")}
+    assert {
+        (c, v) for c, v in named if v and v not in {**BY_NAME[c].variants, **BY_NAME[c].notes}
+    } == {("DriftFight", "Shared")}
 
 
 @pytest.mark.parametrize(
@@ -225,12 +308,25 @@ def test_every_variant_that_a_text_can_name_is_one_the_catalogue_knows_or_judges
     [
         pytest.param(Patient(an_application(), NOW), id="well"),
         pytest.param(
-            Patient(an_application(sync=Sync.OutOfSync, operation=None, revisions=(BAD,)), NOW), id="out of sync and nothing failed"
+            Patient(an_application(sync=Sync.OutOfSync, operation=None, revisions=(BAD,)), NOW),
+            id="out of sync and nothing failed",
         ),
-        pytest.param(Patient(an_application(health=Health.Degraded), NOW), id="degraded and nobody has looked closer"),
-        pytest.param(Patient(an_application(health=Health.Progressing, health_since=NOW), NOW), id="just deployed"),
-        pytest.param(running("waiting for completion of hook batch/Job/x", age=5), id="a hook that runs for five seconds"),
-        pytest.param(failed(message="one or more synchronization tasks are not valid"), id="failed without a word why"),
+        pytest.param(
+            Patient(an_application(health=Health.Degraded), NOW),
+            id="degraded and nobody has looked closer",
+        ),
+        pytest.param(
+            Patient(an_application(health=Health.Progressing, health_since=NOW), NOW),
+            id="just deployed",
+        ),
+        pytest.param(
+            running("waiting for completion of hook batch/Job/x", age=5),
+            id="a hook that runs for five seconds",
+        ),
+        pytest.param(
+            failed(message="one or more synchronization tasks are not valid"),
+            id="failed without a word why",
+        ),
     ],
 )
 def test_what_says_nothing_has_no_cause(patient: Patient) -> None:
@@ -239,7 +335,10 @@ def test_what_says_nothing_has_no_cause(patient: Patient) -> None:
 
 def test_a_dead_cluster_is_reported_as_such_although_git_is_named_as_well() -> None:
     dead = LIVE + "dial tcp 10.0.0.1:6443: connect: connection refused"
-    both = (Condition("ComparisonError", dead.replace("live", "target")), Condition("ComparisonError", dead))
+    both = (
+        Condition("ComparisonError", dead.replace("live", "target")),
+        Condition("ComparisonError", dead),
+    )
 
     finding = diagnose(Patient(an_application(sync=Sync.Unknown, conditions=both), NOW))
 
@@ -248,7 +347,14 @@ def test_a_dead_cluster_is_reported_as_such_although_git_is_named_as_well() -> N
 
 
 def test_an_old_operations_words_do_not_explain_pods_that_crash_now() -> None:
-    old = Operation(Phase.Failed, "x", NOW - timedelta(days=2), NOW - timedelta(days=2), (GOOD,), failures=(f"Widget/w: {CRD}",))
+    old = Operation(
+        Phase.Failed,
+        "x",
+        NOW - timedelta(days=2),
+        NOW - timedelta(days=2),
+        (GOOD,),
+        failures=(f"Widget/w: {CRD}",),
+    )
     finding = diagnose(ill(pod("CrashLoopBackOff"), operation=old))
 
     assert finding is not None
@@ -258,7 +364,12 @@ def test_an_old_operations_words_do_not_explain_pods_that_crash_now() -> None:
 def test_a_sync_that_failed_and_pods_that_crash_are_both_told() -> None:
     patient = failed(f"Widget/w: {CRD}")
     sick = Patient(
-        Application(**{**{f: getattr(patient.app, f) for f in patient.app.__struct_fields__}, "health": Health.Degraded}),
+        Application(
+            **{
+                **{f: getattr(patient.app, f) for f in patient.app.__struct_fields__},
+                "health": Health.Degraded,
+            }
+        ),
         NOW,
         Signs(NOW, (pod("CrashLoopBackOff"),)),
     )
@@ -270,7 +381,9 @@ def test_a_sync_that_failed_and_pods_that_crash_are_both_told() -> None:
 
 
 def test_of_several_failures_the_one_leads_that_allows_the_least() -> None:
-    finding = diagnose(failed(f"Widget/w: {CRD}", 'Pod/a: admission webhook "p" denied the request: no'))
+    finding = diagnose(
+        failed(f"Widget/w: {CRD}", 'Pod/a: admission webhook "p" denied the request: no')
+    )
 
     assert finding is not None
     assert (finding.cause, finding.also) == ("AdmissionDenied", ("MissingCRD",))
@@ -280,16 +393,28 @@ def test_of_several_failures_the_one_leads_that_allows_the_least() -> None:
     ("inner", "cause"),
     [
         ("`helm dependency build` failed exit status 1: Error: 401 Unauthorized", "GitAuthFailed"),
-        ("rpc error: code = DeadlineExceeded desc = context deadline exceeded", "RepoServerTransient"),
-        ("`kustomize build .` failed exit status 1: dial tcp 1.2.3.4:443: i/o timeout", "ManifestErrorCached"),
+        (
+            "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
+            "RepoServerTransient",
+        ),
+        (
+            "`kustomize build .` failed exit status 1: dial tcp 1.2.3.4:443: i/o timeout",
+            "ManifestErrorCached",
+        ),
     ],
 )
-def test_a_cached_error_does_not_make_a_hard_refresh_right_that_its_reason_forbids(inner: str, cause: str) -> None:
-    finding = diagnose(says("ComparisonError", f"{TARGET}Manifest generation error (cached): {inner}"))
+def test_a_cached_error_does_not_make_a_hard_refresh_right_that_its_reason_forbids(
+    inner: str, cause: str
+) -> None:
+    finding = diagnose(
+        says("ComparisonError", f"{TARGET}Manifest generation error (cached): {inner}")
+    )
 
     assert finding is not None
     assert finding.cause == cause
-    assert verdict(finding, Cure.hard_refresh) is (Verdict.once if cause == "ManifestErrorCached" else Verdict.forbidden)
+    assert verdict(finding, Cure.hard_refresh) is (
+        Verdict.once if cause == "ManifestErrorCached" else Verdict.forbidden
+    )
 
 
 def test_an_evicted_pod_is_a_matter_of_capacity() -> None:
@@ -307,7 +432,9 @@ def test_evidence_is_bounded() -> None:
     assert all(len(line) <= 300 for line in finding.evidence)
 
 
-WORDS = st.sampled_from(re.findall(r"[A-Za-z\"'#:. ]{4,40}", Path(texts.__file__).read_text())) | st.text(max_size=60)
+WORDS = st.sampled_from(
+    re.findall(r"[A-Za-z\"'#:. ]{4,40}", Path(texts.__file__).read_text())
+) | st.text(max_size=60)
 
 
 @settings(max_examples=300, deadline=None)
@@ -316,13 +443,26 @@ WORDS = st.sampled_from(re.findall(r"[A-Za-z\"'#:. ]{4,40}", Path(texts.__file__
 def test_whatever_it_shows_there_is_an_answer_and_errors_never_go_unnamed(
     conditions: Any, sync: Sync, health: Health, operation: Any, words: str
 ) -> None:
-    state = Operation(operation[0], operation[1], NOW, None, (BAD,), failures=tuple(operation[2])) if operation else None
-    app = an_application(sync=sync, health=health, operation=state, conditions=tuple(Condition(k, m) for k, m in conditions))
+    state = (
+        Operation(operation[0], operation[1], NOW, None, (BAD,), failures=tuple(operation[2]))
+        if operation
+        else None
+    )
+    app = an_application(
+        sync=sync,
+        health=health,
+        operation=state,
+        conditions=tuple(Condition(k, m) for k, m in conditions),
+    )
 
-    finding = diagnose(Patient(app, NOW, Signs(NOW, (Unwell("Pod", "x", health="Degraded", message=words),))))
+    finding = diagnose(
+        Patient(app, NOW, Signs(NOW, (Unwell("Pod", "x", health="Degraded", message=words),)))
+    )
 
     assert finding is None or finding.cause in BY_NAME
-    if any(kind in ("ComparisonError", "InvalidSpecError", "UnknownError") for kind, _ in conditions):
+    if any(
+        kind in ("ComparisonError", "InvalidSpecError", "UnknownError") for kind, _ in conditions
+    ):
         assert finding is not None
 
 
@@ -355,7 +495,9 @@ WRONG = {
 def test_what_makes_it_worse_is_forbidden(code: str) -> None:
     cause = next(c for c in CAUSES if c.code == code)
 
-    assert {cure: cause.verdict(Cure[cure]) for cure in WRONG[code].split()} == dict.fromkeys(WRONG[code].split(), Verdict.forbidden)
+    assert {cure: cause.verdict(Cure[cure]) for cure in WRONG[code].split()} == dict.fromkeys(
+        WRONG[code].split(), Verdict.forbidden
+    )
 
 
 @pytest.mark.parametrize(
@@ -376,7 +518,9 @@ def test_what_makes_it_worse_is_forbidden(code: str) -> None:
         ("OutOfMemory", "", Cure.rollback, Verdict.allowed),
     ],
 )
-def test_a_variant_decides_on_the_cure(cause: str, variant: str, cure: Cure, expected: Verdict) -> None:
+def test_a_variant_decides_on_the_cure(
+    cause: str, variant: str, cure: Cure, expected: Verdict
+) -> None:
     assert BY_NAME[cause].verdict(cure, variant) is expected
 
 
@@ -391,12 +535,21 @@ def test_while_argo_cd_tries_again_nobody_gets_in_its_way_whatever_the_cause() -
     retrying = Finding("ImmutableField", (), Confidence.likely, also=("RetryInProgress",))
 
     assert verdict(retrying, Cure.rollback) is Verdict.forbidden
-    assert verdict(Finding("ImmutableField", (), Confidence.likely), Cure.rollback) is Verdict.allowed
+    assert (
+        verdict(Finding("ImmutableField", (), Confidence.likely), Cure.rollback) is Verdict.allowed
+    )
 
 
 def test_a_no_names_cause_evidence_and_what_to_do() -> None:
     words = objection(
-        Finding("QuotaExceeded", ("resource ConfigMap/a: exceeded quota: team",), Confidence.likely, about="ConfigMap/a"), Cure.sync, 0
+        Finding(
+            "QuotaExceeded",
+            ("resource ConfigMap/a: exceeded quota: team",),
+            Confidence.likely,
+            about="ConfigMap/a",
+        ),
+        Cure.sync,
+        0,
     )
 
     assert words.startswith("the cause is C21 QuotaExceeded (ConfigMap/a), and sync is forbidden.")

@@ -1,4 +1,5 @@
-"""The reason inside: whatever wraps it and however long that is, the same is named, and people see the words that decide."""
+"""The reason inside: whatever wraps it and however long that is, the same is named, and people see
+the words that decide."""
 
 from __future__ import annotations
 
@@ -26,13 +27,25 @@ ENVELOPES = {
     "3.6, cached": "Failed to load target state: failed to generate manifest for source 1 of 1: rpc error: code = Unknown desc = Manifest generation "
     "error (cached): {}",
 }
-"""How Argo CD wraps what its repo-server said, by version (controller/state.go:CompareAppState; reposerver/repository/repository.go)."""
+"""How Argo CD wraps what its repo-server said, by version (controller/state.go:CompareAppState;
+reposerver/repository/repository.go)."""
 SYNCS = {
     "gave up": "Failed last sync attempt to [6d4b7b9d1f48ff36cf394b22fb27418662c11c35]: one or more objects failed to apply, reason: {} (retried 5 times).",
     "retrying": "one or more objects failed to apply, reason: {}. Retrying attempt #3 at 5:31AM.",
 }
-REPO_SERVER = ("ManifestError", "RevisionNotFound", "GitAuthFailed", "GitUnreachable", "SignatureInvalid", "RepoServerTransient")
-COMPARED = [s for s in samples(HERE / "known.yaml") if s.where == "condition" and s.type == "ComparisonError" and s.cause in REPO_SERVER]
+REPO_SERVER = (
+    "ManifestError",
+    "RevisionNotFound",
+    "GitAuthFailed",
+    "GitUnreachable",
+    "SignatureInvalid",
+    "RepoServerTransient",
+)
+COMPARED = [
+    s
+    for s in samples(HERE / "known.yaml")
+    if s.where == "condition" and s.type == "ComparisonError" and s.cause in REPO_SERVER
+]
 
 
 def _named(sample: Sample) -> str:
@@ -51,21 +64,37 @@ def test_a_reason_is_named_the_same_in_every_envelope(envelope: str) -> None:
         )
         named = _named(structs.replace(sample, message=ENVELOPES[envelope].format(inner)))
         confused[sample.cause, named] += 1
-    kept = {(sample.cause, "ManifestErrorCached") for sample in COMPARED} if "cached" in envelope else set()
-    kept |= {("RepoServerTransient", "Unclassified")}  # where the gRPC code alone tells it, and another was put in its place
-    wrong = {pair: count for pair, count in confused.items() if pair[0] != pair[1] and pair not in kept}
+    kept = (
+        {(sample.cause, "ManifestErrorCached") for sample in COMPARED}
+        if "cached" in envelope
+        else set()
+    )
+    kept |= {
+        ("RepoServerTransient", "Unclassified")
+    }  # where the gRPC code alone tells it, and another was put in its place
+    wrong = {
+        pair: count for pair, count in confused.items() if pair[0] != pair[1] and pair not in kept
+    }
     print(f"{envelope}: {dict(confused)}")
 
     assert wrong == {}, "precision before recall: another name costs more than none"
-    assert sum(count for (true, named), count in confused.items() if true == named) > len(COMPARED) / 2
+    assert (
+        sum(count for (true, named), count in confused.items() if true == named) > len(COMPARED) / 2
+    )
 
 
 @pytest.mark.parametrize("envelope", SYNCS)
 def test_why_an_object_was_not_applied_is_named_whatever_stands_around_it(envelope: str) -> None:
-    wanted = [s for s in samples(HERE / "known.yaml") if s.where == "resource" and s.phase == "Failed" and s.cause != "Unclassified"]
+    wanted = [
+        s
+        for s in samples(HERE / "known.yaml")
+        if s.where == "resource" and s.phase == "Failed" and s.cause != "Unclassified"
+    ]
     wrong = {}
     for sample in wanted:
-        whole = structs.replace(sample, where="operation", message=SYNCS[envelope].format(sample.message))
+        whole = structs.replace(
+            sample, where="operation", message=SYNCS[envelope].format(sample.message)
+        )
         finding = diagnose(patient(whole))
         if finding is None or sample.cause not in (finding.cause, *finding.also, "Unclassified"):
             wrong[sample.id] = (sample.cause, finding.what if finding else "nothing")
@@ -77,7 +106,14 @@ def test_why_an_object_was_not_applied_is_named_whatever_stands_around_it(envelo
 def test_what_stands_before_the_reason_hides_nothing(filler: int) -> None:
     command = f"`helm template . --name-template app --set values={'x' * filler} --include-crds` failed exit status 1: "
     words = "Error: chart requires kubeVersion: >= 1.24.0 <= 1.30 which is incompatible with Kubernetes v1.31.0"
-    sample = Sample("x", "", "ManifestError", "condition", ENVELOPES["3.0"].format(command + words), "ComparisonError")
+    sample = Sample(
+        "x",
+        "",
+        "ManifestError",
+        "condition",
+        ENVELOPES["3.0"].format(command + words),
+        "ComparisonError",
+    )
     finding = diagnose(patient(sample))
 
     assert finding is not None
@@ -102,8 +138,12 @@ def test_the_innermost_reason(text: str, inner: str) -> None:
 
 
 @pytest.mark.parametrize("longest", [60, 300, 1000])
-def test_what_is_shown_is_never_longer_and_begins_with_where_it_was_seen_and_the_reason(longest: int) -> None:
-    text = "condition ComparisonError: " + "failed to do what was wanted: " * 50 + "the disk is full"
+def test_what_is_shown_is_never_longer_and_begins_with_where_it_was_seen_and_the_reason(
+    longest: int,
+) -> None:
+    text = (
+        "condition ComparisonError: " + "failed to do what was wanted: " * 50 + "the disk is full"
+    )
     shown = essential(text, longest)
 
     assert len(shown) <= longest

@@ -18,7 +18,10 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_no_wrong_action_stands_on_it() -> None:
-    told = re.search(r"Classified right: (\d+) of (\d+). Actions that were wrong: (\d+) of (\d+)", PAGE.read_text().partition(SEEN)[2])
+    told = re.search(
+        r"Classified right: (\d+) of (\d+). Actions that were wrong: (\d+) of (\d+)",
+        PAGE.read_text().partition(SEEN)[2],
+    )
 
     assert told is not None
     right, of, wrong, steps = map(int, told.groups())
@@ -36,12 +39,16 @@ OTHERS = {
     "ReconcileFrozen",
     "WaitingForHuman",
 }
-"""Causes that are an incident of what applications share: a repository, a cluster, a storm, Argo CD itself; and what waits for somebody on
-purpose."""
+"""Causes that are an incident of what applications share: a repository, a cluster, a storm, Argo CD
+itself; and what waits for somebody on purpose."""
 
 
 def test_the_policies_by_cause_have_a_place_for_each_that_calls_people() -> None:
     loaded = yaml.safe_load((PAGE.parent.parent / "config" / "by-cause.yaml").read_text())
-    named = {cause for policy in loaded["recovery_policies"] for cause in policy["condition"].get("cause", ())}
+    named = {
+        cause
+        for policy in loaded["recovery_policies"]
+        for cause in policy["condition"].get("cause", ())
+    }
 
     assert {c.name for c in CAUSES if c.tells is not Tells.never} - named - OTHERS == set()

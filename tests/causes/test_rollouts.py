@@ -1,4 +1,5 @@
-"""Argo Rollouts decides by itself: what it is about is told, and nothing of it is restarted, synced, taken back or promoted by us."""
+"""Argo Rollouts decides by itself: what it is about is told, and nothing of it is restarted,
+synced, taken back or promoted by us."""
 
 from __future__ import annotations
 
@@ -18,7 +19,15 @@ from tests.builders import NOW, an_application
 FAILED = 'RolloutAborted: Rollout aborted update to revision 4: Metric "errors" assessed Failed due to failed (1) > failureLimit (0)'
 ERROR = 'RolloutAborted: Rollout aborted update to revision 4: Metric "errors" assessed Error due to consecutiveErrors (5) > consecutiveErrorLimit (4)'
 INVALID = 'InvalidSpec: The Rollout "cart" is invalid: spec.strategy.canary.steps[0].setWeight: Invalid value: 120'
-CRASH = Unwell("Pod", "cart-canary-1", "shop", "", "Degraded", "back-off 5m0s restarting failed container", "CrashLoopBackOff")
+CRASH = Unwell(
+    "Pod",
+    "cart-canary-1",
+    "shop",
+    "",
+    "Degraded",
+    "back-off 5m0s restarting failed container",
+    "CrashLoopBackOff",
+)
 TOUCHING = (Cure.restart, Cure.sync, Cure.forced_sync, Cure.rollback, Cure.failover)
 
 
@@ -34,17 +43,34 @@ def found(message: str, health: str, of: Health, *more: Unwell) -> Finding:
     ("message", "health", "of", "cause"),
     [
         (FAILED, "Degraded", Health.Degraded, "AnalysisFailed"),
-        ("RolloutAborted: Rollout aborted update to revision 4", "Degraded", Health.Degraded, "RolloutAborted"),
+        (
+            "RolloutAborted: Rollout aborted update to revision 4",
+            "Degraded",
+            Health.Degraded,
+            "RolloutAborted",
+        ),
         (ERROR, "Degraded", Health.Degraded, "AnalysisError"),
         (INVALID, "Degraded", Health.Degraded, "RolloutInvalid"),
-        ("more replicas need to be updated", "Progressing", Health.Progressing, "RolloutProgressing"),
-        ("waiting for all steps to complete", "Progressing", Health.Progressing, "RolloutProgressing"),
+        (
+            "more replicas need to be updated",
+            "Progressing",
+            Health.Progressing,
+            "RolloutProgressing",
+        ),
+        (
+            "waiting for all steps to complete",
+            "Progressing",
+            Health.Progressing,
+            "RolloutProgressing",
+        ),
         ("InconclusiveAnalysisRun", "Suspended", Health.Suspended, "AnalysisInconclusive"),
         ("CanaryPauseStep", "Suspended", Health.Suspended, "Suspended"),
     ],
 )
 @pytest.mark.parametrize("more", [(), (CRASH,)], ids=["alone", "with a pod that crashes"])
-def test_nothing_that_touches_it_is_right_in_any_phase(message: str, health: str, of: Health, cause: str, more: tuple[Unwell, ...]) -> None:
+def test_nothing_that_touches_it_is_right_in_any_phase(
+    message: str, health: str, of: Health, cause: str, more: tuple[Unwell, ...]
+) -> None:
     finding = found(message, health, of, *more)
 
     assert cause in (finding.cause, *finding.also)
@@ -52,7 +78,11 @@ def test_nothing_that_touches_it_is_right_in_any_phase(message: str, health: str
 
 
 def test_a_rollout_that_missed_its_deadline_is_a_failed_rollout_like_any_other() -> None:
-    finding = found("ProgressDeadlineExceeded: ReplicaSet has timed out progressing", "Degraded", Health.Degraded)
+    finding = found(
+        "ProgressDeadlineExceeded: ReplicaSet has timed out progressing",
+        "Degraded",
+        Health.Degraded,
+    )
 
     assert finding.cause == "RolloutFailed"
 
@@ -61,11 +91,17 @@ OOM = Unwell("Pod", "db-0", "shop", "", "Degraded", "", "OOMKilled")
 DATABASE = Unwell("Cluster", "pg", "shop", "postgresql.cnpg.io", "Degraded", "Primary is not ready")
 
 
-@pytest.mark.parametrize(("beside", "named"), [(CRASH, "RolloutFailed"), (OOM, "OutOfMemory"), (DATABASE, "DependencyUnhealthy")])
 @pytest.mark.parametrize(
-    ("message", "health", "of"), [(FAILED, "Degraded", Health.Degraded), ("more replicas", "Progressing", Health.Progressing)]
+    ("beside", "named"),
+    [(CRASH, "RolloutFailed"), (OOM, "OutOfMemory"), (DATABASE, "DependencyUnhealthy")],
 )
-def test_what_is_ill_beside_a_rollout_is_told_as_loudly_as_ever(message: str, health: str, of: Health, beside: Unwell, named: str) -> None:
+@pytest.mark.parametrize(
+    ("message", "health", "of"),
+    [(FAILED, "Degraded", Health.Degraded), ("more replicas", "Progressing", Health.Progressing)],
+)
+def test_what_is_ill_beside_a_rollout_is_told_as_loudly_as_ever(
+    message: str, health: str, of: Health, beside: Unwell, named: str
+) -> None:
     finding = found(message, health, of, beside)
 
     assert finding.cause == named
@@ -75,7 +111,9 @@ def test_what_is_ill_beside_a_rollout_is_told_as_loudly_as_ever(message: str, he
 
 @pytest.mark.parametrize("health", [Health.Missing, Health.Degraded, Health.Unknown])
 def test_a_rollout_on_its_way_hides_nothing_but_progressing(health: Health) -> None:
-    decoy = Unwell("Rollout", "decoy", "shop", "argoproj.io", "Progressing", "more replicas need to be updated")
+    decoy = Unwell(
+        "Rollout", "decoy", "shop", "argoproj.io", "Progressing", "more replicas need to be updated"
+    )
     foreign = structs.replace(decoy, group="tenant.example")
     app = an_application(health=health, sync=Sync.OutOfSync, operation=None)
 
@@ -84,13 +122,21 @@ def test_a_rollout_on_its_way_hides_nothing_but_progressing(health: Health) -> N
         assert finding is None or finding.cause != "RolloutProgressing"
 
 
-def test_an_abort_after_which_users_are_served_is_told_quietly_and_one_on_its_way_in_passing() -> None:
+def test_an_abort_after_which_users_are_served_is_told_quietly_and_one_on_its_way_in_passing() -> (
+    None
+):
     assert loudness("AnalysisFailed", "critical") == loudness("AnalysisError", "high") == "warning"
     assert loudness("AnalysisFailed", "info") == "info"
     assert loudness("RolloutFailed", "critical") == "critical"
-    on_its_way = cause_of(found("more replicas need to be updated", "Progressing", Health.Progressing))
+    on_its_way = cause_of(
+        found("more replicas need to be updated", "Progressing", Health.Progressing)
+    )
     assert (on_its_way.tells, on_its_way.loudest) == (Tells.late, "info")
 
 
 def test_nothing_here_promotes_resumes_skips_or_retries_a_rollout() -> None:
-    assert not [name for name in ALL_ACTIONS if any(word in name for word in ("promote", "resume", "skip", "retry", "abort"))]
+    assert not [
+        name
+        for name in ALL_ACTIONS
+        if any(word in name for word in ("promote", "resume", "skip", "retry", "abort"))
+    ]

@@ -1,7 +1,8 @@
 """The command as a person runs it, in a process of its own that need not import everything anew.
 
-One process imports the commands once; each run is a fork of it with its own environment, arguments and standard streams. That
-the installed program starts by itself is asked in test_commands.py and by the wheel's test.
+One process imports the commands once; each run is a fork of it with its own environment, arguments
+and standard streams. That the installed program starts by itself is asked in test_commands.py and
+by the wheel's test.
 """
 
 from __future__ import annotations
@@ -54,16 +55,28 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @functools.cache
 def _server() -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    return subprocess.Popen(
+        [sys.executable, "-c", _SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
 
 
 def run(*words: str, text: str | bytes = "", **env: str) -> subprocess.CompletedProcess[str]:
-    """The command with these words; its exit code and what it printed. Raises TimeoutExpired after 60 s."""
+    """The command with these words; its exit code and what it printed. Raises TimeoutExpired after
+    60 s."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(INHERITED)}
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("in", "out", "err")]
         streams[0].write_bytes(text if isinstance(text, bytes) else text.encode())
-        asked = {"words": words, "env": clean | env, "streams": [str(each) for each in streams], "seconds": SECONDS}
+        asked = {
+            "words": words,
+            "env": clean | env,
+            "streams": [str(each) for each in streams],
+            "seconds": SECONDS,
+        }
         with _ONE_AT_A_TIME:
             server = _server()
             assert server.stdin is not None

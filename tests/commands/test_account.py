@@ -1,4 +1,5 @@
-"""report, audit, history, status, release and notify against an API server: for people, for scripts, when piped."""
+"""report, audit, history, status, release and notify against an API server: for people, for
+scripts, when piped."""
 
 from __future__ import annotations
 
@@ -27,12 +28,26 @@ from tests.builders import a_recovery
 from tests.commands.test_commands import recovery
 
 NOW = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-STEP = StepRecord(1, 0, "restart", NOW, sent=True, ended_at=NOW + timedelta(seconds=90), outcome=StepOutcome.Succeeded, reason="Cured")
+STEP = StepRecord(
+    1,
+    0,
+    "restart",
+    NOW,
+    sent=True,
+    ended_at=NOW + timedelta(seconds=90),
+    outcome=StepOutcome.Succeeded,
+    reason="Cured",
+)
 
 
 def held(name: str, *steps: StepRecord, **fields: Any) -> Recovery:
     subject = Subject("Application", "argocd", name, f"uid-{name}", "shop", "prod")
-    made = structs.replace(a_recovery(name, NOW, steps=steps), subject=subject, policy="web", ill_since=NOW - timedelta(minutes=5))
+    made = structs.replace(
+        a_recovery(name, NOW, steps=steps),
+        subject=subject,
+        policy="web",
+        ill_since=NOW - timedelta(minutes=5),
+    )
     return structs.replace(made, **{"resolved_at": NOW + timedelta(minutes=5), **fields})
 
 
@@ -81,7 +96,9 @@ class Cluster:
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         url = f"webhook://127.0.0.1:{self._runner.addresses[0][1]}/"
         data = {"ops": base64.b64encode(url.encode()).decode()}
-        await self.world.cluster.create(SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": data})
+        await self.world.cluster.create(
+            SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": data}
+        )
         for one in FLEET:
             await self.world.cluster.create(RECOVERIES, OURS, encode(one, OURS))
 
@@ -104,7 +121,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def test_the_report_for_people_and_for_scripts(cluster: Cluster) -> None:
-    table, as_json, as_yaml = (cluster.run("report", "--since", "7d", "-o", shape) for shape in ("table", "json", "yaml"))
+    table, as_json, as_yaml = (
+        cluster.run("report", "--since", "7d", "-o", shape) for shape in ("table", "json", "yaml")
+    )
 
     assert table.returncode == 0, table.stderr
     web_line = next(line for line in table.stdout.splitlines() if line.startswith("web"))
@@ -171,7 +190,10 @@ def test_a_test_message_arrives_and_an_unknown_channel_names_the_known(cluster: 
 def test_a_preview_is_by_the_files_own_words(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     policy = "recovery_policies: [{name: web, condition: {type: application, status: OutOfSync}, actions: [{type: notify}]}]\n"
-    file.write_text(policy + "messages: {title: '<{{ subject }}> {{ severity }}', links: {page: https://r.example}}\n")
+    file.write_text(
+        policy
+        + "messages: {title: '<{{ subject }}> {{ severity }}', links: {page: https://r.example}}\n"
+    )
 
     done = recovery("notify", "--preview", "-f", str(file))
     shapes = json.loads(recovery("notify", "--preview", "-f", str(file), "-o", "json").stdout)
@@ -185,7 +207,10 @@ def test_a_preview_is_by_the_files_own_words(tmp_path: Path) -> None:
     ("words", "says"),
     [
         (("notify",), "say --preview, or --test CHANNEL"),
-        (("report", "--since", "yesterday"), "'yesterday' is no time span; write one such as 24h or 7d"),
+        (
+            ("report", "--since", "yesterday"),
+            "'yesterday' is no time span; write one such as 24h or 7d",
+        ),
         (("audit", "--since", ""), "is no time span"),
         (("release", "--dry-run"), "name one application, or say --all"),
     ],

@@ -24,7 +24,9 @@ STUCK = {"phase": "Failed", "finishedAt": "2026-03-01T00:00:00Z", "syncResult": 
 
 
 def stuck(name: str, **more: Any) -> dict[str, Any]:
-    made = exported(name, sync={"status": "OutOfSync", "revision": "def"}, operationState=STUCK, **more)
+    made = exported(
+        name, sync={"status": "OutOfSync", "revision": "def"}, operationState=STUCK, **more
+    )
     made["spec"]["source"]["repoURL"] = f"https://git.example/{name}.git"
     return made
 
@@ -39,7 +41,14 @@ def planned(*arguments: str, text: str) -> dict[str, Any]:
 def test_a_fleet_that_is_unhealthy_already_is_left_alone_on_the_first_day() -> None:
     found = planned(text=fleet(*(stuck(f"old-{n}") for n in range(40)), exported("well")))
 
-    assert found["summary"] == {"act": 0, "person": 0, "wait": 0, "refuse": 40, "held_back_by": {"adoption": 40}, "unsure": 0}
+    assert found["summary"] == {
+        "act": 0,
+        "person": 0,
+        "wait": 0,
+        "refuse": 40,
+        "held_back_by": {"adoption": 40},
+        "unsure": 0,
+    }
     assert found["well"] == 1
 
 
@@ -57,7 +66,10 @@ def test_a_manual_application_that_is_degraded_is_restarted_as_in_life() -> None
 
     rows = {row["policy"]: row for row in planned(text=fleet(manual))["rows"]}
 
-    assert (rows["application-sync-failure"]["verdict"], rows["application-sync-failure"]["by"]) == ("refuse", "owner intent")
+    assert (
+        rows["application-sync-failure"]["verdict"],
+        rows["application-sync-failure"]["by"],
+    ) == ("refuse", "owner intent")
     assert rows["application-health-degraded"]["message"].startswith("would restart")
 
 
@@ -77,7 +89,9 @@ def test_a_resource_tree_says_what_it_is_ill_of(tmp_path: Path) -> None:
 
     (row,) = found["rows"]
     assert found["summary"]["unsure"] == 0
-    assert not row["message"].startswith("would restart"), "a restart pulls no image that is not there"
+    assert not row["message"].startswith("would restart"), (
+        "a restart pulls no image that is not there"
+    )
     assert any("ImagePull" in step for step in row["steps"]), row
 
 
@@ -96,7 +110,17 @@ def test_what_is_no_directory_of_trees_is_named() -> None:
 
 
 def _of(app: Application) -> ExportedFleet:
-    return ExportedFleet([app], [], [], parse(shipped(), KINDS), NOW, home="argocd", adopted=False, has_token=False, seen={})
+    return ExportedFleet(
+        [app],
+        [],
+        [],
+        parse(shipped(), KINDS),
+        NOW,
+        home="argocd",
+        adopted=False,
+        has_token=False,
+        seen={},
+    )
 
 
 OVER = Operation(Phase.Succeeded, started_at=NOW, finished_at=NOW, revisions=(BAD,))
@@ -104,11 +128,16 @@ OVER = Operation(Phase.Succeeded, started_at=NOW, finished_at=NOW, revisions=(BA
 
 @pytest.mark.parametrize(
     "app",
-    [gave_up(), degraded(), degraded(auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,), operation=OVER)],
+    [
+        gave_up(),
+        degraded(),
+        degraded(auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,), operation=OVER),
+    ],
     ids=["gave up", "degraded", "manual and degraded"],
 )
 def test_a_forecast_begins_with_what_decide_says(app: Application) -> None:
-    """There is one engine: the first step of the forecast is the step that ``decide`` would send out."""
+    """There is one engine: the first step of the forecast is the step that ``decide`` would send
+    out."""
     situation = _of(app).situation(app)
     assert situation is not None
 
@@ -129,9 +158,14 @@ def test_applications_that_the_controller_does_not_watch_are_left_out_and_counte
     text = fleet(stuck("ours"), *others)
 
     done = recovery("plan", "-f", "-", "-o", "json", text=text)
-    watched = recovery("plan", "-f", "-", "-o", "json", text=text, ARGOCD_APPLICATION_NAMESPACES="team-*")
+    watched = recovery(
+        "plan", "-f", "-", "-o", "json", text=text, ARGOCD_APPLICATION_NAMESPACES="team-*"
+    )
 
-    assert (json.loads(done.stdout)["applications"], json.loads(done.stdout)["summary"]["act"]) == (1, 1)
+    assert (json.loads(done.stdout)["applications"], json.loads(done.stdout)["summary"]["act"]) == (
+        1,
+        1,
+    )
     assert "40 applications are left out" in done.stderr
     assert json.loads(watched.stdout)["applications"] == 41
 
@@ -141,6 +175,10 @@ def test_one_odd_tree_file_is_named_and_a_long_name_has_none(tmp_path: Path) -> 
     assert planned("--trees", str(tmp_path), text=fleet(long))["applications"] == 1
 
     (tmp_path / "api.json").write_text("[" * 20_000)
-    done = recovery("plan", "-f", "-", "--trees", str(tmp_path), text=fleet(exported("api", health=DEGRADED)))
+    done = recovery(
+        "plan", "-f", "-", "--trees", str(tmp_path), text=fleet(exported("api", health=DEGRADED))
+    )
 
-    assert (done.returncode, "api.json is no resource tree" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "api.json is no resource tree" in done.stderr) == (2, True), (
+        done.stderr
+    )

@@ -1,4 +1,5 @@
-"""What is on the screen of somebody on call: rows that fit, names that may be pasted, kubectl's own flags."""
+"""What is on the screen of somebody on call: rows that fit, names that may be pasted, kubectl's own
+flags."""
 
 from __future__ import annotations
 
@@ -36,7 +37,13 @@ from tests.commands.forked import run
 NAME = "checkout-service-in-production-3f9a1c2b7d"
 SUBJECT = "argocd/checkout-service-in-production"
 PENDING = [
-    {"subject": f"argocd/legacy-{n:03}", "policy": "sync", "reason": "Adoption", "by": "adoption", "message": "it was unwell before"}
+    {
+        "subject": f"argocd/legacy-{n:03}",
+        "policy": "sync",
+        "reason": "Adoption",
+        "by": "adoption",
+        "message": "it was unwell before",
+    }
     for n in range(200)
 ]
 
@@ -48,7 +55,9 @@ class There:
         self.cluster, self.kubeconfig = cluster, kubeconfig
         self.body: dict[str, Any] = {}
 
-    async def run(self, *words: str, columns: int | None = None, **env: str) -> tuple[int, str, str]:
+    async def run(
+        self, *words: str, columns: int | None = None, **env: str
+    ) -> tuple[int, str, str]:
         width = {"COLUMNS": str(columns)} if columns else {}
         done = await asyncio.to_thread(run, *words, KUBECONFIG=str(self.kubeconfig), **width, **env)
         return done.returncode, done.stdout, done.stderr
@@ -71,13 +80,29 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
     subject = Subject("Application", "argocd", "checkout-service-in-production", "u")
     recovery = a_recovery(NAME, NOW, subject=subject, phase=RecoveryPhase.Stalled, resolved_at=None)
     await cluster.create(RECOVERIES, "gitops-system", encode(recovery, "gitops-system"))
-    await cluster.create(CONFIG_MAPS, "gitops-system", {"metadata": {"name": "recovery-policies"}, "data": {}})
+    await cluster.create(
+        CONFIG_MAPS, "gitops-system", {"metadata": {"name": "recovery-policies"}, "data": {}}
+    )
     for n in range(3):
         await cluster.create(APPLICATIONS, "argocd", application(f"legacy-{n:03}", team="old"))
     made = There(tmp_path / "kubeconfig", cluster)
-    row = {"name": NAME, "subject": SUBJECT, "policy": "application-health-degraded", "phase": "Stalled", "attempt": 3, "limit": 3}
+    row = {
+        "name": NAME,
+        "subject": SUBJECT,
+        "policy": "application-health-degraded",
+        "phase": "Stalled",
+        "attempt": 3,
+        "limit": 3,
+    }
     row |= {"openedAt": "2026-03-02T12:00:00Z", "message": "out of remedies after 3 attempts " * 8}
-    made.body = {"version": "0.2.0", "recoveries": [row], "pending": PENDING, "pending_total": 200, "clusters": [], "repositories": []}
+    made.body = {
+        "version": "0.2.0",
+        "recoveries": [row],
+        "pending": PENDING,
+        "pending_total": 200,
+        "clusters": [],
+        "repositories": [],
+    }
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(made.body), content_type="application/json")
@@ -97,7 +122,9 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
-async def test_each_recovery_is_one_line_with_its_whole_name_at_any_width(there: There, columns: int) -> None:
+async def test_each_recovery_is_one_line_with_its_whole_name_at_any_width(
+    there: There, columns: int
+) -> None:
     code, out, _ = await there.run("status", columns=columns)
 
     assert code == 0
@@ -121,16 +148,22 @@ async def test_a_pipe_without_columns_cuts_nothing(there: There) -> None:
     assert there.body["recoveries"][0]["message"].strip() in out
 
 
-async def test_kubectls_flags_stand_before_and_after_the_command(there: There, tmp_path: Path) -> None:
+async def test_kubectls_flags_stand_before_and_after_the_command(
+    there: There, tmp_path: Path
+) -> None:
     body = json.loads(there.kubeconfig.read_text())
-    body["contexts"].append({"name": "prod", "context": {"cluster": "embedded", "user": "embedded"}})
+    body["contexts"].append(
+        {"name": "prod", "context": {"cluster": "embedded", "user": "embedded"}}
+    )
     body["current-context"] = "nowhere"
     other = tmp_path / "other"
     other.write_text(json.dumps(body))
 
     wrong = await there.run("status", "--kubeconfig", str(other))
     before = await there.run("--kubeconfig", str(other), "--context", "prod", "status")
-    after = await there.run("status", "-n", "gitops-system", "-A", "--kubeconfig", str(other), "--context", "prod")
+    after = await there.run(
+        "status", "-n", "gitops-system", "-A", "--kubeconfig", str(other), "--context", "prod"
+    )
     elsewhere = await there.run("reset", NAME, "-n", "elsewhere")
 
     assert wrong[0] == 3
@@ -141,7 +174,11 @@ async def test_kubectls_flags_stand_before_and_after_the_command(there: There, t
 async def test_a_label_selects_as_kubectl_does(there: There) -> None:
     _, out, _ = await there.run("status", "-l", "team=old", "-o", "json")
 
-    assert {row["subject"] for row in json.loads(out)["pending"]} == {"argocd/legacy-000", "argocd/legacy-001", "argocd/legacy-002"}
+    assert {row["subject"] for row in json.loads(out)["pending"]} == {
+        "argocd/legacy-000",
+        "argocd/legacy-001",
+        "argocd/legacy-002",
+    }
 
 
 @pytest.mark.parametrize("named", [NAME, "checkout-service-in-production", SUBJECT])
@@ -210,13 +247,19 @@ def test_columns_are_left_out_before_anything_is_broken() -> None:
     columns = (Column("NAME"), Column("POLICY", rank=2), Column("WORDS", rank=1, words=True))
     row = ("a-long-identifier", "a-policy", "many words that say much")
 
-    assert lines(columns, [row], 200)[1].split("  ") == ["a-long-identifier", "a-policy", "many words that say much"]
+    assert lines(columns, [row], 200)[1].split("  ") == [
+        "a-long-identifier",
+        "a-policy",
+        "many words that say much",
+    ]
     assert lines(columns, [row], 40)[1] == "a-long-identifier  many words that sa..."
     assert lines(columns, [row], 20)[1] == "a-long-identifier"
 
 
 def test_what_others_wrote_breaks_no_row() -> None:
-    (_, line) = lines((Column("NAME"), Column("WORDS", words=True)), [("a", "one\ntwo\x1b[31m\u202e")], 80)
+    (_, line) = lines(
+        (Column("NAME"), Column("WORDS", words=True)), [("a", "one\ntwo\x1b[31m\u202e")], 80
+    )
 
     assert "\n" not in line
     assert "\x1b" not in line
@@ -224,7 +267,16 @@ def test_what_others_wrote_breaks_no_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "says"), [(0, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (7260, "2h1m"), (36000, "10h"), (172800, "2d")]
+    ("seconds", "says"),
+    [
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (7199, "119m"),
+        (7260, "2h1m"),
+        (36000, "10h"),
+        (172800, "2d"),
+    ],
 )
 def test_an_age_is_as_kubectl_writes_it(seconds: int, says: str) -> None:
     from datetime import timedelta
@@ -246,7 +298,10 @@ async def test_doctor_says_what_is_missing_and_what_to_do(there: There) -> None:
     assert code == 1
     assert found["kubernetes"]["state"] == found["crd"]["state"] == found["argocd"]["state"] == "ok"
     assert found["policies"]["state"] == "error"
-    assert (found["channels"]["state"], "nobody is told" in found["channels"]["message"]) == ("warning", True)
+    assert (found["channels"]["state"], "nobody is told" in found["channels"]["message"]) == (
+        "warning",
+        True,
+    )
     assert found["controller"]["message"] == f"version 0.2.0, this command {__version__}"
 
     _, table, _ = await there.run("doctor", columns=80)
@@ -255,9 +310,17 @@ async def test_doctor_says_what_is_missing_and_what_to_do(there: There) -> None:
 
 async def test_doctor_knows_a_channel_that_the_secret_lacks_and_shows_no_url(there: There) -> None:
     policies = "recovery_policies: [{name: a, condition: {type: application, health: Degraded}, actions: [{type: notify, parameters: {channels: [slack]}}]}]"
-    body = {"kind": "ConfigMap", "metadata": {"name": "recovery-policies"}, "data": {"policies.yaml": policies}}
+    body = {
+        "kind": "ConfigMap",
+        "metadata": {"name": "recovery-policies"},
+        "data": {"policies.yaml": policies},
+    }
     await there.cluster.update(CONFIG_MAPS, "gitops-system", "recovery-policies", body)
-    await there.cluster.create(SECRETS, "gitops-system", {"metadata": {"name": "recovery-channels"}, "data": {"pager": "c2VjcmV0LXVybA=="}})
+    await there.cluster.create(
+        SECRETS,
+        "gitops-system",
+        {"metadata": {"name": "recovery-channels"}, "data": {"pager": "c2VjcmV0LXVybA=="}},
+    )
 
     _, out, err = await there.run("doctor")
 
@@ -269,20 +332,29 @@ async def test_doctor_knows_a_channel_that_the_secret_lacks_and_shows_no_url(the
 def test_what_the_doctor_asks_for_is_what_the_manifests_grant() -> None:
     granted: set[tuple[str, str, str, tuple[str, ...], str]] = set()
     for file, where in (("rbac.yaml", "ours"), ("in-argocd.yaml", "argocd")):
-        for document in yaml.safe_load_all((Path(__file__).parents[2] / "manifests/base" / file).read_text()):
+        for document in yaml.safe_load_all(
+            (Path(__file__).parents[2] / "manifests/base" / file).read_text()
+        ):
             for item in document.get("items", [document]):
-                if item["kind"] != "Role" or item["metadata"]["name"] != "gitops-recovery-controller":
+                if (
+                    item["kind"] != "Role"
+                    or item["metadata"]["name"] != "gitops-recovery-controller"
+                ):
                     continue
                 for rule in item["rules"]:
                     name = (rule.get("resourceNames") or [""])[0]
                     granted |= {
-                        (where, group, each, tuple(rule["verbs"]), name) for group in rule["apiGroups"] for each in rule["resources"]
+                        (where, group, each, tuple(rule["verbs"]), name)
+                        for group in rule["apiGroups"]
+                        for each in rule["resources"]
                     }
 
     assert set(RIGHTS) == granted
 
 
-async def test_wait_ends_with_the_phase_that_was_asked_for_or_says_what_came_instead(there: There) -> None:
+async def test_wait_ends_with_the_phase_that_was_asked_for_or_says_what_came_instead(
+    there: There,
+) -> None:
     stalled = await there.run("wait", "checkout-service-in-production", "--for", "stalled")
     late = await there.run("wait", NAME, "--timeout", "1s")
     wrong = await there.run("wait", NAME, "--for", "Cured")
@@ -295,7 +367,9 @@ async def test_wait_ends_with_the_phase_that_was_asked_for_or_says_what_came_ins
 async def test_a_pause_by_a_records_name_is_for_its_subject_alone(there: There) -> None:
     url = "https://git.example/*"
     subject = Subject("Repository", "", url, "repository-1")
-    record = a_recovery("git-1", NOW, subject=subject, phase=RecoveryPhase.Stalled, resolved_at=None)
+    record = a_recovery(
+        "git-1", NOW, subject=subject, phase=RecoveryPhase.Stalled, resolved_at=None
+    )
     await there.cluster.create(RECOVERIES, "gitops-system", encode(record, "gitops-system"))
 
     assert (await there.run("pause", "git-1"))[0] == 0
@@ -306,7 +380,9 @@ async def test_a_pause_by_a_records_name_is_for_its_subject_alone(there: There) 
     assert not entry.selector.selects(Repository(url="https://git.example/shop.git"))
 
 
-@pytest.mark.parametrize("subject", ["repository/https://[::1]/x.git", "repository/https://git.example/a*"])
+@pytest.mark.parametrize(
+    "subject", ["repository/https://[::1]/x.git", "repository/https://git.example/a*"]
+)
 def test_an_address_may_have_brackets_and_what_a_person_types_may_be_a_glob(subject: str) -> None:
     url = subject.partition("/")[2].replace("*", "bc")
 
@@ -336,14 +412,18 @@ async def test_what_a_policy_file_says_forges_no_line(there: There, tmp_path: Pa
 )
 async def test_names_are_completed(there: There, words: str, offered: list[str]) -> None:
     count = str(len(words.split()) - 1)
-    code, out, err = await there.run(_RECOVERY_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count)
+    code, out, err = await there.run(
+        _RECOVERY_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count
+    )
 
     assert (code, out.split(), err) == (0, offered, "")
 
 
 async def test_where_no_cluster_answers_nothing_is_completed_and_nothing_said(there: There) -> None:
     there.kubeconfig.write_text("{")
-    code, out, err = await there.run(_RECOVERY_COMPLETE="complete_bash", COMP_WORDS="recovery explain a", COMP_CWORD="2")
+    code, out, err = await there.run(
+        _RECOVERY_COMPLETE="complete_bash", COMP_WORDS="recovery explain a", COMP_CWORD="2"
+    )
 
     assert (code, out.strip(), err) == (0, "", "")
 
@@ -353,12 +433,22 @@ def test_diagnose_ends_with_one_where_something_could_not_be_looked_at(
 ) -> None:
     bundle = tmp_path / "b.tar.gz"
     bundle.write_bytes(b"")
-    denied = {"section": "applications", "state": "denied", "why": "applications.argoproj.io is forbidden"}
-    report = {"applications": [], "missing": [], "collected": [denied, {"section": "logs", "state": "collected", "why": ""}]}
+    denied = {
+        "section": "applications",
+        "state": "denied",
+        "why": "applications.argoproj.io is forbidden",
+    }
+    report = {
+        "applications": [],
+        "missing": [],
+        "collected": [denied, {"section": "logs", "state": "collected", "why": ""}],
+    }
     monkeypatch.setattr(diagnose, "reach", lambda _: report)
 
     with pytest.raises(typer.Exit) as ended:
         diagnose.diagnose(everything=True, output=bundle)
 
     assert ended.value.exit_code == 1
-    assert capsys.readouterr().out.startswith("denied: applications: applications.argoproj.io is forbidden")
+    assert capsys.readouterr().out.startswith(
+        "denied: applications: applications.argoproj.io is forbidden"
+    )

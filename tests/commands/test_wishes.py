@@ -1,4 +1,5 @@
-"""What a person asks of a recovery, as commands against an API server: what is written, what is said, what is refused."""
+"""What a person asks of a recovery, as commands against an API server: what is written, what is
+said, what is refused."""
 
 from __future__ import annotations
 
@@ -29,11 +30,23 @@ class There:
         self.cluster, self._kubeconfig = cluster, kubeconfig
 
     async def keep(self, **changes: Any) -> None:
-        move = Move("argocd", "web", "u", Place(name="primary"), Place(name="secondary"), MovePhase.Moved)
+        move = Move(
+            "argocd", "web", "u", Place(name="primary"), Place(name="secondary"), MovePhase.Moved
+        )
         step = StepRecord(1, 2, "failover", NOW, sent=True)
         subject = Subject("Cluster", "", "primary", "cluster-1")
-        recovery = a_recovery("primary-1", NOW, subject=subject, moves=(move,), steps=(step,), attempt=1, resolved_at=None)
-        recovery = structs.replace(recovery, **{"phase": RecoveryPhase.Stalled, "reason": "SplitBrain", **changes})
+        recovery = a_recovery(
+            "primary-1",
+            NOW,
+            subject=subject,
+            moves=(move,),
+            steps=(step,),
+            attempt=1,
+            resolved_at=None,
+        )
+        recovery = structs.replace(
+            recovery, **{"phase": RecoveryPhase.Stalled, "reason": "SplitBrain", **changes}
+        )
         await self.cluster.create(RECOVERIES, "gitops-system", encode(recovery, "gitops-system"))
 
     async def held(self) -> Recovery:
@@ -78,12 +91,16 @@ async def test_staying_is_said_and_waits_for_nothing(there: There) -> None:
 async def test_a_failback_says_when_it_has_to_wait(there: There) -> None:
     await there.keep(reason="FailedOver")
 
-    assert "primary is not seen well yet (FailedOver)" in (await there.run("failback", "primary-1"))[1]
+    assert (
+        "primary is not seen well yet (FailedOver)" in (await there.run("failback", "primary-1"))[1]
+    )
 
 
 async def test_an_approval_names_the_step_that_waits(there: There) -> None:
     waits = "1.2 failover 0123456789"
-    await there.keep(phase=RecoveryPhase.Suppressed, reason="Approval", message="mode is approve", awaiting=waits)
+    await there.keep(
+        phase=RecoveryPhase.Suppressed, reason="Approval", message="mode is approve", awaiting=waits
+    )
 
     code, out, _ = await there.run("approve", "primary-1")
 
@@ -98,7 +115,11 @@ async def test_an_approval_names_the_step_that_waits(there: There) -> None:
         (("approve", "primary-1"), {}, "waits for no approval: it is Stalled (SplitBrain)"),
         (("failback", "primary-1"), {"moves": ()}, "has moved no application"),
         (("failback", "primary-1"), {"phase": RecoveryPhase.Resolved}, "is over (Resolved)"),
-        (("failback", "nobody"), {}, "there is no recovery nobody in gitops-system\nTry: recovery status"),
+        (
+            ("failback", "nobody"),
+            {},
+            "there is no recovery nobody in gitops-system\nTry: recovery status",
+        ),
         (("explain", "cluster/unheard-of"), {}, "no recovery tells of cluster/unheard-of"),
     ],
 )

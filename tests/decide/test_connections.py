@@ -1,4 +1,5 @@
-"""Whom to believe about repositories and clusters: tables of texts, of evidence, of targets and of permissions."""
+"""Whom to believe about repositories and clusters: tables of texts, of evidence, of targets and of
+permissions."""
 
 from __future__ import annotations
 
@@ -17,7 +18,17 @@ from recovery.decide.landing import busy, permitted, target_of, unmovable
 from recovery.decide.relabelling import relabelled
 from recovery.decide.telling import secret_of, whom
 from recovery.decide.verdicts import verdict_of
-from recovery.model.application import ApplicationSet, Condition, Destination, Hold, Operation, Permitted, Phase, Project, Requested
+from recovery.model.application import (
+    ApplicationSet,
+    Condition,
+    Destination,
+    Hold,
+    Operation,
+    Permitted,
+    Phase,
+    Project,
+    Requested,
+)
 from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict, Witness
 from recovery.model.decision import Kind
 from recovery.model.move import Place, Wish
@@ -43,26 +54,42 @@ UP, AWAY, REFUSED = Verdict.reachable, Verdict.unreachable, Verdict.credentials_
 CLUSTER_POLICY = the_policies().policies[3]
 FAILOVER = CLUSTER_POLICY.actions[2]
 
-# Texts as Argo CD 3.2.11, go-git and Kubernetes 1.34 wrote them on the real bed, and those of argocd.md's section on texts.
+# Texts as Argo CD 3.2.11, go-git and Kubernetes 1.34 wrote them on the real bed, and those of
+# argocd.md's section on texts.
 TEXTS = [
     (
         'error getting resource: failed to get api resource: failed to discover server resources for group version v1: Get "https://127.0.0.1:58035/api/v1?timeout=32s": dial tcp 127.0.0.1:58035: connect: connection refused',
         AWAY,
     ),
-    ("error getting resource: failed to get api resource: failed to discover server resources for group version v1: Unauthorized", REFUSED),
+    (
+        "error getting resource: failed to get api resource: failed to discover server resources for group version v1: Unauthorized",
+        REFUSED,
+    ),
     ("the server has asked for the client to provide credentials", REFUSED),
     ('error getting resource: pods "web-6d94b658d8-j9bbs" not found', UP),
     ("dial tcp 10.0.0.1:6443: i/o timeout", AWAY),
     ("dial tcp 10.0.0.1:6443: connect: no route to host", AWAY),
     ("dial tcp: lookup prod.example on 10.96.0.10:53: no such host", Verdict.dns),
-    ("tls: failed to verify certificate: x509: certificate signed by unknown authority", Verdict.tls),
-    ('services is forbidden: User "system:serviceaccount:kube-system:argocd-manager" cannot get resource', Verdict.api_partial),
+    (
+        "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        Verdict.tls,
+    ),
+    (
+        'services is forbidden: User "system:serviceaccount:kube-system:argocd-manager" cannot get resource',
+        Verdict.api_partial,
+    ),
     ("conversion webhook for shop.example/v1 failed", Verdict.api_partial),
     ('error getting resource: pods "x" is forbidden: User "a" cannot get resource', UP),
     ("net/http: TLS handshake timeout", AWAY),
     ("http2: client connection lost", AWAY),
-    ('Get "https://git.example/infra/redis.git/info/refs": dial tcp 10.0.0.9:443: connect: connection refused', AWAY),
-    ('Get "https://git.example/rate-limiter.git/info/refs": dial tcp 10.0.0.9:443: connect: connection refused', AWAY),
+    (
+        'Get "https://git.example/infra/redis.git/info/refs": dial tcp 10.0.0.9:443: connect: connection refused',
+        AWAY,
+    ),
+    (
+        'Get "https://git.example/rate-limiter.git/info/refs": dial tcp 10.0.0.9:443: connect: connection refused',
+        AWAY,
+    ),
     (
         'connection error: desc = "transport: Error while dialing: dial tcp 10.96.1.2:8081: connect: connection refused"',
         Verdict.no_evidence,
@@ -76,7 +103,10 @@ TEXTS = [
     ("something nobody has ever seen", Verdict.no_evidence),
     ("failed to list refs: authentication required: Unauthorized", REFUSED),
     ("failed to list refs: repository not found", REFUSED),
-    ('failed to list refs: Get "http://git/x/info/refs": dial tcp 127.0.0.1:80: connect: connection refused', AWAY),
+    (
+        'failed to list refs: Get "http://git/x/info/refs": dial tcp 127.0.0.1:80: connect: connection refused',
+        AWAY,
+    ),
     ('unexpected requesting "https://git/x" status code: 503', AWAY),
     ('unexpected requesting "https://git/x" status code: 429', Verdict.rate_limited),
     ("remote repository is empty", UP),
@@ -91,28 +121,87 @@ def test_an_error_text_stands_for_a_verdict(text: str, verdict: Verdict) -> None
 
 
 CLUSTERS = [
-    pytest.param((seen(LIVE, AWAY), seen(OURS, AWAY)), Connection.Failed, True, id="both say unreachable"),
+    pytest.param(
+        (seen(LIVE, AWAY), seen(OURS, AWAY)), Connection.Failed, True, id="both say unreachable"
+    ),
     pytest.param((seen(LIVE, AWAY),), Connection.Failed, False, id="one alone is no corroboration"),
     pytest.param((seen(OURS, AWAY),), Connection.Failed, False, id="nor are we alone"),
     pytest.param((seen(LIVE, AWAY), seen(OURS, UP)), Connection.Unknown, False, id="they disagree"),
-    pytest.param((seen(LIVE, REFUSED), seen(OURS, REFUSED)), Connection.Failed, False, id="refused credentials are no outage"),
-    pytest.param((seen(LIVE, AWAY), seen(OURS, REFUSED)), Connection.Failed, False, id="one of them got an answer"),
-    pytest.param((seen(LIVE, Verdict.tls), seen(OURS, Verdict.tls)), Connection.Failed, False, id="nor is a certificate"),
-    pytest.param((seen(LIVE, Verdict.dns), seen(OURS, Verdict.dns)), Connection.Failed, False, id="nor is a name"),
-    pytest.param((seen(LIVE, Verdict.api_partial), seen(OURS, AWAY)), Connection.Failed, False, id="nor half an API"),
-    pytest.param((seen(LIVE, AWAY, 61), seen(OURS, AWAY)), Connection.Failed, False, id="a minute old is too old"),
-    pytest.param((seen(LIVE, AWAY, 60), seen(OURS, AWAY, 60)), Connection.Failed, True, id="sixty seconds are fresh"),
-    pytest.param((seen(LIST, AWAY), seen(OURS, AWAY)), Connection.Failed, False, id="Argo CD's cached word has no vote"),
-    pytest.param((seen(LIST, UP), seen(LIVE, AWAY), seen(OURS, AWAY)), Connection.Failed, True, id="nor against"),
-    pytest.param((seen(LIVE, Verdict.no_evidence), seen(OURS, AWAY)), Connection.Failed, False, id="no evidence is no vote"),
+    pytest.param(
+        (seen(LIVE, REFUSED), seen(OURS, REFUSED)),
+        Connection.Failed,
+        False,
+        id="refused credentials are no outage",
+    ),
+    pytest.param(
+        (seen(LIVE, AWAY), seen(OURS, REFUSED)),
+        Connection.Failed,
+        False,
+        id="one of them got an answer",
+    ),
+    pytest.param(
+        (seen(LIVE, Verdict.tls), seen(OURS, Verdict.tls)),
+        Connection.Failed,
+        False,
+        id="nor is a certificate",
+    ),
+    pytest.param(
+        (seen(LIVE, Verdict.dns), seen(OURS, Verdict.dns)),
+        Connection.Failed,
+        False,
+        id="nor is a name",
+    ),
+    pytest.param(
+        (seen(LIVE, Verdict.api_partial), seen(OURS, AWAY)),
+        Connection.Failed,
+        False,
+        id="nor half an API",
+    ),
+    pytest.param(
+        (seen(LIVE, AWAY, 61), seen(OURS, AWAY)),
+        Connection.Failed,
+        False,
+        id="a minute old is too old",
+    ),
+    pytest.param(
+        (seen(LIVE, AWAY, 60), seen(OURS, AWAY, 60)),
+        Connection.Failed,
+        True,
+        id="sixty seconds are fresh",
+    ),
+    pytest.param(
+        (seen(LIST, AWAY), seen(OURS, AWAY)),
+        Connection.Failed,
+        False,
+        id="Argo CD's cached word has no vote",
+    ),
+    pytest.param(
+        (seen(LIST, UP), seen(LIVE, AWAY), seen(OURS, AWAY)),
+        Connection.Failed,
+        True,
+        id="nor against",
+    ),
+    pytest.param(
+        (seen(LIVE, Verdict.no_evidence), seen(OURS, AWAY)),
+        Connection.Failed,
+        False,
+        id="no evidence is no vote",
+    ),
     pytest.param((seen(LIVE, UP), seen(OURS, UP)), Connection.Successful, False, id="well"),
     pytest.param((seen(LIST, AWAY),), Connection.Unknown, False, id="nobody has looked"),
-    pytest.param((seen(Witness.applications, AWAY),), Connection.Failed, False, id="without a token its applications say so"),
+    pytest.param(
+        (seen(Witness.applications, AWAY),),
+        Connection.Failed,
+        False,
+        id="without a token its applications say so",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("evidence", "state", "is_down"), CLUSTERS)
-def test_a_cluster_is_down_on_two_fresh_words_and_none_against(evidence: tuple[Evidence, ...], state: Connection, is_down: bool) -> None:
+def test_a_cluster_is_down_on_two_fresh_words_and_none_against(
+    evidence: tuple[Evidence, ...], state: Connection, is_down: bool
+) -> None:
     cluster = a_cluster("primary", *evidence)
 
     assert connection(cluster, NOW)[0] is state
@@ -123,27 +212,47 @@ def test_a_cluster_is_down_on_two_fresh_words_and_none_against(evidence: tuple[E
 def test_a_cluster_without_applications_is_unknown_and_no_proven_target() -> None:
     standby = a_cluster("secondary", seen(LIST, UP), applications=0)
 
-    assert connection(standby, NOW) == (Connection.Unknown, "no applications run on it, and nobody looks at it directly")
+    assert connection(standby, NOW) == (
+        Connection.Unknown,
+        "no applications run on it, and nobody looks at it directly",
+    )
     assert not healthy(standby, NOW)[0]
 
 
 REPOSITORIES = [
-    pytest.param((seen(Witness.list_refs, AWAY),), Connection.Failed, id="Argo CD cannot list its branches"),
+    pytest.param(
+        (seen(Witness.list_refs, AWAY),), Connection.Failed, id="Argo CD cannot list its branches"
+    ),
     pytest.param((seen(Witness.list_refs, REFUSED),), Connection.Failed, id="or is refused"),
     pytest.param(
-        (seen(Witness.list_refs, UP), seen(Witness.applications, AWAY)), Connection.Successful, id="a newer look beats old conditions"
+        (seen(Witness.list_refs, UP), seen(Witness.applications, AWAY)),
+        Connection.Successful,
+        id="a newer look beats old conditions",
     ),
-    pytest.param((seen(Witness.applications, AWAY),), Connection.Failed, id="without a token its applications say so"),
-    pytest.param((seen(Witness.request, AWAY),), Connection.Unknown, id="our way there is not Argo CD's"),
-    pytest.param((seen(Witness.request, UP),), Connection.Successful, id="but an answer is an answer"),
+    pytest.param(
+        (seen(Witness.applications, AWAY),),
+        Connection.Failed,
+        id="without a token its applications say so",
+    ),
+    pytest.param(
+        (seen(Witness.request, AWAY),), Connection.Unknown, id="our way there is not Argo CD's"
+    ),
+    pytest.param(
+        (seen(Witness.request, UP),), Connection.Successful, id="but an answer is an answer"
+    ),
     pytest.param((seen(LIST, AWAY, 3000),), Connection.Unknown, id="an hour old list says nothing"),
     pytest.param((), Connection.Unknown, id="nobody has looked"),
 ]
 
 
 @pytest.mark.parametrize(("evidence", "state"), REPOSITORIES)
-def test_a_repository_is_what_argo_cds_own_look_says(evidence: tuple[Evidence, ...], state: Connection) -> None:
-    assert connection(Repository(url="https://git.example/shop.git", evidence=evidence), NOW)[0] is state
+def test_a_repository_is_what_argo_cds_own_look_says(
+    evidence: tuple[Evidence, ...], state: Connection
+) -> None:
+    assert (
+        connection(Repository(url="https://git.example/shop.git", evidence=evidence), NOW)[0]
+        is state
+    )
 
 
 def test_what_applications_say_is_filed_under_what_they_speak_of() -> None:
@@ -155,7 +264,9 @@ def test_what_applications_say_is_filed_under_what_they_speak_of() -> None:
     cluster = 'Failed to load live state: failed to get cluster info for "https://x": error synchronizing cache state : failed to sync cluster https://x: Unauthorized'
     render = "Failed to load target state: rpc error: code = Unknown desc = `helm template .` failed exit status 1: Error: boom"
     assert told(git) == [AWAY, None]
-    assert told(git, repositories=("https://a", "https://b")) == [None, None], "which of two is not said"
+    assert told(git, repositories=("https://a", "https://b")) == [None, None], (
+        "which of two is not said"
+    )
     assert told(cluster) == [None, REFUSED]
     assert told(render) == [None, None]
 
@@ -171,11 +282,15 @@ def test_a_gap_in_the_evidence_stops_the_clocks() -> None:
 
 
 @pytest.mark.parametrize(("first_install", "inherited"), [(True, True), (False, False)])
-def test_what_is_down_at_a_first_install_is_inherited_until_it_was_well(first_install: bool, inherited: bool) -> None:
+def test_what_is_down_at_a_first_install_is_inherited_until_it_was_well(
+    first_install: bool, inherited: bool
+) -> None:
     sight = watch(None, a_dead_cluster(), the_policies(), NOW, first_install=first_install)
     assert sight.inherited is inherited
 
-    assert not watch(sight, a_live_cluster("primary"), the_policies(), NOW, first_install=False).inherited
+    assert not watch(
+        sight, a_live_cluster("primary"), the_policies(), NOW, first_install=False
+    ).inherited
 
 
 # Where to
@@ -192,23 +307,38 @@ TARGETS = [
     pytest.param(about_a_cluster(), "primary", "TargetIsSource", id="the very one that is down"),
     pytest.param(about_a_cluster(), "", "NoTarget", id="nobody says where"),
     pytest.param(
-        about_a_cluster(clusters=(a_dead_cluster(), a_dead_cluster("secondary"))), "secondary", "TargetNotHealthy", id="down, too"
+        about_a_cluster(clusters=(a_dead_cluster(), a_dead_cluster("secondary"))),
+        "secondary",
+        "TargetNotHealthy",
+        id="down, too",
     ),
-    pytest.param(about_a_cluster(clusters=(a_dead_cluster(), a_cluster("secondary"))), "secondary", "TargetNotHealthy", id="not looked at"),
     pytest.param(
-        about_a_cluster(clusters=(a_dead_cluster(), lives("secondary", trouble="2 clusters are called so"))),
+        about_a_cluster(clusters=(a_dead_cluster(), a_cluster("secondary"))),
+        "secondary",
+        "TargetNotHealthy",
+        id="not looked at",
+    ),
+    pytest.param(
+        about_a_cluster(
+            clusters=(a_dead_cluster(), lives("secondary", trouble="2 clusters are called so"))
+        ),
         "secondary",
         "TargetTroubled",
         id="ambiguous",
     ),
     pytest.param(
-        about_a_cluster(a_dead_cluster(labels={"recovery.gitops.dev/failover-to": "west"}), clusters=(a_dead_cluster(), lives("west"))),
+        about_a_cluster(
+            a_dead_cluster(labels={"recovery.gitops.dev/failover-to": "west"}),
+            clusters=(a_dead_cluster(), lives("west")),
+        ),
         "secondary",
         "",
         id="the Secret's label is stronger",
     ),
     pytest.param(
-        about_a_cluster(clusters=(a_dead_cluster(), lives("secondary", namespace_uid="uid-primary"))),
+        about_a_cluster(
+            clusters=(a_dead_cluster(), lives("secondary", namespace_uid="uid-primary"))
+        ),
         "secondary",
         "TargetIsSource",
         id="the very one, by another address",
@@ -226,13 +356,25 @@ TARGETS = [
         id="nor which one is down",
     ),
     pytest.param(
-        about_a_cluster(clusters=(a_dead_cluster(), lives("secondary", namespace_uid="", marks={"recovery.gitops.dev/cluster-uid": "b"}))),
+        about_a_cluster(
+            clusters=(
+                a_dead_cluster(),
+                lives(
+                    "secondary", namespace_uid="", marks={"recovery.gitops.dev/cluster-uid": "b"}
+                ),
+            )
+        ),
         "secondary",
         "",
         id="a person has stated it on the Secret",
     ),
     pytest.param(
-        about_a_cluster(clusters=(a_dead_cluster(), lives("secondary", marks={"recovery.gitops.dev/cluster-uid": "uid-primary"}))),
+        about_a_cluster(
+            clusters=(
+                a_dead_cluster(),
+                lives("secondary", marks={"recovery.gitops.dev/cluster-uid": "uid-primary"}),
+            )
+        ),
         "secondary",
         "TargetIsSource",
         id="a person has stated that it is the same",
@@ -241,7 +383,9 @@ TARGETS = [
 
 
 @pytest.mark.parametrize(("situation", "wanted", "reason"), TARGETS)
-def test_applications_go_only_where_it_is_proven_well(situation: Situation, wanted: str, reason: str) -> None:
+def test_applications_go_only_where_it_is_proven_well(
+    situation: Situation, wanted: str, reason: str
+) -> None:
     target, why, words = target_of(wanted, situation)
 
     assert (why, target is None) == (reason, bool(reason)), words
@@ -255,16 +399,27 @@ PERMITTED = [
     ((Permitted(server="*", namespace="*"), Permitted(name="!secondary", namespace="*")), False),
     ((Permitted(server="*", namespace="!shop"),), False),
     ((Permitted(server="*", namespace="!other"),), True),
-    ((Permitted(server="!https://secondary.example:6443", namespace="*"), Permitted(server="*", namespace="*")), False),
+    (
+        (
+            Permitted(server="!https://secondary.example:6443", namespace="*"),
+            Permitted(server="*", namespace="*"),
+        ),
+        False,
+    ),
     ((), False),
 ]
 
 
 @pytest.mark.parametrize(("destinations", "allowed"), PERMITTED, ids=str)
-def test_a_project_permits_as_argo_cd_reads_it(destinations: tuple[Permitted, ...], allowed: bool) -> None:
+def test_a_project_permits_as_argo_cd_reads_it(
+    destinations: tuple[Permitted, ...], allowed: bool
+) -> None:
     project = Project("shop", destinations=destinations)
 
-    assert permitted(project, Destination(name="primary", namespace="shop"), a_live_cluster()) is allowed
+    assert (
+        permitted(project, Destination(name="primary", namespace="shop"), a_live_cluster())
+        is allowed
+    )
     assert not permitted(None, Destination(namespace="shop"), a_live_cluster())
 
 
@@ -274,28 +429,51 @@ def marked(**marks: str) -> dict[str, str]:
 
 STAY = [
     pytest.param(a_dependent(), "", id="goes"),
-    pytest.param(a_dependent(kinds=("Deployment", "StatefulSet")), "stateful (StatefulSet)", id="stateful set"),
+    pytest.param(
+        a_dependent(kinds=("Deployment", "StatefulSet")),
+        "stateful (StatefulSet)",
+        id="stateful set",
+    ),
     pytest.param(a_dependent(kinds=("PersistentVolumeClaim",)), "stateful", id="a claim"),
     pytest.param(a_dependent(kinds=()), "never seen", id="nobody knows what it is"),
     pytest.param(a_dependent(auto_sync=False), "release gate", id="manual"),
-    pytest.param(a_dependent(auto_sync=False, marks=marked(sync="allowed")), "", id="manual, allowed"),
+    pytest.param(
+        a_dependent(auto_sync=False, marks=marked(sync="allowed")), "", id="manual, allowed"
+    ),
     pytest.param(a_dependent(marks=marked(paused="true")), "paused", id="paused"),
     pytest.param(a_dependent(marks=marked(mode="observe")), "mode: observe", id="observed only"),
     pytest.param(a_dependent(deleting=True), "being deleted", id="deleting"),
     pytest.param(a_dependent(control_plane=True), "Argo CD", id="Argo CD itself"),
-    pytest.param(a_dependent(hold=Hold("x", "uid-cart", bad=("b",))), "held back", id="held by a rollback"),
-    pytest.param(a_dependent(application_set="all"), "ApplicationSet all would write", id="owned by a set"),
-    pytest.param(a_dependent(parent="argocd/root"), "parent application argocd/root", id="owned by a parent"),
     pytest.param(
-        a_dependent(destination=Destination(name="primary", server="https://primary.example:6443", namespace="shop")),
+        a_dependent(hold=Hold("x", "uid-cart", bad=("b",))), "held back", id="held by a rollback"
+    ),
+    pytest.param(
+        a_dependent(application_set="all"), "ApplicationSet all would write", id="owned by a set"
+    ),
+    pytest.param(
+        a_dependent(parent="argocd/root"), "parent application argocd/root", id="owned by a parent"
+    ),
+    pytest.param(
+        a_dependent(
+            destination=Destination(
+                name="primary", server="https://primary.example:6443", namespace="shop"
+            )
+        ),
         "both name and server",
         id="two destinations in one",
     ),
-    pytest.param(a_dependent(conditions=(Condition("InvalidSpecError", "boom"),)), "InvalidSpecError: boom", id="invalid"),
-    pytest.param(structs.replace(a_dependent(), project=None), "does not permit", id="no project known"),
+    pytest.param(
+        a_dependent(conditions=(Condition("InvalidSpecError", "boom"),)),
+        "InvalidSpecError: boom",
+        id="invalid",
+    ),
+    pytest.param(
+        structs.replace(a_dependent(), project=None), "does not permit", id="no project known"
+    ),
     pytest.param(
         structs.replace(
-            a_dependent(application_set="all"), application_set=ApplicationSet("argocd", "all", leaves_destination=frozenset({"*"}))
+            a_dependent(application_set="all"),
+            application_set=ApplicationSet("argocd", "all", leaves_destination=frozenset({"*"})),
         ),
         "",
         id="owned by a set that leaves the destination alone",
@@ -315,9 +493,15 @@ def test_what_stays_says_why(dependent: Any, words: str) -> None:
     ("dependent", "words"),
     [
         (a_dependent(), ""),
-        (a_dependent(operation=Operation(Phase.Running, "x", username="ada")), "by ada is under way"),
+        (
+            a_dependent(operation=Operation(Phase.Running, "x", username="ada")),
+            "by ada is under way",
+        ),
         (a_dependent(requested=Requested("", "ada")), "under way"),
-        (structs.replace(a_dependent(), failed=("repository x is Failed",)), "repository x is Failed"),
+        (
+            structs.replace(a_dependent(), failed=("repository x is Failed",)),
+            "repository x is Failed",
+        ),
     ],
 )
 def test_what_cannot_go_just_now_waits(dependent: Any, words: str) -> None:
@@ -327,7 +511,9 @@ def test_what_cannot_go_just_now_waits(dependent: Any, words: str) -> None:
 
 def test_kinds_are_remembered_when_argo_cd_shows_none_any_more() -> None:
     dependent = a_dependent(kinds=())
-    dependent = structs.replace(dependent, sight=structs.replace(dependent.sight, kinds=("StatefulSet",)))
+    dependent = structs.replace(
+        dependent, sight=structs.replace(dependent.sight, kinds=("StatefulSet",))
+    )
 
     assert "stateful" in unmovable(dependent, about_a_cluster(), a_live_cluster(), stateful=False)
 
@@ -336,19 +522,54 @@ LABEL = "shop.example/active"
 
 
 def a_set(**changes: Any) -> ApplicationSet:
-    return structs.replace(ApplicationSet("argocd", "all", template_name="shop-web", selectors=({LABEL: "yes"},)), **changes)
+    return structs.replace(
+        ApplicationSet("argocd", "all", template_name="shop-web", selectors=({LABEL: "yes"},)),
+        **changes,
+    )
 
 
 RELABEL = [
     pytest.param((a_set(),), {LABEL: "yes"}, {}, "", id="goes along"),
     pytest.param((a_set(),), {}, {}, "carries no label", id="there is no label to move"),
     pytest.param((a_set(),), {LABEL: "yes"}, {LABEL: "yes"}, "already", id="both carry it"),
-    pytest.param((a_set(template_name="{{name}}-web"),), {LABEL: "yes"}, {}, "another cluster, other names", id="it would delete"),
-    pytest.param((a_set(template_name="{{ .metadata.labels.site }}-web"),), {LABEL: "yes"}, {}, "other names", id="by a label, too"),
-    pytest.param((a_set(template_name="{{name}}-web", deletes=False),), {LABEL: "yes"}, {}, "", id="it deletes nothing"),
-    pytest.param((a_set(),), {LABEL: "yes"}, {LABEL: "no"}, "=no already, which would be lost", id="the other says no"),
-    pytest.param((a_set(), a_set(opaque=frozenset({LABEL}))), {LABEL: "yes"}, {}, "not judged here", id="asked for in a matrix, too"),
-    pytest.param((a_set(updates=False),), {LABEL: "yes"}, {}, "nothing would move", id="it updates nothing"),
+    pytest.param(
+        (a_set(template_name="{{name}}-web"),),
+        {LABEL: "yes"},
+        {},
+        "another cluster, other names",
+        id="it would delete",
+    ),
+    pytest.param(
+        (a_set(template_name="{{ .metadata.labels.site }}-web"),),
+        {LABEL: "yes"},
+        {},
+        "other names",
+        id="by a label, too",
+    ),
+    pytest.param(
+        (a_set(template_name="{{name}}-web", deletes=False),),
+        {LABEL: "yes"},
+        {},
+        "",
+        id="it deletes nothing",
+    ),
+    pytest.param(
+        (a_set(),),
+        {LABEL: "yes"},
+        {LABEL: "no"},
+        "=no already, which would be lost",
+        id="the other says no",
+    ),
+    pytest.param(
+        (a_set(), a_set(opaque=frozenset({LABEL}))),
+        {LABEL: "yes"},
+        {},
+        "not judged here",
+        id="asked for in a matrix, too",
+    ),
+    pytest.param(
+        (a_set(updates=False),), {LABEL: "yes"}, {}, "nothing would move", id="it updates nothing"
+    ),
     pytest.param(
         (a_set(selectors=({LABEL: "yes", "env": "prod"},)),),
         {LABEL: "yes", "env": "prod"},
@@ -356,7 +577,13 @@ RELABEL = [
         "would not generate the same",
         id="the other cluster lacks a label",
     ),
-    pytest.param((a_set(selectors=({"env": "prod"},)),), {LABEL: "yes", "env": "prod"}, {}, "no ApplicationSet selects", id="not by it"),
+    pytest.param(
+        (a_set(selectors=({"env": "prod"},)),),
+        {LABEL: "yes", "env": "prod"},
+        {},
+        "no ApplicationSet selects",
+        id="not by it",
+    ),
 ]
 
 
@@ -364,7 +591,9 @@ RELABEL = [
 def test_a_label_is_moved_only_if_no_application_is_deleted_by_it(
     sets: tuple[ApplicationSet, ...], source: dict[str, str], target: dict[str, str], words: str
 ) -> None:
-    taken, why = relabelled(LABEL, sets, a_dead_cluster(labels=source), a_live_cluster(labels=target))
+    taken, why = relabelled(
+        LABEL, sets, a_dead_cluster(labels=source), a_live_cluster(labels=target)
+    )
 
     assert (words in why, bool(why), bool(taken)) == (True, bool(words), not words), why
 
@@ -379,19 +608,59 @@ def asked(situation: Situation, **policy: Any) -> Asked:
 def planned(**changes: Any) -> Any:
     """A recovery whose failover has made its plan and waits to begin."""
     step = StepRecord(1, 2, "failover", NOW, sent=True)
-    return a_recovery("primary-1", NOW, phase=RecoveryPhase.Suppressed, attempt=1, steps=(step,), resolved_at=None, version="7", **changes)
+    return a_recovery(
+        "primary-1",
+        NOW,
+        phase=RecoveryPhase.Suppressed,
+        attempt=1,
+        steps=(step,),
+        resolved_at=None,
+        version="7",
+        **changes,
+    )
 
 
 GUARDS = [
-    pytest.param(about_a_cluster(freshness=Freshness(fresh=False, message="300s ago")), {}, "stale", id="stale"),
-    pytest.param(about_a_cluster(a_dead_cluster(marks=marked(paused="works"))), {}, "paused", id="paused on its Secret"),
-    pytest.param(about_a_cluster(together="cluster secondary fell ill with it"), {}, "together", id="one incident"),
-    pytest.param(about_a_cluster(a_cluster("primary", seen(LIVE, AWAY))), {}, "corroboration", id="one word"),
-    pytest.param(about_a_cluster(down_for=100), {}, "corroboration", id="two words, not for long enough"),
-    pytest.param(about_a_cluster(witnessed="", recovery=planned()), {}, "cut off", id="nobody outside answers"),
-    pytest.param(about_a_cluster(recovery=planned()), {"mode": Mode.approve}, "approval", id="asks first"),
+    pytest.param(
+        about_a_cluster(freshness=Freshness(fresh=False, message="300s ago")),
+        {},
+        "stale",
+        id="stale",
+    ),
+    pytest.param(
+        about_a_cluster(a_dead_cluster(marks=marked(paused="works"))),
+        {},
+        "paused",
+        id="paused on its Secret",
+    ),
+    pytest.param(
+        about_a_cluster(together="cluster secondary fell ill with it"),
+        {},
+        "together",
+        id="one incident",
+    ),
+    pytest.param(
+        about_a_cluster(a_cluster("primary", seen(LIVE, AWAY))), {}, "corroboration", id="one word"
+    ),
+    pytest.param(
+        about_a_cluster(down_for=100), {}, "corroboration", id="two words, not for long enough"
+    ),
+    pytest.param(
+        about_a_cluster(witnessed="", recovery=planned()),
+        {},
+        "cut off",
+        id="nobody outside answers",
+    ),
+    pytest.param(
+        about_a_cluster(recovery=planned()), {"mode": Mode.approve}, "approval", id="asks first"
+    ),
     pytest.param(about_a_cluster(enabled=False), {}, "disabled", id="switched off"),
-    pytest.param(about_a_cluster(a_dead_cluster(marks=marked(mode="observe"))), {}, "disabled", id="observed only"),
+    pytest.param(
+        about_a_cluster(a_dead_cluster(marks=marked(mode="observe"))),
+        {},
+        "disabled",
+        id="observed only",
+    ),
 ]
 
 
@@ -429,7 +698,9 @@ def test_an_approval_is_for_one_step_and_an_hour(at: Any, step: str, passes: boo
         words = step.format(this=no.awaiting, what=what, digest=what.partition(" ")[2])
 
         held = planned(wishes=(Wish("approve", "ada", at, words),))
-        assert (refusal(asked(about_a_cluster(recovery=held, **changes), **policy)) is None) is passes
+        assert (
+            refusal(asked(about_a_cluster(recovery=held, **changes), **policy)) is None
+        ) is passes
 
 
 def test_the_shipped_cluster_policy_begins_after_three_minutes() -> None:
@@ -437,7 +708,9 @@ def test_the_shipped_cluster_policy_begins_after_three_minutes() -> None:
     due = decide(about_a_cluster(down_for=180))
 
     assert [(d.kind, d.reason) for d in early] == [(Kind.Wait, "Pending")]
-    assert [(d.kind, d.step.traits.name if d.step else "") for d in due] == [(Kind.Remediate, "refresh_cluster_config")]
+    assert [(d.kind, d.step.traits.name if d.step else "") for d in due] == [
+        (Kind.Remediate, "refresh_cluster_config")
+    ]
     assert due[0].recovery is not None
     assert str(due[0].recovery.subject) == "cluster/primary"
     assert due[0].recovery.name.startswith("primary-")
@@ -465,7 +738,9 @@ def test_people_are_told_whom_to_call(verdict: Verdict, words: str) -> None:
 
 
 def test_the_command_that_names_a_repositorys_secret_holds_no_credential() -> None:
-    told = secret_of("repository", "https://git.example/shop.git", Repository(url="https://git.example/shop.git"))
+    told = secret_of(
+        "repository", "https://git.example/shop.git", Repository(url="https://git.example/shop.git")
+    )
 
     assert "aHR0cHM6Ly9naXQuZXhhbXBsZS9zaG9wLmdpdA==" in told
     assert "argocd.argoproj.io/secret-type=repository" in told
@@ -485,7 +760,9 @@ def test_places_are_written_the_way_they_were() -> None:
         ("{target: secondary}", "unknown key 'target', did you mean 'target_cluster'?"),
     ],
 )
-def test_a_failover_that_cannot_be_is_refused_when_the_policy_is_read(parameters: str, words: str) -> None:
+def test_a_failover_that_cannot_be_is_refused_when_the_policy_is_read(
+    parameters: str, words: str
+) -> None:
     text = f"recovery_policies: [{{name: a, condition: {{type: cluster, connection_state: Failed}}, actions: [{{type: failover, parameters: {parameters}}}]}}]"
 
     with pytest.raises(Exception, match=words.replace("?", r"\?")):
@@ -498,9 +775,17 @@ def test_what_people_paused_by_command_stays_where_it_is() -> None:
     from recovery.model.window import Pause
 
     app = an_application(kinds=("Deployment",))
-    paused = structs.replace(about_a_cluster(), pauses=(Pause(Selector(projects=(app.project,)), "migration", "ada"),))
-    silent = structs.replace(about_a_cluster(), pauses=(Pause(Selector(projects=(app.project,)), "migration", "ada", silences=True),))
+    paused = structs.replace(
+        about_a_cluster(), pauses=(Pause(Selector(projects=(app.project,)), "migration", "ada"),)
+    )
+    silent = structs.replace(
+        about_a_cluster(),
+        pauses=(Pause(Selector(projects=(app.project,)), "migration", "ada", silences=True),),
+    )
     dependent = Dependent(app, Sight(app.uid, NOW))
 
-    assert unmovable(dependent, paused, a_live_cluster(), stateful=False) == "it is paused by ada: migration"
+    assert (
+        unmovable(dependent, paused, a_live_cluster(), stateful=False)
+        == "it is paused by ada: migration"
+    )
     assert "paused" not in unmovable(dependent, silent, a_live_cluster(), stateful=False)

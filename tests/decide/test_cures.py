@@ -18,7 +18,16 @@ from recovery.model.cause import Confidence, Cure, Finding, Signs, Unwell, Verdi
 from recovery.model.decision import Decision, Kind
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Sight
-from tests.builders import BAD, NOW, a_recovery, a_situation, an_application, degraded, gave_up, the_policies
+from tests.builders import (
+    BAD,
+    NOW,
+    a_recovery,
+    a_situation,
+    an_application,
+    degraded,
+    gave_up,
+    the_policies,
+)
 
 FULL_TEXT = """
 recovery_policies:
@@ -36,7 +45,10 @@ REPOSITORIES = """
 """
 FULL = the_policies(FULL_TEXT)
 QUIET = the_policies(
-    FULL_TEXT.replace("  - {type: escalate, parameters: {channels: [pager]}}\n", "  - {type: notify, parameters: {channels: [pager]}}\n")
+    FULL_TEXT.replace(
+        "  - {type: escalate, parameters: {channels: [pager]}}\n",
+        "  - {type: notify, parameters: {channels: [pager]}}\n",
+    )
 )
 """The same without an escalation: people hear of it all the same."""
 BY_CAUSE = the_policies(
@@ -50,7 +62,11 @@ def finding(cause: str, variant: str = "") -> Finding:
 
 def decided(cause: Finding | None, **changes: Any) -> Decision:
     policies = changes.pop("policies", FULL)
-    (decision,) = decide(a_situation(degraded(), policies=policies, finding=cause, ill_for=timedelta(minutes=9), **changes))
+    (decision,) = decide(
+        a_situation(
+            degraded(), policies=policies, finding=cause, ill_for=timedelta(minutes=9), **changes
+        )
+    )
     return decision
 
 
@@ -60,7 +76,12 @@ def test_an_unknown_cause_is_no_permission_and_a_person_is_called() -> None:
     assert "restart needs a cause that calls for it" in first.message
     assert first.recovery is not None
 
-    called = decided(None, recovery=structs.replace(first.recovery, suppressed_since=NOW - timedelta(seconds=30), version="1"))
+    called = decided(
+        None,
+        recovery=structs.replace(
+            first.recovery, suppressed_since=NOW - timedelta(seconds=30), version="1"
+        ),
+    )
 
     assert (called.kind, str(called.step)) == (Kind.Remediate, "escalate (channels: [pager])")
 
@@ -71,8 +92,12 @@ def test_what_leaves_alone_what_runs_needs_no_known_cause() -> None:
     assert (first.kind, str(first.step)) == (Kind.Remediate, "refresh (hard: true)")
 
 
-def test_where_no_remedy_is_left_the_escalation_does_not_wait_for_its_attempt_and_the_recovery_is_a_persons() -> None:
-    late = the_policies(FULL_TEXT.replace("channels: [pager]", "channels: [pager], after_attempts: 3"))
+def test_where_no_remedy_is_left_the_escalation_does_not_wait_for_its_attempt_and_the_recovery_is_a_persons() -> (
+    None
+):
+    late = the_policies(
+        FULL_TEXT.replace("channels: [pager]", "channels: [pager], after_attempts: 3")
+    )
     held = decided(finding("ConfigMissing"), policies=late).recovery
     assert held is not None
     stood = structs.replace(held, suppressed_since=NOW - timedelta(seconds=30), version="1")
@@ -81,8 +106,14 @@ def test_where_no_remedy_is_left_the_escalation_does_not_wait_for_its_attempt_an
 
     assert (called.kind, called.step and called.step.traits.name) == (Kind.Remediate, "escalate")
     assert called.recovery is not None
-    told = structs.replace(called.recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Told")
-    over = decided(finding("ConfigMissing"), policies=late, recovery=structs.replace(called.recovery.with_last(told), escalated=True))
+    told = structs.replace(
+        called.recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Told"
+    )
+    over = decided(
+        finding("ConfigMissing"),
+        policies=late,
+        recovery=structs.replace(called.recovery.with_last(told), escalated=True),
+    )
     assert (over.kind, over.reason) == (Kind.Stall, "NoRemedyLeft")
     assert over.recovery is not None
     assert (over.recovery.phase, over.recovery.attempt) == (RecoveryPhase.Stalled, 1)
@@ -90,7 +121,9 @@ def test_where_no_remedy_is_left_the_escalation_does_not_wait_for_its_attempt_an
     still = decided(finding("ConfigMissing"), policies=late, recovery=over.recovery)
     assert (still.kind, still.recovery) == (Kind.Stall, over.recovery)
     other = decided(finding("RolloutFailed"), policies=late, recovery=over.recovery)
-    assert (other.kind, str(other.step)) == (Kind.Remediate, "restart"), "another cause has another cure"
+    assert (other.kind, str(other.step)) == (Kind.Remediate, "restart"), (
+        "another cause has another cure"
+    )
 
 
 def test_a_cure_that_cannot_help_is_left_out_where_another_treats_the_cause() -> None:
@@ -99,14 +132,21 @@ def test_a_cure_that_cannot_help_is_left_out_where_another_treats_the_cause() ->
     assert (decision.kind, str(decision.step)) == (Kind.Remediate, "rollback (within: 2h)")
     assert decision.recovery is not None
     (skipped, _) = decision.recovery.steps
-    assert (skipped.action, skipped.outcome, skipped.reason) == ("restart", StepOutcome.Skipped, "CureForbidden")
+    assert (skipped.action, skipped.outcome, skipped.reason) == (
+        "restart",
+        StepOutcome.Skipped,
+        "CureForbidden",
+    )
     assert "C31 ImageUnavailable/NotFound" in skipped.message
     assert decision.recovery.cause == "ImageUnavailable/NotFound"
-    assert any("cause: ImageUnavailable/NotFound" in line for line in decision.recovery.evidence), "kept before the first step"
+    assert any("cause: ImageUnavailable/NotFound" in line for line in decision.recovery.evidence), (
+        "kept before the first step"
+    )
 
 
 def settled(cause: str, recovery: Recovery, **changes: Any) -> Decision:
-    """The decision after it has stood for long enough, and after every message step of the attempt."""
+    """The decision after it has stood for long enough, and after every message step of the
+    attempt."""
     recovery = structs.replace(recovery, suppressed_since=NOW - timedelta(seconds=30), version="1")
     for _ in range(4):
         decision = decided(finding(cause), policies=QUIET, recovery=recovery, **changes)
@@ -116,7 +156,11 @@ def settled(cause: str, recovery: Recovery, **changes: Any) -> Decision:
             break
         assert decision.step is not None
         assert decision.step.traits.speaks
-        recovery = recovery.with_last(structs.replace(recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Told"))
+        recovery = recovery.with_last(
+            structs.replace(
+                recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Told"
+            )
+        )
     return decision
 
 
@@ -134,7 +178,9 @@ def test_where_no_step_treats_the_cause_nothing_is_tried_and_people_hear_it_once
     assert note.channels == ("pager",), "whom the policy would have called"
     assert "Find what provides it" in note.body
 
-    third = decided(finding("ConfigMissing"), policies=QUIET, recovery=structs.replace(over.recovery, notes=()))
+    third = decided(
+        finding("ConfigMissing"), policies=QUIET, recovery=structs.replace(over.recovery, notes=())
+    )
     assert third.recovery is not None
     assert third.recovery.notes == ()
 
@@ -145,14 +191,20 @@ def test_another_cause_is_other_news() -> None:
     mine = settled("ConfigMissing", first).recovery
     assert mine is not None
 
-    new = decided(finding("Unschedulable"), policies=QUIET, recovery=structs.replace(mine, notes=()))
+    new = decided(
+        finding("Unschedulable"), policies=QUIET, recovery=structs.replace(mine, notes=())
+    )
     assert new.recovery is not None
     assert (new.kind, new.recovery.notes) == (Kind.Suppress, ()), "it has to stand for a moment"
     told = settled("Unschedulable", new.recovery)
     assert told.recovery is not None
-    assert [n.title for n in told.recovery.notes] == ["argocd/cart (in-cluster) needs a person: Unschedulable, nothing was tried"]
+    assert [n.title for n in told.recovery.notes] == [
+        "argocd/cart (in-cluster) needs a person: Unschedulable, nothing was tried"
+    ]
 
-    back = decided(finding("ConfigMissing"), policies=QUIET, recovery=structs.replace(told.recovery, notes=()))
+    back = decided(
+        finding("ConfigMissing"), policies=QUIET, recovery=structs.replace(told.recovery, notes=())
+    )
     assert back.recovery is not None
     again = settled("ConfigMissing", back.recovery)
     assert again.recovery is not None
@@ -185,7 +237,12 @@ def test_what_we_ended_because_its_hook_hung_is_tried_once_more() -> None:
 
     assert apart is not None
     assert apart.variant == "TerminatedByUs"
-    assert told_apart(finding("AutoSyncGaveUp", "Terminated"), structs.replace(ours, cause="WaveNotHealthy")) != apart
+    assert (
+        told_apart(
+            finding("AutoSyncGaveUp", "Terminated"), structs.replace(ours, cause="WaveNotHealthy")
+        )
+        != apart
+    )
 
 
 def test_what_was_left_out_for_one_cause_may_be_the_cure_of_the_next() -> None:
@@ -204,13 +261,19 @@ def test_what_was_left_out_for_one_cause_may_be_the_cure_of_the_next() -> None:
 def test_what_somebody_wants_so_leaves_no_record() -> None:
     decision = decided(finding("Suspended"))
 
-    assert (decision.kind, decision.by, decision.recovery) == (Kind.Suppress, "cure forbidden", None)
+    assert (decision.kind, decision.by, decision.recovery) == (
+        Kind.Suppress,
+        "cure forbidden",
+        None,
+    )
 
 
 def test_a_repository_that_failed_is_an_incident_of_its_own() -> None:
     """Where a policy is about it, that tells; where none is, nobody else does."""
     with_one = the_policies(FULL_TEXT + REPOSITORIES)
-    decision = decided(finding("GitUnreachable"), failed=("repository x is Failed",), policies=with_one)
+    decision = decided(
+        finding("GitUnreachable"), failed=("repository x is Failed",), policies=with_one
+    )
     alone = decided(finding("GitUnreachable"), failed=("repository x is Failed",))
 
     assert (decision.by, decision.recovery) == ("cure forbidden", None)
@@ -218,11 +281,31 @@ def test_a_repository_that_failed_is_an_incident_of_its_own() -> None:
 
 
 def test_the_second_try_of_what_is_worth_one_is_none() -> None:
-    tried = StepRecord(1, 0, "restart", NOW - timedelta(minutes=5), sent=True, outcome=StepOutcome.Failed, reason="DegradedAgain")
-    held = a_recovery(
-        "cart-1", NOW, phase=RecoveryPhase.BackingOff, policy="p", resolved_at=None, attempt=1, limit=3, steps=(tried,), version="1"
+    tried = StepRecord(
+        1,
+        0,
+        "restart",
+        NOW - timedelta(minutes=5),
+        sent=True,
+        outcome=StepOutcome.Failed,
+        reason="DegradedAgain",
     )
-    held = structs.replace(held, subject=structs.replace(held.subject, uid="uid-cart"), ill_since=NOW - timedelta(minutes=9))
+    held = a_recovery(
+        "cart-1",
+        NOW,
+        phase=RecoveryPhase.BackingOff,
+        policy="p",
+        resolved_at=None,
+        attempt=1,
+        limit=3,
+        steps=(tried,),
+        version="1",
+    )
+    held = structs.replace(
+        held,
+        subject=structs.replace(held.subject, uid="uid-cart"),
+        ill_since=NOW - timedelta(minutes=9),
+    )
 
     decision = decided(finding("RolloutFailed"), recovery=held)
 
@@ -230,11 +313,31 @@ def test_the_second_try_of_what_is_worth_one_is_none() -> None:
 
 
 def test_a_try_that_may_never_have_gone_out_does_not_count() -> None:
-    lost = StepRecord(1, 0, "restart", NOW - timedelta(minutes=5), sent=True, outcome=StepOutcome.TimedOut, reason="TimedOut")
-    held = a_recovery(
-        "cart-1", NOW, phase=RecoveryPhase.BackingOff, policy="p", resolved_at=None, attempt=1, limit=3, steps=(lost,), version="1"
+    lost = StepRecord(
+        1,
+        0,
+        "restart",
+        NOW - timedelta(minutes=5),
+        sent=True,
+        outcome=StepOutcome.TimedOut,
+        reason="TimedOut",
     )
-    held = structs.replace(held, subject=structs.replace(held.subject, uid="uid-cart"), ill_since=NOW - timedelta(minutes=9))
+    held = a_recovery(
+        "cart-1",
+        NOW,
+        phase=RecoveryPhase.BackingOff,
+        policy="p",
+        resolved_at=None,
+        attempt=1,
+        limit=3,
+        steps=(lost,),
+        version="1",
+    )
+    held = structs.replace(
+        held,
+        subject=structs.replace(held.subject, uid="uid-cart"),
+        ill_since=NOW - timedelta(minutes=9),
+    )
 
     assert str(decided(finding("RolloutFailed"), recovery=held).step) == "restart"
 
@@ -242,7 +345,9 @@ def test_a_try_that_may_never_have_gone_out_does_not_count() -> None:
 @pytest.mark.parametrize(
     "cause",
     [
-        pytest.param(finding("WaitingForHuman"), id="a closed sync window or a pruning confirmation"),
+        pytest.param(
+            finding("WaitingForHuman"), id="a closed sync window or a pruning confirmation"
+        ),
         pytest.param(finding("MissingCRD", "Absent"), id="a missing CRD"),
         pytest.param(finding("ManifestError"), id="a render error"),
         pytest.param(finding("PruneOnly"), id="prune only"),
@@ -255,7 +360,9 @@ def test_the_requirements_own_policies_do_not_sync_in_a_loop(cause: Finding) -> 
     assert all(d.kind is Kind.Suppress for d in decisions), decisions
 
 
-def test_a_given_up_sync_whose_cause_has_passed_is_still_cured_by_the_requirements_own_policies() -> None:
+def test_a_given_up_sync_whose_cause_has_passed_is_still_cured_by_the_requirements_own_policies() -> (
+    None
+):
     (decision, *_) = decide(a_situation(gave_up(), finding=finding("MissingCRD", "Established")))
 
     assert (decision.kind, str(decision.step)) == (Kind.Remediate, "refresh (hard: true)")
@@ -263,7 +370,18 @@ def test_a_given_up_sync_whose_cause_has_passed_is_still_cured_by_the_requiremen
 
 # Conditions on a cause
 
-PULL = Signs(NOW, (Unwell("Pod", "cart-1", health="Degraded", reason="ImagePullBackOff", message="Back-off pulling image"),))
+PULL = Signs(
+    NOW,
+    (
+        Unwell(
+            "Pod",
+            "cart-1",
+            health="Degraded",
+            reason="ImagePullBackOff",
+            message="Back-off pulling image",
+        ),
+    ),
+)
 
 
 def test_a_condition_on_a_cause_has_its_own_clock_and_needs_no_deadline_to_pass() -> None:
@@ -271,12 +389,18 @@ def test_a_condition_on_a_cause_has_its_own_clock_and_needs_no_deadline_to_pass(
     blind = track(None, app, BY_CAUSE, NOW, NOW, first_install=False)
     assert blind.clocks == {}, "nobody has looked closer yet"
 
-    seen = track(blind, app, BY_CAUSE, NOW + timedelta(seconds=20), NOW, first_install=False, signs=PULL)
+    seen = track(
+        blind, app, BY_CAUSE, NOW + timedelta(seconds=20), NOW, first_install=False, signs=PULL
+    )
     assert seen.clocks == {"cause=ImageUnavailable": NOW + timedelta(seconds=20)}
 
-    later = track(seen, app, BY_CAUSE, NOW + timedelta(minutes=2), NOW, first_install=False, signs=PULL)
+    later = track(
+        seen, app, BY_CAUSE, NOW + timedelta(minutes=2), NOW, first_install=False, signs=PULL
+    )
     assert later.clocks == seen.clocks
-    gone = track(later, an_application(), BY_CAUSE, NOW + timedelta(minutes=3), NOW, first_install=False)
+    gone = track(
+        later, an_application(), BY_CAUSE, NOW + timedelta(minutes=3), NOW, first_install=False
+    )
     assert gone.clocks == {}
 
 
@@ -296,7 +420,14 @@ def test_a_revision_known_to_be_bad_matches_no_condition_on_a_cause() -> None:
         (an_application(sync=Sync.OutOfSync, auto_sync=False), True),
         (an_application(conditions=(Condition("ComparisonError", "x"),)), False),
         (an_application(operation=Operation(Phase.Failed, revisions=(BAD,))), True),
-        (an_application(operation=Operation(Phase.Failed, revisions=(BAD,)), sync=Sync.OutOfSync, auto_sync=False), False),
+        (
+            an_application(
+                operation=Operation(Phase.Failed, revisions=(BAD,)),
+                sync=Sync.OutOfSync,
+                auto_sync=False,
+            ),
+            False,
+        ),
     ],
 )
 def test_cured_of_a_cause_is_well_and_not_ill_in_another_way(app: Any, well: bool) -> None:
@@ -306,6 +437,14 @@ def test_cured_of_a_cause_is_well_and_not_ill_in_another_way(app: Any, well: boo
 
 
 def test_what_is_plainly_well_is_not_diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recovery.decide.symptoms.diagnose", lambda _: pytest.fail("most of a fleet is well, most of the time"))
+    monkeypatch.setattr(
+        "recovery.decide.symptoms.diagnose",
+        lambda _: pytest.fail("most of a fleet is well, most of the time"),
+    )
 
-    assert track(Sight("uid-cart", NOW), an_application(), BY_CAUSE, NOW, NOW, first_install=False).clocks == {}
+    assert (
+        track(
+            Sight("uid-cart", NOW), an_application(), BY_CAUSE, NOW, NOW, first_install=False
+        ).clocks
+        == {}
+    )

@@ -16,7 +16,18 @@ from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.move import Wish
 from recovery.model.recovery import Debt, Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import OwnChange, Sight, Situation
-from tests.builders import A_CRASH, BAD, GOOD, NOW, a_recovery, a_situation, an_application, degraded, gave_up, the_policies
+from tests.builders import (
+    A_CRASH,
+    BAD,
+    GOOD,
+    NOW,
+    a_recovery,
+    a_situation,
+    an_application,
+    degraded,
+    gave_up,
+    the_policies,
+)
 
 SENT = Outcome(Result.Sent)
 
@@ -36,9 +47,16 @@ class Case:
         assert self.situation.recovery is not None
         return self.situation.recovery
 
-    def look(self, after: timedelta = timedelta(), app: Application | None = None, outcome: Outcome = SENT) -> Decision:
+    def look(
+        self,
+        after: timedelta = timedelta(),
+        app: Application | None = None,
+        outcome: Outcome = SENT,
+    ) -> Decision:
         """Judge, save, carry out: the newest decision that matters."""
-        self.situation = structs.replace(self.situation, now=self.now + after, about=app or self.situation.subject)
+        self.situation = structs.replace(
+            self.situation, now=self.now + after, about=app or self.situation.subject
+        )
         decisions = decide(self.situation)
         assert sum(d.kind is Kind.Remediate for d in decisions) <= 1
         chosen = next((d for d in decisions if d.recovery is not None), decisions[0])
@@ -156,7 +174,9 @@ def test_what_is_not_a_cure(still_ill: dict[str, Any]) -> None:
     assert decision.reason == "Settling"
 
 
-@pytest.mark.parametrize("health", [Health.Progressing, Health.Unknown, Health.Missing, Health.Suspended])
+@pytest.mark.parametrize(
+    "health", [Health.Progressing, Health.Unknown, Health.Missing, Health.Suspended]
+)
 def test_only_healthy_cures_a_health_condition(health: Health) -> None:
     case = Case(degraded(), ill_for=timedelta(minutes=9))
     case.look()
@@ -185,7 +205,10 @@ def test_a_step_without_effect_times_out_and_says_after_how_long() -> None:
     case.look(timedelta(minutes=2))
 
     refresh = case.recovery.steps[0]
-    assert (refresh.outcome, refresh.message) == (StepOutcome.TimedOut, "no effect within 2m: not consumed yet")
+    assert (refresh.outcome, refresh.message) == (
+        StepOutcome.TimedOut,
+        "no effect within 2m: not consumed yet",
+    )
 
 
 def failing(case: Case) -> Decision:
@@ -230,7 +253,9 @@ def test_a_stalled_recovery_reopens_for_another_failure_at_most_hourly() -> None
     case = stalled()
     other = structs.replace(
         case.situation.subject,
-        operation=structs.replace(case.situation.subject.operation, message="admission webhook denied the request"),
+        operation=structs.replace(
+            case.situation.subject.operation, message="admission webhook denied the request"
+        ),
     )
 
     early = case.look(timedelta(minutes=10), other)
@@ -244,16 +269,27 @@ def test_a_stalled_recovery_reopens_for_another_failure_at_most_hourly() -> None
 
 def test_a_stalled_recovery_does_not_reopen_for_the_same_failure_in_other_numbers() -> None:
     case = stalled()
-    operation = structs.replace(case.situation.subject.operation, message=case.situation.subject.operation.message + " (retried 7 times).")
+    operation = structs.replace(
+        case.situation.subject.operation,
+        message=case.situation.subject.operation.message + " (retried 7 times).",
+    )
 
-    assert case.look(timedelta(days=1), structs.replace(case.situation.subject, operation=operation)).kind is Kind.Stall
+    assert (
+        case.look(
+            timedelta(days=1), structs.replace(case.situation.subject, operation=operation)
+        ).kind
+        is Kind.Stall
+    )
 
 
 def test_the_third_stall_in_a_week_is_chronic() -> None:
     case = stalled()
     recovery = structs.replace(case.recovery, stalls=(NOW, NOW, NOW))
     case.situation = structs.replace(case.situation, recovery=recovery)
-    other = structs.replace(case.situation.subject, operation=structs.replace(case.situation.subject.operation, message="something else"))
+    other = structs.replace(
+        case.situation.subject,
+        operation=structs.replace(case.situation.subject.operation, message="something else"),
+    )
 
     assert case.look(timedelta(hours=2), other).reason == "Chronic"
 
@@ -277,7 +313,11 @@ def test_a_relapse_soon_after_is_the_same_incident_with_its_attempts() -> None:
     sight = Sight("uid-cart", NOW - timedelta(days=1), {"health=Degraded": relapsed})
 
     case.situation = structs.replace(
-        case.situation, sight=sight, about=degraded(), now=relapsed + timedelta(minutes=5), past=case.situation.past
+        case.situation,
+        sight=sight,
+        about=degraded(),
+        now=relapsed + timedelta(minutes=5),
+        past=case.situation.past,
     )
     case.look()
 
@@ -293,7 +333,9 @@ def test_a_relapse_much_later_is_a_new_incident() -> None:
     relapsed = NOW + timedelta(hours=5)
     sight = Sight("uid-cart", NOW - timedelta(days=1), {"health=Degraded": relapsed})
 
-    case.situation = structs.replace(case.situation, sight=sight, about=degraded(), now=relapsed + timedelta(minutes=5))
+    case.situation = structs.replace(
+        case.situation, sight=sight, about=degraded(), now=relapsed + timedelta(minutes=5)
+    )
     case.look()
 
     assert case.recovery.name != name
@@ -363,13 +405,18 @@ def test_the_intent_carries_the_evidence_and_the_fence() -> None:
     assert step is not None
     assert step.claim.resource_version == "4711"
     assert step.claim.history_id == 3
-    assert any("one or more synchronization tasks are not valid" in line for line in decision.recovery.evidence)
+    assert any(
+        "one or more synchronization tasks are not valid" in line
+        for line in decision.recovery.evidence
+    )
 
 
 def test_guards_are_asked_before_every_step_and_people_are_told_after_half_an_hour_once() -> None:
     case = Case(gave_up())
     case.look()
-    paused = consumed(gave_up(marks={"recovery.gitops.dev/paused": "ada: migration"}), NOW + timedelta(seconds=2))
+    paused = consumed(
+        gave_up(marks={"recovery.gitops.dev/paused": "ada: migration"}), NOW + timedelta(seconds=2)
+    )
 
     held = case.look(timedelta(seconds=2), paused)
     assert (held.kind, held.by) == (Kind.Suppress, "paused")
@@ -377,7 +424,9 @@ def test_guards_are_asked_before_every_step_and_people_are_told_after_half_an_ho
     assert case.recovery.notes == ()
     case.look(timedelta(minutes=30))
     case.look(timedelta(minutes=30))
-    assert [n.title for n in case.recovery.notes] == ["argocd/cart (in-cluster) is not being recovered, held back by paused"]
+    assert [n.title for n in case.recovery.notes] == [
+        "argocd/cart (in-cluster) is not being recovered, held back by paused"
+    ]
     resumed = case.look(timedelta(minutes=1), structs.replace(paused, marks=None))
 
     assert resumed.step is not None
@@ -390,7 +439,9 @@ IN_DOUBT = Outcome(Result.InDoubt, "Unavailable", "no answer")
 def test_a_sync_in_doubt_that_is_found_is_not_written_again() -> None:
     case = Case(gave_up())
     case.look()
-    case.look(timedelta(seconds=2), consumed(gave_up(), NOW + timedelta(seconds=2)), outcome=IN_DOUBT)
+    case.look(
+        timedelta(seconds=2), consumed(gave_up(), NOW + timedelta(seconds=2)), outcome=IN_DOUBT
+    )
 
     decision = case.look(timedelta(seconds=5), operated(gave_up(), case, Phase.Running))
 
@@ -400,7 +451,9 @@ def test_a_sync_in_doubt_that_is_found_is_not_written_again() -> None:
 def test_a_sync_in_doubt_without_a_trace_is_written_again_under_the_same_token() -> None:
     case = Case(gave_up())
     case.look()
-    case.look(timedelta(seconds=2), consumed(gave_up(), NOW + timedelta(seconds=2)), outcome=IN_DOUBT)
+    case.look(
+        timedelta(seconds=2), consumed(gave_up(), NOW + timedelta(seconds=2)), outcome=IN_DOUBT
+    )
     token = case.recovery.token(case.recovery.steps[-1])
 
     decision = case.look(timedelta(seconds=5), gave_up(resource_version="99"))
@@ -415,16 +468,29 @@ def test_a_sync_in_doubt_without_a_trace_is_written_again_under_the_same_token()
     [
         pytest.param({"requested": Requested("", "ada")}, id="asked for by a person"),
         pytest.param(
-            {"operation": Operation(Phase.Succeeded, started_at=NOW + timedelta(seconds=9), revisions=(GOOD,), username="ada")},
+            {
+                "operation": Operation(
+                    Phase.Succeeded,
+                    started_at=NOW + timedelta(seconds=9),
+                    revisions=(GOOD,),
+                    username="ada",
+                )
+            },
             id="a newer operation",
         ),
-        pytest.param({"deploy": structs.replace(an_application().deploy, id=4)}, id="a newer deploy"),  # type: ignore[type-var]
+        pytest.param(
+            {"deploy": structs.replace(an_application().deploy, id=4)}, id="a newer deploy"
+        ),  # type: ignore[type-var]
     ],
 )
-def test_a_sync_in_doubt_is_not_repeated_when_somebody_acted_since(elsewhere: dict[str, Any]) -> None:
+def test_a_sync_in_doubt_is_not_repeated_when_somebody_acted_since(
+    elsewhere: dict[str, Any],
+) -> None:
     case = Case(gave_up())
     case.look()
-    case.look(timedelta(seconds=2), consumed(gave_up(), NOW + timedelta(seconds=2)), outcome=IN_DOUBT)
+    case.look(
+        timedelta(seconds=2), consumed(gave_up(), NOW + timedelta(seconds=2)), outcome=IN_DOUBT
+    )
 
     case.look(timedelta(seconds=10), gave_up(**elsewhere))
 
@@ -436,7 +502,11 @@ def test_an_operation_that_argo_cd_does_not_take_up_is_withdrawn() -> None:
     case = Case(gave_up())
     case.look()
     case.look(timedelta(seconds=2), consumed(gave_up(), NOW + timedelta(seconds=2)))
-    waiting = gave_up(requested=Requested(case.recovery.token(case.recovery.steps[-1]), "gitops-recovery-controller"))
+    waiting = gave_up(
+        requested=Requested(
+            case.recovery.token(case.recovery.steps[-1]), "gitops-recovery-controller"
+        )
+    )
 
     assert case.look(timedelta(seconds=30), waiting).kind is Kind.Wait
     withdrawn = case.look(timedelta(seconds=31))
@@ -454,7 +524,9 @@ def test_a_sync_that_went_through_and_left_it_out_of_sync_has_failed() -> None:
     done = operated(gave_up(), case, Phase.Succeeded)
 
     assert case.look(timedelta(seconds=2), done).reason == "Settling"
-    case.look(timedelta(seconds=2), structs.replace(done, reconciled_at=case.now + timedelta(seconds=2)))
+    case.look(
+        timedelta(seconds=2), structs.replace(done, reconciled_at=case.now + timedelta(seconds=2))
+    )
 
     sync = next(s for s in case.recovery.steps if s.action == "sync")
     assert (sync.outcome, sync.reason) == (StepOutcome.Failed, "StillOutOfSync")
@@ -484,31 +556,53 @@ HELD = Hold(recovery="cart-1", uid="uid-cart", bad=(BAD,), suspended=True)
 @pytest.mark.parametrize(
     ("app", "released"),
     [
-        pytest.param(degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync), False, id="still at the bad revision"),
+        pytest.param(
+            degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync),
+            False,
+            id="still at the bad revision",
+        ),
         pytest.param(
             degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,)),
             False,
             id="Git has moved on, and nobody knows whose change it is",
         ),
         pytest.param(
-            degraded(hold=structs.replace(HELD, release="revision"), auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,)),
+            degraded(
+                hold=structs.replace(HELD, release="revision"),
+                auto_sync=False,
+                sync=Sync.OutOfSync,
+                revisions=("c" * 40,),
+            ),
             True,
             id="Git has moved on, and any revision is asked for",
         ),
         pytest.param(
-            degraded(hold=structs.replace(HELD, release="manual"), auto_sync=False, sync=Sync.Synced, revisions=("c" * 40,)),
+            degraded(
+                hold=structs.replace(HELD, release="manual"),
+                auto_sync=False,
+                sync=Sync.Synced,
+                revisions=("c" * 40,),
+            ),
             False,
             id="a person alone ends it",
         ),
-        pytest.param(degraded(hold=HELD, auto_sync=False, revisions=("c" * 40,)), True, id="what runs is what Git wants by now"),
+        pytest.param(
+            degraded(hold=HELD, auto_sync=False, revisions=("c" * 40,)),
+            True,
+            id="what runs is what Git wants by now",
+        ),
         pytest.param(
             degraded(hold=HELD, auto_sync=False, sync=Sync.Unknown, revisions=("c" * 40,)),
             False,
             id="Argo CD does not know",
         ),
-        pytest.param(degraded(hold=HELD, auto_sync=True), True, id="a person switched auto-sync on"),
         pytest.param(
-            degraded(hold=structs.replace(HELD, sticky=True), auto_sync=False, revisions=("c" * 40,)),
+            degraded(hold=HELD, auto_sync=True), True, id="a person switched auto-sync on"
+        ),
+        pytest.param(
+            degraded(
+                hold=structs.replace(HELD, sticky=True), auto_sync=False, revisions=("c" * 40,)
+            ),
             False,
             id="sticky: a person ends it",
         ),
@@ -525,18 +619,44 @@ def test_when_a_hold_ends(app: Application, released: bool) -> None:
     [
         pytest.param(OwnChange.changed, False, True, id="its manifests are other ones"),
         pytest.param(OwnChange.unchanged, False, False, id="another team's commit"),
-        pytest.param(OwnChange.unchanged, True, False, id="the manifests say more than what differs"),
-        pytest.param(OwnChange.unknown, True, True, id="without a token: with the revision, other resources differed"),
-        pytest.param(OwnChange.unknown, False, False, id="without a token: the same resource differs, a person is asked"),
+        pytest.param(
+            OwnChange.unchanged, True, False, id="the manifests say more than what differs"
+        ),
+        pytest.param(
+            OwnChange.unknown,
+            True,
+            True,
+            id="without a token: with the revision, other resources differed",
+        ),
+        pytest.param(
+            OwnChange.unknown,
+            False,
+            False,
+            id="without a token: the same resource differs, a person is asked",
+        ),
     ],
 )
-def test_a_hold_ends_when_its_own_manifests_have_moved_on(seen: OwnChange, moved_on: bool, released: bool) -> None:
+def test_a_hold_ends_when_its_own_manifests_have_moved_on(
+    seen: OwnChange, moved_on: bool, released: bool
+) -> None:
     differs = {"unsynced": ("Deployment/cart",), "unsynced_count": 1}
-    app = degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,), health=Health.Healthy, **differs)
+    app = degraded(
+        hold=HELD,
+        auto_sync=False,
+        sync=Sync.OutOfSync,
+        revisions=("c" * 40,),
+        health=Health.Healthy,
+        **differs,
+    )
     situation = a_situation(app, own_change=seen)
-    situation = structs.replace(situation, sight=structs.replace(situation.sight, moved_on=moved_on))
+    situation = structs.replace(
+        situation, sight=structs.replace(situation.sight, moved_on=moved_on)
+    )
 
-    assert any(d.kind is Kind.Remediate and d.policy == "(hold)" for d in decide(situation)) is released
+    assert (
+        any(d.kind is Kind.Remediate and d.policy == "(hold)" for d in decide(situation))
+        is released
+    )
     assert undecided(situation) is (seen is OwnChange.unknown and not released)
 
 

@@ -24,13 +24,41 @@ OLD = NOW - timedelta(hours=57)
     ("app", "reconciling", "asked", "words"),
     [
         pytest.param(an_application(), EVERY_3M, None, "", id="looked at a minute ago"),
-        pytest.param(an_application(reconciled_at=NOW - timedelta(minutes=9)), EVERY_3M, None, "", id="late, and no more"),
-        pytest.param(an_application(reconciled_at=OLD), EVERY_3M, None, "last compared 57h ago", id="57 hours ago"),
         pytest.param(
-            an_application(reconciled_at=OLD), Reconciling(timedelta()), None, "", id="only looked at when told to: old is natural"
+            an_application(reconciled_at=NOW - timedelta(minutes=9)),
+            EVERY_3M,
+            None,
+            "",
+            id="late, and no more",
         ),
-        pytest.param(an_application(reconciled_at=OLD, marks={SKIP_RECONCILE: "true"}), EVERY_3M, None, "", id="a person switched it off"),
-        pytest.param(an_application(reconciled_at=OLD, deleting=True), EVERY_3M, None, "", id="on its way out"),
+        pytest.param(
+            an_application(reconciled_at=OLD),
+            EVERY_3M,
+            None,
+            "last compared 57h ago",
+            id="57 hours ago",
+        ),
+        pytest.param(
+            an_application(reconciled_at=OLD),
+            Reconciling(timedelta()),
+            None,
+            "",
+            id="only looked at when told to: old is natural",
+        ),
+        pytest.param(
+            an_application(reconciled_at=OLD, marks={SKIP_RECONCILE: "true"}),
+            EVERY_3M,
+            None,
+            "",
+            id="a person switched it off",
+        ),
+        pytest.param(
+            an_application(reconciled_at=OLD, deleting=True),
+            EVERY_3M,
+            None,
+            "",
+            id="on its way out",
+        ),
         pytest.param(
             an_application(reconciled_at=OLD, conditions=(Condition("InvalidSpecError", "x"),)),
             EVERY_3M,
@@ -38,7 +66,9 @@ OLD = NOW - timedelta(hours=57)
             "",
             id="an invalid spec stops the clock",
         ),
-        pytest.param(an_application(reconciled_at=None), EVERY_3M, None, "", id="never seen by Argo CD"),
+        pytest.param(
+            an_application(reconciled_at=None), EVERY_3M, None, "", id="never seen by Argo CD"
+        ),
         pytest.param(
             an_application(marks={REFRESH: "hard"}),
             EVERY_3M,
@@ -60,7 +90,13 @@ OLD = NOW - timedelta(hours=57)
             "",
             id="a long rendering, where it is only told",
         ),
-        pytest.param(an_application(marks={REFRESH: "normal"}), EVERY_3M, NOW - timedelta(minutes=1), "", id="a refresh on its way"),
+        pytest.param(
+            an_application(marks={REFRESH: "normal"}),
+            EVERY_3M,
+            NOW - timedelta(minutes=1),
+            "",
+            id="a refresh on its way",
+        ),
     ],
 )
 def test_frozen(app: Application, reconciling: Reconciling, asked: object, words: str) -> None:
@@ -70,22 +106,35 @@ def test_frozen(app: Application, reconciling: Reconciling, asked: object, words
     assert bool(words) == bool(said)
 
 
-FROST = Frost(NOW, ("prod-eu",), ("argocd/cart",), 313, 320, "it was last compared 57h ago", ("pager",))
+FROST = Frost(
+    NOW, ("prod-eu",), ("argocd/cart",), 313, 320, "it was last compared 57h ago", ("pager",)
+)
 
 
 def test_all_of_a_cluster_are_one_incident_and_one_message() -> None:
     (opened,) = judge(FROST)
     assert opened.recovery is not None
-    assert (opened.kind, opened.recovery.phase, opened.recovery.cause) == (Kind.Stall, RecoveryPhase.Stalled, "ReconcileFrozen")
+    assert (opened.kind, opened.recovery.phase, opened.recovery.cause) == (
+        Kind.Stall,
+        RecoveryPhase.Stalled,
+        "ReconcileFrozen",
+    )
     (note,) = opened.recovery.notes
-    assert (note.title, note.channels) == ("Argo CD is standing still: 313 applications on prod-eu", ("pager",))
+    assert (note.title, note.channels) == (
+        "Argo CD is standing still: 313 applications on prod-eu",
+        ("pager",),
+    )
 
-    (still,) = judge(structs.replace(FROST, recovery=structs.replace(opened.recovery, notes=()), frozen=314))
+    (still,) = judge(
+        structs.replace(FROST, recovery=structs.replace(opened.recovery, notes=()), frozen=314)
+    )
     assert still.recovery is not None
     assert still.recovery.notes == ()
     assert still.message.startswith("314 of 320 applications (on prod-eu)")
 
-    (over,) = judge(structs.replace(FROST, recovery=opened.recovery, frozen=0, now=NOW + timedelta(minutes=5)))
+    (over,) = judge(
+        structs.replace(FROST, recovery=opened.recovery, frozen=0, now=NOW + timedelta(minutes=5))
+    )
     assert over.recovery is not None
     assert (over.kind, over.recovery.reason) == (Kind.Resolve, "ReconcilingAgain")
     assert over.recovery.notes[-1].resolves
@@ -97,7 +146,9 @@ def test_nothing_is_said_of_what_we_do_not_see_ourselves() -> None:
 
     (opened,) = judge(FROST)
     (waits,) = judge(structs.replace(blind, recovery=opened.recovery, frozen=0))
-    assert (waits.kind, waits.recovery) == (Kind.Wait, opened.recovery), "it is neither over nor forgotten"
+    assert (waits.kind, waits.recovery) == (Kind.Wait, opened.recovery), (
+        "it is neither over nor forgotten"
+    )
     assert waits.again_at is not None
 
 

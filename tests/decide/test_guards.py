@@ -11,7 +11,16 @@ from msgspec import structs
 from recovery.act.all_actions import TRAITS
 from recovery.decide.asking import Asked
 from recovery.decide.guards import GUARDS, refusal
-from recovery.model.application import Application, ApplicationSet, Hold, Operation, Phase, Project, Requested, SyncWindow
+from recovery.model.application import (
+    Application,
+    ApplicationSet,
+    Hold,
+    Operation,
+    Phase,
+    Project,
+    Requested,
+    SyncWindow,
+)
 from recovery.model.cause import Confidence, Finding
 from recovery.model.names import Key
 from recovery.model.policy import Budget, Mode
@@ -19,7 +28,16 @@ from recovery.model.recovery import RecoveryPhase
 from recovery.model.selector import Selector
 from recovery.model.situation import Destroyed, Fleet, Freshness, Sight, Situation
 from recovery.model.window import Pause, Window
-from tests.builders import A_CRASH, BAD, NOW, a_situation, an_application, degraded, gave_up, the_policies
+from tests.builders import (
+    A_CRASH,
+    BAD,
+    NOW,
+    a_situation,
+    an_application,
+    degraded,
+    gave_up,
+    the_policies,
+)
 from tests.decide.test_connections import GUARDS as CLUSTER_GUARDS
 
 POLICY = the_policies().policies[0]
@@ -42,7 +60,13 @@ def marked(**marks: str) -> dict[str, str]:
 
 
 def running(**changes: Any) -> Any:
-    operation = Operation(Phase.Running, "waiting", started_at=NOW - timedelta(minutes=1), revisions=(BAD,), username="ada")
+    operation = Operation(
+        Phase.Running,
+        "waiting",
+        started_at=NOW - timedelta(minutes=1),
+        revisions=(BAD,),
+        username="ada",
+    )
     return gave_up(operation=structs.replace(operation, **changes))
 
 
@@ -50,21 +74,39 @@ def asked_for(**changes: Any) -> Application:
     """A manual application: a person's own sync of the newest revision failed."""
     app = gave_up(auto_sync=False)
     assert app.operation is not None
-    return structs.replace(app, operation=structs.replace(app.operation, automated=False, username="ada", **changes))
+    return structs.replace(
+        app, operation=structs.replace(app.operation, automated=False, username="ada", **changes)
+    )
 
 
 REFUSALS = [
-    pytest.param(a_situation(asked_for(partial=True)), "owner intent", "nobody asked for", id="one resource, or a dry run, is no deploy"),
     pytest.param(
-        a_situation(gave_up(auto_sync=False)), "owner intent", "nobody asked for", id="auto-sync's own attempt, switched off since"
+        a_situation(asked_for(partial=True)),
+        "owner intent",
+        "nobody asked for",
+        id="one resource, or a dry run, is no deploy",
     ),
     pytest.param(
-        a_situation(gave_up(), finding=Finding("RolloutFailed", ("Pod/cart-1: CrashLoopBackOff",), Confidence.likely)),
+        a_situation(gave_up(auto_sync=False)),
+        "owner intent",
+        "nobody asked for",
+        id="auto-sync's own attempt, switched off since",
+    ),
+    pytest.param(
+        a_situation(
+            gave_up(),
+            finding=Finding("RolloutFailed", ("Pod/cart-1: CrashLoopBackOff",), Confidence.likely),
+        ),
         "cure forbidden",
         "the cause is C30 RolloutFailed, and sync is forbidden",
         id="cure forbidden",
     ),
-    pytest.param(a_situation(gave_up(), frozen="not compared for 57h"), "frozen", "not compared for 57h", id="frozen"),
+    pytest.param(
+        a_situation(gave_up(), frozen="not compared for 57h"),
+        "frozen",
+        "not compared for 57h",
+        id="frozen",
+    ),
     pytest.param(
         a_situation(gave_up(), freshness=Freshness(fresh=False, message="last heard of 300s ago")),
         "stale",
@@ -72,39 +114,79 @@ REFUSALS = [
         id="stale",
     ),
     pytest.param(a_situation(gave_up(deleting=True)), "deleting", "being deleted", id="deleting"),
-    pytest.param(a_situation(gave_up(marks=marked(paused="true"))), "paused", "argocd/cart", id="paused application"),
+    pytest.param(
+        a_situation(gave_up(marks=marked(paused="true"))),
+        "paused",
+        "argocd/cart",
+        id="paused application",
+    ),
     pytest.param(
         a_situation(gave_up(), project=Project("shop", marked(paused="migration"))),
         "paused",
         "migration",
         id="paused project, with why",
     ),
-    pytest.param(a_situation(gave_up(marks=marked(paused="2026-03-02T13:00:00Z"))), "paused", "13:00", id="paused until later"),
-    pytest.param(a_situation(gave_up(), foreign="there is no AppProject made-up"), "not permitted", "made-up", id="a project that is not"),
     pytest.param(
-        a_situation(gave_up(), unreconciled="annotated skip-reconcile"), "reconcile skipped", "skip-reconcile", id="skipped by Argo CD"
+        a_situation(gave_up(marks=marked(paused="2026-03-02T13:00:00Z"))),
+        "paused",
+        "13:00",
+        id="paused until later",
     ),
-    pytest.param(a_situation(gave_up(control_plane=True)), "never ours", "Argo CD", id="holds Argo CD"),
     pytest.param(
-        a_situation(gave_up(application_set="pr"), application_set=ApplicationSet("argocd", "pr", pull_requests=True)),
+        a_situation(gave_up(), foreign="there is no AppProject made-up"),
+        "not permitted",
+        "made-up",
+        id="a project that is not",
+    ),
+    pytest.param(
+        a_situation(gave_up(), unreconciled="annotated skip-reconcile"),
+        "reconcile skipped",
+        "skip-reconcile",
+        id="skipped by Argo CD",
+    ),
+    pytest.param(
+        a_situation(gave_up(control_plane=True)), "never ours", "Argo CD", id="holds Argo CD"
+    ),
+    pytest.param(
+        a_situation(
+            gave_up(application_set="pr"),
+            application_set=ApplicationSet("argocd", "pr", pull_requests=True),
+        ),
         "never ours",
         "pull request",
         id="preview",
     ),
     pytest.param(inherited(6), "adoption", "6 in all (more than 5)", id="six inherited"),
-    pytest.param(a_situation(gave_up(hold=HELD)), "hold", "KnownBadRevision", id="known bad revision"),
-    pytest.param(a_situation(gave_up(unreadable="broken JSON")), "hold", "broken JSON", id="unreadable hold"),
-    pytest.param(a_situation(gave_up(auto_sync=False, operation=None)), "owner intent", "release gate", id="manual sync policy"),
+    pytest.param(
+        a_situation(gave_up(hold=HELD)), "hold", "KnownBadRevision", id="known bad revision"
+    ),
+    pytest.param(
+        a_situation(gave_up(unreadable="broken JSON")), "hold", "broken JSON", id="unreadable hold"
+    ),
+    pytest.param(
+        a_situation(gave_up(auto_sync=False, operation=None)),
+        "owner intent",
+        "release gate",
+        id="manual sync policy",
+    ),
     pytest.param(
         a_situation(
-            gave_up(self_heal=False, operation=Operation(Phase.Succeeded, finished_at=NOW - timedelta(minutes=5), revisions=(BAD,)))
+            gave_up(
+                self_heal=False,
+                operation=Operation(
+                    Phase.Succeeded, finished_at=NOW - timedelta(minutes=5), revisions=(BAD,)
+                ),
+            )
         ),
         "owner intent",
         "selfHeal is off",
         id="drift kept on purpose",
     ),
     pytest.param(
-        a_situation(gave_up(), failed=("repository https://git.example/cart.git is Failed: connection refused",)),
+        a_situation(
+            gave_up(),
+            failed=("repository https://git.example/cart.git is Failed: connection refused",),
+        ),
         "dependency",
         "connection refused",
         id="its repository has failed",
@@ -115,9 +197,21 @@ REFUSALS = [
         "cluster primary",
         id="its cluster has failed",
     ),
-    pytest.param(a_situation(running()), "owner busy", "by ada is Running since 11:59:00", id="a person's operation"),
-    pytest.param(a_situation(running(automated=True)), "owner busy", "auto-sync", id="Argo CD's operation"),
-    pytest.param(a_situation(running(finished_at=NOW)), "owner busy", "waits for its retry", id="Argo CD's retry pause"),
+    pytest.param(
+        a_situation(running()),
+        "owner busy",
+        "by ada is Running since 11:59:00",
+        id="a person's operation",
+    ),
+    pytest.param(
+        a_situation(running(automated=True)), "owner busy", "auto-sync", id="Argo CD's operation"
+    ),
+    pytest.param(
+        a_situation(running(finished_at=NOW)),
+        "owner busy",
+        "waits for its retry",
+        id="Argo CD's retry pause",
+    ),
     pytest.param(
         a_situation(gave_up(requested=Requested("", "ada"))),
         "owner busy",
@@ -131,12 +225,28 @@ REFUSALS = [
         id="its parent is being synced",
     ),
     pytest.param(
-        a_situation(gave_up(), pauses=(Pause(Selector(projects=("shop",)), "migration", "ada", NOW + timedelta(hours=1), "project-shop"),)),
+        a_situation(
+            gave_up(),
+            pauses=(
+                Pause(
+                    Selector(projects=("shop",)),
+                    "migration",
+                    "ada",
+                    NOW + timedelta(hours=1),
+                    "project-shop",
+                ),
+            ),
+        ),
         "paused",
         "paused by ada: migration, until 2026-03-02 13:00 UTC; `recovery resume project-shop` ends it",
         id="paused by command",
     ),
-    pytest.param(a_situation(gave_up(), pauses=(Pause(),)), "paused", "everything is paused by somebody", id="paused altogether"),
+    pytest.param(
+        a_situation(gave_up(), pauses=(Pause(),)),
+        "paused",
+        "everything is paused by somebody",
+        id="paused altogether",
+    ),
     pytest.param(
         a_situation(gave_up(), sight=Sight("uid-cart", NOW, dismissed=(POLICY.name,))),
         "dismissed",
@@ -144,13 +254,22 @@ REFUSALS = [
         id="its recovery was deleted",
     ),
     pytest.param(
-        a_situation(gave_up(), waits_for="argocd/db is of sync wave -1, before 0"), "after", "sync wave -1", id="its database comes first"
+        a_situation(gave_up(), waits_for="argocd/db is of sync wave -1, before 0"),
+        "after",
+        "sync wave -1",
+        id="its database comes first",
     ),
     pytest.param(
-        a_situation(gave_up(), storm=(Key("storm", "", "project/shop"), "31 of 60 fell ill")), "storm", "31 of 60", id="one of many"
+        a_situation(gave_up(), storm=(Key("storm", "", "project/shop"), "31 of 60 fell ill")),
+        "storm",
+        "31 of 60",
+        id="one of many",
     ),
     pytest.param(
-        a_situation(gave_up(), project=Project("shop", windows=(SyncWindow("deny", "0 11 * * *", "2h", ("*",)),))),
+        a_situation(
+            gave_up(),
+            project=Project("shop", windows=(SyncWindow("deny", "0 11 * * *", "2h", ("*",)),)),
+        ),
         "windows",
         "deny '0 11 * * *' for 2h, until 2026-03-02 13:00 UTC",
         id="a closed sync window",
@@ -168,13 +287,20 @@ REFUSALS = [
         id="a shard's part of the budget",
     ),
     pytest.param(
-        a_situation(running(phase=Phase.Succeeded, finished_at=NOW - timedelta(seconds=9), recovery="other/1.1")),
+        a_situation(
+            running(
+                phase=Phase.Succeeded, finished_at=NOW - timedelta(seconds=9), recovery="other/1.1"
+            )
+        ),
         "owner busy",
         "ended 9s ago and Argo CD has not compared since",
         id="just ended, not compared",
     ),
     pytest.param(
-        a_situation(gave_up(application_set="all"), application_set=ApplicationSet("argocd", "all", rolling=True)),
+        a_situation(
+            gave_up(application_set="all"),
+            application_set=ApplicationSet("argocd", "all", rolling=True),
+        ),
         "owner busy",
         "RollingSync",
         id="progressive sync",
@@ -197,15 +323,30 @@ REFUSALS = [
         "in project shop, and 3 may be",
         id="budget of a project",
     ),
-    pytest.param(a_situation(gave_up(), enabled=False), "disabled", "would sync (prune: true, force: false)", id="disabled"),
-    pytest.param(a_situation(gave_up(marks=marked(mode="observe"))), "disabled", "mode is observe", id="narrowed by annotation"),
+    pytest.param(
+        a_situation(gave_up(), enabled=False),
+        "disabled",
+        "would sync (prune: true, force: false)",
+        id="disabled",
+    ),
+    pytest.param(
+        a_situation(gave_up(marks=marked(mode="observe"))),
+        "disabled",
+        "mode is observe",
+        id="narrowed by annotation",
+    ),
     pytest.param(
         a_situation(gave_up(marks=marked(mode="nonsense"))),
         "disabled",
         "mode is observe",
         id="an unreadable mode narrows",
     ),
-    pytest.param(a_situation(gave_up(marks=marked(mode="approve"))), "approval", "mode is approve", id="approve holds back"),
+    pytest.param(
+        a_situation(gave_up(marks=marked(mode="approve"))),
+        "approval",
+        "mode is approve",
+        id="approve holds back",
+    ),
 ]
 
 
@@ -230,7 +371,9 @@ def test_what_runs_is_not_touched_before_somebody_has_looked_why_it_is_ill() -> 
 def test_every_guard_is_in_the_table() -> None:
     of_clusters = {str(case.values[2]) for case in CLUSTER_GUARDS}
     shown = (
-        {str(case.values[1]) for case in REFUSALS} | {"pace", "per hour", "per minute", "taken back", "unseen", "distrusted"} | of_clusters
+        {str(case.values[1]) for case in REFUSALS}
+        | {"pace", "per hour", "per minute", "taken back", "unseen", "distrusted"}
+        | of_clusters
     )
 
     assert shown == {guard.name for guard in GUARDS}
@@ -241,17 +384,27 @@ def test_every_guard_is_in_the_table() -> None:
     [
         pytest.param(a_situation(gave_up()), id="an ordinary case"),
         pytest.param(a_situation(gave_up(marks=marked(paused="false"))), id="paused: false"),
-        pytest.param(a_situation(gave_up(marks=marked(paused="2026-03-02T11:00:00Z"))), id="a pause that is over"),
+        pytest.param(
+            a_situation(gave_up(marks=marked(paused="2026-03-02T11:00:00Z"))),
+            id="a pause that is over",
+        ),
         pytest.param(inherited(5), id="five inherited"),
         pytest.param(inherited(6, adopted_at=NOW), id="adopted"),
-        pytest.param(a_situation(asked_for()), id="manual, but this very revision was asked for and failed"),
+        pytest.param(
+            a_situation(asked_for()), id="manual, but this very revision was asked for and failed"
+        ),
         pytest.param(
             a_situation(gave_up(auto_sync=False, operation=None, marks=marked(sync="allowed"))),
             id="manual, allowed by annotation",
         ),
-        pytest.param(a_situation(gave_up(operation=Operation(Phase.Succeeded, revisions=(BAD,)))), id="drift with selfHeal on"),
         pytest.param(
-            a_situation(gave_up(), fleet=Fleet(in_flight=9, in_flight_cluster=2, in_flight_project=2)),
+            a_situation(gave_up(operation=Operation(Phase.Succeeded, revisions=(BAD,)))),
+            id="drift with selfHeal on",
+        ),
+        pytest.param(
+            a_situation(
+                gave_up(), fleet=Fleet(in_flight=9, in_flight_cluster=2, in_flight_project=2)
+            ),
             id="one place left",
         ),
     ],
@@ -264,11 +417,23 @@ def test_manual_apps_lets_a_manual_application_be_synced() -> None:
     text = "recovery_policies: [{name: a, condition: {type: application, status: OutOfSync}, actions: [{type: sync, parameters: {manual_apps: true}}]}]"
     policy = the_policies(text).policies[0]
 
-    assert refusal(Asked(a_situation(gave_up(auto_sync=False, operation=None)), policy, policy.actions[0], None)) is None
+    assert (
+        refusal(
+            Asked(
+                a_situation(gave_up(auto_sync=False, operation=None)),
+                policy,
+                policy.actions[0],
+                None,
+            )
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize(("ago", "refused"), [(0, True), (59, True), (60, False)])
-def test_ten_workloads_a_minute_are_restarted_over_the_fleet_at_most(ago: int, refused: bool) -> None:
+def test_ten_workloads_a_minute_are_restarted_over_the_fleet_at_most(
+    ago: int, refused: bool
+) -> None:
     restart = structs.replace(SYNC, traits=TRAITS["restart"])
     done = Destroyed((NOW - timedelta(seconds=ago),) * 10)
 
@@ -291,15 +456,25 @@ def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: 
     ("done", "words"),
     [
         pytest.param(
-            Destroyed(subject=(NOW - timedelta(minutes=50),) * 6), "6 restarts, rollbacks and failovers of this one", id="this one"
+            Destroyed(subject=(NOW - timedelta(minutes=50),) * 6),
+            "6 restarts, rollbacks and failovers of this one",
+            id="this one",
         ),
         pytest.param(
             Destroyed(project=(NOW - timedelta(minutes=50),) * 10, name="shop"),
             "10 restarts, rollbacks and failovers in project shop",
             id="project",
         ),
-        pytest.param(Destroyed(fleet=(NOW - timedelta(minutes=50),) * 20), "20 restarts, rollbacks and failovers in all", id="in all"),
-        pytest.param(Destroyed(*((NOW - timedelta(minutes=50),) * count for count in (19, 9, 5))), "", id="one is left of each"),
+        pytest.param(
+            Destroyed(fleet=(NOW - timedelta(minutes=50),) * 20),
+            "20 restarts, rollbacks and failovers in all",
+            id="in all",
+        ),
+        pytest.param(
+            Destroyed(*((NOW - timedelta(minutes=50),) * count for count in (19, 9, 5))),
+            "",
+            id="one is left of each",
+        ),
     ],
 )
 def test_so_much_is_changed_within_an_hour_and_no_more(done: Destroyed, words: str) -> None:
@@ -310,18 +485,24 @@ def test_so_much_is_changed_within_an_hour_and_no_more(done: Destroyed, words: s
 
     assert refusal(asked(structs.replace(situation, finding=None), REFRESH)) is None
     assert (no.message if no else "").startswith(words)
-    assert no is None or no.again == timedelta(minutes=10), "asked again when the oldest is an hour ago"
+    assert no is None or no.again == timedelta(minutes=10), (
+        "asked again when the oldest is an hour ago"
+    )
 
 
 def test_maintenance_binds_the_actions_it_names() -> None:
-    policies = structs.replace(the_policies(), windows=(Window("0 11 * * *", timedelta(hours=2), actions=("sync",)),))
+    policies = structs.replace(
+        the_policies(), windows=(Window("0 11 * * *", timedelta(hours=2), actions=("sync",)),)
+    )
     situation = a_situation(gave_up(), policies=policies)
 
     no = refusal(asked(situation))
 
     assert no is not None
     assert (no.by, no.again) == ("windows", timedelta(hours=1))
-    assert "maintenance window 0 11 * * * UTC (2h): no sync until 2026-03-02 13:00 UTC" in no.message
+    assert (
+        "maintenance window 0 11 * * * UTC (2h): no sync until 2026-03-02 13:00 UTC" in no.message
+    )
     assert refusal(asked(situation, REFRESH)) is None
     assert refusal(asked(situation, NOTIFY)) is None
 
@@ -342,9 +523,16 @@ ABOUT_THE_SUBJECT = {guard.name for guard in GUARDS if guard.subject}
 
 
 @pytest.mark.parametrize(
-    ("situation", "by"), [pytest.param(*case.values[:2], id=case.id) for case in REFUSALS if case.values[1] not in ("disabled", "approval")]
+    ("situation", "by"),
+    [
+        pytest.param(*case.values[:2], id=case.id)
+        for case in REFUSALS
+        if case.values[1] not in ("disabled", "approval")
+    ],
 )
-def test_telling_people_is_bound_by_what_is_about_the_subject_and_by_the_off_switch(situation: Situation, by: str) -> None:
+def test_telling_people_is_bound_by_what_is_about_the_subject_and_by_the_off_switch(
+    situation: Situation, by: str
+) -> None:
     no = refusal(asked(situation, NOTIFY))
 
     assert (no.by if no else "") == (by if by in ABOUT_THE_SUBJECT else "")
@@ -380,8 +568,16 @@ def test_what_is_under_way_is_finished_in_a_storm(sent: bool, by: str) -> None:
     from recovery.model.recovery import StepRecord
     from tests.builders import a_recovery
 
-    held = a_recovery("cart", NOW, phase=RecoveryPhase.Remediating, attempt=1, steps=(StepRecord(1, 0, "rollback", NOW, sent=sent),))
-    situation = a_situation(gave_up(), storm=(Key("storm", "", "fleet"), "many"), recovery=held, pauses=())
+    held = a_recovery(
+        "cart",
+        NOW,
+        phase=RecoveryPhase.Remediating,
+        attempt=1,
+        steps=(StepRecord(1, 0, "rollback", NOW, sent=sent),),
+    )
+    situation = a_situation(
+        gave_up(), storm=(Key("storm", "", "fleet"), "many"), recovery=held, pauses=()
+    )
 
     no = refusal(Asked(situation, POLICY, SYNC, held))
 
@@ -389,7 +585,11 @@ def test_what_is_under_way_is_finished_in_a_storm(sent: bool, by: str) -> None:
 
 
 def test_a_deletion_that_hangs_reaches_a_person_and_one_on_its_way_does_not() -> None:
-    going = gave_up(deleting=True, deleting_since=NOW - timedelta(hours=2), finalizers=("resources-finalizer.argocd.argoproj.io",))
+    going = gave_up(
+        deleting=True,
+        deleting_since=NOW - timedelta(hours=2),
+        finalizers=("resources-finalizer.argocd.argoproj.io",),
+    )
     stuck = Finding("DeletionStuck", ("deletionTimestamp",), Confidence.certain)
 
     young = refusal(asked(a_situation(going)))

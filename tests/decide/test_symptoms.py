@@ -41,8 +41,18 @@ HELD = Hold(recovery="r", uid="uid-cart", bad=(BAD,), suspended=True)
             False,
             id="held, whatever Git wants by now",
         ),
-        pytest.param({"status": (Sync.OutOfSync, Sync.Unknown)}, an_application(sync=Sync.Unknown), True, id="any of a list"),
-        pytest.param({"status": (Sync.OutOfSync,), "health": (Health.Degraded,)}, gave_up(), False, id="both given means both"),
+        pytest.param(
+            {"status": (Sync.OutOfSync, Sync.Unknown)},
+            an_application(sync=Sync.Unknown),
+            True,
+            id="any of a list",
+        ),
+        pytest.param(
+            {"status": (Sync.OutOfSync,), "health": (Health.Degraded,)},
+            gave_up(),
+            False,
+            id="both given means both",
+        ),
         pytest.param({"health": (Health.Degraded,)}, degraded(), True, id="Degraded"),
         pytest.param({}, degraded(), False, id="an empty condition holds nowhere"),
     ],
@@ -85,7 +95,9 @@ def test_sync_status_has_no_timestamp_and_counts_from_the_first_sight() -> None:
         pytest.param(+60, -60, -60, 0, id="a stamp from the future counts as now"),
     ],
 )
-def test_a_clock_never_starts_before_we_know(stamp: int, first_seen: int, fresh_from: int, since: int) -> None:
+def test_a_clock_never_starts_before_we_know(
+    stamp: int, first_seen: int, fresh_from: int, since: int
+) -> None:
     def at(minutes: int) -> Any:
         return NOW + timedelta(minutes=minutes)
 
@@ -104,7 +116,9 @@ def test_a_clock_never_starts_before_we_know(stamp: int, first_seen: int, fresh_
 def test_a_clock_goes_on_while_the_condition_holds_and_starts_anew_after_a_break() -> None:
     first = track(None, gave_up(), POLICIES, NOW, NOW, first_install=False)
     later = track(first, gave_up(), POLICIES, NOW + timedelta(minutes=3), NOW, first_install=False)
-    broken = track(later, an_application(), POLICIES, NOW + timedelta(minutes=4), NOW, first_install=False)
+    broken = track(
+        later, an_application(), POLICIES, NOW + timedelta(minutes=4), NOW, first_install=False
+    )
     again = track(broken, gave_up(), POLICIES, NOW + timedelta(minutes=5), NOW, first_install=False)
 
     assert later.clocks == {OUT: NOW}
@@ -113,7 +127,9 @@ def test_a_clock_goes_on_while_the_condition_holds_and_starts_anew_after_a_break
 
 
 def test_an_application_made_again_under_its_name_begins_anew() -> None:
-    old = Sight("another-uid", NOW - timedelta(days=1), {OUT: NOW - timedelta(hours=5)}, inherited=True)
+    old = Sight(
+        "another-uid", NOW - timedelta(days=1), {OUT: NOW - timedelta(hours=5)}, inherited=True
+    )
 
     sight = track(old, gave_up(), POLICIES, NOW, NOW, first_install=False)
 
@@ -123,7 +139,9 @@ def test_an_application_made_again_under_its_name_begins_anew() -> None:
 
 def test_what_is_unwell_at_a_first_install_is_inherited_until_it_has_been_well() -> None:
     sick = track(None, degraded(), POLICIES, NOW, NOW, first_install=True)
-    healing = track(sick, degraded(health=Health.Progressing), POLICIES, NOW, NOW, first_install=False)
+    healing = track(
+        sick, degraded(health=Health.Progressing), POLICIES, NOW, NOW, first_install=False
+    )
     well = track(healing, degraded(health=Health.Healthy), POLICIES, NOW, NOW, first_install=False)
     relapsed = track(well, degraded(), POLICIES, NOW, NOW, first_install=False)
 
@@ -149,14 +167,25 @@ def test_a_revision_is_good_only_after_it_was_seen_well_for_the_soak_time() -> N
     [
         pytest.param({"health": Health.Progressing}, id="Progressing"),
         pytest.param({"sync": Sync.OutOfSync}, id="OutOfSync"),
-        pytest.param({"resources": 0}, id="an empty resource list looks Healthy when the cluster is gone"),
+        pytest.param(
+            {"resources": 0}, id="an empty resource list looks Healthy when the cluster is gone"
+        ),
         pytest.param({"deploy": None}, id="never deployed"),
     ],
 )
 def test_a_break_ends_the_soak(unwell: dict[str, Any]) -> None:
     seen = track(None, an_application(), POLICIES, NOW, NOW, first_install=False)
-    broken = track(seen, an_application(**unwell), POLICIES, NOW + timedelta(seconds=60), NOW, first_install=False)
-    again = track(broken, an_application(), POLICIES, NOW + timedelta(seconds=130), NOW, first_install=False)
+    broken = track(
+        seen,
+        an_application(**unwell),
+        POLICIES,
+        NOW + timedelta(seconds=60),
+        NOW,
+        first_install=False,
+    )
+    again = track(
+        broken, an_application(), POLICIES, NOW + timedelta(seconds=130), NOW, first_install=False
+    )
 
     assert again.ledger == ()
 
@@ -164,7 +193,10 @@ def test_a_break_ends_the_soak(unwell: dict[str, Any]) -> None:
 def test_the_ledger_keeps_the_newest_five() -> None:
     sight = track(None, an_application(), POLICIES, NOW, NOW, first_install=False)
     for number in range(8):
-        app = an_application(deploy=an_application().deploy.__class__(number, (GOOD,), NOW), history=tuple(range(number + 1)))
+        app = an_application(
+            deploy=an_application().deploy.__class__(number, (GOOD,), NOW),
+            history=tuple(range(number + 1)),
+        )
         at = NOW + timedelta(minutes=10 * number)
         sight = track(sight, app, POLICIES, at, NOW, first_install=False)
         sight = track(sight, app, POLICIES, at + timedelta(minutes=5), NOW, first_install=False)

@@ -33,7 +33,8 @@ from tests.testbed.repositories import Repositories
 EXTRA = {through_argo_cd: "token", looked_at_only: "observe"}
 """Stories that only the real bed can play, and the overlay they are installed with."""
 CROWDED = (storm, three_replicas, causes_of_the_platform)
-"""Stories of so many applications that Argo CD is slow meanwhile: one at a time, after the others."""
+"""Stories of so many applications that Argo CD is slow meanwhile: one at a time, after the
+others."""
 AT_ONCE = 4
 """Stories at the same time on two cores."""
 
@@ -73,21 +74,44 @@ class Show:
         self.repositories = repositories
         for index, story in enumerate(s for s in STORIES if s.__name__ in wanted):
             self.play(story, index)
-        for number, story in enumerate((s for s in CONNECTED_STORIES if s.__name__ in wanted), start=70):
+        for number, story in enumerate(
+            (s for s in CONNECTED_STORIES if s.__name__ in wanted), start=70
+        ):
             self.play(story, number)
 
-    def play(self, story: Callable[[Any], Awaitable[list[str]]], number: int, overlay: str = "base", **env: str) -> None:
+    def play(
+        self,
+        story: Callable[[Any], Awaitable[list[str]]],
+        number: int,
+        overlay: str = "base",
+        **env: str,
+    ) -> None:
         """Begin a story; its number makes its namespace and its applications' prefix."""
         kind = RealConnectedStage if story in CONNECTED_STORIES else RealStage
-        stage = kind(self.bed, self.client, self.repositories, f"s{number}", BASE if number == 0 else f"{BASE}-{number}")
+        stage = kind(
+            self.bed,
+            self.client,
+            self.repositories,
+            f"s{number}",
+            BASE if number == 0 else f"{BASE}-{number}",
+        )
         stage.overlay, stage.env = overlay, env
         if isinstance(stage, RealConnectedStage):
             stage.further = self.further
-        self.results[story.__name__] = asyncio.run_coroutine_threadsafe(self._play(story, stage), self._loop)
+        self.results[story.__name__] = asyncio.run_coroutine_threadsafe(
+            self._play(story, stage), self._loop
+        )
 
     async def _play(self, story: Callable[[Any], Awaitable[list[str]]], stage: RealStage) -> Played:
-        # Stories of clusters wait for each other; they do not take a place from the others meanwhile.
-        places = self._lane if story in CLUSTER_STORIES else self._crowd if story in CROWDED else self._places
+        # Stories of clusters wait for each other; they do not take a place from the others
+        # meanwhile.
+        places = (
+            self._lane
+            if story in CLUSTER_STORIES
+            else self._crowd
+            if story in CROWDED
+            else self._places
+        )
         async with places:
             if story in CROWDED:
                 await self._others()
@@ -99,10 +123,15 @@ class Show:
             return Played({name: stage.transcript(name) for name in names}, stage)
 
     async def _others(self) -> None:
-        """Hundreds of applications keep Argo CD busy: until the stories whose seconds count are over."""
+        """Hundreds of applications keep Argo CD busy: until the stories whose seconds count are
+        over."""
         await asyncio.sleep(2)  # until all of them have been asked for
         patient = {story.__name__ for story in (*CROWDED, *CLUSTER_STORIES)}
-        waiting = [asyncio.wrap_future(result) for name, result in self.results.items() if name not in patient]
+        waiting = [
+            asyncio.wrap_future(result)
+            for name, result in self.results.items()
+            if name not in patient
+        ]
         await asyncio.gather(*waiting, return_exceptions=True)
 
     def end(self) -> None:
@@ -137,22 +166,50 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
                 if hasattr(item, "callspec") and "story" in item.callspec.params
             }
             playing.begin(asked)
-            for number, story in enumerate((s for s in GUARD_STORIES if s.__name__ in asked), start=60):
+            for number, story in enumerate(
+                (s for s in GUARD_STORIES if s.__name__ in asked), start=60
+            ):
                 playing.play(story, number)
-            token = {"ARGOCD_SERVER": f"http://127.0.0.1:{bed.argocd_port}", "ARGOCD_TOKEN": bed.argocd_token}
-            for number, story in enumerate((s for s in ALL_CAUSE_STORIES if s.__name__ in asked), start=80):
+            token = {
+                "ARGOCD_SERVER": f"http://127.0.0.1:{bed.argocd_port}",
+                "ARGOCD_TOKEN": bed.argocd_token,
+            }
+            for number, story in enumerate(
+                (s for s in ALL_CAUSE_STORIES if s.__name__ in asked), start=80
+            ):
                 with_token = story in (causes_of_workloads, causes_of_rollouts)
-                playing.play(story, number, "token" if with_token else "base", **(token if with_token else {}))
-            for number, story in enumerate((s for s in TENANT_STORIES if s.__name__ in asked), start=90):
+                playing.play(
+                    story,
+                    number,
+                    "token" if with_token else "base",
+                    **(token if with_token else {}),
+                )
+            for number, story in enumerate(
+                (s for s in TENANT_STORIES if s.__name__ in asked), start=90
+            ):
                 with_token = story is forged_status_with_a_token
-                playing.play(story, number, "token" if with_token else "base", **(token if with_token else {}))
-            for number, story in enumerate((s for s in HARM_STORIES if s.__name__ in asked), start=100):
+                playing.play(
+                    story,
+                    number,
+                    "token" if with_token else "base",
+                    **(token if with_token else {}),
+                )
+            for number, story in enumerate(
+                (s for s in HARM_STORIES if s.__name__ in asked), start=100
+            ):
                 playing.play(story, number, "token", **token)
             for number, (story, overlay) in enumerate(EXTRA.items(), start=50):
                 playing.play(story, number, overlay, **(token if overlay == "token" else {}))
-            for number, story in enumerate((s for s in PEOPLE_STORIES if s.__name__ in asked), start=55):
+            for number, story in enumerate(
+                (s for s in PEOPLE_STORIES if s.__name__ in asked), start=55
+            ):
                 overlay = "helm" if story is in_and_out_by_helm else "base"
-                playing.play(story, number, overlay, **({"RECOVERY_AUTH": "on"} if story is people_are_told else {}))
+                playing.play(
+                    story,
+                    number,
+                    overlay,
+                    **({"RECOVERY_AUTH": "on"} if story is people_are_told else {}),
+                )
             yield playing
         finally:
             playing.end()

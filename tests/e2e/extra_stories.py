@@ -9,12 +9,14 @@ from tests.stories import gave_up, in_phase, restart_cures
 
 
 async def through_argo_cd(stage: RealStage) -> list[str]:
-    """With a token, Argo CD's own resource action restarts; there is no right on workloads at all."""
+    """With a token, Argo CD's own resource action restarts; there is no right on workloads at
+    all."""
     return await restart_cures(stage)
 
 
 async def looked_at_only(stage: RealStage) -> list[str]:
-    """The overlay observe: the decisions are there to be seen, and nothing outside our own namespace is even tried."""
+    """The overlay observe: the decisions are there to be seen, and nothing outside our own
+    namespace is even tried."""
     name = f"{stage.prefix}-observe"
     await stage.policies(policies(stage.prefix))
     async with stage.controller(enabled=False):

@@ -1,4 +1,5 @@
-"""The two further clusters of the bed, started when the first story wants them, for one story at a time."""
+"""The two further clusters of the bed, started when the first story wants them, for one story at a
+time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Nights in which a recovery controller could make it worse, on a real Argo CD: each ends as its owner would want it."""
+"""Nights in which a recovery controller could make it worse, on a real Argo CD: each ends as its
+owner would want it."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ OWN = {"release": "own_change"}
 
 
 async def rolled_back(stage: RealStage, name: str, *, create: bool = True) -> tuple[str, str]:
-    """A good deploy that was seen to work, a bad one, gone back from: the good and the bad revision."""
+    """A good deploy that was seen to work, a bad one, gone back from: the good and the bad
+    revision."""
     if create:
         await stage.application(name, (deployment(name, "ready", DEADLINE),), self_heal=True)
     await stage.until("well", lambda: is_well(stage, name), 60)
@@ -32,7 +34,9 @@ async def rolled_back(stage: RealStage, name: str, *, create: bool = True) -> tu
     await stage.until("rolled back", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 180)
     app = await stage.seen(name)
     assert (app.auto_sync, app.deploy and app.deploy.revisions) == (False, (good,))
-    told = next(m["message"] for m in stage.received if "rolled back" in m["title"] and name in m["title"])
+    told = next(
+        m["message"] for m in stage.received if "rolled back" in m["title"] and name in m["title"]
+    )
     assert f'\nDeployed: {bad[:7]} "change" by ' in told, told
     assert f'\nLast good: {good[:7]} "change" by ' in told, told
     return good, bad
@@ -77,20 +81,34 @@ def a_set(stage: RealStage, names: list[str], **spec: Any) -> dict[str, Any]:
         "syncPolicy": {"automated": {"selfHeal": True}},
     }
     elements = [{"name": name, "url": stage.repositories.url(name)} for name in names]
-    body = {"generators": [{"list": {"elements": elements}}], "template": {"metadata": {"name": "{{name}}"}, "spec": template}, **spec}
+    body = {
+        "generators": [{"list": {"elements": elements}}],
+        "template": {"metadata": {"name": "{{name}}"}, "spec": template},
+        **spec,
+    }
     meta = {"name": stage.prefix + "-set", "namespace": "argocd"}
-    return {"apiVersion": "argoproj.io/v1alpha1", "kind": "ApplicationSet", "metadata": meta, "spec": body}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "ApplicationSet",
+        "metadata": meta,
+        "spec": body,
+    }
 
 
 async def owner_takes_the_annotation(stage: RealStage) -> list[str]:
-    """An ApplicationSet that leaves syncPolicy alone and rewrites annotations, once with preservedFields: the hold stands by its
-    record, and the fix is deployed with auto-sync on."""
+    """An ApplicationSet that leaves syncPolicy alone and rewrites annotations, once with
+    preservedFields: the hold stands by its record, and the fix is deployed with auto-sync on."""
     gone, kept = f"{stage.prefix}-gone", f"{stage.prefix}-kept"
     await stage.policies(policies(stage.prefix, **OWN))
     leaves = {"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/syncPolicy"]}]}
     async with stage.controller():
-        for name, more in ((gone, leaves), (kept, {**leaves, "preservedFields": {"annotations": [HOLD]}})):
-            await asyncio.to_thread(stage.repositories.commit, name, (deployment(name, "ready", DEADLINE),))
+        for name, more in (
+            (gone, leaves),
+            (kept, {**leaves, "preservedFields": {"annotations": [HOLD]}}),
+        ):
+            await asyncio.to_thread(
+                stage.repositories.commit, name, (deployment(name, "ready", DEADLINE),)
+            )
             made = a_set(stage, [name], **more)
             made["metadata"]["name"] = name
             await asyncio.to_thread(stage.bed.apply, made)
@@ -98,13 +116,18 @@ async def owner_takes_the_annotation(stage: RealStage) -> list[str]:
             await is_made(stage, name)
             await rolled_back(stage, name, create=False)
         await stage.sleep(20)
-        annotations = [((await stage.raw(name))["metadata"].get("annotations") or {}).get(HOLD) for name in (gone, kept)]
+        annotations = [
+            ((await stage.raw(name))["metadata"].get("annotations") or {}).get(HOLD)
+            for name in (gone, kept)
+        ]
         assert annotations[0] is None, "its owner takes it away"
         assert annotations[1], "where it preserves the annotation, it stays"
         for name in (gone, kept):
             app = await stage.seen(name)
             assert (app.auto_sync, app.health) == (False, Health.Healthy), name
-            assert (await stage.asked(f"/api/v1/explain/argocd/{name}"))["hold"], "it is held by its record"
+            assert (await stage.asked(f"/api/v1/explain/argocd/{name}"))["hold"], (
+                "it is held by its record"
+            )
         for name in (gone, kept):
             await fixed(stage, name)
         for name in (gone, kept):
@@ -138,7 +161,8 @@ async def a_person_is_at_work(stage: RealStage) -> list[str]:
 
 
 async def another_teams_commit(stage: RealStage) -> list[str]:
-    """A commit that changes nothing of this application, while it is rolled back: the bad revision stays away; its own fix comes."""
+    """A commit that changes nothing of this application, while it is rolled back: the bad revision
+    stays away; its own fix comes."""
     name = f"{stage.prefix}-mono"
     await stage.policies(policies(stage.prefix, **OWN))
     async with stage.controller():
@@ -151,39 +175,65 @@ async def another_teams_commit(stage: RealStage) -> list[str]:
         await stage.until("Argo CD has seen it", seen, 60)
         await stage.sleep(40)
         app = await stage.seen(name)
-        assert (app.auto_sync, app.deploy and app.deploy.revisions, app.health) == (False, (good,), Health.Healthy)
+        assert (app.auto_sync, app.deploy and app.deploy.revisions, app.health) == (
+            False,
+            (good,),
+            Health.Healthy,
+        )
         assert len(await stage.recoveries(name)) == 1, "and it is no new illness"
         await fixed(stage, name)
     return []
 
 
 async def made_again(stage: RealStage) -> list[str]:
-    """A held application that is deleted without its resources and made again: still held, under its new UID."""
+    """A held application that is deleted without its resources and made again: still held, under
+    its new UID."""
     name = f"{stage.prefix}-again"
     await stage.policies(policies(stage.prefix, **OWN))
     async with stage.controller():
         good, _ = await rolled_back(stage, name)
         backup = await stage.raw(name)
         old = backup["metadata"]["uid"]
-        await stage.kubectl("patch", "application", name, "--type=json", "-p", '[{"op":"remove","path":"/metadata/finalizers"}]')
+        await stage.kubectl(
+            "patch",
+            "application",
+            name,
+            "--type=json",
+            "-p",
+            '[{"op":"remove","path":"/metadata/finalizers"}]',
+        )
         await stage.kubectl("delete", "application", name, "--cascade=orphan")
-        body = {**backup, "metadata": {"name": name, "namespace": "argocd", "labels": backup["metadata"].get("labels") or {}}}
+        body = {
+            **backup,
+            "metadata": {
+                "name": name,
+                "namespace": "argocd",
+                "labels": backup["metadata"].get("labels") or {},
+            },
+        }
         await stage.client.create(APPLICATIONS, "argocd", body)
         await stage.sleep(30)
         app = await stage.seen(name)
         assert app.uid != old
-        assert (app.auto_sync, app.health, app.deploy and app.deploy.revisions) == (False, Health.Healthy, (good,))
+        assert (app.auto_sync, app.health, app.deploy and app.deploy.revisions) == (
+            False,
+            Health.Healthy,
+            (good,),
+        )
         assert (await stage.asked(f"/api/v1/explain/argocd/{name}"))["hold"]
         await fixed(stage, name)
     return []
 
 
 async def owned_crash_loop(stage: RealStage) -> list[str]:
-    """A crash loop of what an ApplicationSet owns, which would undo a rollback: Stalled, and a person is called."""
+    """A crash loop of what an ApplicationSet owns, which would undo a rollback: Stalled, and a
+    person is called."""
     name = f"{stage.prefix}-loop"
     await stage.policies(policies(stage.prefix, **OWN))
     async with stage.controller():
-        await asyncio.to_thread(stage.repositories.commit, name, (deployment(name, "ready", DEADLINE),))
+        await asyncio.to_thread(
+            stage.repositories.commit, name, (deployment(name, "ready", DEADLINE),)
+        )
         await asyncio.to_thread(stage.bed.apply, a_set(stage, [name]))
         await is_made(stage, name)
         await stage.until("well", lambda: is_well(stage, name), 60)
@@ -191,7 +241,9 @@ async def owned_crash_loop(stage: RealStage) -> list[str]:
         await stage.commit(name, (deployment(name, "crash", DEADLINE),))
         await stage.until("stalled", lambda: in_phase(stage, name, RecoveryPhase.Stalled), 180)
         (held,) = await stage.recoveries(name)
-        assert [s.action for s in held.steps if s.sent and s.action in ("restart", "rollback")] == ["restart"]
+        assert [s.action for s in held.steps if s.sent and s.action in ("restart", "rollback")] == [
+            "restart"
+        ]
         assert {s.reason for s in held.steps if s.action == "rollback"} == {"OwnerWouldRevert"}
         assert held.attempt <= 3
         await stage.until("a person is called", heard_of(stage, "needs a person"), 30)
@@ -201,22 +253,33 @@ async def owned_crash_loop(stage: RealStage) -> list[str]:
 
 
 async def a_person_switches_it_on(stage: RealStage) -> list[str]:
-    """Rolled back, and a person switches auto-sync on again, which deploys the bad revision: it stays so, and people are told."""
+    """Rolled back, and a person switches auto-sync on again, which deploys the bad revision: it
+    stays so, and people are told."""
     name = f"{stage.prefix}-theirs"
     await stage.policies(policies(stage.prefix, **OWN))
     async with stage.controller():
         _, bad = await rolled_back(stage, name)
-        await stage.client.patch(APPLICATIONS, "argocd", name, {"spec": {"syncPolicy": {"automated": {"enabled": True}}}})
+        await stage.client.patch(
+            APPLICATIONS, "argocd", name, {"spec": {"syncPolicy": {"automated": {"enabled": True}}}}
+        )
 
         async def ill_again() -> bool:
             app = await stage.seen(name)
-            return app.health is Health.Degraded and app.deploy is not None and app.deploy.revisions == (bad,)
+            return (
+                app.health is Health.Degraded
+                and app.deploy is not None
+                and app.deploy.revisions == (bad,)
+            )
 
         await stage.until("the bad revision runs again", ill_again, 90)
         await stage.until("left alone", lambda: in_phase(stage, name, RecoveryPhase.Suppressed), 60)
         await stage.sleep(40)
         first, second = await stage.recoveries(name)
-        assert (second.phase, second.reason, second.steps) == (RecoveryPhase.Suppressed, "TakenBack", ())
+        assert (second.phase, second.reason, second.steps) == (
+            RecoveryPhase.Suppressed,
+            "TakenBack",
+            (),
+        )
         assert first.phase is RecoveryPhase.Resolved
         app = await stage.seen(name)
         assert app.auto_sync, "it is on, as its owner wants it"

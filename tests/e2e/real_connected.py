@@ -15,7 +15,13 @@ import msgspec
 
 from recovery.clock import SystemClock
 from recovery.commands.explain import lines
-from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, EXTERNAL_SECRETS, RECOVERIES, SECRETS
+from recovery.kube.client import (
+    APPLICATION_SETS,
+    APPLICATIONS,
+    EXTERNAL_SECRETS,
+    RECOVERIES,
+    SECRETS,
+)
 from recovery.kube.errors import Conflict, KubeError
 from recovery.model.names import USERNAME
 from recovery.model.recovery import Recovery
@@ -76,7 +82,14 @@ class RealConnectedStage(RealStage):
         self._clusters: dict[str, RemoteCluster] = {}
         self._server: Process | None = None
         watching = asyncio.ensure_future(
-            Reflector(self._client, APPLICATIONS, "argocd", wire.application, Deletions(self.prefix, self.deleted), SystemClock()).run()
+            Reflector(
+                self._client,
+                APPLICATIONS,
+                "argocd",
+                wire.application,
+                Deletions(self.prefix, self.deleted),
+                SystemClock(),
+            ).run()
         )
         try:
             async with super().set_up(), self._mine:
@@ -104,7 +117,10 @@ class RealConnectedStage(RealStage):
 
     def _workloads(self) -> list[str]:
         words = ("-n", "shop", "get", "deployments,pods", "-o", "wide")
-        there = [f"{name}:\n{cluster.kubectl(*words, check=False)}" for name, cluster in self._clusters.items()]
+        there = [
+            f"{name}:\n{cluster.kubectl(*words, check=False)}"
+            for name, cluster in self._clusters.items()
+        ]
         return [*super()._workloads(), *there]
 
     async def clusters(self) -> None:
@@ -120,24 +136,42 @@ class RealConnectedStage(RealStage):
         await asyncio.to_thread(self._clusters[cluster].revoke)
 
     async def narrow(self, cluster: str, *, namespaces: bool) -> None:
-        await asyncio.to_thread(self._clusters[cluster].register, None, None if namespaces else NARROW)
+        await asyncio.to_thread(
+            self._clusters[cluster].register, None, None if namespaces else NARROW
+        )
 
-    async def deploy(self, name: str, manifests: tuple[dict[str, Any], ...], cluster: str, **how: Any) -> None:
+    async def deploy(
+        self, name: str, manifests: tuple[dict[str, Any], ...], cluster: str, **how: Any
+    ) -> None:
         if kind := how.pop("kind", ""):
             await self._install_there(kind, self._clusters[cluster])
         await asyncio.to_thread(self._repositories.commit, name, manifests)
         spec = {
             "project": "default",
-            "source": {"repoURL": self._repositories.url(name), "path": ".", "targetRevision": "HEAD"},
+            "source": {
+                "repoURL": self._repositories.url(name),
+                "path": ".",
+                "targetRevision": "HEAD",
+            },
             "destination": {"name": cluster, "namespace": how.pop("namespace", "shop")},
-            "syncPolicy": {"automated": {"selfHeal": True}, "syncOptions": ["CreateNamespace=true"]},
+            "syncPolicy": {
+                "automated": {"selfHeal": True},
+                "syncOptions": ["CreateNamespace=true"],
+            },
         }
-        body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name}, "spec": spec}
+        body = {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
         await self._client.create(APPLICATIONS, "argocd", body)
 
     async def _install_there(self, kind: str, cluster: RemoteCluster) -> None:
         crd = a_crd("shop.example", "v1", kind, kind.lower() + "s")
-        await asyncio.to_thread(cluster.kubectl, "apply", "--server-side", "-f", "-", text=json.dumps(crd))
+        await asyncio.to_thread(
+            cluster.kubectl, "apply", "--server-side", "-f", "-", text=json.dumps(crd)
+        )
 
     async def has(self, cluster: str, plural: str, name: str) -> bool:
         return await asyncio.to_thread(self._clusters[cluster].has, plural, name)
@@ -146,9 +180,15 @@ class RealConnectedStage(RealStage):
         body = {"metadata": {"labels": {key: value}}}
         await self._client.patch(SECRETS, "argocd", self._clusters[cluster].secret, body)
 
-    async def application_set(self, name: str, label: str, manifests: tuple[dict[str, Any], ...]) -> None:
+    async def application_set(
+        self, name: str, label: str, manifests: tuple[dict[str, Any], ...]
+    ) -> None:
         await asyncio.to_thread(self._repositories.commit, name, manifests)
-        await self._client.create(APPLICATION_SETS, "argocd", an_application_set(name, label, self._repositories.url(name)))
+        await self._client.create(
+            APPLICATION_SETS,
+            "argocd",
+            an_application_set(name, label, self._repositories.url(name)),
+        )
 
         async def generated() -> bool:
             items = wire.listed(await self._client.list(APPLICATIONS, "argocd")).items
@@ -172,12 +212,24 @@ class RealConnectedStage(RealStage):
             "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
             "syncPolicy": {"automated": {}, "retry": {"limit": 0}},
         }
-        body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name}, "spec": spec}
+        body = {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
         await self._client.create(APPLICATIONS, "argocd", body)
 
     async def _write_repository(self) -> None:
-        """The Secret by which Argo CD knows it; with basic authentication in a header, git needs no helper program."""
-        data = {"type": "git", "url": self._url, "username": USER, "password": self._password.read_text(), "forceHttpBasicAuth": "true"}
+        """The Secret by which Argo CD knows it; with basic authentication in a header, git needs no
+        helper program."""
+        data = {
+            "type": "git",
+            "url": self._url,
+            "username": USER,
+            "password": self._password.read_text(),
+            "forceHttpBasicAuth": "true",
+        }
         labels = {"argocd.argoproj.io/secret-type": "repository"}
         body = {
             "apiVersion": "v1",
@@ -188,7 +240,9 @@ class RealConnectedStage(RealStage):
         try:
             await self._client.create(SECRETS, "argocd", body)
         except Conflict:
-            await self._client.patch(SECRETS, "argocd", f"{self.prefix}-repository", {"stringData": data})
+            await self._client.patch(
+                SECRETS, "argocd", f"{self.prefix}-repository", {"stringData": data}
+            )
 
     async def git(self, what: str) -> None:
         match what:
@@ -196,10 +250,20 @@ class RealConnectedStage(RealStage):
                 assert self._server is not None
                 await asyncio.to_thread(self._server.kill)
             case "starts":
-                words = ["-m", "tests.testbed.git_server", str(self._repositories.folder), str(self._git_port), str(self._password)]
+                words = [
+                    "-m",
+                    "tests.testbed.git_server",
+                    str(self._repositories.folder),
+                    str(self._git_port),
+                    str(self._password),
+                ]
                 name = f"git-{self.prefix}"
-                self._server = Process(name, [sys.executable, *words], self._bed.folder / f"{name}.log").start()
-                await asyncio.to_thread(wait_for, "git", lambda: listening(self._git_port), 20, self._server)
+                self._server = Process(
+                    name, [sys.executable, *words], self._bed.folder / f"{name}.log"
+                ).start()
+                await asyncio.to_thread(
+                    wait_for, "git", lambda: listening(self._git_port), 20, self._server
+                )
             case _:
                 self._password.write_text("second-" + secrets.token_hex(4))
 
@@ -207,7 +271,10 @@ class RealConnectedStage(RealStage):
         crd = a_crd("external-secrets.io", "v1", "ExternalSecret", "externalsecrets")
         with contextlib.suppress(Conflict):
             await self._client.create(CRDS, "", crd)
-        template = {"metadata": {"labels": {"argocd.argoproj.io/secret-type": "repository"}}, "data": {"url": self._url}}
+        template = {
+            "metadata": {"labels": {"argocd.argoproj.io/secret-type": "repository"}},
+            "data": {"url": self._url},
+        }
         name = f"{self.prefix}-repository"
         body = {
             "apiVersion": "external-secrets.io/v1",
@@ -225,7 +292,14 @@ class RealConnectedStage(RealStage):
 
         await self.until("the ExternalSecret is there", made, 20)
         self._operator = asyncio.ensure_future(
-            Reflector(self._client, EXTERNAL_SECRETS, "argocd", msgspec.json.decode, Operator(self, name), SystemClock()).run()
+            Reflector(
+                self._client,
+                EXTERNAL_SECRETS,
+                "argocd",
+                msgspec.json.decode,
+                Operator(self, name),
+                SystemClock(),
+            ).run()
         )
         self._mine.callback(self._operator.cancel)
 
@@ -233,14 +307,21 @@ class RealConnectedStage(RealStage):
 
     async def of(self, kind: str, name: str = "") -> list[Recovery]:
         items = wire.listed(await self._client.list(RECOVERIES, self.namespace)).items
-        found = [r for r in map(decode, items) if r.subject.kind.lower() == kind and name in ("", r.subject.name)]
+        found = [
+            r
+            for r in map(decode, items)
+            if r.subject.kind.lower() == kind and name in ("", r.subject.name)
+        ]
         return sorted(found, key=lambda r: r.opened_at)
 
     async def command(self, *words: str) -> str:
         if words[0] == "explain":
-            # The controller is a process here and no Pod: the same answer without the API server's proxy in between.
+            # The controller is a process here and no Pod: the same answer without the API server's
+            # proxy in between.
             assert self._controller is not None
-            status, body = await asyncio.to_thread(self._controller.get, f"/api/v1/explain/{words[1]}")
+            status, body = await asyncio.to_thread(
+                self._controller.get, f"/api/v1/explain/{words[1]}"
+            )
             return "\n".join(lines(json.loads(body))) if status == 200 else body
         done = await asyncio.to_thread(recovery, self._bed, *words, namespace=self.namespace)
         assert done.returncode == 0, done.stderr
@@ -248,11 +329,14 @@ class RealConnectedStage(RealStage):
 
     async def syncs(self, name: str) -> int:
         history = (await self.raw(name))["status"]["history"]
-        return sum((entry.get("initiatedBy") or {}).get("username") == USERNAME for entry in history)
+        return sum(
+            (entry.get("initiatedBy") or {}).get("username") == USERNAME for entry in history
+        )
 
 
 class Operator:
-    """The External Secrets Operator, as far as it matters: asked to, it writes the newest password and says when."""
+    """The External Secrets Operator, as far as it matters: asked to, it writes the newest password
+    and says when."""
 
     def __init__(self, stage: RealConnectedStage, name: str) -> None:
         self._stage, self._name = stage, name

@@ -1,4 +1,5 @@
-"""The stage on the real bed: real API server, real Argo CD, the controller as its own process under the shipped RBAC."""
+"""The stage on the real bed: real API server, real Argo CD, the controller as its own process under
+the shipped RBAC."""
 
 from __future__ import annotations
 
@@ -47,9 +48,17 @@ BY_PLURAL = {"deployments": DEPLOYMENTS, "statefulsets": STATEFUL_SETS, "daemons
 
 
 class RealStage:
-    """One story with a namespace, a controller and a receiver of its own, on the bed that all share."""
+    """One story with a namespace, a controller and a receiver of its own, on the bed that all
+    share."""
 
-    def __init__(self, bed: Bed, client: AsyncioClient, repositories: Repositories, prefix: str, namespace: str) -> None:
+    def __init__(
+        self,
+        bed: Bed,
+        client: AsyncioClient,
+        repositories: Repositories,
+        prefix: str,
+        namespace: str,
+    ) -> None:
         self.prefix = prefix
         self.namespace = namespace
         self._bed = bed
@@ -68,16 +77,25 @@ class RealStage:
     @contextlib.asynccontextmanager
     async def set_up(self) -> AsyncIterator[RealStage]:
         """Installed, watched, and with somewhere to send messages to."""
-        if self.overlay == "helm":  # which installs by itself; the CRD and the namespace come before it
-            self._bed.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests/crds"))
+        if (
+            self.overlay == "helm"
+        ):  # which installs by itself; the CRD and the namespace come before it
+            self._bed.kubectl(
+                "apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests/crds")
+            )
             self._bed.established("recoveries.recovery.gitops.dev")
             self._bed.kubectl("create", "namespace", self.namespace)
         else:
             await asyncio.to_thread(install, self._bed, self.namespace, self.overlay)
         await self._receiver.start()
         place = f"127.0.0.1:{self._receiver.port}"
-        urls = {"receiver": f"json://{place}/", "pagerduty": f"pagerduty://KEY?endpoint=http://{place}"}
-        await self._client.create(SECRETS, self.namespace, {"metadata": {"name": "recovery-channels"}, "stringData": urls})
+        urls = {
+            "receiver": f"json://{place}/",
+            "pagerduty": f"pagerduty://KEY?endpoint=http://{place}",
+        }
+        await self._client.create(
+            SECRETS, self.namespace, {"metadata": {"name": "recovery-channels"}, "stringData": urls}
+        )
         stream = Reflector(self._client, RECOVERIES, self.namespace, decode, self, SystemClock())
         watching = asyncio.create_task(stream.run())
         try:
@@ -113,20 +131,35 @@ class RealStage:
 
     async def every(self) -> list[Recovery]:
         """Every recovery of this story."""
-        return [decode(item) for item in wire.listed(await self._client.list(RECOVERIES, self.namespace)).items]
+        return [
+            decode(item)
+            for item in wire.listed(await self._client.list(RECOVERIES, self.namespace)).items
+        ]
 
     async def kubectl(self, *words: str, config: str = "") -> str:
-        """kubectl in Argo CD's namespace, by default as admin; what it said, also when it was refused."""
-        command = [str(self._bed.bin / "kubectl"), f"--kubeconfig={config or self._bed.kubeconfig}", "-n", "argocd", *words]
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+        """kubectl in Argo CD's namespace, by default as admin; what it said, also when it was
+        refused."""
+        command = [
+            str(self._bed.bin / "kubectl"),
+            f"--kubeconfig={config or self._bed.kubeconfig}",
+            "-n",
+            "argocd",
+            *words,
+        ]
+        done = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, check=False
+        )
         return str(done.stdout + done.stderr)
 
     async def approve(self, held: Recovery, by: str) -> str:
-        """As the README says it is done without our command; what the API server said against it."""
+        """As the README says it is done without our command; what the API server said against
+        it."""
         wish = {"what": "approve", "by": by, "at": stamp(datetime.now(UTC)), "step": held.awaiting}
         where, value = ("/status/wishes/-", wish) if held.wishes else ("/status/wishes", [wish])
         patch = json.dumps([{"op": "add", "path": where, "value": value}])
-        said = await self.kubectl("-n", self.namespace, "patch", "rcv", held.name, "--type=json", "-p", patch)
+        said = await self.kubectl(
+            "-n", self.namespace, "patch", "rcv", held.name, "--type=json", "-p", patch
+        )
         return "" if "patched" in said else said
 
     def writes_of_all(self) -> list[dict[str, Any]]:
@@ -135,7 +168,9 @@ class RealStage:
         return [
             e
             for e in self.audit()
-            if e["user"]["username"] == user and e["objectRef"]["resource"] == "applications" and e["verb"] not in ("get", "list", "watch")
+            if e["user"]["username"] == user
+            and e["objectRef"]["resource"] == "applications"
+            and e["verb"] not in ("get", "list", "watch")
         ]
 
     # The reflector's sink
@@ -154,7 +189,9 @@ class RealStage:
     # The verbs
 
     async def policies(self, text: str) -> None:
-        await self._client.patch(CONFIG_MAPS, self.namespace, "recovery-policies", {"data": {"policies.yaml": text}})
+        await self._client.patch(
+            CONFIG_MAPS, self.namespace, "recovery-policies", {"data": {"policies.yaml": text}}
+        )
 
     async def application(
         self,
@@ -166,21 +203,34 @@ class RealStage:
         retry: int | None = None,
     ) -> None:
         await asyncio.to_thread(self._repositories.commit, name, manifests)
-        policy: dict[str, Any] = {"automated": {"prune": False, "selfHeal": self_heal}} if auto_sync else {}
+        policy: dict[str, Any] = (
+            {"automated": {"prune": False, "selfHeal": self_heal}} if auto_sync else {}
+        )
         if retry is not None:
             policy["retry"] = {"limit": retry}
         spec = {
             "project": "default",
-            "source": {"repoURL": self._repositories.url(name), "path": ".", "targetRevision": "HEAD"},
+            "source": {
+                "repoURL": self._repositories.url(name),
+                "path": ".",
+                "targetRevision": "HEAD",
+            },
             "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
             "syncPolicy": policy,
         }
-        body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name}, "spec": spec}
+        body = {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
         await self._client.create(APPLICATIONS, "argocd", body)
 
     async def commit(self, name: str, manifests: tuple[dict[str, Any], ...]) -> str:
         sha = await asyncio.to_thread(self._repositories.commit, name, manifests)
-        await self._client.patch(APPLICATIONS, "argocd", name, {"metadata": {"annotations": {REFRESH: "normal"}}})
+        await self._client.patch(
+            APPLICATIONS, "argocd", name, {"metadata": {"annotations": {REFRESH: "normal"}}}
+        )
         return sha
 
     async def install(self, kind: str) -> None:
@@ -195,7 +245,10 @@ class RealStage:
         return dict(json.loads(await self._client.get(APPLICATIONS, "argocd", name)))
 
     async def restarted(self, plural: str, name: str) -> bool:
-        return restarted_at(json.loads(await self._client.get(BY_PLURAL[plural], "shop", name))) is not None
+        return (
+            restarted_at(json.loads(await self._client.get(BY_PLURAL[plural], "shop", name)))
+            is not None
+        )
 
     async def recoveries(self, name: str) -> list[Recovery]:
         items = wire.listed(await self._client.list(RECOVERIES, self.namespace)).items
@@ -213,11 +266,14 @@ class RealStage:
         while not await holds():
             if loop.time() > until:
                 log = self._controller.process.tail(25) if self._controller else ""
-                raise AssertionError(f"{self.prefix}: {what}: not within {seconds * 3}s\n{self._lines}\n{await self._seen()}\n{log}")
+                raise AssertionError(
+                    f"{self.prefix}: {what}: not within {seconds * 3}s\n{self._lines}\n{await self._seen()}\n{log}"
+                )
             await asyncio.sleep(0.5)
 
     async def _seen(self) -> str:
-        """What Argo CD and the kubelet made of this story's applications: whose fault is it that it goes on no further?"""
+        """What Argo CD and the kubelet made of this story's applications: whose fault is it that it
+        goes on no further?"""
         told = []
         for item in wire.listed(await self._client.list(APPLICATIONS, "argocd")).items:
             app = wire.application(item)
@@ -229,7 +285,9 @@ class RealStage:
         return "\n".join([*told, *await asyncio.to_thread(self._workloads)])
 
     def _workloads(self) -> list[str]:
-        return [self._bed.kubectl("-n", "shop", "get", "deployments,pods", "-o", "wide", check=False)]
+        return [
+            self._bed.kubectl("-n", "shop", "get", "deployments,pods", "-o", "wide", check=False)
+        ]
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -238,7 +296,9 @@ class RealStage:
         return self._lines.get(name, [])
 
     @contextlib.asynccontextmanager
-    async def controller(self, *, enabled: bool = True, killed_at: str = "") -> AsyncIterator[Callable[[], bool]]:
+    async def controller(
+        self, *, enabled: bool = True, killed_at: str = ""
+    ) -> AsyncIterator[Callable[[], bool]]:
         killer: Killer | None = None
         if killed_at:
             ca = str(self._bed.folder / "certs" / "apiserver.crt")
@@ -251,7 +311,9 @@ class RealStage:
             await killer.start()
         server = killer.url if killer else ""
         env = {"RECOVERY_ENABLED": str(enabled).lower(), **self.env}
-        self._controller = await asyncio.to_thread(lambda: Controller(self._bed, self.namespace, server=server, **env))
+        self._controller = await asyncio.to_thread(
+            lambda: Controller(self._bed, self.namespace, server=server, **env)
+        )
         await asyncio.to_thread(self._controller.start)
         try:
             yield lambda: bool(killer and killer.fired)
@@ -282,7 +344,8 @@ class RealStage:
         return sum(
             e["user"]["username"] == user and e["verb"] not in ("get", "list", "watch")
             for e in self.audit()
-            if e["objectRef"].get("resource") == "applications" and e["objectRef"].get("name") == name
+            if e["objectRef"].get("resource") == "applications"
+            and e["objectRef"].get("name") == name
         )
 
     def audit(self) -> list[dict[str, Any]]:
@@ -305,7 +368,12 @@ def a_crd(group: str, version: str, kind: str, plural: str) -> dict[str, Any]:
         "spec": {
             "group": group,
             "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": kind + "List"},
+            "names": {
+                "kind": kind,
+                "plural": plural,
+                "singular": kind.lower(),
+                "listKind": kind + "List",
+            },
             "versions": [{"name": version, "served": True, "storage": True, "schema": schema}],
         },
     }

@@ -1,4 +1,5 @@
-"""A hostile owner of Applications, on a real API server and a real Argo CD, under the shipped manifests."""
+"""A hostile owner of Applications, on a real API server and a real Argo CD, under the shipped
+manifests."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ LONGEST = 0.5
 
 
 async def victim(stage: RealStage) -> str:
-    """A namespace with a Deployment of another team that crashes, of no Application at all; its name."""
+    """A namespace with a Deployment of another team that crashes, of no Application at all; its
+    name."""
     namespace = f"{stage.prefix}-victims"
     await stage.kubectl("create", "namespace", namespace)
     await stage.client.create(DEPLOYMENTS, namespace, deployment("payments-db", "crash", 5))
@@ -39,24 +41,45 @@ async def victim(stage: RealStage) -> str:
 
 
 def rows(namespace: str) -> list[dict[str, Any]]:
-    names = (("Deployment", namespace, "payments-db"), ("DaemonSet", "kube-system", "kube-proxy"), ("Deployment", "kube-system", "../x/y"))
+    names = (
+        ("Deployment", namespace, "payments-db"),
+        ("DaemonSet", "kube-system", "kube-proxy"),
+        ("Deployment", "kube-system", "../x/y"),
+    )
     return [
-        {"group": "apps", "version": "v1", "kind": kind, "namespace": where, "name": name, "status": "Synced"}
+        {
+            "group": "apps",
+            "version": "v1",
+            "kind": kind,
+            "namespace": where,
+            "name": name,
+            "status": "Synced",
+        }
         for kind, where, name in names
     ]
 
 
 @contextlib.asynccontextmanager
 async def forged(stage: RealStage, name: str, namespace: str, every: float) -> AsyncIterator[None]:
-    """Meanwhile its owner says that it is Degraded, that the victim's workloads are its own, and that it was compared just now."""
+    """Meanwhile its owner says that it is Degraded, that the victim's workloads are its own, and
+    that it was compared just now."""
     since = stamp(datetime.now(UTC))
 
     async def forge() -> None:
         while True:
             now = stamp(datetime.now(UTC))
-            status = {"health": {"status": "Degraded", "lastTransitionTime": since}, "reconciledAt": now, "resources": rows(namespace)}
+            status = {
+                "health": {"status": "Degraded", "lastTransitionTime": since},
+                "reconciledAt": now,
+                "resources": rows(namespace),
+            }
             with contextlib.suppress(Conflict):
-                await stage.client.patch(APPLICATIONS, "argocd", name, {"status": {"sync": {"status": "Synced"}, **status}})
+                await stage.client.patch(
+                    APPLICATIONS,
+                    "argocd",
+                    name,
+                    {"status": {"sync": {"status": "Synced"}, **status}},
+                )
             await asyncio.sleep(every)
 
     task = asyncio.create_task(forge())
@@ -73,10 +96,22 @@ async def _nothing_of_others(stage: RealStage) -> list[str]:
     await stage.policies(policies(stage.prefix, duration="5s"))
     for name in (skipped, fast):
         await stage.application(name, (config_map(name, "1"),))
-    await stage.client.patch(APPLICATIONS, "argocd", skipped, {"metadata": {"annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}})
-    async with stage.controller(), forged(stage, skipped, namespace, 2), forged(stage, fast, namespace, 0.2):
+    await stage.client.patch(
+        APPLICATIONS,
+        "argocd",
+        skipped,
+        {"metadata": {"annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}},
+    )
+    async with (
+        stage.controller(),
+        forged(stage, skipped, namespace, 2),
+        forged(stage, fast, namespace, 0.2),
+    ):
         await stage.sleep(60)
-        shown = {name: json.dumps(await stage.asked(f"/api/v1/explain/argocd/{name}")) for name in (skipped, fast)}
+        shown = {
+            name: json.dumps(await stage.asked(f"/api/v1/explain/argocd/{name}"))
+            for name in (skipped, fast)
+        }
         for name, said in shown.items():
             assert CRASHES not in said, f"a pod of another team is quoted: {name}"
             assert "payments-db-" not in said
@@ -87,7 +122,12 @@ async def _nothing_of_others(stage: RealStage) -> list[str]:
             assert CRASHES not in str(held)
     user = f"system:serviceaccount:{stage.namespace}:{ACCOUNT}"
     outside = [
-        (e["verb"], e["objectRef"].get("resource"), e["objectRef"].get("namespace"), e["objectRef"].get("name"))
+        (
+            e["verb"],
+            e["objectRef"].get("resource"),
+            e["objectRef"].get("namespace"),
+            e["objectRef"].get("name"),
+        )
         for e in stage.audit()
         if e["user"]["username"] == user
         and e["objectRef"].get("namespace") in (namespace, "kube-system")
@@ -100,7 +140,8 @@ async def _nothing_of_others(stage: RealStage) -> list[str]:
 
 
 async def forged_status(stage: RealStage) -> list[str]:
-    """A status that names other teams' workloads, skipped by Argo CD and between two of its comparisons: nothing is touched or quoted."""
+    """A status that names other teams' workloads, skipped by Argo CD and between two of its
+    comparisons: nothing is touched or quoted."""
     return await _nothing_of_others(stage)
 
 
@@ -110,19 +151,36 @@ async def forged_status_with_a_token(stage: RealStage) -> list[str]:
 
 
 async def hostile_object(stage: RealStage) -> list[str]:
-    """The largest object that etcd takes, full of what is dear to read, again and again; and a crafted hold. Probes are answered,
-    the Lease is held, and nothing is switched on."""
+    """The largest object that etcd takes, full of what is dear to read, again and again; and a
+    crafted hold. Probes are answered, the Lease is held, and nothing is switched on."""
     name, held = f"{stage.prefix}-huge", f"{stage.prefix}-held"
     await stage.policies(policies(stage.prefix))
     for each in (name, held):
         await stage.application(each, (config_map(each, "1"),), auto_sync=False)
-    await stage.client.patch(APPLICATIONS, "argocd", held, {"spec": {"syncPolicy": {"automated": {"enabled": False}}}})
-    await stage.client.patch(APPLICATIONS, "argocd", name, {"metadata": {"annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}})
+    await stage.client.patch(
+        APPLICATIONS, "argocd", held, {"spec": {"syncPolicy": {"automated": {"enabled": False}}}}
+    )
+    await stage.client.patch(
+        APPLICATIONS,
+        "argocd",
+        name,
+        {"metadata": {"annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}},
+    )
     async with stage.controller():
         uid = (await stage.raw(held))["metadata"]["uid"]
-        hold = {"recovery": "x", "uid": uid, "bad": ["zzz"], "suspended": True, "hadEnabled": True, "automated": {"prune": True}}
+        hold = {
+            "recovery": "x",
+            "uid": uid,
+            "bad": ["zzz"],
+            "suspended": True,
+            "hadEnabled": True,
+            "automated": {"prune": True},
+        }
         await stage.client.patch(
-            APPLICATIONS, "argocd", held, {"metadata": {"annotations": {"recovery.gitops.dev/hold": json.dumps(hold)}}}
+            APPLICATIONS,
+            "argocd",
+            held,
+            {"metadata": {"annotations": {"recovery.gitops.dev/hold": json.dumps(hold)}}},
         )
         took: list[float] = []
 
@@ -138,10 +196,20 @@ async def hostile_object(stage: RealStage) -> list[str]:
         quiet, took[:] = max(took), []
         for number in range(4):
             message = ("a." * 1390) + str(number)
-            conditions = [{"type": "ComparisonError", "message": message, "lastTransitionTime": stamp(datetime.now(UTC))}] * 480
+            conditions = [
+                {
+                    "type": "ComparisonError",
+                    "message": message,
+                    "lastTransitionTime": stamp(datetime.now(UTC)),
+                }
+            ] * 480
             file = stage.bed.folder / f"{name}.json"
-            await asyncio.to_thread(file.write_text, json.dumps({"status": {"conditions": conditions}}))
-            said = await stage.kubectl("patch", "application", name, "--type=merge", "--patch-file", str(file))
+            await asyncio.to_thread(
+                file.write_text, json.dumps({"status": {"conditions": conditions}})
+            )
+            said = await stage.kubectl(
+                "patch", "application", name, "--type=merge", "--patch-file", str(file)
+            )
             assert "patched" in said, said[:300]
             await stage.sleep(4)
         task.cancel()

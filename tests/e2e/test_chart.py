@@ -27,9 +27,22 @@ def program() -> Path:
     return helm.ready()
 
 
-def rendered(program: Path, *values: str, namespace: str = "gitops-system") -> dict[str, dict[str, Any]]:
+def rendered(
+    program: Path, *values: str, namespace: str = "gitops-system"
+) -> dict[str, dict[str, Any]]:
     sets = [word for value in values for word in ("--set", value)]
-    command = [str(program), "template", "recovery", str(chart.CHART), "-n", namespace, "--kube-version", "1.34.0", "--include-crds", *sets]
+    command = [
+        str(program),
+        "template",
+        "recovery",
+        str(chart.CHART),
+        "-n",
+        namespace,
+        "--kube-version",
+        "1.34.0",
+        "--include-crds",
+        *sets,
+    ]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return by_name([without_helms_labels(d) for d in yaml.safe_load_all(text) if d])
 
@@ -38,60 +51,105 @@ def without_helms_labels(item: dict[str, Any]) -> dict[str, Any]:
     """All but the labels that say which release it is of; every object has them."""
     labels = item["metadata"].get("labels") or {}
     if item["kind"] != "CustomResourceDefinition":
-        assert {"helm.sh/chart", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by"} <= labels.keys(), item["metadata"]
-    kept = {k: v for k, v in labels.items() if k != "helm.sh/chart" and (not k.startswith("app.kubernetes.io/") or k.endswith("part-of"))}
+        assert {
+            "helm.sh/chart",
+            "app.kubernetes.io/instance",
+            "app.kubernetes.io/managed-by",
+        } <= labels.keys(), item["metadata"]
+    kept = {
+        k: v
+        for k, v in labels.items()
+        if k != "helm.sh/chart"
+        and (not k.startswith("app.kubernetes.io/") or k.endswith("part-of"))
+    }
     meta = {k: v for k, v in item["metadata"].items() if k != "labels"}
     return {**item, "metadata": {**meta, **({"labels": kept} if kept else {})}}
 
 
 def by_name(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {f"{o['kind']}/{o['metadata'].get('namespace', '')}/{o['metadata']['name']}": o for o in objects}
+    return {
+        f"{o['kind']}/{o['metadata'].get('namespace', '')}/{o['metadata']['name']}": o
+        for o in objects
+    }
 
 
 def kustomized() -> dict[str, dict[str, Any]]:
-    """manifests/base as kustomize puts it together: resources and one generated ConfigMap, and one list whose items stay
-    where they are."""
+    """manifests/base as kustomize puts it together: resources and one generated ConfigMap, and one
+    list whose items stay where they are."""
     files = [
-        *(p for p in (ROOT / "manifests/base").glob("*.yaml") if p.name not in ("kustomization.yaml", "names.yaml")),
+        *(
+            p
+            for p in (ROOT / "manifests/base").glob("*.yaml")
+            if p.name not in ("kustomization.yaml", "names.yaml")
+        ),
         ROOT / "manifests/crds/recoveries.yaml",
     ]
-    objects = [o for path in files for whole in yaml.safe_load_all(path.read_text()) if whole for o in whole.get("items", [whole])]
+    objects = [
+        o
+        for path in files
+        for whole in yaml.safe_load_all(path.read_text())
+        if whole
+        for o in whole.get("items", [whole])
+    ]
     listed = yaml.safe_load((ROOT / "manifests/base/kustomization.yaml").read_text())["resources"]
-    assert {p.name for p in files[:-1]} == {name for name in listed if name.endswith(".yaml")}, "every file is listed"
+    assert {p.name for p in files[:-1]} == {name for name in listed if name.endswith(".yaml")}, (
+        "every file is listed"
+    )
     policies = {"policies.yaml": (ROOT / "config/policies.yaml").read_text()}
     meta = {"name": "recovery-policies", "namespace": "gitops-system"}
-    return by_name([*objects, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": policies}])
+    return by_name(
+        [*objects, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": policies}]
+    )
 
 
 def test_both_ways_install_the_same_objects(program: Path) -> None:
     wanted = kustomized()
     wanted.pop("Namespace//gitops-system")  # helm makes it itself: --create-namespace
 
-    assert rendered(program, "image.tag=v1.0.0") == wanted  # manifests/base names the image as the requirement does
+    assert (
+        rendered(program, "image.tag=v1.0.0") == wanted
+    )  # manifests/base names the image as the requirement does
 
-    image = rendered(program)["Deployment/gitops-system/gitops-recovery-controller"]["spec"]["template"]["spec"]["containers"][0]["image"]
+    image = rendered(program)["Deployment/gitops-system/gitops-recovery-controller"]["spec"][
+        "template"
+    ]["spec"]["containers"][0]["image"]
     assert image == f"gitops-recovery-controller:{__version__}"
 
 
 def test_values(program: Path) -> None:
     objects = rendered(
-        program, "enabled=false", "replicas=3", "argocd.namespace=cd", "env.RECOVERY_WITNESS=https://x", namespace="elsewhere"
+        program,
+        "enabled=false",
+        "replicas=3",
+        "argocd.namespace=cd",
+        "env.RECOVERY_WITNESS=https://x",
+        namespace="elsewhere",
     )
     spec = objects["Deployment/elsewhere/gitops-recovery-controller"]["spec"]
     env = {e["name"]: e["value"] for e in spec["template"]["spec"]["containers"][0]["env"]}
 
     assert (spec["replicas"], spec["strategy"]["type"]) == (3, "RollingUpdate")
     assert env["RECOVERY_ENABLED"] == "false"
-    assert (env["RECOVERY_SHARDS"], env["RECOVERY_WITNESS"], env["ARGOCD_NAMESPACE"]) == ("3", "https://x", "cd")
+    assert (env["RECOVERY_SHARDS"], env["RECOVERY_WITNESS"], env["ARGOCD_NAMESPACE"]) == (
+        "3",
+        "https://x",
+        "cd",
+    )
     assert "Role/cd/gitops-recovery-controller" in objects
     for place, name in (("cd", ""), ("elsewhere", ""), ("", "-workloads")):
         kind = "RoleBinding" if place else "ClusterRoleBinding"
         bound = objects[f"{kind}/{place}/gitops-recovery-controller{name}"]
         assert bound["metadata"]["labels"] == {"recovery.gitops.dev/bounds": "controller"}
         assert bound["subjects"][0]["namespace"] == "elsewhere"
-    writes = [o for o in objects.values() if "patch" in str(o.get("rules")) and o["metadata"].get("namespace") != "elsewhere"]
+    writes = [
+        o
+        for o in objects.values()
+        if "patch" in str(o.get("rules")) and o["metadata"].get("namespace") != "elsewhere"
+    ]
     assert writes == [], "who only observes has no right to write elsewhere"
-    assert "gitops-system" not in str([o for o in objects.values() if o["kind"] not in ("ConfigMap", "CustomResourceDefinition")])
+    assert "gitops-system" not in str(
+        [o for o in objects.values() if o["kind"] not in ("ConfigMap", "CustomResourceDefinition")]
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +166,16 @@ def test_values(program: Path) -> None:
     ],
 )
 def test_a_typing_error_in_a_value_installs_nothing(program: Path, values: str, words: str) -> None:
-    command = [str(program), "template", "recovery", str(chart.CHART), "--kube-version", "1.34.0", "--set", values]
+    command = [
+        str(program),
+        "template",
+        "recovery",
+        str(chart.CHART),
+        "--kube-version",
+        "1.34.0",
+        "--set",
+        values,
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
 
     assert done.returncode != 0
@@ -116,16 +183,28 @@ def test_a_typing_error_in_a_value_installs_nothing(program: Path, values: str, 
 
 
 @pytest.mark.parametrize(
-    ("values", "acts"), [("mode=act", "true"), ("mode=observe", "false"), ("enabled=false", "false"), ("mode=null", "true")]
+    ("values", "acts"),
+    [
+        ("mode=act", "true"),
+        ("mode=observe", "false"),
+        ("enabled=false", "false"),
+        ("mode=null", "true"),
+    ],
 )
-def test_observing_is_said_by_mode_and_by_the_older_word(program: Path, values: str, acts: str) -> None:
-    spec = rendered(program, values)["Deployment/gitops-system/gitops-recovery-controller"]["spec"]["template"]["spec"]
+def test_observing_is_said_by_mode_and_by_the_older_word(
+    program: Path, values: str, acts: str
+) -> None:
+    spec = rendered(program, values)["Deployment/gitops-system/gitops-recovery-controller"]["spec"][
+        "template"
+    ]["spec"]
 
     assert {e["name"]: e["value"] for e in spec["containers"][0]["env"]}["RECOVERY_ENABLED"] == acts
 
 
 def test_the_policies_get_their_default_channels(program: Path) -> None:
-    held = rendered(program, "channels.default={pagerduty,slack}")["ConfigMap/gitops-system/recovery-policies"]["data"]["policies.yaml"]
+    held = rendered(program, "channels.default={pagerduty,slack}")[
+        "ConfigMap/gitops-system/recovery-policies"
+    ]["data"]["policies.yaml"]
 
     assert parse(held, KINDS).channels == ("pagerduty", "slack")
 
@@ -138,18 +217,38 @@ def test_an_older_kubernetes_gets_no_admission_policies(program: Path) -> None:
 
 
 def test_what_values_leave_out_and_add(program: Path) -> None:
-    less = rendered(program, "admission.enabled=false", "networkPolicy.enabled=false", "workloads.enabled=false")
-    more = rendered(program, "serviceMonitor.enabled=true", "prometheusRule.enabled=true", "policies=recovery_policies: []")
+    less = rendered(
+        program, "admission.enabled=false", "networkPolicy.enabled=false", "workloads.enabled=false"
+    )
+    more = rendered(
+        program,
+        "serviceMonitor.enabled=true",
+        "prometheusRule.enabled=true",
+        "policies=recovery_policies: []",
+    )
 
-    assert not [name for name in less if "Admission" in name or "NetworkPolicy" in name or "workloads" in name]
-    assert more["ServiceMonitor/gitops-system/gitops-recovery-controller"]["spec"]["endpoints"][0]["path"] == "/metrics"
+    assert not [
+        name
+        for name in less
+        if "Admission" in name or "NetworkPolicy" in name or "workloads" in name
+    ]
+    assert (
+        more["ServiceMonitor/gitops-system/gitops-recovery-controller"]["spec"]["endpoints"][0][
+            "path"
+        ]
+        == "/metrics"
+    )
     rules = yaml.safe_load((ROOT / "manifests/monitoring/rules.yaml").read_text())
     assert more["PrometheusRule/gitops-system/gitops-recovery-controller"]["spec"] == rules
-    assert more["ConfigMap/gitops-system/recovery-policies"]["data"]["policies.yaml"].strip() == "recovery_policies: []"
+    assert (
+        more["ConfigMap/gitops-system/recovery-policies"]["data"]["policies.yaml"].strip()
+        == "recovery_policies: []"
+    )
 
 
 def test_components_are_combined_in_any_order(tmp_path: Path) -> None:
-    """Each pair in both orders, and all of them: a patch that misses its place is an error of kustomize."""
+    """Each pair in both orders, and all of them: a patch that misses its place is an error of
+    kustomize."""
     names = sorted(p.name for p in (ROOT / "manifests/components").iterdir())
     combinations = [*itertools.permutations(names, 2), tuple(names)]
     kubectl = binaries.ready() / "kubectl"
@@ -168,7 +267,10 @@ def test_components_are_combined_in_any_order(tmp_path: Path) -> None:
 
         assert done.returncode == 0, (chosen, done.stderr)
         deployment = next(o for o in yaml.safe_load_all(done.stdout) if o["kind"] == "Deployment")
-        env = {each["name"]: each.get("value") for each in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+        env = {
+            each["name"]: each.get("value")
+            for each in deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+        }
         assert (env["RECOVERY_ENABLED"] == "false") is ("observe" in chosen), chosen
         assert ("RECOVERY_SHARDS" in env) is ("ha" in chosen), chosen
         assert ("ARGOCD_TOKEN_FILE" in env) is ("token" in chosen), chosen

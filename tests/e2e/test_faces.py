@@ -23,7 +23,11 @@ def test_restart_through_argo_cds_api(show: Show) -> None:
 
     (transcript,) = played.transcripts.values()
     assert "attempt 1 restart Succeeded Cured" in transcript
-    touched = [e for e in played.stage.audit() if e["user"]["username"] == user and e["objectRef"].get("apiGroup") == "apps"]
+    touched = [
+        e
+        for e in played.stage.audit()
+        if e["user"]["username"] == user and e["objectRef"].get("apiGroup") == "apps"
+    ]
     assert touched == []
 
 
@@ -32,8 +36,14 @@ def test_the_observe_overlay_tries_no_write_outside_its_own_namespace(show: Show
     user = f"system:serviceaccount:{played.stage.namespace}:{ACCOUNT}"
 
     assert played.transcripts == {f"{played.stage.prefix}-observe": ["Suppressed Disabled"]}
-    writes = [e for e in played.stage.audit() if e["user"]["username"] == user and e["verb"] not in ("get", "list", "watch")]
-    assert {e["objectRef"]["namespace"] for e in writes if e["objectRef"]["resource"] != "leases"} == {played.stage.namespace}
+    writes = [
+        e
+        for e in played.stage.audit()
+        if e["user"]["username"] == user and e["verb"] not in ("get", "list", "watch")
+    ]
+    assert {
+        e["objectRef"]["namespace"] for e in writes if e["objectRef"]["resource"] != "leases"
+    } == {played.stage.namespace}
     denied = [e for e in writes if e.get("responseStatus", {}).get("code") == 403]
     assert denied == []
 
@@ -42,7 +52,17 @@ def test_recoveries_as_kubectl_and_recovery_status_show_them(show: Show) -> None
     namespace = show.results["looked_at_only"].result().stage.namespace
 
     table = show.bed.kubectl("-n", namespace, "get", "rcv")
-    assert table.splitlines()[0].split() == ["NAME", "SUBJECT", "POLICY", "CAUSE", "PHASE", "PERSON", "ATTEMPT", "AGE", "MESSAGE"]
+    assert table.splitlines()[0].split() == [
+        "NAME",
+        "SUBJECT",
+        "POLICY",
+        "CAUSE",
+        "PHASE",
+        "PERSON",
+        "ATTEMPT",
+        "AGE",
+        "MESSAGE",
+    ]
     assert "would refresh (hard: true)" in table
     shown = recovery(show.bed, "status", namespace=namespace)
     assert shown.returncode == 0, shown.stderr
@@ -62,11 +82,16 @@ def test_plan_on_an_exported_fleet(show: Show) -> None:
     assert json.loads(done.stdout)["unreadable"] == {}
 
 
-def test_everything_in_one_file_and_why_from_an_exported_application(show: Show, tmp_path: Path) -> None:
+def test_everything_in_one_file_and_why_from_an_exported_application(
+    show: Show, tmp_path: Path
+) -> None:
     namespace = show.results["looked_at_only"].result().stage.namespace
     name = f"{show.results['looked_at_only'].result().stage.prefix}-observe"
     bundle = tmp_path / "all.tar.gz"
-    env = {"ARGOCD_SERVER": f"http://127.0.0.1:{show.bed.argocd_port}", "ARGOCD_TOKEN": show.bed.argocd_token}
+    env = {
+        "ARGOCD_SERVER": f"http://127.0.0.1:{show.bed.argocd_port}",
+        "ARGOCD_TOKEN": show.bed.argocd_token,
+    }
 
     done = recovery(show.bed, "diagnose", "--all", "-o", str(bundle), namespace=namespace, **env)
 
@@ -74,8 +99,11 @@ def test_everything_in_one_file_and_why_from_an_exported_application(show: Show,
         files = {m.name.removeprefix("all/"): tar.extractfile(m).read() for m in tar.getmembers()}  # type: ignore[union-attr]
     assert {"index.html", "report.json", "missing.json", "SHA256SUMS"} <= set(files)
     report = json.loads(files["report.json"])
-    # The controller runs as a process here, and there is no kubelet: its Service has no endpoint, and pods have no logs.
-    lacking = {each["section"]: each for each in report["collected"] if each["state"] != "collected"}
+    # The controller runs as a process here, and there is no kubelet: its Service has no endpoint,
+    # and pods have no logs.
+    lacking = {
+        each["section"]: each for each in report["collected"] if each["state"] != "collected"
+    }
     assert set(lacking) <= {"this controller", "metrics", "logs"}, lacking
     assert done.returncode == (1 if lacking else 0), done.stderr
     assert report["summary"]["applications"] >= 1
@@ -88,7 +116,9 @@ def test_everything_in_one_file_and_why_from_an_exported_application(show: Show,
 
 def test_an_unreachable_api_server_is_waited_for(show: Show) -> None:
     namespace = show.results["looked_at_only"].result().stage.namespace
-    controller = Controller(show.bed, namespace, server=f"http://127.0.0.1:{free_port()}").start(ready=False)
+    controller = Controller(show.bed, namespace, server=f"http://127.0.0.1:{free_port()}").start(
+        ready=False
+    )
     try:
         wait_for("its health", lambda: controller.status("/healthz") == 200, 30, controller.process)
         code, body = controller.get("/ready")
@@ -104,7 +134,12 @@ def test_an_expired_token_is_shown_and_survived(show: Show) -> None:
     namespace = show.results["looked_at_only"].result().stage.namespace
     controller = Controller(show.bed, namespace)
     good = controller.kubeconfig.read_text()
-    write_kubeconfig(controller.kubeconfig, f"https://127.0.0.1:{show.bed.port}", "expired", show.bed.folder / "certs" / "apiserver.crt")
+    write_kubeconfig(
+        controller.kubeconfig,
+        f"https://127.0.0.1:{show.bed.port}",
+        "expired",
+        show.bed.folder / "certs" / "apiserver.crt",
+    )
     controller.start(ready=False)
     try:
 
@@ -114,7 +149,12 @@ def test_an_expired_token_is_shown_and_survived(show: Show) -> None:
 
         wait_for("the reason in /ready", told, 60, controller.process)
         controller.kubeconfig.write_text(good)
-        wait_for("the new token to be used", lambda: controller.status("/ready") == 200, 150, controller.process)
+        wait_for(
+            "the new token to be used",
+            lambda: controller.status("/ready") == 200,
+            150,
+            controller.process,
+        )
         assert controller.stop() == 0
     finally:
         controller.process.kill()
@@ -122,7 +162,9 @@ def test_an_expired_token_is_shown_and_survived(show: Show) -> None:
 
 def test_a_namespace_it_may_not_read(show: Show) -> None:
     namespace = show.results["looked_at_only"].result().stage.namespace
-    controller = Controller(show.bed, namespace, ARGOCD_APPLICATION_NAMESPACES="kube-system").start(ready=False)
+    controller = Controller(show.bed, namespace, ARGOCD_APPLICATION_NAMESPACES="kube-system").start(
+        ready=False
+    )
     try:
 
         def told() -> bool:

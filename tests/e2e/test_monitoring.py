@@ -1,4 +1,5 @@
-"""A real Prometheus reads a demo run: the rules pass promtool, and every expression of rules and dashboard finds data."""
+"""A real Prometheus reads a demo run: the rules pass promtool, and every expression of rules and
+dashboard finds data."""
 
 from __future__ import annotations
 
@@ -32,7 +33,11 @@ def _debian() -> None:
     """Debian's Prometheus."""
     if shutil.which("prometheus") is None:
         subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "prometheus"], check=True, capture_output=True)
+        subprocess.run(
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "prometheus"],
+            check=True,
+            capture_output=True,
+        )
 
 
 def test_the_rules_pass_promtool() -> None:
@@ -43,9 +48,14 @@ def test_the_rules_pass_promtool() -> None:
 
 
 def expressions() -> dict[str, str]:
-    """All there are: of alerts without their thresholds, for data has to be there also when nothing is wrong."""
+    """All there are: of alerts without their thresholds, for data has to be there also when nothing
+    is wrong."""
     found = {}
-    for rule in (r for group in yaml.safe_load((MONITORING / "rules.yaml").read_text())["groups"] for r in group["rules"]):
+    for rule in (
+        r
+        for group in yaml.safe_load((MONITORING / "rules.yaml").read_text())["groups"]
+        for r in group["rules"]
+    ):
         name = rule.get("alert") or rule["record"]
         if name not in EMPTY_WHEN_ALL_IS_WELL:
             found[name] = re.sub(r"\s*(>=?|==)\s*\d+\s*$", "", rule["expr"])
@@ -72,7 +82,10 @@ async def test_every_expression_finds_data_of_a_demo_run(tmp_path: Path) -> None
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(MONITORING / "rules.yaml")],
             "scrape_configs": [
-                {"job_name": "gitops-recovery-controller", "static_configs": [{"targets": [demo.url.removeprefix("http://")]}]}
+                {
+                    "job_name": "gitops-recovery-controller",
+                    "static_configs": [{"targets": [demo.url.removeprefix("http://")]}],
+                }
             ],
         }
         (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -86,28 +99,37 @@ async def test_every_expression_finds_data_of_a_demo_run(tmp_path: Path) -> None
             await asyncio.to_thread(wait_for, "Prometheus", lambda: _ready(port), 30, prometheus)
             await playing
             answers: dict[str, list[Any]] = {}
-            for _ in range(30):  # a rate takes two scrapes, and the machine may be busy with the other stories
+            for _ in range(
+                30
+            ):  # a rate takes two scrapes, and the machine may be busy with the other stories
                 await asyncio.sleep(2)
-                answers = await asyncio.to_thread(lambda: {name: _ask(port, words) for name, words in expressions().items()})
+                answers = await asyncio.to_thread(
+                    lambda: {name: _ask(port, words) for name, words in expressions().items()}
+                )
                 if all(answers.values()):
                     break
             up = _ask(port, 'up{job="gitops-recovery-controller"}')
         finally:
             prometheus.stop()
     assert up
-    # Guards and pending clocks are at rest when the play is over: that they were there is asked of the hour.
+    # Guards and pending clocks are at rest when the play is over: that they were there is asked of
+    # the hour.
     assert [name for name, found in answers.items() if not found] == []
 
 
 def _ready(port: int) -> bool:
     try:
-        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2).status == 200)
+        return bool(
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2).status == 200
+        )
     except OSError:
         return False
 
 
 def _ask(port: int, expression: str) -> list[Any]:
-    url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": f"last_over_time(({expression})[10m:1s])"})
+    url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode(
+        {"query": f"last_over_time(({expression})[10m:1s])"}
+    )
     answer: dict[str, Any] = json.load(urllib.request.urlopen(url, timeout=10))
     result: list[Any] = answer["data"]["result"]
     return result

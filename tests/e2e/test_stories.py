@@ -1,4 +1,5 @@
-"""Every story on the real bed, under the shipped RBAC; its transcript is that of the embedded cluster."""
+"""Every story on the real bed, under the shipped RBAC; its transcript is that of the embedded
+cluster."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def test_story(show: Show, story: Callable[[Stage], Awaitable[list[str]]]) -> No
     played = show.results[story.__name__].result()
 
     embedded = play(story, played.stage.prefix)
-    assert played.transcripts == embedded, f"on the real bed {played.transcripts}, embedded {embedded}"
+    assert played.transcripts == embedded, (
+        f"on the real bed {played.transcripts}, embedded {embedded}"
+    )
     assert all(code == 0 for code in played.stage.exit_codes if "killed" not in story.__name__)
 
 
@@ -42,7 +45,9 @@ def test_guards_and_replicas(show: Show, story: Callable[[Any], Awaitable[list[s
 
 
 @pytest.mark.parametrize("story", TENANT_STORIES, ids=lambda s: s.__name__)
-def test_a_hostile_owner_gains_nothing(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> None:
+def test_a_hostile_owner_gains_nothing(
+    show: Show, story: Callable[[Any], Awaitable[list[str]]]
+) -> None:
     played = show.results[story.__name__].result()
 
     assert all(code == 0 for code in played.stage.exit_codes)
@@ -60,7 +65,9 @@ def test_people(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> Non
     played = show.results[story.__name__].result()
 
     codes = played.stage.exit_codes
-    assert [codes[0], *codes[2:]] == [0] * (len(codes) - 1), "the second one was killed, where there is a third"
+    assert [codes[0], *codes[2:]] == [0] * (len(codes) - 1), (
+        "the second one was killed, where there is a third"
+    )
 
 
 @pytest.mark.parametrize("story", ALL_CAUSE_STORIES, ids=lambda s: s.__name__)
@@ -74,14 +81,18 @@ def test_causes(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> Non
     assert all(code == 0 for code in played.stage.exit_codes)
 
 
-def _asked(show: Show, namespaces: str = r"gitops-system(-\d|-55)?") -> Counter[tuple[str, str, str, bool]]:
+def _asked(
+    show: Show, namespaces: str = r"gitops-system(-\d|-55)?"
+) -> Counter[tuple[str, str, str, bool]]:
     """What our ServiceAccounts asked for: verb, group, resource, and whether it was denied."""
     found: Counter[tuple[str, str, str, bool]] = Counter()
     events: list[dict[str, Any]] = []
     for result in show.results.values():
         events = result.result().stage.audit()  # the bed's whole log, when the last story is over
     for event in events:
-        if re.fullmatch(rf"system:serviceaccount:{namespaces}:{ACCOUNT}", event["user"]["username"]):
+        if re.fullmatch(
+            rf"system:serviceaccount:{namespaces}:{ACCOUNT}", event["user"]["username"]
+        ):
             ref = event["objectRef"]
             denied = event.get("responseStatus", {}).get("code") == 403
             found[event["verb"], ref.get("apiGroup", ""), ref["resource"], denied] += 1
@@ -96,10 +107,19 @@ def test_no_verb_is_denied_and_none_is_granted_in_vain(show: Show) -> None:
     assert denied == []
     granted = set()
     for file in ("rbac.yaml", "in-argocd.yaml", "viewer.yaml"):
-        for document in objects((ROOT / "manifests/base" / file).read_text().replace("kind: InArgoCDNamespace", "kind: List")):
+        for document in objects(
+            (ROOT / "manifests/base" / file)
+            .read_text()
+            .replace("kind: InArgoCDNamespace", "kind: List")
+        ):
             if document["metadata"]["name"] != VIEWER:
                 for rule in document.get("rules", ()):
-                    granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
+                    granted |= {
+                        (v, g, r)
+                        for v in rule["verbs"]
+                        for g in rule["apiGroups"]
+                        for r in rule["resources"]
+                    }
     used = {key[:3] for key in asked}
     assert granted - used == set()
 
@@ -113,5 +133,10 @@ def test_the_connections_overlay_is_denied_nothing_and_grants_nothing_in_vain(sh
     listed = (ROOT / "manifests/components/connections/in-argocd.yaml").read_text()
     for document in objects(listed.replace("kind: ConnectionsInArgoCDNamespace", "kind: List")):
         for rule in document.get("rules", ()):
-            granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
+            granted |= {
+                (v, g, r)
+                for v in rule["verbs"]
+                for g in rule["apiGroups"]
+                for r in rule["resources"]
+            }
     assert granted - {key[:3] for key in asked} == set()

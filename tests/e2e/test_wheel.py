@@ -1,4 +1,5 @@
-"""The wheel with what it says it needs, in an environment that has nothing else: as `pip install` gives it to an evaluator."""
+"""The wheel with what it says it needs, in an environment that has nothing else: as `pip install`
+gives it to an evaluator."""
 
 from __future__ import annotations
 
@@ -22,21 +23,45 @@ APPLICATION = """{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``recovery`` of a wheel that was installed with its dependencies, in the versions that are pinned."""
+    """``recovery`` of a wheel that was installed with its dependencies, in the versions that are
+    pinned."""
     place = tmp_path_factory.mktemp("bare")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(place), str(ROOT)]
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(place),
+        str(ROOT),
+    ]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = place.glob("*.whl")
-    pins = re.findall(r"^[A-Za-z0-9_.-]+==[^ ;\\\\]+", (ROOT / "requirements/run.txt").read_text(), re.MULTILINE)
+    pins = re.findall(
+        r"^[A-Za-z0-9_.-]+==[^ ;\\\\]+", (ROOT / "requirements/run.txt").read_text(), re.MULTILINE
+    )
     (place / "pins.txt").write_text("\n".join(pins))
     subprocess.run([sys.executable, "-m", "venv", str(place / "env")], check=True)
-    install = [str(place / "env/bin/pip"), "install", "-q", "--disable-pip-version-check", "-c", str(place / "pins.txt"), str(wheel)]
+    install = [
+        str(place / "env/bin/pip"),
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        "-c",
+        str(place / "pins.txt"),
+        str(wheel),
+    ]
     subprocess.run(install, check=True, capture_output=True, env=_bare(place))
     return place / "env/bin/recovery"
 
 
 def _bare(place: Path) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "HTTP", "http", "NO_PROXY", "no_proxy", "SSL_"))}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k.startswith(("PIP_", "HTTP", "http", "NO_PROXY", "no_proxy", "SSL_"))
+    }
     return {**kept, "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", str(place))}
 
 
@@ -52,9 +77,16 @@ WORDS = {
 
 
 @pytest.mark.parametrize(("words", "given", "told"), WORDS.values(), ids=WORDS)
-def test_every_way_that_needs_no_cluster_runs(program: Path, words: list[str], given: str, told: str) -> None:
+def test_every_way_that_needs_no_cluster_runs(
+    program: Path, words: list[str], given: str, told: str
+) -> None:
     done = subprocess.run(
-        [str(program), *words], input=given, capture_output=True, text=True, cwd=program.parent, env=_bare(program.parent)
+        [str(program), *words],
+        input=given,
+        capture_output=True,
+        text=True,
+        cwd=program.parent,
+        env=_bare(program.parent),
     )
 
     assert done.returncode in (0, 1), done.stderr
@@ -64,7 +96,12 @@ def test_every_way_that_needs_no_cluster_runs(program: Path, words: list[str], g
 
 def test_the_demo_runs(program: Path) -> None:
     done = subprocess.run(
-        [str(program), "demo"], capture_output=True, text=True, cwd=program.parent, env=_bare(program.parent), timeout=300
+        [str(program), "demo"],
+        capture_output=True,
+        text=True,
+        cwd=program.parent,
+        env=_bare(program.parent),
+        timeout=300,
     )
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -1,4 +1,5 @@
-"""Leases: one owner at a time whatever happens, taken over within 20 s, and never two views of how many shards there are."""
+"""Leases: one owner at a time whatever happens, taken over within 20 s, and never two views of how
+many shards there are."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ UIDS = [f"uid-{n}" for n in range(40)]
 
 
 class Line:
-    """A replica's way to the API server, which can break: before a write arrives, or on the way back."""
+    """A replica's way to the API server, which can break: before a write arrives, or on the way
+    back."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -160,7 +162,9 @@ def test_rights_that_are_missing_are_said_and_nobody_acts() -> None:
         bed.replicas["a"][1].fault = lambda: Forbidden("leases is forbidden")
         with capture_logs() as logged:
             await bed.watch(30)
-        assert [(line["log_level"], line["why"]) for line in logged] == [("warning", "leases: leases is forbidden")], "once"
+        assert [(line["log_level"], line["why"]) for line in logged] == [
+            ("warning", "leases: leases is forbidden")
+        ], "once"
         assert bed.owners(UIDS[0]) == []
         assert "leases is forbidden" in replica.trouble
 
@@ -189,14 +193,17 @@ def test_a_rolling_change_of_the_number_has_never_two_owners() -> None:
         assert {name for uid in UIDS for name in bed.owners(uid)} <= {"d", "e", "f"}
         late = bed.start("g", 2)
         await bed.watch(20)
-        assert "RECOVERY_SHARDS is 2 here and 5 for" in late.trouble, "a straggler with the old number does nothing"
+        assert "RECOVERY_SHARDS is 2 here and 5 for" in late.trouble, (
+            "a straggler with the old number does nothing"
+        )
 
     on_a_bed(script)
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_fails_nobody_shares(seed: int) -> None:
-    """Calls fail, answers are lost, replicas die, come back and are told another number: at most one owner each 100 ms."""
+    """Calls fail, answers are lost, replicas die, come back and are told another number: at most
+    one owner each 100 ms."""
 
     async def script(bed: Bed) -> None:
         chance = random.Random(seed)  # noqa: S311 (a schedule that can be played again)
@@ -275,7 +282,8 @@ def test_one_that_was_cut_off_does_not_go_on_with_a_number_that_is_being_changed
 
 
 def test_while_replicas_differ_the_holders_longer_lease_counts() -> None:
-    """A rolling update that shortens it must not make two act: who is new waits for as long as the old one's Lease says."""
+    """A rolling update that shortens it must not make two act: who is new waits for as long as the
+    old one's Lease says."""
 
     async def inside() -> None:
         cluster = Cluster(virtual.VirtualClock())

@@ -1,4 +1,5 @@
-"""Commits for people: where two are compared, what of a stranger's text is shown, and which messages name them."""
+"""Commits for people: where two are compared, what of a stranger's text is shown, and which
+messages name them."""
 
 from __future__ import annotations
 
@@ -22,10 +23,19 @@ A, B = "a" * 40, "b" * 40
         ("https://github.com/acme/shop.git", f"https://github.com/acme/shop/compare/{A}...{B}"),
         ("git@github.com:acme/shop.git", f"https://github.com/acme/shop/compare/{A}...{B}"),
         ("https://bot:***@github.com/acme/shop", f"https://github.com/acme/shop/compare/{A}...{B}"),
-        ("ssh://git@gitlab.acme.example:2222/a/b/shop.git", f"https://gitlab.acme.example/a/b/shop/-/compare/{A}...{B}"),
-        ("https://gitea.acme.example/acme/shop.git", f"https://gitea.acme.example/acme/shop/compare/{A}...{B}"),
+        (
+            "ssh://git@gitlab.acme.example:2222/a/b/shop.git",
+            f"https://gitlab.acme.example/a/b/shop/-/compare/{A}...{B}",
+        ),
+        (
+            "https://gitea.acme.example/acme/shop.git",
+            f"https://gitea.acme.example/acme/shop/compare/{A}...{B}",
+        ),
         ("https://codeberg.org/acme/shop", f"https://codeberg.org/acme/shop/compare/{A}...{B}"),
-        ("https://bitbucket.org/acme/shop.git", f"https://bitbucket.org/acme/shop/branches/compare/{B}..{A}"),
+        (
+            "https://bitbucket.org/acme/shop.git",
+            f"https://bitbucket.org/acme/shop/branches/compare/{B}..{A}",
+        ),
         ("https://git.acme.example/shop.git", ""),
         ("https://acme.example/github.com/shop.git", ""),
         ("oci://registry.example/github", ""),
@@ -61,12 +71,17 @@ def test_what_is_no_commit_is_not_compared() -> None:
 
 
 def test_a_path_cannot_leave_its_link() -> None:
-    assert compare("https://github.com/acme/shop?x=1#y", A, B) == f"https://github.com/acme/shop%3Fx%3D1%23y/compare/{A}...{B}"
+    assert (
+        compare("https://github.com/acme/shop?x=1#y", A, B)
+        == f"https://github.com/acme/shop%3Fx%3D1%23y/compare/{A}...{B}"
+    )
 
 
 def test_a_commit_is_one_line_that_calls_nobody() -> None:
     message = "Use @acme/cart 1.4.2 \u202e<!channel>\n\nFixes #1"
-    commit = described(A, "Dana Dev <dana@acme.example>", message, datetime(2026, 3, 2, 12, tzinfo=UTC))
+    commit = described(
+        A, "Dana Dev <dana@acme.example>", message, datetime(2026, 3, 2, 12, tzinfo=UTC)
+    )
 
     assert commit.author == "Dana Dev"
     assert "@" not in commit.subject
@@ -76,7 +91,10 @@ def test_a_commit_is_one_line_that_calls_nobody() -> None:
     assert str(commit).endswith("by Dana Dev, 2026-03-02 12:00 UTC")
 
 
-@pytest.mark.parametrize("text", ["Clone from https://bot:hunter2Secret@git.example/shop.git", f"Use token ghp_{'a1B2' * 9}"])
+@pytest.mark.parametrize(
+    "text",
+    ["Clone from https://bot:hunter2Secret@git.example/shop.git", f"Use token ghp_{'a1B2' * 9}"],
+)
 def test_a_credential_in_a_commit_is_not_handed_on(text: str) -> None:
     said = str(described(A, text, text, None))
 
@@ -97,7 +115,11 @@ def test_what_argo_cd_does_not_say_is_left_out() -> None:
 
 LINK = f"https://github.com/acme/shop/compare/{A}...{B}"
 DEPLOYED = Deployed(Commit(B, "Dana Dev", "Run cart 2"), Commit(A, "Bo Byte", "Run cart 1"), LINK)
-LINES = ['Deployed: bbbbbbb "Run cart 2" by Dana Dev', 'Last good: aaaaaaa "Run cart 1" by Bo Byte', f"Compare: {LINK}"]
+LINES = [
+    'Deployed: bbbbbbb "Run cart 2" by Dana Dev',
+    'Last good: aaaaaaa "Run cart 1" by Bo Byte',
+    f"Compare: {LINK}",
+]
 
 
 def test_whoever_is_called_reads_which_commit_and_whom_to_ask() -> None:
@@ -117,7 +139,12 @@ def test_whoever_is_called_reads_which_commit_and_whom_to_ask() -> None:
 
 
 def test_the_link_survives_where_a_message_is_shortened() -> None:
-    note = telling.escalated(a_situation(degraded(), deployed=DEPLOYED), a_recovery("cart-1", NOW), severity="high", channels=())
+    note = telling.escalated(
+        a_situation(degraded(), deployed=DEPLOYED),
+        a_recovery("cart-1", NOW),
+        severity="high",
+        channels=(),
+    )
     long = structs.replace(note, body=note.body + "\n- evidence" * 2_000)
     short = shortened(Message(long.key, long.incident, long.title, long.body), 2_000)
 
@@ -126,4 +153,9 @@ def test_the_link_survives_where_a_message_is_shortened() -> None:
 
 
 def test_nothing_is_said_of_commits_that_nobody_knows() -> None:
-    assert "Deployed:" not in telling.escalated(a_situation(degraded()), a_recovery("cart-1", NOW), severity="high", channels=()).body
+    assert (
+        "Deployed:"
+        not in telling.escalated(
+            a_situation(degraded()), a_recovery("cart-1", NOW), severity="high", channels=()
+        ).body
+    )

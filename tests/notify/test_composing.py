@@ -25,13 +25,20 @@ from tests.builders import NOW, a_recovery, a_situation, degraded
 
 NOTE = Note("cart-1/escalate", "shop/cart needs a person", "it is ill", "critical")
 CART = structs.replace(
-    a_recovery("cart-1", NOW), subject=Subject("Application", "shop", "cart", "uid", "shop", "prod"), cause="CrashLoop", policy="web"
+    a_recovery("cart-1", NOW),
+    subject=Subject("Application", "shop", "cart", "uid", "shop", "prod"),
+    cause="CrashLoop",
+    policy="web",
 )
 
 
 def test_every_message_says_what_where_since_when_and_what_is_next() -> None:
     stalled = structs.replace(CART, phase=RecoveryPhase.Stalled, attempt=3, limit=3)
-    links = Links("https://recovery.example/", "https://argocd.example", "https://run.example/{cause}/{policy}")
+    links = Links(
+        "https://recovery.example/",
+        "https://argocd.example",
+        "https://run.example/{cause}/{policy}",
+    )
 
     message = compose(NOTE, stalled, Words(links=links), NOW)
 
@@ -54,7 +61,10 @@ def test_every_message_says_what_where_since_when_and_what_is_next() -> None:
 
 
 def test_own_words_and_their_sandbox() -> None:
-    words = Words(title="[{{ severity|upper }}] {{ subject }}", body="{% for n, v in facts.items() %}{{ n }}={{ v }};{% endfor %}")
+    words = Words(
+        title="[{{ severity|upper }}] {{ subject }}",
+        body="{% for n, v in facts.items() %}{{ n }}={{ v }};{% endfor %}",
+    )
 
     message = compose(NOTE, CART, words, NOW)
 
@@ -78,11 +88,21 @@ def test_a_template_that_cannot_be_used_is_said_so(template: str, why: str) -> N
 
 
 def test_a_template_that_fails_leaves_our_own_words() -> None:
-    assert compose(NOTE, CART, Words(title="{{ 1 // attempt }}{{ nothing }}"), NOW).title == "shop/cart needs a person"
+    assert (
+        compose(NOTE, CART, Words(title="{{ 1 // attempt }}{{ nothing }}"), NOW).title
+        == "shop/cart needs a person"
+    )
 
 
 def test_a_mail_shows_what_others_wrote_as_text() -> None:
-    message = Message("k", "i", "t", "<script>x</script>\nnext", facts=(("A", "<b>"),), links=(("P", 'https://x/"onload='),))
+    message = Message(
+        "k",
+        "i",
+        "t",
+        "<script>x</script>\nnext",
+        facts=(("A", "<b>"),),
+        links=(("P", 'https://x/"onload='),),
+    )
 
     html = apprise_channel.html(message)
 
@@ -95,16 +115,28 @@ async def test_the_webhook_is_as_its_schema_says() -> None:
     from pathlib import Path
 
     schema = json.loads((Path(__file__).parents[2] / "docs/webhook.schema.json").read_text())
-    assert schema == msgspec.json.schema(webhook_channel.Body), "python -m tests.webhook_schema writes it anew"
+    assert schema == msgspec.json.schema(webhook_channel.Body), (
+        "python -m tests.webhook_schema writes it anew"
+    )
     async with Answering() as there:
         there.answers["/hook"] = (200, "ok")
-        await webhook_channel.send(there.url.replace("http", "webhook") + "/hook", compose(NOTE, CART, Words(), NOW))
+        await webhook_channel.send(
+            there.url.replace("http", "webhook") + "/hook", compose(NOTE, CART, Words(), NOW)
+        )
         body = msgspec.json.decode(there.asked[0][3], type=webhook_channel.Body)
-    assert (body.version, body.event, body.key, body.incident) == (1, "trigger", "cart-1/escalate", "cart-1")
+    assert (body.version, body.event, body.key, body.incident) == (
+        1,
+        "trigger",
+        "cart-1/escalate",
+        "cart-1",
+    )
 
 
 def test_a_digest_names_the_loudest_first() -> None:
-    many = [Message(f"r{n}/1", f"r{n}", f"r{n} is ill", "", "critical" if n == 7 else "warning", at=NOW) for n in range(30)]
+    many = [
+        Message(f"r{n}/1", f"r{n}", f"r{n} is ill", "", "critical" if n == 7 else "warning", at=NOW)
+        for n in range(30)
+    ]
     over = Message("x/resolve", "x", "x recovered", "", "info", resolves=True, at=NOW)
 
     message = digest([*many, over], "crowd")
@@ -118,14 +150,22 @@ def test_a_digest_names_the_loudest_first() -> None:
 AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 THEN = (Later(Duration.parse("10m"), ("primary",)), Later(Duration.parse("30m"), ("secondary",)))
 ORDER = Policies((), notices=Notices((Route(("slack",), then=THEN),), {"slack": Delivery()}))
-TOLD = structs.replace(CART, phase=RecoveryPhase.Stalled, talk=Talk(("slack",), first_at=AT, last_at=AT))
+TOLD = structs.replace(
+    CART, phase=RecoveryPhase.Stalled, talk=Talk(("slack",), first_at=AT, last_at=AT)
+)
 
 
 def test_an_escalation_goes_on_until_it_is_over() -> None:
     asked, after = [], TOLD
     for minutes in (0, 9, 10, 11, 29, 31, 60):
         after, again = remind(after, None, ORDER, AT + timedelta(minutes=minutes))
-        asked.append((minutes, [n.channels for n in after.notes], again and (again - AT) // timedelta(minutes=1)))
+        asked.append(
+            (
+                minutes,
+                [n.channels for n in after.notes],
+                again and (again - AT) // timedelta(minutes=1),
+            )
+        )
         after = structs.replace(after, notes=())
     assert asked == [
         (0, [], 10),
@@ -139,13 +179,19 @@ def test_an_escalation_goes_on_until_it_is_over() -> None:
     assert set(after.told) == {"primary", "secondary"}, "they are owed the resolve"
 
 
-UNTOLD = structs.replace(TOLD, talk=Talk(), notes=(Note("cart-1/1/1", "t", "b", "warning", ("slack",)),))
+UNTOLD = structs.replace(
+    TOLD, talk=Talk(), notes=(Note("cart-1/1/1", "t", "b", "warning", ("slack",)),)
+)
 NIGHT = Quiet("* * * * *", Duration.parse("1m"), "UTC", ("warning",))
 
 
 def test_that_nobody_could_be_told_is_a_reason_to_go_on() -> None:
-    """The first channel is dead, or refuses for good: the chain counts from when the first message was due."""
-    for gone in ({"notes": UNTOLD.notes}, {"notes": (), "talk": Talk(undelivered=("slack: token_revoked",))}):
+    """The first channel is dead, or refuses for good: the chain counts from when the first message
+    was due."""
+    for gone in (
+        {"notes": UNTOLD.notes},
+        {"notes": (), "talk": Talk(undelivered=("slack: token_revoked",))},
+    ):
         after = structs.replace(UNTOLD, **gone)
         called = []
         for minutes in (1, 5, 11, 12, 31):
@@ -158,7 +204,10 @@ def test_that_nobody_could_be_told_is_a_reason_to_go_on() -> None:
 
 def test_who_is_not_to_be_woken_is_not_passed_over_for_it() -> None:
     """Quiet hours hold the first message back: nobody further down the chain is called instead."""
-    quiet = structs.replace(ORDER, notices=structs.replace(ORDER.notices, channels={"slack": Delivery(quiet_hours=(NIGHT,))}))
+    quiet = structs.replace(
+        ORDER,
+        notices=structs.replace(ORDER.notices, channels={"slack": Delivery(quiet_hours=(NIGHT,))}),
+    )
 
     after, again = remind(UNTOLD, None, quiet, AT + timedelta(hours=1))
 
@@ -166,7 +215,9 @@ def test_who_is_not_to_be_woken_is_not_passed_over_for_it() -> None:
     assert again is not None
 
 
-@pytest.mark.parametrize("phase", [RecoveryPhase.Resolved, RecoveryPhase.Superseded, RecoveryPhase.Verifying])
+@pytest.mark.parametrize(
+    "phase", [RecoveryPhase.Resolved, RecoveryPhase.Superseded, RecoveryPhase.Verifying]
+)
 def test_nobody_is_called_for_what_is_cured(phase: RecoveryPhase) -> None:
     after, _ = remind(structs.replace(TOLD, phase=phase), None, ORDER, AT + timedelta(hours=9))
 
@@ -187,8 +238,13 @@ def test_what_is_still_ill_is_told_again_every_four_hours_and_never_where_nobody
 
 
 def test_each_channel_is_reminded_in_its_own_time() -> None:
-    often = Policies((), notices=Notices(channels={"slack": Delivery(repeat_interval=Duration.parse("1h"))}))
-    after, told = structs.replace(TOLD, talk=structs.replace(TOLD.talk, heard=("slack", "boss"))), []
+    often = Policies(
+        (), notices=Notices(channels={"slack": Delivery(repeat_interval=Duration.parse("1h"))})
+    )
+    after, told = (
+        structs.replace(TOLD, talk=structs.replace(TOLD.talk, heard=("slack", "boss"))),
+        [],
+    )
     for hour in range(1, 9):
         after, _ = remind(after, None, often, AT + timedelta(hours=hour))
         told += [(hour, n.channels) for n in after.notes]
@@ -206,13 +262,20 @@ def test_a_reminder_is_armed_while_it_is_worked_on() -> None:
 
 
 def test_who_is_called_reads_what_to_do_and_nothing_about_what_does_not_run() -> None:
-    situation = a_situation(degraded(), finding=Finding("ImageUnavailable", ("Pod/cart-1: ImagePullBackOff",), Confidence.likely))
+    situation = a_situation(
+        degraded(),
+        finding=Finding("ImageUnavailable", ("Pod/cart-1: ImagePullBackOff",), Confidence.likely),
+    )
     ill_since = NOW - timedelta(minutes=26)
-    gave_up = structs.replace(CART, phase=RecoveryPhase.Stalled, attempt=3, limit=3, ill_since=ill_since)
+    gave_up = structs.replace(
+        CART, phase=RecoveryPhase.Stalled, attempt=3, limit=3, ill_since=ill_since
+    )
 
     note = telling.escalated(situation, gave_up, severity="critical", channels=())
 
-    assert note.title == "argocd/cart (in-cluster) needs a person: ImageUnavailable, nothing was tried"
+    assert (
+        note.title == "argocd/cart (in-cluster) needs a person: ImageUnavailable, nothing was tried"
+    )
     assert "for 26m, since 11:34 UTC" in note.body
     assert "\nWhat to do: " in note.body
     assert "\nThen: recovery reset cart-1" in note.body
@@ -220,9 +283,18 @@ def test_who_is_called_reads_what_to_do_and_nothing_about_what_does_not_run() ->
 
 
 def test_what_still_runs_says_how_to_stop_it_and_why_it_runs() -> None:
-    running = structs.replace(CART, phase=RecoveryPhase.Remediating, policy="application-health-degraded", attempt=1, limit=3)
+    running = structs.replace(
+        CART,
+        phase=RecoveryPhase.Remediating,
+        policy="application-health-degraded",
+        attempt=1,
+        limit=3,
+    )
 
     note = telling.acted(a_situation(degraded()), running, "rolled back 0162977 to 7e0fe71")
 
     assert "\nWhy: Degraded for 5m (attempt 1 of 3)." in note.body
-    assert "\nStop it: kubectl -n shop annotate application cart recovery.gitops.dev/paused=true" in note.body
+    assert (
+        "\nStop it: kubectl -n shop annotate application cart recovery.gitops.dev/paused=true"
+        in note.body
+    )

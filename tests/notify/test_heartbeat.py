@@ -56,7 +56,14 @@ def test_one_a_minute_while_all_is_well() -> None:
 
 
 @pytest.mark.parametrize(
-    "state", [{"why": "this replica holds no Lease"}, {"address": ""}, {"unread": True}, {"away": True}, {"address": "x"}]
+    "state",
+    [
+        {"why": "this replica holds no Lease"},
+        {"address": ""},
+        {"unread": True},
+        {"away": True},
+        {"address": "x"},
+    ],
 )
 def test_none_while_it_is_not(state: dict[str, object]) -> None:
     desk = Desk()
@@ -75,9 +82,18 @@ def test_an_alertmanager_is_told_by_an_alert_that_always_fires() -> None:
 def test_it_beats_with_a_controller_that_watches_and_is_no_channel_for_messages() -> None:
     async def script(p: Play) -> None:
         await p.world.cluster.create(
-            SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": {"pager": "anNvbjovL3g=", CHANNEL: "aHR0cHM6Ly94"}}
+            SECRETS,
+            OURS,
+            {
+                "metadata": {"name": "recovery-channels"},
+                "data": {"pager": "anNvbjovL3g=", CHANNEL: "aHR0cHM6Ly94"},
+            },
         )
-        await p.world.policies(policies("web").replace(", channels: [receiver]", "").replace("channels: [receiver]", ""))
+        await p.world.policies(
+            policies("web")
+            .replace(", channels: [receiver]", "")
+            .replace("channels: [receiver]", "")
+        )
         async with p.controller() as app:
             await p.clock.sleep(30)
             assert app._not_well() == ""
@@ -103,7 +119,9 @@ PROXIES = {"https_proxy": "http://proxy.example:3128", "no_proxy": "internal.exa
         ("nonsense", False),
     ],
 )
-def test_the_way_out_is_the_one_that_every_tool_takes(monkeypatch: pytest.MonkeyPatch, url: str, through: bool) -> None:
+def test_the_way_out_is_the_one_that_every_tool_takes(
+    monkeypatch: pytest.MonkeyPatch, url: str, through: bool
+) -> None:
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name, value in PROXIES.items():

@@ -28,7 +28,13 @@ AT_ONCE = Delivery(group_wait=Duration(0))
 class Post(Nobody):
     """Receivers that can be dead, and what they got."""
 
-    def __init__(self, *dead: str, channels: tuple[str, ...] = (), routes: tuple[Route, ...] = (), **options: Delivery) -> None:
+    def __init__(
+        self,
+        *dead: str,
+        channels: tuple[str, ...] = (),
+        routes: tuple[Route, ...] = (),
+        **options: Delivery,
+    ) -> None:
         self.dead = set(dead)
         self.pause: float | None = None
         self.got: list[tuple[str, str]] = []
@@ -52,7 +58,11 @@ class Post(Nobody):
             lambda note, _: self.unheard.append(note.key),
             lambda c, r: self.counted.append((c, r)),
         )
-        notices = Notices(routes, {"slack": AT_ONCE, "pager": AT_ONCE, **options}, Words(flapping=Flapping(times=3)))
+        notices = Notices(
+            routes,
+            {"slack": AT_ONCE, "pager": AT_ONCE, **options},
+            Words(flapping=Flapping(times=3)),
+        )
         self.outbox.policies = Policies((), channels=channels, notices=notices)
         self.outbox.fleet = self
 
@@ -72,7 +82,13 @@ class Post(Nobody):
         return bool(self.sharers - {recovery})
 
     async def url(self, channel: str) -> str:
-        return "" if channel == "nowhere" else f"pagerduty://{channel}" if channel.startswith("pd") else channel
+        return (
+            ""
+            if channel == "nowhere"
+            else f"pagerduty://{channel}"
+            if channel.startswith("pd")
+            else channel
+        )
 
     async def names(self) -> tuple[str, ...]:
         return self.every
@@ -117,7 +133,9 @@ def ill(name: str, *notes: Note, **fields: object) -> Recovery:
     return structs.replace(a_recovery(name, NOW, notes=notes), **fields)
 
 
-def test_a_trigger_that_its_resolve_overtook_is_dropped_and_does_not_open_the_incident_again() -> None:
+def test_a_trigger_that_its_resolve_overtook_is_dropped_and_does_not_open_the_incident_again() -> (
+    None
+):
     async def script(p: Post) -> None:
         p.outbox.say(note("shop-1/1/2", "pager"))
         await p.clock.sleep(120)
@@ -144,7 +162,11 @@ def test_the_same_key_is_the_same_message_until_its_record_is_written() -> None:
         assert p.outbox.news("r").struck == {"a"}
         assert p.outbox.news("r").struck == {"a"}, "asking is not forgetting"
         after = p.written(recovery)
-        assert (after.notes, after.talk.heard, after.talk.first_at) == ((), ("slack",), p.clock.now())
+        assert (after.notes, after.talk.heard, after.talk.first_at) == (
+            (),
+            ("slack",),
+            p.clock.now(),
+        )
         assert p.outbox.news("r") == News()
 
     play(Post, script)
@@ -243,7 +265,10 @@ def test_a_pager_is_told_of_a_crowd_as_one_incident_that_ends_with_its_last_memb
             over = structs.replace(each, phase=RecoveryPhase.Resolved)
             p.outbox.tell(over.with_notes(note(f"{each.name}/resolve", resolves=True)))
             await p.clock.sleep(60)
-        assert [(m.incident, m.resolves) for m in p.messages] == [("crowd-r0", False), ("crowd-r0", True)]
+        assert [(m.incident, m.resolves) for m in p.messages] == [
+            ("crowd-r0", False),
+            ("crowd-r0", True),
+        ]
 
     play(Post, script)
 
@@ -260,10 +285,20 @@ def test_a_few_incidents_are_kept_apart_where_the_channel_can() -> None:
 
 def test_what_one_incident_says_in_one_breath_is_one_message() -> None:
     async def script(p: Post) -> None:
-        p.outbox.tell(ill("r", note("r/1", "slack"), note("r/escalate", "slack", severity="critical"), note("r/3", "slack")))
+        p.outbox.tell(
+            ill(
+                "r",
+                note("r/1", "slack"),
+                note("r/escalate", "slack", severity="critical"),
+                note("r/3", "slack"),
+            )
+        )
         await p.clock.sleep(5)
         assert p.got == [("slack", "r/3")]
-        assert (p.messages[0].severity, p.messages[0].members) == ("critical", ("r/1", "r/escalate", "r/3"))
+        assert (p.messages[0].severity, p.messages[0].members) == (
+            "critical",
+            ("r/1", "r/escalate", "r/3"),
+        )
         assert "- r/escalate" in p.messages[0].body
 
     play(Post, script)
@@ -296,7 +331,9 @@ def test_a_dead_channel_falls_back_and_the_resolve_goes_to_who_was_told() -> Non
         await p.clock.sleep(0.5)
         assert p.tries == tries + 3, "what is dead is not asked each time"
         p.dead.clear()
-        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(note("r/resolve", resolves=True))
+        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(
+            note("r/resolve", resolves=True)
+        )
         await p.clock.sleep(400)
         p.outbox.tell(over)
         await p.clock.sleep(40)
@@ -307,7 +344,12 @@ def test_a_dead_channel_falls_back_and_the_resolve_goes_to_who_was_told() -> Non
         assert p.got[-1] == ("slack", "t/1"), "it is tried again when its time has come"
         assert p.outbox.lanes()[0].failures == 0
 
-    play(lambda: Post("slack", slack=Delivery(group_wait=Duration(0), fallback="mail"), mail=AT_ONCE), script)
+    play(
+        lambda: Post(
+            "slack", slack=Delivery(group_wait=Duration(0), fallback="mail"), mail=AT_ONCE
+        ),
+        script,
+    )
 
 
 def test_what_is_refused_for_good_is_a_dead_letter_at_once_and_holds_up_nothing() -> None:
@@ -356,7 +398,12 @@ def test_routes_decide_by_severity_policy_and_project() -> None:
         p.outbox.tell(ill("c", note("c/1")))
         p.outbox.tell(ill("d", note("d/1", "slack", severity="critical")))
         await p.clock.sleep(60)
-        assert sorted(p.got) == [("mail", "b/1"), ("pager", "a/1"), ("shop", "c/1"), ("slack", "d/1")]
+        assert sorted(p.got) == [
+            ("mail", "b/1"),
+            ("pager", "a/1"),
+            ("shop", "c/1"),
+            ("slack", "d/1"),
+        ]
 
     play(lambda: Post(channels=("slack",), routes=routes), script)
 
@@ -365,7 +412,9 @@ def test_quiet_hours_keep_back_what_can_wait_and_drop_what_is_over_by_then() -> 
     async def script(p: Post) -> None:
         began = p.clock.now()
         quiet = Quiet(f"{began.minute} {began.hour} * * *", Duration.parse("8h"))
-        p.outbox.policies = Policies((), notices=Notices(channels={"mail": Delivery(quiet_hours=(quiet,))}))
+        p.outbox.policies = Policies(
+            (), notices=Notices(channels={"mail": Delivery(quiet_hours=(quiet,))})
+        )
         p.outbox.say(note("a/1", "mail", severity="warning"))
         p.outbox.say(note("b/1", "mail", severity="warning"))
         p.outbox.say(note("c/1", "mail", severity="critical"))
@@ -382,8 +431,12 @@ def test_what_flaps_is_told_once_as_that_and_what_is_critical_all_the_same() -> 
     async def script(p: Post) -> None:
         p.flapping = 3
         for n in range(5):
-            recovery = ill(f"r{n}", note(f"r{n}/1", "slack"), note(f"r{n}/resolve", "slack", resolves=True))
-            recovery = structs.replace(recovery, subject=structs.replace(recovery.subject, uid="one"))
+            recovery = ill(
+                f"r{n}", note(f"r{n}/1", "slack"), note(f"r{n}/resolve", "slack", resolves=True)
+            )
+            recovery = structs.replace(
+                recovery, subject=structs.replace(recovery.subject, uid="one")
+            )
             p.outbox.tell(recovery)
             await p.clock.sleep(60)
             assert p.written(recovery).notes == ()
@@ -417,13 +470,25 @@ def test_the_thread_of_an_incident_is_kept_through_a_restart() -> None:
 def test_what_became_of_messages_is_written_once() -> None:
     at = datetime(2026, 3, 2, 12, tzinfo=UTC)
     recovery = ill("r", note("a"), note("b"), talk=Talk(heard=("mail",), first_at=at))
-    news = News(frozenset({"a"}), {"a": ("slack",), "b": ("pd",)}, ("pd@crowd-x", "slack"), {"slack": "C:1"}, ("mail: no",))
+    news = News(
+        frozenset({"a"}),
+        {"a": ("slack",), "b": ("pd",)},
+        ("pd@crowd-x", "slack"),
+        {"slack": "C:1"},
+        ("mail: no",),
+    )
 
     after = said(recovery, news, at + timedelta(minutes=1))
 
     assert [n.key for n in after.notes] == ["b"]
     assert after.notes[0].reached == ("pd",)
-    assert after.talk == Talk(("mail", "pd@crowd-x", "slack"), {"slack": "C:1"}, at, at + timedelta(minutes=1), undelivered=("mail: no",))
+    assert after.talk == Talk(
+        ("mail", "pd@crowd-x", "slack"),
+        {"slack": "C:1"},
+        at,
+        at + timedelta(minutes=1),
+        undelivered=("mail: no",),
+    )
 
 
 def incidents(p: Post) -> dict[str, bool]:
@@ -454,7 +519,11 @@ def test_whatever_was_opened_at_a_pager_is_closed_there(crowd_first: bool) -> No
         p.sharers = {each.name for each in members}
         for each in members:
             p.sharers.discard(each.name)
-            p.outbox.tell(structs.replace(each, phase=RecoveryPhase.Resolved).with_notes(note(f"{each.name}/end", resolves=True)))
+            p.outbox.tell(
+                structs.replace(each, phase=RecoveryPhase.Resolved).with_notes(
+                    note(f"{each.name}/end", resolves=True)
+                )
+            )
             await p.clock.sleep(60)
         assert len(incidents(p)) >= 1
         assert [key for key, stands in incidents(p).items() if stands] == []
@@ -468,7 +537,9 @@ def test_an_end_reaches_the_channel_that_was_told_however_long_it_is_dead() -> N
         p.outbox.tell(recovery)
         await p.clock.sleep(5)
         p.dead.add("pager")
-        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(note("r/end", resolves=True))
+        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(
+            note("r/end", resolves=True)
+        )
         p.outbox.tell(over)
         await p.clock.sleep(3600)
         assert p.got[1:] == [("mail", "r/end")], "the fallback knows"
@@ -476,7 +547,9 @@ def test_an_end_reaches_the_channel_that_was_told_however_long_it_is_dead() -> N
         await p.clock.sleep(600)
         assert p.got[1:] == [("mail", "r/end"), ("pager", "r/end")], "and so does who was called"
 
-    play(lambda: Post(pager=Delivery(group_wait=Duration(0), fallback="mail"), mail=AT_ONCE), script)
+    play(
+        lambda: Post(pager=Delivery(group_wait=Duration(0), fallback="mail"), mail=AT_ONCE), script
+    )
 
 
 def test_what_may_have_arrived_is_resolved_there_too() -> None:
@@ -490,7 +563,9 @@ def test_what_may_have_arrived_is_resolved_there_too() -> None:
         recovery = ill("r", note("r/1", "pd"))
         p.outbox.tell(recovery)
         await p.clock.sleep(60)
-        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved, notes=(note("r/end", resolves=True),))
+        over = structs.replace(
+            p.written(recovery), phase=RecoveryPhase.Resolved, notes=(note("r/end", resolves=True),)
+        )
         p.outbox.tell(over)
         await p.clock.sleep(600)
         assert ("pd", "r/end") in p.got
@@ -521,7 +596,11 @@ def test_an_end_is_said_after_a_trigger_on_its_way_also_when_it_is_silenced_mean
         p.outbox.tell(recovery)
         await p.clock.sleep(30)
         p.silent = True
-        p.outbox.tell(structs.replace(recovery, phase=RecoveryPhase.Resolved).with_notes(note("r/end", "pager", resolves=True)))
+        p.outbox.tell(
+            structs.replace(recovery, phase=RecoveryPhase.Resolved).with_notes(
+                note("r/end", "pager", resolves=True)
+            )
+        )
         p.dead.clear()
         await p.clock.sleep(600)
         assert [key for _, key in p.got] == ["r/end"], "overtaken: what is over is not opened"
@@ -538,7 +617,10 @@ def test_two_that_stand_in_for_each_other_lose_nothing() -> None:
         await p.clock.sleep(600)
         assert ("mail", "r/1") in p.got
 
-    both = {"slack": Delivery(group_wait=Duration(0), fallback="mail"), "mail": Delivery(group_wait=Duration(0), fallback="slack")}
+    both = {
+        "slack": Delivery(group_wait=Duration(0), fallback="mail"),
+        "mail": Delivery(group_wait=Duration(0), fallback="slack"),
+    }
     play(lambda: Post("slack", "mail", **both), script)
 
 

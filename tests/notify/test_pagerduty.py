@@ -1,4 +1,5 @@
-"""PagerDuty's Events v2: one dedup key an incident, a success never pages, the routing key is shown to nobody."""
+"""PagerDuty's Events v2: one dedup key an incident, a success never pages, the routing key is shown
+to nobody."""
 
 from __future__ import annotations
 
@@ -35,10 +36,17 @@ async def test_a_trigger_and_its_resolve_share_one_key() -> None:
             "custom_details": {"message": "all of it"},
         },
     }
-    assert (second["event_action"], second["dedup_key"], "payload" in second) == ("resolve", "shop-1", False)
+    assert (second["event_action"], second["dedup_key"], "payload" in second) == (
+        "resolve",
+        "shop-1",
+        False,
+    )
 
 
-@pytest.mark.parametrize(("severity", "theirs"), [("critical", "critical"), ("high", "error"), ("warning", "warning"), ("info", "info")])
+@pytest.mark.parametrize(
+    ("severity", "theirs"),
+    [("critical", "critical"), ("high", "error"), ("warning", "warning"), ("info", "info")],
+)
 def test_severities_are_theirs(severity: str, theirs: str) -> None:
     event = pagerduty_channel.event("k", Message("a/1", "a", "t", "b", severity=severity))
 

@@ -1,4 +1,5 @@
-"""A person is reached: what is wrong with an address, a credential or a conversation is put right, not given up."""
+"""A person is reached: what is wrong with an address, a credential or a conversation is put right,
+not given up."""
 
 from __future__ import annotations
 
@@ -26,11 +27,21 @@ from tests.builders import NOW, a_recovery, a_situation, degraded
 from tests.notify.test_outbox import AT_ONCE, Post, ill, note, play
 
 ILL = Message(
-    "shop-1/1/2", "shop-1", "shop/cart needs a person", "first line\n" + "- evidence\n" * 3000 + "What to do: mend it\nRecord: shop-1"
+    "shop-1/1/2",
+    "shop-1",
+    "shop/cart needs a person",
+    "first line\n" + "- evidence\n" * 3000 + "What to do: mend it\nRecord: shop-1",
 )
 NIGHT = Delivery(
     group_wait=Duration(0),
-    quiet_hours=(Quiet(schedule="0 22 * * *", duration=Duration.parse("8h"), timezone="UTC", severities=("info", "warning")),),
+    quiet_hours=(
+        Quiet(
+            schedule="0 22 * * *",
+            duration=Duration.parse("8h"),
+            timezone="UTC",
+            severities=("info", "warning"),
+        ),
+    ),
 )
 
 
@@ -46,7 +57,10 @@ async def test_a_refused_address_or_credential_is_tried_for_the_promised_day(sta
 
 async def test_a_wrong_routing_key_is_an_address_and_no_message() -> None:
     async with Answering() as there:
-        there.answers["/v2/enqueue"] = (400, {"status": "invalid event", "errors": ["'routing_key' is invalid"]})
+        there.answers["/v2/enqueue"] = (
+            400,
+            {"status": "invalid event", "errors": ["'routing_key' is invalid"]},
+        )
         with pytest.raises(Undelivered) as error:
             await sending.send(f"pagerduty://KEY?endpoint={there.url}", ILL)
 
@@ -61,10 +75,15 @@ async def test_a_conversation_that_is_gone_is_begun_anew() -> None:
             body = json.loads(await request.read())
             self.asked.append((request.method, request.path, {}, json.dumps(body).encode()))
             gone = {"ok": False, "error": "thread_not_found"}
-            return web.json_response(gone if "thread_ts" in body else {"ok": True, "channel": "C2", "ts": "9.9"})
+            return web.json_response(
+                gone if "thread_ts" in body else {"ok": True, "channel": "C2", "ts": "9.9"}
+            )
 
     async with Slack() as there:
-        thread = await sending.send(f"slack://xoxb-1/%23ops?endpoint={there.url}", structs.replace(ILL, body="b", thread="C1:1.1"))
+        thread = await sending.send(
+            f"slack://xoxb-1/%23ops?endpoint={there.url}",
+            structs.replace(ILL, body="b", thread="C1:1.1"),
+        )
         last = json.loads(there.asked[-1][3])
 
     assert thread == "C2:9.9"
@@ -151,7 +170,9 @@ def test_an_end_is_told_where_the_beginning_arrived_and_nowhere_else() -> None:
         p.outbox.tell(recovery)
         await p.clock.sleep(60)
         assert p.got == [("pager", "r/1")], "chat has its quiet hours"
-        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(note("r/resolve", resolves=True))
+        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(
+            note("r/resolve", resolves=True)
+        )
         p.outbox.tell(over)
         await p.clock.sleep(12 * 3600)
         assert p.got == [("pager", "r/1"), ("pager", "r/resolve")]
@@ -170,7 +191,9 @@ def test_what_may_have_arrived_is_told_its_end() -> None:
         recovery = ill("r", note("r/1", "slack"))
         p.outbox.tell(recovery)
         await p.clock.sleep(1)
-        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(note("r/resolve", resolves=True))
+        over = structs.replace(p.written(recovery), phase=RecoveryPhase.Resolved).with_notes(
+            note("r/resolve", resolves=True)
+        )
         p.outbox.tell(over)
         await p.clock.sleep(600)
         assert p.got == [("slack", "r/resolve")]
@@ -194,7 +217,8 @@ def test_every_place_that_names_a_channel_is_known() -> None:
 
 
 class PagerDuty(Post):
-    """Opens and closes incidents; its first answers come late, or not at all though it took the message."""
+    """Opens and closes incidents; its first answers come late, or not at all though it took the
+    message."""
 
     def __init__(self, late: float = 0.0, unsure: int = 0) -> None:
         super().__init__()
@@ -221,7 +245,9 @@ class PagerDuty(Post):
 
 
 def ended(recovery: Recovery) -> Recovery:
-    return structs.replace(recovery, phase=RecoveryPhase.Resolved).with_notes(note(f"{recovery.name}/end", resolves=True))
+    return structs.replace(recovery, phase=RecoveryPhase.Resolved).with_notes(
+        note(f"{recovery.name}/end", resolves=True)
+    )
 
 
 @pytest.mark.parametrize("unsure", [0, 1])
@@ -240,7 +266,9 @@ def test_an_end_that_is_said_while_the_beginning_is_in_flight_closes_it(unsure: 
 
 def test_an_end_after_a_kill_closes_what_the_dead_process_may_have_opened() -> None:
     async def script(p: PagerDuty) -> None:
-        record = ended(ill("r", note("r/1", "pd", severity="critical")))  # as the API server has it: nothing is struck, nobody heard
+        record = ended(
+            ill("r", note("r/1", "pd", severity="critical"))
+        )  # as the API server has it: nothing is struck, nobody heard
         p.open["r"] = True
         p.outbox.tell(record)
         await p.clock.sleep(3600)
@@ -269,7 +297,9 @@ def test_an_end_waits_for_its_beginning_where_it_is_not_known_yet_who_is_told() 
 
 @pytest.mark.parametrize("healed", [("r0",), tuple(f"r{n}" for n in range(9)), ()])
 @pytest.mark.parametrize("times", [1, 9])
-def test_a_crowd_that_may_have_arrived_is_closed_under_its_own_key(healed: tuple[str, ...], times: int) -> None:
+def test_a_crowd_that_may_have_arrived_is_closed_under_its_own_key(
+    healed: tuple[str, ...], times: int
+) -> None:
     async def script(p: PagerDuty) -> None:
         records = {f"r{n}": ill(f"r{n}", note(f"r{n}/1", "pd")) for n in range(9)}
         p.sharers = set(records)
@@ -337,7 +367,10 @@ async def test_what_stands_before_slack_and_takes_no_large_body_gets_a_shorter_o
 
 
 def test_a_circuit_is_an_incident_of_its_own_and_ends() -> None:
-    mine, theirs = (circuit_opened(f"web/abc/{project}", Circuit("it does no good", NOW)) for project in ("mallory", "payments"))
+    mine, theirs = (
+        circuit_opened(f"web/abc/{project}", Circuit("it does no good", NOW))
+        for project in ("mallory", "payments")
+    )
     over = circuit_closed("web/abc/payments", Circuit("it does no good", NOW), NOW)
 
     assert mine.incident != theirs.incident
@@ -346,12 +379,20 @@ def test_a_circuit_is_an_incident_of_its_own_and_ends() -> None:
 
 def test_a_long_list_of_targets_leaves_what_to_do_and_the_record() -> None:
     targets = tuple(f"apps/v1/Deployment/shop/{'&' * 240}{n}" for n in range(50))
-    step = StepRecord(1, 0, "restart", NOW, sent=True, outcome=StepOutcome.Failed, targets=targets, ended_at=NOW)
-    gave_up = structs.replace(a_recovery("cart-1", NOW, steps=(step,)), phase=RecoveryPhase.Stalled, attempt=1, limit=1)
+    step = StepRecord(
+        1, 0, "restart", NOW, sent=True, outcome=StepOutcome.Failed, targets=targets, ended_at=NOW
+    )
+    gave_up = structs.replace(
+        a_recovery("cart-1", NOW, steps=(step,)), phase=RecoveryPhase.Stalled, attempt=1, limit=1
+    )
     said = telling.escalated(a_situation(degraded()), gave_up, severity="critical", channels=())
 
     message = compose(said, gave_up, Words(), NOW)
-    shown = json.dumps(slack_channel.shown(structs.replace(message, body=message.body + "\n- x" * 9000 + "\nRecord: cart-1")))
+    shown = json.dumps(
+        slack_channel.shown(
+            structs.replace(message, body=message.body + "\n- x" * 9000 + "\nRecord: cart-1")
+        )
+    )
 
     assert "and 45 more" in message.body
     assert "\nRecord: cart-1" in message.body

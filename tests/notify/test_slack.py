@@ -1,4 +1,5 @@
-"""Slack: one conversation an incident with a bot, a plain message with a webhook; within Slack's limits, and nobody's mention."""
+"""Slack: one conversation an incident with a bot, a plain message with a webhook; within Slack's
+limits, and nobody's mention."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ async def test_a_bot_tells_an_incident_as_one_conversation() -> None:
         url = f"slack://xoxb-1-SECRET/%23ops?endpoint={there.url}"
 
         thread = await sending.send(url, ILL)
-        over = structs.replace(ILL, key="shop-1/resolve", title="recovered", resolves=True, thread=thread)
+        over = structs.replace(
+            ILL, key="shop-1/resolve", title="recovered", resolves=True, thread=thread
+        )
         again = await sending.send(url, over)
 
         asked = [(path, json.loads(body)) for _, path, _, body in there.asked]
@@ -59,7 +62,12 @@ def test_what_others_wrote_mentions_nobody() -> None:
 
 
 def test_the_largest_message_is_within_the_limits() -> None:
-    huge = structs.replace(ILL, title="&" * 300, body="<" * 12_000, facts=tuple((f"f{n}", "&" * 3000) for n in range(30)))
+    huge = structs.replace(
+        ILL,
+        title="&" * 300,
+        body="<" * 12_000,
+        facts=tuple((f"f{n}", "&" * 3000) for n in range(30)),
+    )
 
     blocks = slack_channel.shown(huge)["attachments"][0]["blocks"]
 
@@ -83,7 +91,9 @@ def test_the_largest_message_is_within_the_limits() -> None:
         ((200, "<html>"), False),
     ],
 )
-async def test_a_refusal_says_why_and_shows_no_token(answer: tuple[int, object], for_good: bool) -> None:
+async def test_a_refusal_says_why_and_shows_no_token(
+    answer: tuple[int, object], for_good: bool
+) -> None:
     async with Answering() as there:
         there.answers[POST] = answer
         with pytest.raises(Undelivered) as error:

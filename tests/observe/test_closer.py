@@ -1,4 +1,5 @@
-"""Closer looks: what a tree, a pod and a cluster tell, how often it is asked, and what is missing."""
+"""Closer looks: what a tree, a pod and a cluster tell, how often it is asked, and what is
+missing."""
 
 from __future__ import annotations
 
@@ -44,8 +45,13 @@ MISSING = Finding("MissingCRD", (), Confidence.likely, about="shop.example/Widge
 def test_a_tree_tells_the_pods_first_and_one_odd_node_costs_no_other() -> None:
     told = trees.unwell(nodes(TREE))
 
-    assert [(str(u), u.reason) for u in told] == [("Pod/cart-1", "ImagePullBackOff"), ("Deployment/cart", "")]
-    assert trees.unwell(nodes(msgspec.json.encode(msgspec.json.decode(TREE)["nodes"]))) == told, "the bare list is a tree, too"
+    assert [(str(u), u.reason) for u in told] == [
+        ("Pod/cart-1", "ImagePullBackOff"),
+        ("Deployment/cart", ""),
+    ]
+    assert trees.unwell(nodes(msgspec.json.encode(msgspec.json.decode(TREE)["nodes"]))) == told, (
+        "the bare list is a tree, too"
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +65,9 @@ def test_a_tree_tells_the_pods_first_and_one_odd_node_costs_no_other() -> None:
         ("ready", []),
     ],
 )
-def test_a_pod_tells_what_its_containers_wait_for_and_how_they_ended(tag: str, reasons: list[str]) -> None:
+def test_a_pod_tells_what_its_containers_wait_for_and_how_they_ended(
+    tag: str, reasons: list[str]
+) -> None:
     pod = {
         "metadata": {"name": "p", "namespace": "shop"},
         "status": pods.status(f"registry.example/shop:{tag}", "p", "2026-03-02T12:00:00Z"),
@@ -92,7 +100,12 @@ class API:
         return self._tree
 
     async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
-        return {"metadata": {"name": node.name}, "status": pods.status("registry.example/shop:missing", node.name, "2026-03-02T12:00:00Z")}
+        return {
+            "metadata": {"name": node.name},
+            "status": pods.status(
+                "registry.example/shop:missing", node.name, "2026-03-02T12:00:00Z"
+            ),
+        }
 
     async def events(self, app: Application, node: Any) -> list[dict[str, Any]]:
         raise Forbidden("events are forbidden", 403)
@@ -118,13 +131,21 @@ PAUSED = msgspec.json.encode(
 def test_a_rollout_that_is_paused_says_why_and_a_cron_job_is_not_asked() -> None:
     rollout = an_application(health=Health.Suspended, kinds=("Rollout", "CronJob"))
 
-    assert diagnose(Patient(rollout, NOW, looked(rollout, API(PAUSED)))).cause == "AnalysisInconclusive"  # type: ignore[union-attr]
+    assert (
+        diagnose(Patient(rollout, NOW, looked(rollout, API(PAUSED)))).cause
+        == "AnalysisInconclusive"
+    )  # type: ignore[union-attr]
     assert [str(u) for u in trees.unwell(nodes(PAUSED))] == ["Rollout/cart", "AnalysisRun/cart-4"]
-    assert looked(an_application(health=Health.Suspended, kinds=("CronJob",)), API(PAUSED)).unwell == ()
+    assert (
+        looked(an_application(health=Health.Suspended, kinds=("CronJob",)), API(PAUSED)).unwell
+        == ()
+    )
 
 
 @pytest.mark.parametrize(("kinds", "looks"), [(("Rollout",), True), (("CronJob",), False)])
-async def test_only_a_rollout_that_is_paused_is_worth_a_look(kinds: tuple[str, ...], looks: bool) -> None:
+async def test_only_a_rollout_that_is_paused_is_worth_a_look(
+    kinds: tuple[str, ...], looks: bool
+) -> None:
     store = Store(virtual.VirtualClock(), lambda _: None, lambda _: False)
     app = an_application(health=Health.Suspended, kinds=kinds)
     store.put(app)
@@ -139,7 +160,9 @@ async def rollout(kube: Cluster, live: dict[str, Any]) -> None:
     await kube.create(REPLICA_SETS, "shop", {"metadata": meta})
 
 
-def looked(app: Application, api: API | None, finding: Finding | None = None, *, world: Any = None) -> Signs:
+def looked(
+    app: Application, api: API | None, finding: Finding | None = None, *, world: Any = None
+) -> Signs:
     async def inside() -> Signs:
         kube = Cluster(virtual.VirtualClock())
         if world:
@@ -153,20 +176,45 @@ def test_with_a_token_pods_are_read_whole_and_what_is_denied_is_named() -> None:
     signs = looked(an_application(health=Health.Degraded), API())
 
     assert signs.unwell[0].reason == "ImagePullBackOff"
-    assert "code = NotFound" in signs.unwell[0].message, "the full words are in the pod, not in the tree"
+    assert "code = NotFound" in signs.unwell[0].message, (
+        "the full words are in the pod, not in the tree"
+    )
     assert signs.missing == ("events of Pod/cart-1: events are forbidden",)
 
 
 def test_without_a_token_the_cluster_itself_is_asked() -> None:
     async def world(kube: Cluster) -> None:
         resources = [{"kind": "Deployment", "group": "apps", "name": "cart", "namespace": "shop"}]
-        await kube.create(APPLICATIONS, "argocd", {"metadata": {"name": "cart"}, "status": {"resources": resources}})
+        await kube.create(
+            APPLICATIONS,
+            "argocd",
+            {"metadata": {"name": "cart"}, "status": {"resources": resources}},
+        )
         await rollout(kube, owned(deployment("cart")))
         status = pods.status("registry.example/shop:oom", "cart-1", "2026-03-02T12:00:00Z")
-        await kube.create(PODS, "shop", {"metadata": controlled("rs", name="cart-1", labels={"app": "cart"}), "status": status})
-        await kube.create(PODS, "shop", {"metadata": controlled("rs", name="other", labels={"app": "other"}), "status": status})
-        await kube.create(PODS, "shop", {"metadata": {"name": "stray", "labels": {"app": "cart"}}, "status": status})
-        await kube.create(PODS, "shop", {"metadata": controlled("another", name="theirs", labels={"app": "cart"}), "status": status})
+        await kube.create(
+            PODS,
+            "shop",
+            {"metadata": controlled("rs", name="cart-1", labels={"app": "cart"}), "status": status},
+        )
+        await kube.create(
+            PODS,
+            "shop",
+            {"metadata": controlled("rs", name="other", labels={"app": "other"}), "status": status},
+        )
+        await kube.create(
+            PODS,
+            "shop",
+            {"metadata": {"name": "stray", "labels": {"app": "cart"}}, "status": status},
+        )
+        await kube.create(
+            PODS,
+            "shop",
+            {
+                "metadata": controlled("another", name="theirs", labels={"app": "cart"}),
+                "status": status,
+            },
+        )
 
     signs = looked(an_application(health=Health.Degraded), None, world=world)
 
@@ -177,19 +225,37 @@ def test_without_a_token_the_cluster_itself_is_asked() -> None:
 @pytest.mark.parametrize(
     ("status", "looked_at"),
     [
-        pytest.param({"replicas": 2, "readyReplicas": 1, "updatedReplicas": 1}, True, id="the old pod is ready, the new one is not"),
-        pytest.param({"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1}, False, id="all new, all ready"),
+        pytest.param(
+            {"replicas": 2, "readyReplicas": 1, "updatedReplicas": 1},
+            True,
+            id="the old pod is ready, the new one is not",
+        ),
+        pytest.param(
+            {"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1},
+            False,
+            id="all new, all ready",
+        ),
         pytest.param({"replicas": 1}, True, id="none ready"),
         pytest.param({}, True, id="nothing known yet"),
     ],
 )
-def test_pods_of_a_rollout_are_read_although_the_old_ones_are_ready(status: dict[str, int], looked_at: bool) -> None:
+def test_pods_of_a_rollout_are_read_although_the_old_ones_are_ready(
+    status: dict[str, int], looked_at: bool
+) -> None:
     async def world(kube: Cluster) -> None:
         resources = [{"kind": "Deployment", "group": "apps", "name": "cart", "namespace": "shop"}]
-        await kube.create(APPLICATIONS, "argocd", {"metadata": {"name": "cart"}, "status": {"resources": resources}})
+        await kube.create(
+            APPLICATIONS,
+            "argocd",
+            {"metadata": {"name": "cart"}, "status": {"resources": resources}},
+        )
         await rollout(kube, {**owned(deployment("cart")), "status": status})
         bad = pods.status("registry.example/shop:missing", "cart-2", "2026-03-02T12:00:00Z")
-        await kube.create(PODS, "shop", {"metadata": controlled("rs", name="cart-2", labels={"app": "cart"}), "status": bad})
+        await kube.create(
+            PODS,
+            "shop",
+            {"metadata": controlled("rs", name="cart-2", labels={"app": "cart"}), "status": bad},
+        )
 
     signs = looked(an_application(health=Health.Progressing), None, world=world)
 
@@ -207,7 +273,10 @@ def test_of_another_cluster_nothing_is_known_without_a_token_and_that_is_said() 
 
 @pytest.mark.parametrize(
     ("kinds", "there"),
-    [(frozenset({"shop.example/v1/Widget"}), True), (frozenset({"shop.example/v1/Gear", "other/v1/Widget"}), False)],
+    [
+        (frozenset({"shop.example/v1/Widget"}), True),
+        (frozenset({"shop.example/v1/Gear", "other/v1/Widget"}), False),
+    ],
 )
 def test_is_a_missing_kind_served_by_now(kinds: frozenset[str], there: bool) -> None:
     away = an_application(destination=Destination(server="https://far"))
@@ -218,13 +287,19 @@ def test_is_a_missing_kind_served_by_now(kinds: frozenset[str], there: bool) -> 
 def test_who_brings_a_missing_kind_is_named() -> None:
     async def world(kube: Cluster) -> None:
         rows = [{"kind": "CustomResourceDefinition", "name": "widgets.shop.example"}]
-        await kube.create(APPLICATIONS, "argocd", {"metadata": {"name": "crds"}, "status": {"resources": rows}})
+        await kube.create(
+            APPLICATIONS, "argocd", {"metadata": {"name": "crds"}, "status": {"resources": rows}}
+        )
 
     async def inside() -> Signs:
         kube = Cluster(virtual.VirtualClock())
         await world(kube)
-        brings = {("argocd", "crds"): an_application(name="crds", kinds=("CustomResourceDefinition",))}
-        return await Look(kube, None, virtual.VirtualClock(), lambda: brings, the_proof(kube))(an_application(), MISSING)
+        brings = {
+            ("argocd", "crds"): an_application(name="crds", kinds=("CustomResourceDefinition",))
+        }
+        return await Look(kube, None, virtual.VirtualClock(), lambda: brings, the_proof(kube))(
+            an_application(), MISSING
+        )
 
     signs = virtual.run(inside())
     assert (signs.served, signs.providers) == ({"shop.example/Widget": False}, ("argocd/crds",))
@@ -256,7 +331,9 @@ def test_looks_are_few_and_the_fewer_the_longer_nothing_changes() -> None:
             times.append(clock.monotonic() - began)
             return Signs(clock.now())
 
-        store = a_store(clock, an_application(health=Health.Degraded), an_application(name="well", uid="well"))
+        store = a_store(
+            clock, an_application(health=Health.Degraded), an_application(name="well", uid="well")
+        )
         task = asyncio.create_task(Examiner(store, look, clock, lambda _: None).run())
         await clock.sleep(1800)
         task.cancel()
@@ -279,7 +356,13 @@ def test_a_hundred_that_fall_ill_at_once_are_looked_at_three_a_second_at_most() 
             count += 1
             return Signs(clock.now())
 
-        store = a_store(clock, *(an_application(name=f"a{n}", uid=f"a{n}", health=Health.Degraded) for n in range(100)))
+        store = a_store(
+            clock,
+            *(
+                an_application(name=f"a{n}", uid=f"a{n}", health=Health.Degraded)
+                for n in range(100)
+            ),
+        )
         task = asyncio.create_task(Examiner(store, look, clock, lambda _: None).run())
         await clock.sleep(14)
         early = count
@@ -293,11 +376,17 @@ def test_a_hundred_that_fall_ill_at_once_are_looked_at_three_a_second_at_most() 
 
 
 def test_a_look_that_failed_takes_nothing_back() -> None:
-    seen = Signs(NOW, (Unwell("Pod", "p", reason="ImagePullBackOff"),), {"a/B": False}, ("argocd/crds",))
+    seen = Signs(
+        NOW, (Unwell("Pod", "p", reason="ImagePullBackOff"),), {"a/B": False}, ("argocd/crds",)
+    )
 
     after = kept(seen, Signs(NOW, missing=("its resources: no answer",)))
 
-    assert (after.unwell, after.served, after.providers) == (seen.unwell, seen.served, seen.providers)
+    assert (after.unwell, after.served, after.providers) == (
+        seen.unwell,
+        seen.served,
+        seen.providers,
+    )
     assert kept(seen, Signs(NOW)).unwell == (), "what was looked at and is well, is well"
 
 
@@ -334,13 +423,20 @@ def test_what_is_well_again_is_forgotten() -> None:
         ({"timeout.reconciliation": "soon"}, 180, "Argo CD's defaults"),
     ],
 )
-def test_argo_cds_own_interval_is_read(data: dict[str, str] | None, seconds: int, source: str) -> None:
+def test_argo_cds_own_interval_is_read(
+    data: dict[str, str] | None, seconds: int, source: str
+) -> None:
     async def inside() -> Freezer:
         clock = virtual.VirtualClock()
         kube = Cluster(clock)
         if data is not None:
             await kube.create(
-                CONFIG_MAPS, "argocd", {"metadata": {"name": "argocd-cm"}, "data": {**data, "oidc.config": "clientSecret: never read"}}
+                CONFIG_MAPS,
+                "argocd",
+                {
+                    "metadata": {"name": "argocd-cm"},
+                    "data": {**data, "oidc.config": "clientSecret: never read"},
+                },
             )
         freezer = Freezer(a_store(clock), kube, "argocd", clock, lambda: True, lambda _: None)
         task = asyncio.create_task(freezer.run())
@@ -356,7 +452,9 @@ def test_frozen_applications_and_their_incident_are_looked_at_again() -> None:
     async def inside() -> tuple[list[str], int]:
         clock, heard = virtual.VirtualClock(), list[str]()
         store = a_store(clock, an_application(reconciled_at=clock.now()))
-        freezer = Freezer(store, Cluster(clock), "argocd", clock, lambda: True, lambda key: heard.append(str(key)))
+        freezer = Freezer(
+            store, Cluster(clock), "argocd", clock, lambda: True, lambda key: heard.append(str(key))
+        )
         task = asyncio.create_task(freezer.run())
         await clock.sleep(900)
         frozen = len(store.frozen)

@@ -1,4 +1,5 @@
-"""The commits around an ill deploy: which ones are named, what they cost, and that nobody waits for them."""
+"""The commits around an ill deploy: which ones are named, what they cost, and that nobody waits for
+them."""
 
 from __future__ import annotations
 
@@ -18,7 +19,13 @@ from recovery.simulate import virtual
 from tests.builders import BAD, GOOD, NOW, an_application
 
 NEW, GONE, REPO = "d" * 40, "e" * 40, "https://github.com/acme/shop.git"
-DEPLOYED = an_application(health=Health.Degraded, repositories=(REPO,), revisions=(NEW,), deploy=Deploy(4, (NEW,), NOW), operation=None)
+DEPLOYED = an_application(
+    health=Health.Degraded,
+    repositories=(REPO,),
+    revisions=(NEW,),
+    deploy=Deploy(4, (NEW,), NOW),
+    operation=None,
+)
 RUNS = structs.replace(DEPLOYED, revisions=(GOOD,), deploy=Deploy(3, (GOOD,), NOW))
 """What runs was seen to work, and Git wants nothing else."""
 FAILS = (Condition("ComparisonError", "helm template failed"),)
@@ -68,7 +75,9 @@ def play(script: Callable[[Commits], Awaitable[None]], argocd: ArgoCD | None) ->
         pytest.param(structs.replace(DEPLOYED, deploy=Deploy(4, (GONE,), NOW)), (worked(GOOD),), "", "", id="Argo CD does not say"),
     ],
 )  # fmt: skip
-def test_the_commits_around_an_ill_deploy(app: Application, ledger: tuple[Good, ...], says: str, good: str) -> None:
+def test_the_commits_around_an_ill_deploy(
+    app: Application, ledger: tuple[Good, ...], says: str, good: str
+) -> None:
     async def script(commits: Commits) -> None:
         assert commits.around(app, ledger, HOSTS) is None, "nobody waits for it"
         await asyncio.sleep(1)
@@ -83,7 +92,12 @@ def test_the_commits_around_an_ill_deploy(app: Application, ledger: tuple[Good, 
 
 
 def test_of_several_sources_the_one_that_changed_is_named() -> None:
-    both = structs.replace(DEPLOYED, repositories=(REPO, REPO), revisions=(GOOD, NEW), deploy=Deploy(4, (GOOD, NEW), NOW))
+    both = structs.replace(
+        DEPLOYED,
+        repositories=(REPO, REPO),
+        revisions=(GOOD, NEW),
+        deploy=Deploy(4, (GOOD, NEW), NOW),
+    )
 
     async def script(commits: Commits) -> None:
         commits.around(both, (worked(GOOD, BAD),), HOSTS)
@@ -114,7 +128,9 @@ def revision(number: int) -> str:
 
 def test_each_is_asked_for_once_and_a_repository_that_fails_rests() -> None:
     argocd = ArgoCD()
-    lost = structs.replace(DEPLOYED, repositories=("https://git.example/lost.git",), deploy=Deploy(4, (GONE,), NOW))
+    lost = structs.replace(
+        DEPLOYED, repositories=("https://git.example/lost.git",), deploy=Deploy(4, (GONE,), NOW)
+    )
 
     async def script(commits: Commits) -> None:
         for _ in range(100):
@@ -133,7 +149,11 @@ def test_each_is_asked_for_once_and_a_repository_that_fails_rests() -> None:
 def test_a_host_that_hangs_costs_others_seconds_and_memory_is_bounded() -> None:
     argocd = ArgoCD(seconds=3600)
     fleet = [
-        structs.replace(DEPLOYED, repositories=(f"https://git{n}.example/x.git",), deploy=Deploy(4, (revision(n),), NOW))
+        structs.replace(
+            DEPLOYED,
+            repositories=(f"https://git{n}.example/x.git",),
+            deploy=Deploy(4, (revision(n),), NOW),
+        )
         for n in range(500)
     ]
 
@@ -142,7 +162,9 @@ def test_a_host_that_hangs_costs_others_seconds_and_memory_is_bounded() -> None:
             commits.around(app, (), HOSTS)
         await asyncio.sleep(WAITING * 5 + 10)
 
-        assert len(argocd.asked) == WAITING, "the newest of them, one after the other, five seconds each"
+        assert len(argocd.asked) == WAITING, (
+            "the newest of them, one after the other, five seconds each"
+        )
         assert len(commits._failed) <= KEPT
 
     play(script, argocd)
@@ -165,7 +187,9 @@ def held(store: Store) -> list[str]:
 
 
 async def test_what_is_older_than_our_own_write_is_ignored_for_a_minute() -> None:
-    store = await stored(lambda s, _: s.put(at(10)), lambda s, _: s.wrote(at(20)), lambda s, _: s.put(at(15)))
+    store = await stored(
+        lambda s, _: s.put(at(10)), lambda s, _: s.wrote(at(20)), lambda s, _: s.put(at(15))
+    )
 
     assert held(store) == ["20"]
 
@@ -184,9 +208,21 @@ def test_after_a_minute_whatever_comes_is_believed() -> None:
 
 
 async def test_an_answer_that_was_long_on_its_way_undoes_nothing() -> None:
-    newer = await stored(lambda s, _: s.put(at(10)), lambda s, _: s.put(at(30, auto_sync=False)), lambda s, _: s.wrote(at(20)))
-    gone = await stored(lambda s, _: s.put(at(10)), lambda s, _: s.drop("argocd", "cart"), lambda s, _: s.wrote(at(20)))
-    anew = await stored(lambda s, _: s.put(at(10)), lambda s, _: s.put(at(30, uid="another")), lambda s, _: s.wrote(at(40)))
+    newer = await stored(
+        lambda s, _: s.put(at(10)),
+        lambda s, _: s.put(at(30, auto_sync=False)),
+        lambda s, _: s.wrote(at(20)),
+    )
+    gone = await stored(
+        lambda s, _: s.put(at(10)),
+        lambda s, _: s.drop("argocd", "cart"),
+        lambda s, _: s.wrote(at(20)),
+    )
+    anew = await stored(
+        lambda s, _: s.put(at(10)),
+        lambda s, _: s.put(at(30, uid="another")),
+        lambda s, _: s.wrote(at(40)),
+    )
 
     assert held(newer) == ["30"]
     assert held(gone) == [], "what is deleted stays deleted"

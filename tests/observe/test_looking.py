@@ -1,4 +1,5 @@
-"""Looking at clusters, at Git and at Argo CD's API over the wire: what each answer is taken for, and what is never shown."""
+"""Looking at clusters, at Git and at Argo CD's API over the wire: what each answer is taken for,
+and what is never shown."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def encoded(**data: str) -> dict[str, str]:
 async def hub(**secrets: dict[str, Any]) -> Cluster:
     cluster = Cluster(virtual.VirtualClock())
     for name, body in secrets.items():
-        meta = {"name": name, "labels": {"argocd.argoproj.io/secret-type": "cluster"}} | body.pop("metadata", {})
+        meta = {"name": name, "labels": {"argocd.argoproj.io/secret-type": "cluster"}} | body.pop(
+            "metadata", {}
+        )
         await cluster.create(SECRETS, "argocd", {"metadata": meta, "data": encoded(**body)})
     return cluster
 
@@ -55,7 +58,13 @@ async def hub(**secrets: dict[str, Any]) -> Cluster:
 async def test_an_answer_of_readyz_is_a_verdict(status: int, body: Any, verdict: Verdict) -> None:
     async with Answering() as there:
         there.answers["/readyz"] = (status, body)
-        remotes = Remotes(await hub(a={"name": "a", "server": there.url, "config": '{"bearerToken": "s3cret-token"}'}), "argocd", ("a",))
+        remotes = Remotes(
+            await hub(
+                a={"name": "a", "server": there.url, "config": '{"bearerToken": "s3cret-token"}'}
+            ),
+            "argocd",
+            ("a",),
+        )
         remote = await remotes.to(there.url)
         assert remote is not None
 
@@ -69,7 +78,9 @@ async def test_an_answer_of_readyz_is_a_verdict(status: int, body: Any, verdict:
 
 
 async def test_nobody_there_is_unreachable() -> None:
-    remotes = Remotes(await hub(a={"server": "http://127.0.0.1:1", "config": "{}"}), "argocd", ("a",))
+    remotes = Remotes(
+        await hub(a={"server": "http://127.0.0.1:1", "config": "{}"}), "argocd", ("a",)
+    )
     remote = await remotes.to("http://127.0.0.1:1")
     assert remote is not None
 
@@ -81,15 +92,32 @@ async def test_nobody_there_is_unreachable() -> None:
     ("secret", "words"),
     [
         ({"server": "https://x", "config": "{broken"}, "not the JSON that Argo CD expects"),
-        ({"server": "https://x", "config": '{"tlsClientConfig": {"caData": "bm8gY2VydA=="}}'}, "certificates cannot be read"),
-        ({"server": "https://x", "config": '{"tlsClientConfig": {"certData": "eA==", "keyData": "eA=="}}'}, "certificates cannot be read"),
-        ({"server": "https://x", "config": '{"execProviderConfig": {"command": "aws"}}'}, "only Argo CD can use"),
-        ({"server": "https://x", "config": '{"awsAuthConfig": {"clusterName": "x"}}'}, "only Argo CD can use"),
+        (
+            {"server": "https://x", "config": '{"tlsClientConfig": {"caData": "bm8gY2VydA=="}}'},
+            "certificates cannot be read",
+        ),
+        (
+            {
+                "server": "https://x",
+                "config": '{"tlsClientConfig": {"certData": "eA==", "keyData": "eA=="}}',
+            },
+            "certificates cannot be read",
+        ),
+        (
+            {"server": "https://x", "config": '{"execProviderConfig": {"command": "aws"}}'},
+            "only Argo CD can use",
+        ),
+        (
+            {"server": "https://x", "config": '{"awsAuthConfig": {"clusterName": "x"}}'},
+            "only Argo CD can use",
+        ),
         ({"config": "{}"}, "names no server"),
         ({"server": "https://x", "config": "{}", "metadata": {"labels": {}}}, "no cluster Secret"),
     ],
 )
-async def test_a_secret_that_cannot_be_used_says_why_and_shows_nothing(secret: dict[str, Any], words: str) -> None:
+async def test_a_secret_that_cannot_be_used_says_why_and_shows_nothing(
+    secret: dict[str, Any], words: str
+) -> None:
     remotes = Remotes(await hub(a=secret), "argocd", ("a", "missing"))
 
     first, second = await remotes.known()
@@ -105,7 +133,9 @@ async def test_a_rotated_token_is_used_at_once_when_told_to_read_again() -> None
         cluster = await hub(a={"server": there.url, "config": '{"bearerToken": "old"}'})
         remotes = Remotes(cluster, "argocd", ("a",))
         for token in ("old", "new"):
-            await cluster.patch(SECRETS, "argocd", "a", {"data": encoded(config=json.dumps({"bearerToken": token}))})
+            await cluster.patch(
+                SECRETS, "argocd", "a", {"data": encoded(config=json.dumps({"bearerToken": token}))}
+            )
             remotes.forget()
             remote = await remotes.to(there.url)
             assert remote is not None
@@ -120,9 +150,17 @@ async def test_a_rotated_token_is_used_at_once_when_told_to_read_again() -> None
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
-    [(200, Verdict.reachable), (401, Verdict.reachable), (404, Verdict.reachable), (429, Verdict.rate_limited), (503, Verdict.unreachable)],
+    [
+        (200, Verdict.reachable),
+        (401, Verdict.reachable),
+        (404, Verdict.reachable),
+        (429, Verdict.rate_limited),
+        (503, Verdict.unreachable),
+    ],
 )
-async def test_any_answer_of_a_git_server_says_that_it_is_there(status: int, verdict: Verdict) -> None:
+async def test_any_answer_of_a_git_server_says_that_it_is_there(
+    status: int, verdict: Verdict
+) -> None:
     async with Answering() as there:
         there.answers["/shop.git/info/refs?service=git-upload-pack"] = (status, "x")
 
@@ -171,7 +209,10 @@ async def test_one_repository_is_one_segment_of_the_path() -> None:
 
 async def test_lists_are_read_as_far_as_they_can_be() -> None:
     async with Answering() as there:
-        there.answers["/api/v1/clusters"] = (200, {"items": [{"server": "https://a", "name": "a", "info": {}}, {"server": 7}, None]})
+        there.answers["/api/v1/clusters"] = (
+            200,
+            {"items": [{"server": "https://a", "name": "a", "info": {}}, {"server": 7}, None]},
+        )
         there.answers["/api/v1/repositories"] = (200, {"items": None})
         argocd = api(there)
 
@@ -191,11 +232,18 @@ async def test_lists_are_read_as_far_as_they_can_be() -> None:
             Unauthorized,
             "invalid session: token is expired",
         ),
-        (403, {"error": "x", "code": 7, "message": "permission denied"}, Forbidden, "permission denied"),
+        (
+            403,
+            {"error": "x", "code": 7, "message": "permission denied"},
+            Forbidden,
+            "permission denied",
+        ),
     ],
     ids=["HTML instead of JSON", "a proxy's error", "expired token", "no right"],
 )
-async def test_what_is_no_answer_of_argo_cd_is_an_error(status: int, body: Any, kind: type[KubeError], told: str) -> None:
+async def test_what_is_no_answer_of_argo_cd_is_an_error(
+    status: int, body: Any, kind: type[KubeError], told: str
+) -> None:
     async with Answering() as there:
         there.answers["/api/v1/"] = (status, body)
         argocd = api(there)
@@ -220,7 +268,11 @@ async def test_a_commit_is_described_by_its_name_its_author_and_its_date() -> No
         there.answers[f"/api/v1/applications/cart/revisions/{bad}/metadata"] = (200, body)
         argocd = api(there)
         commit = await argocd.commit(an_application(), 0, bad)
-        await argocd.commit(an_application(repositories=("https://git.example/a.git", "https://git.example/b.git")), 1, bad)
+        await argocd.commit(
+            an_application(repositories=("https://git.example/a.git", "https://git.example/b.git")),
+            1,
+            bad,
+        )
         await argocd.close()
 
     assert str(commit) == 'bbbbbbb "Run cart 2" by Dana Dev, 2026-03-02 12:00 UTC'
@@ -232,7 +284,14 @@ async def test_a_commit_is_described_by_its_name_its_author_and_its_date() -> No
 async def test_a_live_read_reads_one_resource_and_never_a_secret() -> None:
     nodes = [
         {"kind": "Secret", "version": "v1", "namespace": "shop", "name": "s", "uid": "1"},
-        {"kind": "Deployment", "group": "apps", "version": "v1", "namespace": "shop", "name": "web", "uid": "2"},
+        {
+            "kind": "Deployment",
+            "group": "apps",
+            "version": "v1",
+            "namespace": "shop",
+            "name": "web",
+            "uid": "2",
+        },
     ]
     async with Answering() as there:
         refused = "error getting resource: dial tcp: connect: connection refused"
@@ -252,13 +311,25 @@ async def test_a_live_read_reads_one_resource_and_never_a_secret() -> None:
 
 @pytest.mark.parametrize("part", ["resource-tree", "resource"])
 async def test_argo_cds_own_trouble_says_nothing_about_a_cluster(part: str) -> None:
-    node = {"kind": "Deployment", "group": "apps", "version": "v1", "namespace": "shop", "name": "web", "uid": "2"}
+    node = {
+        "kind": "Deployment",
+        "group": "apps",
+        "version": "v1",
+        "namespace": "shop",
+        "name": "web",
+        "uid": "2",
+    }
     async with Answering() as there:
         there.answers["/api/v1/applications/cart/resource"] = (500, {"message": "x"})
-        there.answers["/api/v1/applications/cart/resource-tree"] = (200, {"nodes": [None, {"health": 7}, node]})
+        there.answers["/api/v1/applications/cart/resource-tree"] = (
+            200,
+            {"nodes": [None, {"health": 7}, node]},
+        )
         there.answers[f"/api/v1/applications/cart/{part}?"] = (
             500,
-            {"message": "error getting app resources: dial tcp redis:6379: connect: connection refused"},
+            {
+                "message": "error getting app resources: dial tcp redis:6379: connect: connection refused"
+            },
         )
         argocd = api(there)
         with pytest.raises(Unavailable) as error:
@@ -288,7 +359,12 @@ async def test_what_an_application_wants_and_what_it_mounts() -> None:
             "name": "web",
             "targetState": json.dumps({"apiVersion": "apps/v1", "spec": {"template": template}}),
         },
-        {"kind": "ConfigMap", "namespace": "shop", "name": "c", "targetState": json.dumps({"apiVersion": "v1", "data": {}})},
+        {
+            "kind": "ConfigMap",
+            "namespace": "shop",
+            "name": "c",
+            "targetState": json.dumps({"apiVersion": "v1", "data": {}}),
+        },
         {"kind": "Job", "name": "hook", "hook": True, "targetState": "{}"},
         {"kind": "Service", "name": "gone", "targetState": "null"},
     ]
@@ -307,7 +383,14 @@ async def test_what_an_application_wants_and_what_it_mounts() -> None:
             "name": "web",
             "volumes": ["persistentVolumeClaim volume d", "hostPath volume v", "nfs volume n"],
         },
-        {"group": "", "version": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "c", "volumes": []},
+        {
+            "group": "",
+            "version": "v1",
+            "kind": "ConfigMap",
+            "namespace": "shop",
+            "name": "c",
+            "volumes": [],
+        },
     ]
 
 
@@ -317,16 +400,36 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     crt, key = folder / "tls.crt", folder / "tls.key"
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, "-keyout", str(key), "-out", str(crt)]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        *names,
+        "-keyout",
+        str(key),
+        "-out",
+        str(crt),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return crt, key
 
 
 @pytest.mark.parametrize(("how", "taken"), [("its CA", True), ("no CA", False), ("insecure", True)])
-async def test_argo_cds_certificate_is_verified_unless_told_otherwise(certificate: tuple[Path, Path], how: str, taken: bool) -> None:
+async def test_argo_cds_certificate_is_verified_unless_told_otherwise(
+    certificate: tuple[Path, Path], how: str, taken: bool
+) -> None:
     async with Answering().over_tls(*certificate) as there:
         there.answers["/api/v1/clusters"] = (200, {"items": [{"name": "a", "server": "https://a"}]})
-        argocd = api(there, ca_file=str(certificate[0]) if how == "its CA" else "", insecure=how == "insecure")
+        argocd = api(
+            there,
+            ca_file=str(certificate[0]) if how == "its CA" else "",
+            insecure=how == "insecure",
+        )
         told, listed = "", []
         try:
             listed = [c.name for c in await argocd.clusters()]
@@ -344,10 +447,14 @@ async def test_a_clusters_certificate_is_verified_by_the_ca_in_its_secret(
     certificate: tuple[Path, Path], with_ca: bool, verdict: Verdict
 ) -> None:
     ca = base64.b64encode("# Zürich\n".encode() + certificate[0].read_bytes()).decode()
-    config = json.dumps({"bearerToken": "t", "tlsClientConfig": {"caData": ca if with_ca else None}})
+    config = json.dumps(
+        {"bearerToken": "t", "tlsClientConfig": {"caData": ca if with_ca else None}}
+    )
     async with Answering().over_tls(*certificate) as there:
         there.answers["/readyz"] = (200, "ok")
-        remotes = Remotes(await hub(a={"server": f"{there.url}/", "config": config}), "argocd", ("a",))
+        remotes = Remotes(
+            await hub(a={"server": f"{there.url}/", "config": config}), "argocd", ("a",)
+        )
         remote = await remotes.to(there.url)
         assert remote is not None, (await remotes.known())[0].trouble
         found = await connect(remote, NOW)

@@ -13,7 +13,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from recovery.kube.client import CONFIG_MAPS
-from recovery.kube.errors import Busy, Forbidden, Gone, KubeError, Late, NotFound, Unauthorized, Unavailable
+from recovery.kube.errors import (
+    Busy,
+    Forbidden,
+    Gone,
+    KubeError,
+    Late,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 from recovery.observe.reflector import SILENCE, STALE, HistoryRewound, Reflector, State
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
@@ -53,7 +62,9 @@ class Flaky:
         return await self._cluster.list(*args, **query)
 
     @asynccontextmanager
-    async def watch(self, *args: Any, silence: float, **query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def watch(
+        self, *args: Any, silence: float, **query: str
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         if self.failures:
             raise self.failures.pop(0)
         async with self._cluster.watch(*args, silence=silence, **query) as lines:
@@ -72,7 +83,11 @@ def decode(raw: msgspec.Raw) -> Item:
     return item
 
 
-def play(script: Callable[[Cluster, Flaky, Seen, Reflector[Item], virtual.VirtualClock], Awaitable[None]]) -> None:
+def play(
+    script: Callable[
+        [Cluster, Flaky, Seen, Reflector[Item], virtual.VirtualClock], Awaitable[None]
+    ],
+) -> None:
     async def inside() -> None:
         clock = virtual.VirtualClock()
         cluster = Cluster(clock)
@@ -91,7 +106,13 @@ def play(script: Callable[[Cluster, Flaky, Seen, Reflector[Item], virtual.Virtua
 
 
 def test_pages_are_listed_and_changes_followed() -> None:
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         assert len(seen.items) == 250
         assert flaky.lists == 3
         await cluster.patch(CONFIG_MAPS, "x", "m001", {"data": {"a": "b"}})
@@ -107,7 +128,13 @@ def test_pages_are_listed_and_changes_followed() -> None:
 
 
 def test_bookmarks_keep_a_quiet_stream_fresh() -> None:
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         for _ in range(100):
             await clock.sleep(60)
             assert reflector.fresh
@@ -117,7 +144,13 @@ def test_bookmarks_keep_a_quiet_stream_fresh() -> None:
 
 
 def test_410_lists_again_and_drops_what_went_meanwhile() -> None:
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         flaky.failures = [Unavailable("reset")]
         cluster.compact()
         await clock.sleep(0.01)
@@ -157,16 +190,28 @@ def test_a_continue_token_that_expires_starts_the_list_anew() -> None:
 
 
 def test_a_watch_that_goes_silent_is_noticed_and_not_acted_upon() -> None:
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         flaky.silent = True
         cluster.compact()
         await clock.sleep(1)
         stale_after = 0.0
         with capture_logs() as logged:
             await clock.sleep(3 * SILENCE)
-        assert [line for line in logged if line["log_level"] == "warning"] == [], "a kind that nobody changes is no news"
+        assert [line for line in logged if line["log_level"] == "warning"] == [], (
+            "a kind that nobody changes is no news"
+        )
         while reflector.fresh and stale_after < 1000:
-            await clock.sleep(0.1)  # it is broken for half a second at least: looked at once a second, that can be missed
+            await clock.sleep(
+                0.1
+                # it is broken for half a second at least: looked at once a second, that can be
+                # missed
+            )
             stale_after += 0.1
         assert stale_after <= STALE
         flaky.silent = False
@@ -189,7 +234,13 @@ def test_a_watch_that_goes_silent_is_noticed_and_not_acted_upon() -> None:
     ],
 )
 def test_trouble_is_survived_and_shown(error: KubeError) -> None:
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         flaky.failures = [error] * 5
         cluster.compact()
         await clock.sleep(0.5)
@@ -205,7 +256,13 @@ def test_trouble_is_survived_and_shown(error: KubeError) -> None:
 
 
 def test_429_is_obeyed() -> None:
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         flaky.failures = [Busy("slow down", 429, retry_after=40)]
         before = flaky.lists
         cluster.compact()
@@ -232,7 +289,9 @@ def test_a_page_that_is_refused_is_asked_for_again_and_not_the_whole_list() -> N
                     raise (Busy("slow down", 429) if len(asked) % 2 else Unavailable("503", 503))
                 return await cluster.list(*args, **query)
 
-        reflector: Reflector[Item] = Reflector(Refusing(cluster), CONFIG_MAPS, "x", decode, seen, clock)  # type: ignore[arg-type]
+        reflector: Reflector[Item] = Reflector(
+            Refusing(cluster), CONFIG_MAPS, "x", decode, seen, clock
+        )  # type: ignore[arg-type]
         running = asyncio.create_task(reflector.run())
         await clock.sleep(300)
         running.cancel()
@@ -244,10 +303,18 @@ def test_a_page_that_is_refused_is_asked_for_again_and_not_the_whole_list() -> N
 
 
 def test_connections_that_are_reset_every_minute_leave_it_fresh() -> None:
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         class Resetting(Flaky):
             @asynccontextmanager
-            async def watch(self, *args: Any, silence: float, **query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+            async def watch(
+                self, *args: Any, silence: float, **query: str
+            ) -> AsyncIterator[AsyncIterator[bytes]]:
                 async def minute(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                     yield await anext(lines)
                     await asyncio.sleep(10)
@@ -256,7 +323,9 @@ def test_connections_that_are_reset_every_minute_leave_it_fresh() -> None:
                 async with cluster.watch(*args, silence=silence, **query) as lines:
                     yield minute(lines)
 
-        other: Reflector[Item] = Reflector(Resetting(cluster), CONFIG_MAPS, "x", decode, seen, clock)  # type: ignore[arg-type]
+        other: Reflector[Item] = Reflector(
+            Resetting(cluster), CONFIG_MAPS, "x", decode, seen, clock
+        )  # type: ignore[arg-type]
         running = asyncio.create_task(other.run())
         stale = 0
         for _ in range(3600):
@@ -272,7 +341,9 @@ def test_a_kind_that_need_not_be_installed() -> None:
     async def inside() -> None:
         clock = virtual.VirtualClock()
         cluster = Cluster(clock, absent=("configmaps",))
-        reflector: Reflector[Item] = Reflector(cluster, CONFIG_MAPS, "x", decode, Seen(), clock, optional=True)
+        reflector: Reflector[Item] = Reflector(
+            cluster, CONFIG_MAPS, "x", decode, Seen(), clock, optional=True
+        )
         running = asyncio.create_task(reflector.run())
         await clock.sleep(5)
         assert (reflector.state, reflector.fresh) == (State.Absent, True)
@@ -285,7 +356,13 @@ def test_a_kind_that_need_not_be_installed() -> None:
 
 
 def test_one_bad_object_does_not_cost_the_others() -> None:
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         await cluster.patch(CONFIG_MAPS, "x", "m003", {"data": {"broken": "yes"}})
         await clock.sleep(1)
         assert "m003" not in seen.items
@@ -307,9 +384,13 @@ def test_a_truncated_event_breaks_the_stream_and_not_the_process() -> None:
         broken = [True]
 
         @asynccontextmanager
-        async def watch(*args: Any, silence: float, **query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        async def watch(
+            *args: Any, silence: float, **query: str
+        ) -> AsyncIterator[AsyncIterator[bytes]]:
             async def half() -> AsyncIterator[bytes]:
-                yield json.dumps({"type": "ADDED", "object": {"metadata": {"name": "n"}}}).encode()[:20]
+                yield json.dumps({"type": "ADDED", "object": {"metadata": {"name": "n"}}}).encode()[
+                    :20
+                ]
 
             if broken.pop() if broken else False:
                 yield half()
@@ -329,7 +410,13 @@ def test_a_truncated_event_breaks_the_stream_and_not_the_process() -> None:
 
 
 def test_a_watch_that_stands_and_is_silent_is_opened_again_at_once() -> None:
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         flaky.silent = True
         tasks = asyncio.create_task(reflector.run())
         blind = 0
@@ -343,14 +430,17 @@ def test_a_watch_that_stands_and_is_silent_is_opened_again_at_once() -> None:
 
 
 def test_an_etcd_that_was_restored_is_noticed_when_the_watch_is_opened_again() -> None:
-    """The API server takes a watch from a later version than it has, and says nothing: seen from outside all is well."""
+    """The API server takes a watch from a later version than it has, and says nothing: seen from
+    outside all is well."""
 
     async def inside() -> None:
         clock = virtual.VirtualClock()
         cluster, seen = Cluster(clock), Seen()
         await cluster.create(CONFIG_MAPS, "x", {"metadata": {"name": "m"}, "data": {"is": "old"}})
         backup = cluster.backup()
-        reflector: Reflector[Item] = Reflector(Flaky(cluster), CONFIG_MAPS, "x", decode, seen, clock)  # type: ignore[arg-type]
+        reflector: Reflector[Item] = Reflector(
+            Flaky(cluster), CONFIG_MAPS, "x", decode, seen, clock
+        )  # type: ignore[arg-type]
         running = asyncio.create_task(reflector.run())
         await clock.sleep(1)
         for number in range(20):
@@ -364,14 +454,22 @@ def test_an_etcd_that_was_restored_is_noticed_when_the_watch_is_opened_again() -
         assert not running.done()
         await clock.sleep(30)
 
-        with pytest.raises(HistoryRewound, match=r"configmaps in x: resourceVersion \d+, after \d+"):
+        with pytest.raises(
+            HistoryRewound, match=r"configmaps in x: resourceVersion \d+, after \d+"
+        ):
             await running
 
     virtual.run(inside())
 
 
 def test_an_answer_that_is_behind_once_or_twice_is_no_proof_of_it() -> None:
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         class Behind(Flaky):
             old = 0
 
@@ -383,7 +481,9 @@ def test_an_answer_that_is_behind_once_or_twice_is_no_proof_of_it() -> None:
                 return answer
 
             @asynccontextmanager
-            async def watch(self, *args: Any, silence: float, **query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+            async def watch(
+                self, *args: Any, silence: float, **query: str
+            ) -> AsyncIterator[AsyncIterator[bytes]]:
                 if self.failures:
                     raise self.failures.pop(0)
                 async with super().watch(*args, silence=silence, **query) as lines:
@@ -408,10 +508,18 @@ def test_an_answer_that_is_behind_once_or_twice_is_no_proof_of_it() -> None:
 def test_an_older_event_alone_is_no_proof_of_it() -> None:
     """One API server of several may lag behind: what counts is what it says when it is asked."""
 
-    async def script(cluster: Cluster, flaky: Flaky, seen: Seen, reflector: Reflector[Item], clock: virtual.VirtualClock) -> None:
+    async def script(
+        cluster: Cluster,
+        flaky: Flaky,
+        seen: Seen,
+        reflector: Reflector[Item],
+        clock: virtual.VirtualClock,
+    ) -> None:
         class Lagging(Flaky):
             @asynccontextmanager
-            async def watch(self, *args: Any, silence: float, **query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+            async def watch(
+                self, *args: Any, silence: float, **query: str
+            ) -> AsyncIterator[AsyncIterator[bytes]]:
                 async def old(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                     if not self.lists % 2:
                         yield b'{"type": "MODIFIED", "object": {"metadata": {"name": "m001", "namespace": "x", "resourceVersion": "1"}}}'

@@ -26,6 +26,8 @@ def test_the_youngest_stamp_that_changed_tells_how_far_the_clocks_are_apart() ->
         skew.arrived(clock.now() - timedelta(minutes=30))
         await clock.sleep(2 * BUCKET)
         skew.arrived(clock.now() - timedelta(minutes=31))
-        assert skew.behind == timedelta(minutes=30), "what is longer ago than two buckets says nothing any more"
+        assert skew.behind == timedelta(minutes=30), (
+            "what is longer ago than two buckets says nothing any more"
+        )
 
     virtual.run(inside())

@@ -19,7 +19,9 @@ from recovery.observe import wire
 from recovery.simulate.cluster import merged
 from tests.builders import an_application
 
-BARE: dict[str, Any] = {"metadata": {"name": "cart", "namespace": "argocd", "uid": "u", "resourceVersion": "7"}}
+BARE: dict[str, Any] = {
+    "metadata": {"name": "cart", "namespace": "argocd", "uid": "u", "resourceVersion": "7"}
+}
 
 
 def read(**fields: Any) -> Any:
@@ -59,7 +61,9 @@ def test_a_whole_application() -> None:
         status={
             "sync": {"status": "OutOfSync", "revision": "abc"},
             "health": {"status": "Degraded", "lastTransitionTime": "2026-03-02T11:00:00Z"},
-            "conditions": [{"type": "SyncError", "message": "failed: https://ada:secret@git.example refused"}],
+            "conditions": [
+                {"type": "SyncError", "message": "failed: https://ada:secret@git.example refused"}
+            ],
             "operationState": {
                 "phase": "Failed",
                 "message": "one or more tasks",
@@ -70,7 +74,9 @@ def test_a_whole_application() -> None:
                 },
                 "syncResult": {
                     "revision": "abc",
-                    "resources": [{"kind": "Widget", "name": "w", "status": "SyncFailed", "message": "no CRD"}],
+                    "resources": [
+                        {"kind": "Widget", "name": "w", "status": "SyncFailed", "message": "no CRD"}
+                    ],
                 },
             },
             "history": [
@@ -119,15 +125,28 @@ def test_two_sources_have_two_revisions() -> None:
     ],
 )
 def test_auto_sync(automated: Any, on: bool) -> None:
-    assert read(spec={"syncPolicy": {"automated": automated} if automated is not None else {}}).auto_sync is on
+    assert (
+        read(
+            spec={"syncPolicy": {"automated": automated} if automated is not None else {}}
+        ).auto_sync
+        is on
+    )
 
 
 @pytest.mark.parametrize(
     "status",
     [
-        pytest.param({"sync": {"status": "Sideways"}, "health": {"status": "Purple"}}, id="unknown words"),
-        pytest.param({"health": {"status": "Healthy", "lastTransitionTime": "yesterday"}}, id="an absurd time"),
-        pytest.param({"health": {"status": "Healthy", "lastTransitionTime": "0001-01-01T00:00:00+14:00"}}, id="a time before all time"),
+        pytest.param(
+            {"sync": {"status": "Sideways"}, "health": {"status": "Purple"}}, id="unknown words"
+        ),
+        pytest.param(
+            {"health": {"status": "Healthy", "lastTransitionTime": "yesterday"}},
+            id="an absurd time",
+        ),
+        pytest.param(
+            {"health": {"status": "Healthy", "lastTransitionTime": "0001-01-01T00:00:00+14:00"}},
+            id="a time before all time",
+        ),
         pytest.param(
             {"operationState": {"phase": "Levitating", "startedAt": "", "finishedAt": "never"}},
             id="an absurd operation",
@@ -142,7 +161,10 @@ def test_absurd_values_read_as_unknown(status: dict[str, Any]) -> None:
     assert app.health_since is None
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"metadata": 3}', b'{"metadata": {"name": "a"}, "status": "well"}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b'{"metadata": 3}', b'{"metadata": {"name": "a"}, "status": "well"}', b"\xff"],
+)
 def test_what_cannot_be_read_at_all_says_so(body: bytes) -> None:
     with pytest.raises(wire.Unreadable):
         wire.application(body)
@@ -164,7 +186,9 @@ def test_the_control_plane_is_recognised(resources: list[dict[str, str]], ours: 
 
 def test_a_hold_is_read_back_and_a_broken_one_is_reported() -> None:
     hold = Hold(recovery="cart-1", uid="u", bad=("abc",), suspended=True)
-    good = read(metadata={"annotations": {"recovery.gitops.dev/hold": msgspec.json.encode(hold).decode()}})
+    good = read(
+        metadata={"annotations": {"recovery.gitops.dev/hold": msgspec.json.encode(hold).decode()}}
+    )
     broken = read(metadata={"annotations": {"recovery.gitops.dev/hold": "{broken"}})
 
     assert (good.hold, good.unreadable) == (hold, "")
@@ -176,21 +200,47 @@ def test_a_hold_is_read_back_and_a_broken_one_is_reported() -> None:
     ("spec", "leaves"),
     [
         pytest.param({}, "", id="reverts by default"),
-        pytest.param({"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/syncPolicy"]}]}, "one two", id="ignores syncPolicy"),
         pytest.param(
-            {"ignoreApplicationDifferences": [{"name": "one", "jsonPointers": ["/spec/syncPolicy"]}]},
+            {"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/syncPolicy"]}]},
+            "one two",
+            id="ignores syncPolicy",
+        ),
+        pytest.param(
+            {
+                "ignoreApplicationDifferences": [
+                    {"name": "one", "jsonPointers": ["/spec/syncPolicy"]}
+                ]
+            },
             "one",
             id="for one application only",
         ),
-        pytest.param({"ignoreApplicationDifferences": [{"jqPathExpressions": [".spec.syncPolicy.automated"]}]}, "one two", id="by jq"),
-        pytest.param({"syncPolicy": {"applicationsSync": "create-only"}}, "one two", id="create-only"),
-        pytest.param({"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/destination"]}]}, "", id="another field"),
+        pytest.param(
+            {
+                "ignoreApplicationDifferences": [
+                    {"jqPathExpressions": [".spec.syncPolicy.automated"]}
+                ]
+            },
+            "one two",
+            id="by jq",
+        ),
+        pytest.param(
+            {"syncPolicy": {"applicationsSync": "create-only"}}, "one two", id="create-only"
+        ),
+        pytest.param(
+            {"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/destination"]}]},
+            "",
+            id="another field",
+        ),
     ],
 )
 def test_what_an_application_set_leaves_alone(spec: dict[str, Any], leaves: str) -> None:
     found = wire.application_set(json.dumps({"metadata": {"name": "all"}, "spec": spec}).encode())
 
-    assert [name for name in ("one", "two") if left_to(found.leaves_sync_policy, an_application(name=name))] == leaves.split()
+    assert [
+        name
+        for name in ("one", "two")
+        if left_to(found.leaves_sync_policy, an_application(name=name))
+    ] == leaves.split()
 
 
 @pytest.mark.parametrize(
@@ -213,8 +263,14 @@ def test_what_an_application_set_leaves_alone(spec: dict[str, Any], leaves: str)
         "https://x-token-auth:abcdefhunter2@bitbucket.org/x.git",
     ],
 )
-@pytest.mark.parametrize("held", [(), ("https://x",), ("https://hunter2abcdef@git.example/x.git",)], ids=["", "a beginning", "all of it"])
-def test_credentials_go_no_further(secret: str, held: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "held",
+    [(), ("https://x",), ("https://hunter2abcdef@git.example/x.git",)],
+    ids=["", "a beginning", "all of it"],
+)
+def test_credentials_go_no_further(
+    secret: str, held: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("recovery.model.redact._held", set(held))
     said = redact(f"failed: {secret} (retry)", 500)
 
@@ -224,7 +280,12 @@ def test_credentials_go_no_further(secret: str, held: tuple[str, ...], monkeypat
 
 
 @pytest.mark.parametrize(
-    "url", ["ssh://git@github.com/org/repo.git", "https://org@dev.azure.com/org/_git/repo", "git@git.example:shop.git"]
+    "url",
+    [
+        "ssh://git@github.com/org/repo.git",
+        "https://org@dev.azure.com/org/_git/repo",
+        "git@git.example:shop.git",
+    ],
 )
 def test_a_name_alone_in_a_url_is_no_credential(url: str) -> None:
     assert redact(url, 300) == url

@@ -15,7 +15,15 @@ from recovery.model.application import Application, Health, Sync
 from recovery.model.decision import Decision, Kind
 from recovery.model.message import Message
 from recovery.model.move import Wish
-from recovery.model.recovery import Note, Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject, Talk
+from recovery.model.recovery import (
+    Note,
+    Recovery,
+    RecoveryPhase,
+    StepOutcome,
+    StepRecord,
+    Subject,
+    Talk,
+)
 from recovery.serve.gate import Gate
 from recovery.serve.http import Server
 from recovery.settings import Settings
@@ -23,7 +31,13 @@ from recovery.simulate.world import World
 from tests.builders import a_cluster, an_application
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}"
-PHASES = (RecoveryPhase.Stalled, RecoveryPhase.Remediating, RecoveryPhase.BackingOff, RecoveryPhase.Suppressed, RecoveryPhase.Verifying)
+PHASES = (
+    RecoveryPhase.Stalled,
+    RecoveryPhase.Remediating,
+    RecoveryPhase.BackingOff,
+    RecoveryPhase.Suppressed,
+    RecoveryPhase.Verifying,
+)
 
 
 async def _nobody(url: str, message: Message) -> str:
@@ -52,11 +66,26 @@ class Scene:
     def recovery(self, number: int, phase: RecoveryPhase, **fields: Any) -> Recovery:
         """One with a step, evidence and messages, some minutes old."""
         at = self.now - timedelta(minutes=number % 5000)
-        step = StepRecord(1, 0, "restart", at, sent=True, targets=(f"apps/v1/Deployment/shop/web-{number}",))
+        step = StepRecord(
+            1, 0, "restart", at, sent=True, targets=(f"apps/v1/Deployment/shop/web-{number}",)
+        )
         done = StepOutcome.Succeeded if phase is RecoveryPhase.Resolved else StepOutcome.Failed
-        ended = structs.replace(step, ended_at=at + timedelta(seconds=90), outcome=done, reason="Restarted", message="took 90s")
+        ended = structs.replace(
+            step,
+            ended_at=at + timedelta(seconds=90),
+            outcome=done,
+            reason="Restarted",
+            message="took 90s",
+        )
         steps = (step,) if phase is RecoveryPhase.Remediating else (ended,)
-        subject = Subject("Application", "argocd", f"app-{number:05}", f"uid-{number}", f"team-{number % 10}", "prod-eu")
+        subject = Subject(
+            "Application",
+            "argocd",
+            f"app-{number:05}",
+            f"uid-{number}",
+            f"team-{number % 10}",
+            "prod-eu",
+        )
         made = Recovery(
             f"app-{number:05}-abc",
             "application-health-degraded",
@@ -85,16 +114,34 @@ class Scene:
         self.applications(40)
         for number, phase in enumerate(PHASES):
             self.recovery(number, phase)
-        self.recovery(5, RecoveryPhase.Stalled, wishes=(Wish("approve", "ada", self.now, "1.0"),), notes=(Note("k", "on its way", ""),))
+        self.recovery(
+            5,
+            RecoveryPhase.Stalled,
+            wishes=(Wish("approve", "ada", self.now, "1.0"),),
+            notes=(Note("k", "on its way", ""),),
+        )
         for number in range(6, 30):
             at = self.now - timedelta(days=number % 6)
             phase = RecoveryPhase.Resolved if number % 3 else RecoveryPhase.Superseded
             steps: dict[str, Any] = {"steps": ()} if number % 4 == 0 else {}
-            self.recovery(number, phase, opened_at=at, ill_since=at, resolved_at=at + timedelta(minutes=number), **steps)
+            self.recovery(
+                number,
+                phase,
+                opened_at=at,
+                ill_since=at,
+                resolved_at=at + timedelta(minutes=number),
+                **steps,
+            )
         app = an_application(name="late", uid="uid-late", health=Health.Degraded)
         self.put(app)
         due = self.now + timedelta(minutes=3)
-        pending = Decision(Kind.Wait, "application-health-degraded", "Pending", "Degraded since a moment; acts later if it lasts 5m", due)
+        pending = Decision(
+            Kind.Wait,
+            "application-health-degraded",
+            "Pending",
+            "Degraded since a moment; acts later if it lasts 5m",
+            due,
+        )
         self.app.journal.note(app.key, (pending,), ours=True)
         self.app.connections.clusters["https://primary.example:6443"] = a_cluster()
 
@@ -102,7 +149,13 @@ class Scene:
         """Names and messages such as an attacker would choose."""
         subject = Subject("Application", "argocd", HOSTILE, "uid-x", HOSTILE, HOSTILE)
         return self.recovery(
-            99, RecoveryPhase.Stalled, subject=subject, message=HOSTILE, cause=HOSTILE, policy=HOSTILE, evidence=(HOSTILE,)
+            99,
+            RecoveryPhase.Stalled,
+            subject=subject,
+            message=HOSTILE,
+            cause=HOSTILE,
+            policy=HOSTILE,
+            evidence=(HOSTILE,),
         )
 
     @contextlib.asynccontextmanager

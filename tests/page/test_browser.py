@@ -1,4 +1,5 @@
-"""The page in a real Chromium: all states, live, by keyboard, dark, on a phone, for a screen reader, without JavaScript."""
+"""The page in a real Chromium: all states, live, by keyboard, dark, on a phone, for a screen
+reader, without JavaScript."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ from tests.page.scene import Scene
 
 CHROMIUM = shutil.which("chromium")
 SHOTS = Path(__file__).parents[2] / "build/screenshots"
-pytestmark = pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium: apt-get install chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and "CI" not in os.environ,
+    reason="there is no Chromium: apt-get install chromium",
+)
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -39,12 +43,24 @@ async def browser(**options: Any) -> AsyncIterator[Any]:
     async with async_playwright() as play:
         chromium = await play.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         try:
-            context = await chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+            context = await chromium.new_context(
+                **{"viewport": {"width": 1280, "height": 900}, **options}
+            )
             page = await context.new_page()
             page.complaints = []
-            page.on("console", lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None)
+            page.on(
+                "console",
+                lambda m: (
+                    page.complaints.append(m.text) if m.type in ("error", "warning") else None
+                ),
+            )
             page.on("pageerror", lambda error: page.complaints.append(str(error)))
-            page.on("requestfailed", lambda r: page.complaints.append(r.url) if r.failure != "net::ERR_ABORTED" else None)
+            page.on(
+                "requestfailed",
+                lambda r: (
+                    page.complaints.append(r.url) if r.failure != "net::ERR_ABORTED" else None
+                ),
+            )
             yield page
         finally:
             await chromium.close()
@@ -94,7 +110,11 @@ async def test_the_console_stays_silent_and_the_policy_holds() -> None:
     scene.fill()
     held = scene.hostile()
     async with scene.served() as url, browser() as page:
-        for path in (*PAGES.values(), f"/recoveries/{held.name}", "/?q=%3Cscript%3Ealert(1)%3C/script%3E"):
+        for path in (
+            *PAGES.values(),
+            f"/recoveries/{held.name}",
+            "/?q=%3Cscript%3Ealert(1)%3C/script%3E",
+        ):
             await page.goto(url + path)
             assert await page.title()
         dialogs: list[str] = []
@@ -120,10 +140,14 @@ async def test_it_updates_itself_and_keeps_the_place_of_who_reads() -> None:
         scene.recovery(33, RecoveryPhase.Stalled, message="all of a sudden")
         await page.wait_for_selector("text=all of a sudden", timeout=10_000)
         assert await page.input_value("#q") == "half a wor"
-        assert await page.evaluate("document.getElementById('week-table').open"), "what was opened stays open"
+        assert await page.evaluate("document.getElementById('week-table').open"), (
+            "what was opened stays open"
+        )
         old = scene.app.recoveries.get("app-00033-abc")
         assert old is not None
-        scene.app.recoveries.put(structs.replace(old, phase=RecoveryPhase.Resolved, resolved_at=scene.now, version="2"))
+        scene.app.recoveries.put(
+            structs.replace(old, phase=RecoveryPhase.Resolved, resolved_at=scene.now, version="2")
+        )
         await page.wait_for_selector("text=all of a sudden", state="detached", timeout=10_000)
         assert page.complaints == []
 
@@ -131,11 +155,17 @@ async def test_it_updates_itself_and_keeps_the_place_of_who_reads() -> None:
 async def test_a_command_is_copied_by_its_button() -> None:
     scene = Scene()
     scene.fill()
-    async with scene.served() as url, browser(permissions=["clipboard-read", "clipboard-write"]) as page:
+    async with (
+        scene.served() as url,
+        browser(permissions=["clipboard-read", "clipboard-write"]) as page,
+    ):
         await page.goto(f"{url}/recoveries/app-00005-abc")
         await page.click("#command-1 button")
         await page.wait_for_selector("text=Copied")
-        assert await page.evaluate("navigator.clipboard.readText()") == "recovery explain argocd/app-00005"
+        assert (
+            await page.evaluate("navigator.clipboard.readText()")
+            == "recovery explain argocd/app-00005"
+        )
         assert page.complaints == []
 
 
@@ -148,7 +178,9 @@ async def test_it_says_so_when_it_is_no_longer_up_to_date() -> None:
         async with scene.served() as url:
             await page.goto(f"{url}/")
             await expect(page.locator("#live")).to_have_text(re.compile("^up to date"))
-        await expect(page.locator("#live")).to_have_text(re.compile("^not up to date"), timeout=10_000)
+        await expect(page.locator("#live")).to_have_text(
+            re.compile("^not up to date"), timeout=10_000
+        )
 
 
 async def test_without_javascript_all_of_it_works() -> None:
@@ -191,7 +223,10 @@ async def test_it_is_used_by_keyboard_alone() -> None:
 async def test_a_phone_shows_it_without_scrolling_sideways() -> None:
     scene = Scene()
     scene.fill()
-    async with scene.served() as url, browser(viewport={"width": 360, "height": 740}, has_touch=True) as page:
+    async with (
+        scene.served() as url,
+        browser(viewport={"width": 360, "height": 740}, has_touch=True) as page,
+    ):
         for name, path in PAGES.items():
             await page.goto(url + path)
             wide = await page.evaluate("document.documentElement.scrollWidth")
@@ -212,7 +247,11 @@ async def test_ten_thousand_applications_and_five_thousand_recoveries() -> None:
         assert "1000 applications" in await page.inner_text("caption")
         nodes = await page.evaluate("document.querySelectorAll('*').length")
         assert nodes < 2_000
-        scene.put(an_application(name="app-09000", uid="uid-9000", project="team-0", health=Health.Missing))
+        scene.put(
+            an_application(
+                name="app-09000", uid="uid-9000", project="team-0", health=Health.Missing
+            )
+        )
         timing = await page.evaluate("performance.getEntriesByType('navigation')[0].duration")
         print(f"a page of 10,000 applications: {timing:.0f} ms in the browser, {nodes} nodes")
         assert page.complaints == []
@@ -230,9 +269,12 @@ async def test_it_works_behind_a_proxys_path() -> None:
 
         async def pass_on(request: web.Request) -> web.StreamResponse:
             where = f"{url}/{request.match_info['rest']}"
-            async with session.get(where, params=request.query, headers={"Accept": request.headers.get("Accept", "")}) as answer:
+            async with session.get(
+                where, params=request.query, headers={"Accept": request.headers.get("Accept", "")}
+            ) as answer:
                 response = web.StreamResponse(
-                    status=answer.status, headers={k: v for k, v in answer.headers.items() if k != "Content-Length"}
+                    status=answer.status,
+                    headers={k: v for k, v in answer.headers.items() if k != "Content-Length"},
                 )
                 await response.prepare(request)
                 async for piece in answer.content.iter_any():

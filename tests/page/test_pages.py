@@ -31,7 +31,10 @@ HTML = {"Accept": "text/html"}
 
 
 async def got(url: str, **headers: str) -> tuple[int, str, dict[str, str]]:
-    async with aiohttp.ClientSession() as session, session.get(url, headers={**HTML, **headers}, allow_redirects=False) as answer:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, headers={**HTML, **headers}, allow_redirects=False) as answer,
+    ):
         return answer.status, await answer.text(), dict(answer.headers)
 
 
@@ -42,7 +45,16 @@ async def test_the_front_page_tells_what_is_wrong_and_what_is_done() -> None:
         status, html, headers = await got(f"{url}/")
 
     assert status == 200
-    for words in ("argocd/app-00000", "Stalled", "recovery reset", "restart for", "Pending", "acts <time", "CrashLoop", "Not ready"):
+    for words in (
+        "argocd/app-00000",
+        "Stalled",
+        "recovery reset",
+        "restart for",
+        "Pending",
+        "acts <time",
+        "CrashLoop",
+        "Not ready",
+    ):
         assert words in html, words
     assert html.index("app-00000") < html.index("app-00001"), "who needs a person comes first"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
@@ -50,7 +62,17 @@ async def test_the_front_page_tells_what_is_wrong_and_what_is_done() -> None:
     assert "http://" not in html.replace("http://www.w3.org/2000/svg", "").replace(url, "")
 
 
-@pytest.mark.parametrize("path", ["/", "/history", "/applications", "/places", "/recoveries/app-00005-abc", "/subject?name=argocd/late"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/history",
+        "/applications",
+        "/places",
+        "/recoveries/app-00005-abc",
+        "/subject?name=argocd/late",
+    ],
+)
 async def test_every_page_renders(path: str) -> None:
     scene = Scene()
     scene.fill()
@@ -65,7 +87,10 @@ async def test_what_others_wrote_is_text() -> None:
     scene = Scene()
     held = scene.hostile()
     async with scene.served() as url:
-        pages = [(await got(url + path))[1] for path in ("/", f"/recoveries/{held.name}", "/history", "/?q=%3Cscript%3Ealert(1)")]
+        pages = [
+            (await got(url + path))[1]
+            for path in ("/", f"/recoveries/{held.name}", "/history", "/?q=%3Cscript%3Ealert(1)")
+        ]
 
     for html in pages:
         assert "<script>alert" not in html
@@ -81,7 +106,9 @@ async def test_search_and_filter_are_in_the_url() -> None:
         _, stalled, _ = await got(f"{url}/?phase=Stalled&q=app-00005")
         _, nothing, _ = await got(f"{url}/?q=nowhere&page=99")
 
-    rows = stalled.partition("<tbody>")[2]  # above them stands why a policy only watches, with whom it did not help
+    rows = stalled.partition("<tbody>")[
+        2
+    ]  # above them stands why a policy only watches, with whom it did not help
     assert "app-00005" in rows
     assert "app-00000" not in rows
     assert "Nothing matches" in nothing
@@ -91,7 +118,12 @@ async def test_what_needs_a_person_is_first_with_what_to_do_in_full() -> None:
     scene = Scene()
     scene.recovery(3, RecoveryPhase.Remediating, cause="MissingCRD/Absent")
     words = "a word at the end of a long message"
-    scene.recovery(4, RecoveryPhase.Stalled, cause="MissingCRD/Absent", message="so much was said before " * 20 + words)
+    scene.recovery(
+        4,
+        RecoveryPhase.Stalled,
+        cause="MissingCRD/Absent",
+        message="so much was said before " * 20 + words,
+    )
     async with scene.served() as url:
         _, front, _ = await got(f"{url}/")
         _, one, _ = await got(f"{url}/recoveries/app-00004-abc")
@@ -106,15 +138,16 @@ async def test_what_needs_a_person_is_first_with_what_to_do_in_full() -> None:
 
 async def test_links_lead_to_argo_cd_and_the_runbook_of_the_cause() -> None:
     scene = Scene()
-    links = (
-        "messages: {links: {argocd: 'https://argocd.example/', runbook: 'https://wiki.example/{cause}', page: 'https://recovery.example'}}"
-    )
+    links = "messages: {links: {argocd: 'https://argocd.example/', runbook: 'https://wiki.example/{cause}', page: 'https://recovery.example'}}"
     scene.app.source.policies = parse(f"recovery_policies: []\n{links}\n", KINDS)
     scene.recovery(4, RecoveryPhase.Stalled, cause="MissingCRD/Absent")
     async with scene.served() as url:
         _, one, _ = await got(f"{url}/recoveries/app-00004-abc")
 
-    assert '<a href="https://argocd.example/applications/argocd/app-00004" rel="noreferrer">Argo CD</a>' in one
+    assert (
+        '<a href="https://argocd.example/applications/argocd/app-00004" rel="noreferrer">Argo CD</a>'
+        in one
+    )
     assert '<a href="https://wiki.example/MissingCRD%2FAbsent" rel="noreferrer">Runbook</a>' in one
     assert "recovery.example" not in one, "one is there"
 
@@ -125,7 +158,14 @@ async def test_what_reads_the_same_is_one_row() -> None:
     for number in range(300):
         app = an_application(name=f"app-{number:05}", uid=f"uid-{number}", health=Health.Degraded)
         scene.put(app)
-        held = Decision(Kind.Suppress, "application-health-degraded", "Adoption", "unwell before", None, by="adoption")
+        held = Decision(
+            Kind.Suppress,
+            "application-health-degraded",
+            "Adoption",
+            "unwell before",
+            None,
+            by="adoption",
+        )
         scene.app.journal.note(app.key, (held,), ours=True)
     for number in range(200):
         scene.recovery(number, RecoveryPhase.Stalled, message="the same of all")
@@ -136,7 +176,9 @@ async def test_what_reads_the_same_is_one_row() -> None:
     recoveries, _, held_back = front.partition('id="waiting"')
     assert recoveries.count("the same of all") == 1
     assert "and 199 more" in recoveries
-    assert recoveries.count("recoveries/app-") == 102, "itself, one of its own, and a hundred by name"
+    assert recoveries.count("recoveries/app-") == 102, (
+        "itself, one of its own, and a hundred by name"
+    )
     assert held_back.count("unwell before") == 1
     assert "and 299 more" in held_back
 
@@ -166,7 +208,8 @@ async def test_the_front_page_says_where_the_unwell_are() -> None:
         _, those, _ = await got(f"{url}/applications?phase=ill&q=RolloutFailed")
 
     assert re.search(
-        r"By cause</dt><dd><a [^>]*>no cause known</a> <b>19</b>, <a [^>]*q=RolloutFailed[^>]*>RolloutFailed</a> <b>1</b>", front
+        r"By cause</dt><dd><a [^>]*>no cause known</a> <b>19</b>, <a [^>]*q=RolloutFailed[^>]*>RolloutFailed</a> <b>1</b>",
+        front,
     )
     assert re.search(r"By project</dt><dd><a [^>]*>team-0</a> <b>20</b>", front)
     assert "1 applications" in those
@@ -186,7 +229,10 @@ async def test_links_are_relative_so_that_any_path_may_stand_before_them() -> No
     scene = Scene()
     scene.fill()
     async with scene.served() as url:
-        pages = [(await got(url + path))[1] for path in ("/", "/recoveries/app-00005-abc", "/applications?page=2")]
+        pages = [
+            (await got(url + path))[1]
+            for path in ("/", "/recoveries/app-00005-abc", "/applications?page=2")
+        ]
 
     for html in pages:
         links = re.findall(r'(?:href|src|action)="([^"]*)"', html)
@@ -205,7 +251,9 @@ async def test_ten_thousand_applications_are_paged_here() -> None:
         _, last, _ = await got(f"{url}/applications?page=200")
         _, front, _ = await got(f"{url}/?page=3")
         _, ill, _ = await got(f"{url}/applications?phase=ill&q=team-0")
-        print(f"three pages of 10,000 applications and 5,000 recoveries: {(time.perf_counter() - began) * 1000:.0f} ms")
+        print(
+            f"three pages of 10,000 applications and 5,000 recoveries: {(time.perf_counter() - began) * 1000:.0f} ms"
+        )
 
     assert "app-09999" in last
     assert "Page 200 of 200" in last
@@ -236,12 +284,25 @@ class Kube:
         if what == TOKEN_REVIEWS:
             name = self.users.get(spec["token"])
             self.asked.append("who")
-            return msgspec.json.encode({"status": {"authenticated": bool(name), "user": {"username": name, "groups": ["g"]}}})
+            return msgspec.json.encode(
+                {
+                    "status": {
+                        "authenticated": bool(name),
+                        "user": {"username": name, "groups": ["g"]},
+                    }
+                }
+            )
         assert what == ACCESS_REVIEWS
         wanted = spec["resourceAttributes"]
-        assert (wanted["verb"], wanted["resource"], wanted["namespace"]) == ("get", "appprojects", "argocd")
+        assert (wanted["verb"], wanted["resource"], wanted["namespace"]) == (
+            "get",
+            "appprojects",
+            "argocd",
+        )
         self.asked.append(f"may {spec['user']} {wanted['name']}")
-        return msgspec.json.encode({"status": {"allowed": (spec["user"], wanted["name"]) in self.may}})
+        return msgspec.json.encode(
+            {"status": {"allowed": (spec["user"], wanted["name"]) in self.may}}
+        )
 
 
 async def test_who_looks_sees_their_own_projects_and_nobody_else_sees_anything() -> None:
@@ -256,19 +317,35 @@ async def test_who_looks_sees_their_own_projects_and_nobody_else_sees_anything()
         mine = await got(f"{url}/recoveries/app-00001-abc", Cookie="recovery_token=some")
         apps = await got(f"{url}/applications", Authorization="Bearer some")
         nothing = await got(f"{url}/applications", Authorization="Bearer none")
-        api = [await got(url + path, Accept="*/*") for path in ("/api/v1/recoveries", "/api/v1/explain/argocd/late", "/events")]
+        api = [
+            await got(url + path, Accept="*/*")
+            for path in ("/api/v1/recoveries", "/api/v1/explain/argocd/late", "/events")
+        ]
         listed = await got(f"{url}/api/v1/recoveries", Authorization="Bearer some")
-        open_to_all = [await got(url + path) for path in ("/healthz", "/ready", "/metrics", "/static/style.css")]
+        open_to_all = [
+            await got(url + path)
+            for path in ("/healthz", "/ready", "/metrics", "/static/style.css")
+        ]
 
-    assert (anonymous[0], "kubectl -n gitops-system create token" in anonymous[1], "app-000" in anonymous[1]) == (401, True, False)
+    assert (
+        anonymous[0],
+        "kubectl -n gitops-system create token" in anonymous[1],
+        "app-000" in anonymous[1],
+    ) == (401, True, False)
     assert (unknown[0], "does not know this token" in unknown[1]) == (401, True)
     assert "app-00002" in everything[1]
-    assert ("app-00001" in own[1], "app-00002" in own[1], "primary" in own[1]) == (True, False, False)
+    assert ("app-00001" in own[1], "app-00002" in own[1], "primary" in own[1]) == (
+        True,
+        False,
+        False,
+    )
     assert (other[0], mine[0]) == (404, 200)
     assert ("app-00001" in apps[1], "app-00002" in apps[1]) == (True, False)
     assert "app-0" not in nothing[1]
     assert [status for status, _, _ in api] == [401, 401, 401]
-    assert {r["subject"] for r in msgspec.json.decode(listed[1])["recoveries"]} == {f"argocd/app-{n:05}" for n in (1, 11, 21)}
+    assert {r["subject"] for r in msgspec.json.decode(listed[1])["recoveries"]} == {
+        f"argocd/app-{n:05}" for n in (1, 11, 21)
+    }
     assert [status for status, _, _ in open_to_all] == [200, 503, 200, 200]
     assert "app-0" not in open_to_all[1][1] + open_to_all[2][1]
     assert kube.asked.count("who") == 4, "an answer is good for a minute"
@@ -286,22 +363,39 @@ async def test_when_it_cannot_be_asked_nothing_is_shown() -> None:
 
 async def test_a_token_is_kept_in_a_cookie_that_scripts_cannot_read() -> None:
     scene = Scene()
-    async with scene.served(Gate(Kube(), "argocd", SystemClock())) as url, aiohttp.ClientSession() as session:  # type: ignore[arg-type]
-        answer = await session.post(f"{url}/login", data={"token": "all"}, headers={"X-Forwarded-Proto": "https"}, allow_redirects=False)
+    async with (
+        scene.served(Gate(Kube(), "argocd", SystemClock())) as url,
+        aiohttp.ClientSession() as session,
+    ):  # type: ignore[arg-type]
+        answer = await session.post(
+            f"{url}/login",
+            data={"token": "all"},
+            headers={"X-Forwarded-Proto": "https"},
+            allow_redirects=False,
+        )
         assert (answer.status, answer.headers["Location"]) == (303, "./")
         assert answer.headers["Set-Cookie"] == "recovery_token=all; HttpOnly; SameSite=Lax; Secure"
         elsewhere = await session.post(
-            f"{url}/login", data={"token": "all"}, headers={"Sec-Fetch-Site": "cross-site"}, allow_redirects=False
+            f"{url}/login",
+            data={"token": "all"},
+            headers={"Sec-Fetch-Site": "cross-site"},
+            allow_redirects=False,
         )
         assert (elsewhere.status, "Set-Cookie" in elsewhere.headers) == (403, False)
-        nonsense = await session.post(f"{url}/login", data={"token": "a;b\nc"}, allow_redirects=False)
+        nonsense = await session.post(
+            f"{url}/login", data={"token": "a;b\nc"}, allow_redirects=False
+        )
         assert (nonsense.status, "Set-Cookie" in nonsense.headers) == (401, False)
 
 
 async def test_a_change_is_told_to_whoever_listens() -> None:
     scene = Scene()
     scene.fill()
-    async with scene.served() as url, aiohttp.ClientSession() as session, session.get(f"{url}/events") as answer:
+    async with (
+        scene.served() as url,
+        aiohttp.ClientSession() as session,
+        session.get(f"{url}/events") as answer,
+    ):
         assert answer.content_type == "text/event-stream"
         assert await answer.content.readline() == b"retry: 3000\n"
         await answer.content.readline()
@@ -311,11 +405,15 @@ async def test_a_change_is_told_to_whoever_listens() -> None:
             assert await answer.content.readline() == b"event: changed\n"
 
 
-async def test_a_flood_of_strangers_does_not_reach_the_api_server_all_at_once_nor_push_out_who_is_known() -> None:
+async def test_a_flood_of_strangers_does_not_reach_the_api_server_all_at_once_nor_push_out_who_is_known() -> (
+    None
+):
     scene, kube = Scene(), Kube()
     async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
         await got(f"{url}/", Authorization="Bearer all")
-        many = await asyncio.gather(*(got(f"{url}/", Authorization=f"Bearer s{n}") for n in range(300)))
+        many = await asyncio.gather(
+            *(got(f"{url}/", Authorization=f"Bearer s{n}") for n in range(300))
+        )
         assert {status for status, _, _ in many} <= {401, 503}
         assert kube.most <= 4
         before = len(kube.asked)
@@ -329,14 +427,21 @@ async def test_one_persons_many_pages_are_one_question() -> None:
     async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
         for _ in range(3):
             await asyncio.gather(*(got(f"{url}/", Authorization="Bearer some") for _ in range(5)))
-    assert (kube.asked.count("who"), len(kube.asked)) == (1, 12), "one token, all projects, each of ten"
+    assert (kube.asked.count("who"), len(kube.asked)) == (1, 12), (
+        "one token, all projects, each of ten"
+    )
 
 
 async def test_what_was_another_projects_is_not_shown_with_it() -> None:
     scene, kube = Scene(), Kube()
     scene.applications(10)
     scene.recovery(
-        1, RecoveryPhase.Resolved, subject=structs.replace(scene.recovery(1, RecoveryPhase.Resolved).subject, project="team-2"), version="2"
+        1,
+        RecoveryPhase.Resolved,
+        subject=structs.replace(
+            scene.recovery(1, RecoveryPhase.Resolved).subject, project="team-2"
+        ),
+        version="2",
     )
     async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
         own = await got(f"{url}/subject?name=argocd/app-00001", Authorization="Bearer some")
@@ -357,29 +462,50 @@ async def test_a_storm_says_how_it_is_let_go_and_links_to_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "body"),
-    [("multipart/form-data", "x"), ("application/x-www-form-urlencoded; charset=foo", "token=%zz"), ("text/plain", "token=all"), ("", "")],
+    [
+        ("multipart/form-data", "x"),
+        ("application/x-www-form-urlencoded; charset=foo", "token=%zz"),
+        ("text/plain", "token=all"),
+        ("", ""),
+    ],
 )
 async def test_a_form_that_is_none_is_answered_in_words(kind: str, body: str) -> None:
     scene = Scene()
-    async with scene.served(Gate(Kube(), "argocd", SystemClock())) as url, aiohttp.ClientSession() as session:  # type: ignore[arg-type]
-        answer = await session.post(f"{url}/login", data=body, headers={"Content-Type": kind, **HTML} if kind else HTML)
+    async with (
+        scene.served(Gate(Kube(), "argocd", SystemClock())) as url,
+        aiohttp.ClientSession() as session,
+    ):  # type: ignore[arg-type]
+        answer = await session.post(
+            f"{url}/login", data=body, headers={"Content-Type": kind, **HTML} if kind else HTML
+        )
         assert answer.status == 401
         assert "That is no token" in await answer.text()
 
 
 async def test_after_the_login_one_is_where_one_wanted_to_be_and_nowhere_else() -> None:
     scene = Scene()
-    async with scene.served(Gate(Kube(), "argocd", SystemClock())) as url, aiohttp.ClientSession() as session:  # type: ignore[arg-type]
+    async with (
+        scene.served(Gate(Kube(), "argocd", SystemClock())) as url,
+        aiohttp.ClientSession() as session,
+    ):  # type: ignore[arg-type]
         _, html, _ = await got(f"{url}/recoveries/app-1")
         assert '<input type="hidden" name="next" value="recoveries/app-1">' in html
-        for back, where in (("recoveries/app-1", "recoveries/app-1"), ("https://evil.example", "./"), ("//evil", "./"), ("../x", "./")):
-            answer = await session.post(f"{url}/login", data={"token": "all", "next": back}, allow_redirects=False)
+        for back, where in (
+            ("recoveries/app-1", "recoveries/app-1"),
+            ("https://evil.example", "./"),
+            ("//evil", "./"),
+            ("../x", "./"),
+        ):
+            answer = await session.post(
+                f"{url}/login", data={"token": "all", "next": back}, allow_redirects=False
+            )
             assert answer.headers["Location"] == where
 
 
 @pytest.mark.parametrize("kept", [10_000, 330])
 def test_a_row_says_each_thing_once(kept: int) -> None:
-    """Cause and advice have columns of their own; a message is cut at 500 characters, often within the advice."""
+    """Cause and advice have columns of their own; a message is cut at 500 characters, often within
+    the advice."""
     cause = BY_NAME["MissingCRD"]
     said = f"the cause is C16 MissingCRD/Absent, and refresh cannot help. {cause.title} The cluster does not serve it yet."
     message = f"{said} Seen: resource Widget/w: not found. {cause.advised('Absent')}"[:kept]

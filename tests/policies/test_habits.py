@@ -31,17 +31,37 @@ def said(text: str) -> list[str]:
     ("before", "after", "right"),
     [
         ("recovery_policies:", "groups:", "this is a Prometheus rule file"),
-        ("recovery_policies:", "apiVersion: recovery.gitops.dev/v1\nkind: RecoveryPolicy\nspec:", "no Kubernetes object"),
+        (
+            "recovery_policies:",
+            "apiVersion: recovery.gitops.dev/v1\nkind: RecoveryPolicy\nspec:",
+            "no Kubernetes object",
+        ),
         ("recovery_policies:", "recoveryPolicies:", "did you mean 'recovery_policies'?"),
         ("duration: 5m", "for: 5m", "did you mean 'duration'?"),
         ("actions: [{type: restart}]", "actions: [restart]", "write '- type: restart'"),
-        ("{type: restart}", "{type: escalate, afterAttempts: 2}", "belongs under 'parameters: {after_attempts: ...}'"),
-        ("{type: restart}", "{type: escalate, channels: [x]}", "belongs under 'parameters: {channels: ...}'"),
+        (
+            "{type: restart}",
+            "{type: escalate, afterAttempts: 2}",
+            "belongs under 'parameters: {after_attempts: ...}'",
+        ),
+        (
+            "{type: restart}",
+            "{type: escalate, channels: [x]}",
+            "belongs under 'parameters: {channels: ...}'",
+        ),
         ("- name: web", "- name: web\n  enabled: false", "did you mean 'mode: observe'"),
-        ("- name: web", "- name: web\n  selector: {matchLabels: {a: b}}", "write 'labels: {matchLabels: ...}'"),
+        (
+            "- name: web",
+            "- name: web\n  selector: {matchLabels: {a: b}}",
+            "write 'labels: {matchLabels: ...}'",
+        ),
         ("- name: web", "- name: web\n  mode: dry-run", "did you mean 'observe'?"),
         ("- name: web", "- name: web\n  severity: page", "did you mean 'critical'?"),
-        ("type: application, health: Degraded", "type: cluster, connection_state: Down", "did you mean 'Failed'?"),
+        (
+            "type: application, health: Degraded",
+            "type: cluster, connection_state: Down",
+            "did you mean 'Failed'?",
+        ),
         ("health: Degraded", "health: degraded", "did you mean 'Degraded'?"),
         ("name: web", "name: shopDegraded", "write small letters, digits and -"),
         ("- name: web", "- name: web\n  healthyDelay: 1m", "did you mean 'healthy_delay'?"),
@@ -53,7 +73,9 @@ def said(text: str) -> list[str]:
     ],
 )
 def test_a_habit_is_met_with_what_is_right(before: str, after: str, right: str) -> None:
-    assert any(right in words for words in said(ONE.replace(before, after))), said(ONE.replace(before, after))
+    assert any(right in words for words in said(ONE.replace(before, after))), said(
+        ONE.replace(before, after)
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +106,11 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 
 
 def test_a_misnamed_section_hides_nothing_below() -> None:
-    found = said(ONE.replace("recovery_policies", "recoveryPolicies").replace("restart", "restrat").replace("Degraded", "Degarded"))
+    found = said(
+        ONE.replace("recovery_policies", "recoveryPolicies")
+        .replace("restart", "restrat")
+        .replace("Degraded", "Degarded")
+    )
 
     assert any("Degarded" in words for words in found), found
 
@@ -93,7 +119,9 @@ def test_what_follows_from_another_mistake_is_not_said() -> None:
     assert len(said(ONE.replace("Degraded", "Degarded"))) == 1
 
 
-@pytest.mark.parametrize(("written", "days"), [("1d", 1), ("2w", 14), ("1d12h", 1.5), ("366d", 366)])
+@pytest.mark.parametrize(
+    ("written", "days"), [("1d", 1), ("2w", 14), ("1d12h", 1.5), ("366d", 366)]
+)
 def test_days_and_weeks_are_read_as_prometheus_reads_them(written: str, days: float) -> None:
     assert Duration.parse(written) == timedelta(days=days)
 
@@ -105,7 +133,12 @@ def test_what_is_no_duration_is_refused(written: str) -> None:
 
 
 def test_a_cause_may_be_named_by_its_code() -> None:
-    policies = parse(ONE.replace("health: Degraded", "cause: [C16, CrashLoop]".replace("CrashLoop", "RolloutFailed")), KINDS)
+    policies = parse(
+        ONE.replace(
+            "health: Degraded", "cause: [C16, CrashLoop]".replace("CrashLoop", "RolloutFailed")
+        ),
+        KINDS,
+    )
 
     assert policies.policies[0].condition.cause == ("MissingCRD", "RolloutFailed")
 
@@ -113,9 +146,21 @@ def test_a_cause_may_be_named_by_its_code() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ("health: Degraded", "health: Healthy, status: Synced", "none of its actions will ever fit"),
-        ("- name: web", "- name: web\n  selector: {names: ['^web-.*$']}", "reads like a regular expression"),
-        ("- name: web", "- name: web\n  selector: {projects: ['shop[']}", "reads like a regular expression"),
+        (
+            "health: Degraded",
+            "health: Healthy, status: Synced",
+            "none of its actions will ever fit",
+        ),
+        (
+            "- name: web",
+            "- name: web\n  selector: {names: ['^web-.*$']}",
+            "reads like a regular expression",
+        ),
+        (
+            "- name: web",
+            "- name: web\n  selector: {projects: ['shop[']}",
+            "reads like a regular expression",
+        ),
     ],
 )
 def test_what_is_no_error_and_still_wrong_is_a_warning(before: str, after: str, words: str) -> None:
@@ -125,9 +170,15 @@ def test_what_is_no_error_and_still_wrong_is_a_warning(before: str, after: str, 
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "a loop within a loop"),
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+            "a loop within a loop",
+        ),
         ("{% for a in body %}{% for b in body %}x{% endfor %}{% endfor %}", "a loop within a loop"),
-        ("{% for a in body %}{% if a %}{% for b in body %}x{% endfor %}{% endif %}{% endfor %}", "a loop within a loop"),
+        (
+            "{% for a in body %}{% if a %}{% for b in body %}x{% endfor %}{% endif %}{% endfor %}",
+            "a loop within a loop",
+        ),
         ("{{ 'a' * 10000000 }}", "Mul is not for messages"),
         ("{{ 9 ** 9 ** 9 }}", "Pow is not for messages"),
         ("{{ '%1000000000s' % 1 }}", "not formatted with %"),
@@ -174,10 +225,14 @@ def test_a_chain_of_fallbacks_is_walked_once() -> None:
     assert len(parse(f"{ONE}channels: {{{channels}}}\n", KINDS).notices.channels) == 200
 
     more = ", ".join(f"c{n}: {{fallback: c{n + 1}}}" for n in range(3000))
-    assert any("3000 entries; at most 200" in words for words in said(f"{ONE}channels: {{{more}}}\n"))
+    assert any(
+        "3000 entries; at most 200" in words for words in said(f"{ONE}channels: {{{more}}}\n")
+    )
 
 
-def test_whatever_a_text_does_to_the_parser_the_good_policies_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_a_text_does_to_the_parser_the_good_policies_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     refused: list[str] = []
     source = PolicySource(KINDS, Defaults(), lambda _: None, lambda _, why: refused.append(why))
     source.put(ConfigMap(Meta("p"), {"policies.yaml": ONE}))

@@ -43,9 +43,16 @@ messages:
 """).notices
 
     slack = notices.delivery("slack")
-    assert (slack.group_wait, slack.repeat_interval, slack.fallback) == (timedelta(seconds=10), timedelta(hours=2), "email")
+    assert (slack.group_wait, slack.repeat_interval, slack.fallback) == (
+        timedelta(seconds=10),
+        timedelta(hours=2),
+        "email",
+    )
     assert notices.delivery("other").group_wait == timedelta(seconds=30)
-    assert [later.after for later in notices.routes[0].then] == [timedelta(minutes=10), timedelta(minutes=30)]
+    assert [later.after for later in notices.routes[0].then] == [
+        timedelta(minutes=10),
+        timedelta(minutes=30),
+    ]
     assert notices.words.flapping.times == 3
 
 
@@ -59,17 +66,35 @@ messages:
         ),
         ("routes: [{channels: [a], severities: [loud]}]", "severities"),
         ("routes: [{chanels: [a]}]", "did you mean 'channels'"),
-        ("channels: {a: {fallback: a}}", "channels.a.fallback: a channel cannot stand in for itself (a -> a)"),
-        ("channels: {a: {fallback: b}, b: {fallback: a}}", "channels.b.fallback: a channel cannot stand in for itself (b -> a -> b)"),
-        ("channels: {a: {quiet_hours: [{schedule: '99 22 * * *', duration: 8h}]}}", "channels.a.quiet_hours[0]: '99 22 * * *' is no cron"),
-        ("channels: {a: {quiet_hours: [{schedule: '0 22 * * *', duration: 30h}]}}", "channels.a.quiet_hours[0].duration: write how long"),
+        (
+            "channels: {a: {fallback: a}}",
+            "channels.a.fallback: a channel cannot stand in for itself (a -> a)",
+        ),
+        (
+            "channels: {a: {fallback: b}, b: {fallback: a}}",
+            "channels.b.fallback: a channel cannot stand in for itself (b -> a -> b)",
+        ),
+        (
+            "channels: {a: {quiet_hours: [{schedule: '99 22 * * *', duration: 8h}]}}",
+            "channels.a.quiet_hours[0]: '99 22 * * *' is no cron",
+        ),
+        (
+            "channels: {a: {quiet_hours: [{schedule: '0 22 * * *', duration: 30h}]}}",
+            "channels.a.quiet_hours[0].duration: write how long",
+        ),
         (
             "channels: {a: {quiet_hours: [{schedule: '0 22 * * *', duration: 8h, severities: [critical]}]}}",
             "what is critical is never kept back",
         ),
-        ("messages: {title: '{{ nothing }}'}", "messages.title: not a template that can be used: 'nothing' is undefined"),
+        (
+            "messages: {title: '{{ nothing }}'}",
+            "messages.title: not a template that can be used: 'nothing' is undefined",
+        ),
         ("messages: {body: '{% if %}'}", "messages.body: not a template that can be used: line 1"),
-        ("messages: {links: {page: recovery.example}}", "messages.links.page: 'recovery.example' is no address"),
+        (
+            "messages: {links: {page: recovery.example}}",
+            "messages.links.page: 'recovery.example' is no address",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(more: str, says: str) -> None:

@@ -34,11 +34,19 @@ def test_the_shipped_policies_are_the_requirements_own_and_parse() -> None:
         "application-sync-failure": ["refresh", "sync", "notify"],
         "application-health-degraded": ["restart", "rollback", "escalate"],
         "repository-connection-failure": ["refresh_credentials", "test_connection", "notify"],
-        "cluster-connection-failure": ["refresh_cluster_config", "test_cluster_connectivity", "failover"],
+        "cluster-connection-failure": [
+            "refresh_cluster_config",
+            "test_cluster_connectivity",
+            "failover",
+        ],
     }
 
 
-@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")) + sorted((CONFIG / "examples").glob("*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted(CONFIG.glob("*.yaml")) + sorted((CONFIG / "examples").glob("*.yaml")),
+    ids=lambda p: p.name,
+)
 def test_every_file_in_config_parses(path: Path) -> None:
     if path.name != "kustomization.yaml":
         assert parse(path.read_bytes(), KINDS).policies
@@ -154,10 +162,25 @@ recovery_policies:
 def test_names_are_unique() -> None:
     (told,) = problems(ONE + ONE.partition("\n")[2])
 
-    assert told == "line 5, column 9: recovery_policies[1].name: 'web' is the name of recovery_policies[0] already"
+    assert (
+        told
+        == "line 5, column 9: recovery_policies[1].name: 'web' is the name of recovery_policies[0] already"
+    )
 
 
-@pytest.mark.parametrize("written", ["0x_", "0b_", "!!int foo", "!!int ''", "9" * 5000, "!!bool x", "!!timestamp x", "20000000000h"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "0x_",
+        "0b_",
+        "!!int foo",
+        "!!int ''",
+        "9" * 5000,
+        "!!bool x",
+        "!!timestamp x",
+        "20000000000h",
+    ],
+)
 def test_odd_scalars_are_named_wherever_they_stand(written: str) -> None:
     for change in (
         ("  actions:", f"  attempts: {written}\n  actions:"),
@@ -181,7 +204,11 @@ def test_odd_scalars_are_named_wherever_they_stand(written: str) -> None:
         pytest.param("x" * (20 * 1024 * 1024), "20,971,520 bytes", id="20 MB"),
         pytest.param("recovery_policies: 3", "expected a list", id="not a list"),
         pytest.param("- a", "expected a mapping", id="a list on top"),
-        pytest.param("recovery_policies: []\n---\nrecovery_policies: []", "more than one document", id="two documents"),
+        pytest.param(
+            "recovery_policies: []\n---\nrecovery_policies: []",
+            "more than one document",
+            id="two documents",
+        ),
         pytest.param("{}", "'recovery_policies' is missing", id="nothing in it"),
         pytest.param("? [a]\n: 1", "a key has to be a word", id="a strange key"),
         pytest.param(
@@ -199,7 +226,9 @@ def test_a_config_map_gives_the_outer_files_lines() -> None:
     inner = "".join(f"    {line}\n" for line in ONE.replace("Degraded", "Degarded").splitlines())
     text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: recovery-policies}}\ndata:\n  policies.yaml: |\n{inner}"
 
-    assert problems(text) == ["line 8, column 46: recovery_policies[0].condition.health: unknown word 'Degarded', did you mean 'Degraded'?"]
+    assert problems(text) == [
+        "line 8, column 46: recovery_policies[0].condition.health: unknown word 'Degarded', did you mean 'Degraded'?"
+    ]
     assert parse(text.replace("Degarded", "Degraded"), KINDS).policies[0].name == "web"
 
 
@@ -207,11 +236,17 @@ def test_defaults_of_the_file_come_before_those_of_the_environment() -> None:
     environment = Defaults(7, timedelta(seconds=9))
 
     plain = parse(ONE, KINDS, environment).policies[0]
-    all_of_it = parse(ONE + "defaults: {attempts: 2, backoff: {duration: 1m}, channels: [ops]}\n", KINDS, environment)
+    all_of_it = parse(
+        ONE + "defaults: {attempts: 2, backoff: {duration: 1m}, channels: [ops]}\n",
+        KINDS,
+        environment,
+    )
     told = all_of_it.policies[0]
 
     assert (plain.attempts, plain.backoff.duration) == (7, timedelta(seconds=9))
-    assert (told.attempts, told.backoff.duration, told.channels) == (2, timedelta(minutes=1), ()), "a route comes before the defaults"
+    assert (told.attempts, told.backoff.duration, told.channels) == (2, timedelta(minutes=1), ()), (
+        "a route comes before the defaults"
+    )
     assert all_of_it.channels == ("ops",)
 
 
@@ -247,12 +282,24 @@ channels: {slack: {group_wait: 30s, repeat_interval: 4h}}
     assert policy.condition.status == (Sync.OutOfSync, Sync.Unknown)
     assert policy.condition.health == (Health.Degraded,)
     assert policy.sentence == "Degraded and OutOfSync or Unknown and operation Failed for 1h30m"
-    assert [policy.backoff.pause(n).total_seconds() for n in (1, 2, 3, 4, 99)] == [10, 20, 40, 60, 60]
+    assert [policy.backoff.pause(n).total_seconds() for n in (1, 2, 3, 4, 99)] == [
+        10,
+        20,
+        40,
+        60,
+        60,
+    ]
     assert policy.actions[0].settle == timedelta(seconds=90)
-    assert policies.storm == StormLimits(timedelta(minutes=10), 5, 30, 30, 25, timedelta(minutes=10))
+    assert policies.storm == StormLimits(
+        timedelta(minutes=10), 5, 30, 30, 25, timedelta(minutes=10)
+    )
     assert policies.budget.destructive_per_hour == PerHour(6, 2, 1)
     (window,) = policies.windows
-    assert (window.schedule, window.duration, window.timezone) == ("0 22 * * 5", timedelta(hours=60), "Europe/Berlin")
+    assert (window.schedule, window.duration, window.timezone) == (
+        "0 22 * * 5",
+        timedelta(hours=60),
+        "Europe/Berlin",
+    )
     assert window.actions == ("restart", "rollback")
     assert [(p.reason, p.until, p.selector.projects) for p in policies.pauses] == [
         ("freeze", datetime(2026, 12, 24, 18, tzinfo=UTC), ("shop-*",))
@@ -262,25 +309,55 @@ channels: {slack: {group_wait: 30s, repeat_interval: 4h}}
 @pytest.mark.parametrize(
     ("guards", "path", "words"),
     [
-        pytest.param("windows: [{schedule: '0 22 * * 9', duration: 1h}]", "guards.windows[0]", "no cron expression", id="no such weekday"),
-        pytest.param("windows: [{schedule: '0 0 30 2 *', duration: 1h}]", "guards.windows[0]", "ever comes true", id="never"),
         pytest.param(
-            "windows: [{schedule: '0 0 * * *', duration: 1h, timezone: Mars/Base}]", "guards.windows[0]", "Europe/Berlin", id="zone"
+            "windows: [{schedule: '0 22 * * 9', duration: 1h}]",
+            "guards.windows[0]",
+            "no cron expression",
+            id="no such weekday",
         ),
-        pytest.param("windows: [{schedule: '0 0 * * *', duration: 0s}]", "guards.windows[0].duration", "never open", id="no length"),
+        pytest.param(
+            "windows: [{schedule: '0 0 30 2 *', duration: 1h}]",
+            "guards.windows[0]",
+            "ever comes true",
+            id="never",
+        ),
+        pytest.param(
+            "windows: [{schedule: '0 0 * * *', duration: 1h, timezone: Mars/Base}]",
+            "guards.windows[0]",
+            "Europe/Berlin",
+            id="zone",
+        ),
+        pytest.param(
+            "windows: [{schedule: '0 0 * * *', duration: 0s}]",
+            "guards.windows[0].duration",
+            "never open",
+            id="no length",
+        ),
         pytest.param(
             "windows: [{schedule: '0 0 * * *', duration: 1h, actions: [restrat]}]",
             "guards.windows[0].actions",
             "did you mean 'restart'",
             id="action",
         ),
-        pytest.param("pauses: [{reason: freeze, until: christmas}]", "guards.pauses[0].until", "2026-12-24T18:00:00Z", id="until when"),
-        pytest.param("pauses: [{until: 2026-12-24}]", "guards.pauses[0]", "'reason' is missing", id="a pause without a reason"),
+        pytest.param(
+            "pauses: [{reason: freeze, until: christmas}]",
+            "guards.pauses[0].until",
+            "2026-12-24T18:00:00Z",
+            id="until when",
+        ),
+        pytest.param(
+            "pauses: [{until: 2026-12-24}]",
+            "guards.pauses[0]",
+            "'reason' is missing",
+            id="a pause without a reason",
+        ),
         pytest.param("storm: {group: 130%}", "guards.storm.group", "%", id="more than all"),
         pytest.param("storm: {minimum: 0}", "guards.storm.minimum", "1", id="a storm of none"),
     ],
 )
-def test_a_guard_that_cannot_be_read_says_what_would_be_right(guards: str, path: str, words: str) -> None:
+def test_a_guard_that_cannot_be_read_says_what_would_be_right(
+    guards: str, path: str, words: str
+) -> None:
     text = (
         "recovery_policies: [{name: a, condition: {type: application, status: OutOfSync}, actions: [{type: sync}]}]\nguards: {"
         + guards
@@ -297,7 +374,9 @@ def test_a_condition_asks_for_causes_by_name() -> None:
 
     assert policies.policies[0].condition.cause == ("MissingCRD", "HookFailed")
     wrong = problems(ONE.replace("health: Degraded", "cause: MissingCDR"))
-    assert wrong == ["line 3, column 41: recovery_policies[0].condition.cause: unknown cause 'MissingCDR', did you mean 'MissingCRD'?"]
+    assert wrong == [
+        "line 3, column 41: recovery_policies[0].condition.cause: unknown cause 'MissingCDR', did you mean 'MissingCRD'?"
+    ]
 
 
 def test_an_attempts_actions_survive_being_kept() -> None:
@@ -335,7 +414,9 @@ def test_no_small_damage_to_a_good_file_crashes_the_parser(data: st.DataObject) 
 
 
 def test_the_limit_is_far_above_any_real_file() -> None:
-    many = "recovery_policies:\n" + "".join(ONE.partition("\n")[2].replace("web", f"web-{n}") for n in range(400))
+    many = "recovery_policies:\n" + "".join(
+        ONE.partition("\n")[2].replace("web", f"web-{n}") for n in range(400)
+    )
 
     assert len(many) < LARGEST
     assert len(parse(many, KINDS).policies) == 400

@@ -84,7 +84,9 @@ def test_a_large_fleet_is_spread_and_only_changed_parts_are_written() -> None:
         checkpoint, written = Checkpoint(cluster, "ours", clock), sights(clock, 4 * PER_BUCKET)
         await checkpoint.save(written, set(written), ticking=True)
         assert len(cluster.every(CONFIG_MAPS)) == 4
-        largest = max(len(base64.b64decode(m["binaryData"]["sights"])) for m in cluster.every(CONFIG_MAPS))
+        largest = max(
+            len(base64.b64decode(m["binaryData"]["sights"])) for m in cluster.every(CONFIG_MAPS)
+        )
         assert largest < 200_000, "far below the megabyte a ConfigMap may have"
         before = len(cluster.writes)
         await checkpoint.save(written, {"uid-7"}, ticking=True)
@@ -104,13 +106,20 @@ def test_without_one_it_is_a_first_install() -> None:
     virtual.run(inside())
 
 
-@pytest.mark.parametrize("content", [b"not zlib", zlib.compress(b"not json"), zlib.compress(b'{"format": 1}')])
+@pytest.mark.parametrize(
+    "content", [b"not zlib", zlib.compress(b"not json"), zlib.compress(b'{"format": 1}')]
+)
 def test_a_broken_part_costs_its_subjects_their_clocks_and_nothing_more(content: bytes) -> None:
     async def inside() -> None:
         clock = virtual.VirtualClock()
         cluster = Cluster(clock)
         await Checkpoint(cluster, "ours", clock).save(sights(clock), {"uid-0"}, ticking=True)
-        await cluster.patch(CONFIG_MAPS, "ours", "recovery-checkpoint-0", {"binaryData": {"sights": base64.b64encode(content).decode()}})
+        await cluster.patch(
+            CONFIG_MAPS,
+            "ours",
+            "recovery-checkpoint-0",
+            {"binaryData": {"sights": base64.b64encode(content).decode()}},
+        )
         assert await Checkpoint(cluster, "ours", clock).load() == {}
 
     virtual.run(inside())
@@ -122,7 +131,12 @@ def test_one_of_a_newer_controller_is_refused() -> None:
         cluster = Cluster(clock)
         await Checkpoint(cluster, "ours", clock).save(sights(clock), {"uid-0"}, ticking=True)
         newer = zlib.compress(msgspec.json.encode({"format": FORMAT + 1, "something": "else"}))
-        await cluster.patch(CONFIG_MAPS, "ours", "recovery-checkpoint-0", {"binaryData": {"sights": base64.b64encode(newer).decode()}})
+        await cluster.patch(
+            CONFIG_MAPS,
+            "ours",
+            "recovery-checkpoint-0",
+            {"binaryData": {"sights": base64.b64encode(newer).decode()}},
+        )
         with pytest.raises(NewerCheckpoint, match=f"format {FORMAT + 1}"):
             await Checkpoint(cluster, "ours", clock).load()
 
@@ -150,6 +164,9 @@ def test_a_hole_is_noticed_and_filled(lost: tuple[int, ...], hole: tuple[str, ..
         assert (checkpoint.hole, checkpoint.found) == (hole, len(lost) < 3)
         assert (len(read) < len(known)) is bool(lost)
         await checkpoint.save(known, set(), ticking=True)
-        assert (checkpoint.hole, len(await Checkpoint(cluster, "ours", clock).load())) == ((), len(known))
+        assert (checkpoint.hole, len(await Checkpoint(cluster, "ours", clock).load())) == (
+            (),
+            len(known),
+        )
 
     virtual.run(inside())

@@ -1,4 +1,5 @@
-"""What older versions wrote is read; a sample of each format is kept as it was written, and never rewritten."""
+"""What older versions wrote is read; a sample of each format is kept as it was written, and never
+rewritten."""
 
 from __future__ import annotations
 
@@ -36,12 +37,19 @@ def test_there_is_a_sample_of_every_format_up_to_today() -> None:
 def test_a_recovery_of_each_format_is_read_and_goes_on(number: int) -> None:
     recovery = codec.decode((SAMPLES / f"recovery-{number}.json").read_bytes())
 
-    assert (recovery.name, recovery.phase, recovery.attempt, recovery.limit) == ("cart-27af9188a8", RecoveryPhase.Remediating, 1, 3)
+    assert (recovery.name, recovery.phase, recovery.attempt, recovery.limit) == (
+        "cart-27af9188a8",
+        RecoveryPhase.Remediating,
+        1,
+        3,
+    )
     assert str(recovery.subject) == "argocd/cart"
     running = recovery.running
     assert running is not None
     assert (running.action, running.sent, running.claim.resource_version) == ("sync", True, "4712")
-    assert recovery.token(running) == "cart-27af9188a8/1.1/1795317120", "what its operation carries is found again"
+    assert recovery.token(running) == "cart-27af9188a8/1.1/1795317120", (
+        "what its operation carries is found again"
+    )
     assert [(w.what, w.by, w.step) for w in recovery.wishes] == [("approve", "ada", "1.1")]
     assert [str(m.target) for m in recovery.owed] == ["secondary"]
     assert [n.key for n in recovery.notes] == ["cart-27af9188a8/notify"]
@@ -58,7 +66,11 @@ def test_a_checkpoint_of_each_format_is_read(number: int) -> None:
             "labels": {checkpoint.LABEL: "true"},
             "annotations": {checkpoint.LABEL: codec.stamp(clock.now())},
         }
-        await cluster.create(CONFIG_MAPS, "gitops-system", {"metadata": meta, "binaryData": {"sights": base64.b64encode(content).decode()}})
+        await cluster.create(
+            CONFIG_MAPS,
+            "gitops-system",
+            {"metadata": meta, "binaryData": {"sights": base64.b64encode(content).decode()}},
+        )
         return await Checkpoint(cluster, "gitops-system", clock).load()
 
     (sight,) = virtual.run(inside()).values()

@@ -17,7 +17,9 @@ def test_counters_end_in_total_and_nothing_else_does() -> None:
         'recovery_api_requests_total{status="200",verb="get"} 3.0' in text
         or 'recovery_api_requests_total{verb="get",status="200"} 3.0' in text
     )
-    assert {name for name, kind in types.items() if kind == "counter"} == {name for name in types if name.endswith("_total")}
+    assert {name for name, kind in types.items() if kind == "counter"} == {
+        name for name in types if name.endswith("_total")
+    }
     assert "_created" not in text
     assert f'recovery_build_info{{version="{__version__}"}} 1.0' in text
     assert "process_resident_memory_bytes" in text

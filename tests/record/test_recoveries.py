@@ -87,7 +87,9 @@ def test_nonsense_is_refused_with_its_reason(damage: dict[str, object], words: s
         decode(msgspec.json.encode(body))
 
 
-def test_a_claim_is_saved_before_it_is_given_out_and_an_unchanged_one_is_not_written_again() -> None:
+def test_a_claim_is_saved_before_it_is_given_out_and_an_unchanged_one_is_not_written_again() -> (
+    None
+):
     async def script(cluster: Cluster, recoveries: Recoveries, clock: virtual.VirtualClock) -> None:
         saved = await recoveries.claim(intent(OPEN))
         assert saved is not None
@@ -138,7 +140,9 @@ def test_a_claim_counts_from_the_moment_it_is_made() -> None:
         claiming = asyncio.ensure_future(recoveries.claim(intent(OPEN)))
         await asyncio.sleep(0)
         assert recoveries.fleet("in-cluster", "default", (), "").in_flight == 1
-        assert recoveries.fleet("in-cluster", "default", (), "cart").in_flight == 0, "not against itself"
+        assert recoveries.fleet("in-cluster", "default", (), "cart").in_flight == 0, (
+            "not against itself"
+        )
         await claiming
 
     play(script)
@@ -212,13 +216,33 @@ def test_old_ones_are_deleted_but_never_one_that_is_open_or_owes_a_message() -> 
             structs.replace(OPEN, name="open", opened_at=old),
             a_recovery("owes", old, notes=(Note("k", "t", "b"),)),
             a_recovery(
-                "indebted", old, steps=(StepRecord(1, 0, "rollback", old, sent=True, debt=Debt.open, owes=Hold("indebted", "u", ("b",))),)
+                "indebted",
+                old,
+                steps=(
+                    StepRecord(
+                        1,
+                        0,
+                        "rollback",
+                        old,
+                        sent=True,
+                        debt=Debt.open,
+                        owes=Hold("indebted", "u", ("b",)),
+                    ),
+                ),
             ),
         ]
         for recovery in (a_recovery("old", old), *kept):
-            recoveries.put(decode(await cluster.create(RECOVERIES, "ours", encode(recovery, "ours"))))
+            recoveries.put(
+                decode(await cluster.create(RECOVERIES, "ours", encode(recovery, "ours")))
+            )
         assert await recoveries.retire(frozenset({"held"})) == 1
-        assert {r["metadata"]["name"] for r in cluster.every(RECOVERIES)} == {"held", "fresh", "open", "owes", "indebted"}
+        assert {r["metadata"]["name"] for r in cluster.every(RECOVERIES)} == {
+            "held",
+            "fresh",
+            "open",
+            "owes",
+            "indebted",
+        }
 
     play(script)
 
@@ -227,7 +251,9 @@ def test_no_more_than_a_thousand_ended_ones_are_kept() -> None:
     async def script(cluster: Cluster, recoveries: Recoveries, clock: virtual.VirtualClock) -> None:
         for number in range(KEPT_AT_MOST + 20):
             recovery = a_recovery(f"r{number}", clock.now() - timedelta(minutes=number))
-            recoveries.put(decode(await cluster.create(RECOVERIES, "ours", encode(recovery, "ours"))))
+            recoveries.put(
+                decode(await cluster.create(RECOVERIES, "ours", encode(recovery, "ours")))
+            )
         assert await recoveries.retire(frozenset()) == 20
         assert cluster.find(RECOVERIES, "ours", "r0") is not None
         assert cluster.find(RECOVERIES, "ours", f"r{KEPT_AT_MOST + 19}") is None

@@ -15,7 +15,14 @@ from tests.answering import Answering
 from tests.builders import NOW, a_recovery
 
 STEP = StepRecord(
-    1, 0, "restart", NOW, ended_at=NOW + timedelta(seconds=90), outcome=StepOutcome.Failed, reason="Same", message="still ill"
+    1,
+    0,
+    "restart",
+    NOW,
+    ended_at=NOW + timedelta(seconds=90),
+    outcome=StepOutcome.Failed,
+    reason="Same",
+    message="still ill",
 )
 OVER = structs.replace(
     a_recovery("cart", NOW, steps=(STEP,)),

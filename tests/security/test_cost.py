@@ -1,4 +1,5 @@
-"""No input costs more than its length: expressions and decoding on the worst that strangers can write."""
+"""No input costs more than its length: expressions and decoding on the worst that strangers can
+write."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from recovery.observe import wire
 SHORT, TIMES = 1_500, 8
 """Characters of the shorter text, and how much longer the other one is."""
 LINEAR = 24
-"""So many times longer the longer text may take: 8 for linear cost, 64 for quadratic; between them the noise of a shared machine."""
+"""So many times longer the longer text may take: 8 for linear cost, 64 for quadratic; between them
+the noise of a shared machine."""
 WORTH = 0.004
 """Seconds below which nothing is said of how a cost grows."""
 
@@ -117,7 +119,9 @@ def grows(run: Callable[[str], object], seed: str) -> float:
     short, long = ((seed * (n // len(seed) + 1))[:n] for n in (SHORT, SHORT * TIMES))
     if _timed(run, long) < WORTH:
         return 0.0  # once is enough: noise makes it slower, and then it is measured well
-    return min(_timed(run, long) for _ in range(3)) / max(min(_timed(run, short) for _ in range(5)), WORTH / LINEAR)
+    return min(_timed(run, long) for _ in range(3)) / max(
+        min(_timed(run, short) for _ in range(5)), WORTH / LINEAR
+    )
 
 
 def _timed(run: Callable[[str], object], text: str) -> float:
@@ -128,11 +132,19 @@ def _timed(run: Callable[[str], object], text: str) -> float:
     return time.process_time() - begun
 
 
-@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=[f"{n}-{p.pattern[:40]}" for n, p in enumerate(PATTERNS.values())])
-def test_an_expression_costs_no_more_than_the_length_of_what_it_searches(pattern: re.Pattern[str]) -> None:
+@pytest.mark.parametrize(
+    "pattern",
+    PATTERNS.values(),
+    ids=[f"{n}-{p.pattern[:40]}" for n, p in enumerate(PATTERNS.values())],
+)
+def test_an_expression_costs_no_more_than_the_length_of_what_it_searches(
+    pattern: re.Pattern[str],
+) -> None:
     own = list(dict.fromkeys(literals(pattern.pattern)))
     own += [first + second for first, second in itertools.pairwise(own)][:20]
-    worst = {seed: ratio for seed in (*SEEDS, *own) if (ratio := grows(pattern.search, seed)) > LINEAR}
+    worst = {
+        seed: ratio for seed in (*SEEDS, *own) if (ratio := grows(pattern.search, seed)) > LINEAR
+    }
     assert worst == {}
 
 
@@ -144,43 +156,88 @@ def test_most_expressions_of_the_package_are_found() -> None:
     assert len(PATTERNS) > 90
 
 
-@pytest.mark.parametrize("seed", ["a.", "token ", "eyJ-", "aA1", "a@b://", "-----BEGIN A PRIVATE KEY-----", "password=", "\x1b["])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        "a.",
+        "token ",
+        "eyJ-",
+        "aA1",
+        "a@b://",
+        "-----BEGIN A PRIVATE KEY-----",
+        "password=",
+        "\x1b[",
+    ],
+)
 def test_taking_credentials_out_costs_no_more_than_the_length(seed: str) -> None:
     assert grows(lambda text: redact(text, len(text)), seed) <= LINEAR
 
 
 def application(**parts: object) -> bytes:
-    meta = {"name": "evil", "namespace": "argocd", "uid": "u", "resourceVersion": "1", **parts.pop("metadata", {})}  # type: ignore[dict-item]
+    meta = {
+        "name": "evil",
+        "namespace": "argocd",
+        "uid": "u",
+        "resourceVersion": "1",
+        **parts.pop("metadata", {}),
+    }  # type: ignore[dict-item]
     return msgspec.json.encode({"metadata": meta, **parts})
 
 
 EVIL = "a." * 1000
 HOSTILE: dict[str, Callable[[int], bytes]] = {
-    "conditions": lambda n: application(status={"conditions": [{"type": "ComparisonError", "message": EVIL}] * n}),
-    "annotations": lambda n: application(metadata={"annotations": {f"recovery.gitops.dev/a{i}": EVIL for i in range(n)}}),
+    "conditions": lambda n: application(
+        status={"conditions": [{"type": "ComparisonError", "message": EVIL}] * n}
+    ),
+    "annotations": lambda n: application(
+        metadata={"annotations": {f"recovery.gitops.dev/a{i}": EVIL for i in range(n)}}
+    ),
     "sources": lambda n: application(spec={"sources": [{"repoURL": EVIL, "chart": "x"}] * n}),
     "labels": lambda n: application(metadata={"labels": {f"l{i}": EVIL for i in range(n)}}),
     "resources": lambda n: application(
-        status={"resources": [{"kind": f"K{i}" + EVIL, "name": EVIL, "status": "OutOfSync"} for i in range(n)]}
+        status={
+            "resources": [
+                {"kind": f"K{i}" + EVIL, "name": EVIL, "status": "OutOfSync"} for i in range(n)
+            ]
+        }
     ),
     "results": lambda n: application(
         status={
-            "operationState": {"syncResult": {"resources": [{"kind": EVIL, "hookType": EVIL, "status": "SyncFailed", "message": EVIL}] * n}}
+            "operationState": {
+                "syncResult": {
+                    "resources": [
+                        {"kind": EVIL, "hookType": EVIL, "status": "SyncFailed", "message": EVIL}
+                    ]
+                    * n
+                }
+            }
         }
     ),
-    "history": lambda n: application(status={"history": [{"id": i, "revision": EVIL} for i in range(n)]}),
+    "history": lambda n: application(
+        status={"history": [{"id": i, "revision": EVIL} for i in range(n)]}
+    ),
     "revisions": lambda n: application(status={"sync": {"revisions": [EVIL] * n}}),
     "images": lambda n: application(status={"summary": {"images": [EVIL] * n}}),
     "one revision": lambda n: application(status={"sync": {"revision": EVIL * n}}),
-    "one message": lambda n: application(status={"health": {"status": "Degraded", "message": EVIL * n}}),
-    "owners": lambda n: application(metadata={"ownerReferences": [{"kind": EVIL, "name": EVIL}] * n}),
-    "tracking": lambda n: application(metadata={"annotations": {"argocd.argoproj.io/tracking-id": EVIL * n}}),
-    "hold": lambda n: application(metadata={"annotations": {"recovery.gitops.dev/hold": '{"x":' + "[" * 2000 * n}}),
+    "one message": lambda n: application(
+        status={"health": {"status": "Degraded", "message": EVIL * n}}
+    ),
+    "owners": lambda n: application(
+        metadata={"ownerReferences": [{"kind": EVIL, "name": EVIL}] * n}
+    ),
+    "tracking": lambda n: application(
+        metadata={"annotations": {"argocd.argoproj.io/tracking-id": EVIL * n}}
+    ),
+    "hold": lambda n: application(
+        metadata={"annotations": {"recovery.gitops.dev/hold": '{"x":' + "[" * 2000 * n}}
+    ),
 }
 
 
 @pytest.mark.parametrize("field", HOSTILE)
-def test_decoding_grows_in_proportion_and_keeps_little(field: str, record_property: Callable[[str, object], None]) -> None:
+def test_decoding_grows_in_proportion_and_keeps_little(
+    field: str, record_property: Callable[[str, object], None]
+) -> None:
     small, large = HOSTILE[field](90), HOSTILE[field](720)
     took = [min(_decoded(raw) for _ in range(3)) for raw in (small, large)]
     record_property("milliseconds for 1.4 MB", round(took[1] * 1000, 1))

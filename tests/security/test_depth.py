@@ -39,7 +39,11 @@ def cut(value: Any, depth: int = 0) -> Any:
         return value
     if depth >= 3:
         return None
-    return [cut(e, depth + 1) for e in value] if isinstance(value, list) else {k: cut(v, depth + 1) for k, v in value.items()}
+    return (
+        [cut(e, depth + 1) for e in value]
+        if isinstance(value, list)
+        else {k: cut(v, depth + 1) for k, v in value.items()}
+    )
 
 
 def made(r: random.Random, depth: int) -> Any:
@@ -51,12 +55,16 @@ def made(r: random.Random, depth: int) -> Any:
     return {r.choice("ab}{"): made(r, depth - 1) for _ in range(r.randint(0, 3))}
 
 
-def test_what_is_nested_too_deeply_becomes_null_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_nested_too_deeply_becomes_null_and_nothing_else_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(reading, "DEEPEST", 3)
     for seed in range(2_000):
         value = made(random.Random(seed), 6)  # noqa: S311 (the same values each time)
         for separators in ((",", ":"), (", ", ": ")):
-            assert json.loads(shallow(json.dumps(value, separators=separators).encode())) == cut(value)
+            assert json.loads(shallow(json.dumps(value, separators=separators).encode())) == cut(
+                value
+            )
 
 
 def test_a_deep_object_that_is_asked_for_is_an_error_with_words() -> None:
@@ -83,7 +91,10 @@ def test_one_application_that_is_nested_without_end_blinds_nobody(early: bool) -
                 yield (line.replace(b'"DEEP"', DEEP) async for line in lines)
 
         p.world.cluster.list, p.world.cluster.watch = everything, changes  # type: ignore[method-assign]
-        spec = {"project": "default", "source": {"repoURL": "https://git.example/x.git", "helm": {"valuesObject": "DEEP"}}}
+        spec = {
+            "project": "default",
+            "source": {"repoURL": "https://git.example/x.git", "helm": {"valuesObject": "DEEP"}},
+        }
         body = {"metadata": {"name": "evil"}, "spec": spec, "status": {"frozen": True}}
         if early:
             await p.world.cluster.create(APPLICATIONS, ARGOCD, body)
@@ -99,7 +110,15 @@ def test_one_application_that_is_nested_without_end_blinds_nobody(early: bool) -
     play(script)
 
 
-@pytest.mark.parametrize("text", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9999-12-31T23:59:59Z",
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
 def test_no_time_of_a_stranger_can_be_reckoned_out_of_the_calendar(text: str) -> None:
     assert utc(text) is None
     said = aware(text)
@@ -108,7 +127,9 @@ def test_no_time_of_a_stranger_can_be_reckoned_out_of_the_calendar(text: str) ->
         assert stamp + timedelta(days=366 * 100) > stamp - timedelta(days=366 * 100)
 
 
-def test_an_unforeseen_object_does_not_end_the_stream_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unforeseen_object_does_not_end_the_stream_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
         for i in range(4):
@@ -156,12 +177,17 @@ def test_a_look_that_fails_ends_no_other(monkeypatch: pytest.MonkeyPatch) -> Non
     play(script)
 
 
-@pytest.mark.parametrize(("text", "wave"), [("-5", -5), ("7", 7), ("--5", 0), ("", 0), ("٣", 0), ("9" * 30, 0), ("1_0", 0), ("+1", 0)])
+@pytest.mark.parametrize(
+    ("text", "wave"),
+    [("-5", -5), ("7", 7), ("--5", 0), ("", 0), ("٣", 0), ("9" * 30, 0), ("1_0", 0), ("+1", 0)],
+)
 def test_a_sync_wave_is_a_number_or_none(text: str, wave: int) -> None:
     assert _wave(an_application(marks={"argocd.argoproj.io/sync-wave": text})) == wave
 
 
-@pytest.mark.parametrize("group", ["argoproj.io/v1alpha1/applications", "..", "a//b", "", "a?b", "a%2fb"])
+@pytest.mark.parametrize(
+    "group", ["argoproj.io/v1alpha1/applications", "..", "a//b", "", "a?b", "a%2fb"]
+)
 def test_a_group_of_kinds_is_one_word_of_a_path(group: str) -> None:
     if group:
         with pytest.raises(Invalid):
@@ -174,8 +200,13 @@ def test_of_what_no_config_map_takes_the_clocks_of_all_are_kept() -> None:
     def noise(seed: int, length: int) -> str:
         return random.Random(seed).randbytes(length).hex()  # noqa: S311 (it has to be incompressible, not secret)
 
-    huge = Sight("huge", NOW, {"x": NOW}, ledger=tuple(Good(i, (noise(i, 300_000),), NOW) for i in range(5)))
-    others = {f"u{i}": Sight(f"u{i}", NOW, {"x": NOW}, ledger=(Good(i, (noise(i, 20),), NOW),)) for i in range(50)}
+    huge = Sight(
+        "huge", NOW, {"x": NOW}, ledger=tuple(Good(i, (noise(i, 300_000),), NOW) for i in range(5))
+    )
+    others = {
+        f"u{i}": Sight(f"u{i}", NOW, {"x": NOW}, ledger=(Good(i, (noise(i, 20),), NOW),))
+        for i in range(50)
+    }
     content = _fitting(0, _Content(FORMAT, NOW, {"huge": huge, **others}))
 
     assert len(content) <= FITS
@@ -189,11 +220,16 @@ def test_of_what_no_config_map_takes_the_clocks_of_all_are_kept() -> None:
 def test_kinds_that_somebody_thinks_up_are_not_kept_for_ever() -> None:
     def raw(n: int) -> bytes:
         rows = [{"kind": f"K{n}-{i}-{'x' * 200}", "name": "a"} for i in range(50)]
-        return msgspec.json.encode({"metadata": {"name": "evil"}, "spec": {}, "status": {"resources": rows}})
+        return msgspec.json.encode(
+            {"metadata": {"name": "evil"}, "spec": {}, "status": {"resources": rows}}
+        )
 
     for n in range(600):
         wire.application(raw(n))
-    assert sum(len(kind) for kinds in wire._known_kinds for kind in kinds) <= wire.KNOWN * wire.KNOWN_LENGTH
+    assert (
+        sum(len(kind) for kinds in wire._known_kinds for kind in kinds)
+        <= wire.KNOWN * wire.KNOWN_LENGTH
+    )
     assert len(wire._known_kinds) <= wire.KNOWN
 
 
@@ -218,14 +254,24 @@ def test_a_hostile_file_is_refused_with_words(tmp_path: Path, text: str) -> None
 
 def test_numbers_of_base_sixty_and_dates_stay_text(tmp_path: Path) -> None:
     file = tmp_path / "app.yaml"
-    file.write_text("kind: Application\nmetadata: {name: cart, labels: {a: " + "1:" * 300_000 + "1, b: 9999-99-99}}\nspec: {}\n")
+    file.write_text(
+        "kind: Application\nmetadata: {name: cart, labels: {a: "
+        + "1:" * 300_000
+        + "1, b: 9999-99-99}}\nspec: {}\n"
+    )
     app, _ = of_file(str(file))
     assert app.labels is not None
     assert app.labels["b"] == "9999-99-99"
 
 
 def test_a_kind_that_decides_is_not_lost_behind_many_others() -> None:
-    rows = [{"kind": f"K{n}", "name": "a"} for n in range(500)] + [{"kind": "StatefulSet", "name": "db"}]
-    app = wire.application(msgspec.json.encode({"metadata": {"name": "cart"}, "spec": {}, "status": {"resources": rows}}))
+    rows = [{"kind": f"K{n}", "name": "a"} for n in range(500)] + [
+        {"kind": "StatefulSet", "name": "db"}
+    ]
+    app = wire.application(
+        msgspec.json.encode(
+            {"metadata": {"name": "cart"}, "spec": {}, "status": {"resources": rows}}
+        )
+    )
     assert "StatefulSet" in app.kinds
     assert len(app.kinds) == wire.Bounds.kinds + 1

@@ -1,4 +1,5 @@
-"""An owner who writes what they like into their own Application gains nothing that is another's. Played in virtual time."""
+"""An owner who writes what they like into their own Application gains nothing that is another's.
+Played in virtual time."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ SECRET_WORDS = "payments-db"
 
 
 async def victims(p: Play) -> None:
-    """The shipped policies, another team's Deployment that crashes, and a healthy DaemonSet of the system; neither belongs to any Application."""
+    """The shipped policies, another team's Deployment that crashes, and a healthy DaemonSet of the
+    system; neither belongs to any Application."""
     await p.world.policies(Path("config/policies.yaml").read_text())
     await p.world.cluster.create(DEPLOYMENTS, "victims", deployment("payments-db", "crash", 30))
     await p.world.cluster.create(DAEMON_SETS, "kube-system", daemon_set("kube-proxy"))
@@ -28,7 +30,14 @@ async def victims(p: Play) -> None:
 
 def rows(*places: tuple[str, str, str]) -> list[dict[str, Any]]:
     return [
-        {"group": "apps", "version": "v1", "kind": kind, "namespace": namespace, "name": name, "status": "Synced"}
+        {
+            "group": "apps",
+            "version": "v1",
+            "kind": kind,
+            "namespace": namespace,
+            "name": name,
+            "status": "Synced",
+        }
         for kind, namespace, name in places
     ]
 
@@ -53,14 +62,22 @@ def outside(p: Play) -> list[Any]:
     return [w for w in p.world.cluster.writes if w[0] == "patch" and "restartedAt" in str(w[4])]
 
 
-@pytest.mark.parametrize("permitted", [("shop",), ("*",)], ids=["its own namespace", "every namespace"])
-@pytest.mark.parametrize("skip", [True, False], ids=["skipped by Argo CD", "between two comparisons"])
-def test_a_forged_status_restarts_and_quotes_nothing_of_others(skip: bool, permitted: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "permitted", [("shop",), ("*",)], ids=["its own namespace", "every namespace"]
+)
+@pytest.mark.parametrize(
+    "skip", [True, False], ids=["skipped by Argo CD", "between two comparisons"]
+)
+def test_a_forged_status_restarts_and_quotes_nothing_of_others(
+    skip: bool, permitted: tuple[str, ...]
+) -> None:
     async def script(p: Play) -> None:
         await victims(p)
         await p.world.project("evilteam", *permitted)
         notes = {"argocd.argoproj.io/skip-reconcile": "true"} if skip else {}
-        await p.world.application("evil", (deployment("evil"),), project="evilteam", annotations=notes)
+        await p.world.application(
+            "evil", (deployment("evil"),), project="evilteam", annotations=notes
+        )
         if not skip:
             p.world.argocd._compare = _nothing  # type: ignore[method-assign]  # the owner is always faster than Argo CD
         async with p.controller() as app:
@@ -78,7 +95,9 @@ def test_a_forged_status_restarts_and_quotes_nothing_of_others(skip: bool, permi
             assert p.world.recoveries() == []
             assert "skip-reconcile" in said
         else:
-            assert "NotOwned" in {s.reason for r in p.world.recoveries() for s in r.steps if s.action == "restart"}
+            assert "NotOwned" in {
+                s.reason for r in p.world.recoveries() for s in r.steps if s.action == "restart"
+            }
 
     play(script)
 
@@ -90,7 +109,9 @@ async def _nothing(*_: Any) -> None:
 def test_its_own_workload_is_still_restarted() -> None:
     async def script(p: Play) -> None:
         await victims(p)
-        await p.world.application("sick", (deployment("sick", "crash-until-restart", 30),), project="good")
+        await p.world.application(
+            "sick", (deployment("sick", "crash-until-restart", 30),), project="good"
+        )
         async with p.controller():
             await p.clock.sleep(3600)
         assert [(w[2], w[3]) for w in outside(p)] == [("shop", "sick")]
@@ -99,7 +120,8 @@ def test_its_own_workload_is_still_restarted() -> None:
 
 
 def test_a_workload_with_the_same_label_and_a_pod_with_the_same_labels_stay_their_owners() -> None:
-    """Helm sets app.kubernetes.io/instance as Argo CD did until 2.14; an application may be called like any release."""
+    """Helm sets app.kubernetes.io/instance as Argo CD did until 2.14; an application may be called
+    like any release."""
 
     async def script(p: Play) -> None:
         await victims(p)

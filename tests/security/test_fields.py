@@ -1,4 +1,5 @@
-"""Every field of an Application that its owner can write: its worst value, and what that does. A new field needs a line here."""
+"""Every field of an Application that its owner can write: its worst value, and what that does. A
+new field needs a line here."""
 
 from __future__ import annotations
 
@@ -47,27 +48,43 @@ COUNTED = "it is counted under this word; a group that others share is no storm,
 SHOWN = "it is shown to who may see its project, in part and without control characters"
 PROVEN = "it is looked at only where the live object itself proves that it is this Application's"
 TABLE: dict[str, tuple[Any, str]] = {
-    "metadata.name": (NAME, "it cannot be written like this (RFC 1123); from a file it is shown as text, and no path is made of it"),
+    "metadata.name": (
+        NAME,
+        "it cannot be written like this (RFC 1123); from a file it is shown as text, and no path is made of it",
+    ),
     "metadata.namespace": (
         NAME,
         "it cannot be written like this; where its AppProject does not take the namespace, nothing of it is believed",
     ),
     "metadata.uid": (TEXT, "the API server sets it"),
     "metadata.resourceVersion": (TEXT, "the API server sets it"),
-    "metadata.labels": ({f"l{i}": TEXT for i in range(9)}, f"{ITSELF}: policies select by 200 of them at most"),
+    "metadata.labels": (
+        {f"l{i}": TEXT for i in range(9)},
+        f"{ITSELF}: policies select by 200 of them at most",
+    ),
     "metadata.annotations": (
-        {"recovery.gitops.dev/paused": TEXT, "recovery.gitops.dev/mode": TEXT, "recovery.gitops.dev/hold": TEXT},
+        {
+            "recovery.gitops.dev/paused": TEXT,
+            "recovery.gitops.dev/mode": TEXT,
+            "recovery.gitops.dev/hold": TEXT,
+        },
         f"{ITSELF}: they narrow, and a hold is honoured only where a record says the same",
     ),
     "metadata.deletionTimestamp": (WHEN, f"{ITSELF}: it is left alone"),
     "metadata.finalizers[]": (TEXT, f"{ITSELF}: five of them are shown while it is being deleted"),
     "metadata.ownerReferences[].apiVersion": (TEXT, ITSELF),
     "metadata.ownerReferences[].kind": ("ApplicationSet", ITSELF),
-    "metadata.ownerReferences[].name": (TEXT, f"{ITSELF}; an ApplicationSet is its owner only by UID, and {COUNTED}"),
+    "metadata.ownerReferences[].name": (
+        TEXT,
+        f"{ITSELF}; an ApplicationSet is its owner only by UID, and {COUNTED}",
+    ),
     "metadata.ownerReferences[].uid": (TEXT, ITSELF),
     "metadata.ownerReferences[].controller": (True, ITSELF),
     "spec.project": (TEXT, f"Argo CD refuses one that does not take it, and so do we; {COUNTED}"),
-    "spec.source.repoURL": (TEXT, f"{COUNTED}; it makes no repository, and no credential in it is kept"),
+    "spec.source.repoURL": (
+        TEXT,
+        f"{COUNTED}; it makes no repository, and no credential in it is kept",
+    ),
     "spec.source.chart": (TEXT, ITSELF),
     "spec.sources[].repoURL": (TEXT, f"{COUNTED}; 50 of them are looked at"),
     "spec.sources[].chart": (TEXT, ITSELF),
@@ -81,19 +98,34 @@ TABLE: dict[str, tuple[Any, str]] = {
     "status.sync.status": (TEXT, f"{ITSELF}: an unknown word reads as Unknown"),
     "status.sync.revision": (TEXT, f"{ITSELF}: 256 characters are kept"),
     "status.sync.revisions[]": (TEXT, f"{ITSELF}: 50 of 256 characters are kept"),
-    "status.sync.comparedTo.source": (TEXT, f"{ITSELF}: a checksum of it tells a deploy from another one of the same revision"),
+    "status.sync.comparedTo.source": (
+        TEXT,
+        f"{ITSELF}: a checksum of it tells a deploy from another one of the same revision",
+    ),
     "status.sync.comparedTo.sources": (TEXT, f"{ITSELF}: the same"),
     "status.health.status": (TEXT, f"{ITSELF}: an unknown word reads as Unknown"),
     "status.health.message": (TEXT, SHOWN),
     "status.health.lastTransitionTime": (WHEN, f"{ITSELF}: a stamp of the future counts as now"),
     "status.conditions[].type": (TEXT, SHOWN),
-    "status.conditions[].message": (TEXT, f"{SHOWN}; of what several projects share it is believed when two of them say so"),
+    "status.conditions[].message": (
+        TEXT,
+        f"{SHOWN}; of what several projects share it is believed when two of them say so",
+    ),
     "status.conditions[].lastTransitionTime": (WHEN, ITSELF),
     "status.operationState.operation.info[].name": (TEXT, ITSELF),
-    "status.operationState.operation.info[].value": (TEXT, f"{ITSELF}: it can pretend that an operation of its own is ours"),
+    "status.operationState.operation.info[].value": (
+        TEXT,
+        f"{ITSELF}: it can pretend that an operation of its own is ours",
+    ),
     "status.operationState.operation.sync.autoHealAttemptsCount": (NUMBER, ITSELF),
-    "status.operationState.operation.sync.resources": (TEXT, f"{ITSELF}: a rollback is left to a person"),
-    "status.operationState.operation.sync.dryRun": (True, f"{ITSELF}: what was only tried is no deploy"),
+    "status.operationState.operation.sync.resources": (
+        TEXT,
+        f"{ITSELF}: a rollback is left to a person",
+    ),
+    "status.operationState.operation.sync.dryRun": (
+        True,
+        f"{ITSELF}: what was only tried is no deploy",
+    ),
     "status.operationState.operation.initiatedBy.username": (TEXT, SHOWN),
     "status.operationState.operation.initiatedBy.automated": (True, ITSELF),
     "status.operationState.phase": (TEXT, f"{ITSELF}: an unknown word reads as Unknown"),
@@ -105,17 +137,26 @@ TABLE: dict[str, tuple[Any, str]] = {
     "status.operationState.syncResult.source": (TEXT, f"{ITSELF}: a checksum of it is kept"),
     "status.operationState.syncResult.sources": (TEXT, f"{ITSELF}: the same"),
     "status.operationState.syncResult.resources[].kind": (TEXT, SHOWN),
-    "status.operationState.syncResult.resources[].group": (TEXT, f"{ITSELF}: what it says that its own deploy changed"),
+    "status.operationState.syncResult.resources[].group": (
+        TEXT,
+        f"{ITSELF}: what it says that its own deploy changed",
+    ),
     "status.operationState.syncResult.resources[].namespace": (TEXT, f"{ITSELF}: the same"),
     "status.operationState.syncResult.resources[].name": (TEXT, SHOWN),
     "status.operationState.syncResult.resources[].status": ("SyncFailed", ITSELF),
     "status.operationState.syncResult.resources[].hookPhase": (TEXT, SHOWN),
     "status.operationState.syncResult.resources[].hookType": (TEXT, SHOWN),
     "status.operationState.syncResult.resources[].message": (TEXT, SHOWN),
-    "status.history[].id": (NUMBER, f"{ITSELF}: a rollback goes only to a deploy that was seen well while it ran"),
+    "status.history[].id": (
+        NUMBER,
+        f"{ITSELF}: a rollback goes only to a deploy that was seen well while it ran",
+    ),
     "status.history[].revision": (TEXT, f"{ITSELF}: the same"),
     "status.history[].revisions[]": (TEXT, f"{ITSELF}: the same"),
-    "status.history[].source": (TEXT, f"{ITSELF}: a checksum of it tells a deploy from another one of the same id"),
+    "status.history[].source": (
+        TEXT,
+        f"{ITSELF}: a checksum of it tells a deploy from another one of the same id",
+    ),
     "status.history[].sources": (TEXT, f"{ITSELF}: the same"),
     "status.history[].deployedAt": (WHEN, ITSELF),
     "status.history[].deployStartedAt": (WHEN, ITSELF),
@@ -131,7 +172,10 @@ TABLE: dict[str, tuple[Any, str]] = {
     "status.summary.images[]": (TEXT, SHOWN),
     "status.reconciledAt": (WHEN, f"{ITSELF}; {COUNTED}"),
     "operation.info[].name": (TEXT, ITSELF),
-    "operation.info[].value": (TEXT, f"{ITSELF}: it can pretend that an operation of its own is ours"),
+    "operation.info[].value": (
+        TEXT,
+        f"{ITSELF}: it can pretend that an operation of its own is ours",
+    ),
     "operation.sync.autoHealAttemptsCount": (NUMBER, ITSELF),
     "operation.sync.resources": (TEXT, ITSELF),
     "operation.sync.dryRun": (True, ITSELF),
@@ -194,7 +238,9 @@ def test_all_of_them_at_once_reach_nobody_else() -> None:
             await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),), project="good")
         evil: dict[str, Any] = copy.deepcopy(SICK)
         for path, (value, _) in TABLE.items():
-            if not path.startswith("metadata.") or path.startswith(("metadata.labels", "metadata.owner")):
+            if not path.startswith("metadata.") or path.startswith(
+                ("metadata.labels", "metadata.owner")
+            ):
                 evil = with_value(evil, path, value)
         async with p.controller() as app:
             await p.clock.sleep(120)
@@ -206,7 +252,11 @@ def test_all_of_them_at_once_reach_nobody_else() -> None:
             await p.clock.sleep(3600)
             assert p.world.seen("calm-3").health.value == "Healthy"
             assert app.metrics.passes.labels("failed")._value.get() == 0
-        ours = [w for w in p.world.cluster.writes[before:] if w[0] == "patch" and "restartedAt" in str(w[4])]
+        ours = [
+            w
+            for w in p.world.cluster.writes[before:]
+            if w[0] == "patch" and "restartedAt" in str(w[4])
+        ]
         assert {(w[2], w[3]) for w in ours} <= {("shop", "calm-3")}
         assert not [r for r in p.world.recoveries() if r.subject.kind != "Application"]
 

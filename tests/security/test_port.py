@@ -67,8 +67,17 @@ async def closed(reader: asyncio.StreamReader) -> bool:
     return True
 
 
-@pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"])
-async def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
+async def test_a_connection_that_asks_nothing_is_closed(
+    monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
     monkeypatch.setattr(doorkeeper, "IDLE", 0.2)
     monkeypatch.setattr(doorkeeper, "SWEEP", 0.05)
     async with served() as server:
@@ -90,7 +99,9 @@ async def test_a_body_that_never_comes_is_not_waited_for(monkeypatch: pytest.Mon
         writer.close()
 
 
-async def test_more_connections_than_places_and_a_probe_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_connections_than_places_and_a_probe_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(doorkeeper, "MOST", 40)
     monkeypatch.setattr(doorkeeper, "MOST_EACH", 30)
     async with served() as server:
@@ -239,7 +250,13 @@ async def test_accept_errors_do_not_flood_the_log(capsys: pytest.CaptureFixture[
     told = Troubles()
     loop = asyncio.get_running_loop()
     for _ in range(500):
-        told(loop, {"message": "socket.accept() out of system resource", "exception": OSError(24, "Too many open files")})
+        told(
+            loop,
+            {
+                "message": "socket.accept() out of system resource",
+                "exception": OSError(24, "Too many open files"),
+            },
+        )
     assert capsys.readouterr().out.count("out of system resource") == 1
 
 
@@ -269,8 +286,13 @@ class Nothing:
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None: ...
 
 
-@pytest.mark.parametrize("lines", [(), (b"\x00<html>{{{",), (b"{}",), (b'{"type":"ERROR","object":{"code":500,"message":"x"}}',)])
-def test_a_watch_without_an_event_is_no_sign_of_life_and_not_asked_again_in_a_hurry(lines: tuple[bytes, ...]) -> None:
+@pytest.mark.parametrize(
+    "lines",
+    [(), (b"\x00<html>{{{",), (b"{}",), (b'{"type":"ERROR","object":{"code":500,"message":"x"}}',)],
+)
+def test_a_watch_without_an_event_is_no_sign_of_life_and_not_asked_again_in_a_hurry(
+    lines: tuple[bytes, ...],
+) -> None:
     from recovery.kube.client import APPLICATIONS
 
     async def inside() -> None:
@@ -295,7 +317,9 @@ async def test_the_real_client_takes_a_page_for_no_watch() -> None:
         return web.Response(body=b"\x00<html>{{{", content_type="text/html")
 
     async def half(_: web.Request) -> web.Response:
-        return web.Response(body=b'{"type":"ADDED","object":{"metadata"', content_type="application/json")
+        return web.Response(
+            body=b'{"type":"ADDED","object":{"metadata"', content_type="application/json"
+        )
 
     import json
     import tempfile
@@ -337,7 +361,9 @@ async def test_a_loop_that_is_kept_busy_is_measured() -> None:
     assert seen[-1] == max(seen), "the longest of a minute is told, not the last"
 
 
-def test_two_addresses_that_fill_all_places_with_half_a_request_keep_no_probe_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_addresses_that_fill_all_places_with_half_a_request_keep_no_probe_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(doorkeeper, "MOST", 20)
     keeper = doorkeeper.Doorkeeper()
     for peer in ("10.6.6.6", "10.6.6.7"):
@@ -372,5 +398,8 @@ async def test_without_a_host_both_families_are_answered_on_one_port() -> None:
 
 
 def test_an_address_that_is_taken_is_an_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match=r"(?i)in use"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(OSError, match=r"(?i)in use"),
+    ):
         listening("127.0.0.1", taken.getsockname()[1])

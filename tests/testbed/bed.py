@@ -95,7 +95,13 @@ class Bed:
             "--initial-cluster",
             f"default={peers}",
         ]
-        command += ["--unsafe-no-fsync", "--quota-backend-bytes", "8000000000", "--log-level", "warn"]
+        command += [
+            "--unsafe-no-fsync",
+            "--quota-backend-bytes",
+            "8000000000",
+            "--log-level",
+            "warn",
+        ]
         wait_for("etcd", lambda: listening(etcd), 20, self._run("etcd", command))
         certs = self.folder / "certs"
         certs.mkdir()
@@ -110,10 +116,15 @@ class Bed:
         command = api_server_command(self, certs, self.port)
         command += [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
         apiserver = self._run("kube-apiserver", command)
-        write_kubeconfig(self.kubeconfig, f"https://127.0.0.1:{self.port}", ADMIN, certs / "apiserver.crt")
+        write_kubeconfig(
+            self.kubeconfig, f"https://127.0.0.1:{self.port}", ADMIN, certs / "apiserver.crt"
+        )
         wait_for(
             "kube-apiserver",
-            lambda: listening(self.port) and self.kubectl("get", "--raw", "/readyz", check=False) == "ok",
+            lambda: (
+                listening(self.port)
+                and self.kubectl("get", "--raw", "/readyz", check=False) == "ok"
+            ),
             90,
             apiserver,
         )
@@ -122,7 +133,8 @@ class Bed:
             self.kubectl("create", "namespace", namespace)
 
     def kubectl(self, *words: str, text: str | None = None, check: bool = True) -> str:
-        """Run kubectl as admin; its standard output. RuntimeError with its complaint when it fails."""
+        """Run kubectl as admin; its standard output. RuntimeError with its complaint when it
+        fails."""
         command = [str(self.bin / "kubectl"), f"--kubeconfig={self.kubeconfig}", *words]
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
         if check and done.returncode:
@@ -136,7 +148,13 @@ class Bed:
 
     def established(self, crd: str) -> None:
         """Wait until a CRD is served (kubectl wait fails where there are no conditions yet)."""
-        asked = ("get", "crd", crd, "-o", 'jsonpath={.status.conditions[?(@.type=="Established")].status}')
+        asked = (
+            "get",
+            "crd",
+            crd,
+            "-o",
+            'jsonpath={.status.conditions[?(@.type=="Established")].status}',
+        )
         wait_for(f"CRD {crd}", lambda: self.kubectl(*asked, check=False) == "True", 30)
 
     def token_for(self, account: str, namespace: str) -> str:
@@ -144,7 +162,8 @@ class Bed:
         return self.kubectl("-n", namespace, "create", "token", account, "--duration=4h").strip()
 
     def kubeconfig_for(self, account: str, namespace: str, server: str = "") -> Path:
-        """A kubeconfig of a ServiceAccount; ``server`` puts something between it and the API server."""
+        """A kubeconfig of a ServiceAccount; ``server`` puts something between it and the API
+        server."""
         path = self.folder / f"{namespace}-{account}-{free_port()}.kubeconfig"
         ca = self.folder / "certs" / "apiserver.crt"
         write_kubeconfig(
@@ -226,7 +245,20 @@ class Bed:
         self.argocd_token = _jwt(issued)
         redis = self.redis = free_port()
         repo = free_port()
-        self._run("redis", ["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        self._run(
+            "redis",
+            [
+                "redis-server",
+                "--port",
+                str(redis),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ],
+        )
         for name in ("tls", "ssh", "plugins", "tmp"):
             (self.folder / name).mkdir()
         (self.folder / "ssh" / "ssh_known_hosts").touch()
@@ -256,8 +288,19 @@ class Bed:
             "--revision-cache-expiration",
             "3s",
         ]
-        wait_for("repo-server", lambda: listening(repo), 60, self._run("argocd-repo-server", command, env))
-        talk = ["--redis", f"127.0.0.1:{redis}", "--repo-server", f"127.0.0.1:{repo}", "--repo-server-plaintext"]
+        wait_for(
+            "repo-server",
+            lambda: listening(repo),
+            60,
+            self._run("argocd-repo-server", command, env),
+        )
+        talk = [
+            "--redis",
+            f"127.0.0.1:{redis}",
+            "--repo-server",
+            f"127.0.0.1:{repo}",
+            "--repo-server-plaintext",
+        ]
         command = [
             str(self.bin / "argocd-server"),
             "--insecure",
@@ -281,10 +324,13 @@ class Bed:
         ]
         self._run("argocd-application-controller", command, env)
         self._run("argocd-applicationset-controller", self._application_sets(repo), env)
-        wait_for("argocd-server", lambda: listening(self.argocd_port), 60, self.process("argocd-server"))
+        wait_for(
+            "argocd-server", lambda: listening(self.argocd_port), 60, self.process("argocd-server")
+        )
 
     def _tools(self) -> Path:
-        """A kustomize that prints what lies there, and fails as long as the remote base it was given is away."""
+        """A kustomize that prints what lies there, and fails as long as the remote base it was
+        given is away."""
         folder = self.folder / "tools"
         folder.mkdir()
         script = folder / "kustomize"
@@ -299,8 +345,19 @@ class Bed:
         return folder
 
     def _application_sets(self, repo: int) -> list[str]:
-        command = [str(self.bin / "argocd-applicationset-controller"), "--metrics-addr", f"127.0.0.1:{free_port()}"]
-        command += ["--probe-addr", f"127.0.0.1:{free_port()}", "--webhook-addr", f"127.0.0.1:{free_port()}", "--namespace", "argocd"]
+        command = [
+            str(self.bin / "argocd-applicationset-controller"),
+            "--metrics-addr",
+            f"127.0.0.1:{free_port()}",
+        ]
+        command += [
+            "--probe-addr",
+            f"127.0.0.1:{free_port()}",
+            "--webhook-addr",
+            f"127.0.0.1:{free_port()}",
+            "--namespace",
+            "argocd",
+        ]
         return [*command, "--argocd-repo-server", f"127.0.0.1:{repo}", "--repo-server-plaintext"]
 
 
@@ -328,7 +385,16 @@ def api_server_command(bed: Bed, certs: Path, port: int, prefix: str = "/registr
 
 def controller_manager_command(bed: Bed, kubeconfig: Path) -> list[str]:
     """The controllers that bring workloads to life."""
-    running = ("deployment", "replicaset", "statefulset", "daemonset", "job", "garbage-collector", "namespace", "serviceaccount")
+    running = (
+        "deployment",
+        "replicaset",
+        "statefulset",
+        "daemonset",
+        "job",
+        "garbage-collector",
+        "namespace",
+        "serviceaccount",
+    )
     return [
         str(bed.bin / "kube-controller-manager"),
         f"--kubeconfig={kubeconfig}",
@@ -349,7 +415,9 @@ def write_kubeconfig(path: Path, server: str, token: str, ca: Path | None) -> No
         "current-context": "bed",
         "clusters": [{"name": "bed", "cluster": cluster}],
         "users": [{"name": "bed", "user": {"token": token}}],
-        "contexts": [{"name": "bed", "context": {"cluster": "bed", "user": "bed", "namespace": "argocd"}}],
+        "contexts": [
+            {"name": "bed", "context": {"cluster": "bed", "user": "bed", "namespace": "argocd"}}
+        ],
     }
     path.write_text(json.dumps(config))
 
@@ -362,6 +430,9 @@ def _jwt(issued: dict[str, Any]) -> str:
         "iat": issued["iat"],
         "nbf": issued["iat"],
     }
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in ({"alg": "HS256", "typ": "JWT"}, claims)
+    ]
     signature = hmac.new(SECRET_KEY.encode(), b".".join(parts), hashlib.sha256).digest()
     return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()

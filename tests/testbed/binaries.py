@@ -14,7 +14,12 @@ SOURCE = Path(__file__).parent / "go"
 VERSION = "v1.34.4"
 ARGOCD = "v3.2.11"
 BUILT = ("kube-apiserver", "argocd", "kube-controller-manager", "kubectl")
-PARTS = ("argocd-server", "argocd-repo-server", "argocd-application-controller", "argocd-applicationset-controller")
+PARTS = (
+    "argocd-server",
+    "argocd-repo-server",
+    "argocd-application-controller",
+    "argocd-applicationset-controller",
+)
 DEBIAN = {"etcd": "etcd-server", "redis-server": "redis-server", "git": "git"}
 
 
@@ -34,7 +39,8 @@ def cache() -> Path:
 
 
 def ready() -> Path:
-    """The folder with all binaries; builds what is missing, and says so (about 9 minutes from nothing on 2 cores)."""
+    """The folder with all binaries; builds what is missing, and says so (about 9 minutes from
+    nothing on 2 cores)."""
     _debian()
     folder = cache()
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +52,11 @@ def ready() -> Path:
         say(f"building {name}, once (cached in {folder}) ...")
         began = time.monotonic()
         building = target.with_suffix(f".{os.getpid()}")
-        subprocess.run(["go", "build", "-ldflags", flags, "-o", str(building), f"./{name}"], cwd=SOURCE, check=True)
+        subprocess.run(
+            ["go", "build", "-ldflags", flags, "-o", str(building), f"./{name}"],
+            cwd=SOURCE,
+            check=True,
+        )
         building.rename(target)
         say(f"built {name} in {time.monotonic() - began:.0f}s")
     for name in PARTS:
@@ -69,7 +79,9 @@ def crds() -> Path:
 
 
 def _debian() -> None:
-    missing = sorted({package for program, package in DEBIAN.items() if shutil.which(program) is None})
+    missing = sorted(
+        {package for program, package in DEBIAN.items() if shutil.which(program) is None}
+    )
     if missing:
         say(f"installing {', '.join(missing)} ...")
         quiet = {
@@ -78,7 +90,9 @@ def _debian() -> None:
             "stdout": subprocess.DEVNULL,
         }
         subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], **quiet)
+        subprocess.run(
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], **quiet
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Git over HTTP with a password: ``git http-backend`` behind a few lines, as a process of its own that can be killed."""
+"""Git over HTTP with a password: ``git http-backend`` behind a few lines, as a process of its own
+that can be killed."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def serve(folder: str, port: int, password: Path) -> None:
 
     async def answer(request: web.Request) -> web.Response:
         if not _allowed(request, password):
-            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="git"'}, text="who are you?")
+            return web.Response(
+                status=401, headers={"WWW-Authenticate": 'Basic realm="git"'}, text="who are you?"
+            )
         env = {
             **os.environ,
             "GIT_PROJECT_ROOT": folder,
@@ -42,13 +45,20 @@ def serve(folder: str, port: int, password: Path) -> None:
             "GIT_CONFIG_VALUE_0": "*",
         }
         process = await asyncio.create_subprocess_exec(
-            f"{path}/{program}", env=env, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            f"{path}/{program}",
+            env=env,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         out, _ = await process.communicate(await request.read())
         head, _, body = out.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().splitlines() if ": " in line)
         status = int(headers.pop("Status", "200").split()[0])
-        return web.Response(status=status, body=body, headers={k: v for k, v in headers.items() if k.lower() != "content-length"})
+        return web.Response(
+            status=status,
+            body=body,
+            headers={k: v for k, v in headers.items() if k.lower() != "content-length"},
+        )
 
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{tail:.*}", answer)

@@ -22,7 +22,9 @@ def ready() -> Path:
         building = folder / f"building-{os.getpid()}"
         building.mkdir(parents=True)
         env = {**os.environ, "GOBIN": str(building)}
-        subprocess.run(["go", "install", f"helm.sh/helm/v3/cmd/helm@{VERSION}"], cwd="/", env=env, check=True)
+        subprocess.run(
+            ["go", "install", f"helm.sh/helm/v3/cmd/helm@{VERSION}"], cwd="/", env=env, check=True
+        )
         (building / "helm").rename(program)
         building.rmdir()
         say(f"built helm in {time.monotonic() - began:.0f}s")

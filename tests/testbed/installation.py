@@ -22,20 +22,32 @@ BASE = "gitops-system"
 VIEWER = "gitops-recovery-viewer"
 
 
-CLUSTER_WIDE = ("ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+CLUSTER_WIDE = (
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+)
 
 
 def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
-    """``kubectl apply -k``; in another namespace than the shipped one, the same objects under other names."""
+    """``kubectl apply -k``; in another namespace than the shipped one, the same objects under other
+    names."""
     folder = ROOT / "manifests" / ("base" if overlay == "base" else f"overlays/{overlay}")
     if namespace == BASE:
         bed.kubectl("apply", "--server-side", "-k", str(folder))
     else:
         text = bed.kubectl("kustomize", str(folder)).replace(BASE, namespace)
-        text = text.replace(f"recovery.gitops.dev/lease: {ACCOUNT}", f"recovery.gitops.dev/lease: {namespace}")
-        # Each installation's policies bind its own bindings: the narrower ones of another would bind this one as well.
+        text = text.replace(
+            f"recovery.gitops.dev/lease: {ACCOUNT}", f"recovery.gitops.dev/lease: {namespace}"
+        )
+        # Each installation's policies bind its own bindings: the narrower ones of another would
+        # bind this one as well.
         for kind in ("controller", "connections"):
-            text = text.replace(f"recovery.gitops.dev/bounds: {kind}", f"recovery.gitops.dev/bounds: {kind}-{namespace}")
+            text = text.replace(
+                f"recovery.gitops.dev/bounds: {kind}",
+                f"recovery.gitops.dev/bounds: {kind}-{namespace}",
+            )
         text = yaml.safe_dump_all([_apart(item, namespace) for item in objects(text)])
         bed.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
     bed.established("recoveries.recovery.gitops.dev")
@@ -44,11 +56,14 @@ def install(bed: Bed, namespace: str, overlay: str = "base") -> None:
 def objects(text: str) -> list[dict[str, Any]]:
     """The objects of a rendered installation, those of a List each for itself."""
     found = [item for item in yaml.safe_load_all(text) if item]
-    return [each for item in found for each in (item["items"] if item["kind"] == "List" else [item])]
+    return [
+        each for item in found for each in (item["items"] if item["kind"] == "List" else [item])
+    ]
 
 
 def _apart(item: dict[str, Any], namespace: str) -> dict[str, Any]:
-    """Its rights in Argo CD's namespace and cluster-wide stand beside those of other installations."""
+    """Its rights in Argo CD's namespace and cluster-wide stand beside those of other
+    installations."""
     theirs = item["metadata"].get("namespace") == "argocd"
     if not theirs and item["kind"] not in CLUSTER_WIDE:
         return item
@@ -78,7 +93,11 @@ class Controller:
             **env,
         }
         log = bed.folder / f"controller-{namespace}-{self.port}.log"
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("RECOVERY_", "ARGOCD_", "KUBE"))}
+        clean = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("RECOVERY_", "ARGOCD_", "KUBE"))
+        }
         command = [str(Path(sys.executable).parent / "recovery"), "run"]
         self.process = Process(
             f"controller in {namespace}",
@@ -90,7 +109,9 @@ class Controller:
         """Start it, and wait until it is ready."""
         self.process.start()
         if ready:
-            wait_for("the controller to be ready", lambda: self.status("/ready") == 200, 60, self.process)
+            wait_for(
+                "the controller to be ready", lambda: self.status("/ready") == 200, 60, self.process
+            )
         return self
 
     def status(self, path: str) -> int:
@@ -117,8 +138,18 @@ class Controller:
         return self.process.stop(8)
 
 
-def recovery(bed: Bed, *words: str, namespace: str = BASE, text: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+def recovery(
+    bed: Bed, *words: str, namespace: str = BASE, text: str | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
     """A ``recovery`` command as admin."""
     env = {**os.environ, "KUBECONFIG": str(bed.kubeconfig), "RECOVERY_NAMESPACE": namespace, **more}
     program = str(Path(sys.executable).parent / "recovery")
-    return subprocess.run([program, *words], env=env, input=text, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        [program, *words],
+        env=env,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )

@@ -1,4 +1,5 @@
-"""A kubelet without containers: pods do what their image's tag says, as in recovery.simulate.workloads."""
+"""A kubelet without containers: pods do what their image's tag says, as in
+recovery.simulate.workloads."""
 
 from __future__ import annotations
 
@@ -36,9 +37,15 @@ class Kubelet:
         """Until cancelled."""
         with contextlib.suppress(KubeError):
             await self._client.create(
-                NODES, "", {"metadata": {"name": NODE}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+                NODES,
+                "",
+                {
+                    "metadata": {"name": NODE},
+                    "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+                },
             )
-        # Admission taints every new node as not ready, and no node controller runs here that would take it off.
+        # Admission taints every new node as not ready, and no node controller runs here that would
+        # take it off.
         await self._client.patch(NODES, "", NODE, {"spec": {"taints": None}})
         await Reflector(self._client, PODS, "", msgspec.json.decode, self, self._clock).run()
 
@@ -50,7 +57,8 @@ class Kubelet:
         elif not pod["spec"].get("nodeName") and not nowhere(pod):
             self._spawn(partial(self._bind, meta))
         elif not status.get("containerStatuses") and not any(
-            c["type"] == "PodScheduled" and c["status"] == "False" for c in status.get("conditions") or ()
+            c["type"] == "PodScheduled" and c["status"] == "False"
+            for c in status.get("conditions") or ()
         ):
             self._spawn(partial(self._live, pod))
 
@@ -66,7 +74,8 @@ class Kubelet:
         task.add_done_callback(self._tasks.discard)
 
     async def _quietly(self, work: Callable[[], Awaitable[None]]) -> None:
-        # On a busy machine an answer may come late; nobody would ask again, and the pod would wait for ever.
+        # On a busy machine an answer may come late; nobody would ask again, and the pod would wait
+        # for ever.
         for pause in (0.5, 2.0, 5.0, 0.0):
             try:
                 await work()
@@ -78,7 +87,12 @@ class Kubelet:
                 return
 
     async def _delete(self, meta: dict[str, Any]) -> None:
-        await self._client._request("DELETE", PODS.path(meta["namespace"], meta["name"]), "delete", {"gracePeriodSeconds": 0})
+        await self._client._request(
+            "DELETE",
+            PODS.path(meta["namespace"], meta["name"]),
+            "delete",
+            {"gracePeriodSeconds": 0},
+        )
 
     async def _bind(self, meta: dict[str, Any]) -> None:
         body = {
@@ -87,15 +101,25 @@ class Kubelet:
             "metadata": {"name": meta["name"]},
             "target": {"apiVersion": "v1", "kind": "Node", "name": NODE},
         }
-        await self._client._request("POST", PODS.path(meta["namespace"], meta["name"]) + "/binding", "create", body)
+        await self._client._request(
+            "POST", PODS.path(meta["namespace"], meta["name"]) + "/binding", "create", body
+        )
 
     async def _live(self, pod: dict[str, Any]) -> None:
         meta, container = pod["metadata"], pod["spec"]["containers"][0]
         restarted = RESTARTED_AT in (meta.get("annotations") or {})
         await asyncio.sleep(1)
-        status = pods.status(container["image"], meta["name"], stamp(self._clock.now()), restarted=restarted, container=container["name"])
+        status = pods.status(
+            container["image"],
+            meta["name"],
+            stamp(self._clock.now()),
+            restarted=restarted,
+            container=container["name"],
+        )
         path = PODS.path(meta["namespace"], meta["name"]) + "/status"
-        await self._client._request("PATCH", path, "patch", {"status": status}, kind="application/merge-patch+json")
+        await self._client._request(
+            "PATCH", path, "patch", {"status": status}, kind="application/merge-patch+json"
+        )
 
 
 def nowhere(pod: dict[str, Any]) -> bool:

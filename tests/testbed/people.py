@@ -1,8 +1,10 @@
-"""Receivers that speak Slack's, PagerDuty's and a mail server's protocols and refuse what those would refuse.
+"""Receivers that speak Slack's, PagerDuty's and a mail server's protocols and refuse what those
+would refuse.
 
-A process of its own, so that it can be killed: ``python -m tests.testbed.people FOLDER HTTP_PORT SMTP_PORT``. What it takes is in
-FOLDER/taken.jsonl, one line a message; what it finds wrong with one in FOLDER/wrong.jsonl. FOLDER/busy holds how many Slack calls are
-still to be answered 429 (with Retry-After: 4). Limits as published: Slack's Block Kit reference and chat.postMessage, PagerDuty's
+A process of its own, so that it can be killed: ``python -m tests.testbed.people FOLDER HTTP_PORT
+SMTP_PORT``. What it takes is in FOLDER/taken.jsonl, one line a message; what it finds wrong with
+one in FOLDER/wrong.jsonl. FOLDER/busy holds how many Slack calls are still to be answered 429 (with
+Retry-After: 4). Limits as published: Slack's Block Kit reference and chat.postMessage, PagerDuty's
 Events API v2, RFC 5321 and 2045 for mail.
 """
 
@@ -33,7 +35,9 @@ class People:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stamps = itertools.count(int(time.time()))
-        self.known = {line["ts"] for line in taken(folder) if line["kind"] == "slack" and "ts" in line}
+        self.known = {
+            line["ts"] for line in taken(folder) if line["kind"] == "slack" and "ts" in line
+        }
 
     def take(self, kind: str, **what: Any) -> None:
         _append(self._folder / "taken.jsonl", {"kind": kind, "at": time.time(), **what})
@@ -49,7 +53,11 @@ class People:
         if left:
             busy.write_text(str(left - 1))
             self.take("slack busy", method=method)
-            return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers={"Retry-After": str(RETRY_AFTER)})
+            return web.json_response(
+                {"ok": False, "error": "ratelimited"},
+                status=429,
+                headers={"Retry-After": str(RETRY_AFTER)},
+            )
         if request.headers.get("Authorization") != f"Bearer {BOT}":
             return web.json_response({"ok": False, "error": "invalid_auth"})
         if "application/json" not in request.headers.get("Content-Type", ""):
@@ -60,7 +68,12 @@ class People:
         ts = body.get("ts") or f"{next(self._stamps)}.000100"
         self.known.add(ts)
         self.take(
-            "slack", method=method, ts=ts, thread=body.get("thread_ts", ""), text=body["text"], broadcast=bool(body.get("reply_broadcast"))
+            "slack",
+            method=method,
+            ts=ts,
+            thread=body.get("thread_ts", ""),
+            text=body["text"],
+            broadcast=bool(body.get("reply_broadcast")),
         )
         return web.json_response({"ok": True, "channel": "C0OPS", "ts": ts})
 
@@ -69,14 +82,27 @@ class People:
         event = json.loads(raw)
         if why := wrong_with_event(event, len(raw)):
             self.wrong("pagerduty", why, event)
-            return web.json_response({"status": "invalid event", "message": "Event object is invalid", "errors": [why]}, status=400)
-        self.take("pagerduty", action=event["event_action"], key=event["dedup_key"], payload=event.get("payload"))
-        return web.json_response({"status": "success", "message": "Event processed", "dedup_key": event["dedup_key"]}, status=202)
+            return web.json_response(
+                {"status": "invalid event", "message": "Event object is invalid", "errors": [why]},
+                status=400,
+            )
+        self.take(
+            "pagerduty",
+            action=event["event_action"],
+            key=event["dedup_key"],
+            payload=event.get("payload"),
+        )
+        return web.json_response(
+            {"status": "success", "message": "Event processed", "dedup_key": event["dedup_key"]},
+            status=202,
+        )
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 (aiosmtpd's own name)
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         parts = [part.get_content_type() for part in mail.walk() if not part.is_multipart()]
-        if not {"text/plain", "text/html"} <= set(parts) or any(not mail[name] for name in ("From", "To", "Subject", "Date", "Message-ID")):
+        if not {"text/plain", "text/html"} <= set(parts) or any(
+            not mail[name] for name in ("From", "To", "Subject", "Date", "Message-ID")
+        ):
             self.wrong("mail", f"parts {parts}, headers {mail.keys()}", "")
             return "550 not a whole mail"
         text = mail.get_body(("plain",)).get_content()
@@ -93,21 +119,34 @@ def wrong_with_slack(method: str, body: dict[str, Any], known: set[str]) -> str:
         return "channel_not_found"
     if len(body.get("text", "")) > 40_000 or not body.get("text"):
         return "no_text"
-    if (method == "chat.update" and body.get("ts") not in known) or (body.get("thread_ts") and body["thread_ts"] not in known):
+    if (method == "chat.update" and body.get("ts") not in known) or (
+        body.get("thread_ts") and body["thread_ts"] not in known
+    ):
         return "message_not_found"
-    blocks = [*body.get("blocks", ()), *(b for a in body.get("attachments", ()) for b in a.get("blocks", ()))]
+    blocks = [
+        *body.get("blocks", ()),
+        *(b for a in body.get("attachments", ()) for b in a.get("blocks", ())),
+    ]
     if len(blocks) > 50:
         return "invalid_blocks"
     for block in blocks:
         match block["type"]:
             case "header":
-                fits = block["text"]["type"] == "plain_text" and 1 <= len(block["text"]["text"]) <= 150
+                fits = (
+                    block["text"]["type"] == "plain_text" and 1 <= len(block["text"]["text"]) <= 150
+                )
             case "section":
                 texts = block.get("fields", ())
-                fits = len(block["text"]["text"]) in range(1, 3001) if "text" in block else len(texts) in range(1, 11)
+                fits = (
+                    len(block["text"]["text"]) in range(1, 3001)
+                    if "text" in block
+                    else len(texts) in range(1, 11)
+                )
                 fits = fits and all(1 <= len(field["text"]) <= 2000 for field in texts)
             case "context":
-                fits = 1 <= len(block["elements"]) <= 10 and all(1 <= len(e["text"]) <= 3000 for e in block["elements"])
+                fits = 1 <= len(block["elements"]) <= 10 and all(
+                    1 <= len(e["text"]) <= 3000 for e in block["elements"]
+                )
             case _:
                 fits = False
         if not fits:
@@ -132,7 +171,10 @@ def wrong_with_event(event: dict[str, Any], size: int) -> str:
         return "'payload.summary' or 'payload.source' is missing or too long"
     if payload.get("severity") not in ("critical", "error", "warning", "info"):
         return "'payload.severity' is invalid"
-    if not all(set(link) <= {"href", "text"} and link.get("href", "").startswith("http") for link in event.get("links", ())):
+    if not all(
+        set(link) <= {"href", "text"} and link.get("href", "").startswith("http")
+        for link in event.get("links", ())
+    ):
         return "'links' is invalid"
     return ""
 

@@ -22,7 +22,9 @@ def free_port() -> int:
 class Process:
     """One program, its output in a file."""
 
-    def __init__(self, name: str, command: list[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, command: list[str], log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = log
         self._command = command
@@ -33,7 +35,9 @@ class Process:
     def start(self) -> Process:
         """Start it."""
         with self.log.open("ab") as out:
-            self._process = subprocess.Popen(self._command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=self._env)
+            self._process = subprocess.Popen(
+                self._command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=self._env
+            )
         return self
 
     @property
@@ -70,17 +74,28 @@ class Process:
 
     def tail(self, lines: int = 15) -> str:
         """The end of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+        return (
+            "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+            if self.log.exists()
+            else ""
+        )
 
 
-def wait_for(what: str, holds: Callable[[], bool], seconds: float, process: Process | None = None) -> None:
-    """Poll until it holds; RuntimeError with the process's last words when it ends or the time is over."""
+def wait_for(
+    what: str, holds: Callable[[], bool], seconds: float, process: Process | None = None
+) -> None:
+    """Poll until it holds; RuntimeError with the process's last words when it ends or the time is
+    over."""
     until = time.monotonic() + seconds
     while not holds():
         if process is not None and process.code is not None:
-            raise RuntimeError(f"{process.name} ended with {process.code} while waiting for {what}:\n{process.tail()}")
+            raise RuntimeError(
+                f"{process.name} ended with {process.code} while waiting for {what}:\n{process.tail()}"
+            )
         if time.monotonic() > until:
-            raise RuntimeError(f"{what}: not within {seconds}s" + (f"\n{process.tail()}" if process else ""))
+            raise RuntimeError(
+                f"{what}: not within {seconds}s" + (f"\n{process.tail()}" if process else "")
+            )
         time.sleep(0.1)
 
 

@@ -21,7 +21,9 @@ class Receiver:
         app = web.Application()
         app.router.add_post("/", self._take)
         app.router.add_post("/v2/enqueue", self._page)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=0.1
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.port = int(self._runner.addresses[0][1])
@@ -37,7 +39,11 @@ class Receiver:
 
     async def _page(self, request: web.Request) -> web.Response:
         event = await request.json()
-        if event.get("routing_key") != "KEY" or not event.get("dedup_key") or event.get("event_action") not in ("trigger", "resolve"):
+        if (
+            event.get("routing_key") != "KEY"
+            or not event.get("dedup_key")
+            or event.get("event_action") not in ("trigger", "resolve")
+        ):
             return web.Response(status=400, text="not an event")
         self.paged.append(event)
         return web.json_response({"status": "success", "dedup_key": event["dedup_key"]}, status=202)

@@ -9,7 +9,11 @@ from typing import Any
 
 import yaml
 
-WHO = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "test"), ("EMAIL", "test@example.com"))}
+WHO = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "test"), ("EMAIL", "test@example.com"))
+}
 
 
 class Repositories:
@@ -47,4 +51,11 @@ class Repositories:
         return self._git(tree, "rev-parse", "HEAD").strip()
 
     def _git(self, where: Path, *words: str) -> str:
-        return subprocess.run(["git", *words], cwd=where, env={**os.environ, **WHO}, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["git", *words],
+            cwd=where,
+            env={**os.environ, **WHO},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout

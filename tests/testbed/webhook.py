@@ -26,9 +26,24 @@ class Webhook:
     async def start(self) -> None:
         """Serve."""
         key, cert = self._folder / "key.pem", self._folder / "cert.pem"
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=policy", "-addext"]
+        command = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=policy",
+            "-addext",
+        ]
         await asyncio.to_thread(
-            subprocess.run, [*command, "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True
+            subprocess.run,
+            [*command, "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+            check=True,
+            capture_output=True,
         )
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(cert, key)
@@ -65,8 +80,18 @@ class Webhook:
             "webhooks": [
                 {
                     "name": f"{name}.policies.example",
-                    "clientConfig": {"url": f"https://127.0.0.1:{port or self.port}/", "caBundle": ca},
-                    "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}],
+                    "clientConfig": {
+                        "url": f"https://127.0.0.1:{port or self.port}/",
+                        "caBundle": ca,
+                    },
+                    "rules": [
+                        {
+                            "apiGroups": [""],
+                            "apiVersions": ["v1"],
+                            "operations": ["CREATE"],
+                            "resources": ["configmaps"],
+                        }
+                    ],
                     "objectSelector": {"matchLabels": {"asks": label}},
                     "admissionReviewVersions": ["v1"],
                     "sideEffects": "None",
