@@ -11,19 +11,16 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from recovery.act.all_actions import ALL_ACTIONS, KINDS, TRAITS
+from recovery.act.action import ArgoCD, Doors
+from recovery.act.action import Ways as ActWays
 from recovery.act.executor import Executor
-from recovery.act.order import ArgoCD, Doors
-from recovery.act.order import Ways as ActWays
+from recovery.act.registry import ALL_ACTIONS, KINDS, TRAITS
 from recovery.argocd.ownership import Ownership
 from recovery.clock import Clock
 from recovery.controller import RECOVERY, SOON, Controller
-from recovery.crowds import Crowds
+from recovery.decide.circuit_breaker import Circuit
 from recovery.decide.holds import undecided
-from recovery.decide.landing import unknown_targets
-from recovery.decide.reconciled import foreign, unreconciled
-from recovery.decide.regret import Circuit
-from recovery.decide.telling import (
+from recovery.decide.notifications import (
     adoption_digest,
     asks_to_release,
     circuit_closed,
@@ -31,7 +28,9 @@ from recovery.decide.telling import (
     still_held,
     unvouched,
 )
-from recovery.hearing import Hearing
+from recovery.decide.placement import unknown_targets
+from recovery.decide.reconciled import foreign, unreconciled
+from recovery.groups import Crowds
 from recovery.kube.client import (
     APPLICATION_SETS,
     APPLICATIONS,
@@ -49,35 +48,36 @@ from recovery.model.names import Key
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
 from recovery.model.situation import Freshness, shifted, unwatched
-from recovery.notify.channels import Channels
+from recovery.notification_context import Hearing
+from recovery.notify.dispatcher import Outbox, Send
 from recovery.notify.heartbeat import Heartbeat
-from recovery.notify.lane import DEAD_AFTER
-from recovery.notify.outbox import Outbox, Send
-from recovery.notify.posting import post
+from recovery.notify.http_post import post
+from recovery.notify.receiver_queue import DEAD_AFTER
+from recovery.notify.receiver_urls import Channels
 from recovery.observe import pauses, policy_source, probes, wire
 from recovery.observe.commits import Commits, Describes
 from recovery.observe.connections import Connections
-from recovery.observe.dialects import Dialects
-from recovery.observe.examiner import Examiner
-from recovery.observe.freezer import Freezer
-from recovery.observe.looking import Closer, Look
+from recovery.observe.inspection_queue import Examiner
+from recovery.observe.inspector import Closer, Look
 from recovery.observe.manifests import ManifestComparer
 from recovery.observe.pauses import Pauses
 from recovery.observe.policy_source import ConfigMap, PolicySource
 from recovery.observe.poller import AskGit, AskWitness, Connect, Poller, Ways, Word
+from recovery.observe.reconcile_monitor import Freezer
 from recovery.observe.reflector import Reflector
 from recovery.observe.store import Shelf, Store
+from recovery.observe.version_poller import Dialects
 from recovery.policies import Defaults
+from recovery.queries import LiveViews
+from recovery.record.audit import Journal
 from recovery.record.checkpoint import EVERY, Checkpoint
 from recovery.record.codec import API_VERSION, decode
 from recovery.record.events import Events
-from recovery.record.journal import Journal
 from recovery.record.metrics import Metrics
-from recovery.record.recoveries import ClaimLost, Recoveries
-from recovery.record.traces import Traces
-from recovery.scene import Scene
+from recovery.record.recovery_store import ClaimLost, Recoveries
+from recovery.record.tracing import Traces
 from recovery.settings import Settings
-from recovery.views import LiveViews
+from recovery.snapshot import Scene
 from recovery.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from recovery.commands.failing import USAGE, Refused
+from recovery.commands.errors import USAGE, Refused
 from recovery.commands.target import flags
 from recovery.model.text import plain
 
@@ -24,16 +24,16 @@ COMMANDS = {
     "plan": "plan",
     "status": "status",
     "explain": "explain",
-    "history": "account",
-    "report": "account",
-    "audit": "account",
+    "history": "reports",
+    "report": "reports",
+    "audit": "reports",
     "notify": "notify",
     "diagnose": "diagnose",
     "approve": "approve",
     "reset": "reset",
-    "pause": "pausing",
-    "resume": "pausing",
-    "silence": "pausing",
+    "pause": "pauses",
+    "resume": "pauses",
+    "silence": "pauses",
     "failback": "failback",
     "adopt": "adopt",
     "release": "release",

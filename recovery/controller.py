@@ -9,20 +9,20 @@ from typing import Protocol
 import structlog
 
 from recovery.clock import Clock
-from recovery.decide import freezing, storms
+from recovery.decide import storms, unreconciled
+from recovery.decide.circuit_breaker import undone
 from recovery.decide.engine import bereft, decide
 from recovery.decide.holds import LEDGER, TAKEN_BACK, returning, settled
-from recovery.decide.regret import undone
-from recovery.decide.reminding import News, said
+from recovery.decide.reminders import News, said
 from recovery.decide.storms import Weather
 from recovery.model.application import Application
 from recovery.model.connection import Evidence
 from recovery.model.decision import Decision, Kind, Outcome, Result
-from recovery.model.frost import SHARD, UID, Frost
 from recovery.model.names import Key
 from recovery.model.recovery import Note, Recovery
 from recovery.model.situation import Situation
 from recovery.model.storm import STORM, uid_of
+from recovery.model.unreconciled import SHARD, UID, Frost
 
 log = structlog.get_logger(__name__)
 
@@ -248,7 +248,7 @@ class Controller:
     async def _shard(self, key: Key) -> None:
         """Applications that Argo CD does not look at any more: one incident for all of them."""
         frost = self._crowds.frost()
-        decisions = freezing.judge(frost) if frost else ()
+        decisions = unreconciled.judge(frost) if frost else ()
         if not self._holds(UID):
             self._look_on(key, decisions)
             return

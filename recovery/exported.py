@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec import structs
 
-from recovery.act.all_actions import KINDS, TRAITS
-from recovery.crowds import Crowds
+from recovery.act.registry import KINDS, TRAITS
 from recovery.decide.reconciled import foreign, unreconciled
+from recovery.groups import Crowds
 from recovery.kube.client import Client
 from recovery.kube.errors import Unavailable
 from recovery.model.application import Application, ApplicationSet, Project
@@ -24,8 +24,8 @@ from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Shelf, Store
 from recovery.policies import Defaults
-from recovery.record.recoveries import Recoveries
-from recovery.scene import Scene
+from recovery.record.recovery_store import Recoveries
+from recovery.snapshot import Scene
 
 LONG_AGO = timedelta(days=366)
 """An export does not say since when a sync status is what it is: it counts as having lasted."""

@@ -14,9 +14,9 @@ import structlog
 
 from recovery.app import App
 from recovery.clock import Clock, SystemClock
-from recovery.memory import give_back
+from recovery.heap import give_back
 from recovery.observe.reflector import HistoryRewound
-from recovery.serve.gate import Gate
+from recovery.serve.auth import Gate
 from recovery.serve.http import Server
 from recovery.settings import Settings
 
@@ -112,7 +112,7 @@ async def _controlled(
     settings: Settings, env: Mapping[str, str], clock: Clock, server: Server, stopped: asyncio.Event
 ) -> None:
     from recovery.kube.asyncio_client import connect
-    from recovery.notify.sending import send
+    from recovery.notify.receivers import send
 
     connecting = asyncio.ensure_future(connect(env.get("KUBECONFIG", "")))
     stop = asyncio.ensure_future(stopped.wait())

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 from recovery.argocd.ownership import Ownership
 from recovery.decide.connections import DOWN
 from recovery.kube.client import Client
@@ -22,9 +22,9 @@ from recovery.model.application import (
     Project,
     Sync,
 )
+from recovery.model.argocd_version import Dialect
 from recovery.model.cause import Confidence, Finding
 from recovery.model.connection import Cluster, Evidence, Verdict, Witness
-from recovery.model.dialect import Dialect
 from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery, RecoveryPhase, Subject
 from recovery.model.situation import Dependent, Good, Sight, Situation
@@ -131,7 +131,7 @@ def a_situation(
     now = changes.pop("now", NOW)
     since = now - ill_for
     clocks = {}
-    from recovery.decide.symptoms import holds, in_force
+    from recovery.decide.conditions import holds, in_force
 
     for policy in policies.policies:
         if in_force(policy) and holds(policy.condition, subject):

@@ -11,16 +11,16 @@ import msgspec
 
 from recovery.commands.explain import lines
 from recovery.commands.failback import asked
-from recovery.commands.wishing import write
+from recovery.commands.requests import write
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, EXTERNAL_SECRETS, SECRETS, Resource
 from recovery.model.message import Message
 from recovery.model.names import USERNAME, Key
 from recovery.model.recovery import Recovery
 from recovery.notify.pagerduty_channel import event
 from recovery.record.codec import stamp
-from recovery.serve.gate import EVERYBODY
+from recovery.serve.auth import EVERYBODY
+from recovery.simulate.environment import ARGOCD, OURS, RUNS_IN, World, url
 from recovery.simulate.workloads import KINDS
-from recovery.simulate.world import ARGOCD, OURS, RUNS_IN, World, url
 from tests.embedded_stage import EmbeddedStage
 
 PAGERDUTY = "cGFnZXJkdXR5Oi8vS0VZ"

@@ -12,7 +12,7 @@ import msgspec
 
 from recovery.act.workloads import restarted_at
 from recovery.app import App
-from recovery.decide.narrative import changes
+from recovery.decide.transcript import changes
 from recovery.kube.client import APPLICATIONS, EVENTS, RECOVERIES, SECRETS, Body, Resource
 from recovery.model.application import Application
 from recovery.model.message import Message
@@ -20,9 +20,9 @@ from recovery.model.recovery import Recovery
 from recovery.record.codec import decode, encode
 from recovery.settings import Settings
 from recovery.simulate.cluster import Cluster
+from recovery.simulate.environment import ARGOCD, OURS, RUNS_IN, World
 from recovery.simulate.virtual import VirtualClock
 from recovery.simulate.workloads import KINDS
-from recovery.simulate.world import ARGOCD, OURS, RUNS_IN, World
 from tests.builders import a_recovery
 
 BY_PLURAL = {what.plural: what for what in KINDS.values()}

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 from recovery.observe import wire
 from recovery.policies import InvalidPolicies, parse
 

@@ -18,10 +18,10 @@ import msgspec
 
 from recovery.act.workloads import RESTARTED_AT
 from recovery.app import App
-from recovery.decide.regret import fruitless
+from recovery.decide.circuit_breaker import fruitless
 from recovery.kube.client import APPLICATIONS, Body, Resource
 from recovery.model.recovery import Debt, Recovery
-from recovery.simulate.world import World
+from recovery.simulate.environment import World
 
 BOUND = timedelta(hours=1)
 """Within so long everything is given back."""

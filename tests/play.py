@@ -14,7 +14,7 @@ from recovery.kube.errors import KubeError
 from recovery.model.message import Message
 from recovery.settings import Settings
 from recovery.simulate import virtual
-from recovery.simulate.world import World
+from recovery.simulate.environment import World
 
 SLOW_HEARTBEATS: dict[str, Any] = {
     "lease_duration": timedelta(minutes=10),

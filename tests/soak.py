@@ -33,8 +33,8 @@ from recovery.model.recovery import RecoveryPhase
 from recovery.record.codec import decode
 from recovery.settings import Settings
 from recovery.simulate import virtual
+from recovery.simulate.environment import OURS, World
 from recovery.simulate.manifests import custom, deployment
-from recovery.simulate.world import OURS, World
 from tests.operations import Newly, claimed
 from tests.stage import policies
 

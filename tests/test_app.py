@@ -24,11 +24,11 @@ from recovery.model.application import Health
 from recovery.model.names import Key
 from recovery.model.recovery import RecoveryPhase
 from recovery.process import keep_running
-from recovery.serve.gate import EVERYBODY
+from recovery.serve.auth import EVERYBODY
 from recovery.settings import Settings
 from recovery.simulate import virtual
+from recovery.simulate.environment import ARGOCD, OURS, World
 from recovery.simulate.manifests import custom, deployment
-from recovery.simulate.world import ARGOCD, OURS, World
 from tests.play import SLOW_HEARTBEATS, Play, play
 from tests.stage import policies as short_policies
 
@@ -534,8 +534,8 @@ def test_a_person_who_switches_auto_sync_on_is_respected() -> None:
 
 def test_a_stalled_recovery_begins_anew_when_a_person_says_so() -> None:
     async def script(p: Play) -> None:
+        from recovery.commands.requests import write
         from recovery.commands.reset import asked
-        from recovery.commands.wishing import write
 
         await p.world.policies(short_policies("web", attempts=1))
         async with p.controller():
@@ -601,7 +601,7 @@ def test_an_approval_is_for_what_was_asked_and_nothing_else(what: str) -> None:
 
     async def script(p: Play) -> None:
         from recovery.commands.approve import asked
-        from recovery.commands.wishing import write
+        from recovery.commands.requests import write
 
         await p.world.cluster.create(
             SECRETS,
@@ -650,7 +650,7 @@ def test_an_approval_is_for_what_was_asked_and_nothing_else(what: str) -> None:
 def test_an_approval_that_is_not_used_in_time_is_told_of_once() -> None:
     async def script(p: Play) -> None:
         from recovery.commands.approve import asked
-        from recovery.commands.wishing import write
+        from recovery.commands.requests import write
 
         await p.world.cluster.create(
             SECRETS,

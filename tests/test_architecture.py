@@ -93,8 +93,8 @@ def test_broad_excepts_stand_at_the_loops_edge_only() -> None:
     assert set(broad) == {
         "app.py",
         "kube/asyncio_client.py",
-        "notify/lane.py",
-        "observe/examiner.py",
+        "notify/receiver_queue.py",
+        "observe/inspection_queue.py",
         "observe/policy_source.py",
         "observe/reflector.py",
     }
@@ -119,7 +119,7 @@ def test_whole_objects_are_decoded_at_one_door() -> None:
 
 
 def test_a_standstill_is_not_counted_by_the_free_text_of_an_application() -> None:
-    path = ROOT / "observe" / "freezer.py"
+    path = ROOT / "observe" / "reconcile_monitor.py"
     asked = [
         ast.unparse(n.value)
         for n in ast.walk(ast.parse(path.read_text()))

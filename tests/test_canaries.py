@@ -16,8 +16,8 @@ from recovery import logs
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, EVENTS, PROJECTS, RECOVERIES, SECRETS
 from recovery.model.names import Key
 from recovery.record.checkpoint import LABEL
-from recovery.serve.gate import EVERYBODY
-from recovery.simulate.world import ARGOCD, OURS
+from recovery.serve.auth import EVERYBODY
+from recovery.simulate.environment import ARGOCD, OURS
 from tests.play import Play, play
 from tests.stage import policies as short_policies
 

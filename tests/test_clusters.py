@@ -13,16 +13,16 @@ import pytest
 from recovery.app import App
 from recovery.commands.approve import asked as approval
 from recovery.commands.failback import asked as wanted
-from recovery.commands.wishing import write
+from recovery.commands.requests import write
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, RECOVERIES, SECRETS, Resource
 from recovery.kube.errors import Busy, Forbidden, KubeError, Unavailable
 from recovery.model.connection import Connection
 from recovery.model.move import MovePhase
 from recovery.model.names import Key
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
-from recovery.serve.gate import EVERYBODY
+from recovery.serve.auth import EVERYBODY
+from recovery.simulate.environment import ARGOCD, url
 from recovery.simulate.manifests import deployment, stateful_set
-from recovery.simulate.world import ARGOCD, url
 from tests.connected_stories import connected
 from tests.embedded_connected import an_application_set
 from tests.play import Play, play
@@ -295,7 +295,7 @@ def test_what_has_data_or_others_things_in_it_is_never_cleaned_up() -> None:
             await go_home(p, cleanup=True)
             await p.clock.sleep(120)
 
-        from recovery.act.leftovers import NEVER
+        from recovery.act.orphaned_resources import NEVER
 
         assert set(NEVER) >= {
             "namespaces",

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from recovery.act.operation import token_of
 from recovery.app import App
 from recovery.commands.approve import asked as approval
+from recovery.commands.errors import Refused
 from recovery.commands.failback import asked as wanted
-from recovery.commands.failing import Refused
-from recovery.commands.wishing import write
+from recovery.commands.requests import write
 from recovery.kube.client import APPLICATIONS, RECOVERIES, Resource
 from recovery.model.connection import FRESH
 from recovery.model.names import HOLD
@@ -25,8 +25,8 @@ from recovery.model.recovery import RecoveryPhase
 from recovery.record.codec import decode
 from recovery.settings import Settings
 from recovery.simulate import virtual
+from recovery.simulate.environment import World
 from recovery.simulate.manifests import deployment, stateful_set
-from recovery.simulate.world import World
 from tests.connected_stories import connected
 from tests.operations import claimed
 from tests.play import SLOW_HEARTBEATS, Play

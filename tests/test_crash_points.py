@@ -16,15 +16,15 @@ from msgspec import Struct
 from recovery.act.workloads import RESTARTED_AT
 from recovery.app import App
 from recovery.commands.failback import asked as wanted
-from recovery.commands.wishing import write
+from recovery.commands.requests import write
 from recovery.kube.client import APPLICATIONS, EVENTS, LEASES, Body, Resource
 from recovery.model.message import Message
 from recovery.model.names import REFRESH
 from recovery.model.recovery import RecoveryPhase
 from recovery.settings import Settings
 from recovery.simulate import virtual
+from recovery.simulate.environment import OURS, World
 from recovery.simulate.manifests import custom, deployment
-from recovery.simulate.world import OURS, World
 from tests.connected_stories import connected
 from tests.play import SLOW_HEARTBEATS
 from tests.stage import policies as short_policies

@@ -4,8 +4,8 @@ somebody's to know."""
 from __future__ import annotations
 
 from recovery.kube.client import APPLICATIONS, SECRETS
+from recovery.simulate.environment import OURS
 from recovery.simulate.manifests import deployment
-from recovery.simulate.world import OURS
 from tests.play import Play, play
 from tests.stage import policies
 

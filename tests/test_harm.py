@@ -21,8 +21,8 @@ from recovery.kube.client import (
 from recovery.kube.errors import Conflict, KubeError
 from recovery.model.names import HOLD
 from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
+from recovery.simulate.environment import ARGOCD, OURS, RUNS_IN, url
 from recovery.simulate.manifests import deployment
-from recovery.simulate.world import ARGOCD, OURS, RUNS_IN, url
 from tests.play import SLOW_HEARTBEATS, Play, play
 
 SHIPPED = (Path(__file__).parent.parent / "config" / "policies.yaml").read_text()

@@ -20,9 +20,9 @@ from recovery.kube.asyncio_client import connect
 from recovery.model.message import Message
 from recovery.model.recovery import RecoveryPhase
 from recovery.settings import Settings
+from recovery.simulate.environment import World
 from recovery.simulate.http import Face
 from recovery.simulate.manifests import custom, deployment
-from recovery.simulate.world import World
 from tests.operations import counted
 from tests.stage import policies
 

@@ -16,8 +16,8 @@ from recovery.app import App
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, Resource
 from recovery.settings import Settings
 from recovery.simulate import virtual
+from recovery.simulate.environment import RUNS_IN, World
 from recovery.simulate.manifests import REGISTRY, deployment
-from recovery.simulate.world import RUNS_IN, World
 from tests.invariants import BOUND, Auditor
 from tests.play import SLOW_HEARTBEATS, Play
 from tests.stage import policies

@@ -154,7 +154,7 @@ def test_the_readme_names_every_variable_of_the_environment_and_every_metric() -
 
 
 def test_the_readme_names_every_action_and_every_command() -> None:
-    from recovery.act.all_actions import KINDS
+    from recovery.act.registry import KINDS
     from recovery.cli import COMMANDS
 
     readme = (ROOT / "README.md").read_text()
@@ -185,7 +185,7 @@ def test_help_and_completion_import_no_command() -> None:
 
     assert "release" in done.stdout
     assert not {m for m in loaded if m.startswith("recovery.commands.")} - {
-        "recovery.commands.failing",
+        "recovery.commands.errors",
         "recovery.commands.target",
     }
     assert (

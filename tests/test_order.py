@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from recovery.kube.client import APPLICATIONS
 from recovery.model.recovery import RecoveryPhase
-from recovery.serve.gate import EVERYBODY
+from recovery.serve.auth import EVERYBODY
 from recovery.simulate.manifests import deployment
 from tests.play import Play, play
 from tests.stage import policies as short_policies

@@ -6,13 +6,13 @@ import base64
 
 from msgspec import structs
 
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 from recovery.kube.client import RECOVERIES, SECRETS
 from recovery.model.recovery import StepOutcome, StepRecord
 from recovery.policies import parse
 from recovery.record.codec import encode
+from recovery.simulate.environment import OURS
 from recovery.simulate.manifests import deployment
-from recovery.simulate.world import OURS
 from tests.builders import a_recovery
 from tests.play import Play, play
 

@@ -22,7 +22,7 @@ from recovery.kube.client import APPLICATIONS, Resource
 from recovery.model.message import Message
 from recovery.serve.http import Server
 from recovery.settings import Settings
-from recovery.simulate.world import World
+from recovery.simulate.environment import World
 from tests.stage import policies
 
 APPS = 500

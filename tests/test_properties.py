@@ -18,8 +18,8 @@ from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.record.codec import decode
 from recovery.settings import Settings
 from recovery.simulate import virtual
+from recovery.simulate.environment import World
 from recovery.simulate.manifests import custom, deployment
-from recovery.simulate.world import World
 from tests.operations import Newly, claimed
 from tests.play import SLOW_HEARTBEATS, Play
 from tests.stage import policies

@@ -14,7 +14,7 @@ import pytest
 from recovery.app import App
 from recovery.kube.client import LEASES, RECOVERIES, Resource
 from recovery.model.recovery import RecoveryPhase
-from recovery.serve.gate import EVERYBODY
+from recovery.serve.auth import EVERYBODY
 from recovery.settings import Settings
 from recovery.simulate.manifests import deployment
 from tests.operations import counted

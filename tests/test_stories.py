@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from recovery.simulate import virtual
-from recovery.simulate.world import World
+from recovery.simulate.environment import World
 from tests.connected_stories import CONNECTED_STORIES
 from tests.embedded_connected import EmbeddedConnectedStage
 from tests.embedded_stage import EmbeddedStage

@@ -8,14 +8,14 @@ from datetime import timedelta
 import pytest
 
 from recovery.commands.approve import asked
-from recovery.commands.wishing import write
+from recovery.commands.requests import write
 from recovery.decide import storms
 from recovery.kube.client import CONFIG_MAPS, DEPLOYMENTS, EVENTS, RECOVERIES
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.storm import Crowd, StormLimits
-from recovery.serve.gate import EVERYBODY
+from recovery.serve.auth import EVERYBODY
+from recovery.simulate.environment import OURS, World
 from recovery.simulate.manifests import deployment
-from recovery.simulate.world import OURS, World
 from tests.builders import NOW
 from tests.play import Play, play
 from tests.stage import policies as short_policies

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from recovery.act import workloads
-from recovery.act.order import Doors, Order, Workload
+from recovery.act.action import Doors, Order, Workload
 from recovery.act.restart import NOTHING_DEGRADED
 from recovery.kube.errors import KubeError
 from recovery.model.application import OPAQUE, UNCHANGED, Health, Phase, alike, short

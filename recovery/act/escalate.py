@@ -7,10 +7,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from recovery.act.action import Action, Doors, Order, policy_of
 from recovery.act.notify import judge
-from recovery.act.order import Action, Doors, Order, policy_of
-from recovery.decide.regret import called_for_it
-from recovery.decide.telling import EVERYWHERE, escalated
+from recovery.decide.circuit_breaker import called_for_it
+from recovery.decide.notifications import EVERYWHERE, escalated
 from recovery.model.action import Skip, Traits
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Severity, Step

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from msgspec import structs
 
+from recovery.act.action import Action, Doors, Order
 from recovery.act.fence import fenced
-from recovery.act.order import Action, Doors, Order
 from recovery.clock import Clock
 from recovery.kube.errors import Busy, Conflict, KubeError
 from recovery.model.decision import Decision, Kind, Outcome, Result

@@ -7,13 +7,13 @@ from typing import Any
 
 from msgspec import structs
 
-from recovery.act import moving
-from recovery.act.order import Action, Doors, Order, read_app
-from recovery.decide.aftercare import FAILBACK
-from recovery.decide.landing import cluster_of
-from recovery.decide.moving import HINDERED, label_of, summary
-from recovery.decide.relabelling import relabelled
-from recovery.decide.telling import acted
+from recovery.act import relocate
+from recovery.act.action import Action, Doors, Order, read_app
+from recovery.decide.cluster_label import relabelled
+from recovery.decide.failover_followups import FAILBACK
+from recovery.decide.failover_progress import HINDERED, label_of, summary
+from recovery.decide.notifications import acted
+from recovery.decide.placement import cluster_of
 from recovery.kube.client import APPLICATIONS
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
@@ -51,7 +51,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
                     for m in recovery.moves
                 )
                 return Outcome(Result.Failed, "LabelStays", forbidden, moves=stay)
-        moved = await moving.relabel(order, doors, label, target, home)
+        moved = await relocate.relabel(order, doors, label, target, home)
         if moved.result is Result.Failed:
             stay = tuple(
                 structs.replace(m, phase=MovePhase.Failed, reason=moved.message[:300])
@@ -62,7 +62,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
             return structs.replace(moved, moves=stay)
         if moved.result is not Result.Sent:
             return moved
-    moves, hindered = await moving.send(
+    moves, hindered = await relocate.send(
         order, doors, recovery.moves, MovePhase.Returning, by_label=bool(label)
     )
     gone = [

@@ -8,14 +8,13 @@ from enum import Enum
 
 from msgspec import Struct, structs
 
-from recovery.act import moving
-from recovery.act.order import Action, Doors, Order
-from recovery.decide.again import AFTER, again_at
+from recovery.act import relocate
+from recovery.act.action import Action, Doors, Order
 from recovery.decide.approvals import APPROVED_FOR
+from recovery.decide.backoff import AFTER, again_at
+from recovery.decide.cluster_label import relabelled, taken_along
 from recovery.decide.connections import connection, down, healthy
-from recovery.decide.guards import inherited
-from recovery.decide.landing import busy, cluster_of, not_another, target_of, unmovable
-from recovery.decide.moving import (
+from recovery.decide.failover_progress import (
     AT_ONCE,
     FAILURES,
     HINDERED,
@@ -31,8 +30,9 @@ from recovery.decide.moving import (
     unsent,
     wave_due,
 )
-from recovery.decide.relabelling import relabelled, taken_along
-from recovery.decide.telling import acted
+from recovery.decide.guards import inherited
+from recovery.decide.notifications import acted
+from recovery.decide.placement import busy, cluster_of, not_another, target_of, unmovable
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.connection import Connection
 from recovery.model.decision import Outcome, Result
@@ -364,7 +364,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
         if new is None:
             return Outcome(Result.Failed, "UnknownTarget", f"{planned} is no cluster that is known")
         first = stage == LABEL and parameters.label not in (new.labels or {})
-        looked = await moving.looked_again(order, doors) if first else recovery.moves
+        looked = await relocate.looked_again(order, doors) if first else recovery.moves
         if stays := next(
             (
                 m
@@ -388,7 +388,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
             if stage == LABEL
             else (new, cluster_of(order.situation))
         )
-        outcome = await moving.relabel(order, doors, parameters.label, *ends)
+        outcome = await relocate.relabel(order, doors, parameters.label, *ends)
         if outcome.result is Result.Failed:
             stay = tuple(
                 (
@@ -401,8 +401,8 @@ async def start(order: Order, doors: Doors) -> Outcome:
             return structs.replace(outcome, moves=stay)
         return outcome
     by_label = parameters.strategy is Strategy.cluster_label
-    looked = recovery.moves if by_label else await moving.looked_again(order, doors)
-    moves, hindered = await moving.send(order, doors, looked, MovePhase.Moving, by_label=by_label)
+    looked = recovery.moves if by_label else await relocate.looked_again(order, doors)
+    moves, hindered = await relocate.send(order, doors, looked, MovePhase.Moving, by_label=by_label)
     gone = [
         f"{m} to {m.target}"
         for m in moves
@@ -422,7 +422,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
 
 async def _plan(order: Order, doors: Doors) -> Outcome:
     """Which of its applications go, where to, and why the others do not. Nothing is touched."""
-    moves = await moving.plan(order, doors)
+    moves = await relocate.plan(order, doors)
     kept = order.recovery.owed if order.recovery else ()
     known = {move.uid for move in kept}
     moves = (*kept, *(move for move in moves if move.uid not in known))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from recovery.act.order import ArgoCD, Doors, Ways
+from recovery.act.action import ArgoCD, Doors, Ways
 from recovery.kube.client import APPLICATIONS, SECRETS, Client
 from recovery.kube.errors import Conflict
 

@@ -7,8 +7,8 @@ from enum import Enum
 
 from msgspec import Struct
 
-from recovery.act.order import Action, Doors, Order, policy_of
-from recovery.decide.telling import EVERYWHERE, noted
+from recovery.act.action import Action, Doors, Order, policy_of
+from recovery.decide.notifications import EVERYWHERE, noted
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Severity, Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recovery.act.order import CHANGED, Doors, Order, unchanged
+from recovery.act.action import CHANGED, Doors, Order, unchanged
 from recovery.decide.operations import WITHDRAW
 from recovery.kube.client import APPLICATIONS
 from recovery.model.decision import Outcome, Result

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from recovery.act.order import Order
+from recovery.act.action import Order
 from recovery.decide.guards import inherited
 from recovery.model.text import plain
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from recovery.act.order import Action, Doors, Order, way
+from recovery.act.action import Action, Doors, Order, way
 from recovery.kube.client import APPLICATIONS
 from recovery.model.action import Judgement, Progress, Traits
 from recovery.model.application import Health, Sync

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from recovery.act.order import Action, Doors, Order
-from recovery.decide.aftercare import AT_ONCE, REFRESH_APPLICATIONS, affected
+from recovery.act.action import Action, Doors, Order
+from recovery.decide.failover_followups import AT_ONCE, REFRESH_APPLICATIONS, affected
 from recovery.kube.client import APPLICATIONS
 from recovery.kube.errors import Conflict, NotFound
 from recovery.model.decision import Outcome, Result

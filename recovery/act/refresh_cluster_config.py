@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from recovery.act.order import Action, Doors, Order
+from recovery.act.action import Action, Doors, Order
 from recovery.decide.connections import LOOKERS, connection
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.connection import Cluster

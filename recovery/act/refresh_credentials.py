@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from recovery.act.order import Action, Doors, Order
-from recovery.act.test_connection import test
-from recovery.decide.again import again_at
+from recovery.act.action import Action, Doors, Order
+from recovery.act.check_repository import test
+from recovery.decide.backoff import again_at
 from recovery.decide.connections import worst
-from recovery.decide.telling import secret_of
+from recovery.decide.notifications import secret_of
 from recovery.kube.client import EXTERNAL_SECRETS, EXTERNAL_SECRETS_BETA, Resource
 from recovery.kube.errors import Forbidden, NotFound
 from recovery.kube.reading import decoded
@@ -25,7 +25,7 @@ from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.redact import redact
 from recovery.model.situation import Situation
-from recovery.model.stamps import utc
+from recovery.model.timestamps import utc
 
 FORCE_SYNC = "force-sync"
 """Annotation that makes the External Secrets Operator fetch at once, whatever its value is changed

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from recovery.act.order import CHANGED, Action, Doors, Order, read
+from recovery.act.action import CHANGED, Action, Doors, Order, read
 from recovery.decide.holds import RELEASE, restored
-from recovery.decide.telling import gave_back
+from recovery.decide.notifications import gave_back
 from recovery.kube.client import APPLICATIONS
 from recovery.model.application import short
 from recovery.model.decision import Outcome, Result

@@ -9,11 +9,11 @@ from typing import Any
 from msgspec import Struct
 
 from recovery.act import workloads
-from recovery.act.order import CHANGED, Action, Doors, Order, Workload, read
+from recovery.act.action import CHANGED, Action, Doors, Order, Workload, read
+from recovery.decide.circuit_breaker import RESTART_UNDONE
+from recovery.decide.notifications import acted
 from recovery.decide.operations import ill_again
 from recovery.decide.ownership import NOT_OWNED
-from recovery.decide.regret import RESTART_UNDONE
-from recovery.decide.telling import acted
 from recovery.kube.errors import Conflict, Unavailable
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.application import Health, named

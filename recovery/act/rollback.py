@@ -8,17 +8,17 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from recovery.act import preflight
+from recovery.act import rollback_checks
+from recovery.act.action import CHANGED, Action, Doors, Order, read, unchanged
 from recovery.act.blame import ResourceKey
 from recovery.act.operation import withdraw, withdrawing, write
-from recovery.act.order import CHANGED, Action, Doors, Order, read, unchanged
 from recovery.act.pruning import ceiling
 from recovery.act.restart import NO_TOKEN, NOTHING_DEGRADED
 from recovery.decide.guards import inherited
 from recovery.decide.holds import GOING_BACK, MANUAL, OWN_CHANGE, REVISION
+from recovery.decide.notifications import acted
 from recovery.decide.operations import effect, overtaken
 from recovery.decide.ownership import NOT_OWNED
-from recovery.decide.telling import acted
 from recovery.kube.client import APPLICATIONS
 from recovery.kube.reading import decoded
 from recovery.model.action import Judgement, Progress, Skip, Traits
@@ -67,9 +67,9 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
                 f"release: {self.release!r} is none of {OWN_CHANGE}, {REVISION}, {MANUAL}"
             )
         for what in self.allow:
-            if what not in preflight.ALLOWED:
+            if what not in rollback_checks.ALLOWED:
                 raise ValueError(
-                    f"{what!r} cannot be allowed; one of {', '.join(preflight.ALLOWED)}"
+                    f"{what!r} cannot be allowed; one of {', '.join(rollback_checks.ALLOWED)}"
                 )
 
 
@@ -341,7 +341,9 @@ async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     good = target(order.situation)
     if good is None:
         return Outcome(Result.Skipped, "NoGoodRevision", "there is no good revision any more")
-    reason, words = await preflight.against(order, doors, fresh, good, order.step.parameters.allow)
+    reason, words = await rollback_checks.against(
+        order, doors, fresh, good, order.step.parameters.allow
+    )
     if reason:
         return Outcome(Result.Skipped, reason, words)
     suspends = hold.suspended
@@ -429,7 +431,7 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     good = target(order.situation)
     entries = {entry.get("id"): entry for entry in (fresh.get("status") or {}).get("history") or ()}
     entry = entries.get(good.history_id) if good is not None else None
-    if good is None or entry is None or preflight.revisions_of(entry) != good.revisions:
+    if good is None or entry is None or rollback_checks.revisions_of(entry) != good.revisions:
         return Outcome(
             Result.Failed, "NoGoodRevision", "the deploy to go back to is no longer in the history"
         )

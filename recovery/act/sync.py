@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from msgspec import Struct
 
+from recovery.act.action import CHANGED, Action, Doors, Order, read, way
 from recovery.act.operation import plain, withdraw, withdrawing, write
-from recovery.act.order import CHANGED, Action, Doors, Order, read, way
 from recovery.act.pruning import ceiling
 from recovery.decide.operations import effect
 from recovery.model.action import Judgement, Skip, Traits

@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from recovery.act.order import CHANGED, Action, Doors, Order, read, unchanged, way
-from recovery.causes.matrix import verdict
+from recovery.act.action import CHANGED, Action, Doors, Order, read, unchanged, way
+from recovery.causes.remedy_matrix import verdict
 from recovery.kube.client import APPLICATIONS
 from recovery.model.action import Judgement, Progress, Skip, Traits
 from recovery.model.application import Phase

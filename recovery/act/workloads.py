@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from recovery.act.order import Workload
+from recovery.act.action import Workload
 from recovery.kube.client import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Client, Resource
 from recovery.model.application import Health
-from recovery.model.stamps import utc
+from recovery.model.timestamps import utc
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 """The annotation kubectl rollout restart sets on the pod template; Git does not know it, so

@@ -19,7 +19,7 @@ from recovery.kube.errors import KubeError, Late, Unavailable, error_for
 from recovery.model.application import Application
 from recovery.model.commit import Commit, described
 from recovery.model.redact import hold, redact
-from recovery.model.stamps import utc
+from recovery.model.timestamps import utc
 from recovery.proxies import proxy_for
 
 METADATA = 1 << 18

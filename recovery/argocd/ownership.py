@@ -17,8 +17,8 @@ from recovery.kube.client import CONFIG_MAPS, DEPLOYMENTS, STATEFUL_SETS, Client
 from recovery.kube.errors import Forbidden, Invalid, NotFound
 from recovery.kube.reading import decoded
 from recovery.model.application import Application, Project
+from recovery.model.argocd_version import Dialect, dialect_of
 from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster
-from recovery.model.dialect import Dialect, dialect_of
 
 KEPT = 60.0
 """Seconds for which Argo CD's settings, once read, are believed."""

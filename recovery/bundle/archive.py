@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from recovery.bundle.cleaning import clean
+from recovery.bundle.redaction import clean
 from recovery.model.redact import redact
 
 FILE_AT_MOST = 1024 * 1024

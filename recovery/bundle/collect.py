@@ -19,8 +19,8 @@ from recovery.bundle.commands import recovery_commands
 from recovery.bundle.drift import drift
 from recovery.bundle.page import page
 from recovery.bundle.tries import Tries, tried
+from recovery.causes.case import Patient
 from recovery.causes.diagnose import diagnose
-from recovery.causes.patient import Patient
 from recovery.causes.report import told
 from recovery.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
 from recovery.kube.reading import decoded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recovery.causes.matrix import verdict
+from recovery.causes.remedy_matrix import verdict
 from recovery.model.application import Application
 from recovery.model.cause import Cure, Finding, Verdict
 from recovery.model.text import shell

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from recovery.causes.case import Patient, found
 from recovery.causes.envelope import reason
-from recovery.causes.patient import Patient, found
-from recovery.causes.texts import (
+from recovery.causes.error_patterns import (
     ABOUT_CLUSTER,
     ARGOCD,
     CACHED,

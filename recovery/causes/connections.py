@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recovery.causes.patient import found
+from recovery.causes.case import found
 from recovery.model.cause import Confidence, Finding
 from recovery.model.connection import Cluster, Evidence, Repository, Verdict
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from msgspec import structs
 
 from recovery.causes import comparisons, drift, operations, workloads
-from recovery.causes.patient import Patient, found
+from recovery.causes.case import Patient, found
 from recovery.model.application import Health, Sync
 from recovery.model.cause import Confidence, Finding
 

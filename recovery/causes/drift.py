@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from recovery.causes.patient import Patient, found
+from recovery.causes.case import Patient, found
 from recovery.model.application import Health, Phase, Sync
 from recovery.model.cause import Confidence, Finding
 

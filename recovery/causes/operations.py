@@ -7,10 +7,9 @@ from datetime import timedelta
 
 from msgspec import structs
 
+from recovery.causes.case import Patient, found
 from recovery.causes.comparisons import compared
-from recovery.causes.matrix import STRICT, verdict
-from recovery.causes.patient import Patient, found
-from recovery.causes.texts import (
+from recovery.causes.error_patterns import (
     BY_HAND,
     GAVE_UP,
     GENERIC,
@@ -27,6 +26,7 @@ from recovery.causes.texts import (
     WAITS_FOR,
     WIPES,
 )
+from recovery.causes.remedy_matrix import STRICT, verdict
 from recovery.causes.workloads import BUILT_IN, classified, words
 from recovery.model.application import Operation, Phase, Sync, short
 from recovery.model.cause import Confidence, Cure, Finding, Signs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recovery.causes.matrix import cause_of
+from recovery.causes.remedy_matrix import cause_of
 from recovery.model.cause import Finding, Verdict
 
 

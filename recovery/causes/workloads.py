@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from msgspec import structs
 
-from recovery.causes.patient import Patient, found
-from recovery.causes.texts import PODS, ROLLOUTS, Line
+from recovery.causes.case import Patient, found
+from recovery.causes.error_patterns import PODS, ROLLOUTS, Line
 from recovery.model.application import Health
 from recovery.model.cause import Confidence, Finding, Unwell
 

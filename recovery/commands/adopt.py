@@ -11,10 +11,10 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from recovery.commands.completing import applications
-from recovery.commands.failing import USAGE, WRONG, Refused
+from recovery.commands.client import ask_controller, every, reach
+from recovery.commands.completion import applications
+from recovery.commands.errors import USAGE, WRONG, Refused
 from recovery.commands.naming import subject_name
-from recovery.commands.reaching import ask_controller, every, reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS

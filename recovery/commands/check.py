@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from recovery.act.all_actions import KINDS
-from recovery.commands.failing import USAGE, WRONG, Refused, Shape
-from recovery.commands.printing import Output, printed
+from recovery.act.registry import KINDS
+from recovery.commands.errors import USAGE, WRONG, Refused, Shape
+from recovery.commands.output import Output, printed
 from recovery.decide.routing import named_channels
 from recovery.model.duration import spell
 from recovery.model.policy import Policies

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recovery.commands.failing import WRONG
+from recovery.commands.errors import WRONG
 from recovery.commands.plan import shipped
 
 Stay = Annotated[

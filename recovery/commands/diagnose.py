@@ -12,10 +12,10 @@ from recovery.bundle.archive import Archive
 from recovery.bundle.collect import Collector, Scope
 from recovery.bundle.tries import Tries, resolve
 from recovery.clock import SystemClock
-from recovery.commands import diagnosing
-from recovery.commands.completing import applications
-from recovery.commands.failing import USAGE, WRONG, Refused
-from recovery.commands.reaching import reach
+from recovery.commands import diagnosis_view
+from recovery.commands.client import reach
+from recovery.commands.completion import applications
+from recovery.commands.errors import USAGE, WRONG, Refused
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.model.text import plain
@@ -110,7 +110,7 @@ async def _collect(
                     "resource trees of other clusters, live drift",
                     "no ARGOCD_TOKEN in the environment",
                 )
-            look = diagnosing.closer_look(client, api, settings, clock)
+            look = diagnosis_view.closer_look(client, api, settings, clock)
             report = await Collector(
                 client, look, scope, archive, clock.now(), _say, Tries(resolve, ask_git), api
             ).collect(__version__, seconds)

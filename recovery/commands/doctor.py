@@ -12,11 +12,11 @@ import typer
 from msgspec import Struct
 
 from recovery import __version__
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
+from recovery.commands.client import ask_controller, reach
 from recovery.commands.columns import Column, lines, width
-from recovery.commands.failing import WRONG, Shape
-from recovery.commands.printing import Output, printed
-from recovery.commands.reaching import ask_controller, reach
+from recovery.commands.errors import WRONG, Shape
+from recovery.commands.output import Output, printed
 from recovery.commands.run import settings_from_environment
 from recovery.decide.routing import named_channels
 from recovery.kube.asyncio_client import AsyncioClient

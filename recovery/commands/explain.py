@@ -8,16 +8,16 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from recovery.causes.case import Patient
 from recovery.causes.diagnose import diagnose
-from recovery.causes.patient import Patient
 from recovery.causes.report import told
 from recovery.clock import SystemClock
-from recovery.commands import diagnosing
-from recovery.commands.completing import subjects
-from recovery.commands.failing import USAGE, WRONG, Refused, Shape, when
+from recovery.commands import diagnosis_view
+from recovery.commands.client import ask_controller, reach
+from recovery.commands.completion import subjects
+from recovery.commands.errors import USAGE, WRONG, Refused, Shape, when
 from recovery.commands.naming import subject_name
-from recovery.commands.printing import Output, printed
-from recovery.commands.reaching import ask_controller, reach
+from recovery.commands.output import Output, printed
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES
@@ -65,12 +65,12 @@ def explain(
             USAGE,
         )
     if file:
-        app, found = diagnosing.of_file(file, tree)
+        app, found = diagnosis_view.of_file(file, tree)
         if output.for_scripts:
             printed(found, output)
             return
         state = f"{app.sync.value} and {app.health.value} at {short(app.revisions)}"
-        typer.echo("\n".join([f"{app.key}: {state}", *diagnosing.lines(found)]))
+        typer.echo("\n".join([f"{app.key}: {state}", *diagnosis_view.lines(found)]))
         return
     settings = settings_from_environment()
     body = reach(lambda client: _ask(client, settings, subject))
@@ -141,7 +141,7 @@ async def _seen(
         return {}
     clock = SystemClock()
     first = diagnose(Patient(app, clock.now()))
-    signs = await diagnosing.closer_look(client, None, settings, clock)(app, first)
+    signs = await diagnosis_view.closer_look(client, None, settings, clock)(app, first)
     finding = diagnose(Patient(app, clock.now(), signs))
     return {
         "state": f"{app.sync.value} and {app.health.value} at {short(app.revisions)}",
@@ -167,7 +167,7 @@ def lines(body: dict[str, Any]) -> list[str]:
         told.append(f"  {body['applications']} applications depend on it{good}")
         told += [f"    {d['subject']}  {d['state']}" for d in body["depending"][:20]]
     if "diagnosis" in body and (body["diagnosis"]["cause"] or "depending" not in body):
-        told += diagnosing.lines(body["diagnosis"])
+        told += diagnosis_view.lines(body["diagnosis"])
     for d in body.get("decisions") or ():
         by = f"suppressed by {d['by']}" if d["by"] else d["kind"].lower()
         told.append(

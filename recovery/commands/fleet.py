@@ -12,16 +12,16 @@ from msgspec import Struct, structs
 
 from recovery.argocd.tree import nodes
 from recovery.clock import SystemClock
-from recovery.commands import diagnosing
-from recovery.commands.failing import USAGE, Refused
-from recovery.commands.reaching import every, reach
+from recovery.commands import diagnosis_view
+from recovery.commands.client import every, reach
+from recovery.commands.errors import USAGE, Refused
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, PROJECTS
 from recovery.kube.errors import Forbidden, NotFound
 from recovery.model.application import Application, ApplicationSet, Project
 from recovery.model.cause import Signs
-from recovery.observe import trees, wire
-from recovery.observe.looking import ILL
+from recovery.observe import resource_tree, wire
+from recovery.observe.inspector import ILL
 from recovery.process import api_of
 from recovery.settings import Settings
 
@@ -115,7 +115,9 @@ def from_folder(
         if path is None:
             continue
         try:
-            seen[app.namespace, app.name] = Signs(now, trees.unwell(nodes(path.read_bytes())))
+            seen[app.namespace, app.name] = Signs(
+                now, resource_tree.unwell(nodes(path.read_bytes()))
+            )
         except (OSError, *wire.Unreadable) as error:
             raise Refused(f"{path} is no resource tree: {error}", USAGE) from error
     return seen
@@ -137,7 +139,7 @@ def live(settings: Settings, folder: str, now: datetime) -> Objects:
         found.seen = from_folder(folder, found.applications, now)
         api = api_of(settings)
         try:
-            look = diagnosing.closer_look(client, api, settings, SystemClock())
+            look = diagnosis_view.closer_look(client, api, settings, SystemClock())
             for app in found.applications:
                 key = (app.namespace, app.name)
                 if (

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from recovery.commands.failing import WRONG, Refused
-from recovery.commands.reaching import every
+from recovery.commands.client import every
+from recovery.commands.errors import WRONG, Refused
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import RECOVERIES
 from recovery.kube.errors import NotFound

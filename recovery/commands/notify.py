@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 from msgspec import structs
 
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 from recovery.clock import SystemClock
 from recovery.commands.check import read
-from recovery.commands.failing import UNREACHABLE, USAGE, WRONG, Refused, Shape
-from recovery.commands.printing import Output, patience, printed
-from recovery.commands.reaching import reach
+from recovery.commands.client import reach
+from recovery.commands.errors import UNREACHABLE, USAGE, WRONG, Refused, Shape
+from recovery.commands.output import Output, patience, printed
+from recovery.commands.requests import whoami
 from recovery.commands.run import settings_from_environment
-from recovery.commands.wishing import whoami
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import CONFIG_MAPS
 from recovery.kube.errors import NotFound
@@ -27,13 +27,13 @@ from recovery.model.text import shell
 from recovery.notify import (
     apprise_channel,
     pagerduty_channel,
-    sending,
+    receivers,
     slack_channel,
     webhook_channel,
 )
-from recovery.notify.channels import Channels
-from recovery.notify.composing import compose
-from recovery.notify.undelivered import Undelivered
+from recovery.notify.compose import compose
+from recovery.notify.delivery_errors import Undelivered
+from recovery.notify.receiver_urls import Channels
 from recovery.policies import InvalidPolicies, parse
 
 Preview = Annotated[
@@ -161,7 +161,7 @@ def _test(channel: str) -> None:
     )
     try:
         with patience(f"sending to {channel}"):
-            thread = asyncio.run(sending.send(url, trigger))
+            thread = asyncio.run(receivers.send(url, trigger))
             over = structs.replace(
                 trigger,
                 key=f"{trigger.incident}/resolve",
@@ -169,7 +169,7 @@ def _test(channel: str) -> None:
                 resolves=True,
                 thread=thread,
             )
-            asyncio.run(sending.send(url, over))
+            asyncio.run(receivers.send(url, over))
     except Undelivered as error:
         raise Refused(
             f"{channel} did not take it: {error}\nTry: kubectl -n {shell(settings.namespace)} get"

@@ -12,14 +12,14 @@ from typing import Annotated, Any
 import typer
 from msgspec import Struct, structs
 
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 from recovery.commands.check import read
-from recovery.commands.failing import USAGE, Refused, Shape
+from recovery.commands.errors import USAGE, Refused, Shape
 from recovery.commands.fleet import Objects, exported, live
-from recovery.commands.printing import Output, printed, table
+from recovery.commands.output import Output, printed, table
 from recovery.commands.run import settings_from_environment
+from recovery.decide.conditions import plainly_well
 from recovery.decide.forecast import ASSUMED, Forecast, forecast
-from recovery.decide.symptoms import plainly_well
 from recovery.exported import ExportedFleet
 from recovery.model.application import Application, Health
 from recovery.model.cause import Confidence, Finding

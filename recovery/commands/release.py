@@ -10,12 +10,12 @@ import msgspec
 import typer
 
 from recovery.clock import SystemClock
-from recovery.commands.completing import applications
-from recovery.commands.failing import USAGE, WRONG, Refused
+from recovery.commands.client import every, reach
+from recovery.commands.completion import applications
+from recovery.commands.errors import USAGE, WRONG, Refused
 from recovery.commands.naming import subject_name
-from recovery.commands.reaching import every, reach
+from recovery.commands.requests import whoami, write
 from recovery.commands.run import settings_from_environment
-from recovery.commands.wishing import whoami, write
 from recovery.decide.holds import RELEASE, by_hand, effective, restored
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES

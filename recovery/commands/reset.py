@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from recovery.commands.completing import subjects
-from recovery.commands.failing import WRONG, Refused
-from recovery.commands.wishing import wish
+from recovery.commands.completion import subjects
+from recovery.commands.errors import WRONG, Refused
+from recovery.commands.requests import wish
 from recovery.model.recovery import Recovery
 
 Name = Annotated[

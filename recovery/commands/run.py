@@ -7,7 +7,7 @@ import os
 import sys
 
 from recovery import logs
-from recovery.commands.failing import UNREACHABLE, USAGE, Refused
+from recovery.commands.errors import UNREACHABLE, USAGE, Refused
 from recovery.commands.target import environment
 from recovery.settings import InvalidSettings, Settings, read_settings
 

@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 
 
 def schema() -> None:

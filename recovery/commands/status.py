@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from recovery.commands.client import ask_controller, every, reach
 from recovery.commands.columns import NO_LIMIT, Column, age, lines, width
-from recovery.commands.completing import subjects
-from recovery.commands.failing import Refused, Shape, when
+from recovery.commands.completion import subjects
+from recovery.commands.errors import Refused, Shape, when
 from recovery.commands.naming import recovery_name
-from recovery.commands.printing import Output, Watch, again_and_again, printed
-from recovery.commands.reaching import ask_controller, every, reach
+from recovery.commands.output import Output, Watch, again_and_again, printed
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATIONS, RECOVERIES

@@ -8,8 +8,8 @@ import msgspec
 import typer
 
 from recovery import __version__
-from recovery.commands.failing import UNREACHABLE, Refused, Shape
-from recovery.commands.printing import Output, printed
+from recovery.commands.errors import UNREACHABLE, Refused, Shape
+from recovery.commands.output import Output, printed
 
 Client = Annotated[
     bool, typer.Option("--client", help="This command's own version; no cluster is asked.")
@@ -34,7 +34,7 @@ def version(client: Client = False, output: Output = Shape.table) -> None:
 
 
 def _controller() -> str:
-    from recovery.commands.reaching import ask_controller, reach
+    from recovery.commands.client import ask_controller, reach
     from recovery.commands.run import settings_from_environment
 
     namespace = settings_from_environment().namespace

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from recovery.commands.completing import subjects
-from recovery.commands.failing import USAGE, WRONG, Refused
+from recovery.commands.client import reach
+from recovery.commands.completion import subjects
+from recovery.commands.errors import USAGE, WRONG, Refused
 from recovery.commands.naming import recovery_name
-from recovery.commands.reaching import reach
 from recovery.commands.run import settings_from_environment
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import RECOVERIES

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from recovery.decide.asking import Asked, begun
+from recovery.decide.guard_request import Asked, begun
 from recovery.model.application import Application, short
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell

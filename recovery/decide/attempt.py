@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from recovery.decide import cures, telling
+from recovery.decide import notifications, remedies
 from recovery.decide.approvals import EXPIRED, expired
-from recovery.decide.asking import Asked
+from recovery.decide.circuit_breaker import called_for_it
 from recovery.decide.connections import connection
+from recovery.decide.failover_progress import summary
 from recovery.decide.fingerprint import fingerprint
+from recovery.decide.guard_request import Asked
 from recovery.decide.guards import (
     CURE_FORBIDDEN,
     DISABLED,
@@ -21,10 +23,8 @@ from recovery.decide.guards import (
     refusal,
     silenced,
 )
-from recovery.decide.landing import cluster_of
-from recovery.decide.moving import summary
 from recovery.decide.operations import claim_on
-from recovery.decide.regret import called_for_it
+from recovery.decide.placement import cluster_of
 from recovery.model.application import Application
 from recovery.model.connection import Cluster
 from recovery.model.decision import Decision, Kind
@@ -120,7 +120,7 @@ def advance(
             )
             continue
         no = refusal(asked)
-        if words := cures.objection(situation, policy, step, recovery):
+        if words := remedies.objection(situation, policy, step, recovery):
             without = recovery.with_step(
                 ended(record, StepOutcome.Skipped, reason(CURE_FORBIDDEN), words, situation.now)
             )
@@ -145,7 +145,7 @@ def treats_later(
     """Is there a later step that treats this cause?"""
     return any(
         step.traits.cures(step.parameters)
-        and not cures.objection(situation, policy, step, recovery)
+        and not remedies.objection(situation, policy, step, recovery)
         and not step.traits.fits(step, situation, recovery)
         for step in rest
     )
@@ -162,7 +162,7 @@ def remedy_left(situation: Situation, policy: Policy, recovery: Recovery) -> boo
                 return True
             continue
         skip = step.traits.fits(step, situation, trial)
-        words = "" if skip else cures.objection(situation, policy, step, trial)
+        words = "" if skip else remedies.objection(situation, policy, step, trial)
         if not skip and not words:
             return True
         why = skip.reason if skip else reason(CURE_FORBIDDEN)
@@ -202,7 +202,7 @@ def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: St
     if not recovery.evidence:
         seen = about.resources if isinstance(about, Application) else 0
         recovery = structs.replace(
-            recovery, evidence=telling.evidence(about, situation.finding), resources_seen=seen
+            recovery, evidence=notifications.evidence(about, situation.finding), resources_seen=seen
         )
     named = any(action.traits.name == step.traits.name for action in policy.actions)
     why = (
@@ -262,7 +262,7 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     if no.tells and now - since < no.tells_after:
         again = min(again, since + no.tells_after)
     elif no.tells and no.by != CURE_FORBIDDEN and not recovery.suppression_told:
-        note = telling.held_back(situation, recovery, no.by, no.message, policy.channels)
+        note = notifications.held_back(situation, recovery, no.by, no.message, policy.channels)
         recovery = structs.replace(called(recovery, note), suppression_told=True)
     for late in expired(recovery, no.awaiting, now) if no.by == "approval" else ():
         recovery = _expired(situation, policy, recovery, late)
@@ -278,7 +278,7 @@ def _expired(situation: Situation, policy: Policy, recovery: Recovery, late: Wis
     wishes = tuple(structs.replace(w, what=EXPIRED) if w == late else w for w in recovery.wishes)
     return called(
         structs.replace(recovery, wishes=wishes),
-        telling.approval_expired(situation, recovery, late, policy.channels),
+        notifications.approval_expired(situation, recovery, late, policy.channels),
     )
 
 
@@ -298,8 +298,8 @@ def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> D
     pause = policy.backoff.pause(recovery.attempt)
     next_at = situation.now + pause
     message = (
-        f"attempt {recovery.attempt} of {recovery.limit} failed ({telling.done(recovery)}); the"
-        f" next one in {spell(pause)}"
+        f"attempt {recovery.attempt} of {recovery.limit} failed ({notifications.done(recovery)}); "
+        f"the next one in {spell(pause)}"
     )
     recovery = structs.replace(
         recovery,
@@ -323,9 +323,9 @@ def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Deci
         for s in recovery.in_attempt()
         if s.outcome is StepOutcome.Skipped and s.reason == reason(CURE_FORBIDDEN)
     )
-    why = next(forbidden, telling.done(recovery))
+    why = next(forbidden, notifications.done(recovery))
     told = tuple(dict.fromkeys((*recovery.causes_told, cause.partition("/")[0])))
-    evidence = recovery.evidence or telling.evidence(situation.about, situation.finding)
+    evidence = recovery.evidence or notifications.evidence(situation.about, situation.finding)
     by_step = any(
         s.action == "escalate" and s.outcome is StepOutcome.Succeeded for s in recovery.in_attempt()
     )
@@ -334,7 +334,7 @@ def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Deci
             recovery, cause=cause, evidence=evidence, escalated=True, causes_told=told
         )
         if not by_step and not called_for_it(situation.past, situation.now):
-            recovery = called(recovery, telling.incurable(situation, recovery, why, policy))
+            recovery = called(recovery, notifications.incurable(situation, recovery, why, policy))
     message = f"no remedy is left; a person is needed: {why}"
     recovery = structs.replace(
         recovery,
@@ -358,12 +358,12 @@ def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Deci
 
 def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     message = (
-        f"out of remedies after {recovery.attempt} attempts ({telling.done(recovery)}); a person is"
-        " needed"
+        f"out of remedies after {recovery.attempt} attempts ({notifications.done(recovery)}); "
+        "a person is needed"
     )
     if not recovery.escalated:
         channels = policy.channels
-        note = telling.escalated(
+        note = notifications.escalated(
             situation, recovery, severity=Severity.critical.value, channels=channels
         )
         recovery = structs.replace(called(recovery, note), escalated=True)
@@ -386,7 +386,7 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
         anew = structs.replace(
             recovery,
             limit=recovery.attempt + policy.attempts,
-            evidence=telling.evidence(situation.about, situation.finding),
+            evidence=notifications.evidence(situation.about, situation.finding),
             escalated=False,
         )
         return begin(
@@ -440,7 +440,7 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
     fresh = structs.replace(
         recovery,
         limit=recovery.attempt + policy.attempts,
-        evidence=telling.evidence(situation.about, situation.finding),
+        evidence=notifications.evidence(situation.about, situation.finding),
     )
     return begin(situation, policy, fresh)
 
@@ -469,7 +469,9 @@ def resolve(
             and getattr(step.parameters, "when", "always") != "failure"
             and _may_speak(situation, policy, step, recovery)
         ):
-            reported += tuple(step.parameters.channels) or policy.channels or (telling.EVERYWHERE,)
+            reported += (
+                tuple(step.parameters.channels) or policy.channels or (notifications.EVERYWHERE,)
+            )
             record = StepRecord(recovery.attempt, index, step.traits.name, now, sent=True)
             recovery = recovery.with_step(
                 ended(record, StepOutcome.Succeeded, "Told", "told of the cure", now)
@@ -477,12 +479,11 @@ def resolve(
     if reported or recovery.told:
         # Whoever heard of it hears of the end; the policy's reports go out in any case.
         recovery = recovery.with_notes(
-            telling.resolved(situation, recovery, tuple(dict.fromkeys(reported)))
+            notifications.resolved(situation, recovery, tuple(dict.fromkeys(reported)))
         )
     took = spell(now - (recovery.ill_since or recovery.opened_at))
-    message = (
-        f"{telling.standing(situation)} for {spell(policy.healthy_delay)}; it was ill for {took}"
-    )
+    lasted = f"{notifications.standing(situation)} for {spell(policy.healthy_delay)}"
+    message = f"{lasted}; it was ill for {took}"
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Resolved,
@@ -520,7 +521,7 @@ def _may_speak(situation: Situation, policy: Policy, step: Step, recovery: Recov
 
 def called(recovery: Recovery, note: Note) -> Recovery:
     """With this message to send, and its channels owed the resolve."""
-    return recovery.with_notes(note).heard_by(*(note.channels or (telling.EVERYWHERE,)))
+    return recovery.with_notes(note).heard_by(*(note.channels or (notifications.EVERYWHERE,)))
 
 
 def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
@@ -540,7 +541,7 @@ def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     news = recovery.reason != reason
     if news:
         recovery = called(
-            recovery, telling.failed_over(situation, recovery, message, policy.channels)
+            recovery, notifications.failed_over(situation, recovery, message, policy.channels)
         )
     recovery = structs.replace(
         recovery,

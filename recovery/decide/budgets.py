@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from recovery.decide.asking import Asked, begun, under_way
+from recovery.decide.guard_request import Asked, begun, under_way
 from recovery.decide.storms import RESUMES
 from recovery.decide.windows import Closed
 from recovery.model.duration import spell

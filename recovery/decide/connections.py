@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import structs
 
 from recovery.causes.envelope import essential
-from recovery.decide.verdicts import about_cluster, about_git, of_repository, verdict_of
+from recovery.decide.error_classification import about_cluster, about_git, of_repository, verdict_of
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict, Witness
 from recovery.model.policy import Policies, SubjectType

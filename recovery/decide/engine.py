@@ -21,9 +21,6 @@ from typing import assert_never
 
 from msgspec import structs
 
-from recovery.decide.aftercare import aftercare, forgiven
-from recovery.decide.again import AFTER, again_at
-from recovery.decide.asking import Asked
 from recovery.decide.attempt import (
     NO_REMEDY,
     advance,
@@ -39,16 +36,19 @@ from recovery.decide.attempt import (
     supersede,
     suppress,
 )
-from recovery.decide.cure import ailment
-from recovery.decide.cures import objection
+from recovery.decide.backoff import AFTER, again_at
+from recovery.decide.circuit_breaker import acted, compared
+from recovery.decide.conditions import in_force
+from recovery.decide.failover_followups import aftercare, forgiven
+from recovery.decide.failover_progress import PLAN_OUTDATED, given_up, reconciled
+from recovery.decide.guard_request import Asked
 from recovery.decide.guards import CURE_FORBIDDEN, Refusal, reason, refusal
 from recovery.decide.holds import settle_hold
-from recovery.decide.moving import PLAN_OUTDATED, given_up, reconciled
+from recovery.decide.notifications import EVERYWHERE
 from recovery.decide.operations import WITHDRAW, claim_on
 from recovery.decide.reconciled import RECONCILE_SKIPPED
-from recovery.decide.regret import acted, compared
-from recovery.decide.symptoms import in_force
-from recovery.decide.telling import EVERYWHERE
+from recovery.decide.recovered import ailment
+from recovery.decide.remedies import objection
 from recovery.model.action import Judgement, Progress, Skip
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Connection

@@ -8,14 +8,14 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from recovery.causes.matrix import cause_of
-from recovery.decide import cures, regret
+from recovery.causes.remedy_matrix import cause_of
+from recovery.decide import circuit_breaker, remedies
 from recovery.decide.approvals import approval, approved, awaiting, how_to_approve, mode_of, plans
-from recovery.decide.asking import Asked, Objection, begun, under_way
 from recovery.decide.budgets import REFRESH_EVERY, budget, pace, per_hour, per_minute
+from recovery.decide.circuit_breaker import trust_key
 from recovery.decide.connections import DOWN, down
+from recovery.decide.guard_request import Asked, Objection, begun, under_way
 from recovery.decide.reconciled import RECONCILE_SKIPPED
-from recovery.decide.regret import trust_key
 from recovery.decide.windows import Closed, maintenance, sync_windows
 from recovery.model.application import Application, Health, Phase, Sync, named, short
 from recovery.model.cause import Tells
@@ -24,9 +24,9 @@ from recovery.model.duration import spell
 from recovery.model.policy import Mode, SubjectType
 from recovery.model.selector import Selector
 from recovery.model.situation import Situation
-from recovery.model.stamps import aware
 from recovery.model.storm import STORM
 from recovery.model.text import shell
+from recovery.model.timestamps import aware
 from recovery.model.window import Pause
 
 MANY_INHERITED = 5
@@ -308,7 +308,7 @@ def taken_back(a: Asked) -> str:
     if not a.step.traits.destructive or begun(a) or under_way(a):
         return ""
     app, known = a.situation.subject, (*a.situation.past, *((a.recovery,) if a.recovery else ()))
-    found = regret.taken_back(known, named(app.deployed))
+    found = circuit_breaker.taken_back(known, named(app.deployed))
     if found is None:
         return ""
     step, recovery = found
@@ -322,7 +322,7 @@ def cure_forbidden(a: Asked) -> Objection | None:
     """This is not the cure of the cause, or nobody knows the cause of what would be replaced."""
     if begun(a) or under_way(a):
         return None
-    words = cures.objection(a.situation, a.policy, a.step, a.recovery)
+    words = remedies.objection(a.situation, a.policy, a.step, a.recovery)
     if not words:
         return None
     # A repository or a cluster that has failed is an incident of its own: one message, not one for
@@ -436,7 +436,8 @@ def distrusted(a: Asked) -> str:
     about = a.situation.about
     project = about.project if isinstance(about, Application) else ""
     here, everywhere = (
-        trust_key(a.policy.name, a.policy.hash, each) for each in (project, regret.EVERYWHERE)
+        trust_key(a.policy.name, a.policy.hash, each)
+        for each in (project, circuit_breaker.EVERYWHERE)
     )
     why = a.situation.distrusted.get(here) or a.situation.distrusted.get(everywhere, "")
     where = f" in project {project}" if project and here in a.situation.distrusted else ""

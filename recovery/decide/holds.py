@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from recovery.decide.asking import Asked
+from recovery.decide.guard_request import Asked
 from recovery.decide.guards import refusal
 from recovery.decide.operations import WITHDRAW
 from recovery.model.action import Judgement, Progress, Traits

@@ -12,10 +12,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from recovery.decide.landing import permitted
+from recovery.decide.placement import permitted
 from recovery.model.application import Application, Destination, Project
+from recovery.model.argocd_version import Dialect
 from recovery.model.connection import IN_CLUSTER_SERVER, Cluster
-from recovery.model.dialect import Dialect
 from recovery.model.names import TRACKING
 from recovery.model.text import plain
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from recovery.decide.landing import permitted
+from recovery.decide.placement import permitted
 from recovery.model.application import Application, Project
 from recovery.model.connection import Cluster
 from recovery.model.names import SKIP_RECONCILE

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from recovery.decide.telling import EVERYWHERE
+from recovery.decide.notifications import EVERYWHERE
 from recovery.decide.windows import opened
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Repository
-from recovery.model.notices import Flapping, Quiet, Route
+from recovery.model.notification_config import Flapping, Quiet, Route
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery
 from recovery.model.selector import Selector

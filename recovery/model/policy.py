@@ -14,7 +14,7 @@ from recovery.model.action import Traits
 from recovery.model.application import Health, Phase, Sync
 from recovery.model.connection import Connection
 from recovery.model.duration import Duration, default, spell
-from recovery.model.notices import Notices
+from recovery.model.notification_config import Notices
 from recovery.model.selector import Selector
 from recovery.model.storm import StormLimits
 from recovery.model.window import Pause, Window

@@ -8,7 +8,7 @@ import logging
 from html import escape
 
 from recovery.model.message import Message
-from recovery.notify.undelivered import Undelivered
+from recovery.notify.delivery_errors import Undelivered
 
 
 async def send(url: str, message: Message) -> str:

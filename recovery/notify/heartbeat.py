@@ -12,7 +12,7 @@ import structlog
 
 from recovery.clock import Clock
 from recovery.kube.errors import KubeError
-from recovery.notify.undelivered import Undelivered
+from recovery.notify.delivery_errors import Undelivered
 
 log = structlog.get_logger(__name__)
 CHANNEL = "heartbeat"

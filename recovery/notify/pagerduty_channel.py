@@ -7,8 +7,8 @@ from urllib.parse import parse_qs
 
 from recovery.model.message import Message
 from recovery.model.names import USERNAME
-from recovery.notify.posting import post
-from recovery.notify.undelivered import Undelivered
+from recovery.notify.delivery_errors import Undelivered
+from recovery.notify.http_post import post
 
 ENDPOINT = "https://events.pagerduty.com"
 _SEVERITY = {"critical": "critical", "high": "error", "warning": "warning", "info": "info"}

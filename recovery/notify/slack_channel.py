@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
 
 from recovery.model.message import Message, fitted
-from recovery.notify.posting import fields, post
-from recovery.notify.undelivered import Undelivered
+from recovery.notify.delivery_errors import Undelivered
+from recovery.notify.http_post import fields, post
 
 API, HOOKS = "https://slack.com", "https://hooks.slack.com"
 _TEXT, _HEADER, _FIELD, _FIELDS = 2900, 150, 1900, 10

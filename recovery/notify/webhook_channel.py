@@ -9,8 +9,8 @@ import aiohttp
 from msgspec import Struct
 
 from recovery.model.message import Message
-from recovery.notify.posting import post
-from recovery.notify.undelivered import Undelivered
+from recovery.notify.delivery_errors import Undelivered
+from recovery.notify.http_post import post
 
 VERSION = 1
 

@@ -14,7 +14,7 @@ from recovery.model.application import Application
 from recovery.model.connection import Cluster, Repository
 from recovery.model.names import PREFIX
 from recovery.model.selector import Selector
-from recovery.model.stamps import aware
+from recovery.model.timestamps import aware
 
 log = structlog.get_logger(__name__)
 ADOPTED_AT = PREFIX + "adopted-at"

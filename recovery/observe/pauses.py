@@ -11,8 +11,8 @@ import structlog
 from msgspec import Struct
 
 from recovery.model.selector import Selector
-from recovery.model.stamps import aware
 from recovery.model.text import plain
+from recovery.model.timestamps import aware
 from recovery.model.window import Pause
 from recovery.observe.policy_source import ConfigMap
 

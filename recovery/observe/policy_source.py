@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from recovery.model.action import Traits
 from recovery.model.policy import Policies
-from recovery.observe import shapes
+from recovery.observe import wire_types
 from recovery.observe.adoption import Adoptions, adoptions
 from recovery.policies import KEY, Defaults, InvalidPolicies, Problem, parse
 
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 class ConfigMap(Struct, rename="camel"):
     """A ConfigMap, as far as policies need it."""
 
-    metadata: shapes.Meta
+    metadata: wire_types.Meta
     data: dict[str, str] | None = None
     binary_data: dict[str, str] | None = None
 
@@ -86,7 +86,7 @@ class PolicySource:
         """It was deleted: the last good policies stay."""
         self._text = None
         self._refuse(
-            ConfigMap(shapes.Meta(name, namespace)), f"the ConfigMap {namespace}/{name} is gone"
+            ConfigMap(wire_types.Meta(name, namespace)), f"the ConfigMap {namespace}/{name} is gone"
         )
 
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:

@@ -14,15 +14,15 @@ import structlog
 from msgspec import structs
 
 from recovery.clock import Clock
-from recovery.decide.verdicts import of_repository, verdict_of
+from recovery.decide.error_classification import of_repository, verdict_of
 from recovery.kube.errors import Forbidden, KubeError, Late, Unauthorized
 from recovery.kube.identity import namespace_uid
 from recovery.model.application import Application
 from recovery.model.connection import FRESH, Cluster, Evidence, Repository, Verdict, Witness
 from recovery.model.names import PREFIX
 from recovery.model.redact import redact
-from recovery.model.stamps import utc
 from recovery.model.text import plain
+from recovery.model.timestamps import utc
 from recovery.observe.connections import Connections
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import aiohttp
 
-from recovery.decide.verdicts import verdict_of
+from recovery.decide.error_classification import verdict_of
 from recovery.kube.errors import Forbidden, Invalid, KubeError, Unauthorized
 from recovery.kube.remote import Remote
 from recovery.model.connection import Evidence, Verdict, Witness

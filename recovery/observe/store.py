@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from msgspec import structs
 
 from recovery.clock import Clock
+from recovery.decide.conditions import onset, plainly_well, track
 from recovery.decide.reconciled import unreconciled
-from recovery.decide.symptoms import onset, plainly_well, track
 from recovery.kube.reading import older
 from recovery.model.application import Application, ApplicationSet, Health, Project, Sync
 from recovery.model.cause import Signs
@@ -19,8 +19,8 @@ from recovery.model.connection import ident
 from recovery.model.names import STRANGERS, Key
 from recovery.model.policy import Policies
 from recovery.model.situation import Brought, Good, OwnChange, Sight
-from recovery.observe.illness import Illness, slow_groups_of
 from recovery.observe.skew import Skew
+from recovery.observe.unhealthy_index import Illness, slow_groups_of
 
 Name = tuple[str, str]
 BEHIND = 60.0

@@ -22,15 +22,15 @@ from recovery.model import application as model
 from recovery.model.cause import Unwell
 from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, SYNC_WAVE, TRACKING
 from recovery.model.redact import redact
-from recovery.model.stamps import utc
 from recovery.model.text import plain
-from recovery.observe import shapes
+from recovery.model.timestamps import utc
+from recovery.observe import wire_types
 
 T = TypeVar("T")
 
-_application = msgspec.json.Decoder(shapes.Application)
-_project = msgspec.json.Decoder(shapes.Project)
-_application_set = msgspec.json.Decoder(shapes.ApplicationSet)
+_application = msgspec.json.Decoder(wire_types.Application)
+_project = msgspec.json.Decoder(wire_types.Project)
+_application_set = msgspec.json.Decoder(wire_types.ApplicationSet)
 _hold = msgspec.json.Decoder(model.Hold)
 
 _ARGOCD = (
@@ -90,11 +90,14 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
     skipped = annotations.get(SKIP_RECONCILE, "") in GO_TRUE
     # Argo CD writes nothing into the status of an application that it skips: what stands there may
     # be anybody's.
-    status = (None if skipped else wire.status) or shapes.Status()
+    status = (None if skipped else wire.status) or wire_types.Status()
     sources = (spec.sources or ([spec.source] if spec.source else []))[: Bounds.sources]
     urls = [intern(redact(s.repo_url, Bounds.url)) for s in sources]
     automated = spec.sync_policy.automated if spec.sync_policy else None
-    health, sync = status.health or shapes.HealthStatus(), status.sync or shapes.SyncStatus()
+    health, sync = (
+        status.health or wire_types.HealthStatus(),
+        status.sync or wire_types.SyncStatus(),
+    )
     history = (status.history or [])[-Bounds.history :]
     resources = (status.resources or [])[: Bounds.resources]
     hold, unreadable = _held(annotations.get(HOLD))
@@ -177,7 +180,7 @@ def application(raw: bytes | msgspec.Raw) -> model.Application:
     )
 
 
-def _checksum(entry: shapes.History) -> int:
+def _checksum(entry: wire_types.History) -> int:
     """Of what makes an entry of the history this one: ids are used a second time after a
     restore."""
     told = f"{entry.id}\0{entry.revision}\0{entry.revisions}\0".encode()
@@ -196,7 +199,7 @@ def _of_sources(source: msgspec.Raw, sources: msgspec.Raw) -> int:
 _AUTOMATED: dict[tuple[bool | None, ...], dict[str, bool]] = {}
 
 
-def _automated(wire: shapes.Automated | None) -> dict[str, bool] | None:
+def _automated(wire: wire_types.Automated | None) -> dict[str, bool] | None:
     """As it is written; one mapping for all that are alike."""
     if wire is None:
         return None
@@ -215,7 +218,7 @@ def _name(text: str, longest: int = Bounds.name) -> str:
 _CHILDLESS: frozenset[str] = frozenset()
 
 
-def _children(resources: list[shapes.Resource], namespace: str) -> frozenset[str]:
+def _children(resources: list[wire_types.Resource], namespace: str) -> frozenset[str]:
     mine = (r for r in resources if r.kind == "Application" and r.group == "argoproj.io")
     return (
         frozenset(
@@ -233,7 +236,7 @@ def _marks(annotations: dict[str, str]) -> dict[str, str]:
     return {plain(k): redact(annotations[k], 500) for k in wanted[: Bounds.annotations]}
 
 
-def _unwell(resources: list[shapes.Resource]) -> tuple[Unwell, ...]:
+def _unwell(resources: list[wire_types.Resource]) -> tuple[Unwell, ...]:
     """Where health is kept with the resources (2.14; since 3.0 only if
     controller.resource.health.persist is set)."""
     ill = [
@@ -259,7 +262,7 @@ KNOWN, KNOWN_LENGTH = 500, 800
 """Combinations that are kept, and characters of one: a megabyte at most, whoever thinks them up."""
 
 
-def _kinds(resources: list[shapes.Resource]) -> tuple[str, ...]:
+def _kinds(resources: list[wire_types.Resource]) -> tuple[str, ...]:
     """Each kind once, sorted; a fleet has few combinations, and each of them is kept once."""
     distinct = dict.fromkeys(r.kind for r in resources)
     deciding = (
@@ -317,7 +320,7 @@ def project(raw: bytes | msgspec.Raw) -> model.Project:
     )
 
 
-def _too_many(windows: list[shapes.Window]) -> bool:
+def _too_many(windows: list[wire_types.Window]) -> bool:
     lists = (
         each
         for w in windows[: Bounds.windows]
@@ -356,7 +359,7 @@ def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
     )
 
 
-def _leaves(ignored: list[shapes.Ignore], field: str, part: str) -> frozenset[str]:
+def _leaves(ignored: list[wire_types.Ignore], field: str, part: str) -> frozenset[str]:
     """The applications whose ``field`` an ApplicationSet does not write back, by name; ``*`` for an
     entry that names none (applicationset/utils/createOrUpdate.go:applyIgnoreDifferences)."""
     paths = {"/spec", "/" + field.replace(".", "/")} | (
@@ -436,16 +439,16 @@ def _revisions(one: str | None, many: list[str] | None) -> tuple[str, ...]:
     )
 
 
-def _requested(operation: shapes.Operation | None) -> model.Requested | None:
+def _requested(operation: wire_types.Operation | None) -> model.Requested | None:
     if operation is None:
         return None
-    by = operation.initiated_by or shapes.InitiatedBy()
+    by = operation.initiated_by or wire_types.InitiatedBy()
     return model.Requested(
         _ours(operation), plain(by.username or "", Bounds.name), bool(by.automated)
     )
 
 
-def _ours(operation: shapes.Operation | None) -> str:
+def _ours(operation: wire_types.Operation | None) -> str:
     return next(
         (
             plain(i.value, Bounds.name)
@@ -457,12 +460,12 @@ def _ours(operation: shapes.Operation | None) -> str:
 
 
 def _operation(
-    state: shapes.OperationState | None, wanted: tuple[str, ...], *, brief: bool
+    state: wire_types.OperationState | None, wanted: tuple[str, ...], *, brief: bool
 ) -> model.Operation | None:
     if state is None:
         return None
-    by = (state.operation.initiated_by if state.operation else None) or shapes.InitiatedBy()
-    result = state.sync_result or shapes.SyncResult()
+    by = (state.operation.initiated_by if state.operation else None) or wire_types.InitiatedBy()
+    result = state.sync_result or wire_types.SyncResult()
     rows = (result.resources or [])[: Bounds.resources]
     bad = (r for r in rows if r.status == "SyncFailed" or r.hook_phase in ("Failed", "Error"))
     failed = list(islice(bad, Bounds.listed))
@@ -491,13 +494,13 @@ def _operation(
     )
 
 
-def _of_rows(rows: Iterable[shapes.ResultResource]) -> tuple[str, ...]:
+def _of_rows(rows: Iterable[wire_types.ResultResource]) -> tuple[str, ...]:
     return tuple(
         f"{_name(r.kind)}/{_name(r.name)}: {received(r.message, Bounds.words_each)}" for r in rows
     )
 
 
-def _conditions(listed: list[shapes.Condition], *, brief: bool) -> tuple[model.Condition, ...]:
+def _conditions(listed: list[wire_types.Condition], *, brief: bool) -> tuple[model.Condition, ...]:
     """All of them, with as many words as one Application may have; few for what is well, and of a
     warning."""
     found, left = [], Bounds.words
@@ -508,7 +511,7 @@ def _conditions(listed: list[shapes.Condition], *, brief: bool) -> tuple[model.C
     return tuple(found)
 
 
-def _partial(state: shapes.OperationState) -> bool:
+def _partial(state: wire_types.OperationState) -> bool:
     """Was it a sync of some resources only, such as a self-heal, or a dry run? Its result is not
     the deploy's."""
     sync = state.operation.sync if state.operation else None
@@ -517,7 +520,7 @@ def _partial(state: shapes.OperationState) -> bool:
     )
 
 
-def _changed(rows: list[shapes.ResultResource]) -> frozenset[str] | None:
+def _changed(rows: list[wire_types.ResultResource]) -> frozenset[str] | None:
     """What a sync changed or brought, as ``group/kind/namespace/name``; None where that cannot be
     told."""
     applied = [r for r in rows if not r.hook_type]
@@ -530,7 +533,7 @@ def _changed(rows: list[shapes.ResultResource]) -> frozenset[str] | None:
     )
 
 
-def _ran(rows: list[shapes.ResultResource]) -> tuple[str, ...]:
+def _ran(rows: list[wire_types.ResultResource]) -> tuple[str, ...]:
     told = (
         migration(
             r.kind, r.name, r.hook_type, r.hook_phase, unchanged=r.message.endswith(model.UNCHANGED)
@@ -540,13 +543,13 @@ def _ran(rows: list[shapes.ResultResource]) -> tuple[str, ...]:
     return tuple(plain(words, 300) for words in islice(filter(None, told), 5))
 
 
-def _progress(rows: list[shapes.ResultResource]) -> int:
+def _progress(rows: list[wire_types.ResultResource]) -> int:
     return zlib.crc32(
         "".join(f"{r.kind}/{r.name}{r.status}{r.hook_phase}{r.message}" for r in rows).encode()
     )
 
 
-def _deploy(history: list[shapes.History], wanted: tuple[str, ...]) -> model.Deploy:
+def _deploy(history: list[wire_types.History], wanted: tuple[str, ...]) -> model.Deploy:
     entry = history[-1]
     first = entry
     for before in reversed(history[:-1]):
@@ -573,7 +576,7 @@ def _shared(revisions: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, .
     return wanted if revisions == wanted else revisions
 
 
-def _parent(tracking: str, meta: shapes.Meta) -> str:
+def _parent(tracking: str, meta: wire_types.Meta) -> str:
     """``parent:argoproj.io/Application:ns/child`` names the app-of-apps
     (util/argo/resource_tracking.go)."""
     instance, _, rest = plain(tracking, 1000).partition(":")
@@ -628,7 +631,7 @@ class WatchEvent(Struct):
 class Identity(Struct):
     """What every object has; enough for a bookmark, an error and a deletion."""
 
-    metadata: shapes.Meta = field(default_factory=shapes.Meta)
+    metadata: wire_types.Meta = field(default_factory=wire_types.Meta)
     code: int = 0
     message: str = ""
 

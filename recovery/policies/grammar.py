@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, field
 from recovery.model.application import Health, Phase, Sync
 from recovery.model.connection import Connection
 from recovery.model.duration import Duration, default
-from recovery.model.notices import Delivery, Route, Words
+from recovery.model.notification_config import Delivery, Route, Words
 from recovery.model.policy import Budget, Ledger, Mode, Severity, SubjectType
 from recovery.model.selector import Selector
 

@@ -15,7 +15,7 @@ from recovery.causes.catalogue import BY_NAME
 from recovery.decide.windows import wrong_with
 from recovery.model.action import Traits
 from recovery.model.duration import Duration
-from recovery.model.notices import LOUDNESS, Delivery, Notices
+from recovery.model.notification_config import LOUDNESS, Delivery, Notices
 from recovery.model.policy import (
     Backoff,
     Condition,
@@ -27,8 +27,8 @@ from recovery.model.policy import (
     SubjectType,
     Written,
 )
-from recovery.model.stamps import aware
 from recovery.model.storm import StormLimits
+from recovery.model.timestamps import aware
 from recovery.model.window import Pause, Window
 from recovery.policies import templates
 from recovery.policies.advice import advice

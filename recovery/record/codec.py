@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from recovery.decide.telling import done
+from recovery.decide.notifications import done
 from recovery.model.recovery import Recovery
 from recovery.model.text import all_plain
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from html import escape
 
-from recovery.decide.reporting import Day
+from recovery.decide.statistics import Day
 from recovery.model.duration import spell
 
 WIDTH, HEIGHT, FOOT, HEAD = 420, 150, 22, 16

@@ -16,12 +16,12 @@ import structlog
 from aiohttp import web
 
 from recovery.kube.errors import KubeError
-from recovery.serve import pages
-from recovery.serve.answers import HEADERS, json
+from recovery.serve import render
+from recovery.serve.auth import COOKIE, EVERYBODY, LONGEST, Gate, Viewer, token_of
 from recovery.serve.doorkeeper import Doorkeeper
-from recovery.serve.gate import COOKIE, EVERYBODY, LONGEST, Gate, Viewer, token_of
-from recovery.serve.seeing import Browsing, Starting, Views
-from recovery.serve.site import Site
+from recovery.serve.handlers import Site
+from recovery.serve.protocols import Browsing, Starting, Views
+from recovery.serve.responses import HEADERS, json
 
 log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -233,14 +233,14 @@ class Server:
 
     async def _static(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        if name not in pages.STATIC:
+        if name not in render.STATIC:
             return json({"message": "not found"}, 404)
         headers = {
             **HEADERS,
             "Cache-Control": "max-age=300",
-            "Content-Type": f"{pages.STATIC[name]}; charset=utf-8",
+            "Content-Type": f"{render.STATIC[name]}; charset=utf-8",
         }
-        return web.Response(body=pages.static(name), headers=headers)
+        return web.Response(body=render.static(name), headers=headers)
 
     async def _login(self, request: web.Request) -> web.Response:
         """A token into a cookie that scripts cannot read and that no other site's request

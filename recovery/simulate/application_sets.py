@@ -21,7 +21,7 @@ from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, Resource
 from recovery.kube.errors import KubeError
 from recovery.model.names import REFRESH, Key
 from recovery.simulate.cluster import Cluster, Object
-from recovery.simulate.destinations import Destinations
+from recovery.simulate.clusters import Destinations
 from recovery.workqueue import WorkQueue
 
 KEPT = (REFRESH, "argocd.argoproj.io/hydrate", "notified.notifications.argoproj.io")

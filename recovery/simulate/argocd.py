@@ -17,7 +17,7 @@ from recovery.kube.errors import KubeError
 from recovery.model.names import REFRESH, SKIP_RECONCILE, TRACKING, Key
 from recovery.record.codec import stamp
 from recovery.simulate.cluster import Cluster, Object
-from recovery.simulate.destinations import Destination, Destinations, tracked
+from recovery.simulate.clusters import Destination, Destinations, tracked
 from recovery.simulate.git import Git, built
 from recovery.simulate.workloads import KINDS, health
 from recovery.workqueue import WorkQueue

@@ -27,10 +27,10 @@ from recovery.model.names import INFO
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.record.codec import encode
 from recovery.simulate.cluster import Object
+from recovery.simulate.environment import OURS, World
 from recovery.simulate.http import Face
 from recovery.simulate.manifests import custom, deployment
-from recovery.simulate.receiver import Receiver
-from recovery.simulate.world import OURS, World
+from recovery.simulate.webhook_receiver import Receiver
 
 SPEED = 22.0
 USER = "you"

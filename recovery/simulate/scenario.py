@@ -34,7 +34,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from recovery.app import App
-from recovery.decide.narrative import changes
+from recovery.decide.transcript import changes
 from recovery.kube.client import APPLICATIONS, RECOVERIES, Resource
 from recovery.model.duration import Duration, spell
 from recovery.model.message import Message
@@ -43,9 +43,9 @@ from recovery.model.recovery import Recovery
 from recovery.record.codec import decode, encode
 from recovery.settings import Settings
 from recovery.simulate.cluster import Object
+from recovery.simulate.environment import OURS, World, url
 from recovery.simulate.manifests import custom, deployment, stateful_set
 from recovery.simulate.virtual import START, VirtualClock, run
-from recovery.simulate.world import OURS, World, url
 
 BAR = "----"
 DEADLINE = 60

@@ -12,9 +12,9 @@ import yaml
 from msgspec import structs
 
 from recovery.act import rollback, workloads
-from recovery.act.all_actions import ALL_ACTIONS, INTERNAL, KINDS, TRAITS
+from recovery.act.action import Doors, Workload
 from recovery.act.executor import Executor
-from recovery.act.order import Doors, Workload
+from recovery.act.registry import ALL_ACTIONS, INTERNAL, KINDS, TRAITS
 from recovery.act.restart import NO_TOKEN
 from recovery.decide.engine import decide
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, Body, Resource

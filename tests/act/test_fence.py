@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from recovery.act.action import Doors
 from recovery.act.fence import WITHIN, fenced
-from recovery.act.order import Doors
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS
 from recovery.kube.errors import Conflict
 

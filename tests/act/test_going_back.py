@@ -10,18 +10,18 @@ import pytest
 from msgspec import structs
 
 from recovery.act import rollback
-from recovery.act.all_actions import ALL_ACTIONS
+from recovery.act.action import Doors, Order
 from recovery.act.executor import Executor
-from recovery.act.order import Doors, Order
+from recovery.act.registry import ALL_ACTIONS
 from recovery.argocd.tree import HealthWords, Node
 from recovery.decide.holds import restored
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS
 from recovery.kube.errors import Unavailable
 from recovery.kube.remote import Remotes
 from recovery.model.application import Application, Hold
+from recovery.model.argocd_version import Dialect, dialect_of
 from recovery.model.cause import Confidence, Finding
 from recovery.model.decision import Decision, Kind, Outcome, Result
-from recovery.model.dialect import Dialect, dialect_of
 from recovery.model.names import HOLD
 from recovery.model.recovery import RecoveryPhase, StepRecord
 from recovery.model.situation import Brought, Good

@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from recovery.bundle.archive import FILE_AT_MOST, Archive
-from recovery.bundle.cleaning import clean
 from recovery.bundle.collect import Collector, Scope
 from recovery.bundle.drift import drift
 from recovery.bundle.page import page
+from recovery.bundle.redaction import clean
 from recovery.bundle.tries import Tries, resolve, tried
 from recovery.kube.errors import Forbidden, KubeError, NotFound, Unavailable
 from recovery.model.application import Application

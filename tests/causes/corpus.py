@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
+from recovery.causes.case import Patient
 from recovery.causes.catalogue import BY_NAME
 from recovery.causes.diagnose import diagnose
-from recovery.causes.matrix import verdict
-from recovery.causes.patient import Patient
+from recovery.causes.remedy_matrix import verdict
 from recovery.model.application import (
     Application,
     Condition,

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recovery.causes import texts
+from recovery.causes import error_patterns
+from recovery.causes.case import Patient
 from recovery.causes.catalogue import BY_NAME, CAUSES
 from recovery.causes.connections import of_connection
 from recovery.causes.diagnose import RECOGNISERS, diagnose
-from recovery.causes.matrix import objection, verdict
-from recovery.causes.patient import Patient
+from recovery.causes.remedy_matrix import objection, verdict
 from recovery.model.application import (
     Application,
     Condition,
@@ -292,8 +292,8 @@ def test_every_variant_that_a_text_can_name_is_one_the_catalogue_knows_or_judges
 ):
     named = {
         (line.cause, line.variant)
-        for table in vars(texts).values()
-        if isinstance(table, texts.Table)
+        for table in vars(error_patterns).values()
+        if isinstance(table, error_patterns.Table)
         for line in table._lines
     }
 
@@ -433,7 +433,7 @@ def test_evidence_is_bounded() -> None:
 
 
 WORDS = st.sampled_from(
-    re.findall(r"[A-Za-z\"'#:. ]{4,40}", Path(texts.__file__).read_text())
+    re.findall(r"[A-Za-z\"'#:. ]{4,40}", Path(error_patterns.__file__).read_text())
 ) | st.text(max_size=60)
 
 

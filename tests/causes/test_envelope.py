@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from recovery.causes.case import LENGTH
 from recovery.causes.catalogue import BY_NAME
 from recovery.causes.diagnose import diagnose
 from recovery.causes.envelope import essential, reason
-from recovery.causes.patient import LENGTH
 from tests.causes.corpus import Sample, patient, samples
 
 HERE = Path(__file__).parent

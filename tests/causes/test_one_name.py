@@ -10,19 +10,19 @@ from typing import Any
 import msgspec
 import pytest
 
+from recovery.causes.case import Patient
 from recovery.causes.comparisons import compared
 from recovery.causes.connections import of_connection
 from recovery.causes.diagnose import diagnose
-from recovery.causes.patient import Patient
-from recovery.decide.verdicts import about_cluster, about_git, verdict_of
+from recovery.decide.error_classification import about_cluster, about_git, verdict_of
 from recovery.kube.client import APPLICATIONS
 from recovery.model.connection import Repository
 from recovery.model.names import Key
 from recovery.observe import wire
 from recovery.record.codec import stamp
-from recovery.serve.listing import Query
+from recovery.serve.pagination import Query
 from recovery.simulate import virtual
-from recovery.simulate.world import ARGOCD, World
+from recovery.simulate.environment import ARGOCD, World
 from tests.builders import a_cluster
 from tests.causes.corpus import HELD_OUT, Sample, samples
 from tests.commands.forked import run

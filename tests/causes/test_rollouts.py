@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from msgspec import structs
 
-from recovery.act.all_actions import ALL_ACTIONS
+from recovery.act.registry import ALL_ACTIONS
+from recovery.causes.case import Patient
 from recovery.causes.diagnose import diagnose
-from recovery.causes.matrix import cause_of, loudness, verdict
-from recovery.causes.patient import Patient
+from recovery.causes.remedy_matrix import cause_of, loudness, verdict
 from recovery.model.application import Health, Sync
 from recovery.model.cause import Cure, Finding, Signs, Tells, Unwell, Verdict
 from tests.builders import NOW, an_application

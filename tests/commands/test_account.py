@@ -22,8 +22,8 @@ from recovery.kube.client import RECOVERIES, SECRETS
 from recovery.model.move import Wish
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject, Talk
 from recovery.record.codec import encode
+from recovery.simulate.environment import OURS, World
 from recovery.simulate.http import Face
-from recovery.simulate.world import OURS, World
 from tests.builders import a_recovery
 from tests.commands.test_commands import recovery
 
@@ -222,7 +222,7 @@ def test_bad_usage_says_what_would_be_right(words: tuple[str, ...], says: str) -
 
 
 def test_a_mounted_secret_is_read_anew(tmp_path: Path) -> None:
-    from recovery.notify.channels import Channels, mounted
+    from recovery.notify.receiver_urls import Channels, mounted
     from recovery.simulate import virtual
 
     (tmp_path / "slack").write_text("slack://A/B/C\n")

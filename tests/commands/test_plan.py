@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 from recovery.commands.plan import shipped
 from recovery.decide.engine import decide
 from recovery.decide.forecast import ASSUMED, forecast

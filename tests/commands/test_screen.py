@@ -20,7 +20,7 @@ from recovery.clock import SystemClock
 from recovery.commands import diagnose
 from recovery.commands.columns import Column, age, cut, lines, size
 from recovery.commands.doctor import RIGHTS
-from recovery.commands.pausing import selector
+from recovery.commands.pauses import selector
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, RECOVERIES, SECRETS
 from recovery.model.application import Application
 from recovery.model.connection import Repository

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from recovery.act.all_actions import KINDS
-from recovery.decide.asking import Asked
+from recovery.act.registry import KINDS
+from recovery.decide.cluster_label import relabelled
 from recovery.decide.connections import DOWN, connection, down, healthy, said_by, watch
 from recovery.decide.engine import decide
+from recovery.decide.error_classification import verdict_of
+from recovery.decide.guard_request import Asked
 from recovery.decide.guards import refusal
-from recovery.decide.landing import busy, permitted, target_of, unmovable
-from recovery.decide.relabelling import relabelled
-from recovery.decide.telling import secret_of, whom
-from recovery.decide.verdicts import verdict_of
+from recovery.decide.notifications import secret_of, whom
+from recovery.decide.placement import busy, permitted, target_of, unmovable
 from recovery.model.application import (
     ApplicationSet,
     Condition,

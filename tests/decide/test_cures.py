@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from recovery.causes.matrix import verdict
-from recovery.decide.cure import ailment
-from recovery.decide.cures import told_apart
+from recovery.causes.remedy_matrix import verdict
+from recovery.decide.conditions import holds, track
 from recovery.decide.engine import decide
-from recovery.decide.symptoms import holds, track
+from recovery.decide.recovered import ailment
+from recovery.decide.remedies import told_apart
 from recovery.model.application import Condition, Health, Operation, Phase, Sync
 from recovery.model.cause import Confidence, Cure, Finding, Signs, Unwell, Verdict
 from recovery.model.decision import Decision, Kind
@@ -438,7 +438,7 @@ def test_cured_of_a_cause_is_well_and_not_ill_in_another_way(app: Any, well: boo
 
 def test_what_is_plainly_well_is_not_diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "recovery.decide.symptoms.diagnose",
+        "recovery.decide.conditions.diagnose",
         lambda _: pytest.fail("most of a fleet is well, most of the time"),
     )
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from msgspec import structs
 
-from recovery.decide.freezing import frozen, judge
+from recovery.decide.unreconciled import frozen, judge
 from recovery.model.application import Application, Condition
 from recovery.model.decision import Kind
-from recovery.model.frost import Frost, Reconciling
 from recovery.model.names import REFRESH, SKIP_RECONCILE
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.situation import Freshness
+from recovery.model.unreconciled import Frost, Reconciling
 from tests.builders import NOW, an_application
 
 EVERY_3M = Reconciling(timedelta(minutes=3), "argocd-cm")

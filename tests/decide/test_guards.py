@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from recovery.act.all_actions import TRAITS
-from recovery.decide.asking import Asked
+from recovery.act.registry import TRAITS
+from recovery.decide.guard_request import Asked
 from recovery.decide.guards import GUARDS, refusal
 from recovery.model.application import (
     Application,

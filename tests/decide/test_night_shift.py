@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from recovery.decide.conditions import track
 from recovery.decide.engine import decide
 from recovery.decide.fingerprint import fingerprint
 from recovery.decide.holds import settle_hold
-from recovery.decide.symptoms import track
 from recovery.model.application import Health, Hold, Operation, Phase, Project
 from recovery.model.decision import Kind
 from recovery.model.recovery import RecoveryPhase, StepOutcome, StepRecord

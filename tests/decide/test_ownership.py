@@ -12,8 +12,8 @@ from recovery.argocd.ownership import Ownership
 from recovery.decide.ownership import Tracking, unpermitted, untracked
 from recovery.kube.client import DEPLOYMENTS, STATEFUL_SETS, Resource
 from recovery.model.application import Destination, Permitted, Project
+from recovery.model.argocd_version import Dialect
 from recovery.model.connection import Cluster
-from recovery.model.dialect import Dialect
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster as Kube
 from tests.builders import an_application

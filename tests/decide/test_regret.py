@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from recovery.decide import reporting
-from recovery.decide.asking import Asked
+from recovery.decide import statistics
+from recovery.decide.circuit_breaker import circuits, compared, regretted, undone
 from recovery.decide.engine import decide
+from recovery.decide.guard_request import Asked
 from recovery.decide.guards import refusal
-from recovery.decide.regret import circuits, compared, regretted, undone
 from recovery.model.application import Health
 from recovery.model.decision import Kind
 from recovery.model.move import Wish
@@ -293,7 +293,7 @@ FLEET = [
 
 
 def test_the_report_counts_what_came_of_it() -> None:
-    web, z, everything = reporting.report(FLEET, NOW - timedelta(days=7))
+    web, z, everything = statistics.report(FLEET, NOW - timedelta(days=7))
 
     assert (web.policy, z.policy, everything.policy) == ("web", "z", "(all)")
     assert (web.recoveries, web.open, web.acted, web.would_have, web.cured, web.by_itself) == (
@@ -314,7 +314,7 @@ def test_the_audit_names_who_and_why_in_order() -> None:
         "a", step(minute=3, message="still ill"), wishes=(Wish("approve", "ada", NOW, "1.0"),)
     )
 
-    entries = reporting.audit([asked], NOW)
+    entries = statistics.audit([asked], NOW)
 
     assert [(e.by, e.what, e.result) for e in entries] == [
         ("ada", "approve 1.0", "asked for"),
@@ -323,7 +323,7 @@ def test_the_audit_names_who_and_why_in_order() -> None:
 
 
 def test_the_last_seven_days_are_all_there() -> None:
-    days = reporting.days(FLEET, NOW + timedelta(hours=1))
+    days = statistics.days(FLEET, NOW + timedelta(hours=1))
 
     assert len(days) == 7
     assert days[-1].day == NOW.date()

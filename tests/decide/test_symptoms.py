@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recovery.decide.symptoms import holds, track
+from recovery.decide.conditions import holds, track
 from recovery.model.application import Application, Health, Hold, Sync
 from recovery.model.policy import Condition, SubjectType
 from recovery.model.situation import Sight

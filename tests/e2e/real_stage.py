@@ -15,7 +15,7 @@ import msgspec
 
 from recovery.act.workloads import restarted_at
 from recovery.clock import SystemClock
-from recovery.decide.narrative import changes
+from recovery.decide.transcript import changes
 from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import (
     APPLICATIONS,

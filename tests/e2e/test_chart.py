@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from recovery import __version__
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 from recovery.policies import parse
 from tests import chart
 from tests.testbed import binaries, helm

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from msgspec import structs
 
-from recovery.decide import telling
+from recovery.decide import notifications
 from recovery.model.commit import Commit, Deployed, compare, described
 from recovery.model.message import Message, shortened
-from recovery.model.notices import Links
+from recovery.model.notification_config import Links
 from tests.builders import NOW, a_recovery, a_situation, degraded
 
 A, B = "a" * 40, "b" * 40
@@ -127,11 +127,11 @@ def test_whoever_is_called_reads_which_commit_and_whom_to_ask() -> None:
     record = a_recovery("cart-1", NOW)
     policy = situation.policies.policies[0]
     notes = (
-        telling.escalated(situation, record, severity="critical", channels=()),
-        telling.noted(situation, policy, record, severity="high", channels=()),
-        telling.acted(situation, record, "rolled back bbbbbbb to aaaaaaa"),
-        telling.held_back(situation, record, "storm", "too many at once", ()),
-        telling.incurable(situation, record, "no cure is left", policy),
+        notifications.escalated(situation, record, severity="critical", channels=()),
+        notifications.noted(situation, policy, record, severity="high", channels=()),
+        notifications.acted(situation, record, "rolled back bbbbbbb to aaaaaaa"),
+        notifications.held_back(situation, record, "storm", "too many at once", ()),
+        notifications.incurable(situation, record, "no cure is left", policy),
     )
     for note in notes:
         lines = note.body.split("\n")
@@ -139,7 +139,7 @@ def test_whoever_is_called_reads_which_commit_and_whom_to_ask() -> None:
 
 
 def test_the_link_survives_where_a_message_is_shortened() -> None:
-    note = telling.escalated(
+    note = notifications.escalated(
         a_situation(degraded(), deployed=DEPLOYED),
         a_recovery("cart-1", NOW),
         severity="high",
@@ -155,7 +155,7 @@ def test_the_link_survives_where_a_message_is_shortened() -> None:
 def test_nothing_is_said_of_commits_that_nobody_knows() -> None:
     assert (
         "Deployed:"
-        not in telling.escalated(
+        not in notifications.escalated(
             a_situation(degraded()), a_recovery("cart-1", NOW), severity="high", channels=()
         ).body
     )

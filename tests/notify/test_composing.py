@@ -9,16 +9,16 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from recovery.decide import telling
-from recovery.decide.reminding import remind
+from recovery.decide import notifications
+from recovery.decide.reminders import remind
 from recovery.model.cause import Confidence, Finding
 from recovery.model.duration import Duration
 from recovery.model.message import Message
-from recovery.model.notices import Delivery, Later, Links, Notices, Quiet, Route, Words
+from recovery.model.notification_config import Delivery, Later, Links, Notices, Quiet, Route, Words
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, RecoveryPhase, Subject, Talk
 from recovery.notify import apprise_channel, webhook_channel
-from recovery.notify.composing import compose, digest
+from recovery.notify.compose import compose, digest
 from recovery.policies import templates
 from tests.answering import Answering
 from tests.builders import NOW, a_recovery, a_situation, degraded
@@ -271,7 +271,7 @@ def test_who_is_called_reads_what_to_do_and_nothing_about_what_does_not_run() ->
         CART, phase=RecoveryPhase.Stalled, attempt=3, limit=3, ill_since=ill_since
     )
 
-    note = telling.escalated(situation, gave_up, severity="critical", channels=())
+    note = notifications.escalated(situation, gave_up, severity="critical", channels=())
 
     assert (
         note.title == "argocd/cart (in-cluster) needs a person: ImageUnavailable, nothing was tried"
@@ -291,7 +291,7 @@ def test_what_still_runs_says_how_to_stop_it_and_why_it_runs() -> None:
         limit=3,
     )
 
-    note = telling.acted(a_situation(degraded()), running, "rolled back 0162977 to 7e0fe71")
+    note = notifications.acted(a_situation(degraded()), running, "rolled back 0162977 to 7e0fe71")
 
     assert "\nWhy: Degraded for 5m (attempt 1 of 3)." in note.body
     assert (

@@ -8,12 +8,12 @@ import pytest
 
 from recovery.kube.client import SECRETS
 from recovery.kube.errors import Unavailable
+from recovery.notify.delivery_errors import Undelivered
 from recovery.notify.heartbeat import CHANNEL, WATCHDOG, Heartbeat
-from recovery.notify.undelivered import Undelivered
 from recovery.proxies import proxy_for
 from recovery.simulate import virtual
+from recovery.simulate.environment import OURS
 from recovery.simulate.manifests import deployment
-from recovery.simulate.world import OURS
 from tests.play import Play, play
 from tests.stage import policies
 

@@ -9,16 +9,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import structs
 
-from recovery.decide.reminding import News, said
+from recovery.decide.reminders import News, said
 from recovery.kube.errors import Unavailable
 from recovery.model.duration import Duration
 from recovery.model.message import Message
-from recovery.model.notices import Delivery, Flapping, Notices, Quiet, Route, Words
+from recovery.model.notification_config import Delivery, Flapping, Notices, Quiet, Route, Words
 from recovery.model.policy import Policies
 from recovery.model.recovery import Note, Recovery, RecoveryPhase, Talk
 from recovery.model.selector import Selector
-from recovery.notify.outbox import Nobody, Outbox
-from recovery.notify.undelivered import Undelivered
+from recovery.notify.delivery_errors import Undelivered
+from recovery.notify.dispatcher import Nobody, Outbox
 from recovery.simulate import virtual
 from tests.builders import NOW, a_recovery, an_application
 

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from recovery.model.message import Message
-from recovery.notify import pagerduty_channel, sending
-from recovery.notify.undelivered import Undelivered
+from recovery.notify import pagerduty_channel, receivers
+from recovery.notify.delivery_errors import Undelivered
 from tests.answering import Answering
 
 PAGE = Message("shop-1/1/2", "shop-1", "shop is down", "all of it", severity="high")
@@ -20,7 +20,7 @@ async def test_a_trigger_and_its_resolve_share_one_key() -> None:
     async with Answering() as there:
         there.answers["/v2/enqueue"] = (202, {"status": "success"})
         for note in (PAGE, OVER):
-            await sending.send(f"pagerduty://aBcKEY?endpoint={there.url}", note)
+            await receivers.send(f"pagerduty://aBcKEY?endpoint={there.url}", note)
 
         first, second = (json.loads(body) for _, _, _, body in there.asked)
     assert first == {
@@ -58,7 +58,7 @@ async def test_what_is_not_taken_is_tried_again_and_shows_no_key(status: int) ->
     async with Answering() as there:
         there.answers["/v2/enqueue"] = (status, "https://elsewhere.example")
         with pytest.raises(Undelivered, match=str(status)) as error:
-            await sending.send(f"pagerduty://SECRET?endpoint={there.url}", PAGE)
+            await receivers.send(f"pagerduty://SECRET?endpoint={there.url}", PAGE)
 
     assert "SECRET" not in str(error.value)
 
@@ -74,6 +74,6 @@ async def test_what_is_not_taken_is_tried_again_and_shows_no_key(status: int) ->
 )
 async def test_a_url_that_leads_nowhere_is_said_so(url: str) -> None:
     with pytest.raises(Undelivered) as error:
-        await sending.send(url, PAGE)
+        await receivers.send(url, PAGE)
 
     assert "KEY" not in str(error.value).replace("ROUTING_KEY", "")

@@ -9,19 +9,19 @@ from datetime import timedelta
 import pytest
 from msgspec import structs
 
-from recovery.decide import telling
-from recovery.decide.regret import Circuit
+from recovery.decide import notifications
+from recovery.decide.circuit_breaker import Circuit
+from recovery.decide.notifications import circuit_closed, circuit_opened
 from recovery.decide.routing import named_channels
-from recovery.decide.telling import circuit_closed, circuit_opened
 from recovery.kube.errors import Unavailable
 from recovery.model.duration import Duration
 from recovery.model.message import LEFT_OUT, Message, shortened
-from recovery.model.notices import Delivery, Later, Notices, Quiet, Route, Words
+from recovery.model.notification_config import Delivery, Later, Notices, Quiet, Route, Words
 from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
-from recovery.notify import sending, slack_channel
-from recovery.notify.composing import compose
-from recovery.notify.undelivered import Undelivered
+from recovery.notify import receivers, slack_channel
+from recovery.notify.compose import compose
+from recovery.notify.delivery_errors import Undelivered
 from tests.answering import Answering
 from tests.builders import NOW, a_recovery, a_situation, degraded
 from tests.notify.test_outbox import AT_ONCE, Post, ill, note, play
@@ -50,7 +50,7 @@ async def test_a_refused_address_or_credential_is_tried_for_the_promised_day(sta
     async with Answering() as there:
         there.answers["/"] = (status, "no")
         with pytest.raises(Undelivered) as error:
-            await sending.send(f"webhook://{there.url.partition('://')[2]}/hook", ILL)
+            await receivers.send(f"webhook://{there.url.partition('://')[2]}/hook", ILL)
 
     assert (error.value.for_good, error.value.address) == (False, True)
 
@@ -62,7 +62,7 @@ async def test_a_wrong_routing_key_is_an_address_and_no_message() -> None:
             {"status": "invalid event", "errors": ["'routing_key' is invalid"]},
         )
         with pytest.raises(Undelivered) as error:
-            await sending.send(f"pagerduty://KEY?endpoint={there.url}", ILL)
+            await receivers.send(f"pagerduty://KEY?endpoint={there.url}", ILL)
 
     assert (error.value.for_good, error.value.address) == (False, True)
 
@@ -80,7 +80,7 @@ async def test_a_conversation_that_is_gone_is_begun_anew() -> None:
             )
 
     async with Slack() as there:
-        thread = await sending.send(
+        thread = await receivers.send(
             f"slack://xoxb-1/%23ops?endpoint={there.url}",
             structs.replace(ILL, body="b", thread="C1:1.1"),
         )
@@ -100,7 +100,7 @@ async def test_what_is_too_large_is_shortened_in_its_evidence_alone() -> None:
             return web.Response(status=413 if len(raw) > 3_000 else 200)
 
     async with Small() as there:
-        await sending.send(f"webhook://{there.url.partition('://')[2]}/hook", ILL)
+        await receivers.send(f"webhook://{there.url.partition('://')[2]}/hook", ILL)
         body = json.loads(there.asked[-1][3])["body"]
 
     assert body.startswith("first line\n- evidence")
@@ -361,7 +361,7 @@ async def test_what_stands_before_slack_and_takes_no_large_body_gets_a_shorter_o
     async with Answering() as there:
         there.answers["/services/"] = (413, "<html>413 Request Entity Too Large</html>")
         with pytest.raises(Undelivered) as error:
-            await sending.send(f"slack://T/B/X?endpoint={there.url}", ILL)
+            await receivers.send(f"slack://T/B/X?endpoint={there.url}", ILL)
 
     assert (error.value.large, error.value.address, len(there.asked) > 1) == (True, False, True)
 
@@ -385,7 +385,9 @@ def test_a_long_list_of_targets_leaves_what_to_do_and_the_record() -> None:
     gave_up = structs.replace(
         a_recovery("cart-1", NOW, steps=(step,)), phase=RecoveryPhase.Stalled, attempt=1, limit=1
     )
-    said = telling.escalated(a_situation(degraded()), gave_up, severity="critical", channels=())
+    said = notifications.escalated(
+        a_situation(degraded()), gave_up, severity="critical", channels=()
+    )
 
     message = compose(said, gave_up, Words(), NOW)
     shown = json.dumps(

@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 
 from recovery.model.message import Message
-from recovery.notify import sending, slack_channel
-from recovery.notify.undelivered import Undelivered
+from recovery.notify import receivers, slack_channel
+from recovery.notify.delivery_errors import Undelivered
 from tests.answering import Answering
 
 ILL = Message(
@@ -30,11 +30,11 @@ async def test_a_bot_tells_an_incident_as_one_conversation() -> None:
         there.answers[UPDATE] = (200, {"ok": True})
         url = f"slack://xoxb-1-SECRET/%23ops?endpoint={there.url}"
 
-        thread = await sending.send(url, ILL)
+        thread = await receivers.send(url, ILL)
         over = structs.replace(
             ILL, key="shop-1/resolve", title="recovered", resolves=True, thread=thread
         )
-        again = await sending.send(url, over)
+        again = await receivers.send(url, over)
 
         asked = [(path, json.loads(body)) for _, path, _, body in there.asked]
     assert (thread, again) == ("C042:1700.5", "C042:1700.5")
@@ -48,7 +48,7 @@ async def test_a_bot_tells_an_incident_as_one_conversation() -> None:
 async def test_a_webhook_takes_the_same_blocks() -> None:
     async with Answering() as there:
         there.answers["/services/T0/B0/SECRET"] = (200, "ok")
-        assert await sending.send(f"slack://T0/B0/SECRET?endpoint={there.url}", ILL) == ""
+        assert await receivers.send(f"slack://T0/B0/SECRET?endpoint={there.url}", ILL) == ""
         body = json.loads(there.asked[0][3])
     assert body == slack_channel.shown(ILL)
 
@@ -97,7 +97,7 @@ async def test_a_refusal_says_why_and_shows_no_token(
     async with Answering() as there:
         there.answers[POST] = answer
         with pytest.raises(Undelivered) as error:
-            await sending.send(f"slack://xoxb-1-SECRET/ops?endpoint={there.url}", ILL)
+            await receivers.send(f"slack://xoxb-1-SECRET/ops?endpoint={there.url}", ILL)
     assert error.value.for_good is for_good
     assert "SECRET" not in str(error.value)
 
@@ -105,4 +105,4 @@ async def test_a_refusal_says_why_and_shows_no_token(
 @pytest.mark.parametrize("url", ["slack://", "slack://xoxb-1", "slack://A/B"])
 async def test_a_url_that_is_no_channel_is_said_so(url: str) -> None:
     with pytest.raises(Undelivered, match="neither"):
-        await sending.send(url, ILL)
+        await receivers.send(url, ILL)

@@ -11,18 +11,18 @@ import msgspec
 import pytest
 
 from recovery.argocd.tree import nodes
+from recovery.causes.case import Patient
 from recovery.causes.diagnose import diagnose
-from recovery.causes.patient import Patient
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS
 from recovery.kube.errors import Forbidden, Unavailable
 from recovery.model.application import Application, Destination, Health
 from recovery.model.cause import Confidence, Finding, Signs, Unwell
-from recovery.observe import trees
-from recovery.observe.dialects import Dialects
-from recovery.observe.examiner import Examiner, kept
-from recovery.observe.freezer import Freezer
-from recovery.observe.looking import Look
+from recovery.observe import resource_tree
+from recovery.observe.inspection_queue import Examiner, kept
+from recovery.observe.inspector import Look
+from recovery.observe.reconcile_monitor import Freezer
 from recovery.observe.store import Store
+from recovery.observe.version_poller import Dialects
 from recovery.simulate import pods, virtual
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.manifests import deployment
@@ -43,15 +43,15 @@ MISSING = Finding("MissingCRD", (), Confidence.likely, about="shop.example/Widge
 
 
 def test_a_tree_tells_the_pods_first_and_one_odd_node_costs_no_other() -> None:
-    told = trees.unwell(nodes(TREE))
+    told = resource_tree.unwell(nodes(TREE))
 
     assert [(str(u), u.reason) for u in told] == [
         ("Pod/cart-1", "ImagePullBackOff"),
         ("Deployment/cart", ""),
     ]
-    assert trees.unwell(nodes(msgspec.json.encode(msgspec.json.decode(TREE)["nodes"]))) == told, (
-        "the bare list is a tree, too"
-    )
+    assert (
+        resource_tree.unwell(nodes(msgspec.json.encode(msgspec.json.decode(TREE)["nodes"]))) == told
+    ), "the bare list is a tree, too"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_pod_tells_what_its_containers_wait_for_and_how_they_ended(
         "status": pods.status(f"registry.example/shop:{tag}", "p", "2026-03-02T12:00:00Z"),
     }
 
-    assert [u.reason for u in trees.of_pod(pod)] == reasons
+    assert [u.reason for u in resource_tree.of_pod(pod)] == reasons
 
 
 def test_events_tell_warnings_the_newest_first() -> None:
@@ -82,7 +82,7 @@ def test_events_tell_warnings_the_newest_first() -> None:
         {"type": "Warning", "reason": "Old", "message": "a", "lastTimestamp": "2026-03-02T11:00:00Z"},
         {"type": "Warning", "reason": "New", "message": "password=hunter22", "lastTimestamp": "2026-03-02T12:00:00Z", "involvedObject": {"kind": "Pod", "name": "p"}},
     ]  # fmt: skip
-    told = trees.of_events(events)
+    told = resource_tree.of_events(events)
 
     assert [(u.reason, u.message) for u in told] == [("New", "password=***"), ("Old", "a")]
 
@@ -135,7 +135,10 @@ def test_a_rollout_that_is_paused_says_why_and_a_cron_job_is_not_asked() -> None
         diagnose(Patient(rollout, NOW, looked(rollout, API(PAUSED)))).cause
         == "AnalysisInconclusive"
     )  # type: ignore[union-attr]
-    assert [str(u) for u in trees.unwell(nodes(PAUSED))] == ["Rollout/cart", "AnalysisRun/cart-4"]
+    assert [str(u) for u in resource_tree.unwell(nodes(PAUSED))] == [
+        "Rollout/cart",
+        "AnalysisRun/cart-4",
+    ]
     assert (
         looked(an_application(health=Health.Suspended, kinds=("CronJob",)), API(PAUSED)).unwell
         == ()

@@ -24,10 +24,10 @@ from recovery.model.recovery import (
     Subject,
     Talk,
 )
-from recovery.serve.gate import Gate
+from recovery.serve.auth import Gate
 from recovery.serve.http import Server
 from recovery.settings import Settings
-from recovery.simulate.world import World
+from recovery.simulate.environment import World
 from tests.builders import a_cluster, an_application
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}"

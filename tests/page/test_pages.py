@@ -13,8 +13,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from recovery.act.all_actions import KINDS
-from recovery.browsing import brief
+from recovery.act.registry import KINDS
 from recovery.causes.catalogue import BY_NAME
 from recovery.clock import SystemClock
 from recovery.kube.client import ACCESS_REVIEWS, TOKEN_REVIEWS
@@ -22,8 +21,9 @@ from recovery.kube.errors import Unavailable
 from recovery.model.application import Health
 from recovery.model.decision import Decision, Kind
 from recovery.model.recovery import RecoveryPhase, Subject
+from recovery.page_queries import brief
 from recovery.policies import parse
-from recovery.serve.gate import Gate
+from recovery.serve.auth import Gate
 from tests.builders import an_application
 from tests.page.scene import HOSTILE, Scene
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 from recovery.model.duration import Duration
 from recovery.observe.policy_source import ConfigMap, PolicySource
-from recovery.observe.shapes import Meta
+from recovery.observe.wire_types import Meta
 from recovery.policies import Defaults, InvalidPolicies, parse
 
 ONE = """\

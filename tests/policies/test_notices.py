@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 from recovery.model.policy import Policies
 from recovery.policies import InvalidPolicies, parse
 

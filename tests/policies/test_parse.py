@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recovery.act.all_actions import KINDS
+from recovery.act.registry import KINDS
 from recovery.model.application import Health, Sync
 from recovery.model.policy import PerHour
 from recovery.model.storm import StormLimits

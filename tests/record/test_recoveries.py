@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from recovery.decide.reminding import News, said
+from recovery.decide.reminders import News, said
 from recovery.kube.client import RECOVERIES
 from recovery.kube.errors import Unavailable
 from recovery.model.application import Hold
@@ -18,7 +18,7 @@ from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
 from recovery.model.recovery import Debt, Recovery, RecoveryPhase, StepRecord
 from recovery.record.codec import FORMAT, decode, encode
-from recovery.record.recoveries import KEPT_AT_MOST, ClaimLost, Recoveries
+from recovery.record.recovery_store import KEPT_AT_MOST, ClaimLost, Recoveries
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 from tests.builders import NOW, a_recovery, the_policies

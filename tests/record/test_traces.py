@@ -10,7 +10,7 @@ from msgspec import structs
 
 from recovery.clock import SystemClock
 from recovery.model.recovery import RecoveryPhase, StepOutcome, StepRecord
-from recovery.record.traces import Traces, trace
+from recovery.record.tracing import Traces, trace
 from tests.answering import Answering
 from tests.builders import NOW, a_recovery
 

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 import recovery
-from recovery.causes import texts
+from recovery.causes import error_patterns
 from recovery.model.redact import redact
 from recovery.observe import wire
 
@@ -40,9 +40,9 @@ def patterns() -> dict[str, re.Pattern[str]]:
         if isinstance(value, re.Pattern):
             if isinstance(value.pattern, str):
                 found.setdefault(value.pattern + str(value.flags), value)
-        elif isinstance(value, texts.Line):
+        elif isinstance(value, error_patterns.Line):
             look(where, value.pattern, deep)
-        elif isinstance(value, texts.Table):
+        elif isinstance(value, error_patterns.Table):
             look(where, value._lines, deep)
         elif isinstance(value, dict) and deep:
             for each in value.values():

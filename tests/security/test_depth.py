@@ -14,19 +14,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from recovery.commands.diagnosing import of_file
-from recovery.commands.failing import Refused
+from recovery.commands.diagnosis_view import of_file
+from recovery.commands.errors import Refused
+from recovery.dependencies import _wave
 from recovery.kube import reading
 from recovery.kube.client import APPLICATIONS, group_path
 from recovery.kube.errors import Invalid
 from recovery.kube.reading import decoded, shallow
 from recovery.model.situation import Good, Sight
-from recovery.model.stamps import EARLIEST, LATEST, aware, utc
+from recovery.model.timestamps import EARLIEST, LATEST, aware, utc
 from recovery.observe import wire
 from recovery.record.checkpoint import FITS, FORMAT, _Content, _fitting
+from recovery.simulate.environment import ARGOCD
 from recovery.simulate.manifests import deployment
-from recovery.simulate.world import ARGOCD
-from recovery.turns import _wave
 from tests.builders import NOW, an_application
 from tests.play import Play, play
 

@@ -11,8 +11,8 @@ import pytest
 
 from recovery.kube.client import APPLICATIONS, DAEMON_SETS, DEPLOYMENTS, PODS
 from recovery.record.codec import stamp
+from recovery.simulate.environment import ARGOCD
 from recovery.simulate.manifests import daemon_set, deployment
-from recovery.simulate.world import ARGOCD
 from tests.play import Play, play
 
 SECRET_WORDS = "payments-db"

@@ -13,16 +13,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from recovery.causes.case import Patient
 from recovery.causes.diagnose import diagnose
-from recovery.causes.patient import Patient
+from recovery.decide.conditions import track
 from recovery.decide.engine import decide
-from recovery.decide.symptoms import track
 from recovery.kube.client import APPLICATIONS
 from recovery.model.text import dangerous
-from recovery.observe import shapes, wire
+from recovery.observe import wire, wire_types
 from recovery.record.codec import stamp
+from recovery.simulate.environment import ARGOCD
 from recovery.simulate.manifests import deployment
-from recovery.simulate.world import ARGOCD
 from tests.builders import NOW, a_situation, the_policies
 from tests.play import Play, play
 from tests.security.test_text import texts
@@ -213,7 +213,7 @@ def with_value(item: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 def test_every_field_that_is_read_is_in_the_table() -> None:
-    assert set(TABLE) == set(paths(shapes.Application))
+    assert set(TABLE) == set(paths(wire_types.Application))
 
 
 @pytest.mark.parametrize("path", TABLE)

@@ -16,7 +16,7 @@ from recovery.kube.errors import Unavailable
 from recovery.observe.reflector import STALE, Reflector
 from recovery.process import Troubles, measure_lag
 from recovery.serve import doorkeeper
-from recovery.serve.gate import Busy, Gate, Turns
+from recovery.serve.auth import Busy, Gate, Turns
 from recovery.serve.http import Server, listening
 from recovery.simulate import virtual
 

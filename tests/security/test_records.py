@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from recovery.act.all_actions import INTERNAL, TRAITS
+from recovery.act.registry import INTERNAL, TRAITS
 from recovery.decide.holds import by_hand, effective, proven
 from recovery.decide.pinned import agreed
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, RECOVERIES
@@ -20,8 +20,8 @@ from recovery.model.move import Move, MovePhase, Place
 from recovery.model.names import HOLD
 from recovery.model.policy import Written
 from recovery.model.recovery import Debt, StepRecord
+from recovery.simulate.environment import ARGOCD, OURS
 from recovery.simulate.manifests import deployment
-from recovery.simulate.world import ARGOCD, OURS
 from tests.builders import NOW, a_recovery, an_application, the_policies
 from tests.play import Play, play
 

@@ -12,11 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recovery.argocd.tree import nodes
+from recovery.causes.case import Patient
 from recovery.causes.diagnose import diagnose
-from recovery.causes.patient import Patient
 from recovery.model.redact import redact
 from recovery.model.text import all_plain, dangerous, plain, shell
-from recovery.observe import trees, wire
+from recovery.observe import resource_tree, wire
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x1b[31mFAKE\x9b1m\x1b]8;;https://evil.example\x1b\\click\u202eRTL\u2066\n2026-01-01 all well\r\u2028\u200b"
 
@@ -75,9 +75,9 @@ def evil_everywhere(schema: object, depth: int = 0) -> object:
 @pytest.mark.parametrize("kind", ["application", "project", "application_set"])
 def test_no_control_character_passes_the_decoder_in_any_field(kind: str) -> None:
     shape = {
-        "application": wire.shapes.Application,
-        "project": wire.shapes.Project,
-        "application_set": wire.shapes.ApplicationSet,
+        "application": wire.wire_types.Application,
+        "project": wire.wire_types.Project,
+        "application_set": wire.wire_types.ApplicationSet,
     }[kind]
     raw = msgspec.json.encode(evil_everywhere(shape))
     decoded = getattr(wire, kind)(raw)
@@ -112,9 +112,9 @@ def test_what_pods_workloads_and_events_say_is_plain() -> None:
         "involvedObject": {"kind": EVIL, "name": EVIL, "namespace": EVIL},
     }
     said = (
-        *trees.of_pod(pod),
-        *trees.of_workload("Deployment", workload),
-        *trees.of_events([event]),
+        *resource_tree.of_pod(pod),
+        *resource_tree.of_workload("Deployment", workload),
+        *resource_tree.of_events([event]),
     )
     assert len(said) == 4
     assert [t for t in texts(said) if any(map(dangerous, t))] == []
@@ -131,7 +131,7 @@ def test_a_node_whose_name_no_cluster_would_take_is_left_out() -> None:
         {"nodes": [good, {**good, "name": EVIL}, {**good, "name": "x" * 300}]}
     )
     assert [n.name for n in nodes(raw)] == ["web-1"]
-    assert not any(map(dangerous, trees.unwell(nodes(raw))[0].message))
+    assert not any(map(dangerous, resource_tree.unwell(nodes(raw))[0].message))
 
 
 @example("\u2028")

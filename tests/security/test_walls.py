@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from recovery.decide.asking import Asked
 from recovery.decide.budgets import budget
-from recovery.decide.freezing import stands_still
+from recovery.decide.guard_request import Asked
 from recovery.decide.reconciled import _matches, foreign
 from recovery.decide.storms import explained, many, over, part_stands
+from recovery.decide.unreconciled import stands_still
 from recovery.kube.client import APPLICATIONS
 from recovery.model.application import Destination, Permitted, Project
 from recovery.model.connection import Verdict
@@ -27,9 +27,9 @@ from recovery.observe.connections import Connections
 from recovery.observe.store import Store
 from recovery.record.codec import stamp
 from recovery.simulate import virtual
+from recovery.simulate.environment import ARGOCD
 from recovery.simulate.manifests import deployment
 from recovery.simulate.virtual import VirtualClock
-from recovery.simulate.world import ARGOCD
 from tests.builders import NOW, a_cluster, a_situation, an_application, degraded
 from tests.play import Play, play
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from recovery.causes.envelope import received
-from recovery.causes.texts import ARGOCD
-from recovery.decide.verdicts import verdict_of
+from recovery.causes.error_patterns import ARGOCD
+from recovery.decide.error_classification import verdict_of
 from recovery.model.redact import redact
 from recovery.model.remembered import KEPT, remembered
 from recovery.observe.wire import Bounds

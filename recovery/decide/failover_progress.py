@@ -1,0 +1,435 @@
+"""Moving applications to another cluster and home again: how far each has come, who is next, when
+it is over."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import structs
+
+from recovery.causes.envelope import essential
+from recovery.decide.backoff import AFTER, again_at
+from recovery.decide.connections import healthy
+from recovery.decide.placement import STATEFUL, barred, cluster_of, place_of
+from recovery.model.action import Judgement, Progress
+from recovery.model.application import Application, Health, Operation, Phase, Sync
+from recovery.model.connection import Cluster
+from recovery.model.duration import spell
+from recovery.model.move import Move, MovePhase
+from recovery.model.recovery import Recovery, StepRecord
+from recovery.model.situation import Situation
+
+AT_ONCE = 3
+"""Applications on their way at one moment."""
+FAILURES = 2
+"""After so many that did not get well, no further one is moved."""
+WITHIN = timedelta(minutes=10)
+"""An application that is not Healthy at its new place by then has failed there."""
+REVERTED_WITHIN = timedelta(seconds=20)
+"""For so long the destination may still show as it was before."""
+GENERATED_WITHIN = timedelta(minutes=2)
+"""An ApplicationSet writes a new destination within seconds of the label's move (seen on 3.2:
+one)."""
+SOON = timedelta(seconds=2)
+PLAN_OUTDATED = "PlanOutdated"
+"""Reason of a plan that is made anew: nothing was tried with it."""
+HINDERED = "Hindered"
+"""Reason of a wave that the API server was too busy for, in part: the rest waits longer than for an
+answer."""
+SEEN_WITHIN = timedelta(seconds=3)
+"""A write of ours comes back by the watch within this time."""
+
+
+def progressed(
+    recovery: Recovery, record: StepRecord, situation: Situation, *, by_label: bool
+) -> tuple[Move, ...]:
+    """Every move as the applications show it now. On a stale picture nothing is said."""
+    if not situation.freshness.fresh:
+        return recovery.moves
+    apps = {dep.app.uid: dep.app for dep in situation.dependents}
+    token = recovery.token(record)
+    return tuple(
+        _progressed(move, apps.get(move.uid), token, record, situation.now, by_label=by_label)
+        for move in recovery.moves
+    )
+
+
+def _progressed(
+    move: Move,
+    app: Application | None,
+    token: str,
+    record: StepRecord,
+    now: datetime,
+    *,
+    by_label: bool,
+) -> Move:
+    if move.phase is MovePhase.Failed and app is not None and app.destination.place == move.target:
+        if _well(app):
+            return structs.replace(
+                move, phase=MovePhase.Moved, reason="", since=now
+            )  # it took its time
+        if by_label and not _asked(app, token) and not app.operating:
+            return structs.replace(
+                move, phase=MovePhase.Moving, reason="", since=now
+            )  # its ApplicationSet took its time
+    if move.phase not in (MovePhase.Moving, MovePhase.Returning):
+        return move
+    home = move.phase is MovePhase.Returning
+    arrived, where = (MovePhase.Home, move.goal) if home else (MovePhase.Moved, move.target)
+    began = move.since or now
+    if app is None:
+        return structs.replace(
+            move,
+            phase=MovePhase.Home if home else MovePhase.Failed,
+            reason="the application is gone",
+            since=now,
+        )
+    if app.destination.place not in (move.origin, move.goal, move.target):
+        ends = MovePhase.Stayed if home else MovePhase.Refused
+        return structs.replace(
+            move,
+            phase=ends,
+            reason=f"somebody moved it on to {app.destination.cluster}: respected",
+            since=now,
+        )
+    if app.destination.place != where:
+        if (
+            not by_label
+            and not _asked(app, token)
+            and now - (record.claimed_at or began) >= SEEN_WITHIN
+        ):
+            # Its write never went out (a crash, a conflict, a running operation): its turn comes
+            # again, with a new proof.
+            return structs.replace(move, phase=MovePhase.Moved if home else MovePhase.Planned)
+        if now - began < (GENERATED_WITHIN if by_label else REVERTED_WITHIN):
+            return move
+        why = "the ApplicationSet did not move it" if by_label else "somebody wrote it back"
+        return structs.replace(
+            move,
+            phase=MovePhase.Failed,
+            reason=f"its destination is {app.destination.cluster}, not {where}: {why}",
+            since=now,
+        )
+    operation = app.operation
+    mine = operation is not None and (operation.recovery == token or _later(operation, began))
+    if operation and mine and operation.phase in (Phase.Failed, Phase.Error):
+        detail = essential("; ".join(operation.failed) or operation.message, 1_000)
+        return structs.replace(
+            move,
+            phase=MovePhase.Failed,
+            reason=f"its sync there {operation.phase.value}: {detail[:300]}",
+            since=now,
+        )
+    done = (
+        operation.finished_at
+        if operation and mine and operation.phase is Phase.Succeeded and app.requested is None
+        else None
+    )
+    # Whole seconds: a comparison within the second in which the sync ended is of after the move at
+    # any rate.
+    compared = done is not None and app.reconciled_at is not None and app.reconciled_at >= done
+    if compared and _well(app):
+        return structs.replace(move, phase=arrived, reason="", since=now)
+    if now - began > WITHIN:
+        how = f"{app.sync.value} and {app.health.value}"
+        return structs.replace(
+            move,
+            phase=MovePhase.Failed,
+            reason=f"not Healthy at {where} within {spell(WITHIN)}: it is {how}",
+            since=now,
+        )
+    return move
+
+
+def _later(operation: Operation, began: datetime) -> bool:
+    """Argo CD's own sync after ours: seconds after a move its self-heal may run once more, and
+    shows in ours' place."""
+    return (
+        operation.automated
+        and operation.started_at is not None
+        and operation.started_at >= began.replace(microsecond=0)
+    )
+
+
+def _asked(app: Application, token: str) -> bool:
+    """Does it show the operation of this step?"""
+    return any(o is not None and o.recovery == token for o in (app.operation, app.requested))
+
+
+def _well(app: Application) -> bool:
+    return app.sync is Sync.Synced and app.health is Health.Healthy and bool(app.resources)
+
+
+def unsent(
+    moves: tuple[Move, ...], phase: MovePhase, record: StepRecord, situation: Situation
+) -> bool:
+    """Is one at its new place by an ApplicationSet's hand, and its sync still to be asked for?"""
+    if situation.now - (record.claimed_at or record.started_at) < SEEN_WITHIN:
+        return False  # what was just written is on its way back to us
+    apps = {dep.app.uid: dep.app for dep in situation.dependents}
+    token = situation.recovery.token(record) if situation.recovery else ""
+    for move in moves:
+        app, home = apps.get(move.uid), phase is MovePhase.Returning
+        if (
+            app is None
+            or move.phase is not phase
+            or app.destination.place != (move.goal if home else move.target)
+        ):
+            continue
+        if not _asked(app, token) and not app.operating:
+            return True
+    return False
+
+
+def next_wave(
+    moves: tuple[Move, ...],
+    from_phase: MovePhase,
+    to_phase: MovePhase,
+    now: datetime,
+    may: frozenset[str],
+) -> tuple[Move, ...]:
+    """With as many more on their way as may be at one moment; ``may`` are the UIDs nothing speaks
+    against just now."""
+    places = AT_ONCE - sum(move.phase is to_phase for move in moves)
+    changed = []
+    for move in moves:
+        if move.phase is from_phase and places > 0 and move.uid in may:
+            places -= 1
+            changed.append(structs.replace(move, phase=to_phase, since=now, reason=""))
+        else:
+            changed.append(move)
+    return tuple(changed)
+
+
+def counted(moves: tuple[Move, ...], *phases: MovePhase) -> int:
+    """How many are there."""
+    return sum(move.phase in phases for move in moves)
+
+
+def summary(moves: tuple[Move, ...]) -> str:
+    """``2 moved, 1 on its way, 1 refused``."""
+    words = {
+        MovePhase.Moved: "moved",
+        MovePhase.Moving: "on their way",
+        MovePhase.Planned: "to go",
+        MovePhase.Failed: "failed",
+        MovePhase.Refused: "stay",
+        MovePhase.Returning: "on their way home",
+        MovePhase.Home: "home again",
+        MovePhase.Stayed: "stay for good",
+    }
+    return (
+        ", ".join(f"{n} {words[phase]}" for phase in words if (n := counted(moves, phase)))
+        or "none"
+    )
+
+
+def stopped(moves: tuple[Move, ...], why: str) -> tuple[Move, ...]:
+    """What was still to go stays, and why."""
+    return tuple(
+        structs.replace(m, phase=MovePhase.Refused, reason=why)
+        if m.phase is MovePhase.Planned
+        else m
+        for m in moves
+    )
+
+
+def stage_after(stage: str) -> str:
+    """``move 1``, ``move 2`` ..."""
+    number = stage.rpartition(" ")[2]
+    return f"move {int(number) + 1 if number.isdecimal() else 1}"
+
+
+def homeward(
+    record: StepRecord, recovery: Recovery, situation: Situation, *, label: str, stateful: bool
+) -> Judgement:
+    """How far a failback has come. It goes on only while its cluster is seen well: three at a time,
+    home before the next."""
+    well, words = healthy(cluster_of(situation), situation.now)
+    if label and record.stage and not record.sent and counted(recovery.moves, MovePhase.Returning):
+        # Nobody knows whether the label is back; moving it again changes nothing where it is.
+        if well and situation.now >= again_at(record):
+            return Judgement(
+                Progress.Next,
+                stage=record.stage,
+                moves=renewed(recovery.moves, MovePhase.Returning, situation.now),
+            )
+        return Judgement(
+            Progress.InDoubt,
+            message=f"the label: {record.message or 'in doubt'}; {words}",
+            soon=AFTER,
+        )
+    moves = progressed(recovery, record, situation, by_label=bool(label))
+    if record.stage and unsent(moves, MovePhase.Returning, record, situation):
+        return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)
+    failed, away = counted(moves, MovePhase.Failed), counted(moves, MovePhase.Moved)
+    busy = counted(moves, MovePhase.Returning)
+    if away and failed < FAILURES and busy < AT_ONCE and wave_due(record, situation.now):
+        if well:
+            may, held = _may_return(moves, situation, stateful=stateful)
+            waved = held
+            if not label:
+                waved = next_wave(held, MovePhase.Moved, MovePhase.Returning, situation.now, may)
+            elif stays := next((m for m in held if m.phase is MovePhase.Failed), None):
+                why = f"the label takes all of them home, and {stays} has to stay: {stays.reason}"
+                return Judgement(Progress.Failed, "LabelStays", why, moves=held)
+            else:
+                waved = renewed(
+                    tuple(_to(m, MovePhase.Moved, MovePhase.Returning) for m in held),
+                    MovePhase.Returning,
+                    situation.now,
+                )
+            if counted(waved, MovePhase.Returning) > busy:
+                return Judgement(Progress.Next, stage=stage_after(record.stage), moves=waved)
+            moves, failed = held, counted(held, MovePhase.Failed)
+            away = counted(moves, MovePhase.Moved)
+        elif not busy:
+            return Judgement(
+                Progress.Running,
+                message=f"waits: {cluster_of(situation).name} is not seen well: {words}",
+                soon=SOON,
+                moves=moves,
+            )
+    if busy or (away and failed < FAILURES):
+        return Judgement(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
+    if failed or away:
+        return Judgement(Progress.Failed, "NotAllHome", summary(moves), moves=moves)
+    return Judgement(Progress.Succeeded, "Home", summary(moves), moves=moves)
+
+
+def wave_due(record: StepRecord, now: datetime) -> bool:
+    """May more be sent? Not before what was just written can be seen, and later where it was not
+    taken."""
+    if not record.stage:
+        return True
+    least = (
+        again_at(record, SEEN_WITHIN)
+        if record.reason == HINDERED
+        else (record.claimed_at or now) + SEEN_WITHIN
+    )
+    return now >= least
+
+
+def label_of(recovery: Recovery) -> str:
+    """The label by which its applications were moved; empty where each was moved by itself."""
+    written = [w for w in recovery.actions if w.type == "failover"]
+    return str(written[-1].parameters.get("label", "")) if written else ""
+
+
+def _to(move: Move, before: MovePhase, after: MovePhase) -> Move:
+    return structs.replace(move, phase=after) if move.phase is before else move
+
+
+def renewed(moves: tuple[Move, ...], phase: MovePhase, now: datetime) -> tuple[Move, ...]:
+    """Those in this phase have only now been begun."""
+    return tuple(structs.replace(m, since=now) if m.phase is phase else m for m in moves)
+
+
+def _may_return(
+    moves: tuple[Move, ...], situation: Situation, *, stateful: bool
+) -> tuple[frozenset[str], tuple[Move, ...]]:
+    """Whom nothing keeps where it is; and the moves, those that are to stay there with their
+    reason."""
+    deps = {dep.app.uid: dep for dep in situation.dependents}
+    may, changed = set(), []
+    for move in moves:
+        dep = deps.get(move.uid)
+        if move.phase is MovePhase.Moved and dep is not None:
+            kinds = [kind for kind in dep.app.kinds or dep.sight.kinds if kind in STATEFUL]
+            why = barred(dep, situation, moved=True) or (
+                f"it holds data by now ({', '.join(kinds)})" if kinds and not stateful else ""
+            )
+            if why:
+                move = structs.replace(move, phase=MovePhase.Failed, reason=f"not sent home: {why}")
+            elif not dep.app.operating:
+                may.add(move.uid)
+        changed.append(move)
+    return frozenset(may), tuple(changed)
+
+
+def given_up(moves: tuple[Move, ...], why: str) -> tuple[Move, ...]:
+    """When its time is over: what was to go stays, what is on its way has not arrived."""
+    ends = {
+        MovePhase.Planned: MovePhase.Refused,
+        MovePhase.Moving: MovePhase.Failed,
+        MovePhase.Returning: MovePhase.Failed,
+    }
+    return tuple(
+        structs.replace(m, phase=ends[m.phase], reason=why) if m.phase in ends else m for m in moves
+    )
+
+
+def reconciled(recovery: Recovery, situation: Situation) -> Recovery:
+    """The recovery with its moves as holds tell of them: the annotation is the truth.
+
+    One that a person released stays where it is; one that the recovery does not know (its object
+    was deleted by hand and opened anew) is taken on.
+    """
+    apps = {dep.app.uid: dep.app for dep in situation.dependents}
+    moves = list(recovery.moves)
+    if situation.freshness.fresh:
+        moves = [_settled(move, apps.get(move.uid), recovery, situation) for move in moves]
+    if recovery.owed and recovery.subject.uid != situation.about.uid:
+        # The cluster was built anew under its name, at another address: what is owed is owed to its
+        # name.
+        recovery = structs.replace(
+            recovery, subject=structs.replace(recovery.subject, uid=situation.about.uid)
+        )
+    moves = [_readdressed(move, cluster_of(situation)) for move in moves]
+    known = {move.uid for move in moves}
+    moves += [orphan for orphan in situation.orphans if orphan.uid not in known]
+    return (
+        recovery
+        if tuple(moves) == recovery.moves
+        else structs.replace(recovery, moves=tuple(moves))
+    )
+
+
+def _readdressed(move: Move, cluster: Cluster) -> Move:
+    """Its way home leads to the cluster and not to an address that is nobody's any more."""
+    if not move.phase.owed or cluster.called(str(move.origin)):
+        return move
+    return structs.replace(move, home=place_of(cluster, move.origin))
+
+
+def _settled(move: Move, app: Application | None, recovery: Recovery, situation: Situation) -> Move:
+    """One that is away, as people have left it: gone, moved on, released, or brought home."""
+    if app is None:
+        return (
+            structs.replace(move, phase=MovePhase.Stayed, reason="the application is gone")
+            if move.phase.owed
+            else move
+        )
+    if move.phase not in (MovePhase.Moved, MovePhase.Failed) or app.hold is not None:
+        return move
+    if app.destination.place == move.goal:
+        return _found_at_home(move, recovery, situation)
+    if app.destination.place != move.target:
+        return structs.replace(
+            move,
+            phase=MovePhase.Stayed,
+            reason=f"somebody moved it on to {app.destination.cluster}: respected",
+        )
+    # What a label moved has no hold of its own.
+    return (
+        move
+        if app.application_set
+        else structs.replace(move, phase=MovePhase.Stayed, reason="released by a person")
+    )
+
+
+def _found_at_home(move: Move, recovery: Recovery, situation: Situation) -> Move:
+    """It is where it came from, and this controller did not bring it there."""
+    label = label_of(recovery)
+    if label and not (cluster_of(situation).labels or {}).get(label):
+        return move  # its ApplicationSet has yet to move it
+    if recovery.well_since is not None and recovery.running is None:
+        reason = move.reason if move.phase is MovePhase.Failed else "brought home by somebody else"
+        return structs.replace(move, phase=MovePhase.Home, reason=reason)
+    if move.phase is MovePhase.Failed:
+        return move  # counts among those that could not be moved
+    return structs.replace(
+        move,
+        phase=MovePhase.Stayed,
+        reason="brought home by somebody else, and its cluster is down: respected",
+    )

@@ -1,0 +1,485 @@
+"""The recoveries: a mirror of the Recovery objects, and the only one that writes them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+from msgspec import structs
+
+from recovery.clock import Clock
+from recovery.decide.circuit_breaker import Circuit, circuits
+from recovery.decide.holds import effective
+from recovery.decide.outcomes import concluded
+from recovery.kube.client import RECOVERIES, Client
+from recovery.kube.errors import Conflict, KubeError, NotFound, Unavailable
+from recovery.kube.lease import shard_of
+from recovery.kube.reading import older
+from recovery.model.application import Application
+from recovery.model.decision import Decision, Kind, Outcome, Result
+from recovery.model.names import Key
+from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
+from recovery.model.situation import Destroyed, Fleet
+from recovery.model.storm import STORM
+from recovery.record.codec import counted, decode, encode, listed, more
+
+log = structlog.get_logger(__name__)
+
+HOUR = timedelta(hours=1)
+LISTED_WITHIN = 60.0
+"""Seconds that a list of several pages may be older than what we wrote."""
+KEPT_FOR = timedelta(days=7)
+KEPT_AT_MOST = 1000
+PAGE = 200
+WISHES = 10
+"""Requests of people that a record keeps, the newest."""
+
+
+class ClaimLost(Exception):
+    """The intent could not be saved as judged: judge again. Nothing outside was touched."""
+
+    taken = False
+    """Its name is taken by something that cannot be read: a person has to look."""
+
+
+class Recoveries:
+    """All Recovery objects of our namespace. Filled by a reflector; written with resourceVersion
+    only."""
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        clock: Clock,
+        changed: Callable[[Key], None],
+        lost: Callable[[Recovery], None] = lambda _: None,
+        destructive: frozenset[str] = frozenset(),
+        shards: int = 1,
+        saved: Callable[[Key], None] = lambda _: None,
+    ) -> None:
+        """``saved`` hears of each that we wrote, when it is written; ``lost`` of an open one that
+        somebody deleted; ``destructive`` are the actions that change what runs; among so many
+        ``shards`` the subjects are divided."""
+        self._client = client
+        self._namespace = namespace
+        self._clock = clock
+        self._changed = changed
+        self._all: dict[str, Recovery] = {}
+        self._circuits: dict[str, Circuit] | None = None
+        self.generation = 0
+        """Another one after every change."""
+        self._by_uid: defaultdict[str, set[str]] = defaultdict(set)
+        self._in_flight: set[str] = set()
+        self._open: defaultdict[Key, set[str]] = defaultdict(set)
+        self._owing: dict[Key, set[str]] = {}
+        self._refreshed: dict[str, datetime] = {}
+        self._lost = lost
+        self._saved = saved
+        self._saved_at: dict[str, float] = {}
+        self._destructive = destructive
+        self._destroyed: dict[str, tuple[datetime, ...]] = {}
+        self._storms: set[str] = set()
+        self._calm_since: datetime | None = None
+        self._shards = shards
+
+    # Filled by a reflector
+
+    def put(self, item: Recovery) -> None:
+        """As the API server has it; older than what we wrote ourselves is ignored."""
+        held = self._all.get(item.name)
+        if held is not None and (item.version == held.version or older(item.version, held.version)):
+            return
+        self._index(item)
+        self._changed(_key(item))
+
+    def drop(self, namespace: str, name: str) -> None:  # noqa: ARG002 (a Sink)
+        """Deleted by hand, or by our own retention."""
+        gone = self._forget(name)
+        if gone is not None:
+            self._lost(gone)
+            self._changed(_key(gone))
+
+    def _forget(self, name: str) -> Recovery | None:
+        """Take it out of the mirror, without waking anybody: who asked for it looks again in his
+        own time."""
+        gone = self._all.pop(name, None)
+        if gone is not None:
+            self._by_uid[gone.subject.uid].discard(name)
+            self._in_flight.discard(name)
+            self._destroyed.pop(name, None)
+            self._saved_at.pop(name, None)
+            self._storms.discard(name)
+            self._circuits = None
+            self.generation += 1
+            self._open[_key(gone)].discard(name)
+            self._owes(gone, owing=False)
+        return gone
+
+    def _owes(self, recovery: Recovery, *, owing: bool) -> None:
+        key = _key(recovery)
+        if owing:
+            self._owing.setdefault(key, set()).add(recovery.name)
+        elif key in self._owing:
+            self._owing[key].discard(recovery.name)
+            if not self._owing[key]:
+                del self._owing[key]
+
+    def effective(self, app: Application) -> Application:
+        """The application with the hold that is honoured: what a record says is owed, not what an
+        annotation says."""
+        if app.noted is None and app.hold is None and not self._owing:
+            return app
+        return effective(app, self.get, self.owing(app.key))
+
+    def owing(self, key: Key) -> tuple[Recovery, ...]:
+        """Those that still owe something to what is at this place, the newest first."""
+        names = self._owing.get(key, ())
+        return tuple(
+            sorted((self._all[name] for name in names), key=lambda r: r.opened_at, reverse=True)
+        )
+
+    @property
+    def debtors(self) -> tuple[Key, ...]:
+        """The places that something is still owed to, by any record."""
+        return tuple(self._owing)
+
+    def keep(self, gone: Recovery) -> None:
+        """Somebody deleted its object, and it still owes something: it stays what it was, and its
+        next write makes it anew."""
+        self._index(structs.replace(gone, version="", wishes=()))
+
+    async def reread(self) -> None:
+        """All of them as they are now, whatever the watch has brought by now. KubeError when they
+        cannot be read."""
+        token = ""
+        while True:
+            query = {"limit": str(PAGE), **({"continue": token} if token else {})}
+            try:
+                raw = await self._client.list(RECOVERIES, self._namespace, **query)
+                for item in listed(raw):
+                    self.put(item)
+                token = more(raw)
+            except msgspec.DecodeError as error:
+                raise Unavailable(f"a list that cannot be read: {error}") from error
+            if not token:
+                return
+
+    @property
+    def unwritten(self) -> list[str]:
+        """Ended ones that are kept and still have to be written again: no next step does that."""
+        return [name for name, held in self._all.items() if not held.version and held.phase.over]
+
+    async def restore(self, name: str) -> None:
+        """Write what was kept, unless that was done already. ClaimLost when somebody was faster;
+        KubeError."""
+        held = self._all.get(name)
+        if held is not None and not held.version:
+            await self._save(held)
+
+    def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
+        """After a whole list: what is not named is gone."""
+        present = {name for _, name in names}
+        now = self._clock.monotonic()
+        for name in [n for n in self._all if n not in present]:
+            # A list of several pages is older than what was written while it was read: the watch
+            # tells of those.
+            if (
+                self._all[name].version
+                and now - self._saved_at.get(name, float("-inf")) > LISTED_WITHIN
+            ):
+                self.drop(scope, name)
+
+    # Read by the controller
+
+    def all(self) -> list[Recovery]:
+        """Every one we know, newest first."""
+        return sorted(self._all.values(), key=lambda r: r.opened_at, reverse=True)
+
+    def get(self, name: str) -> Recovery | None:
+        """By name."""
+        return self._all.get(name)
+
+    def of(self, uid: str) -> tuple[Recovery | None, tuple[Recovery, ...]]:
+        """The open one of a subject, and its ended ones, newest last."""
+        mine = sorted((self._all[n] for n in self._by_uid.get(uid, ())), key=lambda r: r.opened_at)
+        opened = [r for r in mine if not r.phase.over]
+        return (opened[0] if opened else None), tuple(r for r in mine if r.phase.over)
+
+    def open_at(self, key: Key) -> tuple[Recovery, ...]:
+        """The open ones at a place, whatever the UID there."""
+        return tuple(self._all[name] for name in sorted(self._open.get(key, ())))
+
+    def follows(self, key: Key) -> bool:
+        """Is one open there?"""
+        return bool(self._open.get(key))
+
+    def storms(self) -> tuple[Recovery, ...]:
+        """The open ones of storms."""
+        return tuple(self._all[name] for name in sorted(self._storms))
+
+    def destroyed(self, uid: str, project: str) -> Destroyed:
+        """What was restarted, rolled back and failed over within the last hour."""
+        since = self._clock.now() - HOUR
+        found = sorted(
+            (at, name) for name, times in self._destroyed.items() for at in times if at > since
+        )
+        subjects = {name: self._all[name].subject for _, name in found}
+        return Destroyed(
+            tuple(at for at, _ in found),
+            tuple(at for at, name in found if project and subjects[name].project == project),
+            tuple(at for at, name in found if subjects[name].uid == uid),
+            project,
+        )
+
+    def fleet(
+        self, cluster: str, project: str, repositories: tuple[str, ...], without: str, uid: str = ""
+    ) -> Fleet:
+        """The counts that the budget and the pace need, leaving out one recovery (the one that
+        asks)."""
+        busy = [self._all[name] for name in self._in_flight if name != without]
+        mine = shard_of(uid, self._shards)
+        refreshed = [self._refreshed[url] for url in repositories if url in self._refreshed]
+        return Fleet(
+            in_flight=len(busy),
+            in_flight_cluster=sum(r.subject.cluster == cluster for r in busy),
+            in_flight_project=sum(r.subject.project == project for r in busy),
+            in_flight_theirs=sum(
+                r.subject.project == project and r.subject.cluster == cluster for r in busy
+            ),
+            refreshed_at=max(refreshed, default=None),
+            calm_since=self._calm_since,
+            shards=self._shards,
+            in_flight_shard=sum(shard_of(r.subject.uid, self._shards) == mine for r in busy),
+        )
+
+    # Written by the controller
+
+    async def claim(self, decision: Decision) -> Recovery | None:
+        """Save what the decision keeps, before anything outside is touched; ClaimLost when somebody
+        was faster.
+
+        The recovery counts as in flight from this call on, before the first answer: two subjects
+        judged at the same moment cannot both take the last place of a budget.
+        """
+        wanted = decision.recovery
+        if wanted is None:
+            return None
+        held = self._all.get(wanted.name)
+        if held is not None and _same(held, wanted):
+            return held
+        if (held.version if held else "") != wanted.version:
+            raise ClaimLost(f"{wanted.name} changed since it was judged")
+        self._index(wanted)
+        try:
+            return await self._save(wanted)
+        except ClaimLost:
+            raise
+        except KubeError as error:
+            self._restore(wanted.name, held)
+            raise ClaimLost(str(error)) from error
+
+    async def record(
+        self,
+        decision: Decision,
+        claimed: Recovery | None,
+        outcome: Outcome,
+        repositories: tuple[str, ...],
+    ) -> Recovery | None:
+        """Write what came of a step into its recovery; where that fails, the unsent claim stands
+        and is judged again."""
+        if claimed is None or decision.kind is not Kind.Remediate:
+            return claimed
+        now = self._clock.now()
+        if (
+            decision.step is not None
+            and decision.step.traits.paced
+            and outcome.result is Result.Sent
+        ):
+            self._refreshed.update(dict.fromkeys(repositories, now))
+        after = concluded(claimed, outcome, now)
+        if outcome.result is Result.Conflict:
+            # Nothing was written outside; the next claim saves this along, on what is known by now.
+            held = self._all.get(after.name)
+            if held is not None and held.running == claimed.running:
+                after = concluded(held, outcome, now)
+            self._index(after)
+            return after
+        for _ in range(3):
+            self._index(after)
+            try:
+                return await self._save(after)
+            except ClaimLost:
+                # A message was struck off meanwhile: the outcome belongs to the same claim all the
+                # same.
+                held = self._all.get(after.name)
+                if held is None or held.running != claimed.running:
+                    return None
+                after = concluded(held, outcome, now)
+            except KubeError as error:
+                self._restore(after.name, claimed)
+                log.warning(
+                    "outcome not recorded, will be judged from the claim",
+                    recovery=after.name,
+                    why=str(error),
+                )
+                return None
+        return None
+
+    async def amend(self, name: str, change: Callable[[Recovery], Recovery]) -> None:
+        """Write down what became of its messages, and what is to be said; ClaimLost when it has to
+        be tried again."""
+        held = self._all.get(name)
+        if held is None or (left := change(held)) == held:
+            return
+        self._index(left)
+        try:
+            await self._save(left)
+        except KubeError as error:
+            self._restore(name, held)
+            raise ClaimLost(str(error)) from error
+
+    async def retire(self, owing: frozenset[str]) -> int:
+        """Delete what ended long ago and owes nothing, neither a message nor (``owing``) a hold;
+        how many."""
+        now, gone = self._clock.now(), 0
+        ended = [
+            r
+            for r in self.all()
+            if r.phase.over and not r.notes and r.debt is None and r.name not in owing
+        ]
+        for index, recovery in enumerate(ended):
+            at = recovery.resolved_at or recovery.opened_at
+            if index < KEPT_AT_MOST and now - at < KEPT_FOR:
+                continue
+            try:
+                await self._client.delete(RECOVERIES, self._namespace, recovery.name)
+            except NotFound:
+                pass
+            except KubeError as error:
+                log.warning("recovery not deleted", recovery=recovery.name, why=str(error))
+                continue
+            self.drop(self._namespace, recovery.name)
+            gone += 1
+        return gone
+
+    async def _save(self, wanted: Recovery) -> Recovery:
+        body = encode(structs.replace(wanted, wishes=wanted.wishes[-WISHES:]), self._namespace)
+        try:
+            if wanted.version:
+                raw = await self._client.update(RECOVERIES, self._namespace, wanted.name, body)
+            else:
+                raw = await self._client.create(RECOVERIES, self._namespace, body)
+        except Conflict as error:
+            lost = ClaimLost(str(error))
+            lost.taken = await self._reload(wanted.name)
+            raise lost from error
+        except NotFound as error:
+            (
+                self.drop(self._namespace, wanted.name)
+                if wanted.version
+                else self._forget(wanted.name)
+            )
+            raise ClaimLost(
+                f"{wanted.name} was deleted, or the CRD recoveries.recovery.gitops.dev is missing:"
+                f" {error}"
+            ) from error
+        saved = decode(raw)
+        self._saved_at[saved.name] = self._clock.monotonic()
+        self._index(saved)
+        self._saved(_key(saved))
+        return saved
+
+    async def _reload(self, name: str) -> bool:
+        """Take in the object as it is; by a list of one, which needs no right that watching does
+        not need. Is it unreadable?"""
+        try:
+            raw = await self._client.list(
+                RECOVERIES, self._namespace, fieldSelector=f"metadata.name={name}"
+            )
+            items = listed(raw)
+        except (KubeError, msgspec.DecodeError):
+            return False  # the watch will bring it
+        for item in items:
+            self._index(item)
+        if not items:
+            self._forget(name)
+        return counted(raw) > len(items)
+
+    def _restore(self, name: str, held: Recovery | None) -> None:
+        """What was meant is not written: it is as it was, unless the watch has brought something
+        newer meanwhile."""
+        if held is not None:
+            now = self._all.get(name)
+            if now is None or now.version == held.version or older(now.version, held.version):
+                self._index(held)
+        else:
+            self._forget(name)
+
+    def _index(self, recovery: Recovery) -> None:
+        before = self._all.get(recovery.name)
+        self.generation += 1
+        if before is None or before.steps != recovery.steps:
+            self._circuits = None
+        self._all[recovery.name] = recovery
+        self._by_uid[recovery.subject.uid].add(recovery.name)
+        (
+            self._open[_key(recovery)].discard
+            if recovery.phase.over
+            else self._open[_key(recovery)].add
+        )(recovery.name)
+        if recovery.subject.kind == STORM.title():
+            (self._storms.discard if recovery.phase.over else self._storms.add)(recovery.name)
+            if recovery.resolved_at and (
+                self._calm_since is None or recovery.resolved_at > self._calm_since
+            ):
+                self._calm_since = recovery.resolved_at
+        self._count(recovery)
+        self._owes(recovery, owing=recovery.debt is not None)
+        working = recovery.phase is RecoveryPhase.Remediating
+        (self._in_flight.add if working else self._in_flight.discard)(recovery.name)
+
+    def circuits(self) -> dict[str, Circuit]:
+        """Policies whose actions were regretted, or did not help, too often lately; worked out anew
+        when a step has ended."""
+        if self._circuits is None:
+            self._circuits = circuits(self._all.values())
+        now = self._clock.now()
+        return {
+            key: found
+            for key, found in self._circuits.items()
+            if found.until is None or now < found.until
+        }
+
+    def distrusted(self) -> dict[str, str]:
+        """The same in words."""
+        return {key: found.words for key, found in self.circuits().items()}
+
+    def _count(self, recovery: Recovery) -> None:
+        since = self._clock.now() - HOUR
+        times = tuple(
+            at
+            for s in recovery.steps
+            if s.action in self._destructive and s.outcome is not StepOutcome.Skipped
+            for at in s.effects
+            or (s.started_at,)  # before its first effect, the claim takes its place
+            if at > since
+        )
+        if times:
+            self._destroyed[recovery.name] = times
+        else:
+            self._destroyed.pop(recovery.name, None)
+
+
+def _key(recovery: Recovery) -> Key:
+    return recovery.subject.key
+
+
+def _same(held: Recovery, wanted: Recovery) -> bool:
+    """Nothing worth a write: within one phase and reason, the message's numbers may run on."""
+    return held == wanted or (
+        (held.phase, held.reason) == (wanted.phase, wanted.reason)
+        and structs.replace(held, message=wanted.message) == wanted
+    )

@@ -1,0 +1,84 @@
+"""What there is to see, as the HTTP faces ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from recovery.model.names import Key
+from recovery.serve.pagination import Page, Query
+
+
+class Sees(Protocol):
+    """May the viewer see what belongs to this project?"""
+
+    def __call__(self, project: str, /) -> bool: ...
+
+
+class Browsing(Protocol):
+    """Rows for the page."""
+
+    @property
+    def version(self) -> str:
+        """Another one whenever something that is shown may have changed."""
+
+    def projects(self) -> set[str]:
+        """All there are."""
+
+    def open(self, sees: Sees, query: Query) -> Page[Any]: ...
+    def past(self, sees: Sees, query: Query) -> Page[Any]: ...
+    def waiting(self, sees: Sees, query: Query) -> Page[Any]: ...
+    def applications(self, sees: Sees, query: Query) -> Page[Any]: ...
+    def places(self, sees: Sees, query: Query) -> Page[Any]: ...
+    def counts(self, sees: Sees) -> dict[str, int]: ...
+    def breakdown(self, sees: Sees) -> list[Any]: ...
+    def storms(self, sees: Sees) -> list[str]: ...
+    def days(self, sees: Sees) -> list[Any]: ...
+    def policies(self, sees: Sees) -> list[str]: ...
+    def timeline(self, name: str, sees: Sees) -> Any: ...
+    def subject(self, key: Key) -> tuple[str, bool]: ...
+
+
+class Views(Protocol):
+    """What there is to see."""
+
+    def ready(self) -> tuple[str, ...]:
+        """Why it is not ready, one sentence a reason; empty when it is."""
+
+    def details(self) -> Mapping[str, Any]:
+        """What else ``/ready`` tells: the policies in force, and what is wrong with a newer
+        text."""
+
+    def metrics(self) -> bytes:
+        """The exposition text."""
+
+    def recoveries(self, sees: Sees) -> Mapping[str, Any]:
+        """Recoveries, pending conditions and suppressions."""
+
+    def explain(self, key: Key, sees: Sees) -> Mapping[str, Any] | None:
+        """Everything decided about one subject; None when it is not known."""
+
+    @property
+    def browsing(self) -> Browsing | None:
+        """Rows for the page; None while there are none."""
+
+
+class Starting:
+    """Before anything is there to be seen."""
+
+    browsing = None
+
+    def ready(self) -> tuple[str, ...]:
+        return ("starting",)
+
+    def details(self) -> Mapping[str, Any]:
+        return {}
+
+    def metrics(self) -> bytes:
+        return b""
+
+    def recoveries(self, sees: Sees) -> Mapping[str, Any]:  # noqa: ARG002 (nothing is known yet)
+        return {"recoveries": [], "pending": [], "ready": False}
+
+    def explain(self, key: Key, sees: Sees) -> Mapping[str, Any] | None:  # noqa: ARG002 (nothing is known yet)
+        return None
