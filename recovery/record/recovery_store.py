@@ -177,7 +177,7 @@ class Recoveries:
         KubeError."""
         held = self._all.get(name)
         if held is not None and not held.version:
-            await self._save(held)
+            await self._save(held, held)
 
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
         """After a whole list: what is not named is gone."""
@@ -274,7 +274,7 @@ class Recoveries:
             raise ClaimLost(f"{wanted.name} changed since it was judged")
         self._index(wanted)
         try:
-            return await self._save(wanted)
+            return await self._save(wanted, held)
         except ClaimLost:
             raise
         except KubeError as error:
@@ -310,7 +310,7 @@ class Recoveries:
         for _ in range(3):
             self._index(after)
             try:
-                return await self._save(after)
+                return await self._save(after, claimed)
             except ClaimLost:
                 # A message was struck off meanwhile: the outcome belongs to the same claim all the
                 # same.
@@ -336,7 +336,7 @@ class Recoveries:
             return
         self._index(left)
         try:
-            await self._save(left)
+            await self._save(left, held)
         except KubeError as error:
             self._restore(name, held)
             raise ClaimLost(str(error)) from error
@@ -365,7 +365,10 @@ class Recoveries:
             gone += 1
         return gone
 
-    async def _save(self, wanted: Recovery) -> Recovery:
+    async def _save(self, wanted: Recovery, held: Recovery | None) -> Recovery:
+        """Write it. ClaimLost after a conflict, and it is as the API server has it, or, where that
+        cannot be read, as it was ``held``: what was meant and not written is never believed, for
+        no event may come that would say otherwise."""
         body = encode(structs.replace(wanted, wishes=wanted.wishes[-WISHES:]), self._namespace)
         try:
             if wanted.version:
@@ -374,7 +377,10 @@ class Recoveries:
                 raw = await self._client.create(RECOVERIES, self._namespace, body)
         except Conflict as error:
             lost = ClaimLost(str(error))
-            lost.taken = await self._reload(wanted.name)
+            taken = await self._reload(wanted.name)
+            if taken is None:
+                self._restore(wanted.name, held)
+            lost.taken = bool(taken)
             raise lost from error
         except NotFound as error:
             (
@@ -392,16 +398,16 @@ class Recoveries:
         self._saved(_key(saved))
         return saved
 
-    async def _reload(self, name: str) -> bool:
+    async def _reload(self, name: str) -> bool | None:
         """Take in the object as it is; by a list of one, which needs no right that watching does
-        not need. Is it unreadable?"""
+        not need. Is it unreadable? None where the API server did not say."""
         try:
             raw = await self._client.list(
                 RECOVERIES, self._namespace, fieldSelector=f"metadata.name={name}"
             )
             items = listed(raw)
         except (KubeError, msgspec.DecodeError):
-            return False  # the watch will bring it
+            return None
         for item in items:
             self._index(item)
         if not items:

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from recovery.decide.reminders import News, said
 from recovery.kube.client import RECOVERIES
-from recovery.kube.errors import Unavailable
+from recovery.kube.errors import Conflict, Unavailable
 from recovery.model.application import Hold
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import Key
@@ -159,6 +159,50 @@ def test_a_recovery_deleted_by_hand_is_not_made_again_by_a_write() -> None:
         assert cluster.find(RECOVERIES, "ours", "cart") is None
 
     play(script)
+
+
+class Refusing(Cluster):
+    """It says that the object was changed when it was not, and then does not answer: no watch event
+    will ever put right what was believed meanwhile."""
+
+    refuses = False
+
+    async def update(self, *args: object) -> bytes:  # type: ignore[override]
+        if self.refuses:
+            raise Conflict("the object has been modified", 409)
+        return await super().update(*args)  # type: ignore[arg-type]
+
+    async def list(self, *args: object, **query: str) -> bytes:  # type: ignore[override]
+        if self.refuses:
+            raise Unavailable("connection reset by peer")
+        return await super().list(*args, **query)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("write", ["claim", "amend", "record"])
+def test_what_was_not_written_is_not_believed_where_nobody_can_say_what_stands(write: str) -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster = Refusing(clock)
+        recoveries = Recoveries(cluster, "ours", clock, lambda key: None)
+        saved = await recoveries.claim(intent(OPEN))
+        assert saved is not None
+        over = structs.replace(saved, phase=RecoveryPhase.Resolved)
+        cluster.refuses = True
+        if write == "record":
+            assert await recoveries.record(intent(saved), saved, Outcome(Result.Sent), ()) is None
+        else:
+            with pytest.raises(ClaimLost):
+                await (
+                    recoveries.claim(intent(over))
+                    if write == "claim"
+                    else recoveries.amend("cart", lambda _: over)
+                )
+
+        assert recoveries.get("cart") == saved
+        cluster.refuses = False
+        assert await recoveries.claim(intent(over)) is not None, "the next one is written"
+
+    virtual.run(inside())
 
 
 def test_an_older_echo_does_not_undo_a_newer_write() -> None:
