@@ -10,8 +10,7 @@ One straight line runs through the code, one folder a stage::
                   + Recovery                                 metrics, events
                   + Policy + fleet + now
                      '---- controller.py: reconcile(key) ----'
-     Two shells wire it:  app.py (real cluster, real clock)    simulate/ (embedded cluster, virtual
-     clock)
+     Two shells wire it: app.py (real cluster), simulate/ (embedded cluster, virtual clock)
 
 ``decide/`` is pure: values in, decisions out. Start reading at ``controller.py``, then
 ``decide/engine.py``.

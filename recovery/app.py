@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from recovery.act.action import ArgoCD, Doors
-from recovery.act.action import Ways as ActWays
+from recovery.act.action import ArgoCD, Clients
+from recovery.act.action import ClusterClients as ActWays
 from recovery.act.executor import Executor
 from recovery.act.registry import ALL_ACTIONS, KINDS, TRAITS
 from recovery.argocd.ownership import Ownership
@@ -30,7 +30,7 @@ from recovery.decide.notifications import (
 )
 from recovery.decide.placement import unknown_targets
 from recovery.decide.reconciled import foreign, unreconciled
-from recovery.groups import Crowds
+from recovery.groups import Groups
 from recovery.kube.client import (
     APPLICATION_SETS,
     APPLICATIONS,
@@ -44,12 +44,12 @@ from recovery.kube.lease import Shards
 from recovery.kube.remote import Remotes as KubeRemotes
 from recovery.model.application import Application, Project
 from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.model.policy import Policies
-from recovery.model.recovery import Note, Recovery
+from recovery.model.recovery import PendingNotification, Recovery
 from recovery.model.situation import Freshness, shifted, unwatched
-from recovery.notification_context import Hearing
-from recovery.notify.dispatcher import Outbox, Send
+from recovery.notification_context import NotificationContext
+from recovery.notify.dispatcher import Dispatcher, Send
 from recovery.notify.heartbeat import Heartbeat
 from recovery.notify.http_post import post
 from recovery.notify.receiver_queue import DEAD_AFTER
@@ -57,18 +57,18 @@ from recovery.notify.receiver_urls import Channels
 from recovery.observe import pauses, policy_source, probes, wire
 from recovery.observe.commits import Commits, Describes
 from recovery.observe.connections import Connections
-from recovery.observe.inspection_queue import Examiner
-from recovery.observe.inspector import Closer, Look
+from recovery.observe.inspection_queue import InspectionQueue
+from recovery.observe.inspector import ArgoCDReader, Inspector
 from recovery.observe.manifests import ManifestComparer
 from recovery.observe.pauses import Pauses
 from recovery.observe.policy_source import ConfigMap, PolicySource
-from recovery.observe.poller import AskGit, AskWitness, Connect, Poller, Ways, Word
-from recovery.observe.reconcile_monitor import Freezer
+from recovery.observe.poller import AskGit, AskWitness, ClusterClients, Connect, Poller, Word
+from recovery.observe.reconcile_monitor import ReconcileMonitor
 from recovery.observe.reflector import Reflector
-from recovery.observe.store import Shelf, Store
-from recovery.observe.version_poller import Dialects
+from recovery.observe.store import ObjectCache, Store
+from recovery.observe.version_poller import VersionPoller
 from recovery.policies import Defaults
-from recovery.queries import LiveViews
+from recovery.queries import Queries
 from recovery.record.audit import Journal
 from recovery.record.checkpoint import EVERY, Checkpoint
 from recovery.record.codec import API_VERSION, decode
@@ -77,7 +77,7 @@ from recovery.record.metrics import Metrics
 from recovery.record.recovery_store import ClaimLost, Recoveries
 from recovery.record.tracing import Traces
 from recovery.settings import Settings
-from recovery.snapshot import Scene
+from recovery.snapshot import SnapshotBuilder
 from recovery.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -102,7 +102,7 @@ TARGETS_EVERY = 5.0
 """Seconds between two looks at where policies would move applications to."""
 
 
-class AskArgoCD(ArgoCD, Word, Closer, Describes, Protocol):
+class AskArgoCD(ArgoCD, Word, ArgoCDReader, Describes, Protocol):
     """Argo CD's API, as actions and the poller need it."""
 
 
@@ -115,7 +115,7 @@ class Looks(NamedTuple):
     witness: AskWitness
 
 
-class Remotes(Ways, ActWays, Protocol):
+class Remotes(ClusterClients, ActWays, Protocol):
     """The ways to other clusters, as actions and the poller need them."""
 
     async def close(self) -> None:
@@ -197,7 +197,7 @@ class App:
             self._foreign,
             effective,
         )
-        self.projects, self.application_sets = Shelf(self.store.reconsider), Shelf()
+        self.projects, self.application_sets = ObjectCache(self.store.reconsider), ObjectCache()
         self.connections = Connections(clock, self.store, self.queue.add, self.recoveries.follows)
         self.looks = looks or Looks(
             KubeRemotes(client, settings.argocd_namespace, settings.cluster_secrets),
@@ -228,7 +228,7 @@ class App:
         self._channels = Channels(
             client, settings.namespace, settings.channels, settings.channels_dir, clock
         )
-        self.outbox = Outbox(
+        self.outbox = Dispatcher(
             send,
             self._channels,
             clock,
@@ -268,9 +268,9 @@ class App:
                 for ns in settings.namespaces
             ),
         )
-        crowds = Crowds(self.store, self.recoveries, self.source, clock, self.freshness)
+        crowds = Groups(self.store, self.recoveries, self.source, clock, self.freshness)
         self.commits = Commits(argocd, clock)
-        self._scene = scene = Scene(
+        self._scene = scene = SnapshotBuilder(
             self.store,
             self.projects,
             self.application_sets,
@@ -288,7 +288,7 @@ class App:
             has_token=argocd is not None,
             commits=self.commits,
         )
-        self.dialects = Dialects(argocd, clock)
+        self.dialects = VersionPoller(argocd, clock)
         owns = Ownership(
             client,
             settings.argocd_namespace,
@@ -297,10 +297,10 @@ class App:
             self._project,
             self._here,
         )
-        look = Look(client, argocd, clock, lambda: self.store.applications, owns)
-        self.examiner = Examiner(self.store, look, clock, scene.diagnosis)
+        look = Inspector(client, argocd, clock, lambda: self.store.applications, owns)
+        self.examiner = InspectionQueue(self.store, look, clock, scene.diagnosis)
         self.comparer = ManifestComparer(self.store, argocd, clock) if argocd is not None else None
-        self.freezer = Freezer(
+        self.freezer = ReconcileMonitor(
             self.store,
             client,
             settings.argocd_namespace,
@@ -309,7 +309,7 @@ class App:
             self.queue.add,
             self._on_a_known_cluster,
         )
-        doors = Doors(
+        doors = Clients(
             client,
             self.looks.ways,
             owns,
@@ -319,7 +319,7 @@ class App:
         )
         holds = self.shards.holds
         executor = Executor(ALL_ACTIONS, doors, self._barred, clock)
-        hearing = Hearing(
+        hearing = NotificationContext(
             self.store,
             self.connections,
             self.recoveries,
@@ -342,7 +342,7 @@ class App:
             hearing.reminds,
         )
         streams = (*self._ours, *self._theirs)
-        self.views = LiveViews(
+        self.views = Queries(
             self.store,
             self.recoveries,
             self.source,
@@ -594,7 +594,7 @@ class App:
             for words in found if found != told and self.shards.lead else ():
                 log.warning("failover", warning=words)
                 self.outbox.say(
-                    Note(
+                    PendingNotification(
                         f"targets/{policies.hash}/{words}",
                         "a failover has nowhere to go",
                         words,
@@ -729,12 +729,12 @@ class App:
         self.connections.tick()
         self._wake()
 
-    def _recorded(self, key: Key) -> None:
+    def _recorded(self, key: SubjectKey) -> None:
         """A record is new or newer: what it owes holds from now on."""
         self._written(key)
         self.queue.add(key)
 
-    def _written(self, key: Key) -> None:
+    def _written(self, key: SubjectKey) -> None:
         if key.kind == "application":
             self.store.rehold((key.namespace, key.name))
         if self.shards.lead:
@@ -784,7 +784,10 @@ class App:
         title = f"{gone.subject}: its recovery {what.partition(' (')[0]}"
         # It ends the incident: nobody will ever do it otherwise.
         self.outbox.say(
-            Note(f"{gone.name}/lost/{gone.version}", title, body, "warning", resolves=True), gone
+            PendingNotification(
+                f"{gone.name}/lost/{gone.version}", title, body, "warning", resolves=True
+            ),
+            gone,
         )
 
     def _rewrite(self, gone: Recovery) -> None:
@@ -822,7 +825,7 @@ class App:
             if not recovery.phase.over:
                 self.queue.add(recovery.subject.key)
                 self.queue.add(
-                    Key(RECOVERY, "", recovery.name)
+                    SubjectKey(RECOVERY, "", recovery.name)
                 )  # what is due to be said depends on all this, too
         for app, _ in list(self.store.pending()):
             self.queue.add(app.key)
@@ -858,7 +861,7 @@ class App:
                     f" ({pause.reason or 'no reason given'}) is over: it is as before"
                 )
                 self.outbox.say(
-                    Note(
+                    PendingNotification(
                         f"pauses/{pause.name}/{pause.until}",
                         f"{what} {pause.name} is over",
                         body,
@@ -880,7 +883,9 @@ class App:
             return  # another replica says it
         self.events.emit(about, "PoliciesRefused", message, warning=True)
         self.outbox.say(
-            Note(f"policies/{meta.resource_version}", "recovery policies refused", message)
+            PendingNotification(
+                f"policies/{meta.resource_version}", "recovery policies refused", message
+            )
         )
 
     def _announce_inheritance(self) -> None:
@@ -892,12 +897,12 @@ class App:
             self.outbox.say(note)
 
     def _delivered(self, recovery: str) -> None:
-        self.queue.add(Key(RECOVERY, "", recovery))
+        self.queue.add(SubjectKey(RECOVERY, "", recovery))
 
     def _told(self, channel: str, result: str) -> None:
         self.metrics.messages.labels(channel, result).inc()
 
-    def _unheard(self, note: Note, recovery: str) -> None:
+    def _unheard(self, note: PendingNotification, recovery: str) -> None:
         log.warning(
             "nobody to tell",
             title=note.title,

@@ -14,15 +14,15 @@ from recovery.decide.circuit_breaker import undone
 from recovery.decide.engine import bereft, decide
 from recovery.decide.holds import LEDGER, TAKEN_BACK, returning, settled
 from recovery.decide.reminders import News, said
-from recovery.decide.storms import Weather
+from recovery.decide.storms import StormSituation
 from recovery.model.application import Application
-from recovery.model.connection import Evidence
+from recovery.model.connection import ProbeResult
 from recovery.model.decision import Decision, Kind, Outcome, Result
-from recovery.model.names import Key
-from recovery.model.recovery import Note, Recovery
+from recovery.model.names import SubjectKey
+from recovery.model.recovery import PendingNotification, Recovery
 from recovery.model.situation import Situation
 from recovery.model.storm import STORM, uid_of
-from recovery.model.unreconciled import SHARD, UID, Frost
+from recovery.model.unreconciled import SHARD, UID, UnreconciledApplications
 
 log = structlog.get_logger(__name__)
 
@@ -38,32 +38,32 @@ RECOVERY = "recovery"
 """Kind of the keys that stand for a recovery itself (its messages were delivered)."""
 
 
-class Scene(Protocol):
+class SnapshotBuilder(Protocol):
     """Puts together what bears on a subject."""
 
-    def situation(self, key: Key) -> Situation | None:
+    def situation(self, key: SubjectKey) -> Situation | None:
         """Everything about it, now; None when it is not there."""
 
-    def gone(self, key: Key) -> bool:
+    def gone(self, key: SubjectKey) -> bool:
         """Is it certain that it is not there any more?"""
 
-    def found(self, key: Key, evidence: Evidence) -> None:
+    def found(self, key: SubjectKey, evidence: ProbeResult) -> None:
         """An action saw something of its subject by the way."""
 
     def wrote(self, raw: bytes) -> None:
         """An action changed an application, and this is how the API server answered."""
 
 
-class Crowds(Protocol):
+class Groups(Protocol):
     """What many have in common."""
 
-    def weather(self, key: Key) -> Weather | None:
+    def weather(self, key: SubjectKey) -> StormSituation | None:
         """A storm by its key, now; None when nothing is in force."""
 
-    def frost(self) -> Frost | None:
+    def frost(self) -> UnreconciledApplications | None:
         """The applications that Argo CD does not look at, now; None when nothing is in force."""
 
-    def members(self, key: Key) -> list[Key]:
+    def members(self, key: SubjectKey) -> list[SubjectKey]:
         """The ill of a storm's group."""
 
 
@@ -85,7 +85,7 @@ class Claims(Protocol):
     async def amend(self, name: str, change: Callable[[Recovery], Recovery]) -> None:
         """Save a change that is no decision."""
 
-    def open_at(self, key: Key) -> tuple[Recovery, ...]:
+    def open_at(self, key: SubjectKey) -> tuple[Recovery, ...]:
         """Open recoveries of whatever was called this."""
 
     def get(self, name: str) -> Recovery | None:
@@ -104,12 +104,12 @@ class Actions(Protocol):
 class Records(Protocol):
     """Writes down what happened."""
 
-    def note(self, key: Key, decisions: tuple[Decision, ...], *, ours: bool) -> None:
+    def note(self, key: SubjectKey, decisions: tuple[Decision, ...], *, ours: bool) -> None:
         """The decisions of one pass; those that are another replica's to carry out are only
         shown."""
 
     def effect(
-        self, key: Key, decision: Decision, outcome: Outcome, recovery: Recovery | None
+        self, key: SubjectKey, decision: Decision, outcome: Outcome, recovery: Recovery | None
     ) -> None:
         """One effect."""
 
@@ -125,7 +125,7 @@ class Messages(Protocol):
     def tell(self, recovery: Recovery | None) -> None:
         """What this recovery has to say."""
 
-    def say(self, note: Note) -> None:
+    def say(self, note: PendingNotification) -> None:
         """One message without a recovery."""
 
     def news(self, recovery: str) -> News:
@@ -147,13 +147,13 @@ class Controller:
 
     def __init__(
         self,
-        scene: Scene,
-        crowds: Crowds,
+        scene: SnapshotBuilder,
+        crowds: Groups,
         claims: Claims,
         actions: Actions,
         records: Records,
         messages: Messages,
-        again: Callable[[Key, datetime | None], None],
+        again: Callable[[SubjectKey, datetime | None], None],
         clock: Clock,
         holds: Callable[[str], bool],
         reminds: Reminds,
@@ -171,7 +171,7 @@ class Controller:
         self._holds = holds
         self._reminds = reminds
 
-    async def reconcile(self, key: Key) -> None:
+    async def reconcile(self, key: SubjectKey) -> None:
         """One pass. A lost claim ends it with an exception; the caller queues the key again."""
         if key.kind == RECOVERY:
             await self._talk(key)
@@ -202,7 +202,7 @@ class Controller:
         for decision in decisions:
             await self._carry(key, situation, decision)
 
-    async def _talk(self, key: Key) -> None:
+    async def _talk(self, key: SubjectKey) -> None:
         """What became of a recovery's messages is written down; what is due by now is said."""
         news, now = self._messages.news(key.name), self._clock.now()
         again: datetime | None = None
@@ -222,7 +222,7 @@ class Controller:
         if again is not None:
             self._again(key, max(again, now + AT_LEAST))
 
-    def _look_on(self, key: Key, decisions: tuple[Decision, ...]) -> None:
+    def _look_on(self, key: SubjectKey, decisions: tuple[Decision, ...]) -> None:
         """Another replica acts on it: what would be decided is shown all the same, and looked at
         again in its time."""
         self._records.note(key, decisions, ours=False)
@@ -232,7 +232,7 @@ class Controller:
         elif dues := [d.again_at for d in decisions if d.again_at]:
             self._again(key, max(min(dues), soon))
 
-    async def _storm(self, key: Key) -> None:
+    async def _storm(self, key: SubjectKey) -> None:
         weather = self._crowds.weather(key)
         decisions = storms.judge(weather) if weather else ()
         if not self._holds(uid_of(key)):
@@ -245,7 +245,7 @@ class Controller:
                 for member in self._crowds.members(key):
                     self._again(member, None)
 
-    async def _shard(self, key: Key) -> None:
+    async def _shard(self, key: SubjectKey) -> None:
         """Applications that Argo CD does not look at any more: one incident for all of them."""
         frost = self._crowds.frost()
         decisions = unreconciled.judge(frost) if frost else ()
@@ -256,12 +256,14 @@ class Controller:
         for decision in decisions:
             await self._carry(key, None, decision)
 
-    def _bereft(self, key: Key) -> tuple[Decision, ...]:
+    def _bereft(self, key: SubjectKey) -> tuple[Decision, ...]:
         # What is away from home on its account has to be brought back, whatever became of the
         # subject.
         return tuple(bereft(r, self._clock.now()) for r in self._claims.open_at(key) if not r.owed)
 
-    async def _carry(self, key: Key, situation: Situation | None, decision: Decision) -> None:
+    async def _carry(
+        self, key: SubjectKey, situation: Situation | None, decision: Decision
+    ) -> None:
         before = self._claims.get(decision.recovery.name) if decision.recovery else None
         hold = (
             situation.subject.hold
@@ -308,7 +310,7 @@ class Controller:
         if after is not None and after.notes and after.talk.first_at is None:
             # Should nobody have taken it by then, that is noted: who comes next is called all the
             # same.
-            self._again(Key(RECOVERY, "", after.name), self._clock.now() + UNTAKEN)
+            self._again(SubjectKey(RECOVERY, "", after.name), self._clock.now() + UNTAKEN)
         if situation is not None and situation.storm and decision.by == STORM:
             self._again(
                 situation.storm[0], None

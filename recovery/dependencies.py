@@ -24,7 +24,7 @@ FIRST_WITHIN = timedelta(minutes=5)
 _WAVE = re.compile(r"-?[0-9]{1,9}")
 
 
-class Turns:
+class Dependencies:
     """Knows what is cured before what."""
 
     def __init__(self, store: Store, recoveries: Recoveries, source: PolicySource) -> None:

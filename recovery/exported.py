@@ -10,11 +10,11 @@ from msgspec import structs
 
 from recovery.act.registry import KINDS, TRAITS
 from recovery.decide.reconciled import foreign, unreconciled
-from recovery.groups import Crowds
+from recovery.groups import Groups
 from recovery.kube.client import Client
 from recovery.kube.errors import Unavailable
 from recovery.model.application import Application, ApplicationSet, Project
-from recovery.model.cause import Signs
+from recovery.model.cause import Observations
 from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery
 from recovery.model.situation import Freshness, Situation
@@ -22,10 +22,10 @@ from recovery.observe.adoption import Adoptions
 from recovery.observe.commits import Commits
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
-from recovery.observe.store import Shelf, Store
+from recovery.observe.store import ObjectCache, Store
 from recovery.policies import Defaults
 from recovery.record.recovery_store import Recoveries
-from recovery.snapshot import Scene
+from recovery.snapshot import SnapshotBuilder
 
 LONG_AGO = timedelta(days=366)
 """An export does not say since when a sync status is what it is: it counts as having lasted."""
@@ -69,14 +69,14 @@ class ExportedFleet:
         home: str,
         adopted: bool,
         has_token: bool,
-        seen: Mapping[tuple[str, str], Signs],
+        seen: Mapping[tuple[str, str], Observations],
     ) -> None:
         """``home`` is Argo CD's namespace; ``adopted`` means that a person has run `recovery
         adopt`; ``seen`` is what a closer look at the ill ones has shown."""
         clock = _Standing(now - LONG_AGO)
         nowhere: Client = _Nowhere()
         self._recoveries = Recoveries(nowhere, "", clock, lambda _: None)
-        self.projects, sets = Shelf(), Shelf()
+        self.projects, sets = ObjectCache(), ObjectCache()
         for project in projects:
             self.projects.put(project)
         for application_set in application_sets:
@@ -94,8 +94,8 @@ class ExportedFleet:
         connections.know_clusters((), whole=False)
         source = PolicySource(KINDS, Defaults(), store.use, lambda _, __: None)
         source.policies = policies
-        crowds = Crowds(store, self._recoveries, source, clock, _fresh)
-        self._scene = Scene(
+        crowds = Groups(store, self._recoveries, source, clock, _fresh)
+        self._scene = SnapshotBuilder(
             store,
             self.projects,
             sets,
@@ -124,7 +124,9 @@ class ExportedFleet:
             store.put(app)
         for name in store.ailing:
             app = store.applications[name]
-            store.examined(app.uid, name, structs.replace(seen.get(name, Signs(now)), at=now))
+            store.examined(
+                app.uid, name, structs.replace(seen.get(name, Observations(now)), at=now)
+            )
         if adopted:
             source.adoptions = Adoptions(now)
 

@@ -14,7 +14,7 @@ from recovery.clock import Clock
 from recovery.decide.conditions import in_force
 from recovery.decide.storms import (
     SHOWN,
-    Weather,
+    StormSituation,
     approved_at,
     common,
     many,
@@ -23,29 +23,29 @@ from recovery.decide.storms import (
     words,
 )
 from recovery.model.application import Application
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.model.recovery import Recovery
 from recovery.model.situation import Freshness, Situation
 from recovery.model.storm import (
     SLOW,
     SLOW_WINDOW,
-    Crowd,
+    GroupCount,
     StormLimits,
     Wall,
     part_of,
     uid_of,
     whole_of,
 )
-from recovery.model.unreconciled import UID, Frost
+from recovery.model.unreconciled import UID, UnreconciledApplications
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Store
-from recovery.observe.unhealthy_index import Illness, groups_of, slow_groups_of
+from recovery.observe.unhealthy_index import UnhealthyIndex, groups_of, slow_groups_of
 from recovery.record.recovery_store import Recoveries
 
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 
 
-class Crowds:
+class Groups:
     """Counts over all applications, for the judgement of what stands for many."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Crowds:
         self._clock = clock
         self._freshness = freshness
 
-    def storm(self, app: Application, base: Situation) -> tuple[Key, str] | None:
+    def storm(self, app: Application, base: Situation) -> tuple[SubjectKey, str] | None:
         """The storm that an ill application is a member of: one that is known, else what is seen of
         one."""
         onset, limits = self._store.illness.onset(app), base.policies.storm
@@ -102,7 +102,7 @@ class Crowds:
             else None
         )
 
-    def _of(self, group: tuple[str, str]) -> Illness:
+    def _of(self, group: tuple[str, str]) -> UnhealthyIndex:
         return self._store.slow if group[0].startswith(SLOW) else self._store.illness
 
     def _member(
@@ -118,7 +118,7 @@ class Crowds:
                 edge = at
         return onset <= edge + window
 
-    def weather(self, key: Key) -> Weather | None:
+    def weather(self, key: SubjectKey) -> StormSituation | None:
         """A storm by its key: what is judged of it, and who its members are."""
         policies = self._source.policies
         if policies is None:
@@ -146,7 +146,7 @@ class Crowds:
             # ones.
             again = (
                 sum(
-                    self._recoveries.follows(Key("application", *each))
+                    self._recoveries.follows(SubjectKey("application", *each))
                     for each in illness.members((group, name), began, now)
                 )
                 if let_go
@@ -161,7 +161,7 @@ class Crowds:
         members = tuple(
             f"{ns}/{app}" for ns, app in islice(illness.members((group, name), began, now), SHOWN)
         )
-        return Weather(
+        return StormSituation(
             now,
             crowd,
             members,
@@ -173,7 +173,7 @@ class Crowds:
             self._freshness(),
         )
 
-    def frost(self) -> Frost | None:
+    def frost(self) -> UnreconciledApplications | None:
         """The applications that Argo CD does not look at any more: what is judged of them."""
         policies, frozen = self._source.policies, self._store.frozen
         if policies is None:
@@ -191,7 +191,7 @@ class Crowds:
         )
         members = tuple(str(app.key) for app in ill[:SHOWN])
         total = len(self._store.applications)
-        return Frost(
+        return UnreconciledApplications(
             self._clock.now(),
             clusters,
             members,
@@ -206,7 +206,7 @@ class Crowds:
 
     def _crowd(
         self, group: tuple[str, str], since: datetime, until: datetime, limits: StormLimits
-    ) -> Crowd:
+    ) -> GroupCount:
         """A crowd, with whose they are where that decides whether it is a storm of all of them."""
         illness = self._of(group)
         crowd = illness.crowd(group, since, until)
@@ -256,9 +256,9 @@ class Crowds:
         )
         return best[1] if best else now
 
-    def members(self, key: Key) -> list[Key]:
+    def members(self, key: SubjectKey) -> list[SubjectKey]:
         """The ill of a storm's group: looked at again when it is over."""
         group, _, name = key.name.partition("/")
         now = self._clock.now()
         found = self._of((group, name)).members((group, name), now - timedelta(days=366), now)
-        return [Key("application", namespace, app) for namespace, app in found]
+        return [SubjectKey("application", namespace, app) for namespace, app in found]

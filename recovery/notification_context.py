@@ -17,7 +17,7 @@ from recovery.observe.store import Store
 from recovery.record.recovery_store import Recoveries
 
 
-class Hearing:
+class NotificationContext:
     """Reads the stages; changes nothing."""
 
     def __init__(

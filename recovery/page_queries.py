@@ -17,7 +17,7 @@ from recovery.decide.notifications import targets
 from recovery.model.application import Application, Health, Sync
 from recovery.model.connection import Connection, Repository
 from recovery.model.duration import spell
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.model.notification_config import Links
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.model.text import shell
@@ -28,7 +28,7 @@ from recovery.record.audit import Journal
 from recovery.record.recovery_store import Recoveries
 from recovery.serve.pagination import Page, Query, folded, has, ordered, paged
 
-Sees = Callable[[str], bool]
+CanView = Callable[[str], bool]
 """May the viewer see what belongs to this project? Empty: to none."""
 _LOUD = {
     RecoveryPhase.Stalled: 0,
@@ -154,7 +154,7 @@ class Timeline(Struct, frozen=True):
     """Name and address of what says more elsewhere."""
 
 
-class Browsing:
+class PageQueries:
     """Reads the stages."""
 
     def __init__(
@@ -196,7 +196,7 @@ class Browsing:
             r.subject.project for r in self._recoveries.all()
         }
 
-    def open(self, sees: Sees, query: Query) -> Page[Any]:
+    def open(self, sees: CanView, query: Query) -> Page[Any]:
         """Recoveries that are not over: those that need a person first, then what is being done;
         those that read the same as one row."""
         found = [
@@ -205,14 +205,14 @@ class Browsing:
         found.sort(key=lambda r: (not r.needs_person, _LOUD.get(r.phase, 9), r.opened_at))
         return paged(folded(found, _reads), query, self._together)
 
-    def past(self, sees: Sees, query: Query) -> Page[Any]:
+    def past(self, sees: CanView, query: Query) -> Page[Any]:
         """Recoveries that are over, newest first."""
         found = [r for r in self._recoveries.all() if r.phase.over and self._wanted(r, sees, query)]
         found.sort(key=lambda r: r.resolved_at or r.opened_at, reverse=True)
         ordered(found, query, _PAST)
         return paged(found, query, self._shown)
 
-    def waiting(self, sees: Sees, query: Query) -> Page[Any]:
+    def waiting(self, sees: CanView, query: Query) -> Page[Any]:
         """Pending conditions with their clocks, and what a guard holds back before there is a
         recovery."""
         found = []
@@ -227,7 +227,7 @@ class Browsing:
         found.sort(key=lambda each: (each[1].again_at or "~", str(each[0])))
         return paged(folded(found, _held_alike), query, self._clocked)
 
-    def applications(self, sees: Sees, query: Query) -> Page[Any]:
+    def applications(self, sees: CanView, query: Query) -> Page[Any]:
         """Applications by search; ``phase`` may be ill, held or well."""
         found = [
             app
@@ -242,7 +242,7 @@ class Browsing:
         )
         return paged(found, query, self._app)
 
-    def places(self, sees: Sees, query: Query) -> Page[Any]:
+    def places(self, sees: CanView, query: Query) -> Page[Any]:
         """Repositories and clusters, those that failed first."""
         now = self._clock.now()
         found = []
@@ -262,7 +262,7 @@ class Browsing:
         ordered(rows, query, _PLACES)
         return paged(rows, query)
 
-    def counts(self, sees: Sees) -> dict[str, int]:
+    def counts(self, sees: CanView) -> dict[str, int]:
         """For the head of the page."""
         apps = [app for app in self._store.applications.values() if sees(app.project)]
         recoveries = [
@@ -275,7 +275,7 @@ class Browsing:
             "person": sum(r.needs_person for r in recoveries),
         }
 
-    def breakdown(self, sees: Sees) -> list[Breakdown]:
+    def breakdown(self, sees: CanView) -> list[Breakdown]:
         """Applications that are not well, by cause, project and cluster: where to look first."""
         ill = [app for app in self._store.applications.values() if _ill(app) and sees(app.project)]
         kinds: tuple[tuple[str, Callable[[Application], str]], ...] = (
@@ -293,7 +293,7 @@ class Browsing:
             )
         return found if ill else []
 
-    def storms(self, sees: Sees) -> list[str]:
+    def storms(self, sees: CanView) -> list[str]:
         """Storms that are on, in words."""
         return [
             f"{r.subject.name}: {r.message}"
@@ -301,17 +301,17 @@ class Browsing:
             if not r.phase.over and sees(r.subject.project)
         ]
 
-    def days(self, sees: Sees) -> list[statistics.Day]:
+    def days(self, sees: CanView) -> list[statistics.Day]:
         """The last seven days."""
         return statistics.days(
             (r for r in self._recoveries.all() if sees(r.subject.project)), self._clock.now()
         )
 
-    def policies(self, sees: Sees) -> list[str]:
+    def policies(self, sees: CanView) -> list[str]:
         """Names of policies that have recoveries, for the filter."""
         return sorted({r.policy for r in self._recoveries.all() if sees(r.subject.project)})
 
-    def timeline(self, name: str, sees: Sees) -> Timeline | None:
+    def timeline(self, name: str, sees: CanView) -> Timeline | None:
         """One recovery; None when there is none, or none for them to see."""
         r = self._recoveries.get(name)
         if r is None or not sees(r.subject.project):
@@ -368,7 +368,7 @@ class Browsing:
             tuple(link for link in links_of(r, self._links()) if link[0] != "Page"),
         )
 
-    def _wanted(self, r: Recovery, sees: Sees, query: Query) -> bool:
+    def _wanted(self, r: Recovery, sees: CanView, query: Query) -> bool:
         if (
             not sees(r.subject.project)
             or query.phase not in ("", r.phase.value)
@@ -410,7 +410,7 @@ class Browsing:
         names = tuple(r.name for r in alike[1 : NAMES + 1])
         return structs.replace(self._shown(alike[0]), others=names, count=len(alike))
 
-    def _clocked(self, alike: Sequence[tuple[Key, Any]]) -> Waiting:
+    def _clocked(self, alike: Sequence[tuple[SubjectKey, Any]]) -> Waiting:
         key, entry = alike[0]
         about = (
             self._store.applications.get((key.namespace, key.name))
@@ -433,7 +433,7 @@ class Browsing:
             str(key), entry.policy, word, entry.message, since, due, share, others, len(alike)
         )
 
-    def _project(self, key: Key) -> str:
+    def _project(self, key: SubjectKey) -> str:
         if key.kind == "application":
             app = self._store.applications.get((key.namespace, key.name))
             return app.project if app else ""
@@ -470,7 +470,7 @@ class Browsing:
             app.hold is not None,
         )
 
-    def subject(self, key: Key) -> tuple[str, bool]:
+    def subject(self, key: SubjectKey) -> tuple[str, bool]:
         """The project of a subject, and whether it is known."""
         if key.kind == "application":
             app = self._store.applications.get((key.namespace, key.name))
@@ -508,7 +508,7 @@ def _reads(r: Recovery) -> tuple[Any, ...] | None:
     return None if r.running else (r.phase, r.policy, r.cause, r.attempt, r.message, r.subject.kind)
 
 
-def _held_alike(each: tuple[Key, Any]) -> tuple[Any, ...] | None:
+def _held_alike(each: tuple[SubjectKey, Any]) -> tuple[Any, ...] | None:
     """What makes two held-back conditions read the same; None for one whose clock runs."""
     entry = each[1]
     return (

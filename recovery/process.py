@@ -16,7 +16,7 @@ from recovery.app import App
 from recovery.clock import Clock, SystemClock
 from recovery.heap import give_back
 from recovery.observe.reflector import HistoryRewound
-from recovery.serve.auth import Gate
+from recovery.serve.auth import Authenticator
 from recovery.serve.http import Server
 from recovery.settings import Settings
 
@@ -125,7 +125,7 @@ async def _controlled(
     argocd = api_of(settings)
     if argocd is not None and settings.argocd_insecure:
         log.warning("ARGOCD_INSECURE: Argo CD's certificate is not verified")
-    server.gate = Gate(client, settings.argocd_namespace, clock)
+    server.gate = Authenticator(client, settings.argocd_namespace, clock)
 
     def make() -> App:
         app = App(settings, client, clock, send, argocd)

@@ -17,18 +17,18 @@ from recovery.decide.connections import connection
 from recovery.decide.guards import GUARDS
 from recovery.kube.lease import Shards
 from recovery.model.application import Application
-from recovery.model.cause import Finding
+from recovery.model.cause import Diagnosis
 from recovery.model.connection import Cluster, Connection, Repository
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.model.notification_config import Links
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.window import Pause
-from recovery.notify.dispatcher import Outbox
+from recovery.notify.dispatcher import Dispatcher
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.reflector import Reflector
 from recovery.observe.store import Store
-from recovery.page_queries import Browsing, Sees
+from recovery.page_queries import CanView, PageQueries
 from recovery.record.audit import Journal
 from recovery.record.codec import row
 from recovery.record.metrics import Metrics
@@ -38,7 +38,7 @@ SHOWN = 500
 """Rows of each list that an answer holds."""
 
 
-class LiveViews:
+class Queries:
     """Reads the stages; counts nothing itself."""
 
     def __init__(
@@ -57,10 +57,10 @@ class LiveViews:
         clock: Clock,
         shards: Shards,
         pauses: Callable[[], tuple[Pause, ...]],
-        diagnosis: Callable[[Application], Finding | None],
-        reason: Callable[[Repository | Cluster, datetime], Finding | None],
+        diagnosis: Callable[[Application], Diagnosis | None],
+        reason: Callable[[Repository | Cluster, datetime], Diagnosis | None],
         argocd: Callable[[], str],
-        outbox: Outbox,
+        outbox: Dispatcher,
     ) -> None:
         self._store = store
         self._recoveries = recoveries
@@ -80,7 +80,7 @@ class LiveViews:
         self._reason = reason
         self._argocd = argocd
         self._outbox = outbox
-        self.browsing = Browsing(
+        self.browsing = PageQueries(
             store,
             recoveries,
             journal,
@@ -182,7 +182,7 @@ class LiveViews:
                 gauge.labels(label).set(number)
         return m.render()
 
-    def recoveries(self, sees: Sees) -> Mapping[str, Any]:
+    def recoveries(self, sees: CanView) -> Mapping[str, Any]:
         reasons = self.ready()
         quiet = [
             {
@@ -238,13 +238,13 @@ class LiveViews:
             "trouble": about.trouble,
         }
 
-    def explain(self, key: Key, sees: Sees) -> Mapping[str, Any] | None:
+    def explain(self, key: SubjectKey, sees: CanView) -> Mapping[str, Any] | None:
         if key.kind == "application":
             return self._explain_application(key, sees)
         about = self._connections.get(key)
         return self._explain_connected(about, sees) if about is not None else None
 
-    def _explain_connected(self, about: Cluster | Repository, sees: Sees) -> Mapping[str, Any]:
+    def _explain_connected(self, about: Cluster | Repository, sees: CanView) -> Mapping[str, Any]:
         names = (
             self._connections.on(about)
             if isinstance(about, Cluster)
@@ -265,7 +265,7 @@ class LiveViews:
             ],
         }
 
-    def _about(self, key: Key, uid: str, sees: Sees) -> dict[str, Any]:
+    def _about(self, key: SubjectKey, uid: str, sees: CanView) -> dict[str, Any]:
         """What every subject has."""
         sight = self._store.sights.get(uid)
         opened, past = self._recoveries.of(uid)
@@ -282,7 +282,7 @@ class LiveViews:
             ],  # it may have been another project's
         }
 
-    def _explain_application(self, key: Key, sees: Sees) -> Mapping[str, Any] | None:
+    def _explain_application(self, key: SubjectKey, sees: CanView) -> Mapping[str, Any] | None:
         app = self._store.applications.get((key.namespace, key.name))
         if app is None:
             return None

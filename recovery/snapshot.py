@@ -11,7 +11,7 @@ import structlog
 from msgspec import structs
 
 from recovery.act.registry import INTERNAL
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.connections import of_connection
 from recovery.causes.diagnose import diagnose
 from recovery.clock import Clock
@@ -20,25 +20,25 @@ from recovery.decide.connections import connection, healthy, worst
 from recovery.decide.ownership import NOT_OWNED
 from recovery.decide.pinned import agreed
 from recovery.decide.remedies import told_apart
-from recovery.dependencies import Turns
-from recovery.groups import Crowds
-from recovery.model.action import Traits
+from recovery.dependencies import Dependencies
+from recovery.groups import Groups
+from recovery.model.action import ActionKind
 from recovery.model.application import Application, ApplicationSet
-from recovery.model.cause import Finding, Signs
+from recovery.model.cause import Diagnosis, Observations
 from recovery.model.commit import HOSTS, Deployed
-from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict
-from recovery.model.move import Move, MovePhase
-from recovery.model.names import Key
+from recovery.model.connection import Cluster, Connection, ProbeResult, Repository, Verdict
+from recovery.model.move import Relocation, RelocationPhase
+from recovery.model.names import SubjectKey
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, RecoveryPhase
-from recovery.model.situation import Dependent, Destroyed, Fleet, Freshness, Situation
+from recovery.model.situation import Dependent, Fleet, Freshness, RecentDisruptions, Situation
 from recovery.model.text import shell
 from recovery.model.window import Pause
 from recovery.observe import wire
 from recovery.observe.commits import Commits
 from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
-from recovery.observe.store import Shelf, Store
+from recovery.observe.store import ObjectCache, Store
 from recovery.policies import steps_from
 from recovery.record.recovery_store import Recoveries
 
@@ -51,14 +51,14 @@ SEEN_WITHIN = timedelta(minutes=20)
 most."""
 
 
-class Scene:
+class SnapshotBuilder:
     """Makes the Situation that the judgement sees."""
 
     def __init__(
         self,
         store: Store,
-        projects: Shelf,
-        application_sets: Shelf,
+        projects: ObjectCache,
+        application_sets: ObjectCache,
         recoveries: Recoveries,
         source: PolicySource,
         clock: Clock,
@@ -66,8 +66,8 @@ class Scene:
         pauses: Callable[[], tuple[Pause, ...]],
         connections: Connections,
         witnessed: Callable[[datetime], str],
-        actions: Mapping[str, Traits],
-        crowds: Crowds,
+        actions: Mapping[str, ActionKind],
+        crowds: Groups,
         *,
         home: str,
         enabled: bool,
@@ -89,12 +89,12 @@ class Scene:
         self._witnessed = witnessed
         self._actions = actions
         self._crowds = crowds
-        self._turns = Turns(store, recoveries, source)
+        self._turns = Dependencies(store, recoveries, source)
         self._enabled = enabled
         self._has_token = has_token
         self._commits = commits
 
-    def situation(self, key: Key) -> Situation | None:
+    def situation(self, key: SubjectKey) -> Situation | None:
         """Everything about one subject, now; None when it is gone or nothing is in force."""
         if self._source.policies is None:
             return None
@@ -115,14 +115,14 @@ class Scene:
             about = Cluster(server=key.name, name=key.name, trouble="Argo CD no longer lists it")
         return self._connected(about) if about and self._connections.looked_at(about) else None
 
-    def gone(self, key: Key) -> bool:
+    def gone(self, key: SubjectKey) -> bool:
         """Is it certain that it is not there any more? Repositories and clusters are known only
         after somebody listed them."""
         if key.kind == "application":
             return (key.namespace, key.name) not in self._store.applications
         return self._connections.gone(key)
 
-    def found(self, key: Key, evidence: Evidence) -> None:
+    def found(self, key: SubjectKey, evidence: ProbeResult) -> None:
         """An action saw something of its subject by the way: the newest evidence there is."""
         about = self._connections.get(key)
         if about is not None:
@@ -225,19 +225,23 @@ class Scene:
             finding=finding,
             frozen=self._store.frozen.get((app.namespace, app.name), ""),
             waits_for=self._turns.waits_for(app, base.now) if ill else "",
-            destroyed=self._recoveries.destroyed(app.uid, app.project) if ill else Destroyed(),
+            destroyed=self._recoveries.destroyed(app.uid, app.project)
+            if ill
+            else RecentDisruptions(),
         )
 
-    def diagnosis(self, app: Application, storm: str = "") -> Finding | None:
+    def diagnosis(self, app: Application, storm: str = "") -> Diagnosis | None:
         """Why an application is ill; None for well, or for nobody knows."""
         frozen = self._store.frozen.get((app.namespace, app.name), "")
         if (plainly_well(app) and not frozen) or self._store.unreconciled(app):
             return None
         sight = self._store.sights.get(app.uid)
         still = sight.moved[1] if sight and sight.moved else None
-        return diagnose(Patient(app, self._clock.now(), self._signs(app), still, storm, frozen))
+        return diagnose(
+            DiagnosisInput(app, self._clock.now(), self._signs(app), still, storm, frozen)
+        )
 
-    def _signs(self, app: Application) -> Signs | None:
+    def _signs(self, app: Application) -> Observations | None:
         """What was seen of it lately; what is older is of another day."""
         signs = self._store.signs.get(app.uid)
         return signs if signs is not None and self._clock.now() - signs.at <= SEEN_WITHIN else None
@@ -274,7 +278,7 @@ class Scene:
             f" {signs.at:%H:%M:%S}; that takes seconds"
         )
 
-    def reason(self, about: Repository | Cluster, now: datetime) -> Finding | None:
+    def reason(self, about: Repository | Cluster, now: datetime) -> Diagnosis | None:
         """Why a repository or a cluster has failed; None when it has not."""
         return (
             of_connection(about, worst(about, now))
@@ -375,7 +379,7 @@ class Scene:
             if (hold := apps[name].hold) and hold.origin and about.called(str(hold.origin))
         }
 
-    def _orphans(self, about: Cluster) -> tuple[Move, ...]:
+    def _orphans(self, about: Cluster) -> tuple[Relocation, ...]:
         """Those of them that no open recovery knows any more: theirs has ended, and says itself
         that they are away."""
         found = []
@@ -390,13 +394,13 @@ class Scene:
             )
             if hold and hold.origin and hold.target and not known:
                 found.append(
-                    Move(
+                    Relocation(
                         app.namespace,
                         app.name,
                         app.uid,
                         hold.origin,
                         hold.target,
-                        MovePhase.Moved,
+                        RelocationPhase.Moved,
                         since=hold.since,
                     )
                 )

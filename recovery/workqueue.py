@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import count
 
 from recovery.clock import Clock
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 
 
 class WorkQueue:
@@ -17,16 +17,16 @@ class WorkQueue:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._due: dict[Key, datetime] = {}
-        self._heap: list[tuple[datetime, int, Key]] = []
+        self._due: dict[SubjectKey, datetime] = {}
+        self._heap: list[tuple[datetime, int, SubjectKey]] = []
         self._order = count()
-        self._working: set[Key] = set()
+        self._working: set[SubjectKey] = set()
         self._sleepers: set[asyncio.Future[None]] = set()
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def add(self, key: Key, at: datetime | None = None) -> None:
+    def add(self, key: SubjectKey, at: datetime | None = None) -> None:
         """Look at it then (by default now). From the event loop's thread only."""
         when = at or self._clock.now()
         known = self._due.get(key)
@@ -39,7 +39,7 @@ class WorkQueue:
             heapq.heapify(self._heap)
         self._wake()
 
-    async def get(self) -> Key:
+    async def get(self) -> SubjectKey:
         """The next key that is due, marked as in work."""
         while True:
             key, wait = self._next()
@@ -48,16 +48,16 @@ class WorkQueue:
                 return key
             await self._sleep(wait)
 
-    def done(self, key: Key) -> None:
+    def done(self, key: SubjectKey) -> None:
         """The work on it is over."""
         self._working.discard(key)
         if key in self._due:
             self._wake()
 
-    def _next(self) -> tuple[Key | None, float | None]:
+    def _next(self) -> tuple[SubjectKey | None, float | None]:
         now = self._clock.now()
-        held: list[tuple[datetime, int, Key]] = []
-        found: Key | None = None
+        held: list[tuple[datetime, int, SubjectKey]] = []
+        found: SubjectKey | None = None
         wait: float | None = None
         while self._heap:
             when, order, key = self._heap[0]

@@ -22,12 +22,12 @@ from recovery.model.application import (
     Project,
     Sync,
 )
-from recovery.model.argocd_version import Dialect
-from recovery.model.cause import Confidence, Finding
-from recovery.model.connection import Cluster, Evidence, Verdict, Witness
+from recovery.model.argocd_version import ArgoCDFeatures
+from recovery.model.cause import Confidence, Diagnosis
+from recovery.model.connection import Cluster, ProbeResult, ProbeSource, Verdict
 from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery, RecoveryPhase, Subject
-from recovery.model.situation import Dependent, Good, Sight, Situation
+from recovery.model.situation import Dependent, HealthyRevision, Situation, SubjectState
 from recovery.policies import parse
 from recovery.simulate.virtual import VirtualClock
 
@@ -109,7 +109,7 @@ def the_policies(text: str = "") -> Policies:
     return parse(raw, KINDS)
 
 
-A_CRASH = Finding(
+A_CRASH = Diagnosis(
     "RolloutFailed",
     ("Pod/cart-7c9: CrashLoopBackOff: back-off 40s restarting",),
     Confidence.likely,
@@ -136,8 +136,8 @@ def a_situation(
     for policy in policies.policies:
         if in_force(policy) and holds(policy.condition, subject):
             clocks[policy.condition.symptom] = since
-    ledger = (Good(3, (GOOD,), NOW - timedelta(hours=2)),)
-    sight = changes.pop("sight", None) or Sight(
+    ledger = (HealthyRevision(3, (GOOD,), NOW - timedelta(hours=2)),)
+    sight = changes.pop("sight", None) or SubjectState(
         subject.uid, NOW - timedelta(days=1), clocks, ledger=ledger
     )
     return Situation(now=now, about=subject, sight=sight, policies=policies, **changes)
@@ -159,12 +159,12 @@ def a_recovery(name: str, at: datetime, **changes: Any) -> Recovery:
     return structs.replace(recovery, **changes)
 
 
-def seen(by: Witness, verdict: Verdict, ago: float = 5, message: str = "") -> Evidence:
+def seen(by: ProbeSource, verdict: Verdict, ago: float = 5, message: str = "") -> ProbeResult:
     """One look, some seconds ago."""
-    return Evidence(by, verdict, NOW - timedelta(seconds=ago), message)
+    return ProbeResult(by, verdict, NOW - timedelta(seconds=ago), message)
 
 
-def a_cluster(name: str = "primary", *evidence: Evidence, **changes: Any) -> Cluster:
+def a_cluster(name: str = "primary", *evidence: ProbeResult, **changes: Any) -> Cluster:
     """One whose Secret we may read; without evidence nobody has looked."""
     cluster = Cluster(
         server=f"https://{name}.example:6443",
@@ -180,15 +180,15 @@ def a_cluster(name: str = "primary", *evidence: Evidence, **changes: Any) -> Clu
 def a_dead_cluster(name: str = "primary", **changes: Any) -> Cluster:
     """Both who look call it unreachable."""
     looks = (
-        seen(Witness.live_read, Verdict.unreachable),
-        seen(Witness.connect, Verdict.unreachable),
+        seen(ProbeSource.live_read, Verdict.unreachable),
+        seen(ProbeSource.connect, Verdict.unreachable),
     )
     return a_cluster(name, *looks, **changes)
 
 
 def a_live_cluster(name: str = "secondary", **changes: Any) -> Cluster:
     """We have just connected to it."""
-    return a_cluster(name, seen(Witness.connect, Verdict.reachable), **changes)
+    return a_cluster(name, seen(ProbeSource.connect, Verdict.reachable), **changes)
 
 
 def a_dependent(name: str = "cart", **changes: Any) -> Dependent:
@@ -204,7 +204,7 @@ def a_dependent(name: str = "cart", **changes: Any) -> Dependent:
         }
     )
     project = Project("shop", destinations=(Permitted(server="*", namespace="*"),))
-    return Dependent(app, Sight(app.uid, NOW - timedelta(days=1)), project)
+    return Dependent(app, SubjectState(app.uid, NOW - timedelta(days=1)), project)
 
 
 def about_a_cluster(
@@ -213,7 +213,7 @@ def about_a_cluster(
     """The shipped policies over a cluster that has been down for ten minutes; secondary is well."""
     about = cluster or a_dead_cluster()
     since = NOW - timedelta(seconds=down_for)
-    sight = Sight(
+    sight = SubjectState(
         about.uid, NOW - timedelta(days=1), {"connection_state=Failed": since, DOWN: since}
     )
     clusters = changes.pop("clusters", (about, a_live_cluster()))
@@ -235,14 +235,14 @@ ANYWHERE = Project(
 
 
 def the_proof(
-    kube: Client, project: Project | None = ANYWHERE, version: Dialect | None = None
+    kube: Client, project: Project | None = ANYWHERE, version: ArgoCDFeatures | None = None
 ) -> Ownership:
     """Proofs of ownership in a cluster in memory; every AppProject is this one."""
 
     async def known(_: str) -> Project | None:
         return project
 
-    return Ownership(kube, "argocd", VirtualClock(), lambda: version or Dialect(), known)
+    return Ownership(kube, "argocd", VirtualClock(), lambda: version or ArgoCDFeatures(), known)
 
 
 def owned(manifest: dict[str, Any], by: str = "cart", namespace: str = "shop") -> dict[str, Any]:

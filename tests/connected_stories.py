@@ -4,7 +4,7 @@ and on the real one."""
 from __future__ import annotations
 
 from recovery.model.application import Health, Sync
-from recovery.model.move import MovePhase
+from recovery.model.move import RelocationPhase
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.simulate.manifests import custom, deployment, stateful_set
 from tests.connected_stage import ConnectedStage
@@ -189,9 +189,9 @@ async def fails_over_and_back(stage: ConnectedStage) -> list[str]:
             assert await stage.has("secondary", "deployments", name)
         held = await newest(stage, "cluster", "primary")
         assert {m.name: m.phase for m in held.moves} == {
-            web: MovePhase.Moved,
-            api: MovePhase.Moved,
-            db: MovePhase.Refused,
+            web: RelocationPhase.Moved,
+            api: RelocationPhase.Moved,
+            db: RelocationPhase.Refused,
         }
         assert any("stateful" in m.reason for m in held.moves if m.name == db)
         assert (await stage.seen(db)).destination.cluster == "primary"
@@ -214,7 +214,7 @@ async def fails_over_and_back(stage: ConnectedStage) -> list[str]:
         assert "go home to primary" in await stage.command("failback", split.name)
         await stage.until("home", stands(stage, "cluster", "primary", RecoveryPhase.Resolved), 120)
         over = await newest(stage, "cluster", "primary")
-        assert {m.phase for m in over.moves} == {MovePhase.Home, MovePhase.Refused}
+        assert {m.phase for m in over.moves} == {RelocationPhase.Home, RelocationPhase.Refused}
         assert sorted(left.partition(": ")[0] for m in over.moves for left in m.leftovers) == [
             "secondary",
             "secondary",
@@ -351,7 +351,7 @@ async def killed_between_two(stage: ConnectedStage) -> list[str]:
             assert await well_on(stage, name, "secondary"), name
             assert await stage.syncs(name) == 1, "moved once"
         held = await newest(stage, "cluster", "primary")
-        assert {m.phase for m in held.moves} == {MovePhase.Moved}
+        assert {m.phase for m in held.moves} == {RelocationPhase.Moved}
         assert sum(s.action == "failover" for s in held.steps) == 1
     # how many waves the rest takes (b and c, then d; or all three) hangs on when a is found well:
     # not for a transcript

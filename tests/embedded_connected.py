@@ -14,12 +14,12 @@ from recovery.commands.failback import asked
 from recovery.commands.requests import write
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, EXTERNAL_SECRETS, SECRETS, Resource
 from recovery.model.message import Message
-from recovery.model.names import USERNAME, Key
+from recovery.model.names import USERNAME, SubjectKey
 from recovery.model.recovery import Recovery
 from recovery.notify.pagerduty_channel import event
 from recovery.record.codec import stamp
 from recovery.serve.auth import EVERYBODY
-from recovery.simulate.environment import ARGOCD, OURS, RUNS_IN, World, url
+from recovery.simulate.environment import ARGOCD, OURS, RUNS_IN, EmbeddedEnvironment, url
 from recovery.simulate.workloads import KINDS
 from tests.embedded_stage import EmbeddedStage
 
@@ -30,7 +30,7 @@ PAGERDUTY = "cGFnZXJkdXR5Oi8vS0VZ"
 class EmbeddedConnectedStage(EmbeddedStage):
     """Verbs on further clusters and on Git."""
 
-    def __init__(self, world: World, prefix: str) -> None:
+    def __init__(self, world: EmbeddedEnvironment, prefix: str) -> None:
         super().__init__(world, prefix)
         self.paged: list[dict[str, Any]] = []
         self.deleted: list[str] = []
@@ -173,7 +173,9 @@ class EmbeddedConnectedStage(EmbeddedStage):
         if words[0] == "explain":
             kind, _, name = words[1].partition("/")
             body = msgspec.json.decode(
-                msgspec.json.encode(self._app.views.explain(Key(kind, "", name), EVERYBODY.sees))
+                msgspec.json.encode(
+                    self._app.views.explain(SubjectKey(kind, "", name), EVERYBODY.sees)
+                )
             )
             return "\n".join(lines(body))
         wishes = {"stay": "--stay" in words, "cleanup": "--cleanup" in words}

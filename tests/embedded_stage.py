@@ -20,7 +20,7 @@ from recovery.model.recovery import Recovery
 from recovery.record.codec import decode, encode
 from recovery.settings import Settings
 from recovery.simulate.cluster import Cluster
-from recovery.simulate.environment import ARGOCD, OURS, RUNS_IN, World
+from recovery.simulate.environment import ARGOCD, OURS, RUNS_IN, EmbeddedEnvironment
 from recovery.simulate.virtual import VirtualClock
 from recovery.simulate.workloads import KINDS
 from tests.builders import a_recovery
@@ -75,7 +75,7 @@ class Door:
 class EmbeddedStage:
     """Verbs on a World; one controller at a time."""
 
-    def __init__(self, world: World, prefix: str) -> None:
+    def __init__(self, world: EmbeddedEnvironment, prefix: str) -> None:
         self.prefix = prefix
         self.received: list[dict[str, str]] = []
         self._world = world

@@ -21,7 +21,7 @@ from recovery.app import App
 from recovery.decide.circuit_breaker import fruitless
 from recovery.kube.client import APPLICATIONS, Body, Resource
 from recovery.model.recovery import Debt, Recovery
-from recovery.simulate.environment import World
+from recovery.simulate.environment import EmbeddedEnvironment
 
 BOUND = timedelta(hours=1)
 """Within so long everything is given back."""
@@ -31,7 +31,7 @@ OWNED = "gitops-recovery-controller"
 class Auditor:
     """Hears of each of our writes before it is made; ``broken`` says what was not true."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: EmbeddedEnvironment) -> None:
         self.world = world
         self.app: App | None = None
         self.broken: list[str] = []

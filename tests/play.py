@@ -14,7 +14,7 @@ from recovery.kube.errors import KubeError
 from recovery.model.message import Message
 from recovery.settings import Settings
 from recovery.simulate import virtual
-from recovery.simulate.environment import World
+from recovery.simulate.environment import EmbeddedEnvironment
 
 SLOW_HEARTBEATS: dict[str, Any] = {
     "lease_duration": timedelta(minutes=10),
@@ -27,7 +27,7 @@ into them."""
 class Play:
     """A world, a controller over a client that can fail, and what it told."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: EmbeddedEnvironment) -> None:
         self.world = world
         self.clock = virtual.VirtualClock()
         self.told: list[Message] = []
@@ -98,7 +98,7 @@ class Play:
 
 def play(script: Callable[[Play], Awaitable[None]]) -> None:
     async def inside() -> None:
-        async with World(virtual.VirtualClock()).living() as world:
+        async with EmbeddedEnvironment(virtual.VirtualClock()).living() as world:
             await script(Play(world))
 
     virtual.run(inside())

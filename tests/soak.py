@@ -33,7 +33,7 @@ from recovery.model.recovery import RecoveryPhase
 from recovery.record.codec import decode
 from recovery.settings import Settings
 from recovery.simulate import virtual
-from recovery.simulate.environment import OURS, World
+from recovery.simulate.environment import OURS, EmbeddedEnvironment
 from recovery.simulate.manifests import custom, deployment
 from tests.operations import Newly, claimed
 from tests.stage import policies
@@ -161,7 +161,7 @@ class Door:
 class Auditor:
     """Looks at every write to the world."""
 
-    def __init__(self, world: World, enabled: bool) -> None:
+    def __init__(self, world: EmbeddedEnvironment, enabled: bool) -> None:
         self.world = world
         self._enabled = enabled
         self._operations: Counter[str] = Counter()
@@ -230,7 +230,7 @@ class Auditor:
 class Night:
     """One schedule."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: EmbeddedEnvironment, seed: int) -> None:
         self.chance = random.Random(seed)  # noqa: S311 (a schedule that can be played again)
         self.world = world
         self.enabled = self.chance.random() > 0.1
@@ -357,7 +357,7 @@ def replay(seed: int) -> int:
 
     async def inside() -> int:
         random.seed(seed)
-        async with World(virtual.VirtualClock()).living() as world:
+        async with EmbeddedEnvironment(virtual.VirtualClock()).living() as world:
             night = Night(world, seed)
             try:
                 await night.play()

@@ -21,13 +21,13 @@ from recovery.kube.client import (
 )
 from recovery.kube.errors import Conflict, KubeError, Unavailable
 from recovery.model.application import Health
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.model.recovery import RecoveryPhase
 from recovery.process import keep_running
 from recovery.serve.auth import EVERYBODY
 from recovery.settings import Settings
 from recovery.simulate import virtual
-from recovery.simulate.environment import ARGOCD, OURS, World
+from recovery.simulate.environment import ARGOCD, OURS, EmbeddedEnvironment
 from recovery.simulate.manifests import custom, deployment
 from tests.play import SLOW_HEARTBEATS, Play, play
 from tests.stage import policies as short_policies
@@ -35,7 +35,7 @@ from tests.stage import policies as short_policies
 MINUTE = 60.0
 
 
-async def broken(world: World, count: int, prefix: str = "old") -> None:
+async def broken(world: EmbeddedEnvironment, count: int, prefix: str = "old") -> None:
     """Applications that are Degraded and stay so."""
     for number in range(count):
         await world.application(
@@ -363,9 +363,9 @@ def test_a_projects_word_holds_beside_application_sets() -> None:
             await p.clock.sleep(5 * MINUTE)
             assert p.touched("web") == []
             assert (
-                app.views.explain(Key("application", ARGOCD, "web-1"), EVERYBODY.sees)["decisions"][
-                    0
-                ]["by"]
+                app.views.explain(SubjectKey("application", ARGOCD, "web-1"), EVERYBODY.sees)[
+                    "decisions"
+                ][0]["by"]
                 == "paused"
             )  # type: ignore[index]
             assert app.application_sets.application_set(ARGOCD, "gate") is not None
@@ -452,10 +452,13 @@ def test_what_is_seen_in_metrics_and_answers() -> None:
                 in text
             )
             assert "web-1" not in text, "no application's name is a label"
-            assert app.views.explain(Key("application", "argocd", "web-1"), EVERYBODY.sees)[
+            assert app.views.explain(SubjectKey("application", "argocd", "web-1"), EVERYBODY.sees)[
                 "state"
             ].startswith("Synced and Healthy")  # type: ignore[index]
-            assert app.views.explain(Key("application", "argocd", "nobody"), EVERYBODY.sees) is None
+            assert (
+                app.views.explain(SubjectKey("application", "argocd", "nobody"), EVERYBODY.sees)
+                is None
+            )
 
     play(script)
 

@@ -130,3 +130,124 @@ def test_a_standstill_is_not_counted_by_the_free_text_of_an_application() -> Non
     assert all(".counted(" in each for each in asked), (
         "spec.project may name anything: Store.counted says what it counts as"
     )
+
+
+OPAQUE = frozenset(
+    [
+        "scene",
+        "crowds",
+        "turns",
+        "hearing",
+        "browsing",
+        "frost",
+        "freezing",
+        "freezer",
+        "regret",
+        "landing",
+        "ground",
+        "order",
+        "leftovers",
+        "narrative",
+        "telling",
+        "patient",
+        "illness",
+        "looking",
+        "again",
+        "asking",
+        "aftercare",
+        "wishing",
+        "account",
+        "reaching",
+        "failing",
+        "moving",
+        "relabelling",
+        "reminding",
+        "reporting",
+        "stamps",
+        "notices",
+        "dialect",
+        "dialects",
+        "shapes",
+        "memory",
+        "undelivered",
+        "cleaning",
+        "pausing",
+        "printing",
+        "diagnosing",
+        "composing",
+        "sending",
+        "posting",
+        "lane",
+        "outbox",
+        "gate",
+        "seeing",
+        "site",
+        "answers",
+        "listing",
+        "matrix",
+        "world",
+        "destinations",
+    ]
+)
+"""Words that name no thing in Kubernetes, Argo CD, Prometheus or Python. Modules had these names."""
+RIDDLES = frozenset(
+    [
+        "Crowds",
+        "Crowd",
+        "Turns",
+        "Hearing",
+        "Browsing",
+        "Frost",
+        "Weather",
+        "Dialect",
+        "Dialects",
+        "Notices",
+        "Quiet",
+        "Later",
+        "Talk",
+        "Wish",
+        "Unwell",
+        "Tells",
+        "Cure",
+        "Sight",
+        "Traits",
+        "Judgement",
+        "Written",
+        "Patient",
+        "Asked",
+        "Illness",
+        "Look",
+        "Closer",
+        "Examiner",
+        "Shelf",
+        "Doors",
+        "Ways",
+        "There",
+        "Wanted",
+        "Ground",
+        "Outbox",
+        "Lane",
+        "Letter",
+        "Gate",
+        "Sees",
+        "Face",
+        "World",
+        "Freezer",
+    ]
+)
+"""And classes these."""
+
+
+def test_modules_are_named_by_words_of_the_field() -> None:
+    assert [str(path.relative_to(ROOT)) for path in EVERYTHING if path.stem in OPAQUE] == []
+
+
+def test_classes_are_named_by_words_of_the_field() -> None:
+    named = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in EVERYTHING
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and node.name in RIDDLES
+    ]
+
+    assert named == []

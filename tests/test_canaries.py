@@ -14,7 +14,7 @@ import structlog
 
 from recovery import logs
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, EVENTS, PROJECTS, RECOVERIES, SECRETS
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.record.checkpoint import LABEL
 from recovery.serve.auth import EVERYBODY
 from recovery.simulate.environment import ARGOCD, OURS
@@ -133,7 +133,7 @@ async def _night(p: Play, texts: list[str], held: str, out: io.StringIO) -> None
             app.views.metrics().decode(),
         ]  # type: ignore[attr-defined]
         p.extra += [
-            app.views.explain(Key("application", "argocd", f"w-{n}"), EVERYBODY.sees)
+            app.views.explain(SubjectKey("application", "argocd", f"w-{n}"), EVERYBODY.sees)
             for n in range(len(texts))
         ]  # type: ignore[attr-defined]
 

@@ -17,8 +17,8 @@ from recovery.commands.requests import write
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, RECOVERIES, SECRETS, Resource
 from recovery.kube.errors import Busy, Forbidden, KubeError, Unavailable
 from recovery.model.connection import Connection
-from recovery.model.move import MovePhase
-from recovery.model.names import Key
+from recovery.model.move import RelocationPhase
+from recovery.model.names import SubjectKey
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
 from recovery.serve.auth import EVERYBODY
 from recovery.simulate.environment import ARGOCD, url
@@ -91,7 +91,9 @@ def test_a_wave_that_was_claimed_and_not_sent_is_proven_anew() -> None:
             )
         ]
         dies(p)
-        while not any(m.phase is MovePhase.Moving for r in p.world.recoveries() for m in r.moves):
+        while not any(
+            m.phase is RelocationPhase.Moving for r in p.world.recoveries() for m in r.moves
+        ):
             await p.clock.sleep(0.1)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -235,7 +237,7 @@ def test_a_cluster_that_never_returns_lets_its_applications_stay() -> None:
             await go_home(p, stay=True)
             await p.clock.sleep(60)
 
-            assert {m.phase for m in newest(p).moves} == {MovePhase.Stayed}
+            assert {m.phase for m in newest(p).moves} == {RelocationPhase.Stayed}
             assert p.world.seen("w-a").hold is None
         assert where(p, "w-a") == ["secondary"]
 
@@ -320,13 +322,13 @@ def test_a_target_that_goes_bad_stops_it_and_people_are_told() -> None:
         async with running(p):
             dies(p)
             while not any(
-                m.phase is MovePhase.Moving for r in p.world.recoveries() for m in r.moves
+                m.phase is RelocationPhase.Moving for r in p.world.recoveries() for m in r.moves
             ):
                 await p.clock.sleep(0.1)
             dies(p, "secondary")
             await p.clock.sleep(1800)
 
-        assert [m.phase for m in newest(p).moves].count(MovePhase.Moving) == 0
+        assert [m.phase for m in newest(p).moves].count(RelocationPhase.Moving) == 0
         assert sum(place == "secondary" for place in where(p, *(f"w-{n}" for n in "abcdef"))) <= 3
         assert newest(p).phase is RecoveryPhase.Stalled
         assert newest(p).reason == "FailoverFailed"
@@ -390,7 +392,7 @@ def test_an_approval_lets_the_plan_go_and_only_then(word: str) -> None:
             await p.clock.sleep(120)
             assert where(p, "w-a") == ["primary"]
             assert newest(p).reason == "Approval"
-            assert [m.phase for m in newest(p).moves] == [MovePhase.Planned]
+            assert [m.phase for m in newest(p).moves] == [RelocationPhase.Planned]
             if word == "approve":
                 await ask(p, approval)
             await p.clock.sleep(60)
@@ -464,7 +466,7 @@ def test_what_is_seen_of_them_is_in_the_answers_and_in_the_metrics() -> None:
         async with running(p) as app:
             dies(p)
             await p.clock.sleep(120)
-            found = app.views.explain(Key("cluster", "", "primary"), EVERYBODY.sees)
+            found = app.views.explain(SubjectKey("cluster", "", "primary"), EVERYBODY.sees)
             assert found is not None
             assert found["state"] == Connection.Failed.value
             assert found["recovery"]["moves"][0]["phase"] == "Moved"
@@ -482,10 +484,10 @@ def test_what_is_seen_of_them_is_in_the_answers_and_in_the_metrics() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "phase"), [("destination", MovePhase.Home), ("release", MovePhase.Stayed)]
+    ("how", "phase"), [("destination", RelocationPhase.Home), ("release", RelocationPhase.Stayed)]
 )
 def test_what_a_person_does_with_a_moved_application_is_respected(
-    how: str, phase: MovePhase
+    how: str, phase: RelocationPhase
 ) -> None:
     async def script(p: Play) -> None:
         await begin(p, "w-a", "w-b")
@@ -504,7 +506,7 @@ def test_what_a_person_does_with_a_moved_application_is_respected(
 
             assert {m.name: m.phase for m in newest(p).moves} == {
                 "w-a": phase,
-                "w-b": MovePhase.Moved,
+                "w-b": RelocationPhase.Moved,
             }
             assert p.world.seen("w-a").hold is None
             await go_home(p)
@@ -616,8 +618,8 @@ def test_what_joined_the_set_after_the_plan_is_planned_before_it_is_moved() -> N
 
         assert where(p, "w-web", "w-db") == ["primary", "primary"]
         assert {m.name: m.phase for m in newest(p).moves} == {
-            "w-web": MovePhase.Refused,
-            "w-db": MovePhase.Refused,
+            "w-web": RelocationPhase.Refused,
+            "w-db": RelocationPhase.Refused,
         }
 
     play(script)
@@ -761,8 +763,8 @@ def test_what_people_took_elsewhere_is_not_brought_home(how: str) -> None:
 
         assert newest(p).phase is RecoveryPhase.Resolved
         assert {m.name: m.phase for m in newest(p).moves} == {
-            "w-a": MovePhase.Stayed,
-            "w-b": MovePhase.Home,
+            "w-a": RelocationPhase.Stayed,
+            "w-b": RelocationPhase.Home,
         }
         assert where(p, "w-b") == ["primary"]
 

@@ -25,7 +25,7 @@ from recovery.model.recovery import RecoveryPhase
 from recovery.record.codec import decode
 from recovery.settings import Settings
 from recovery.simulate import virtual
-from recovery.simulate.environment import World
+from recovery.simulate.environment import EmbeddedEnvironment
 from recovery.simulate.manifests import deployment, stateful_set
 from tests.connected_stories import connected
 from tests.operations import claimed
@@ -208,9 +208,9 @@ async def live(play: Play, night: list[Any]) -> Watcher:
     return watcher
 
 
-def through(night: list[Any]) -> tuple[Watcher, World]:
-    async def inside() -> tuple[Watcher, World]:
-        async with World(virtual.VirtualClock()).living() as world:
+def through(night: list[Any]) -> tuple[Watcher, EmbeddedEnvironment]:
+    async def inside() -> tuple[Watcher, EmbeddedEnvironment]:
+        async with EmbeddedEnvironment(virtual.VirtualClock()).living() as world:
             return await live(Play(world), night), world
 
     return virtual.run(inside())

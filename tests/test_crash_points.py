@@ -23,7 +23,7 @@ from recovery.model.names import REFRESH
 from recovery.model.recovery import RecoveryPhase
 from recovery.settings import Settings
 from recovery.simulate import virtual
-from recovery.simulate.environment import OURS, World
+from recovery.simulate.environment import OURS, EmbeddedEnvironment
 from recovery.simulate.manifests import custom, deployment
 from tests.connected_stories import connected
 from tests.play import SLOW_HEARTBEATS
@@ -48,12 +48,12 @@ UNCOUNTED = (LEASES, EVENTS)
 class Night(Struct, frozen=True):
     """What happens, for how long, and where it has to end."""
 
-    begins: Callable[[World], Awaitable[None]]
-    then: Callable[[World], Awaitable[None]]
+    begins: Callable[[EmbeddedEnvironment], Awaitable[None]]
+    then: Callable[[EmbeddedEnvironment], Awaitable[None]]
     after: float
     """When that is, in seconds."""
     seconds: float
-    well: Callable[[World], bool]
+    well: Callable[[EmbeddedEnvironment], bool]
     effects: frozenset[str]
     """What the undisturbed controller does, at least: the night is about this."""
 
@@ -61,7 +61,9 @@ class Night(Struct, frozen=True):
 class Door:
     """The controller's client: notes each effect, and dies before or after its n-th write."""
 
-    def __init__(self, world: World, dies_at: int = 0, *, after: bool = False) -> None:
+    def __init__(
+        self, world: EmbeddedEnvironment, dies_at: int = 0, *, after: bool = False
+    ) -> None:
         self._world, self._dies_at, self._after = world, dies_at, after
         self.calls = world.cluster.calls
         self.count = 0
@@ -115,40 +117,40 @@ def effects(what: Resource, args: tuple[Any, ...]) -> list[str]:
     return [f"{each} {name}" for each in found]
 
 
-async def nothing(world: World) -> None:
+async def nothing(world: EmbeddedEnvironment) -> None:
     """Nothing more happens."""
 
 
-async def gives_up(world: World) -> None:
+async def gives_up(world: EmbeddedEnvironment) -> None:
     await world.application("w-1", (deployment("w-1"), custom("Widget", "w")))
 
 
-async def the_crd_comes(world: World) -> None:
+async def the_crd_comes(world: EmbeddedEnvironment) -> None:
     await world.install("Widget")
 
 
-async def crashes(world: World) -> None:
+async def crashes(world: EmbeddedEnvironment) -> None:
     await world.application("w-1", (deployment("w-1", "crash-until-restart", 5),))
 
 
-async def deployed_well(world: World) -> None:
+async def deployed_well(world: EmbeddedEnvironment) -> None:
     await world.application("w-1", (deployment("w-1", "ready", 8),))
 
 
-async def deployed_badly(world: World) -> None:
+async def deployed_badly(world: EmbeddedEnvironment) -> None:
     await world.commit("w-1", (deployment("w-1", "missing", 8),))
 
 
-async def hangs(world: World) -> None:
+async def hangs(world: EmbeddedEnvironment) -> None:
     await world.policies(HUNG)
     await world.application("w-1", (deployment("w-1"),), annotations={"hang": "true"})
 
 
-async def hangs_no_more(world: World) -> None:
+async def hangs_no_more(world: EmbeddedEnvironment) -> None:
     await world.annotate("w-1", {"hang": None})
 
 
-async def on_primary(world: World) -> None:
+async def on_primary(world: EmbeddedEnvironment) -> None:
     for name in ("primary", "secondary"):
         await world.further_cluster(name)
     for name in ("w-a", "w-b"):
@@ -156,11 +158,11 @@ async def on_primary(world: World) -> None:
     await world.policies(connected("w"))
 
 
-async def primary_dies(world: World) -> None:
+async def primary_dies(world: EmbeddedEnvironment) -> None:
     world.destinations.all["primary"].up = False
 
 
-async def primary_dies_and_returns(world: World) -> None:
+async def primary_dies_and_returns(world: EmbeddedEnvironment) -> None:
     """And when it is back, a person asks for the failback, however often the record is written
     meanwhile."""
     await primary_dies(world)
@@ -182,20 +184,20 @@ async def primary_dies_and_returns(world: World) -> None:
     )
 
 
-def home_again(world: World) -> bool:
+def home_again(world: EmbeddedEnvironment) -> bool:
     (held,) = [r for r in world.recoveries() if r.subject.kind == "Cluster"]
     there = [world.seen(n).destination.cluster for n in ("w-a", "w-b")]
     return there == ["primary"] * 2 and held.phase is RecoveryPhase.Resolved
 
 
-def well(world: World) -> bool:
+def well(world: EmbeddedEnvironment) -> bool:
     app = world.seen("w-1")
     return app.health.value == "Healthy" and [r.phase for r in world.recoveries()] == [
         RecoveryPhase.Resolved
     ]
 
 
-def moved(world: World) -> bool:
+def moved(world: EmbeddedEnvironment) -> bool:
     (held,) = [r for r in world.recoveries() if r.subject.kind == "Cluster"]
     there = [world.seen(n).destination.cluster for n in ("w-a", "w-b")]
     return there == ["secondary"] * 2 and (held.phase, held.reason) == (
@@ -228,7 +230,7 @@ NIGHTS = {
 
 
 async def one(
-    night: Night, world: World, dies_at: int, *, after: bool
+    night: Night, world: EmbeddedEnvironment, dies_at: int, *, after: bool
 ) -> tuple[int, Counter[str], Counter[str], bool]:
     """The night with one death in it: writes, effects, messages, and whether all ended well."""
     told: Counter[str] = Counter()
@@ -292,7 +294,7 @@ def play(
     )  # looks are spread over time by chance: the n-th write has to be the same one each time
 
     async def inside() -> tuple[int, Counter[str], Counter[str], bool]:
-        async with World(virtual.VirtualClock()).living() as world:
+        async with EmbeddedEnvironment(virtual.VirtualClock()).living() as world:
             return await one(night, world, dies_at, after=after)
 
     return virtual.run(inside())

@@ -20,8 +20,8 @@ from recovery.kube.asyncio_client import connect
 from recovery.model.message import Message
 from recovery.model.recovery import RecoveryPhase
 from recovery.settings import Settings
-from recovery.simulate.environment import World
-from recovery.simulate.http import Face
+from recovery.simulate.environment import EmbeddedEnvironment
+from recovery.simulate.http import APIServer
 from recovery.simulate.manifests import custom, deployment
 from tests.operations import counted
 from tests.stage import policies
@@ -31,10 +31,10 @@ RATE = 0.15
 APPS = ("w-a", "w-b", "w-c")
 
 
-class Faulty(Face):
+class Faulty(APIServer):
     """Answers as an API server behind a bad proxy does, now and then."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: EmbeddedEnvironment, seed: int) -> None:
         super().__init__(world.cluster)
         self._chance = random.Random(seed)  # noqa: S311 (faults that can be played again)
         self.rate = 0.0
@@ -79,7 +79,7 @@ class Faulty(Face):
 def test_faults_on_the_wire(tmp_path: Path, seed: int) -> None:
     async def inside() -> tuple[list[Any], Counter[str], Counter[tuple[str, str]], Counter[str]]:
         clock = SystemClock(SPEED)
-        async with World(clock).living() as world:
+        async with EmbeddedEnvironment(clock).living() as world:
             operations = counted(world.cluster)
             face = Faulty(world, seed)
             await face.start()
@@ -125,6 +125,6 @@ def test_faults_on_the_wire(tmp_path: Path, seed: int) -> None:
     assert any(status in ("429", "500", "503", "410", "no answer") for _, status in calls), calls
 
 
-def _cured(world: World) -> bool:
+def _cured(world: EmbeddedEnvironment) -> bool:
     found = {r.subject.name: r.phase for r in world.recoveries()}
     return set(found) == set(APPS) and set(found.values()) == {RecoveryPhase.Resolved}

@@ -16,7 +16,7 @@ from recovery.app import App
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, Resource
 from recovery.settings import Settings
 from recovery.simulate import virtual
-from recovery.simulate.environment import RUNS_IN, World
+from recovery.simulate.environment import RUNS_IN, EmbeddedEnvironment
 from recovery.simulate.manifests import REGISTRY, deployment
 from tests.invariants import BOUND, Auditor
 from tests.play import SLOW_HEARTBEATS, Play
@@ -57,7 +57,7 @@ class Clock(virtual.VirtualClock):
 class Audited(Play):
     """A client whose writes are heard of first."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: EmbeddedEnvironment) -> None:
         super().__init__(world)
         self.auditor = Auditor(world)
 
@@ -140,7 +140,7 @@ async def act(
             await play.clock.sleep(detail)
 
 
-async def operate(world: World, name: str, sync: dict[str, Any]) -> None:
+async def operate(world: EmbeddedEnvironment, name: str, sync: dict[str, Any]) -> None:
     body = {
         "operation": {"initiatedBy": {"username": "ada"}, "sync": sync},
         "status": {"operationState": None},
@@ -196,7 +196,7 @@ async def live(play: Audited, night: list[Any]) -> list[str]:
 )  # the same nights each time
 def test_what_is_true_at_every_moment(night: list[Any]) -> None:
     async def inside() -> list[str]:
-        async with World(virtual.VirtualClock()).living() as world:
+        async with EmbeddedEnvironment(virtual.VirtualClock()).living() as world:
             return await live(Audited(world), night)
 
     assert virtual.run(inside()) == []

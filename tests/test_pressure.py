@@ -22,7 +22,7 @@ from recovery.kube.client import APPLICATIONS, Resource
 from recovery.model.message import Message
 from recovery.serve.http import Server
 from recovery.settings import Settings
-from recovery.simulate.environment import World
+from recovery.simulate.environment import EmbeddedEnvironment
 from tests.stage import policies
 
 APPS = 500
@@ -33,7 +33,7 @@ PADDING = "x" * 4000
 class Flooded:
     """The world's API server, whose watch on applications has everything ready at once."""
 
-    def __init__(self, world: World, changes: int) -> None:
+    def __init__(self, world: EmbeddedEnvironment, changes: int) -> None:
         self._world, self._changes = world, changes
         self.calls = world.cluster.calls
         self.flood = asyncio.Event()
@@ -107,7 +107,7 @@ class Prober(threading.Thread):
 def test_a_burst_of_changes_holds_up_no_probe_and_takes_no_memory(changes: int) -> None:
     async def inside() -> tuple[float, Prober, int]:
         clock = SystemClock()
-        world = World(clock)
+        world = EmbeddedEnvironment(clock)
         await world.policies(policies("w"))
         door = Flooded(world, changes)
 

@@ -18,7 +18,7 @@ from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.record.codec import decode
 from recovery.settings import Settings
 from recovery.simulate import virtual
-from recovery.simulate.environment import World
+from recovery.simulate.environment import EmbeddedEnvironment
 from recovery.simulate.manifests import custom, deployment
 from tests.operations import Newly, claimed
 from tests.play import SLOW_HEARTBEATS, Play
@@ -168,9 +168,9 @@ async def start(play: Play, enabled: bool) -> tuple[App, asyncio.Task[None]]:
     return app, task
 
 
-def through(night: list[Any], enabled: bool = True) -> tuple[Watcher, World]:
-    async def inside() -> tuple[Watcher, World]:
-        async with World(virtual.VirtualClock()).living() as world:
+def through(night: list[Any], enabled: bool = True) -> tuple[Watcher, EmbeddedEnvironment]:
+    async def inside() -> tuple[Watcher, EmbeddedEnvironment]:
+        async with EmbeddedEnvironment(virtual.VirtualClock()).living() as world:
             return await live(Play(world), night, enabled), world
 
     return virtual.run(inside())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from recovery.simulate import virtual
-from recovery.simulate.environment import World
+from recovery.simulate.environment import EmbeddedEnvironment
 from tests.connected_stories import CONNECTED_STORIES
 from tests.embedded_connected import EmbeddedConnectedStage
 from tests.embedded_stage import EmbeddedStage
@@ -20,7 +20,7 @@ def play(story: Callable[[Any], Awaitable[list[str]]], prefix: str) -> dict[str,
     kind = EmbeddedConnectedStage if story in CONNECTED_STORIES else EmbeddedStage
 
     async def inside() -> dict[str, list[str]]:
-        async with World(virtual.VirtualClock()).living() as world:
+        async with EmbeddedEnvironment(virtual.VirtualClock()).living() as world:
             stage = kind(world, prefix)
             names = await story(stage)
             return {name: stage.transcript(name) for name in names}

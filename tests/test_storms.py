@@ -12,9 +12,9 @@ from recovery.commands.requests import write
 from recovery.decide import storms
 from recovery.kube.client import CONFIG_MAPS, DEPLOYMENTS, EVENTS, RECOVERIES
 from recovery.model.recovery import RecoveryPhase
-from recovery.model.storm import Crowd, StormLimits
+from recovery.model.storm import GroupCount, StormLimits
 from recovery.serve.auth import EVERYBODY
-from recovery.simulate.environment import OURS, World
+from recovery.simulate.environment import OURS, EmbeddedEnvironment
 from recovery.simulate.manifests import deployment
 from tests.builders import NOW
 from tests.play import Play, play
@@ -27,8 +27,8 @@ POLICIES = (
 )
 
 
-def crowd(group: str, fallen: int, of: int, total: int | None = None) -> Crowd:
-    return Crowd(group, "" if group == "fleet" else "shop", fallen, of, total or of, NOW)
+def crowd(group: str, fallen: int, of: int, total: int | None = None) -> GroupCount:
+    return GroupCount(group, "" if group == "fleet" else "shop", fallen, of, total or of, NOW)
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def crowd(group: str, fallen: int, of: int, total: int | None = None) -> Crowd:
         ),
     ],
 )
-def test_what_is_a_storm(crowds: tuple[Crowd, ...], name: str) -> None:
+def test_what_is_a_storm(crowds: tuple[GroupCount, ...], name: str) -> None:
     found = storms.common(crowds, StormLimits())
 
     assert (found.group if found else "") == name
 
 
-async def fleet(world: World, ill: int, well: int) -> None:
+async def fleet(world: EmbeddedEnvironment, ill: int, well: int) -> None:
     for number in range(ill):
         await world.application(
             f"web-{number}", (deployment(f"web-{number}", "ready", 5),), project="shop"

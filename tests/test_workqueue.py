@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.simulate import virtual
 from recovery.workqueue import WorkQueue
 
-A, B = Key("application", "x", "a"), Key("application", "x", "b")
+A, B = SubjectKey("application", "x", "a"), SubjectKey("application", "x", "b")
 
 
 def test_the_earliest_time_of_a_key_wins() -> None:

@@ -10,10 +10,10 @@ from msgspec import Struct
 from recovery.decide import remedies
 from recovery.kube.client import APPLICATIONS, Body, Client, Resource
 from recovery.kube.reading import decoded
-from recovery.model.action import Traits
+from recovery.model.action import ActionKind
 from recovery.model.application import Application
-from recovery.model.argocd_version import Dialect
-from recovery.model.cause import Cure
+from recovery.model.argocd_version import ArgoCDFeatures
+from recovery.model.cause import Remedy
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Policy, Step
 from recovery.model.recovery import Recovery, StepRecord
@@ -33,7 +33,7 @@ class Workload(Struct, frozen=True, gc=False):
         return f"{self.kind}/{self.name}"
 
 
-class Named(Protocol):
+class WorkloadRef(Protocol):
     """Anything that names a workload."""
 
     @property
@@ -64,7 +64,7 @@ class Named(Protocol):
 class ArgoCD(Protocol):
     """What actions need of Argo CD's API."""
 
-    async def unwell(self, app: Application, kinds: tuple[str, ...] = ()) -> Sequence[Named]:
+    async def unwell(self, app: Application, kinds: tuple[str, ...] = ()) -> Sequence[WorkloadRef]:
         """What its resource tree calls Degraded or Progressing, of these kinds (of all, for
         none)."""
 
@@ -80,7 +80,7 @@ class ArgoCD(Protocol):
     async def invalidate(self, server: str) -> None:
         """List this cluster anew."""
 
-    async def managed(self, app: Application) -> Sequence[Wanted]:
+    async def managed(self, app: Application) -> Sequence[ManagedResource]:
         """What the application wants in its cluster, from Argo CD's cache."""
 
     async def rendered(
@@ -92,7 +92,7 @@ class ArgoCD(Protocol):
         """Kinds of all that belongs to it, also what its resources made, from Argo CD's cache."""
 
 
-class Wanted(Protocol):
+class ManagedResource(Protocol):
     """One resource that an application wants."""
 
     @property
@@ -120,7 +120,7 @@ class Wanted(Protocol):
         """Claims and host paths that it mounts."""
 
 
-class There(Protocol):
+class ClusterClient(Protocol):
     """Another cluster's API server."""
 
     async def get(self, path: str) -> bytes:
@@ -133,10 +133,10 @@ class There(Protocol):
         """DELETE a path, with preconditions."""
 
 
-class Ways(Protocol):
+class ClusterClients(Protocol):
     """The ways to other clusters, by the Secrets that we may read."""
 
-    async def to(self, server: str) -> There | None:
+    async def to(self, server: str) -> ClusterClient | None:
         """The way to a cluster by its server's URL; None when there is none."""
 
     def forget(self) -> None:
@@ -153,20 +153,20 @@ class Owns(Protocol):
         neither where nothing is there."""
 
 
-class Doors(Struct, frozen=True):
+class Clients(Struct, frozen=True):
     """The only ways out. ``argocd`` is None when no token is configured."""
 
     kube: Client
-    ways: Ways
+    ways: ClusterClients
     owns: Owns
     argocd: ArgoCD | None = None
     home: str = "argocd"
     """Argo CD's namespace."""
-    dialect: Callable[[], Dialect] = Dialect
+    dialect: Callable[[], ArgoCDFeatures] = ArgoCDFeatures
     """Which version of Argo CD it is, as far as it has said so."""
 
 
-class Order(Struct, frozen=True):
+class ActionRequest(Struct, frozen=True):
     """One step to carry out: claimed, saved, and not yet done."""
 
     situation: Situation
@@ -193,43 +193,43 @@ class Order(Struct, frozen=True):
         return self.recovery.token(self.record) if self.recovery else ""
 
 
-Start = Callable[[Order, Doors], Awaitable[Outcome]]
+Start = Callable[[ActionRequest, Clients], Awaitable[Outcome]]
 """Start the effect and return; the next observation is the result. Raises the doors' errors."""
 
 
 class Action(Struct, frozen=True):
     """One kind of action: what the judgement knows of it, and how it is started."""
 
-    traits: Traits
+    traits: ActionKind
     start: Start
 
 
 CHANGED = Outcome(Result.Conflict, "Changed", "the application changed since it was judged")
 
 
-async def read(order: Order, doors: Doors) -> dict[str, Any] | None:
+async def read(order: ActionRequest, doors: Clients) -> dict[str, Any] | None:
     """The application as it is now, whole; None when it is another one of the same name."""
     return await read_app(order.app, doors)
 
 
-async def read_app(app: Application, doors: Doors) -> dict[str, Any] | None:
+async def read_app(app: Application, doors: Clients) -> dict[str, Any] | None:
     """Any application as it is now, whole; None when it is another one of the same name."""
     raw = await doors.kube.get(APPLICATIONS, app.namespace, app.name)
     fresh: dict[str, Any] = decoded(raw, dict)
     return fresh if fresh["metadata"].get("uid") == app.uid else None
 
 
-def policy_of(order: Order) -> Policy | None:
+def policy_of(order: ActionRequest) -> Policy | None:
     """The policy this order came from."""
     name = order.recovery.policy if order.recovery else ""
     return next((p for p in order.situation.policies.policies if p.name == name), None)
 
 
-def way(order: Order) -> Cure | None:
+def way(order: ActionRequest) -> Remedy | None:
     """Which of the step's ways the cause leaves."""
     return remedies.chosen(order.situation, policy_of(order), order.step, order.recovery)
 
 
-def unchanged(order: Order, fresh: dict[str, Any]) -> bool:
+def unchanged(order: ActionRequest, fresh: dict[str, Any]) -> bool:
     """Is it still exactly what was judged and claimed?"""
     return bool(fresh["metadata"].get("resourceVersion") == order.record.claim.resource_version)

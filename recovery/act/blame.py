@@ -9,11 +9,11 @@ from typing import Any
 from msgspec import Struct
 
 from recovery.act import workloads
-from recovery.act.action import Doors, Order, Workload
+from recovery.act.action import ActionRequest, Clients, Workload
 from recovery.act.restart import NOTHING_DEGRADED
 from recovery.kube.errors import KubeError
 from recovery.model.application import OPAQUE, UNCHANGED, Health, Phase, alike, short
-from recovery.model.situation import Good
+from recovery.model.situation import HealthyRevision
 from recovery.model.text import plain
 
 APPLICATION = "Application"
@@ -53,7 +53,12 @@ class ResourceKey(Struct, frozen=True):
 
 
 async def not_this_deploy(
-    order: Order, doors: Doors, fresh: dict[str, Any], good: Good, *, whole: bool
+    order: ActionRequest,
+    doors: Clients,
+    fresh: dict[str, Any],
+    good: HealthyRevision,
+    *,
+    whole: bool,
 ) -> tuple[str, str]:
     """Reason and words of why going back is not the answer; two empty texts when what is ill is
     what this deploy changed.
@@ -103,7 +108,9 @@ async def not_this_deploy(
     return "", ""
 
 
-async def _ill(order: Order, doors: Doors, fresh: dict[str, Any]) -> frozenset[ResourceKey]:
+async def _ill(
+    order: ActionRequest, doors: Clients, fresh: dict[str, Any]
+) -> frozenset[ResourceKey]:
     """Its own resources that are as ill as the application: Degraded, or Progressing where that is
     the worst there is."""
     worst = (
@@ -137,7 +144,9 @@ async def _ill(order: Order, doors: Doors, fresh: dict[str, Any]) -> frozenset[R
     return frozenset(found)
 
 
-def _something_else_runs(order: Order, fresh: dict[str, Any], ill: frozenset[ResourceKey]) -> str:
+def _something_else_runs(
+    order: ActionRequest, fresh: dict[str, Any], ill: frozenset[ResourceKey]
+) -> str:
     """Why what is ill is not what the deploy brought: somebody changed it since, by hand or by a
     sync of some resources only."""
     app, operation = order.app, order.app.operation
@@ -159,7 +168,7 @@ def _something_else_runs(order: Order, fresh: dict[str, Any], ill: frozenset[Res
     )
 
 
-def _as_seen(order: Order) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey] | None]:
+def _as_seen(order: ActionRequest) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey] | None]:
     """What the watch has shown of the deploy's own operation before another one took its place."""
     seen = order.situation.brought
     if seen is None:
@@ -184,7 +193,7 @@ def _by_operation(fresh: dict[str, Any]) -> tuple[frozenset[ResourceKey], frozen
 
 
 async def _by_manifests(
-    order: Order, doors: Doors, good: Good, ill: frozenset[ResourceKey]
+    order: ActionRequest, doors: Clients, good: HealthyRevision, ill: frozenset[ResourceKey]
 ) -> frozenset[ResourceKey]:
     """Of what is ill: what the revision to go back to wants otherwise, or not at all."""
     assert doors.argocd is not None  # noqa: S101 (asked for with a token only)

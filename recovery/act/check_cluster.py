@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from recovery.act.action import Action, Doors, Order
+from recovery.act.action import Action, ActionRequest, Clients
 from recovery.act.refresh_cluster_config import looked_since
 from recovery.decide.connections import down, worst
-from recovery.model.action import Judgement, Progress, Traits
+from recovery.model.action import ActionKind, Progress, StepStatus
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
@@ -21,28 +21,28 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Nothing may be written under ``parameters``."""
 
 
-def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
     """Over when everybody has looked; the verdict is the message, a bad one is no failure of the
     test."""
     about = situation.about
     if not record.sent:
-        return Judgement(Progress.Again)
+        return StepStatus(Progress.Again)
     if not isinstance(about, Cluster) or not looked_since(about, record, situation.now):
-        return Judgement(
+        return StepStatus(
             Progress.Running, message="not everybody has looked yet", soon=timedelta(seconds=3)
         )
     is_down, words = down(about, situation.now)
     sentence = f"down: {words}" if is_down else f"{worst(about, situation.now).value}: {words}"
-    return Judgement(Progress.Succeeded, "Down" if is_down else "NotDown", sentence)
+    return StepStatus(Progress.Succeeded, "Down" if is_down else "NotDown", sentence)
 
 
-async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start: the poller looks anyway, every few seconds)
+async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG001 (a Start: the poller looks anyway, every few seconds)
     """Nothing to send."""
     return Outcome(Result.Sent, "Looking")
 
 
 TEST_CLUSTER_CONNECTIVITY = Action(
-    Traits(
+    ActionKind(
         name="test_cluster_connectivity",
         parameters=Parameters,
         settle=timedelta(minutes=2),

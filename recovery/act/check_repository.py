@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from recovery.act.action import Action, Doors, Order
+from recovery.act.action import Action, ActionRequest, Clients
 from recovery.decide.error_classification import of_repository
 from recovery.kube.errors import KubeError
-from recovery.model.action import Judgement, Progress, Skip, Traits
-from recovery.model.connection import Evidence, Repository, Verdict, Witness
+from recovery.model.action import ActionKind, Progress, Skip, StepStatus
+from recovery.model.connection import ProbeResult, ProbeSource, Repository, Verdict
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
@@ -39,16 +39,16 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     return None
 
 
-def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
     """Done with the answer; asking twice is harmless."""
     return (
-        Judgement(Progress.Succeeded, "Reachable", record.message)
+        StepStatus(Progress.Succeeded, "Reachable", record.message)
         if record.sent
-        else Judgement(Progress.Again)
+        else StepStatus(Progress.Again)
     )
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """One ls-remote by Argo CD; its answer is the newest evidence there is."""
     about = order.situation.about
     if doors.argocd is None or not isinstance(about, Repository):
@@ -56,7 +56,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
     return await test(about, order, doors)
 
 
-async def test(repository: Repository, order: Order, doors: Doors) -> Outcome:
+async def test(repository: Repository, order: ActionRequest, doors: Clients) -> Outcome:
     """The answer as an Outcome, with the evidence."""
     assert doors.argocd is not None  # noqa: S101 (both callers have looked)
     now = order.situation.now
@@ -65,19 +65,19 @@ async def test(repository: Repository, order: Order, doors: Doors) -> Outcome:
     except KubeError as error:
         found = of_repository(error.told) if error.told else Verdict.no_evidence
         words = error.told or redact(str(error), 250)
-        seen = Evidence(Witness.list_refs, found, now, words)
+        seen = ProbeResult(ProbeSource.list_refs, found, now, words)
         return Outcome(
             Result.Failed,
             "".join(part.capitalize() for part in found.value.split()),
             f"{found.value}: {words}",
             evidence=seen,
         )
-    seen = Evidence(Witness.list_refs, Verdict.reachable, now, "tested just now")
+    seen = ProbeResult(ProbeSource.list_refs, Verdict.reachable, now, "tested just now")
     return Outcome(Result.Done, "Reachable", "Argo CD lists its branches", evidence=seen)
 
 
 TEST_CONNECTION = Action(
-    Traits(
+    ActionKind(
         name="test_connection",
         parameters=Parameters,
         settle=timedelta(minutes=2),

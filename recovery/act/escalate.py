@@ -7,11 +7,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from recovery.act.action import Action, Doors, Order, policy_of
+from recovery.act.action import Action, ActionRequest, Clients, policy_of
 from recovery.act.notify import judge
 from recovery.decide.circuit_breaker import called_for_it
 from recovery.decide.notifications import EVERYWHERE, escalated
-from recovery.model.action import Skip, Traits
+from recovery.model.action import ActionKind, Skip
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Severity, Step
 from recovery.model.recovery import Recovery
@@ -44,7 +44,7 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     )
 
 
-async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)
+async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)
     """The message with the evidence."""
     policy, recovery, parameters = policy_of(order), order.recovery, order.step.parameters
     if recovery is None:
@@ -65,7 +65,7 @@ async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start
 
 
 ESCALATE = Action(
-    Traits(
+    ActionKind(
         name="escalate",
         parameters=Parameters,
         settle=timedelta(minutes=1),

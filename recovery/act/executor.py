@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import structs
 
-from recovery.act.action import Action, Doors, Order
+from recovery.act.action import Action, ActionRequest, Clients
 from recovery.act.fence import fenced
 from recovery.clock import Clock
 from recovery.kube.errors import Busy, Conflict, KubeError
@@ -27,7 +27,7 @@ class Executor:
     def __init__(
         self,
         actions: Mapping[str, Action],
-        doors: Doors,
+        doors: Clients,
         barred: Callable[[str], str],
         clock: Clock,
     ) -> None:
@@ -45,7 +45,7 @@ class Executor:
         door can say."""
         if decision.kind is not Kind.Remediate or decision.step is None:
             return NOTHING
-        order = Order(situation, decision.step, recovery)
+        order = ActionRequest(situation, decision.step, recovery)
         confirmed = self._clock.monotonic()
 
         def went() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from recovery.act import relocate
-from recovery.act.action import Action, Doors, Order, read_app
+from recovery.act.action import Action, ActionRequest, Clients, read_app
 from recovery.decide.cluster_label import relabelled
 from recovery.decide.failover_followups import FAILBACK
 from recovery.decide.failover_progress import HINDERED, label_of, summary
@@ -17,14 +17,14 @@ from recovery.decide.placement import cluster_of
 from recovery.kube.client import APPLICATIONS
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
-from recovery.model.move import Move, MovePhase
+from recovery.model.move import Relocation, RelocationPhase
 from recovery.model.names import HOLD
 
 LABEL = "move 1"
 """The first wave; where a label moved them, it moves back with it."""
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """Write to those whose turn it is; or forgive what is owed."""
     recovery = order.recovery
     if recovery is None:
@@ -45,7 +45,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
             _, forbidden = relabelled(label, order.situation.application_sets, target, home)
             if forbidden:
                 stay = tuple(
-                    structs.replace(m, phase=MovePhase.Failed, reason=forbidden[:300])
+                    structs.replace(m, phase=RelocationPhase.Failed, reason=forbidden[:300])
                     if m.phase.owed
                     else m
                     for m in recovery.moves
@@ -54,7 +54,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
         moved = await relocate.relabel(order, doors, label, target, home)
         if moved.result is Result.Failed:
             stay = tuple(
-                structs.replace(m, phase=MovePhase.Failed, reason=moved.message[:300])
+                structs.replace(m, phase=RelocationPhase.Failed, reason=moved.message[:300])
                 if m.phase.owed
                 else m
                 for m in recovery.moves
@@ -63,12 +63,12 @@ async def start(order: Order, doors: Doors) -> Outcome:
         if moved.result is not Result.Sent:
             return moved
     moves, hindered = await relocate.send(
-        order, doors, recovery.moves, MovePhase.Returning, by_label=bool(label)
+        order, doors, recovery.moves, RelocationPhase.Returning, by_label=bool(label)
     )
     gone = [
         f"{m} to {m.goal}"
         for m in moves
-        if m.phase is MovePhase.Returning and m.since == order.record.claimed_at
+        if m.phase is RelocationPhase.Returning and m.since == order.record.claimed_at
     ]
     words = f"moved home {', '.join(gone)}" if gone else summary(moves)
     note = acted(order.situation, recovery, words) if gone else None
@@ -82,11 +82,11 @@ async def start(order: Order, doors: Doors) -> Outcome:
     )
 
 
-async def _stay(order: Order, doors: Doors) -> Outcome:
+async def _stay(order: ActionRequest, doors: Clients) -> Outcome:
     """Take the annotations off; nothing moves."""
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
     recovery = order.recovery
-    moves: list[Move] = []
+    moves: list[Relocation] = []
     for move in recovery.moves if recovery else ():
         app = apps.get(move.uid)
         if move.phase.owed and app is not None:
@@ -100,13 +100,15 @@ async def _stay(order: Order, doors: Doors) -> Outcome:
                     }
                 }
                 await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body)
-        moves.append(structs.replace(move, phase=MovePhase.Stayed) if move.phase.owed else move)
+        moves.append(
+            structs.replace(move, phase=RelocationPhase.Stayed) if move.phase.owed else move
+        )
     return Outcome(
         Result.Sent, "Stayed", f"{len(moves)} applications stay where they are", moves=tuple(moves)
     )
 
 
-def _target(order: Order, moves: tuple[Move, ...]) -> Cluster | None:
+def _target(order: ActionRequest, moves: tuple[Relocation, ...]) -> Cluster | None:
     """Where they are now."""
     place = next((m.target for m in moves if m.phase.owed), None)
     return next((c for c in order.situation.clusters if place and c.called(str(place))), None)

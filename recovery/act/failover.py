@@ -9,7 +9,7 @@ from enum import Enum
 from msgspec import Struct, structs
 
 from recovery.act import relocate
-from recovery.act.action import Action, Doors, Order
+from recovery.act.action import Action, ActionRequest, Clients
 from recovery.decide.approvals import APPROVED_FOR
 from recovery.decide.backoff import AFTER, again_at
 from recovery.decide.cluster_label import relabelled, taken_along
@@ -33,11 +33,11 @@ from recovery.decide.failover_progress import (
 from recovery.decide.guards import inherited
 from recovery.decide.notifications import acted
 from recovery.decide.placement import busy, cluster_of, not_another, target_of, unmovable
-from recovery.model.action import Judgement, Progress, Skip, Traits
+from recovery.model.action import ActionKind, Progress, Skip, StepStatus
 from recovery.model.connection import Connection
 from recovery.model.decision import Outcome, Result
 from recovery.model.duration import Duration, default, spell
-from recovery.model.move import Move, MovePhase
+from recovery.model.move import Relocation, RelocationPhase
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.selector import Selector
@@ -112,7 +112,7 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
             "it was down before this controller came; nothing is moved until it has once been up,"
             " or `recovery adopt`",
         )
-    if counted(recovery.moves, MovePhase.Failed) >= FAILURES:
+    if counted(recovery.moves, RelocationPhase.Failed) >= FAILURES:
         return Skip("StoppedAfterFailures", summary(recovery.moves))
     if not situation.has_token:
         return Skip(
@@ -141,14 +141,14 @@ def _here(dep: Dependent, situation: Situation) -> bool:
     return cluster_of(situation).called(str(dep.app.destination.place))
 
 
-def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
+def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:
     """A plan first, then three at a time; no further one while the proof is not there, none after
     two failures."""
     recovery = situation.recovery
     if recovery is None:
-        return Judgement(Progress.Failed, "NoRecovery", "its recovery is gone")
+        return StepStatus(Progress.Failed, "NoRecovery", "its recovery is gone")
     if not record.stage and not record.sent:
-        return Judgement(Progress.Again)
+        return StepStatus(Progress.Again)
     by_label = step.parameters.strategy is Strategy.cluster_label
     if by_label and record.stage in (LABEL, UNLABEL):
         if not record.sent:
@@ -157,49 +157,52 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
             words = "the label is back where it was: the cluster is back"
             stay = tuple(
                 (
-                    structs.replace(m, phase=MovePhase.Refused, reason=words)
-                    if m.phase is MovePhase.Moving
+                    structs.replace(m, phase=RelocationPhase.Refused, reason=words)
+                    if m.phase is RelocationPhase.Moving
                     else m
                 )
                 for m in recovery.moves
             )
-            return Judgement(Progress.Failed, "TheClusterIsBack", words, moves=stay)
+            return StepStatus(Progress.Failed, "TheClusterIsBack", words, moves=stay)
     moves = progressed(recovery, record, situation, by_label=by_label)
-    if by_label and record.stage and unsent(moves, MovePhase.Moving, record, situation):
-        return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)
+    if by_label and record.stage and unsent(moves, RelocationPhase.Moving, record, situation):
+        return StepStatus(Progress.Next, stage=stage_after(record.stage), moves=moves)
     moves = _stopped(moves, situation, recovery)
     to_go, moving_now, failed = (
-        counted(moves, p) for p in (MovePhase.Planned, MovePhase.Moving, MovePhase.Failed)
+        counted(moves, p)
+        for p in (RelocationPhase.Planned, RelocationPhase.Moving, RelocationPhase.Failed)
     )
     if to_go and moving_now < AT_ONCE and wave_due(record, situation.now):
         if outdated := _outdated(record, step, situation, moves):
-            return Judgement(
+            return StepStatus(
                 Progress.Failed, PLAN_OUTDATED, outdated, moves=stopped(moves, outdated)
             )
         proven, why = _proven(situation, moves)
         if proven:
             return _go(record, step, situation, moves)
         if not moving_now:
-            return Judgement(
+            return StepStatus(
                 Progress.Running, message=f"waits for proof: {why}", soon=SOON, moves=moves
             )
     if moving_now or to_go:
-        return Judgement(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
-    if not counted(moves, MovePhase.Moved):
-        return Judgement(
+        return StepStatus(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
+    if not counted(moves, RelocationPhase.Moved):
+        return StepStatus(
             Progress.Failed, "NothingMoved", f"{summary(moves)}; {_first(moves)}", moves=moves
         )
     if failed:
-        return Judgement(
+        return StepStatus(
             Progress.Failed, "PartlyMoved", f"{summary(moves)}; {_first(moves)}", moves=moves
         )
-    return Judgement(Progress.Succeeded, "FailedOver", summary(moves), moves=moves)
+    return StepStatus(Progress.Succeeded, "FailedOver", summary(moves), moves=moves)
 
 
-def _stopped(moves: tuple[Move, ...], situation: Situation, recovery: Recovery) -> tuple[Move, ...]:
+def _stopped(
+    moves: tuple[Relocation, ...], situation: Situation, recovery: Recovery
+) -> tuple[Relocation, ...]:
     """Nothing more begins after two failures, when the cluster is back, or when nobody wants it any
     more."""
-    failed = counted(moves, MovePhase.Failed)
+    failed = counted(moves, RelocationPhase.Failed)
     about = cluster_of(situation)
     if failed >= FAILURES:
         return stopped(
@@ -217,14 +220,16 @@ def _stopped(moves: tuple[Move, ...], situation: Situation, recovery: Recovery) 
     )
 
 
-def _outdated(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move, ...]) -> str:
+def _outdated(
+    record: StepRecord, step: Step, situation: Situation, moves: tuple[Relocation, ...]
+) -> str:
     """Why the plan no longer stands: it is old, or it is about other applications or another target
     than now."""
     age = situation.now - record.started_at
     if not record.stage and age >= APPROVED_FOR:
         return f"the plan is {spell(age)} old"
     target, _, _ = target_of(step.parameters.target_cluster, situation)
-    planned = next(m.target for m in moves if m.phase is MovePhase.Planned)
+    planned = next(m.target for m in moves if m.phase is RelocationPhase.Planned)
     if target is None:
         return ""
     if target.called(str(planned)):
@@ -243,14 +248,15 @@ def _outdated(record: StepRecord, step: Step, situation: Situation, moves: tuple
     return f"the plan is for {planned}, and by now they are to go to {target.name}"
 
 
-def _proven(situation: Situation, moves: tuple[Move, ...]) -> tuple[bool, str]:
+def _proven(situation: Situation, moves: tuple[Relocation, ...]) -> tuple[bool, str]:
     """Still down on two words, and the cluster they go to still healthy: asked before every
     wave."""
     is_down, words = down(cluster_of(situation), situation.now)
     if not is_down:
         return False, words
     planned = next(
-        (m.target for m in moves if m.phase in (MovePhase.Planned, MovePhase.Moving)), None
+        (m.target for m in moves if m.phase in (RelocationPhase.Planned, RelocationPhase.Moving)),
+        None,
     )
     target = next((c for c in situation.clusters if planned and c.called(str(planned))), None)
     if target is None:
@@ -259,38 +265,42 @@ def _proven(situation: Situation, moves: tuple[Move, ...]) -> tuple[bool, str]:
     return (False, same) if same else healthy(target, situation.now)
 
 
-def _label_again(record: StepRecord, situation: Situation, recovery: Recovery) -> Judgement:
+def _label_again(record: StepRecord, situation: Situation, recovery: Recovery) -> StepStatus:
     """Nobody knows whether the label has moved. It is moved again while the proof stands, and back
     when the cluster is."""
     if situation.now < again_at(record):
-        return Judgement(
+        return StepStatus(
             Progress.InDoubt, message=f"the label: {record.message or 'in doubt'}", soon=AFTER
         )
     if (
         record.stage == UNLABEL
         or connection(cluster_of(situation), situation.now)[0] is Connection.Successful
     ):
-        return Judgement(Progress.Next, stage=UNLABEL)
+        return StepStatus(Progress.Next, stage=UNLABEL)
     proven, why = _proven(situation, recovery.moves)
     if not proven:
-        return Judgement(Progress.InDoubt, message=f"waits for proof: {why}", soon=AFTER)
-    return Judgement(
-        Progress.Next, stage=LABEL, moves=renewed(recovery.moves, MovePhase.Moving, situation.now)
+        return StepStatus(Progress.InDoubt, message=f"waits for proof: {why}", soon=AFTER)
+    return StepStatus(
+        Progress.Next,
+        stage=LABEL,
+        moves=renewed(recovery.moves, RelocationPhase.Moving, situation.now),
     )
 
 
-def _go(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move, ...]) -> Judgement:
+def _go(
+    record: StepRecord, step: Step, situation: Situation, moves: tuple[Relocation, ...]
+) -> StepStatus:
     """Whom the next write is for. What has changed since the plan was made is looked at again."""
     target = next(
         c
         for c in situation.clusters
-        if c.called(str(next(m.target for m in moves if m.phase is MovePhase.Planned)))
+        if c.called(str(next(m.target for m in moves if m.phase is RelocationPhase.Planned)))
     )
     by_label = step.parameters.strategy is Strategy.cluster_label
     deps = {dep.app.uid: dep for dep in situation.dependents}
     checked, may, waiting = [], set(), ""
     for move in moves:
-        if move.phase is MovePhase.Planned:
+        if move.phase is RelocationPhase.Planned:
             dep = deps.get(move.uid)
             why = (
                 unmovable(
@@ -305,7 +315,7 @@ def _go(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move,
             )
             if dep and dep.app.destination.place != move.origin:
                 why = f"it is on {dep.app.destination.cluster} by now: somebody moved it"
-            move = structs.replace(move, phase=MovePhase.Refused, reason=why) if why else move
+            move = structs.replace(move, phase=RelocationPhase.Refused, reason=why) if why else move
             waits = busy(dep) if dep and not why else ""
             waiting = f"{move}: {waits}" if waits else waiting
             if not why and not waits:
@@ -315,39 +325,43 @@ def _go(record: StepRecord, step: Step, situation: Situation, moves: tuple[Move,
         _, forbidden = relabelled(
             step.parameters.label, situation.application_sets, cluster_of(situation), target
         )
-        refused = next((m for m in checked if m.phase is MovePhase.Refused), None)
+        refused = next((m for m in checked if m.phase is RelocationPhase.Refused), None)
         if forbidden or refused:
             why = (
                 forbidden
                 or f"not begun: the label takes all of them, and {refused} stays: "
                 f"{refused.reason if refused else ''}"
             )
-            return Judgement(
+            return StepStatus(
                 Progress.Failed, "LabelStays", why, moves=stopped(tuple(checked), why[:300])
             )
         # The label moves them all, whatever comes: owed from this claim on.
         gone = tuple(
-            structs.replace(m, phase=MovePhase.Moving, since=situation.now) for m in checked
+            structs.replace(m, phase=RelocationPhase.Moving, since=situation.now) for m in checked
         )
-        return Judgement(Progress.Next, stage=LABEL, moves=gone)
+        return StepStatus(Progress.Next, stage=LABEL, moves=gone)
     waved = next_wave(
-        tuple(checked), MovePhase.Planned, MovePhase.Moving, situation.now, frozenset(may)
+        tuple(checked),
+        RelocationPhase.Planned,
+        RelocationPhase.Moving,
+        situation.now,
+        frozenset(may),
     )
-    if counted(waved, MovePhase.Moving) == counted(moves, MovePhase.Moving):
-        return Judgement(
+    if counted(waved, RelocationPhase.Moving) == counted(moves, RelocationPhase.Moving):
+        return StepStatus(
             Progress.Running, message=waiting or summary(waved), soon=SOON, moves=waved
         )
-    return Judgement(Progress.Next, stage=stage_after(record.stage), moves=waved)
+    return StepStatus(Progress.Next, stage=stage_after(record.stage), moves=waved)
 
 
-def _first(moves: tuple[Move, ...]) -> str:
-    told = next((m for m in moves if m.phase is MovePhase.Failed), None) or next(
+def _first(moves: tuple[Relocation, ...]) -> str:
+    told = next((m for m in moves if m.phase is RelocationPhase.Failed), None) or next(
         (m for m in moves if m.reason), None
     )
     return f"{told}: {told.reason}" if told else ""
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """Plan; move a label; or write to those whose turn it is."""
     stage, parameters = order.record.stage, order.step.parameters
     target, reason, why = target_of(parameters.target_cluster, order.situation)
@@ -359,7 +373,9 @@ async def start(order: Order, doors: Doors) -> Outcome:
     if recovery is None:
         return Outcome(Result.Failed, "NoRecovery", "its recovery is gone")
     if stage in (LABEL, UNLABEL):
-        planned = str(next((m.target for m in recovery.moves if m.phase is MovePhase.Moving), ""))
+        planned = str(
+            next((m.target for m in recovery.moves if m.phase is RelocationPhase.Moving), "")
+        )
         new = next((c for c in order.situation.clusters if c.called(planned)), None)
         if new is None:
             return Outcome(Result.Failed, "UnknownTarget", f"{planned} is no cluster that is known")
@@ -376,8 +392,8 @@ async def start(order: Order, doors: Doors) -> Outcome:
             why = f"not begun: the label takes all of them, and {stays} stays: {stays.reason}"[:300]
             stay = tuple(
                 (
-                    structs.replace(m, phase=MovePhase.Refused, reason=why)
-                    if m.phase is MovePhase.Moving
+                    structs.replace(m, phase=RelocationPhase.Refused, reason=why)
+                    if m.phase is RelocationPhase.Moving
                     else m
                 )
                 for m in looked
@@ -392,8 +408,8 @@ async def start(order: Order, doors: Doors) -> Outcome:
         if outcome.result is Result.Failed:
             stay = tuple(
                 (
-                    structs.replace(m, phase=MovePhase.Refused, reason=outcome.message[:300])
-                    if m.phase is MovePhase.Moving
+                    structs.replace(m, phase=RelocationPhase.Refused, reason=outcome.message[:300])
+                    if m.phase is RelocationPhase.Moving
                     else m
                 )
                 for m in recovery.moves
@@ -402,11 +418,13 @@ async def start(order: Order, doors: Doors) -> Outcome:
         return outcome
     by_label = parameters.strategy is Strategy.cluster_label
     looked = recovery.moves if by_label else await relocate.looked_again(order, doors)
-    moves, hindered = await relocate.send(order, doors, looked, MovePhase.Moving, by_label=by_label)
+    moves, hindered = await relocate.send(
+        order, doors, looked, RelocationPhase.Moving, by_label=by_label
+    )
     gone = [
         f"{m} to {m.target}"
         for m in moves
-        if m.phase is MovePhase.Moving and m.since == order.record.claimed_at
+        if m.phase is RelocationPhase.Moving and m.since == order.record.claimed_at
     ]
     words = f"moved {', '.join(gone)}" if gone else summary(moves)
     note = acted(order.situation, recovery, words) if gone else None
@@ -420,7 +438,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
     )
 
 
-async def _plan(order: Order, doors: Doors) -> Outcome:
+async def _plan(order: ActionRequest, doors: Clients) -> Outcome:
     """Which of its applications go, where to, and why the others do not. Nothing is touched."""
     moves = await relocate.plan(order, doors)
     kept = order.recovery.owed if order.recovery else ()
@@ -428,7 +446,7 @@ async def _plan(order: Order, doors: Doors) -> Outcome:
     moves = (*kept, *(move for move in moves if move.uid not in known))
     if not moves:
         return Outcome(Result.Skipped, "NothingThere", "no application that is meant runs on it")
-    if not counted(moves, MovePhase.Planned):
+    if not counted(moves, RelocationPhase.Planned):
         first = next(m for m in moves if m.reason)
         words = f"none of {len(moves)} applications can be moved; {first}: {first.reason}"
         return Outcome(Result.Failed, "NothingMovable", words, moves=moves)
@@ -436,7 +454,7 @@ async def _plan(order: Order, doors: Doors) -> Outcome:
 
 
 FAILOVER = Action(
-    Traits(
+    ActionKind(
         name="failover",
         parameters=Parameters,
         settle=timedelta(minutes=30),

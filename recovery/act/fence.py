@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from recovery.act.action import ArgoCD, Doors, Ways
+from recovery.act.action import ArgoCD, Clients, ClusterClients
 from recovery.kube.client import APPLICATIONS, SECRETS, Client
 from recovery.kube.errors import Conflict
 
@@ -21,16 +21,16 @@ Why = Callable[[float | None], str]
 (None: fenced by the version it was read with); empty when it may."""
 
 
-def fenced(doors: Doors, why: Why, went: Callable[[], None]) -> Doors:
+def fenced(doors: Clients, why: Why, went: Callable[[], None]) -> Clients:
     """The same doors, each write of which raises Conflict (nothing was written) when it is no
     longer ours to make; ``went`` hears of each that went out: the next one of the same claim counts
     from there."""
-    return Doors(
+    return Clients(
         cast(
             "Client",
             _Door(doors.kube, why, went, ("create", "update", "patch", "delete"), _by_kind),
         ),
-        cast("Ways", _Ways(doors.ways, why, went, ())),
+        cast("ClusterClients", _Ways(doors.ways, why, went, ())),
         doors.owns,
         cast("ArgoCD", _Door(doors.argocd, why, went, ("restart", "invalidate")))
         if doors.argocd is not None

@@ -7,9 +7,9 @@ from enum import Enum
 
 from msgspec import Struct
 
-from recovery.act.action import Action, Doors, Order, policy_of
+from recovery.act.action import Action, ActionRequest, Clients, policy_of
 from recovery.decide.notifications import EVERYWHERE, noted
-from recovery.model.action import Judgement, Progress, Skip, Traits
+from recovery.model.action import ActionKind, Progress, Skip, StepStatus
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Severity, Step
 from recovery.model.recovery import Recovery, StepRecord
@@ -45,12 +45,12 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     )
 
 
-def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
     """Nothing to wait for; unsaid after a crash, it is said again."""
-    return Judgement(Progress.Succeeded, "Told") if record.sent else Judgement(Progress.Again)
+    return StepStatus(Progress.Succeeded, "Told") if record.sent else StepStatus(Progress.Again)
 
 
-async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)
+async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)
     """The message; sending is notify/'s."""
     policy, recovery, parameters = policy_of(order), order.recovery, order.step.parameters
     if policy is None or recovery is None:
@@ -75,7 +75,7 @@ async def start(order: Order, doors: Doors) -> Outcome:  # noqa: ARG001 (a Start
 
 
 NOTIFY = Action(
-    Traits(
+    ActionKind(
         name="notify",
         parameters=Parameters,
         settle=timedelta(minutes=1),

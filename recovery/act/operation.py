@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recovery.act.action import CHANGED, Doors, Order, unchanged
+from recovery.act.action import CHANGED, ActionRequest, Clients, unchanged
 from recovery.decide.operations import WITHDRAW
 from recovery.kube.client import APPLICATIONS
 from recovery.model.decision import Outcome, Result
@@ -53,8 +53,8 @@ def operation(token: str, sync: dict[str, Any], retry: dict[str, Any] | None) ->
 
 
 async def write(
-    order: Order,
-    doors: Doors,
+    order: ActionRequest,
+    doors: Clients,
     fresh: dict[str, Any],
     sync: dict[str, Any],
     retry: dict[str, Any] | None,
@@ -83,7 +83,7 @@ async def write(
     return Outcome(Result.Sent)
 
 
-async def withdraw(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome:
+async def withdraw(order: ActionRequest, doors: Clients, fresh: dict[str, Any]) -> Outcome:
     """Take an operation of ours back that Argo CD has not taken up."""
     state = (fresh.get("status") or {}).get("operationState") or {}
     if token_of(state.get("operation")) == order.token:
@@ -100,6 +100,6 @@ async def withdraw(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     return Outcome(Result.Sent, "Withdrawn", "not taken up in time")
 
 
-def withdrawing(order: Order) -> bool:
+def withdrawing(order: ActionRequest) -> bool:
     """Is this the stage in which the operation is taken back?"""
     return order.record.stage == WITHDRAW

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from recovery.act.action import Action, Doors, Order
-from recovery.act.target_checks import Ground, carries, words_of
+from recovery.act.action import Action, ActionRequest, Clients
+from recovery.act.target_checks import TargetChecks, carries, words_of
 from recovery.decide.failover_followups import CLEANUP, LIST_LEFTOVERS
 from recovery.decide.notifications import acted
 from recovery.decide.ownership import instance_of
@@ -16,7 +16,7 @@ from recovery.kube.identity import namespace_uid
 from recovery.model.application import Application
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
-from recovery.model.move import Move, MovePhase
+from recovery.model.move import Relocation, RelocationPhase
 
 NEVER = (
     "namespaces",
@@ -31,7 +31,7 @@ MOST = 50
 """Leftovers that are kept of one application."""
 
 
-async def list_leftovers(order: Order, doors: Doors) -> Outcome:
+async def list_leftovers(order: ActionRequest, doors: Clients) -> Outcome:
     """Look, on the cluster where each application is not, for what still carries its tracking
     id."""
     if doors.argocd is None or order.recovery is None:
@@ -59,18 +59,20 @@ async def list_leftovers(order: Order, doors: Doors) -> Outcome:
     return Outcome(Result.Sent, "Listed", words, moves=tuple(moves))
 
 
-async def _there(app: Application, where: Cluster, doors: Doors) -> tuple[str, ...]:
+async def _there(app: Application, where: Cluster, doors: Clients) -> tuple[str, ...]:
     there = await doors.ways.to(where.server)
     if there is None or doors.argocd is None:
         return (
             f"{where.name} cannot be looked into: its Secret is not among RECOVERY_CLUSTER_SECRETS",
         )
     wanted = await doors.argocd.managed(app)
-    found = await Ground(where.name, there).there(app, wanted, instance_of(app, doors.home))
+    found = await TargetChecks(where.name, there).there(app, wanted, instance_of(app, doors.home))
     return tuple(f"{where.name}: {path}" for path, _ in found)[:MOST]
 
 
-async def _one_cluster(app: Application, where: Cluster, order: Order, doors: Doors) -> str:
+async def _one_cluster(
+    app: Application, where: Cluster, order: ActionRequest, doors: Clients
+) -> str:
     """Why ``where`` is not proven, by asking both now, to be another cluster than the one it runs
     on; empty when it is. What is called left behind on the one would be live on the other."""
     home = next(
@@ -94,18 +96,18 @@ async def _one_cluster(app: Application, where: Cluster, order: Order, doors: Do
     return not_another(*asked)[1]
 
 
-def _left(order: Order, move: Move) -> Cluster | None:
+def _left(order: ActionRequest, move: Relocation) -> Cluster | None:
     """The cluster where it is not, or is no longer to be."""
     match move.phase:
-        case MovePhase.Moved | MovePhase.Failed | MovePhase.Stayed:
+        case RelocationPhase.Moved | RelocationPhase.Failed | RelocationPhase.Stayed:
             return cluster_of(order.situation)
-        case MovePhase.Home:
+        case RelocationPhase.Home:
             return next((c for c in order.situation.clusters if c.called(str(move.target))), None)
         case _:
             return None
 
 
-async def cleanup(order: Order, doors: Doors) -> Outcome:
+async def cleanup(order: ActionRequest, doors: Clients) -> Outcome:
     """Delete what was listed, each only if it still carries the application's tracking id and the
     application is elsewhere."""
     if order.recovery is None:
@@ -113,7 +115,7 @@ async def cleanup(order: Order, doors: Doors) -> Outcome:
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
     removed: list[str] = []
     kept: list[str] = []
-    moves: list[Move] = []
+    moves: list[Relocation] = []
     for move in order.recovery.moves:
         app = apps.get(move.uid)
         left = []
@@ -136,7 +138,7 @@ async def cleanup(order: Order, doors: Doors) -> Outcome:
     )
 
 
-async def _remove(order: Order, doors: Doors, app: Application, entry: str) -> str:
+async def _remove(order: ActionRequest, doors: Clients, app: Application, entry: str) -> str:
     """Why it was not removed; empty when it is gone."""
     name, _, path = entry.partition(": ")
     cluster = next((c for c in order.situation.clusters if c.name == name), None)
@@ -147,7 +149,7 @@ async def _remove(order: Order, doors: Doors, app: Application, entry: str) -> s
         return f"the application runs on {name}"
     if path.split("/")[-2] in NEVER:
         return "left to you: data or other things hang on it"
-    ground = Ground(name, there)
+    ground = TargetChecks(name, there)
     try:
         if one := await _one_cluster(app, cluster, order, doors):
             return one

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from recovery.act.action import Order
+from recovery.act.action import ActionRequest
 from recovery.decide.guards import inherited
 from recovery.model.text import plain
 
@@ -22,7 +22,7 @@ _UNSURE = ("ComparisonError", "InvalidSpecError", "UnknownError")
 
 
 def ceiling(
-    order: Order, going: Sequence[dict[str, Any]], of: int, *, auto_prune: bool
+    order: ActionRequest, going: Sequence[dict[str, Any]], of: int, *, auto_prune: bool
 ) -> tuple[bool, str]:
     """May these of its ``of`` resources go, and if not although the policy would let them: what is
     kept, in words. ``auto_prune``: the application's own automated.prune."""

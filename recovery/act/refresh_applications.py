@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from recovery.act.action import Action, Doors, Order
+from recovery.act.action import Action, ActionRequest, Clients
 from recovery.decide.failover_followups import AT_ONCE, REFRESH_APPLICATIONS, affected
 from recovery.kube.client import APPLICATIONS
 from recovery.kube.errors import Conflict, NotFound
@@ -13,7 +13,7 @@ from recovery.model.decision import Outcome, Result
 from recovery.model.names import REFRESH
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """The annotation on the next few; asking twice is harmless."""
     asked = list(order.record.targets)
     wanted = [app for app in affected(order.situation) if str(app.key) not in asked][:AT_ONCE]

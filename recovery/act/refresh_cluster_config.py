@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from recovery.act.action import Action, Doors, Order
+from recovery.act.action import Action, ActionRequest, Clients
 from recovery.decide.connections import LOOKERS, connection
-from recovery.model.action import Judgement, Progress, Skip, Traits
+from recovery.model.action import ActionKind, Progress, Skip, StepStatus
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
@@ -30,18 +30,20 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     )
 
 
-def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
     """Done when somebody has looked since; that nothing changed is known by then. Asking twice is
     harmless."""
     about = situation.about
     if not record.sent:
-        return Judgement(Progress.Again)
+        return StepStatus(Progress.Again)
     if isinstance(about, Cluster) and looked_since(about, record, situation.now):
         state, words = connection(about, situation.now)
-        return Judgement(
+        return StepStatus(
             Progress.Failed, "NoChange", f"listed anew, and it is still {state.value}: {words}"
         )
-    return Judgement(Progress.Running, message="nobody has looked since", soon=timedelta(seconds=5))
+    return StepStatus(
+        Progress.Running, message="nobody has looked since", soon=timedelta(seconds=5)
+    )
 
 
 def looked_since(cluster: Cluster, record: StepRecord, now: datetime) -> bool:
@@ -52,7 +54,7 @@ def looked_since(cluster: Cluster, record: StepRecord, now: datetime) -> bool:
     return bool(looks) and all(e.at > began for e in looks)
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """Argo CD's invalidate-cache (server/cluster/cluster.go): without it a dead cluster keeps its
     last state for hours."""
     about = order.situation.about
@@ -64,7 +66,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
 
 
 REFRESH_CLUSTER_CONFIG = Action(
-    Traits(
+    ActionKind(
         name="refresh_cluster_config",
         parameters=Parameters,
         settle=timedelta(minutes=2),

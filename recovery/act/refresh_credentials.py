@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from recovery.act.action import Action, Doors, Order
+from recovery.act.action import Action, ActionRequest, Clients
 from recovery.act.check_repository import test
 from recovery.decide.backoff import again_at
 from recovery.decide.connections import worst
@@ -16,7 +16,7 @@ from recovery.decide.notifications import secret_of
 from recovery.kube.client import EXTERNAL_SECRETS, EXTERNAL_SECRETS_BETA, Resource
 from recovery.kube.errors import Forbidden, NotFound
 from recovery.kube.reading import decoded
-from recovery.model.action import Judgement, Progress, Skip, Traits
+from recovery.model.action import ActionKind, Progress, Skip, StepStatus
 from recovery.model.connection import Cluster, Repository, Verdict
 from recovery.model.decision import Outcome, Result
 from recovery.model.duration import spell
@@ -52,13 +52,13 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     return None
 
 
-def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
+def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:
     """First it is annotated, then looked at until the operator has fetched it."""
     if not record.sent:
-        return Judgement(Progress.Again)
+        return StepStatus(Progress.Again)
     waited = situation.now - record.started_at
     if record.reason == "Waiting" and waited >= step.settle:
-        return Judgement(
+        return StepStatus(
             Progress.Failed,
             "NotRefreshed",
             f"{', '.join(record.targets)} was not refreshed within {spell(step.settle)}:"
@@ -66,12 +66,12 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:
         )
     due = again_at(record, EVERY)
     if situation.now < due:
-        return Judgement(Progress.Running, message=record.message, soon=due - situation.now)
+        return StepStatus(Progress.Running, message=record.message, soon=due - situation.now)
     number = record.stage.rpartition(" ")[2]
-    return Judgement(Progress.Next, stage=f"look {int(number) + 1 if number.isdecimal() else 1}")
+    return StepStatus(Progress.Next, stage=f"look {int(number) + 1 if number.isdecimal() else 1}")
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """Annotate; in the later stages, look."""
     about = order.situation.about
     if not isinstance(about, Repository | Cluster):
@@ -104,7 +104,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
 
 
 async def _look(
-    order: Order, doors: Doors, about: Repository | Cluster, found: dict[str, Any]
+    order: ActionRequest, doors: Clients, about: Repository | Cluster, found: dict[str, Any]
 ) -> Outcome:
     status = found.get("status") or {}
     fetched = utc(status.get("refreshTime"))
@@ -137,7 +137,7 @@ async def _look(
 
 
 async def _find(
-    about: Repository | Cluster, doors: Doors
+    about: Repository | Cluster, doors: Clients
 ) -> tuple[Resource, dict[str, Any] | None]:
     """The ExternalSecret that makes its Secret: by our annotation, by the template's url or server,
     or by the longest credential template (repo-creds) that the URL begins with. No Secret is read
@@ -175,7 +175,7 @@ def _fit(item: dict[str, Any], about: Repository | Cluster) -> int:
 
 
 REFRESH_CREDENTIALS = Action(
-    Traits(
+    ActionKind(
         name="refresh_credentials",
         parameters=Parameters,
         settle=timedelta(minutes=2),

@@ -21,7 +21,7 @@ from recovery.act.restart import RESTART
 from recovery.act.rollback import ROLLBACK
 from recovery.act.sync import SYNC
 from recovery.act.terminate import TERMINATE
-from recovery.model.action import Traits
+from recovery.model.action import ActionKind
 
 ALL_ACTIONS: dict[str, Action] = {
     "refresh": REFRESH_ACTION,
@@ -46,10 +46,10 @@ ALL_ACTIONS: dict[str, Action] = {
 INTERNAL = frozenset({"release", "refresh_applications", "list_leftovers", "failback", "cleanup"})
 """What the judgement asks for by itself; policies may not name it."""
 
-TRAITS: Mapping[str, Traits] = {name: action.traits for name, action in ALL_ACTIONS.items()}
+TRAITS: Mapping[str, ActionKind] = {name: action.traits for name, action in ALL_ACTIONS.items()}
 """What a Recovery may have begun."""
 
-KINDS: Mapping[str, Traits] = {
+KINDS: Mapping[str, ActionKind] = {
     name: action.traits for name, action in ALL_ACTIONS.items() if name not in INTERNAL
 }
 """What a policy file may name."""

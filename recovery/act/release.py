@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recovery.act.action import CHANGED, Action, Doors, Order, read
+from recovery.act.action import CHANGED, Action, ActionRequest, Clients, read
 from recovery.decide.holds import RELEASE, restored
 from recovery.decide.notifications import gave_back
 from recovery.kube.client import APPLICATIONS
@@ -11,7 +11,7 @@ from recovery.model.decision import Outcome, Result
 from recovery.model.names import HOLD
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """One patch restores auto-sync as it was and removes the annotation; where a person switched it
     on, only the latter."""
     fresh = await read(order, doors)

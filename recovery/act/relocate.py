@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from recovery.act.action import Doors, Order, read_app
+from recovery.act.action import ActionRequest, Clients, read_app
 from recovery.act.operation import operation, plain, token_of
-from recovery.act.target_checks import Ground, words_of
+from recovery.act.target_checks import TargetChecks, words_of
 from recovery.decide.cluster_label import taken_along
 from recovery.decide.ownership import instance_of
 from recovery.decide.placement import STATEFUL, on_it, place_of, target_of, unmovable
@@ -30,7 +30,7 @@ from recovery.kube.errors import (
 from recovery.model.application import Application, Hold
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
-from recovery.model.move import Move, MovePhase, Place
+from recovery.model.move import Place, Relocation, RelocationPhase
 from recovery.model.names import HOLD
 from recovery.model.situation import Dependent
 
@@ -45,7 +45,7 @@ PROVEN_FOR = 15.0
 _OVER = ("Succeeded", "Failed", "Error")
 
 
-async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
+async def plan(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
     """Every application of the cluster that is meant: Planned or Refused, with its reason."""
     situation, parameters = order.situation, order.step.parameters
     target, _, _ = target_of(parameters.target_cluster, situation)
@@ -59,19 +59,19 @@ async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
         taken_along(parameters.label, situation, target) if parameters.label else on_it(situation)
     )
     meant = tuple(dep for dep in meant if parameters.label or parameters.apps.selects(dep.app))
-    ground = Ground(target.name, there) if there is not None else None
+    ground = TargetChecks(target.name, there) if there is not None else None
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(number: int, dep: Dependent) -> Move:
+    async def one(number: int, dep: Dependent) -> Relocation:
         app = dep.app
         to = place_of(target, app.destination.place)
-        move = Move(
+        move = Relocation(
             app.namespace,
             app.name,
             app.uid,
             app.destination.place,
             to,
-            MovePhase.Planned,
+            RelocationPhase.Planned,
             since=situation.now,
         )
         why = unmovable(
@@ -93,19 +93,21 @@ async def plan(order: Order, doors: Doors) -> tuple[Move, ...]:
         if not why and ground is not None:
             async with places:
                 why = await _unfit(app, ground, doors, stateful=parameters.allow_stateful)
-        return structs.replace(move, phase=MovePhase.Refused, reason=why[:300]) if why else move
+        return (
+            structs.replace(move, phase=RelocationPhase.Refused, reason=why[:300]) if why else move
+        )
 
     moves = tuple(await asyncio.gather(*(one(number, dep) for number, dep in enumerate(meant))))
-    stays = next((m for m in moves if m.phase is MovePhase.Refused), None)
+    stays = next((m for m in moves if m.phase is RelocationPhase.Refused), None)
     if parameters.label and stays is not None:
         why = f"the label takes all of them, and {stays} stays: {stays.reason}"[:300]
         return tuple(
-            structs.replace(m, phase=MovePhase.Refused, reason=m.reason or why) for m in moves
+            structs.replace(m, phase=RelocationPhase.Refused, reason=m.reason or why) for m in moves
         )
     return moves
 
 
-async def looked_again(order: Order, doors: Doors) -> tuple[Move, ...]:
+async def looked_again(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
     """What is about to go, looked at once more where the plan is not fresh any more: Refused where
     it no longer fits."""
     recovery, situation = order.recovery, order.situation
@@ -117,26 +119,30 @@ async def looked_again(order: Order, doors: Doors) -> tuple[Move, ...]:
     for move in moves:
         app = apps.get(move.uid)
         if (
-            move.phase is MovePhase.Moving
+            move.phase is RelocationPhase.Moving
             and move.since == order.record.claimed_at
             and app is not None
             and app.destination.place != move.target
         ):
             target = next((c for c in situation.clusters if c.called(str(move.target))), None)
             there = await doors.ways.to(target.server) if target else None
-            ground = Ground(target.name, there) if target and there else None
+            ground = TargetChecks(target.name, there) if target and there else None
             stateful = order.step.parameters.allow_stateful
             why = (
                 await _unfit(app, ground, doors, stateful=stateful)
                 if ground
                 else f"{move.target} cannot be looked into"
             )
-            move = structs.replace(move, phase=MovePhase.Refused, reason=why[:300]) if why else move
+            move = (
+                structs.replace(move, phase=RelocationPhase.Refused, reason=why[:300])
+                if why
+                else move
+            )
         changed.append(move)
     return tuple(changed)
 
 
-async def _unfit(app: Application, ground: Ground, doors: Doors, *, stateful: bool) -> str:
+async def _unfit(app: Application, ground: TargetChecks, doors: Clients, *, stateful: bool) -> str:
     """What looking into Argo CD's cache and into the target says against it; Unavailable when they
     do not answer at all."""
     assert doors.argocd is not None  # noqa: S101 (fits has looked)
@@ -172,7 +178,7 @@ async def _unfit(app: Application, ground: Ground, doors: Doors, *, stateful: bo
 
 
 async def relabel(
-    order: Order, doors: Doors, label: str, source: Cluster, target: Cluster
+    order: ActionRequest, doors: Clients, label: str, source: Cluster, target: Cluster
 ) -> Outcome:
     """The label to the new Secret first, then off the old one: in between a set generates the same
     names twice, and Argo CD leaves those applications alone; the other way round it would delete
@@ -230,8 +236,13 @@ async def relabel(
 
 
 async def send(
-    order: Order, doors: Doors, moves: tuple[Move, ...], phase: MovePhase, *, by_label: bool
-) -> tuple[tuple[Move, ...], bool]:
+    order: ActionRequest,
+    doors: Clients,
+    moves: tuple[Relocation, ...],
+    phase: RelocationPhase,
+    *,
+    by_label: bool,
+) -> tuple[tuple[Relocation, ...], bool]:
     """Write to every application whose turn it is and that does not show our write yet; and whether
     some were not taken.
 
@@ -243,7 +254,7 @@ async def send(
     import asyncio
 
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
-    back = MovePhase.Moved if phase is MovePhase.Returning else MovePhase.Planned
+    back = RelocationPhase.Moved if phase is RelocationPhase.Returning else RelocationPhase.Planned
     began = asyncio.get_running_loop().time()
     changed, hindered = [], False
     for move in moves:
@@ -267,9 +278,9 @@ async def send(
                 )
             except KubeError as error:
                 away = (
-                    MovePhase.Failed
-                    if phase is MovePhase.Returning or by_label
-                    else MovePhase.Refused
+                    RelocationPhase.Failed
+                    if phase is RelocationPhase.Returning or by_label
+                    else RelocationPhase.Refused
                 )
                 move = structs.replace(move, phase=away, reason=f"not moved: {words_of(error)}")
         if waits:
@@ -280,13 +291,13 @@ async def send(
 
 
 async def _send_one(
-    order: Order, doors: Doors, app: Application, move: Move, *, by_label: bool
+    order: ActionRequest, doors: Clients, app: Application, move: Relocation, *, by_label: bool
 ) -> bool:
     """Whether its write is there now; False to look again."""
     fresh = await read_app(app, doors)
     if fresh is None:
         return True  # gone: seen with the next look
-    home = move.phase is MovePhase.Returning
+    home = move.phase is RelocationPhase.Returning
     state = (fresh.get("status") or {}).get("operationState") or {}
     if order.token in (token_of(fresh.get("operation")), token_of(state.get("operation"))):
         return True
@@ -323,7 +334,7 @@ def _place(fresh: dict[str, Any]) -> Place:
     return Place((where.get("server") or "").rstrip("/"), where.get("name") or "")
 
 
-def _hold(order: Order, app: Application, move: Move) -> str:
+def _hold(order: ActionRequest, app: Application, move: Relocation) -> str:
     name = order.recovery.name if order.recovery else ""
     hold = Hold(
         recovery=name,

@@ -9,15 +9,15 @@ from typing import Any
 from msgspec import Struct
 
 from recovery.act import workloads
-from recovery.act.action import CHANGED, Action, Doors, Order, Workload, read
+from recovery.act.action import CHANGED, Action, ActionRequest, Clients, Workload, read
 from recovery.decide.circuit_breaker import RESTART_UNDONE
 from recovery.decide.notifications import acted
 from recovery.decide.operations import ill_again
 from recovery.decide.ownership import NOT_OWNED
 from recovery.kube.errors import Conflict, Unavailable
-from recovery.model.action import Judgement, Progress, Skip, Traits
+from recovery.model.action import ActionKind, Progress, Skip, StepStatus
 from recovery.model.application import Health, named
-from recovery.model.cause import Cure
+from recovery.model.cause import Remedy
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
@@ -76,28 +76,30 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     return None
 
 
-def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
     """First the workloads are found and claimed; then each is restarted once, the next when the one
     before it is back. A claimed restart counts as sent."""
     if not record.stage:
         return (
-            Judgement(Progress.Next, stage=_FOUND) if record.targets else Judgement(Progress.Again)
+            StepStatus(Progress.Next, stage=_FOUND)
+            if record.targets
+            else StepStatus(Progress.Again)
         )
     app, number = situation.subject, number_of(record)
     if not record.sent and record.reason == "Conflict":
-        return Judgement(Progress.Again)  # the API server said no: known not to be done
+        return StepStatus(Progress.Again)  # the API server said no: known not to be done
     claimed = record.claimed_at or record.started_at
     if record.reason == WAITS:
         if (waited := situation.now - claimed) < LOOKS:
-            return Judgement(Progress.Running, message=record.message, soon=LOOKS - waited)
-        return Judgement(Progress.Next, stage=record.stage)
+            return StepStatus(Progress.Running, message=record.message, soon=LOOKS - waited)
+        return StepStatus(Progress.Next, stage=record.stage)
     if again := ill_again(app, claimed, situation.now, "the restart"):
         return again
     if number + 1 < len(record.targets):
         if (waited := situation.now - claimed) < LOOKS:
-            return Judgement(Progress.Running, message=record.message, soon=LOOKS - waited)
-        return Judgement(Progress.Next, stage=f"{_FOUND} {number + 2}")
-    return Judgement(Progress.Running, message=f"restarted; it is {app.health.value}")
+            return StepStatus(Progress.Running, message=record.message, soon=LOOKS - waited)
+        return StepStatus(Progress.Next, stage=f"{_FOUND} {number + 2}")
+    return StepStatus(Progress.Running, message=f"restarted; it is {app.health.value}")
 
 
 def number_of(record: StepRecord) -> int:
@@ -107,12 +109,12 @@ def number_of(record: StepRecord) -> int:
     return int(number) - 1 if number.isdecimal() else 0
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """In its first stage, find what is degraded; in each later one, restart one of it."""
     return await (_restart if order.record.stage else _find)(order, doors)
 
 
-async def _find(order: Order, doors: Doors) -> Outcome:
+async def _find(order: ActionRequest, doors: Clients) -> Outcome:
     fresh = await read(order, doors)
     if fresh is None:
         return CHANGED
@@ -153,7 +155,7 @@ async def _find(order: Order, doors: Doors) -> Outcome:
     )
 
 
-def _taken_back(order: Order, workload: Workload, state: dict[str, Any]) -> str:
+def _taken_back(order: ActionRequest, workload: Workload, state: dict[str, Any]) -> str:
     """Did a person take the last restart of it back (``kubectl rollout undo``), at this very
     revision? Then its mark is gone from the pods' template, and no sync since can have taken it
     away."""
@@ -204,7 +206,7 @@ def _nothing(kinds: tuple[str, ...], alone: list[_Alone]) -> Outcome:
     )
 
 
-def _until(order: Order, more: timedelta) -> timedelta | None:
+def _until(order: ActionRequest, more: timedelta) -> timedelta | None:
     """How long after the step's start its effect is waited for; None where the policy has a
     time-out of its own."""
     if order.step.timeout is not None:
@@ -221,7 +223,7 @@ class _Alone(Exception):
         self.reason = reason
 
 
-async def _live(order: Order, doors: Doors, workload: Workload) -> dict[str, Any]:
+async def _live(order: ActionRequest, doors: Clients, workload: Workload) -> dict[str, Any]:
     """The workload as it is now. Raises _Alone when it is not proven to be the application's, or
     its pods are not to be replaced."""
     called = plain(str(workload), 100)
@@ -251,7 +253,7 @@ async def _live(order: Order, doors: Doors, workload: Workload) -> dict[str, Any
     return state
 
 
-async def _read(order: Order, doors: Doors, workload: Workload) -> dict[str, Any]:
+async def _read(order: ActionRequest, doors: Clients, workload: Workload) -> dict[str, Any]:
     """It, whole: through Argo CD's API, which knows what belongs to the application, else here with
     the proof that it is its own."""
     called = plain(str(workload), 100)
@@ -273,7 +275,7 @@ async def _read(order: Order, doors: Doors, workload: Workload) -> dict[str, Any
     return state
 
 
-async def _restart(order: Order, doors: Doors) -> Outcome:
+async def _restart(order: ActionRequest, doors: Clients) -> Outcome:
     """One workload: when the one before it is back, and if it is still the application's own and
     unwell."""
     record, number = order.record, number_of(order.record)
@@ -316,7 +318,7 @@ async def _restart(order: Order, doors: Doors) -> Outcome:
     )
 
 
-def _left_alone(order: Order, why: _Alone) -> Outcome:
+def _left_alone(order: ActionRequest, why: _Alone) -> Outcome:
     """This one is well by now, or not its own. The others still have their turn; where there is
     none, it was for nothing."""
     record = order.record
@@ -331,7 +333,7 @@ def _left_alone(order: Order, why: _Alone) -> Outcome:
     )
 
 
-async def _not_back(order: Order, doors: Doors, before: Workload) -> Outcome | None:
+async def _not_back(order: ActionRequest, doors: Clients, before: Workload) -> Outcome | None:
     """Why the next one has to wait for this one, or is not restarted at all; None when it is back
     or was left alone."""
     if not order.record.effects:
@@ -364,20 +366,22 @@ async def _not_back(order: Order, doors: Doors, before: Workload) -> Outcome | N
     return None
 
 
-def _kept(order: Order) -> timedelta | None:
+def _kept(order: ActionRequest) -> timedelta | None:
     """The deadline as it stands: waiting does not move it."""
     record = order.record
     return record.deadline - record.started_at if record.deadline is not None else None
 
 
-def _done_before(order: Order, state: dict[str, Any]) -> bool:
+def _done_before(order: ActionRequest, state: dict[str, Any]) -> bool:
     """Was it restarted under this very claim already, before a crash?"""
     claimed = (order.record.claimed_at or order.record.started_at).replace(microsecond=0)
     last = workloads.restarted_at(state)
     return last is not None and last >= claimed
 
 
-async def _replace(order: Order, doors: Doors, workload: Workload, state: dict[str, Any]) -> None:
+async def _replace(
+    order: ActionRequest, doors: Clients, workload: Workload, state: dict[str, Any]
+) -> None:
     """Through Argo CD's resource action, or in the cluster we run in."""
     if doors.argocd is not None:
         await doors.argocd.restart(order.app, workload)
@@ -411,13 +415,13 @@ def _parse(target: str) -> Workload | None:
 
 
 RESTART = Action(
-    Traits(
+    ActionKind(
         name="restart",
         parameters=Parameters,
         settle=timedelta(minutes=10),
         judge=judge,
         fits=fits,
-        cures=lambda _: (Cure.restart,),
+        cures=lambda _: (Remedy.restart,),
         destructive=True,
         counts_as_sent=True,
         one_by_one=True,

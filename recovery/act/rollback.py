@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from recovery.act import rollback_checks
-from recovery.act.action import CHANGED, Action, Doors, Order, read, unchanged
+from recovery.act.action import CHANGED, Action, ActionRequest, Clients, read, unchanged
 from recovery.act.blame import ResourceKey
 from recovery.act.operation import withdraw, withdrawing, write
 from recovery.act.pruning import ceiling
@@ -21,15 +21,15 @@ from recovery.decide.operations import effect, overtaken
 from recovery.decide.ownership import NOT_OWNED
 from recovery.kube.client import APPLICATIONS
 from recovery.kube.reading import decoded
-from recovery.model.action import Judgement, Progress, Skip, Traits
+from recovery.model.action import ActionKind, Progress, Skip, StepStatus
 from recovery.model.application import Application, Health, Hold, Sync, alike, left_to, named, short
-from recovery.model.cause import Cure
+from recovery.model.cause import Remedy
 from recovery.model.decision import Outcome, Result
 from recovery.model.duration import Duration, default, spell
 from recovery.model.names import HOLD, REFRESH
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepOutcome, StepRecord
-from recovery.model.situation import Good, Situation
+from recovery.model.situation import HealthyRevision, Situation
 
 APPLY = GOING_BACK
 PROVEN = timedelta(seconds=10)
@@ -102,7 +102,7 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     return None
 
 
-def target(situation: Situation) -> Good | None:
+def target(situation: Situation) -> HealthyRevision | None:
     """The newest deploy of the ledger that is still in the history, ran on this cluster, and is
     neither what is deployed now nor named bad. The same revision with other sources (parameters,
     images) is another deploy."""
@@ -118,7 +118,7 @@ def target(situation: Situation) -> Good | None:
     return next(usable, None)
 
 
-def _left(good: Good, app: Application) -> bool:
+def _left(good: HealthyRevision, app: Application) -> bool:
     """Is it what is deployed now, or what was named bad?"""
     source, hold = app.source_of(good.history_id), app.hold
     if good.revisions == app.deployed and alike(source, app.deployed_source):
@@ -266,13 +266,13 @@ def _owned(situation: Situation) -> Skip | None:
     return None
 
 
-def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
     """First auto-sync is suspended and has to stay so; then the operation is written."""
     app = situation.subject
     if record.stage:
         released = app.hold is None or (app.hold.suspended and app.auto_sync)
         if released and record.sent:
-            return Judgement(
+            return StepStatus(
                 Progress.Failed, "HoldReleased", "the hold was released while it was going back"
             )
         return effect(record, situation)
@@ -283,37 +283,37 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  #
     )
     if not ours and not record.sent:
         if by := overtaken(record.claim, app):
-            return Judgement(Progress.Superseded, "Superseded", f"{by}; it is not repeated")
-        return Judgement(Progress.Again)
+            return StepStatus(Progress.Superseded, "Superseded", f"{by}; it is not repeated")
+        return StepStatus(Progress.Again)
     stayed = situation.now - record.started_at
     if stayed >= PROVEN and (not ours or app.auto_sync):
-        return Judgement(
+        return StepStatus(
             Progress.Failed,
             "OwnerReverted",
             "auto-sync did not stay suspended: somebody switches it on again",
         )
     if stayed < PROVEN:
-        return Judgement(
+        return StepStatus(
             Progress.Running,
             message="auto-sync is suspended; does it stay so?",
             soon=PROVEN - stayed,
         )
     if app.operating:
-        return Judgement(
+        return StepStatus(
             Progress.Running,
             message="waiting for the running operation to end",
             soon=timedelta(seconds=10),
         )
     if by := overtaken(record.claim, app):
-        return Judgement(
+        return StepStatus(
             Progress.Superseded,
             "Superseded",
             f"{by}: what was to be gone back from is not what runs any more",
         )
-    return Judgement(Progress.Next, stage=APPLY)
+    return StepStatus(Progress.Next, stage=APPLY)
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """Suspend in the first stage, go back in the second."""
     fresh = await read(order, doors)
     if fresh is None:
@@ -323,7 +323,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
     return await (_go_back if order.record.stage == APPLY else _suspend)(order, doors, fresh)
 
 
-async def _suspend(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome:
+async def _suspend(order: ActionRequest, doors: Clients, fresh: dict[str, Any]) -> Outcome:
     """One patch names the revision bad and switches auto-sync off; what it was stands in the
     annotation."""
     app = order.app
@@ -425,7 +425,7 @@ def _gone_back_before(situation: Situation) -> bool:
     return False
 
 
-async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome:
+async def _go_back(order: ActionRequest, doors: Clients, fresh: dict[str, Any]) -> Outcome:
     """The operation Argo CD's API would write (server/application/application.go:Rollback), from
     the history entry."""
     good = target(order.situation)
@@ -464,7 +464,9 @@ async def _go_back(order: Order, doors: Doors, fresh: dict[str, Any]) -> Outcome
     )
 
 
-async def _prune(order: Order, doors: Doors, fresh: dict[str, Any], good: Good) -> tuple[bool, str]:
+async def _prune(
+    order: ActionRequest, doors: Clients, fresh: dict[str, Any], good: HealthyRevision
+) -> tuple[bool, str]:
     """May what the bad revision added go with it? Under the ceiling of a sync's prune; what that
     would be, only the rendered manifests of the good one tell."""
     if not order.step.parameters.prune:
@@ -505,14 +507,14 @@ async def _prune(order: Order, doors: Doors, fresh: dict[str, Any], good: Good) 
 
 
 ROLLBACK = Action(
-    Traits(
+    ActionKind(
         name="rollback",
         parameters=Parameters,
         settle=timedelta(minutes=10),
         judge=judge,
         fits=fits,
         owes=owes,
-        cures=lambda _: (Cure.rollback,),
+        cures=lambda _: (Remedy.rollback,),
         destructive=True,
         fetches=True,
         exempt=frozenset({"owner intent"}),

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from recovery.act.action import Doors, Order
+from recovery.act.action import ActionRequest, Clients
 from recovery.act.blame import not_this_deploy
 from recovery.decide.migrations import BEFORE, looks_like_one, migration
 from recovery.kube.errors import KubeError
 from recovery.model.application import UNCHANGED, Application, alike, short
 from recovery.model.redact import redact
-from recovery.model.situation import Good
+from recovery.model.situation import HealthyRevision
 from recovery.model.text import plain
 from recovery.model.timestamps import utc
 
@@ -26,7 +26,11 @@ _BETWEEN = 5
 
 
 async def against(
-    order: Order, doors: Doors, fresh: dict[str, Any], good: Good, allow: tuple[str, ...]
+    order: ActionRequest,
+    doors: Clients,
+    fresh: dict[str, Any],
+    good: HealthyRevision,
+    allow: tuple[str, ...],
 ) -> tuple[str, str]:
     """Reason and words of what speaks against it; two empty texts for nothing. Asked before
     anything is written."""
@@ -98,7 +102,7 @@ async def against(
     return "", ""
 
 
-def _gone_back_by_hand(app: Application, status: dict[str, Any], good: Good) -> str:
+def _gone_back_by_hand(app: Application, status: dict[str, Any], good: HealthyRevision) -> str:
     """What runs ran before the deploy that would be gone back to: somebody went back from that one,
     and it is not brought again."""
     history = [e for e in status.get("history") or () if isinstance(e, dict)]
@@ -114,7 +118,7 @@ def _gone_back_by_hand(app: Application, status: dict[str, Any], good: Good) -> 
     )
 
 
-def _of_this_deploy(order: Order, status: dict[str, Any]) -> bool:
+def _of_this_deploy(order: ActionRequest, status: dict[str, Any]) -> bool:
     """Is the last operation the one that brought what is deployed? A later one (a self-heal) has
     taken its result away."""
     deploy, state = order.app.deploy, status.get("operationState") or {}
@@ -151,7 +155,7 @@ def _migrations(status: dict[str, Any]) -> tuple[str, ...]:
 
 
 async def _in_between(
-    order: Order, doors: Doors, status: dict[str, Any], good: Good
+    order: ActionRequest, doors: Clients, status: dict[str, Any], good: HealthyRevision
 ) -> tuple[str, str] | None:
     """What ran with the deploys that lie between the newest of the revision to go back to and the
     one that is deployed now: going back skips them all."""

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from recovery.act.action import CHANGED, Action, Doors, Order, read, way
+from recovery.act.action import CHANGED, Action, ActionRequest, Clients, read, way
 from recovery.act.operation import plain, withdraw, withdrawing, write
 from recovery.act.pruning import ceiling
 from recovery.decide.operations import effect
-from recovery.model.action import Judgement, Skip, Traits
+from recovery.model.action import ActionKind, Skip, StepStatus
 from recovery.model.application import Sync, short
-from recovery.model.cause import Cure
+from recovery.model.cause import Remedy
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
@@ -43,12 +43,12 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     return None
 
 
-def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
     """See operations.effect."""
     return effect(record, situation)
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """Write the operation as Argo CD's API would: the application's own syncOptions and retry are
     copied, the revision that was judged is pinned, hooks run."""
     fresh = await read(order, doors)
@@ -67,7 +67,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
     prune, kept = ceiling(order, going, len(resources), auto_prune=order.app.auto_prune)
     sync = plain(fresh, order.app.revisions, parameters.sync_options)
     sync["prune"] = prune
-    if way(order) is Cure.forced_sync:
+    if way(order) is Remedy.forced_sync:
         sync["syncStrategy"] = {"hook": {"force": True}}
     outcome = await write(order, doors, fresh, sync, policy.get("retry"))
     if outcome.result is not Result.Sent:
@@ -78,7 +78,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
 
 
 SYNC = Action(
-    Traits(
+    ActionKind(
         name="sync",
         parameters=Parameters,
         settle=timedelta(minutes=10),
@@ -86,7 +86,7 @@ SYNC = Action(
         fits=fits,
         syncs=True,
         fetches=True,
-        cures=lambda p: (Cure.forced_sync, Cure.sync) if p.force else (Cure.sync,),
+        cures=lambda p: (Remedy.forced_sync, Remedy.sync) if p.force else (Remedy.sync,),
     ),
     start,
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from recovery.act.action import There, Wanted
+from recovery.act.action import ClusterClient, ManagedResource
 from recovery.decide.ownership import LABEL, itself
 from recovery.kube.client import group_path
 from recovery.kube.errors import Forbidden, KubeError, NotFound
@@ -19,17 +19,21 @@ LOOKED_AT = 300
 """Resources of one application that are looked for, at most."""
 
 
-class Ground:
+class TargetChecks:
     """One cluster, its answers kept for the length of one plan."""
 
-    def __init__(self, name: str, there: There) -> None:
+    def __init__(self, name: str, there: ClusterClient) -> None:
         self.name = name
         self._there = there
         self._served: dict[str, dict[str, tuple[str, bool]]] = {}
         self._may: dict[tuple[str, str, str, str], bool] = {}
 
     async def refusal(
-        self, app: Application, wanted: Sequence[Wanted], options: Sequence[str], instance: str
+        self,
+        app: Application,
+        wanted: Sequence[ManagedResource],
+        options: Sequence[str],
+        instance: str,
     ) -> str:
         """Why it would not run there; empty when nothing speaks against it. KubeError when the
         cluster does not answer."""
@@ -50,7 +54,7 @@ class Ground:
         return ""
 
     async def there(
-        self, app: Application, wanted: Sequence[Wanted], instance: str
+        self, app: Application, wanted: Sequence[ManagedResource], instance: str
     ) -> tuple[tuple[str, str], ...]:
         """Path and UID of what of it is live on this cluster and carries its tracking id."""
         found = []
@@ -62,7 +66,7 @@ class Ground:
         return tuple(found)
 
     async def _namespace(
-        self, namespace: str, wanted: Sequence[Wanted], options: Sequence[str]
+        self, namespace: str, wanted: Sequence[ManagedResource], options: Sequence[str]
     ) -> str:
         if not namespace:
             return ""
@@ -85,7 +89,7 @@ class Ground:
             )
         return ""
 
-    async def _right(self, app: Application, each: Wanted) -> str:
+    async def _right(self, app: Application, each: ManagedResource) -> str:
         found = (await self._kinds(each.group, each.version)).get(each.kind)
         if found is None:
             return ""
@@ -99,7 +103,7 @@ class Ground:
                 )
         return ""
 
-    async def _taken(self, app: Application, each: Wanted, instance: str) -> str:
+    async def _taken(self, app: Application, each: ManagedResource, instance: str) -> str:
         path = await self._path(app, each)
         item = await self.item(path) if path else None
         if item is None or each.kind == "Namespace":
@@ -114,7 +118,7 @@ class Ground:
         )
         return f"{each.kind}/{each.name} is on {self.name} already, and {whose}"
 
-    async def _path(self, app: Application, each: Wanted) -> str:
+    async def _path(self, app: Application, each: ManagedResource) -> str:
         found = (await self._kinds(each.group, each.version)).get(each.kind)
         if found is None:
             return ""

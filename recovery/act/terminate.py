@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from recovery.act.action import CHANGED, Action, Doors, Order, read, unchanged, way
+from recovery.act.action import CHANGED, Action, ActionRequest, Clients, read, unchanged, way
 from recovery.causes.remedy_matrix import verdict
 from recovery.kube.client import APPLICATIONS
-from recovery.model.action import Judgement, Progress, Skip, Traits
+from recovery.model.action import ActionKind, Progress, Skip, StepStatus
 from recovery.model.application import Phase
-from recovery.model.cause import Cure, Verdict
+from recovery.model.cause import Remedy, Verdict
 from recovery.model.decision import Outcome, Result
 from recovery.model.duration import Duration, default, spell
 from recovery.model.policy import Step
@@ -62,32 +62,34 @@ def _orphaned(step: Step, situation: Situation) -> bool:
     return (
         step.parameters.repair_orphans
         and finding is not None
-        and verdict(finding, Cure.repair) is Verdict.allowed
+        and verdict(finding, Remedy.repair) is Verdict.allowed
     )
 
 
-def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
     """Asynchronous: over when the operation it was meant for is, and ``.operation`` is gone."""
     app, operation = situation.subject, situation.subject.operation
     if operation is None or operation.started_at != record.claim.operation_started_at:
-        return Judgement(Progress.Succeeded, "Terminated", "the operation it was meant for is gone")
+        return StepStatus(
+            Progress.Succeeded, "Terminated", "the operation it was meant for is gone"
+        )
     if operation.phase.over and app.requested is None:
-        return Judgement(Progress.Succeeded, "Terminated", operation.message[:200])
+        return StepStatus(Progress.Succeeded, "Terminated", operation.message[:200])
     if not record.sent and operation.phase is Phase.Running:
-        return Judgement(Progress.Again)
-    return Judgement(
+        return StepStatus(Progress.Again)
+    return StepStatus(
         Progress.Running, message=f"{operation.phase.value}: {operation.message[:160]}"
     )
 
 
-async def start(order: Order, doors: Doors) -> Outcome:
+async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """As Argo CD's API does it: the phase becomes Terminating
     (server/application/application.go:TerminateOperation), and only for the very operation that was
     judged."""
     fresh = await read(order, doors)
     state = ((fresh or {}).get("status") or {}).get("operationState") or {}
     began = order.record.claim.operation_started_at
-    if way(order) is Cure.repair:
+    if way(order) is Remedy.repair:
         return await _repair(order, doors, fresh)
     same = (
         bool(state.get("startedAt"))
@@ -104,7 +106,7 @@ async def start(order: Order, doors: Doors) -> Outcome:
     return Outcome(Result.Sent)
 
 
-async def _repair(order: Order, doors: Doors, fresh: dict[str, Any] | None) -> Outcome:
+async def _repair(order: ActionRequest, doors: Clients, fresh: dict[str, Any] | None) -> Outcome:
     """Only operationState, only as it was judged, and only if it is still orphaned: what is written
     a second later is news."""
     if fresh is None or not unchanged(order, fresh) or fresh.get("operation"):
@@ -120,13 +122,15 @@ async def _repair(order: Order, doors: Doors, fresh: dict[str, Any] | None) -> O
 
 
 TERMINATE = Action(
-    Traits(
+    ActionKind(
         name="terminate",
         parameters=Parameters,
         settle=timedelta(minutes=2),
         judge=judge,
         fits=fits,
-        cures=lambda p: (Cure.terminate, Cure.repair) if p.repair_orphans else (Cure.terminate,),
+        cures=lambda p: (
+            (Remedy.terminate, Remedy.repair) if p.repair_orphans else (Remedy.terminate,)
+        ),
         exempt=frozenset({"owner busy", "owner intent"}),
     ),
     start,

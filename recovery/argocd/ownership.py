@@ -17,7 +17,7 @@ from recovery.kube.client import CONFIG_MAPS, DEPLOYMENTS, STATEFUL_SETS, Client
 from recovery.kube.errors import Forbidden, Invalid, NotFound
 from recovery.kube.reading import decoded
 from recovery.model.application import Application, Project
-from recovery.model.argocd_version import Dialect, dialect_of
+from recovery.model.argocd_version import ArgoCDFeatures, dialect_of
 from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster
 
 KEPT = 60.0
@@ -54,7 +54,7 @@ class Ownership:
         kube: Client,
         home: str,
         clock: Clock,
-        version: Callable[[], Dialect],
+        version: Callable[[], ArgoCDFeatures],
         project: Callable[[str], Awaitable[Project | None]],
         here: Callable[[], Cluster] = lambda: Cluster(server=IN_CLUSTER_SERVER, name=IN_CLUSTER),
     ) -> None:
@@ -66,7 +66,7 @@ class Ownership:
         self._clock = clock
         self._version = version
         self._project = project
-        self._known: tuple[float, Tracking, Dialect] | None = None
+        self._known: tuple[float, Tracking, ArgoCDFeatures] | None = None
 
     async def owned(
         self, app: Application, what: Resource, namespace: str, name: str
@@ -93,7 +93,7 @@ class Ownership:
         why = untracked(app, live, tracking, version, self._home)
         return (None, why) if why else (live, "")
 
-    async def _settings(self) -> tuple[Tracking, Dialect]:
+    async def _settings(self) -> tuple[Tracking, ArgoCDFeatures]:
         now = self._clock.monotonic()
         if self._known is not None and now - self._known[0] < KEPT:
             return self._known[1], self._known[2]
@@ -110,7 +110,7 @@ class Ownership:
         self._known = (now, tracking, version)
         return tracking, version
 
-    async def _of_controller(self) -> Dialect:
+    async def _of_controller(self) -> ArgoCDFeatures:
         """Argo CD's version from its application controller, where nobody can ask Argo CD itself;
         else unknown.
 
@@ -131,7 +131,7 @@ class Ownership:
                 None,
             ):
                 return known
-        return Dialect()
+        return ArgoCDFeatures()
 
     async def _controllers(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -19,13 +19,13 @@ from recovery.bundle.commands import recovery_commands
 from recovery.bundle.drift import drift
 from recovery.bundle.page import page
 from recovery.bundle.tries import Tries, tried
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.diagnose import diagnose
 from recovery.causes.report import told
 from recovery.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
 from recovery.kube.reading import decoded
 from recovery.model.application import Application, Health, Sync, short
-from recovery.model.cause import Finding, Signs
+from recovery.model.cause import Diagnosis, Observations
 from recovery.model.connection import ident
 from recovery.model.redact import redact
 from recovery.observe import wire
@@ -97,7 +97,7 @@ TRIED = 10
 first."""
 TOP = 20
 """Pods that use most memory, that are listed."""
-Look = Callable[[Application, Finding | None], Awaitable[Signs]]
+Inspector = Callable[[Application, Diagnosis | None], Awaitable[Observations]]
 Say = Callable[[str], None]
 
 
@@ -107,7 +107,7 @@ class Collector:
     def __init__(
         self,
         door: Door,
-        look: Look,
+        look: Inspector,
         scope: Scope,
         archive: Archive,
         now: datetime,
@@ -232,7 +232,7 @@ class Collector:
             mine = self._scope.only == (app.namespace, app.name)
             if self._scope.only and not mine:
                 continue
-            finding = diagnose(Patient(app, self._now))
+            finding = diagnose(DiagnosisInput(app, self._now))
             if (
                 not mine
                 and finding is None
@@ -262,10 +262,10 @@ class Collector:
         ]
 
     async def _one(
-        self, app: Application, raw: msgspec.Raw, finding: Finding | None
-    ) -> Finding | None:
+        self, app: Application, raw: msgspec.Raw, finding: Diagnosis | None
+    ) -> Diagnosis | None:
         signs = await self._look(app, finding)
-        finding = diagnose(Patient(app, self._now, signs))
+        finding = diagnose(DiagnosisInput(app, self._now, signs))
         folder = f"applications/{app.namespace}/{app.name}"
         self._archive.json(f"{folder}/application.json", decoded(raw, dict))
         self._archive.json(f"{folder}/signs.json", msgspec.to_builtins(signs))

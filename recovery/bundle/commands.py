@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from recovery.causes.remedy_matrix import verdict
 from recovery.model.application import Application
-from recovery.model.cause import Cure, Finding, Verdict
+from recovery.model.cause import Diagnosis, Remedy, Verdict
 from recovery.model.text import shell
 
-_LINES: dict[Cure, str] = {
-    Cure.refresh: (
+_LINES: dict[Remedy, str] = {
+    Remedy.refresh: (
         "kubectl -n {ns} annotate application {name} argocd.argoproj.io/refresh=normal --overwrite"
     ),
-    Cure.hard_refresh: (
+    Remedy.hard_refresh: (
         "kubectl -n {ns} annotate application {name} argocd.argoproj.io/refresh=hard --overwrite"
     ),
-    Cure.sync: "argocd app sync {name} --app-namespace {ns}",
-    Cure.terminate: "argocd app terminate-op {name} --app-namespace {ns}",
-    Cure.rollback: (
+    Remedy.sync: "argocd app sync {name} --app-namespace {ns}",
+    Remedy.terminate: "argocd app terminate-op {name} --app-namespace {ns}",
+    Remedy.rollback: (
         "argocd app history {name} --app-namespace {ns}   # then: argocd app rollback {name} ID"
     ),
 }
 
 
-def recovery_commands(app: Application, finding: Finding | None) -> list[str]:
+def recovery_commands(app: Application, finding: Diagnosis | None) -> list[str]:
     """Commands for this application, the mildest first."""
     usable = (Verdict.allowed, Verdict.once)
     namespace, name = shell(app.namespace), shell(app.name)

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from recovery.model.connection import Evidence, Repository
+from recovery.model.connection import ProbeResult, Repository
 from recovery.model.redact import redact
 from recovery.proxies import proxy_for
 
@@ -28,7 +28,7 @@ class Tries(NamedTuple):
 
     resolve: Callable[[str], Awaitable[list[str]]]
     """The addresses of a name; OSError when it has none, TimeoutError when nobody answers."""
-    ask_git: Callable[[str, datetime], Awaitable[Evidence]]
+    ask_git: Callable[[str, datetime], Awaitable[ProbeResult]]
     """What ``git ls-remote`` asks first, of a URL without credentials."""
 
 

@@ -8,19 +8,19 @@ from msgspec import Struct
 
 from recovery.causes.envelope import essential
 from recovery.model.application import Application
-from recovery.model.cause import Confidence, Finding, Signs
+from recovery.model.cause import Confidence, Diagnosis, Observations
 
 LINES = 6
 LENGTH = 300
 
 
-class Patient(Struct, frozen=True):
+class DiagnosisInput(Struct, frozen=True):
     """One application, and what else is known of it."""
 
     app: Application
     now: datetime | None = None
     """None for an exported file: then nothing is judged by the clock."""
-    signs: Signs | None = None
+    signs: Observations | None = None
     """What was looked up beyond the Application; None for nothing yet."""
     still_since: datetime | None = None
     """Since when its running operation has shown no progress."""
@@ -41,9 +41,9 @@ def found(
     about: str = "",
     confidence: Confidence = Confidence.likely,
     also: tuple[str, ...] = (),
-) -> Finding:
+) -> Diagnosis:
     """A finding; its evidence cut to what people read."""
     lines = tuple(
         dict.fromkeys(essential(" ".join(line.split()), LENGTH) for line in evidence if line)
     )
-    return Finding(cause, lines[:LINES], confidence, variant, about[:200], also)
+    return Diagnosis(cause, lines[:LINES], confidence, variant, about[:200], also)

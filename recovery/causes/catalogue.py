@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recovery.model.cause import Cause, Cure, Tells, Verdict
+from recovery.model.cause import Cause, NotifyWhen, Remedy, Verdict
 
 _ALL = "refresh, hard refresh, sync, forced sync, terminate, repair, restart, rollback, failover"
 
 
-def _cures(allow: str, once: str, forbid: str) -> dict[Cure, Verdict]:
+def _cures(allow: str, once: str, forbid: str) -> dict[Remedy, Verdict]:
     written = {Verdict.allowed: allow, Verdict.once: once, Verdict.forbidden: forbid}
     return {
-        Cure(name.strip()): verdict
+        Remedy(name.strip()): verdict
         for verdict, names in written.items()
         for name in names.split(",")
         if name.strip()
@@ -32,13 +32,13 @@ def _cause(
     allow: str = "",
     once: str = "",
     forbid: str = "",
-    tells: Tells = Tells.at_once,
-    variants: Mapping[str, dict[Cure, Verdict]] | None = None,
+    tells: NotifyWhen = NotifyWhen.at_once,
+    variants: Mapping[str, dict[Remedy, Verdict]] | None = None,
     notes: Mapping[str, str] | None = None,
     advices: Mapping[str, str] | None = None,
     loudest: str = "critical",
 ) -> Cause:
-    matrix = dict.fromkeys(Cure, Verdict.useless) | _cures(allow, once, forbid)
+    matrix = dict.fromkeys(Remedy, Verdict.useless) | _cures(allow, once, forbid)
     return Cause(
         code,
         name,
@@ -55,9 +55,9 @@ def _cause(
 
 def _variant(
     *, allow: str = "", once: str = "", forbid: str = "", useless: str = ""
-) -> dict[Cure, Verdict]:
+) -> dict[Remedy, Verdict]:
     return _cures(allow, once, forbid) | {
-        Cure(name.strip()): Verdict.useless for name in useless.split(",") if name.strip()
+        Remedy(name.strip()): Verdict.useless for name in useless.split(",") if name.strip()
     }
 
 
@@ -322,7 +322,7 @@ CAUSES: tuple[Cause, ...] = (
         "Look at the resource named below: it is what is ill, and not the sync.",
         allow="terminate",
         forbid="sync, forced sync, failover",
-        tells=Tells.late,
+        tells=NotifyWhen.late,
     ),
     _cause(
         "C27",
@@ -330,7 +330,7 @@ CAUSES: tuple[Cause, ...] = (
         "The operation waits on purpose: for a sync window, for somebody to confirm a deletion, or for a finalizer.",
         "Confirm it (argocd app confirm-deletion APP), wait for the window, or find who owns the finalizer. Do not force it.",
         forbid="sync, forced sync, terminate, restart, rollback, failover",
-        tells=Tells.late,
+        tells=NotifyWhen.late,
     ),
     _cause(
         "C28",
@@ -338,7 +338,7 @@ CAUSES: tuple[Cause, ...] = (
         "Argo CD will try again by itself; the time of the next try is in its message.",
         "Wait for it. If a newer commit is stuck behind it, end the operation: argocd app terminate-op APP.",
         forbid="sync, forced sync, terminate, restart, rollback, failover",
-        tells=Tells.never,
+        tells=NotifyWhen.never,
         variants={"NewerRevision": _variant(allow="terminate")},
         notes={"NewerRevision": "It retries an older revision than Git wants by now."},
     ),
@@ -418,7 +418,7 @@ CAUSES: tuple[Cause, ...] = (
         "Look at the resource named below: kubectl describe. A health check of your own may tell Argo CD when it has failed.",
         once="refresh",
         forbid="sync, forced sync, rollback, failover",
-        tells=Tells.late,
+        tells=NotifyWhen.late,
     ),
     _cause(
         "C37",
@@ -426,7 +426,7 @@ CAUSES: tuple[Cause, ...] = (
         "Something is paused on purpose: a Rollout step, a paused Deployment, a suspended CronJob.",
         "Whoever paused it resumes it.",
         forbid=_ALL,
-        tells=Tells.never,
+        tells=NotifyWhen.never,
     ),
     _cause(
         "C38",
@@ -456,7 +456,7 @@ CAUSES: tuple[Cause, ...] = (
         "All that differs is resources that are no longer in Git and wait to be deleted. This is no outage.",
         "Delete them when you are sure: argocd app sync APP --prune.",
         forbid="sync, forced sync, rollback, failover",
-        tells=Tells.never,
+        tells=NotifyWhen.never,
     ),
     _cause(
         "C41",
@@ -485,7 +485,7 @@ CAUSES: tuple[Cause, ...] = (
         "WarningOnly",
         "Argo CD warns, and nothing is broken.",
         "Read the warning when there is time.",
-        tells=Tells.never,
+        tells=NotifyWhen.never,
     ),
     _cause(
         "C45",
@@ -536,7 +536,7 @@ CAUSES: tuple[Cause, ...] = (
         "An analysis of Argo Rollouts ended without a verdict: the Rollout waits for a person.",
         "Look at the AnalysisRun and decide: promote or abort the Rollout. Nothing decides it by itself.",
         forbid=_ALL,
-        tells=Tells.late,
+        tells=NotifyWhen.late,
     ),
     _cause(
         "C51",
@@ -551,7 +551,7 @@ CAUSES: tuple[Cause, ...] = (
         "A Rollout is on its way through its steps: that takes as long as its steps and pauses say.",
         "Wait for it; kubectl argo rollouts get rollout shows the step. Only its owner promotes, aborts or retries it.",
         forbid=_ALL,
-        tells=Tells.late,
+        tells=NotifyWhen.late,
         loudest="info",
     ),
     _cause(

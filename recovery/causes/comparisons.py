@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from recovery.causes.case import Patient, found
+from recovery.causes.case import DiagnosisInput, found
 from recovery.causes.envelope import reason
 from recovery.causes.error_patterns import (
     ABOUT_CLUSTER,
@@ -25,13 +25,13 @@ from recovery.causes.error_patterns import (
     VAGUE,
     Line,
 )
-from recovery.model.cause import Confidence, Finding
+from recovery.model.cause import Confidence, Diagnosis
 
 GOING = timedelta(minutes=10)
 """A deletion that is no older is on its way."""
 
 
-def deletion(patient: Patient) -> Finding | None:
+def deletion(patient: DiagnosisInput) -> Diagnosis | None:
     """It is on its way out and does not get there: Argo CD says so, or it takes long."""
     app = patient.app
     errors = [
@@ -48,7 +48,7 @@ def deletion(patient: Patient) -> Finding | None:
     )
 
 
-def frozen(patient: Patient) -> Finding | None:
+def frozen(patient: DiagnosisInput) -> Diagnosis | None:
     """Nobody looks at it any more: all that it shows is old."""
     operation = patient.app.operation
     if not patient.frozen:
@@ -71,7 +71,7 @@ def frozen(patient: Patient) -> Finding | None:
     return found("ReconcileFrozen", patient.frozen, confidence=Confidence.likely)
 
 
-def spec(patient: Patient) -> Finding | None:
+def spec(patient: DiagnosisInput) -> Diagnosis | None:
     """InvalidSpecError, and UnknownError, which comes from the same place (controller/state.go, F17
     both statuses Unknown)."""
     for condition in patient.app.conditions:
@@ -99,7 +99,7 @@ def spec(patient: Patient) -> Finding | None:
     return None
 
 
-def comparison(patient: Patient) -> Finding | None:
+def comparison(patient: DiagnosisInput) -> Diagnosis | None:
     """ComparisonError: the cluster before the repository, for Argo CD reports a dead cluster as
     both."""
     said = [c for c in patient.app.conditions if c.type == "ComparisonError"]
@@ -118,7 +118,7 @@ def comparison(patient: Patient) -> Finding | None:
     )
 
 
-def compared(message: str, evidence: str) -> Finding | None:
+def compared(message: str, evidence: str) -> Diagnosis | None:
     """The cause of one comparison that could not be made."""
     inner = CACHED.sub("", message)
     line = _spoken(inner)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from recovery.causes.case import found
-from recovery.model.cause import Confidence, Finding
-from recovery.model.connection import Cluster, Evidence, Repository, Verdict
+from recovery.model.cause import Confidence, Diagnosis
+from recovery.model.connection import Cluster, ProbeResult, Repository, Verdict
 
 _REPOSITORY = {
     Verdict.unreachable: "GitUnreachable",
@@ -23,7 +23,7 @@ _CLUSTER = {
 }
 
 
-def of_connection(about: Repository | Cluster, verdict: Verdict | None) -> Finding | None:
+def of_connection(about: Repository | Cluster, verdict: Verdict | None) -> Diagnosis | None:
     """The cause, with everybody's word as its evidence; None when it answers, or nobody knows."""
     cause = (
         (_REPOSITORY if isinstance(about, Repository) else _CLUSTER).get(verdict)
@@ -32,7 +32,7 @@ def of_connection(about: Repository | Cluster, verdict: Verdict | None) -> Findi
     )
     if cause is None:
         return None
-    looks: list[Evidence] = sorted(about.evidence, key=lambda e: e.at, reverse=True)
+    looks: list[ProbeResult] = sorted(about.evidence, key=lambda e: e.at, reverse=True)
     sure = Confidence.certain if sum(e.verdict is verdict for e in looks) > 1 else Confidence.likely
     return found(
         cause, *(f"{e.at:%H:%M:%SZ} {e}" for e in looks), about=about.name, confidence=sure

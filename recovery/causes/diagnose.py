@@ -12,11 +12,11 @@ from collections.abc import Callable
 from msgspec import structs
 
 from recovery.causes import comparisons, drift, operations, workloads
-from recovery.causes.case import Patient, found
+from recovery.causes.case import DiagnosisInput, found
 from recovery.model.application import Health, Sync
-from recovery.model.cause import Confidence, Finding
+from recovery.model.cause import Confidence, Diagnosis
 
-Recogniser = Callable[[Patient], Finding | None]
+Recogniser = Callable[[DiagnosisInput], Diagnosis | None]
 
 RECOGNISERS: tuple[Recogniser, ...] = (
     comparisons.deletion,
@@ -38,7 +38,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
 )
 
 
-def diagnose(patient: Patient) -> Finding | None:
+def diagnose(patient: DiagnosisInput) -> Diagnosis | None:
     """The cause of what is wrong with it; None when nothing is, or when nothing yet says why.
 
     An error that no recogniser knows is Unclassified. Plain OutOfSync, with nothing that failed,
@@ -61,7 +61,7 @@ def diagnose(patient: Patient) -> Finding | None:
     return _unknown(patient) or drift.warnings(patient)
 
 
-def _besides(finding: Finding, patient: Patient) -> Finding:
+def _besides(finding: Diagnosis, patient: DiagnosisInput) -> Diagnosis:
     """Its pods may be ill for a reason of their own."""
     if (
         finding.cause in ("ClusterUnreachable", "ReconcileFrozen")
@@ -74,7 +74,7 @@ def _besides(finding: Finding, patient: Patient) -> Finding:
     return structs.replace(finding, also=(*finding.also, other.cause))
 
 
-def _unknown(patient: Patient) -> Finding | None:
+def _unknown(patient: DiagnosisInput) -> Diagnosis | None:
     errors = [
         c for c in patient.app.conditions if c.type.endswith("Error") and c.type != "SyncError"
     ]

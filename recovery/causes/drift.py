@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from recovery.causes.case import Patient, found
+from recovery.causes.case import DiagnosisInput, found
 from recovery.model.application import Health, Phase, Sync
-from recovery.model.cause import Confidence, Finding
+from recovery.model.cause import Confidence, Diagnosis
 
 SHIFTS = ("VirtualService", "DestinationRule", "Service", "HTTPRoute", "TrafficSplit")
 """Kinds that Argo Rollouts writes (docs/features/traffic-management)."""
@@ -16,7 +16,7 @@ COMPARED = timedelta(seconds=5)
 """A sync shows in the comparison after it, not in the one that is on its way already."""
 
 
-def prune_only(patient: Patient) -> Finding | None:
+def prune_only(patient: DiagnosisInput) -> Diagnosis | None:
     """All that differs waits to be deleted. While Git cannot be read everything seems to: only a
     known status counts."""
     app = patient.app
@@ -35,7 +35,7 @@ def prune_only(patient: Patient) -> Finding | None:
     )
 
 
-def shared(patient: Patient) -> Finding | None:
+def shared(patient: DiagnosisInput) -> Diagnosis | None:
     """Two applications write one resource, or Argo CD heals and heals."""
     app = patient.app
     if app.sync is not Sync.OutOfSync:
@@ -61,7 +61,7 @@ def shared(patient: Patient) -> Finding | None:
     return None
 
 
-def by_rollouts(patient: Patient) -> Finding | None:
+def by_rollouts(patient: DiagnosisInput) -> Diagnosis | None:
     """All that differs is what Argo Rollouts writes while it shifts traffic: weights, selectors,
     replicas."""
     app = patient.app
@@ -85,7 +85,7 @@ def by_rollouts(patient: Patient) -> Finding | None:
     return found("DriftFight", words, variant="Rollouts", about=app.unsynced[0])
 
 
-def missing(patient: Patient) -> Finding | None:
+def missing(patient: DiagnosisInput) -> Diagnosis | None:
     """What Git wants is not there."""
     app = patient.app
     if app.health is not Health.Missing or app.operating:
@@ -97,7 +97,7 @@ def missing(patient: Patient) -> Finding | None:
     )
 
 
-def never_converging(patient: Patient) -> Finding | None:
+def never_converging(patient: DiagnosisInput) -> Diagnosis | None:
     """Synced to this very revision, compared since, and still different."""
     app, operation = patient.app, patient.app.operation
     if (
@@ -126,7 +126,7 @@ def never_converging(patient: Patient) -> Finding | None:
     )
 
 
-def warnings(patient: Patient) -> Finding | None:
+def warnings(patient: DiagnosisInput) -> Diagnosis | None:
     """Only warnings are left."""
     warned = [c for c in patient.app.conditions if c.type.endswith("Warning")]
     return (

@@ -28,7 +28,7 @@ def _line(cause: str, *patterns: str) -> Line:
     return Line(name, variant, linear(*patterns))
 
 
-class Table:
+class PatternTable:
     """Lines in the order in which they are read."""
 
     def __init__(self, *lines: Line) -> None:
@@ -192,7 +192,7 @@ SECRET_TOOLS = _line(
     r"no identity matched any of the recipients|age: .{0,60}identit|secring\.gpg|pubring",
     r"vault(?:-plugin|\.[a-z0-9.-]{1,100}/v1/)|Error making API request\. URL: \w+ https?://[^ ]{1,300}/v1/",
 )
-SPEC = Table(
+SPEC = PatternTable(
     _line(
         "DestinationUnknown",
         r"there are no clusters with this name",
@@ -255,7 +255,7 @@ _LIVE_PARTIAL = (
     r"is currently not served|error converting",
     r"Unauthorized to list",
 )
-LIVE = Table(
+LIVE = PatternTable(
     _REDIS,
     _line("ClusterAPIPartial", r"conversion webhook"),
     _line("ClusterCredentials", *_LIVE_REFUSED),
@@ -305,7 +305,7 @@ HEALTH_SCRIPT = _line(
     r"in main chunk \[G\]|error (?:executing|running) (?:lua|health) script|lua (?:script|health) .{0,60}(?:failed|error|timed out)",
 )
 """Argo CD's Lua runs on one object, and what it says comes as it is."""
-ARGOCD = Table(
+ARGOCD = PatternTable(
     _REDIS,
     _line(
         "RepoServerTransient",
@@ -328,7 +328,7 @@ REMOTE = re.compile(
     re.IGNORECASE,
 )
 """A renderer that reads something from elsewhere: then it may be the network, or credentials."""
-TARGET = Table(
+TARGET = PatternTable(
     _line("GitUnreachable", *_PROXY),
     _line(
         "RevisionNotFound",
@@ -385,7 +385,7 @@ TIMED_OUT = re.compile(
     r"triggered by controller sync timeout|terminating due to timeout", re.IGNORECASE
 )
 
-WAITS = Table(
+WAITS = PatternTable(
     _line(
         "WaitingForHuman",
         r"blocked by sync window",
@@ -400,7 +400,7 @@ WAITS = Table(
 RETRIES = re.compile(r"Retrying attempt #(\d+)(?: at (\S+))?", re.IGNORECASE)
 WAITS_FOR = re.compile(r"(?:state of|hook|deletion of|confirmation of) ([^\s]+)")
 
-TRANSIENT = Table(
+TRANSIENT = PatternTable(
     _line(
         "AutoSyncGaveUp",
         r"etcdserver: ",
@@ -418,7 +418,7 @@ TRANSIENT = Table(
     ),
 )
 
-RESULT = Table(
+RESULT = PatternTable(
     _line("WipeGuard", r"will wipe out all resources"),
     _line(
         "WebhookDown",
@@ -556,7 +556,7 @@ MIGRATES = re.compile(
     r"migrat|schema|flyway|liquibase|alembic|\bdb\b|database|goose|sequelize|prisma", re.IGNORECASE
 )
 
-ROLLOUTS = Table(
+ROLLOUTS = PatternTable(
     _line("RolloutInvalid", r"\bInvalidSpec\b|The Rollout \"[^\"]{0,300}\" is invalid"),
     _line(
         "AnalysisError",
@@ -571,7 +571,7 @@ ROLLOUTS = Table(
 )
 """What a Rollout says (argo-rollouts utils/conditions,
 resource_customizations/argoproj.io/Rollout/health.lua)."""
-PODS = Table(
+PODS = PatternTable(
     _line("OutOfMemory", r"\bOOMKilled\b", r"out of memory|memory cgroup", r"exit code 137.*OOM"),
     _line(
         "ConfigMissing",

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from msgspec import structs
 
-from recovery.causes.case import Patient, found
+from recovery.causes.case import DiagnosisInput, found
 from recovery.causes.comparisons import compared
 from recovery.causes.error_patterns import (
     BY_HAND,
@@ -29,7 +29,7 @@ from recovery.causes.error_patterns import (
 from recovery.causes.remedy_matrix import STRICT, verdict
 from recovery.causes.workloads import BUILT_IN, classified, words
 from recovery.model.application import Operation, Phase, Sync, short
-from recovery.model.cause import Confidence, Cure, Finding, Signs
+from recovery.model.cause import Confidence, Diagnosis, Observations, Remedy
 
 RUNS = ("Job", "Pod", "Workflow", "CronWorkflow", "TaskRun", "PipelineRun")
 """Kinds that run to an end: a hook most often is one of them."""
@@ -40,7 +40,7 @@ TERMINATING = timedelta(minutes=10)
 finalizer."""
 
 
-def orphaned(patient: Patient) -> Finding | None:
+def orphaned(patient: DiagnosisInput) -> Diagnosis | None:
     """A state that Argo CD itself never leaves behind (argo-cd#29636, #3663)."""
     app, operation = patient.app, patient.app.operation
     if operation is None:
@@ -75,7 +75,7 @@ def orphaned(patient: Patient) -> Finding | None:
     return None
 
 
-def running(patient: Patient) -> Finding | None:
+def running(patient: DiagnosisInput) -> Diagnosis | None:
     """It is at work, waits for something, or for its own retry."""
     app, operation = patient.app, patient.app.operation
     if operation is None or operation.phase.over:
@@ -126,7 +126,7 @@ def running(patient: Patient) -> Finding | None:
     )
 
 
-def failed(patient: Patient) -> Finding | None:
+def failed(patient: DiagnosisInput) -> Diagnosis | None:
     """The last operation did not succeed, or auto-sync says why it does not begin another."""
     app, operation = patient.app, patient.app.operation
     sync_errors = [c.message for c in app.conditions if c.type == "SyncError"]
@@ -167,7 +167,7 @@ def failed(patient: Patient) -> Finding | None:
     return None
 
 
-def _failed(operation: Operation, signs: Signs | None) -> Finding | None:
+def _failed(operation: Operation, signs: Observations | None) -> Diagnosis | None:
     """Its resources' words before its own: those are what failed."""
     said = f"operation {operation.phase.value}: {operation.message}"
     if BY_HAND.search(operation.message) and not TIMED_OUT.search(operation.message):
@@ -178,7 +178,7 @@ def _failed(operation: Operation, signs: Signs | None) -> Finding | None:
         return any(f" {who} " in f" {h} " for h in hooks)
 
     unknown = []
-    known: list[Finding] = []
+    known: list[Diagnosis] = []
     for failure in operation.ran_failed:
         who, _, words = failure.partition(": ")
         known.append(_ran(who, f"resource {failure}", words, hook=is_hook(who)))
@@ -216,10 +216,10 @@ def _failed(operation: Operation, signs: Signs | None) -> Finding | None:
     return None
 
 
-def _strictest(known: list[Finding], said: str) -> Finding:
+def _strictest(known: list[Diagnosis], said: str) -> Diagnosis:
     """Of several causes in one operation that one leads which allows the least: a sync would meet
     all of them again."""
-    first = max(known, key=lambda f: STRICT.index(verdict(f, Cure.sync)))
+    first = max(known, key=lambda f: STRICT.index(verdict(f, Remedy.sync)))
     also = tuple(dict.fromkeys(c for f in known for c in (f.cause, *f.also) if c != first.cause))
     evidence = [line for f in (first, *known) for line in f.evidence]
     return found(
@@ -233,12 +233,12 @@ def _strictest(known: list[Finding], said: str) -> Finding:
     )
 
 
-def _hook(who: str, *evidence: str) -> Finding:
+def _hook(who: str, *evidence: str) -> Diagnosis:
     variant = "Migration" if who.partition("/")[0] in RUNS and MIGRATES.search(who) else ""
     return found("HookFailed", *evidence, variant=variant, about=who, confidence=Confidence.certain)
 
 
-def _ran(who: str, evidence: str, words: str, *, hook: bool) -> Finding:
+def _ran(who: str, evidence: str, words: str, *, hook: bool) -> Diagnosis:
     """Something that was applied, and came to nothing: its words are of what ran, and not the API
     server's."""
     kind = who.partition("/")[0]
@@ -254,7 +254,9 @@ def _ran(who: str, evidence: str, words: str, *, hook: bool) -> Finding:
     return found("DependencyUnhealthy", evidence, about=who)
 
 
-def _cause_of(words: str, evidence: str, signs: Signs | None, who: str = "") -> Finding | None:
+def _cause_of(
+    words: str, evidence: str, signs: Observations | None, who: str = ""
+) -> Diagnosis | None:
     line = RESULT.first(words)
     if line is None:
         line = TRANSIENT.first(words)
@@ -267,7 +269,7 @@ def _cause_of(words: str, evidence: str, signs: Signs | None, who: str = "") -> 
     return found(line.cause, evidence, *more, variant=variant, about=kind or who)
 
 
-def _there(kind: str, signs: Signs | None) -> tuple[str, tuple[str, ...]]:
+def _there(kind: str, signs: Observations | None) -> tuple[str, tuple[str, ...]]:
     """Is the missing kind served by now?"""
     if signs is None or not kind:
         return "", ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recovery.causes.catalogue import BY_NAME
-from recovery.model.cause import Cause, Cure, Finding, Verdict
+from recovery.model.cause import Cause, Diagnosis, Remedy, Verdict
 from recovery.model.policy import LOUDEST_FIRST
 
 RETRIES = "RetryInProgress"
@@ -19,19 +19,19 @@ DECIDING = frozenset(
     }
 )
 """Causes by which somebody else decides what becomes of it."""
-NEEDS_A_CAUSE = frozenset({Cure.restart, Cure.rollback})
+NEEDS_A_CAUSE = frozenset({Remedy.restart, Remedy.rollback})
 """What runs is replaced only where something says why it is ill: an unknown cause is no
 permission."""
 STRICT = tuple(Verdict)
 """From what leaves most to what leaves least."""
 
 
-def cause_of(finding: Finding) -> Cause:
+def cause_of(finding: Diagnosis) -> Cause:
     """Its entry in the catalogue."""
     return BY_NAME[finding.cause]
 
 
-def verdict(finding: Finding | None, cure: Cure) -> Verdict:
+def verdict(finding: Diagnosis | None, cure: Remedy) -> Verdict:
     """What a cure is, given what was found; without a finding only what leaves alone what runs is
     allowed."""
     if finding is None:
@@ -54,7 +54,7 @@ def loudness(what: str, severity: str) -> str:
     return max(severity, cause.loudest, key=LOUDEST_FIRST.index)
 
 
-def objection(finding: Finding | None, cure: Cure, tried: int) -> str:
+def objection(finding: Diagnosis | None, cure: Remedy, tried: int) -> str:
     """Why this cure is not to be tried, in words; empty when nothing speaks against it. ``tried``:
     times in this recovery."""
     said = verdict(finding, cure)

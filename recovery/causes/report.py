@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from recovery.causes.remedy_matrix import cause_of
-from recovery.model.cause import Finding, Verdict
+from recovery.model.cause import Diagnosis, Verdict
 
 
-def told(finding: Finding | None, *, tree_read: bool = True) -> dict[str, Any]:
+def told(finding: Diagnosis | None, *, tree_read: bool = True) -> dict[str, Any]:
     """The diagnosis as data: what ``-o json`` prints."""
     if finding is None:
         return {

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from msgspec import structs
 
-from recovery.causes.case import Patient, found
+from recovery.causes.case import DiagnosisInput, found
 from recovery.causes.error_patterns import PODS, ROLLOUTS, Line
 from recovery.model.application import Health
-from recovery.model.cause import Confidence, Finding, Unwell
+from recovery.model.cause import Confidence, Diagnosis, UnhealthyResource
 
 LONG = timedelta(minutes=10)
 """Progressing for longer than this, with nothing that tells why, is stuck."""
@@ -50,18 +50,18 @@ shows ill is a custom resource."""
 _ILL = (Health.Degraded, Health.Progressing, Health.Missing, Health.Unknown)
 
 
-def unwell(patient: Patient) -> tuple[Unwell, ...]:
+def unwell(patient: DiagnosisInput) -> tuple[UnhealthyResource, ...]:
     """What of it is not well: from the tree, and from the Application itself where it still says so
     (2.14, or ``controller.resource.health.persist``)."""
     return (*(patient.signs.unwell if patient.signs else ()), *patient.app.unwell)
 
 
-def words(one: Unwell) -> str:
+def words(one: UnhealthyResource) -> str:
     """``Pod/cart-7c9: ImagePullBackOff: Back-off pulling image``."""
     return ": ".join(filter(None, (str(one), one.reason, one.message)))
 
 
-def classified(patient: Patient) -> list[tuple[Line, Unwell]]:
+def classified(patient: DiagnosisInput) -> list[tuple[Line, UnhealthyResource]]:
     """Every resource whose words are known, the most telling first."""
     known = [
         (line, one)
@@ -81,13 +81,13 @@ def classified(patient: Patient) -> list[tuple[Line, Unwell]]:
     return sorted(known, key=lambda each: PODS.rank(each[0]))
 
 
-def _line(one: Unwell, patient: Patient) -> Line | None:
+def _line(one: UnhealthyResource, patient: DiagnosisInput) -> Line | None:
     if one.reason == WAITS_FOR_A_NODE:
         return PODS.first("Unschedulable") if patient.lasted(one.since, LONG) else None
     return PODS.first(f"{one.kind}: {one.reason}: {one.message}")
 
 
-def custom(patient: Patient) -> Finding | None:
+def custom(patient: DiagnosisInput) -> Diagnosis | None:
     """A custom resource that says it is not ready: its own words, and never a reason to touch what
     runs."""
     ill = [one for one in unwell(patient) if one.health in ("Degraded", "Progressing", "Unknown")]
@@ -108,7 +108,7 @@ def custom(patient: Patient) -> Finding | None:
     return found("DependencyUnhealthy", *map(words, told), about=str(told[0]), confidence=sure)
 
 
-def rollouts(patient: Patient) -> Finding | None:
+def rollouts(patient: DiagnosisInput) -> Diagnosis | None:
     """What Argo Rollouts says of itself. Where something else is ill with it, that leads: it is no
     quiet matter, and nothing is done to it all the same while a Rollout decides."""
     # No kind of the core group has this name: where no group was told, it is theirs.
@@ -143,7 +143,7 @@ def rollouts(patient: Patient) -> Finding | None:
     return found(cause, *map(words, told), about=str(told[0]), confidence=Confidence.certain)
 
 
-def crowd(patient: Patient) -> Finding | None:
+def crowd(patient: DiagnosisInput) -> Diagnosis | None:
     """Many fell ill at once, and this one was not deployed anew."""
     app = patient.app
     if not patient.storm or app.health is not Health.Degraded:
@@ -165,7 +165,7 @@ def crowd(patient: Patient) -> Finding | None:
     )
 
 
-def workloads(patient: Patient) -> Finding | None:
+def workloads(patient: DiagnosisInput) -> Diagnosis | None:
     """Why what was deployed does not run."""
     app = patient.app
     if app.health not in _ILL:
@@ -229,7 +229,7 @@ def workloads(patient: Patient) -> Finding | None:
     return None
 
 
-def suspended(patient: Patient) -> Finding | None:
+def suspended(patient: DiagnosisInput) -> Diagnosis | None:
     """Somebody paused something."""
     if patient.app.health is not Health.Suspended:
         return None

@@ -14,7 +14,7 @@ import yaml
 from recovery.argocd.api import ArgoCDAPI
 from recovery.argocd.ownership import Ownership
 from recovery.argocd.tree import nodes
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.diagnose import diagnose
 from recovery.causes.report import told
 from recovery.clock import Clock, SystemClock
@@ -23,11 +23,11 @@ from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import PROJECTS
 from recovery.kube.errors import KubeError
 from recovery.model.application import Application, Project
-from recovery.model.argocd_version import Dialect
-from recovery.model.cause import Signs
+from recovery.model.argocd_version import ArgoCDFeatures
+from recovery.model.cause import Observations
 from recovery.model.text import plain
 from recovery.observe import resource_tree, wire
-from recovery.observe.inspector import Look
+from recovery.observe.inspector import Inspector
 from recovery.settings import Settings
 
 LARGEST = 64 * 1024 * 1024
@@ -42,7 +42,7 @@ def of_file(path: str, tree: str = "") -> tuple[Application, dict[str, Any]]:
     signs = None
     if tree:
         try:
-            signs = Signs(
+            signs = Observations(
                 SystemClock().now(), resource_tree.unwell(nodes(_json(_bytes(tree), tree)))
             )
         except (msgspec.DecodeError, ValueError) as error:
@@ -51,12 +51,12 @@ def of_file(path: str, tree: str = "") -> tuple[Application, dict[str, Any]]:
                 " the API's resource-tree",
                 USAGE,
             ) from error
-    return app, told(diagnose(Patient(app, signs=signs)), tree_read=bool(tree))
+    return app, told(diagnose(DiagnosisInput(app, signs=signs)), tree_read=bool(tree))
 
 
 def closer_look(
     client: AsyncioClient, api: ArgoCDAPI | None, settings: Settings, clock: Clock
-) -> Look:
+) -> Inspector:
     """Closer looks with the rights of whoever calls: what is not proven to be an application's is
     not read further here either."""
 
@@ -66,12 +66,12 @@ def closer_look(
         except (KubeError, *wire.Unreadable):
             return None
 
-    return Look(
+    return Inspector(
         client,
         api,
         clock,
         dict,
-        Ownership(client, settings.argocd_namespace, clock, Dialect, project),
+        Ownership(client, settings.argocd_namespace, clock, ArgoCDFeatures, project),
     )
 
 

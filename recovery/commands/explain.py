@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.diagnose import diagnose
 from recovery.causes.report import told
 from recovery.clock import SystemClock
@@ -140,9 +140,9 @@ async def _seen(
     except (KubeError, *wire.Unreadable):
         return {}
     clock = SystemClock()
-    first = diagnose(Patient(app, clock.now()))
+    first = diagnose(DiagnosisInput(app, clock.now()))
     signs = await diagnosis_view.closer_look(client, None, settings, clock)(app, first)
-    finding = diagnose(Patient(app, clock.now(), signs))
+    finding = diagnose(DiagnosisInput(app, clock.now(), signs))
     return {
         "state": f"{app.sync.value} and {app.health.value} at {short(app.revisions)}",
         "diagnosis": told(finding),

@@ -19,7 +19,7 @@ from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, PROJECTS
 from recovery.kube.errors import Forbidden, NotFound
 from recovery.model.application import Application, ApplicationSet, Project
-from recovery.model.cause import Signs
+from recovery.model.cause import Observations
 from recovery.observe import resource_tree, wire
 from recovery.observe.inspector import ILL
 from recovery.process import api_of
@@ -37,7 +37,7 @@ class Objects(Struct):
     application_sets: list[ApplicationSet] = []
     unreadable: dict[str, str] = {}
     """Why an object cannot be read, by its name or place."""
-    seen: dict[tuple[str, str], Signs] = {}
+    seen: dict[tuple[str, str], Observations] = {}
     """What a closer look at the ill ones has shown, by namespace and name."""
 
 
@@ -94,10 +94,10 @@ def sorted_out(items: Iterable[msgspec.Raw]) -> Objects:
 
 def from_folder(
     folder: str, applications: Iterable[Application], now: datetime
-) -> dict[tuple[str, str], Signs]:
+) -> dict[tuple[str, str], Observations]:
     """What the resource trees in a folder show of the ill ones; Refused where one is no resource
     tree."""
-    seen: dict[tuple[str, str], Signs] = {}
+    seen: dict[tuple[str, str], Observations] = {}
     for app in applications if folder else ():
         names = (
             f"{app.namespace}/{app.name}.json",
@@ -115,7 +115,7 @@ def from_folder(
         if path is None:
             continue
         try:
-            seen[app.namespace, app.name] = Signs(
+            seen[app.namespace, app.name] = Observations(
                 now, resource_tree.unwell(nodes(path.read_bytes()))
             )
         except (OSError, *wire.Unreadable) as error:

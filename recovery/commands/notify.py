@@ -22,7 +22,7 @@ from recovery.kube.client import CONFIG_MAPS
 from recovery.kube.errors import NotFound
 from recovery.model.message import Message
 from recovery.model.policy import Policies
-from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
+from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase, Subject
 from recovery.model.text import shell
 from recovery.notify import (
     apprise_channel,
@@ -108,7 +108,9 @@ def sample(policies: Policies) -> Message:
         " restarting failed container.\nStop it: kubectl -n shop annotate application cart"
         " recovery.gitops.dev/paused=true"
     )
-    note = Note(f"{recovery.name}/escalate", "shop/cart (prod-eu) needs a person", body, "critical")
+    note = PendingNotification(
+        f"{recovery.name}/escalate", "shop/cart (prod-eu) needs a person", body, "critical"
+    )
     return compose(note, recovery, policies.notices.words, now)
 
 

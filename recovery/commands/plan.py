@@ -22,7 +22,7 @@ from recovery.decide.conditions import plainly_well
 from recovery.decide.forecast import ASSUMED, Forecast, forecast
 from recovery.exported import ExportedFleet
 from recovery.model.application import Application, Health
-from recovery.model.cause import Confidence, Finding
+from recovery.model.cause import Confidence, Diagnosis
 from recovery.model.decision import Decision, Kind
 from recovery.model.policy import Policies, Step
 from recovery.model.recovery import StepOutcome
@@ -87,7 +87,7 @@ Trees = Annotated[
         ),
     ),
 ]
-ASSUMED_CAUSE = Finding("RolloutFailed", (), Confidence.guess)
+ASSUMED_CAUSE = Diagnosis("RolloutFailed", (), Confidence.guess)
 """Without its resource tree nobody knows why it is Degraded: a crash loop is what the plan assumes,
 and says so."""
 IF_SEEN = ", if a closer look finds a crash loop"

@@ -16,7 +16,7 @@ from recovery.kube.asyncio_client import AsyncioClient
 from recovery.kube.client import RECOVERIES, REVIEWS, Client
 from recovery.kube.errors import Conflict, KubeError, NotFound
 from recovery.kube.reading import decoded
-from recovery.model.move import Wish
+from recovery.model.move import UserRequest
 from recovery.model.recovery import Recovery
 from recovery.record.codec import decode
 from recovery.settings import Settings
@@ -58,7 +58,8 @@ async def write(
             raise Refused(f"recovery {name} cannot be read: {error}", WRONG) from error
         now = clock.now()
         wishes = tuple(
-            Wish(what, by, now, step) for what, _, step in (w.partition(" ") for w in ask(recovery))
+            UserRequest(what, by, now, step)
+            for what, _, step in (w.partition(" ") for w in ask(recovery))
         )
         if len(recovery.wishes) + len(wishes) > KEPT:
             raise Refused(

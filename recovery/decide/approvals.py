@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from recovery.decide.guard_request import Asked, begun
+from recovery.decide.guard_request import GuardRequest, begun
 from recovery.model.application import Application, short
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
-from recovery.model.move import Wish
+from recovery.model.move import UserRequest
 from recovery.model.policy import Mode
 from recovery.model.recovery import Recovery
 from recovery.model.text import shell
@@ -25,7 +25,7 @@ APPROVED_FOR = timedelta(hours=1)
 """An approval is good for this long; the world moves on."""
 
 
-def mode_of(a: Asked) -> Mode:
+def mode_of(a: GuardRequest) -> Mode:
     """The narrowest of policy, action, project and application; an unreadable annotation narrows to
     observe."""
     mode = a.policy.mode.narrowed(a.step.mode)
@@ -41,7 +41,7 @@ def mode_of(a: Asked) -> Mode:
     return mode
 
 
-def awaiting(a: Asked) -> str:
+def awaiting(a: GuardRequest) -> str:
     """The step as an approval has to name it: ``attempt.index action digest``.
 
     The digest is of all that a person lets go with it: the policy as it stands, the action with its
@@ -61,14 +61,14 @@ def awaiting(a: Asked) -> str:
     return f"{a.recovery.attempt}.{index} {a.step.traits.name} {digest}"
 
 
-def approval(a: Asked) -> str:
+def approval(a: GuardRequest) -> str:
     """A person wants to be asked first."""
     if mode_of(a) is not Mode.approve or plans(a) or begun(a) or approved(a):
         return ""
     return f"mode is approve: would {_what(a)}; {how_to_approve(a)}{_lapsed(a)}"
 
 
-def _what(a: Asked) -> str:
+def _what(a: GuardRequest) -> str:
     """The action, and what of the application it is about."""
     about, traits = a.situation.about, a.step.traits
     if not isinstance(about, Application):
@@ -82,7 +82,7 @@ def _what(a: Asked) -> str:
     )
 
 
-def _lapsed(a: Asked) -> str:
+def _lapsed(a: GuardRequest) -> str:
     """What became of an approval that was given for this place."""
     this = awaiting(a)
     place, wishes = this.partition(" ")[0], a.recovery.wishes if a.recovery else ()
@@ -112,7 +112,7 @@ def _changed(before: str, now: str) -> str:
     return f"a {was[1]}" if was[1] != would[1] else "policy, plan or revision have changed since"
 
 
-def approved(a: Asked) -> bool:
+def approved(a: GuardRequest) -> bool:
     """Has a person let this very step go, within the last hour?"""
     wishes, this = a.recovery.wishes if a.recovery else (), awaiting(a)
     # A command's clock may be a little ahead of ours; one that is far ahead would never expire.
@@ -122,7 +122,7 @@ def approved(a: Asked) -> bool:
     )
 
 
-def expired(recovery: Recovery, this: str, now: datetime) -> tuple[Wish, ...]:
+def expired(recovery: Recovery, this: str, now: datetime) -> tuple[UserRequest, ...]:
     """Approvals that were not used and are of no use any more, and that people have not been told
     of: too old, or for something else than what waits now (``this``)."""
     used = {f"{step.attempt}.{step.index}" for step in recovery.steps if step.sent or step.stage}
@@ -132,12 +132,12 @@ def expired(recovery: Recovery, this: str, now: datetime) -> tuple[Wish, ...]:
     return tuple(w for w in given if now - w.at >= APPROVED_FOR or w.step != this)
 
 
-def plans(a: Asked) -> bool:
+def plans(a: GuardRequest) -> bool:
     """Does it only look for now, so that a person has a plan to approve?"""
     return a.step.traits.relocates and (a.recovery is None or a.recovery.running is None)
 
 
-def how_to_approve(a: Asked) -> str:
+def how_to_approve(a: GuardRequest) -> str:
     return (
         f"`recovery approve {shell(a.recovery.name) if a.recovery else ''}` lets it go, for"
         f" {spell(APPROVED_FOR)}"

@@ -12,7 +12,7 @@ from recovery.decide.circuit_breaker import called_for_it
 from recovery.decide.connections import connection
 from recovery.decide.failover_progress import summary
 from recovery.decide.fingerprint import fingerprint
-from recovery.decide.guard_request import Asked
+from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import (
     CURE_FORBIDDEN,
     DISABLED,
@@ -29,12 +29,12 @@ from recovery.model.application import Application
 from recovery.model.connection import Cluster
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
-from recovery.model.move import MovePhase, Wish
+from recovery.model.move import RelocationPhase, UserRequest
 from recovery.model.names import STRANGERS
 from recovery.model.policy import Policy, Severity, Step
 from recovery.model.recovery import (
     Debt,
-    Note,
+    PendingNotification,
     Recovery,
     RecoveryPhase,
     StepOutcome,
@@ -91,7 +91,7 @@ def advance(
     no."""
     for index in range(len(recovery.in_attempt()), len(actions)):
         step = actions[index]
-        asked = Asked(situation, policy, step, recovery)
+        asked = GuardRequest(situation, policy, step, recovery)
         if no := barred(asked):
             return suppress(situation, policy, recovery, no)
         claim = claim_on(situation.about)
@@ -272,7 +272,9 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     )
 
 
-def _expired(situation: Situation, policy: Policy, recovery: Recovery, late: Wish) -> Recovery:
+def _expired(
+    situation: Situation, policy: Policy, recovery: Recovery, late: UserRequest
+) -> Recovery:
     """An approval came too late, or what it was for could not be done in time: whoever gave it
     believes it is done."""
     wishes = tuple(structs.replace(w, what=EXPIRED) if w == late else w for w in recovery.wishes)
@@ -291,7 +293,7 @@ def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> D
     if (recovery.escalated or _given_up(recovery)) and not remedy_left(situation, policy, recovery):
         return _no_remedy(situation, policy, recovery)
     if recovery.attempt >= recovery.limit:
-        last = Asked(situation, policy, policy.actions[-1], recovery)
+        last = GuardRequest(situation, policy, policy.actions[-1], recovery)
         if no := barred(last) or silenced(last):
             return suppress(situation, policy, recovery, no)
         return _stall(situation, policy, recovery)
@@ -314,7 +316,7 @@ def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> D
 def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     """The cause leaves nothing that the policy could do: it is a person's, however many attempts
     are left. Each cause is told once."""
-    last = Asked(situation, policy, policy.actions[-1], recovery)
+    last = GuardRequest(situation, policy, policy.actions[-1], recovery)
     if no := barred(last) or silenced(last):
         return suppress(situation, policy, recovery, no)
     cause = _cause(situation, recovery)
@@ -501,7 +503,7 @@ def supersede(recovery: Recovery, reason: str, message: str, now: datetime) -> D
     if record is not None:
         recovery = recovery.with_last(ended(record, StepOutcome.Skipped, reason, message, now))
     if recovery.told or recovery.talk.heard:
-        note = Note(
+        note = PendingNotification(
             f"{recovery.name}/resolve",
             f"{recovery.subject}: {message}"[:250],
             message,
@@ -516,10 +518,10 @@ def supersede(recovery: Recovery, reason: str, message: str, now: datetime) -> D
 
 
 def _may_speak(situation: Situation, policy: Policy, step: Step, recovery: Recovery) -> bool:
-    return refusal(Asked(situation, policy, step, recovery)) is None
+    return refusal(GuardRequest(situation, policy, step, recovery)) is None
 
 
-def called(recovery: Recovery, note: Note) -> Recovery:
+def called(recovery: Recovery, note: PendingNotification) -> Recovery:
     """With this message to send, and its channels owed the resolve."""
     return recovery.with_notes(note).heard_by(*(note.channels or (notifications.EVERYWHERE,)))
 
@@ -535,7 +537,7 @@ def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     )
     reason = (
         "FailedOver"
-        if any(m.phase is MovePhase.Moved for m in recovery.moves)
+        if any(m.phase is RelocationPhase.Moved for m in recovery.moves)
         else "FailoverFailed"
     )
     news = recovery.reason != reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from recovery.decide.guard_request import Asked, begun, under_way
+from recovery.decide.guard_request import GuardRequest, begun, under_way
 from recovery.decide.storms import RESUMES
 from recovery.decide.windows import Closed
 from recovery.model.duration import spell
@@ -14,7 +14,7 @@ REFRESH_EVERY = timedelta(seconds=10)
 """One of our refreshes for each repository in this time."""
 
 
-def per_hour(a: Asked) -> str | Closed:
+def per_hour(a: GuardRequest) -> str | Closed:
     """Not too much is changed within an hour; what is done one by one is counted one by one."""
     running = a.recovery.running if a.recovery else None
     more = running is not None and bool(running.effects) and a.step.traits.one_by_one
@@ -38,14 +38,14 @@ def per_hour(a: Asked) -> str | Closed:
     return ""
 
 
-def _own(a: Asked) -> set[datetime]:
+def _own(a: GuardRequest) -> set[datetime]:
     """When the step that is asked about was written down, as long as it has done nothing: it does
     not stand in its own way."""
     running = a.recovery.running if a.recovery else None
     return {running.started_at} if running is not None and not running.effects else set()
 
 
-def per_minute(a: Asked) -> str | Closed:
+def per_minute(a: GuardRequest) -> str | Closed:
     """Pods of many workloads are not replaced at once, whoever they belong to."""
     if not a.step.traits.one_by_one:
         return ""
@@ -61,7 +61,7 @@ def per_minute(a: Asked) -> str | Closed:
     )
 
 
-def pace(a: Asked) -> str:
+def pace(a: GuardRequest) -> str:
     """Repositories are asked politely."""
     last = a.situation.fleet.refreshed_at
     if not a.step.traits.paced or last is None or a.situation.now - last >= REFRESH_EVERY:
@@ -72,7 +72,7 @@ def pace(a: Asked) -> str:
     )
 
 
-def budget(a: Asked) -> str:
+def budget(a: GuardRequest) -> str:
     """Not too many at once."""
     fleet, limits, app = a.situation.fleet, a.situation.policies.budget, a.situation.subject
     if (

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from msgspec import structs
 
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.diagnose import diagnose
 from recovery.model.application import Application, Health, Sync
-from recovery.model.cause import Signs
+from recovery.model.cause import Observations
 from recovery.model.policy import Condition, Policies, Policy, SubjectType
-from recovery.model.situation import Good, Sight, differing
+from recovery.model.situation import HealthyRevision, SubjectState, differing
 
 KEPT = 5
 """Healthy revisions remembered for each application."""
@@ -46,7 +46,7 @@ def holds(condition: Condition, app: Application, cause: str = "") -> bool:
     return bool(condition.status or condition.health or condition.cause)
 
 
-def onset(app: Application, sight: Sight, policies: Policies) -> datetime | None:
+def onset(app: Application, sight: SubjectState, policies: Policies) -> datetime | None:
     """When it fell ill last, by a condition that some policy would act on; None for well.
 
     Drift of an application whose owner syncs by hand is a release that waits, and no illness.
@@ -76,16 +76,16 @@ def began(condition: Condition, app: Application, now: datetime) -> datetime:
 
 
 def track(
-    old: Sight | None,
+    old: SubjectState | None,
     app: Application,
     policies: Policies,
     now: datetime,
     fresh_from: datetime,
     first_install: bool,
-    signs: Signs | None = None,
+    signs: Observations | None = None,
     *,
     believed: bool = True,
-) -> Sight:
+) -> SubjectState:
     """Bring what we remember up to a new look.
 
     ``fresh_from`` is when this process first saw the fleet: nothing is held to have lasted longer
@@ -94,7 +94,7 @@ def track(
     of whoever writes its status, and no revision of it is called good.
     """
     known = old is not None and old.uid == app.uid
-    sight = old if known and old is not None else Sight(uid=app.uid, first_seen=now)
+    sight = old if known and old is not None else SubjectState(uid=app.uid, first_seen=now)
     if not believed:
         return structs.replace(sight, clocks={}, soaking=None)
     clocks: dict[str, datetime] = {}
@@ -142,7 +142,7 @@ def track(
     )
 
 
-def _held_back(sight: Sight, app: Application) -> Sight:
+def _held_back(sight: SubjectState, app: Application) -> SubjectState:
     """What differs from Git of an application that is held back, and whether that changed together
     with what Git wants."""
     now = differing(app)
@@ -153,11 +153,11 @@ def _held_back(sight: Sight, app: Application) -> Sight:
     return structs.replace(sight, differed=now, wanted=app.revisions, moved_on=moved_on)
 
 
-def _cause(app: Application, sight: Sight, signs: Signs | None, now: datetime) -> str:
+def _cause(app: Application, sight: SubjectState, signs: Observations | None, now: datetime) -> str:
     """The name of what is wrong with it, for conditions that ask for one."""
     if plainly_well(app):
         return ""
-    finding = diagnose(Patient(app, now, signs, sight.moved[1] if sight.moved else None))
+    finding = diagnose(DiagnosisInput(app, now, signs, sight.moved[1] if sight.moved else None))
     return finding.cause if finding else ""
 
 
@@ -171,7 +171,7 @@ def plainly_well(app: Application) -> bool:
     )
 
 
-def _moved(sight: Sight, app: Application, now: datetime) -> tuple[str, datetime] | None:
+def _moved(sight: SubjectState, app: Application, now: datetime) -> tuple[str, datetime] | None:
     """A clock that any progress of the running operation sets back."""
     operation = app.operation
     if operation is None or operation.phase.over:
@@ -187,8 +187,8 @@ def _moved(sight: Sight, app: Application, now: datetime) -> tuple[str, datetime
 
 
 def _ledger(
-    sight: Sight, app: Application, policies: Policies, now: datetime
-) -> tuple[Good | None, tuple[Good, ...]]:
+    sight: SubjectState, app: Application, policies: Policies, now: datetime
+) -> tuple[HealthyRevision | None, tuple[HealthyRevision, ...]]:
     if app.hold is not None and any(_called_bad(good, app) for good in sight.ledger):
         # Named bad by a rollback: never again a place to go back to, also when the hold is over.
         sight = structs.replace(
@@ -209,13 +209,15 @@ def _ledger(
         return None, sight.ledger
     soaking = sight.soaking
     if soaking is None or (soaking.history_id, soaking.revisions) != this:
-        return Good(*this, now, app.images, app.destination.cluster, app.checksum), sight.ledger
+        return HealthyRevision(
+            *this, now, app.images, app.destination.cluster, app.checksum
+        ), sight.ledger
     if now - soaking.seen < policies.ledger.soak:
         return soaking, sight.ledger
     return None, (*sight.ledger, soaking)[-KEPT:]
 
 
-def _called_bad(good: Good, app: Application) -> bool:
+def _called_bad(good: HealthyRevision, app: Application) -> bool:
     """Is it the deploy that this application is held back from?"""
     hold = app.hold
     return hold is not None and hold.called_bad(good.revisions, app.source_of(good.history_id))

@@ -9,19 +9,26 @@ from msgspec import structs
 from recovery.causes.envelope import essential
 from recovery.decide.error_classification import about_cluster, about_git, of_repository, verdict_of
 from recovery.model.application import Application
-from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict, Witness
+from recovery.model.connection import (
+    Cluster,
+    Connection,
+    ProbeResult,
+    ProbeSource,
+    Repository,
+    Verdict,
+)
 from recovery.model.policy import Policies, SubjectType
-from recovery.model.situation import Sight
+from recovery.model.situation import SubjectState
 
 DOWN = "down"
 """The clock that runs while two different witnesses agree that a cluster is unreachable."""
-LOOKERS = (Witness.live_read, Witness.connect)
+LOOKERS = (ProbeSource.live_read, ProbeSource.connect)
 """Those that look at a cluster themselves, now. Argo CD's list is a cache of up to twelve hours and
 has no vote."""
 NEEDED = 2
 
 
-def fresh(about: Repository | Cluster, now: datetime) -> tuple[Evidence, ...]:
+def fresh(about: Repository | Cluster, now: datetime) -> tuple[ProbeResult, ...]:
     """The evidence that still says something."""
     return tuple(
         e for e in about.evidence if now - e.at <= e.lasts and e.verdict is not Verdict.no_evidence
@@ -42,13 +49,13 @@ def connection(about: Repository | Cluster, now: datetime) -> tuple[Connection, 
 
 def _repository(repository: Repository, now: datetime) -> tuple[Connection, str]:
     seen = {e.by: e for e in fresh(repository, now)}
-    for witness in (Witness.list_refs, Witness.applications, Witness.word):
+    for witness in (ProbeSource.list_refs, ProbeSource.applications, ProbeSource.word):
         if found := seen.get(witness):
             state = (
                 Connection.Successful if found.verdict is Verdict.reachable else Connection.Failed
             )
             return state, str(found)
-    if found := seen.get(Witness.request):
+    if found := seen.get(ProbeSource.request):
         # Our way there is not Argo CD's: alone it can say that the server is there, not that Argo
         # CD cannot reach it.
         state = Connection.Successful if found.verdict is Verdict.reachable else Connection.Unknown
@@ -66,7 +73,7 @@ def _cluster(cluster: Cluster, now: datetime) -> tuple[Connection, str]:
         return Connection.Unknown, f"they disagree: {words}"
     if votes:
         return (Connection.Successful if good else Connection.Failed), words
-    if told := next((e for e in seen if e.by is Witness.applications), None):
+    if told := next((e for e in seen if e.by is ProbeSource.applications), None):
         return (
             Connection.Successful if told.verdict is Verdict.reachable else Connection.Failed
         ), str(told)
@@ -109,13 +116,13 @@ def worst(about: Repository | Cluster, now: datetime) -> Verdict:
         Verdict.no_evidence,
     )
     return min(
-        (e.verdict for e in fresh(about, now) if e.by is not Witness.word),
+        (e.verdict for e in fresh(about, now) if e.by is not ProbeSource.word),
         key=order.index,
         default=Verdict.no_evidence,
     )
 
 
-def with_evidence(about: Repository | Cluster, found: Evidence) -> Repository | Cluster:
+def with_evidence(about: Repository | Cluster, found: ProbeResult) -> Repository | Cluster:
     """The same with a newer look by one witness."""
     others = tuple(e for e in about.evidence if e.by is not found.by)
     seen = found.verdict is Verdict.reachable and (
@@ -127,17 +134,17 @@ def with_evidence(about: Repository | Cluster, found: Evidence) -> Repository | 
 
 
 def watch(
-    old: Sight | None,
+    old: SubjectState | None,
     about: Repository | Cluster,
     policies: Policies,
     now: datetime,
     *,
     first_install: bool,
-) -> Sight:
+) -> SubjectState:
     """Bring what we remember of a repository or a cluster up to a new look; a gap in the evidence
     stops its clocks."""
     known = old is not None and old.uid == about.uid
-    sight = old if known and old is not None else Sight(uid=about.uid, first_seen=now)
+    sight = old if known and old is not None else SubjectState(uid=about.uid, first_seen=now)
     state, _ = connection(about, now)
     kind = SubjectType(about.key.kind)
     held = [
@@ -158,7 +165,7 @@ def watch(
     return structs.replace(sight, clocks=clocks, inherited=inherited, dismissed=dismissed)
 
 
-def said_by(app: Application, now: datetime) -> tuple[Evidence | None, Evidence | None]:
+def said_by(app: Application, now: datetime) -> tuple[ProbeResult | None, ProbeResult | None]:
     """What an application's conditions say of its repository, and of its cluster; None for
     nothing."""
     git = cluster = None
@@ -168,13 +175,15 @@ def said_by(app: Application, now: datetime) -> tuple[Evidence | None, Evidence 
         words = f"{app.key}: {essential(condition.message, 250)}"
         at = min(now, app.reconciled_at or now)
         if about_cluster(condition.message):
-            cluster = Evidence(Witness.applications, verdict_of(condition.message), at, words)
+            cluster = ProbeResult(
+                ProbeSource.applications, verdict_of(condition.message), at, words
+            )
         elif (
             about_git(condition.message)
             and len(set(app.repositories)) == 1
             and _names(condition.message, app.repositories[0])
         ):
-            git = Evidence(Witness.applications, of_repository(condition.message), at, words)
+            git = ProbeResult(ProbeSource.applications, of_repository(condition.message), at, words)
     return git, cluster
 
 

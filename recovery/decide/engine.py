@@ -41,7 +41,7 @@ from recovery.decide.circuit_breaker import acted, compared
 from recovery.decide.conditions import in_force
 from recovery.decide.failover_followups import aftercare, forgiven
 from recovery.decide.failover_progress import PLAN_OUTDATED, given_up, reconciled
-from recovery.decide.guard_request import Asked
+from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import CURE_FORBIDDEN, Refusal, reason, refusal
 from recovery.decide.holds import settle_hold
 from recovery.decide.notifications import EVERYWHERE
@@ -49,12 +49,12 @@ from recovery.decide.operations import WITHDRAW, claim_on
 from recovery.decide.reconciled import RECONCILE_SKIPPED
 from recovery.decide.recovered import ailment
 from recovery.decide.remedies import objection
-from recovery.model.action import Judgement, Progress, Skip
+from recovery.model.action import Progress, Skip, StepStatus
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Connection
 from recovery.model.decision import Decision, Kind, Result
 from recovery.model.duration import spell
-from recovery.model.move import MovePhase
+from recovery.model.move import RelocationPhase
 from recovery.model.policy import Condition, Policy, Step, SubjectType
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Situation
@@ -353,10 +353,10 @@ def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
     if stays := forgiven(situation, policy, recovery):
         return stays
     if recovery.owed and recovery.phase in (RecoveryPhase.Stalled, RecoveryPhase.Verifying):
-        if any(move.phase is MovePhase.Home for move in recovery.moves) and policy.actions:
+        if any(move.phase is RelocationPhase.Home for move in recovery.moves) and policy.actions:
             # It went down again while they were on their way home: those that had arrived are on a
             # dead cluster.
-            homeless = tuple(m for m in recovery.moves if m.phase is not MovePhase.Home)
+            homeless = tuple(m for m in recovery.moves if m.phase is not RelocationPhase.Home)
             return begin(
                 situation,
                 policy,
@@ -517,7 +517,7 @@ def _running(
     ):
         # What it is to be judged by again is still to be looked at, as after a restart of this
         # controller.
-        judged = Judgement(Progress.Running, message=situation.unseen, soon=timedelta(seconds=5))
+        judged = StepStatus(Progress.Running, message=situation.unseen, soon=timedelta(seconds=5))
     if not record.sent and judged.progress in (
         Progress.Running,
         Progress.Succeeded,
@@ -586,7 +586,7 @@ def _running(
 
 
 def _no_longer(
-    situation: Situation, policy: Policy, recovery: Recovery, step: Step, judged: Judgement
+    situation: Situation, policy: Policy, recovery: Recovery, step: Step, judged: StepStatus
 ) -> Skip | None:
     """Why the step's next write is not made although its first one was: what was true then is so no
     more. Its own hold and its own claim are left out; what it takes back or has begun to move is
@@ -635,7 +635,7 @@ def _went_out(
 
 
 def _settling(
-    situation: Situation, policy: Policy, recovery: Recovery, judged: Judgement, deadline: datetime
+    situation: Situation, policy: Policy, recovery: Recovery, judged: StepStatus, deadline: datetime
 ) -> Decision:
     again = min(deadline, situation.now + judged.soon) if judged.soon else deadline
     message = recovery.message + (f"; {judged.message}" if judged.message else "")
@@ -649,7 +649,7 @@ def _again(
     recovery: Recovery,
     record: StepRecord,
     step: Step,
-    judged: Judgement,
+    judged: StepStatus,
 ) -> Decision:
     """The step's next write, or the same one over because nobody knows whether it went out."""
     hindered = {Result.InDoubt.value: AFTER, Result.Conflict.value: timedelta()}.get(record.reason)
@@ -667,7 +667,7 @@ def _again(
             recovery=recovery,
         )
     stage = judged.stage if judged.progress is Progress.Next else record.stage
-    if no := refusal(Asked(situation, policy, step, recovery)):
+    if no := refusal(GuardRequest(situation, policy, step, recovery)):
         return suppress(situation, policy, recovery, no)
     if judged.moves is not None:
         recovery = structs.replace(

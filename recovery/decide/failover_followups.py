@@ -11,16 +11,16 @@ from recovery.decide import notifications
 from recovery.decide.attempt import called, suppress, undertake
 from recovery.decide.failover_progress import homeward, label_of
 from recovery.decide.fingerprint import fingerprint
-from recovery.decide.guard_request import Asked
+from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import refusal
 from recovery.decide.placement import cluster_of
-from recovery.model.action import Judge, Judgement, Progress, Traits
+from recovery.model.action import ActionKind, Judge, Progress, StepStatus
 from recovery.model.application import Application, Sync
 from recovery.model.connection import Cluster, Repository
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import Duration
-from recovery.model.move import MovePhase
-from recovery.model.policy import Policy, Step, Written
+from recovery.model.move import RelocationPhase
+from recovery.model.policy import ActionSpec, Policy, Step
 from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
 from recovery.model.situation import Situation
 from recovery.model.text import shell
@@ -53,26 +53,26 @@ def affected(situation: Situation) -> tuple[Application, ...]:
     )
 
 
-def _refreshed(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+def _refreshed(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
     """In handfuls, with a pause between them; done when all that were affected have been asked
     for."""
     if not record.sent:
-        return Judgement(Progress.Again)
+        return StepStatus(Progress.Again)
     asked = set(record.targets)
     left = [app for app in affected(situation) if str(app.key) not in asked]
     if not left:
-        return Judgement(Progress.Succeeded, "Refreshed", f"refreshed {len(asked)} applications")
+        return StepStatus(Progress.Succeeded, "Refreshed", f"refreshed {len(asked)} applications")
     waited = situation.now - (record.claimed_at or record.started_at)
     if waited < PAUSE:
-        return Judgement(
+        return StepStatus(
             Progress.Running,
             message=f"{len(left)} applications are still to be refreshed",
             soon=PAUSE - waited,
         )
-    return Judgement(Progress.Next, stage=f"after {len(asked)}")
+    return StepStatus(Progress.Next, stage=f"after {len(asked)}")
 
 
-REFRESH_APPLICATIONS = Traits(
+REFRESH_APPLICATIONS = ActionKind(
     name="refresh_applications",
     parameters=Nothing,
     settle=timedelta(minutes=10),
@@ -86,17 +86,17 @@ REFRESH_APPLICATIONS = Traits(
 def _done_at_once(reason: str) -> Judge:
     """For a step whose answer comes with its effect; unsent, it is safe to do again."""
 
-    def judge(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge)
+    def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
         return (
-            Judgement(Progress.Succeeded, reason, record.message)
+            StepStatus(Progress.Succeeded, reason, record.message)
             if record.sent
-            else Judgement(Progress.Again)
+            else StepStatus(Progress.Again)
         )
 
     return judge
 
 
-LIST_LEFTOVERS = Traits(
+LIST_LEFTOVERS = ActionKind(
     name="list_leftovers",
     parameters=Nothing,
     settle=timedelta(minutes=2),
@@ -107,18 +107,18 @@ LIST_LEFTOVERS = Traits(
 )
 
 
-def _returned(record: StepRecord, step: Step, situation: Situation) -> Judgement:
+def _returned(record: StepRecord, step: Step, situation: Situation) -> StepStatus:
     recovery = situation.recovery
     if recovery is None:
-        return Judgement(Progress.Failed, "NoRecovery", "its recovery is gone")
+        return StepStatus(Progress.Failed, "NoRecovery", "its recovery is gone")
     if step.parameters.stay:
         return (
-            Judgement(Progress.Succeeded, "Stayed", record.message)
+            StepStatus(Progress.Succeeded, "Stayed", record.message)
             if record.sent
-            else Judgement(Progress.Again)
+            else StepStatus(Progress.Again)
         )
     if not record.sent and not record.stage:
-        return Judgement(Progress.Again)
+        return StepStatus(Progress.Again)
     policy = next((p for p in situation.policies.policies if p.name == recovery.policy), None)
     failover = failover_step(policy) if policy else None
     return homeward(
@@ -130,7 +130,7 @@ def _returned(record: StepRecord, step: Step, situation: Situation) -> Judgement
     )
 
 
-FAILBACK = Traits(
+FAILBACK = ActionKind(
     name="failback",
     parameters=Failback,
     settle=timedelta(minutes=30),
@@ -142,7 +142,7 @@ FAILBACK = Traits(
 )
 
 
-CLEANUP = Traits(
+CLEANUP = ActionKind(
     name="cleanup",
     parameters=Nothing,
     settle=timedelta(minutes=5),
@@ -173,8 +173,8 @@ def _refresh(situation: Situation, policy: Policy, recovery: Recovery) -> Decisi
     )
     if done or not affected(situation):
         return None
-    step = Step(REFRESH_APPLICATIONS, Nothing(), Written(REFRESH_APPLICATIONS.name))
-    if refusal(Asked(situation, policy, step, recovery)):
+    step = Step(REFRESH_APPLICATIONS, Nothing(), ActionSpec(REFRESH_APPLICATIONS.name))
+    if refusal(GuardRequest(situation, policy, step, recovery)):
         return None  # Argo CD looks again by itself within minutes
     return undertake(situation, policy, recovery, step)
 
@@ -213,7 +213,9 @@ def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Dec
         return _begin(situation, policy, recovery, FAILBACK, {"stay": True}, wish="stay")
     if "failback" in wishes or _in_time(situation, policy, recovery):
         away = tuple(
-            structs.replace(m, phase=MovePhase.Moved) if m.phase is MovePhase.Failed else m
+            structs.replace(m, phase=RelocationPhase.Moved)
+            if m.phase is RelocationPhase.Failed
+            else m
             for m in recovery.moves
         )
         return _begin(
@@ -226,13 +228,15 @@ def _begin(
     situation: Situation,
     policy: Policy,
     recovery: Recovery,
-    traits: Traits,
+    traits: ActionKind,
     written: dict[str, Any] | None = None,
     wish: str = "",
 ) -> Decision:
     """Begin what is owed. A wish is fulfilled once: it is struck off with the claim."""
-    step = Step(traits, traits.parameters(**(written or {})), Written(traits.name, written or {}))
-    if no := refusal(Asked(situation, policy, step, recovery)):
+    step = Step(
+        traits, traits.parameters(**(written or {})), ActionSpec(traits.name, written or {})
+    )
+    if no := refusal(GuardRequest(situation, policy, step, recovery)):
         return suppress(situation, policy, recovery, no)
     left = tuple(w for w in recovery.wishes if w.what != wish)
     return undertake(situation, policy, structs.replace(recovery, wishes=left), step)

@@ -11,11 +11,11 @@ from recovery.causes.envelope import essential
 from recovery.decide.backoff import AFTER, again_at
 from recovery.decide.connections import healthy
 from recovery.decide.placement import STATEFUL, barred, cluster_of, place_of
-from recovery.model.action import Judgement, Progress
+from recovery.model.action import Progress, StepStatus
 from recovery.model.application import Application, Health, Operation, Phase, Sync
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
-from recovery.model.move import Move, MovePhase
+from recovery.model.move import Relocation, RelocationPhase
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.situation import Situation
 
@@ -42,7 +42,7 @@ SEEN_WITHIN = timedelta(seconds=3)
 
 def progressed(
     recovery: Recovery, record: StepRecord, situation: Situation, *, by_label: bool
-) -> tuple[Move, ...]:
+) -> tuple[Relocation, ...]:
     """Every move as the applications show it now. On a stale picture nothing is said."""
     if not situation.freshness.fresh:
         return recovery.moves
@@ -55,37 +55,43 @@ def progressed(
 
 
 def _progressed(
-    move: Move,
+    move: Relocation,
     app: Application | None,
     token: str,
     record: StepRecord,
     now: datetime,
     *,
     by_label: bool,
-) -> Move:
-    if move.phase is MovePhase.Failed and app is not None and app.destination.place == move.target:
+) -> Relocation:
+    if (
+        move.phase is RelocationPhase.Failed
+        and app is not None
+        and app.destination.place == move.target
+    ):
         if _well(app):
             return structs.replace(
-                move, phase=MovePhase.Moved, reason="", since=now
+                move, phase=RelocationPhase.Moved, reason="", since=now
             )  # it took its time
         if by_label and not _asked(app, token) and not app.operating:
             return structs.replace(
-                move, phase=MovePhase.Moving, reason="", since=now
+                move, phase=RelocationPhase.Moving, reason="", since=now
             )  # its ApplicationSet took its time
-    if move.phase not in (MovePhase.Moving, MovePhase.Returning):
+    if move.phase not in (RelocationPhase.Moving, RelocationPhase.Returning):
         return move
-    home = move.phase is MovePhase.Returning
-    arrived, where = (MovePhase.Home, move.goal) if home else (MovePhase.Moved, move.target)
+    home = move.phase is RelocationPhase.Returning
+    arrived, where = (
+        (RelocationPhase.Home, move.goal) if home else (RelocationPhase.Moved, move.target)
+    )
     began = move.since or now
     if app is None:
         return structs.replace(
             move,
-            phase=MovePhase.Home if home else MovePhase.Failed,
+            phase=RelocationPhase.Home if home else RelocationPhase.Failed,
             reason="the application is gone",
             since=now,
         )
     if app.destination.place not in (move.origin, move.goal, move.target):
-        ends = MovePhase.Stayed if home else MovePhase.Refused
+        ends = RelocationPhase.Stayed if home else RelocationPhase.Refused
         return structs.replace(
             move,
             phase=ends,
@@ -100,13 +106,15 @@ def _progressed(
         ):
             # Its write never went out (a crash, a conflict, a running operation): its turn comes
             # again, with a new proof.
-            return structs.replace(move, phase=MovePhase.Moved if home else MovePhase.Planned)
+            return structs.replace(
+                move, phase=RelocationPhase.Moved if home else RelocationPhase.Planned
+            )
         if now - began < (GENERATED_WITHIN if by_label else REVERTED_WITHIN):
             return move
         why = "the ApplicationSet did not move it" if by_label else "somebody wrote it back"
         return structs.replace(
             move,
-            phase=MovePhase.Failed,
+            phase=RelocationPhase.Failed,
             reason=f"its destination is {app.destination.cluster}, not {where}: {why}",
             since=now,
         )
@@ -116,7 +124,7 @@ def _progressed(
         detail = essential("; ".join(operation.failed) or operation.message, 1_000)
         return structs.replace(
             move,
-            phase=MovePhase.Failed,
+            phase=RelocationPhase.Failed,
             reason=f"its sync there {operation.phase.value}: {detail[:300]}",
             since=now,
         )
@@ -134,7 +142,7 @@ def _progressed(
         how = f"{app.sync.value} and {app.health.value}"
         return structs.replace(
             move,
-            phase=MovePhase.Failed,
+            phase=RelocationPhase.Failed,
             reason=f"not Healthy at {where} within {spell(WITHIN)}: it is {how}",
             since=now,
         )
@@ -161,7 +169,7 @@ def _well(app: Application) -> bool:
 
 
 def unsent(
-    moves: tuple[Move, ...], phase: MovePhase, record: StepRecord, situation: Situation
+    moves: tuple[Relocation, ...], phase: RelocationPhase, record: StepRecord, situation: Situation
 ) -> bool:
     """Is one at its new place by an ApplicationSet's hand, and its sync still to be asked for?"""
     if situation.now - (record.claimed_at or record.started_at) < SEEN_WITHIN:
@@ -169,7 +177,7 @@ def unsent(
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
     token = situation.recovery.token(record) if situation.recovery else ""
     for move in moves:
-        app, home = apps.get(move.uid), phase is MovePhase.Returning
+        app, home = apps.get(move.uid), phase is RelocationPhase.Returning
         if (
             app is None
             or move.phase is not phase
@@ -182,12 +190,12 @@ def unsent(
 
 
 def next_wave(
-    moves: tuple[Move, ...],
-    from_phase: MovePhase,
-    to_phase: MovePhase,
+    moves: tuple[Relocation, ...],
+    from_phase: RelocationPhase,
+    to_phase: RelocationPhase,
     now: datetime,
     may: frozenset[str],
-) -> tuple[Move, ...]:
+) -> tuple[Relocation, ...]:
     """With as many more on their way as may be at one moment; ``may`` are the UIDs nothing speaks
     against just now."""
     places = AT_ONCE - sum(move.phase is to_phase for move in moves)
@@ -201,22 +209,22 @@ def next_wave(
     return tuple(changed)
 
 
-def counted(moves: tuple[Move, ...], *phases: MovePhase) -> int:
+def counted(moves: tuple[Relocation, ...], *phases: RelocationPhase) -> int:
     """How many are there."""
     return sum(move.phase in phases for move in moves)
 
 
-def summary(moves: tuple[Move, ...]) -> str:
+def summary(moves: tuple[Relocation, ...]) -> str:
     """``2 moved, 1 on its way, 1 refused``."""
     words = {
-        MovePhase.Moved: "moved",
-        MovePhase.Moving: "on their way",
-        MovePhase.Planned: "to go",
-        MovePhase.Failed: "failed",
-        MovePhase.Refused: "stay",
-        MovePhase.Returning: "on their way home",
-        MovePhase.Home: "home again",
-        MovePhase.Stayed: "stay for good",
+        RelocationPhase.Moved: "moved",
+        RelocationPhase.Moving: "on their way",
+        RelocationPhase.Planned: "to go",
+        RelocationPhase.Failed: "failed",
+        RelocationPhase.Refused: "stay",
+        RelocationPhase.Returning: "on their way home",
+        RelocationPhase.Home: "home again",
+        RelocationPhase.Stayed: "stay for good",
     }
     return (
         ", ".join(f"{n} {words[phase]}" for phase in words if (n := counted(moves, phase)))
@@ -224,11 +232,11 @@ def summary(moves: tuple[Move, ...]) -> str:
     )
 
 
-def stopped(moves: tuple[Move, ...], why: str) -> tuple[Move, ...]:
+def stopped(moves: tuple[Relocation, ...], why: str) -> tuple[Relocation, ...]:
     """What was still to go stays, and why."""
     return tuple(
-        structs.replace(m, phase=MovePhase.Refused, reason=why)
-        if m.phase is MovePhase.Planned
+        structs.replace(m, phase=RelocationPhase.Refused, reason=why)
+        if m.phase is RelocationPhase.Planned
         else m
         for m in moves
     )
@@ -242,59 +250,66 @@ def stage_after(stage: str) -> str:
 
 def homeward(
     record: StepRecord, recovery: Recovery, situation: Situation, *, label: str, stateful: bool
-) -> Judgement:
+) -> StepStatus:
     """How far a failback has come. It goes on only while its cluster is seen well: three at a time,
     home before the next."""
     well, words = healthy(cluster_of(situation), situation.now)
-    if label and record.stage and not record.sent and counted(recovery.moves, MovePhase.Returning):
+    if (
+        label
+        and record.stage
+        and not record.sent
+        and counted(recovery.moves, RelocationPhase.Returning)
+    ):
         # Nobody knows whether the label is back; moving it again changes nothing where it is.
         if well and situation.now >= again_at(record):
-            return Judgement(
+            return StepStatus(
                 Progress.Next,
                 stage=record.stage,
-                moves=renewed(recovery.moves, MovePhase.Returning, situation.now),
+                moves=renewed(recovery.moves, RelocationPhase.Returning, situation.now),
             )
-        return Judgement(
+        return StepStatus(
             Progress.InDoubt,
             message=f"the label: {record.message or 'in doubt'}; {words}",
             soon=AFTER,
         )
     moves = progressed(recovery, record, situation, by_label=bool(label))
-    if record.stage and unsent(moves, MovePhase.Returning, record, situation):
-        return Judgement(Progress.Next, stage=stage_after(record.stage), moves=moves)
-    failed, away = counted(moves, MovePhase.Failed), counted(moves, MovePhase.Moved)
-    busy = counted(moves, MovePhase.Returning)
+    if record.stage and unsent(moves, RelocationPhase.Returning, record, situation):
+        return StepStatus(Progress.Next, stage=stage_after(record.stage), moves=moves)
+    failed, away = counted(moves, RelocationPhase.Failed), counted(moves, RelocationPhase.Moved)
+    busy = counted(moves, RelocationPhase.Returning)
     if away and failed < FAILURES and busy < AT_ONCE and wave_due(record, situation.now):
         if well:
             may, held = _may_return(moves, situation, stateful=stateful)
             waved = held
             if not label:
-                waved = next_wave(held, MovePhase.Moved, MovePhase.Returning, situation.now, may)
-            elif stays := next((m for m in held if m.phase is MovePhase.Failed), None):
+                waved = next_wave(
+                    held, RelocationPhase.Moved, RelocationPhase.Returning, situation.now, may
+                )
+            elif stays := next((m for m in held if m.phase is RelocationPhase.Failed), None):
                 why = f"the label takes all of them home, and {stays} has to stay: {stays.reason}"
-                return Judgement(Progress.Failed, "LabelStays", why, moves=held)
+                return StepStatus(Progress.Failed, "LabelStays", why, moves=held)
             else:
                 waved = renewed(
-                    tuple(_to(m, MovePhase.Moved, MovePhase.Returning) for m in held),
-                    MovePhase.Returning,
+                    tuple(_to(m, RelocationPhase.Moved, RelocationPhase.Returning) for m in held),
+                    RelocationPhase.Returning,
                     situation.now,
                 )
-            if counted(waved, MovePhase.Returning) > busy:
-                return Judgement(Progress.Next, stage=stage_after(record.stage), moves=waved)
-            moves, failed = held, counted(held, MovePhase.Failed)
-            away = counted(moves, MovePhase.Moved)
+            if counted(waved, RelocationPhase.Returning) > busy:
+                return StepStatus(Progress.Next, stage=stage_after(record.stage), moves=waved)
+            moves, failed = held, counted(held, RelocationPhase.Failed)
+            away = counted(moves, RelocationPhase.Moved)
         elif not busy:
-            return Judgement(
+            return StepStatus(
                 Progress.Running,
                 message=f"waits: {cluster_of(situation).name} is not seen well: {words}",
                 soon=SOON,
                 moves=moves,
             )
     if busy or (away and failed < FAILURES):
-        return Judgement(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
+        return StepStatus(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
     if failed or away:
-        return Judgement(Progress.Failed, "NotAllHome", summary(moves), moves=moves)
-    return Judgement(Progress.Succeeded, "Home", summary(moves), moves=moves)
+        return StepStatus(Progress.Failed, "NotAllHome", summary(moves), moves=moves)
+    return StepStatus(Progress.Succeeded, "Home", summary(moves), moves=moves)
 
 
 def wave_due(record: StepRecord, now: datetime) -> bool:
@@ -316,43 +331,47 @@ def label_of(recovery: Recovery) -> str:
     return str(written[-1].parameters.get("label", "")) if written else ""
 
 
-def _to(move: Move, before: MovePhase, after: MovePhase) -> Move:
+def _to(move: Relocation, before: RelocationPhase, after: RelocationPhase) -> Relocation:
     return structs.replace(move, phase=after) if move.phase is before else move
 
 
-def renewed(moves: tuple[Move, ...], phase: MovePhase, now: datetime) -> tuple[Move, ...]:
+def renewed(
+    moves: tuple[Relocation, ...], phase: RelocationPhase, now: datetime
+) -> tuple[Relocation, ...]:
     """Those in this phase have only now been begun."""
     return tuple(structs.replace(m, since=now) if m.phase is phase else m for m in moves)
 
 
 def _may_return(
-    moves: tuple[Move, ...], situation: Situation, *, stateful: bool
-) -> tuple[frozenset[str], tuple[Move, ...]]:
+    moves: tuple[Relocation, ...], situation: Situation, *, stateful: bool
+) -> tuple[frozenset[str], tuple[Relocation, ...]]:
     """Whom nothing keeps where it is; and the moves, those that are to stay there with their
     reason."""
     deps = {dep.app.uid: dep for dep in situation.dependents}
     may, changed = set(), []
     for move in moves:
         dep = deps.get(move.uid)
-        if move.phase is MovePhase.Moved and dep is not None:
+        if move.phase is RelocationPhase.Moved and dep is not None:
             kinds = [kind for kind in dep.app.kinds or dep.sight.kinds if kind in STATEFUL]
             why = barred(dep, situation, moved=True) or (
                 f"it holds data by now ({', '.join(kinds)})" if kinds and not stateful else ""
             )
             if why:
-                move = structs.replace(move, phase=MovePhase.Failed, reason=f"not sent home: {why}")
+                move = structs.replace(
+                    move, phase=RelocationPhase.Failed, reason=f"not sent home: {why}"
+                )
             elif not dep.app.operating:
                 may.add(move.uid)
         changed.append(move)
     return frozenset(may), tuple(changed)
 
 
-def given_up(moves: tuple[Move, ...], why: str) -> tuple[Move, ...]:
+def given_up(moves: tuple[Relocation, ...], why: str) -> tuple[Relocation, ...]:
     """When its time is over: what was to go stays, what is on its way has not arrived."""
     ends = {
-        MovePhase.Planned: MovePhase.Refused,
-        MovePhase.Moving: MovePhase.Failed,
-        MovePhase.Returning: MovePhase.Failed,
+        RelocationPhase.Planned: RelocationPhase.Refused,
+        RelocationPhase.Moving: RelocationPhase.Failed,
+        RelocationPhase.Returning: RelocationPhase.Failed,
     }
     return tuple(
         structs.replace(m, phase=ends[m.phase], reason=why) if m.phase in ends else m for m in moves
@@ -385,51 +404,55 @@ def reconciled(recovery: Recovery, situation: Situation) -> Recovery:
     )
 
 
-def _readdressed(move: Move, cluster: Cluster) -> Move:
+def _readdressed(move: Relocation, cluster: Cluster) -> Relocation:
     """Its way home leads to the cluster and not to an address that is nobody's any more."""
     if not move.phase.owed or cluster.called(str(move.origin)):
         return move
     return structs.replace(move, home=place_of(cluster, move.origin))
 
 
-def _settled(move: Move, app: Application | None, recovery: Recovery, situation: Situation) -> Move:
+def _settled(
+    move: Relocation, app: Application | None, recovery: Recovery, situation: Situation
+) -> Relocation:
     """One that is away, as people have left it: gone, moved on, released, or brought home."""
     if app is None:
         return (
-            structs.replace(move, phase=MovePhase.Stayed, reason="the application is gone")
+            structs.replace(move, phase=RelocationPhase.Stayed, reason="the application is gone")
             if move.phase.owed
             else move
         )
-    if move.phase not in (MovePhase.Moved, MovePhase.Failed) or app.hold is not None:
+    if move.phase not in (RelocationPhase.Moved, RelocationPhase.Failed) or app.hold is not None:
         return move
     if app.destination.place == move.goal:
         return _found_at_home(move, recovery, situation)
     if app.destination.place != move.target:
         return structs.replace(
             move,
-            phase=MovePhase.Stayed,
+            phase=RelocationPhase.Stayed,
             reason=f"somebody moved it on to {app.destination.cluster}: respected",
         )
     # What a label moved has no hold of its own.
     return (
         move
         if app.application_set
-        else structs.replace(move, phase=MovePhase.Stayed, reason="released by a person")
+        else structs.replace(move, phase=RelocationPhase.Stayed, reason="released by a person")
     )
 
 
-def _found_at_home(move: Move, recovery: Recovery, situation: Situation) -> Move:
+def _found_at_home(move: Relocation, recovery: Recovery, situation: Situation) -> Relocation:
     """It is where it came from, and this controller did not bring it there."""
     label = label_of(recovery)
     if label and not (cluster_of(situation).labels or {}).get(label):
         return move  # its ApplicationSet has yet to move it
     if recovery.well_since is not None and recovery.running is None:
-        reason = move.reason if move.phase is MovePhase.Failed else "brought home by somebody else"
-        return structs.replace(move, phase=MovePhase.Home, reason=reason)
-    if move.phase is MovePhase.Failed:
+        reason = (
+            move.reason if move.phase is RelocationPhase.Failed else "brought home by somebody else"
+        )
+        return structs.replace(move, phase=RelocationPhase.Home, reason=reason)
+    if move.phase is RelocationPhase.Failed:
         return move  # counts among those that could not be moved
     return structs.replace(
         move,
-        phase=MovePhase.Stayed,
+        phase=RelocationPhase.Stayed,
         reason="brought home by somebody else, and its cluster is down: respected",
     )

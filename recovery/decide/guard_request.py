@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from recovery.model.cause import Tells
+from recovery.model.cause import NotifyWhen
 from recovery.model.policy import Policy, Step
 from recovery.model.recovery import Recovery
 from recovery.model.situation import Situation
@@ -14,10 +14,10 @@ class Objection(Struct, frozen=True):
     """A no that says by itself how soon people have to know."""
 
     message: str
-    tells: Tells = Tells.at_once
+    tells: NotifyWhen = NotifyWhen.at_once
 
 
-class Asked(Struct, frozen=True):
+class GuardRequest(Struct, frozen=True):
     """What a guard is asked about: this step of this policy, in this situation."""
 
     situation: Situation
@@ -26,13 +26,13 @@ class Asked(Struct, frozen=True):
     recovery: Recovery | None
 
 
-def begun(a: Asked) -> bool:
+def begun(a: GuardRequest) -> bool:
     """Is it in the middle of this step? Then it was let go when it began."""
     running = a.recovery.running if a.recovery else None
     return running is not None and bool(running.stage)
 
 
-def under_way(a: Asked) -> bool:
+def under_way(a: GuardRequest) -> bool:
     """Is its next write only what a step that went out still needs? What is under way is finished,
     but for a move's waves."""
     running = a.recovery.running if a.recovery else None

@@ -14,11 +14,11 @@ from recovery.decide.approvals import approval, approved, awaiting, how_to_appro
 from recovery.decide.budgets import REFRESH_EVERY, budget, pace, per_hour, per_minute
 from recovery.decide.circuit_breaker import trust_key
 from recovery.decide.connections import DOWN, down
-from recovery.decide.guard_request import Asked, Objection, begun, under_way
+from recovery.decide.guard_request import GuardRequest, Objection, begun, under_way
 from recovery.decide.reconciled import RECONCILE_SKIPPED
 from recovery.decide.windows import Closed, maintenance, sync_windows
 from recovery.model.application import Application, Health, Phase, Sync, named, short
-from recovery.model.cause import Tells
+from recovery.model.cause import NotifyWhen
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
 from recovery.model.policy import Mode, SubjectType
@@ -68,7 +68,7 @@ class Guard(Struct, frozen=True):
     """One reason not to act."""
 
     name: str
-    ask: Callable[[Asked], str | Closed | Objection | None]
+    ask: Callable[[GuardRequest], str | Closed | Objection | None]
     """Why not, with the numbers; empty for no objection. Closed says by itself when to ask again,
     an Objection when to tell."""
     again: timedelta = timedelta(minutes=5)
@@ -87,12 +87,12 @@ class Guard(Struct, frozen=True):
     """A person's approval of the step lets it go."""
 
 
-def stale(a: Asked) -> str:
+def stale(a: GuardRequest) -> str:
     """What we see may be old."""
     return "" if a.situation.freshness.fresh else a.situation.freshness.message
 
 
-def deleting(a: Asked) -> Objection | None:
+def deleting(a: GuardRequest) -> Objection | None:
     """It is on its way out: nothing is done to it. People are told when it does not get there."""
     app, finding = a.situation.subject, a.situation.finding
     if not app.deleting:
@@ -107,11 +107,11 @@ def deleting(a: Asked) -> Objection | None:
     )
     return Objection(
         f"it is being deleted{since}{held}.{more}" if more else f"it is being deleted{since}{held}",
-        Tells.at_once if stuck else Tells.never,
+        NotifyWhen.at_once if stuck else NotifyWhen.never,
     )
 
 
-def paused(a: Asked) -> str | Closed:
+def paused(a: GuardRequest) -> str | Closed:
     """A person said: not now, by `recovery pause`, in the policy file, or by the annotation
     ``paused`` on the application or its project (true, or why, or until when)."""
     about, project = a.situation.about, a.situation.project
@@ -139,7 +139,7 @@ def paused(a: Asked) -> str | Closed:
     return ""
 
 
-def _paused_by(pause: Pause, a: Asked) -> str | Closed:
+def _paused_by(pause: Pause, a: GuardRequest) -> str | Closed:
     what = "everything" if pause.selector == Selector() else f"{a.situation.about.key}"
     until = f", until {pause.until:%Y-%m-%d %H:%M} UTC" if pause.until else ""
     words = (
@@ -149,19 +149,19 @@ def _paused_by(pause: Pause, a: Asked) -> str | Closed:
     return Closed(words, pause.until) if pause.until else words
 
 
-def reconcile_skipped(a: Asked) -> str:
+def reconcile_skipped(a: GuardRequest) -> str:
     """Argo CD does not reconcile it: a person is at work, or somebody would have us believe
     something."""
     return a.situation.unreconciled
 
 
-def not_permitted(a: Asked) -> str:
+def not_permitted(a: GuardRequest) -> str:
     """Argo CD would refuse every operation on it, and a name in spec.project makes nobody a
     member."""
     return a.situation.foreign
 
 
-def never_ours(a: Asked) -> str:
+def never_ours(a: GuardRequest) -> str:
     """What we would saw off the branch with, and what lives for a pull request only."""
     if a.situation.subject.control_plane:
         return "it deploys Argo CD or this controller"
@@ -173,7 +173,7 @@ def never_ours(a: Asked) -> str:
     )
 
 
-def adoption(a: Asked) -> str:
+def adoption(a: GuardRequest) -> str:
     """Many were unwell when we first came: that is how this fleet lives, until a person says
     otherwise."""
     count = a.situation.fleet.inherited_unwell
@@ -185,7 +185,7 @@ def adoption(a: Asked) -> str:
     )
 
 
-def hold(a: Asked) -> str:
+def hold(a: GuardRequest) -> str:
     """It was rolled back from this revision on purpose."""
     app = a.situation.subject
     if app.unreadable:
@@ -204,7 +204,7 @@ def hold(a: Asked) -> str:
     return ""
 
 
-def owner_intent(a: Asked) -> str:
+def owner_intent(a: GuardRequest) -> str:
     """Syncing is up to the owner: a manual policy is a release gate, and so is drift with selfHeal
     off."""
     app = a.situation.subject
@@ -248,7 +248,7 @@ def owner_intent(a: Asked) -> str:
     return ""
 
 
-def owner_busy(a: Asked) -> str:
+def owner_busy(a: GuardRequest) -> str:
     """Somebody else is at work on it."""
     app, operation = a.situation.subject, a.situation.subject.operation
     mine = f"{a.recovery.name}/" if a.recovery else "\0"
@@ -302,7 +302,7 @@ def owner_busy(a: Asked) -> str:
     return ""
 
 
-def taken_back(a: Asked) -> str:
+def taken_back(a: GuardRequest) -> str:
     """What a person took back for a revision is not done again for it: it is theirs until another
     one is deployed."""
     if not a.step.traits.destructive or begun(a) or under_way(a):
@@ -318,7 +318,7 @@ def taken_back(a: Asked) -> str:
     )
 
 
-def cure_forbidden(a: Asked) -> Objection | None:
+def cure_forbidden(a: GuardRequest) -> Objection | None:
     """This is not the cure of the cause, or nobody knows the cause of what would be replaced."""
     if begun(a) or under_way(a):
         return None
@@ -332,11 +332,12 @@ def cure_forbidden(a: Asked) -> Objection | None:
     common = repository or (a.situation.cluster_failed and SubjectType.cluster in about)
     finding = a.situation.finding
     return Objection(
-        words, Tells.never if common else cause_of(finding).tells if finding else Tells.at_once
+        words,
+        NotifyWhen.never if common else cause_of(finding).tells if finding else NotifyWhen.at_once,
     )
 
 
-def unseen(a: Asked) -> str:
+def unseen(a: GuardRequest) -> str:
     """What runs is not touched before somebody has looked why it is ill; nor is anything tried once
     more that was held back for its cause, when a restart has forgotten what was seen of it."""
     known = a.recovery is not None and bool(a.recovery.causes_told)
@@ -347,20 +348,20 @@ def unseen(a: Asked) -> str:
     )
 
 
-def frozen(a: Asked) -> str:
+def frozen(a: GuardRequest) -> str:
     """Argo CD does not look at it any more: what it shows is old, and nothing that is asked of it
     would be done."""
     return a.situation.frozen if not under_way(a) else ""
 
 
-def dependency(a: Asked) -> str:
+def dependency(a: GuardRequest) -> str:
     """What it depends on has failed: it is not the application that is ill."""
     if a.situation.cluster_failed:
         return a.situation.cluster_failed
     return a.situation.failed[0] if a.situation.failed and a.step.traits.fetches else ""
 
 
-def dismissed(a: Asked) -> str:
+def dismissed(a: GuardRequest) -> str:
     """A person deleted its recovery: that was meant. It stays so until the subject has once been
     well."""
     held = a.situation.sight.dismissed
@@ -370,17 +371,17 @@ def dismissed(a: Asked) -> str:
     return "its recovery was deleted by hand; nothing is done until it has once been well"
 
 
-def storm(a: Asked) -> str:
+def storm(a: GuardRequest) -> str:
     """Many fell ill with it: one incident, and not as many cures as members."""
     return a.situation.storm[1] if a.situation.storm and not under_way(a) else ""
 
 
-def after(a: Asked) -> str:
+def after(a: GuardRequest) -> str:
     """What it stands on is ill as well, and is cured first."""
     return "" if under_way(a) else a.situation.waits_for
 
 
-def windows(a: Asked) -> Closed | None:
+def windows(a: GuardRequest) -> Closed | None:
     """The calendar: Argo CD's sync windows for all that syncs or changes what runs, and our own
     maintenance windows."""
     situation, traits = a.situation, a.step.traits
@@ -396,13 +397,13 @@ def windows(a: Asked) -> Closed | None:
     return closed or maintenance(about, traits.name, situation.policies.windows, situation.now)
 
 
-def together(a: Asked) -> str:
+def together(a: GuardRequest) -> str:
     """Several clusters, or repositories of one host, fell ill at once: that is one incident, and
     not as many calls as there are."""
     return a.situation.together if a.recovery is None or not a.recovery.version else ""
 
 
-def corroboration(a: Asked) -> str:
+def corroboration(a: GuardRequest) -> str:
     """A cluster is down when two witnesses have agreed for the whole duration, and somebody outside
     answers us."""
     cluster = a.situation.about
@@ -420,7 +421,7 @@ def corroboration(a: Asked) -> str:
     return ""
 
 
-def cut_off(a: Asked) -> str:
+def cut_off(a: GuardRequest) -> str:
     """Is it they who are gone, or we? Only somebody outside who answers tells the two apart; else a
     person does."""
     if not a.step.traits.relocates or a.situation.witnessed or plans(a) or begun(a) or approved(a):
@@ -431,7 +432,7 @@ def cut_off(a: Asked) -> str:
     )
 
 
-def distrusted(a: Asked) -> str:
+def distrusted(a: GuardRequest) -> str:
     """What people took back, or what made it worse, is not done again and again."""
     about = a.situation.about
     project = about.project if isinstance(about, Application) else ""
@@ -448,7 +449,7 @@ def distrusted(a: Asked) -> str:
     )
 
 
-def disabled(a: Asked) -> str:
+def disabled(a: GuardRequest) -> str:
     """We are to look, not to touch. Asked last, so that the answer reads as what would be done."""
     if not a.situation.enabled:
         return f"RECOVERY_ENABLED is false: would {a.step}"
@@ -501,7 +502,7 @@ GUARDS = (
 )
 
 
-def refusal(asked: Asked) -> Refusal | None:
+def refusal(asked: GuardRequest) -> Refusal | None:
     """The first guard that says no to this step, or None."""
     traits = asked.step.traits
     return _first(
@@ -512,21 +513,21 @@ def refusal(asked: Asked) -> Refusal | None:
     )
 
 
-def barred(asked: Asked) -> Refusal | None:
+def barred(asked: GuardRequest) -> Refusal | None:
     """The first guard that is about the subject as a whole, or None: asked before it is asked which
     step fits."""
     return _first(asked, lambda guard: guard.subject)
 
 
-def _first(asked: Asked, binds: Callable[[Guard], bool]) -> Refusal | None:
+def _first(asked: GuardRequest, binds: Callable[[Guard], bool]) -> Refusal | None:
     kind = asked.situation.about.key.kind
     for guard in GUARDS:
         if kind not in guard.about or not binds(guard) or not (no := guard.ask(asked)):
             continue
         if isinstance(no, Objection):
             tells, after = (
-                no.tells is not Tells.never,
-                _STANDS if no.tells is Tells.at_once else guard.tells_after,
+                no.tells is not NotifyWhen.never,
+                _STANDS if no.tells is NotifyWhen.at_once else guard.tells_after,
             )
             return Refusal(
                 guard.name, no.message, guard.again, keeps=tells, tells=tells, tells_after=after
@@ -543,7 +544,7 @@ def _first(asked: Asked, binds: Callable[[Guard], bool]) -> Refusal | None:
     return None
 
 
-def silenced(asked: Asked) -> Refusal | None:
+def silenced(asked: GuardRequest) -> Refusal | None:
     """The off switch alone, for what is no step: a call for a person when all attempts are used
     up."""
     message = disabled(asked)

@@ -8,14 +8,14 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from recovery.decide.guard_request import Asked
+from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import refusal
 from recovery.decide.operations import WITHDRAW
-from recovery.model.action import Judgement, Progress, Traits
+from recovery.model.action import ActionKind, Progress, StepStatus
 from recovery.model.application import Application, Health, Hold, Phase, Sync, alike, named, short
 from recovery.model.decision import Decision, Kind
 from recovery.model.names import HOLD, REFRESH
-from recovery.model.policy import Condition, Policy, Step, SubjectType, Written
+from recovery.model.policy import ActionSpec, Condition, Policy, Step, SubjectType
 from recovery.model.recovery import Debt, Recovery, StepOutcome, StepRecord
 from recovery.model.situation import OwnChange, Situation
 from recovery.model.text import plain
@@ -39,11 +39,11 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """No parameters."""
 
 
-def _gone(record: StepRecord, step: Step, situation: Situation) -> Judgement:  # noqa: ARG001 (a Judge; the annotation is the whole truth)
-    return Judgement(Progress.Running if situation.subject.hold else Progress.Succeeded)
+def _gone(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge; the annotation is the whole truth)
+    return StepStatus(Progress.Running if situation.subject.hold else Progress.Succeeded)
 
 
-RELEASE = Traits(
+RELEASE = ActionKind(
     name="release",
     parameters=Nothing,
     settle=timedelta(minutes=1),
@@ -175,9 +175,9 @@ def settle_hold(situation: Situation) -> Decision | None:
     why = _over(app, situation) or _for_nothing(situation) or _in_vain(situation)
     if not why:
         return None
-    step = Step(RELEASE, Nothing(), Written("release"))
+    step = Step(RELEASE, Nothing(), ActionSpec("release"))
     policy = Policy(LEDGER, Condition(SubjectType.application, timedelta()), (step,))
-    if no := refusal(Asked(situation, policy, step, situation.recovery)):
+    if no := refusal(GuardRequest(situation, policy, step, situation.recovery)):
         return Decision(
             Kind.Suppress, LEDGER, "Suppressed", no.message, situation.now + no.again, by=no.by
         )

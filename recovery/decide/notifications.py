@@ -13,13 +13,19 @@ from recovery.decide.circuit_breaker import Circuit
 from recovery.decide.connections import connection, worst
 from recovery.decide.guards import MANY_INHERITED
 from recovery.model.application import Application, short
-from recovery.model.cause import Finding
+from recovery.model.cause import Diagnosis
 from recovery.model.commit import Deployed
 from recovery.model.connection import Cluster, Connection, Repository, Verdict
 from recovery.model.duration import spell
-from recovery.model.move import Wish
+from recovery.model.move import UserRequest
 from recovery.model.policy import Policy, Severity
-from recovery.model.recovery import Note, Recovery, RecoveryPhase, StepOutcome, StepRecord
+from recovery.model.recovery import (
+    PendingNotification,
+    Recovery,
+    RecoveryPhase,
+    StepOutcome,
+    StepRecord,
+)
 from recovery.model.situation import Situation
 from recovery.model.text import plain, shell
 
@@ -87,7 +93,7 @@ def noted(
     severity: str,
     channels: tuple[str, ...],
     words: str = "",
-) -> Note:
+) -> PendingNotification:
     """A ``notify`` step's message, at its place in an attempt that has not cured it."""
     last = recovery.attempt >= recovery.limit
     tail = f"; attempt {recovery.attempt} of {recovery.limit}" + (
@@ -101,7 +107,7 @@ def noted(
     body += f"{_what_to_do(situation.finding)}{_stop(recovery)}"
     key = f"{recovery.name}/{recovery.attempt}/{len(recovery.in_attempt())}"
     cause = f": {situation.finding.what}" if situation.finding else ""
-    return Note(
+    return PendingNotification(
         key,
         f"{place(situation.about)}: {policy.name}, not cured yet{cause}{_tried_in_short(recovery)}",
         body,
@@ -116,7 +122,7 @@ def _loud(situation: Situation, severity: str) -> str:
 
 def escalated(
     situation: Situation, recovery: Recovery, *, severity: str, channels: tuple[str, ...]
-) -> Note:
+) -> PendingNotification:
     """A person is needed."""
     finding = situation.finding
     ill = _for_so_long(recovery, situation.now)
@@ -132,7 +138,7 @@ def escalated(
         if recovery.evidence
         else ""
     )
-    return Note(
+    return PendingNotification(
         f"{recovery.name}/escalate",
         f"{place(situation.about)} needs a person:"
         f" {finding.what if finding else 'cause unknown'}{_tried_in_short(recovery)}",
@@ -142,7 +148,7 @@ def escalated(
     )
 
 
-def acted(situation: Situation, recovery: Recovery, words: str) -> Note:
+def acted(situation: Situation, recovery: Recovery, words: str) -> PendingNotification:
     """Something destructive was done; told to everyone whatever the policy says."""
     step = recovery.running
     key = f"{recovery.name}/{step.attempt}.{step.index}{step.stage}" if step else recovery.name
@@ -157,10 +163,12 @@ def acted(situation: Situation, recovery: Recovery, words: str) -> Note:
         f"{words}\nWhy: {why}."
         f" {_facts(situation, recovery)}{_what_to_do(situation.finding)}{_stop(recovery)}"
     )
-    return Note(key, f"{place(situation.about)}: {words}"[:250], body)
+    return PendingNotification(key, f"{place(situation.about)}: {words}"[:250], body)
 
 
-def resolved(situation: Situation, recovery: Recovery, channels: tuple[str, ...]) -> Note:
+def resolved(
+    situation: Situation, recovery: Recovery, channels: tuple[str, ...]
+) -> PendingNotification:
     """It is over, and how."""
     cure = next(
         (
@@ -177,7 +185,7 @@ def resolved(situation: Situation, recovery: Recovery, channels: tuple[str, ...]
         f"{standing(situation)}; it was ill for {took}. Tried: {done(recovery)}."
         f" {_facts(situation, recovery)}"
     )
-    return Note(
+    return PendingNotification(
         f"{recovery.name}/resolve/{situation.now:%Y%m%dT%H%M%S}",
         title,
         body,
@@ -189,7 +197,7 @@ def resolved(situation: Situation, recovery: Recovery, channels: tuple[str, ...]
 
 def held_back(
     situation: Situation, recovery: Recovery, by: str, message: str, channels: tuple[str, ...]
-) -> Note:
+) -> PendingNotification:
     """Held back by a guard for half an hour."""
     finding = situation.finding
     title = (
@@ -202,7 +210,7 @@ def held_back(
         f" {message}{_plan(recovery)}"
     )
     body += f"{_commits(situation.deployed)}{_what_to_do(finding)}{_then(recovery)}"
-    return Note(
+    return PendingNotification(
         f"{recovery.name}/suppressed/{recovery.suppressed_since or situation.now:%Y%m%dT%H%M%S}",
         title,
         body,
@@ -211,7 +219,9 @@ def held_back(
     )
 
 
-def incurable(situation: Situation, recovery: Recovery, message: str, policy: Policy) -> Note:
+def incurable(
+    situation: Situation, recovery: Recovery, message: str, policy: Policy
+) -> PendingNotification:
     """The cause is known, and only people can mend it."""
     finding = situation.finding
     title = (
@@ -224,14 +234,14 @@ def incurable(situation: Situation, recovery: Recovery, message: str, policy: Po
     body = f"{standing(situation)} {_for_so_long(recovery, situation.now)}; {message}"
     body += f"{_commits(situation.deployed)}{_what_to_do(finding)}{_then(recovery)}"
     key = f"{recovery.name}/incurable/{recovery.cause}"
-    return Note(
+    return PendingNotification(
         key, title, body, _loud(situation, policy.severity.value), policy.channels or tuple(spoken)
     )
 
 
 def approval_expired(
-    situation: Situation, recovery: Recovery, late: Wish, channels: tuple[str, ...]
-) -> Note:
+    situation: Situation, recovery: Recovery, late: UserRequest, channels: tuple[str, ...]
+) -> PendingNotification:
     """An approval was not used in time."""
     what = " ".join(late.step.split(" ")[:2])
     body = (
@@ -239,7 +249,7 @@ def approval_expired(
         f" {recovery.message}"
     )
     key = f"{recovery.name}/approval/{late.at:%Y%m%dT%H%M%S}"
-    return Note(
+    return PendingNotification(
         key,
         f"{place(situation.about)}: an approval was not used",
         f"{body}{_stop(recovery)}",
@@ -248,14 +258,14 @@ def approval_expired(
     )
 
 
-def still_held(app: Application, now: datetime) -> Note | None:
+def still_held(app: Application, now: datetime) -> PendingNotification | None:
     """A day's reminder of an open hold, with the command that ends it; None on its first day."""
     hold = app.hold
     days = (now - hold.since).days if hold and hold.since else 0
     if hold is None or days < 1:
         return None
     body = f"{state(app)}.{_held(app)}\nRecord: {hold.recovery}"
-    return Note(
+    return PendingNotification(
         f"{app.uid}/held/{hold.recovery}/{days}",
         f"{place(app)} has been held back for {days} days",
         body,
@@ -263,7 +273,7 @@ def still_held(app: Application, now: datetime) -> Note | None:
     )
 
 
-def asks_to_release(app: Application, now: datetime) -> Note:
+def asks_to_release(app: Application, now: datetime) -> PendingNotification:
     """Git has moved on, and nobody can tell whether the application's own manifests have: a person
     is asked, once a day."""
     hold, at = app.hold, short(app.revisions)
@@ -275,7 +285,7 @@ def asks_to_release(app: Application, now: datetime) -> Note:
     body += (
         f"it stays held back until somebody says so. Deploy it: recovery release {shell(app.key)}"
     )
-    return Note(
+    return PendingNotification(
         f"{app.uid}/asked/{hold.recovery if hold else ''}/{now:%Y%m%d}",
         title,
         body,
@@ -283,7 +293,7 @@ def asks_to_release(app: Application, now: datetime) -> Note:
     )
 
 
-def circuit_opened(key: str, circuit: Circuit) -> Note:
+def circuit_opened(key: str, circuit: Circuit) -> PendingNotification:
     """A policy acts no more: one page for all that it would have done."""
     policy, _, rest = key.partition("/")
     project = rest.partition("/")[2]
@@ -294,10 +304,12 @@ def circuit_opened(key: str, circuit: Circuit) -> Note:
         " again."
     )
     title = f"policy {policy} only watches{where}: it does no good"
-    return Note(f"{_circuit(key)}/{circuit.since:%Y%m%dT%H}", title, body, Severity.critical.value)
+    return PendingNotification(
+        f"{_circuit(key)}/{circuit.since:%Y%m%dT%H}", title, body, Severity.critical.value
+    )
 
 
-def circuit_closed(key: str, circuit: Circuit, now: datetime) -> Note:
+def circuit_closed(key: str, circuit: Circuit, now: datetime) -> PendingNotification:
     """It acts again: the incident that was opened for it is over, and for no other policy or
     project."""
     policy, _, rest = key.partition("/")
@@ -305,7 +317,7 @@ def circuit_closed(key: str, circuit: Circuit, now: datetime) -> Note:
     where = "" if project in ("", EVERY_PROJECT) else f" in project {project}"
     title = f"policy {policy} acts again{where}"
     body = f"It only watched since {circuit.since:%Y-%m-%d %H:%M} UTC."
-    return Note(
+    return PendingNotification(
         f"{_circuit(key)}/resolve/{now:%Y%m%dT%H%M%S}",
         title,
         body,
@@ -321,11 +333,11 @@ def _circuit(key: str) -> str:
     return f"circuit-{key.replace('/', '.')}"
 
 
-def unvouched(app: Application) -> Note:
+def unvouched(app: Application) -> PendingNotification:
     """An annotation speaks of a hold, and no record does: nothing is switched on for it, and a
     person is told, once."""
     body = f"{state(app)}. {app.unreadable}. Undo: recovery release {shell(app.key)}"
-    return Note(
+    return PendingNotification(
         f"{app.uid}/unvouched",
         f"{place(app)}: its hold has no record",
         body,
@@ -335,11 +347,11 @@ def unvouched(app: Application) -> Note:
 
 def failed_over(
     situation: Situation, recovery: Recovery, message: str, channels: tuple[str, ...]
-) -> Note:
+) -> PendingNotification:
     """What a failover came to, and that the cluster has to be repaired."""
     steps = sum(s.action == "failover" and s.outcome is not None for s in recovery.steps)
     body = message + _plan(recovery) + _stop(recovery)
-    return Note(
+    return PendingNotification(
         f"{recovery.name}/failed-over/{steps}",
         f"{place(situation.about)}: {message}"[:250],
         body,
@@ -350,12 +362,12 @@ def failed_over(
 
 def split_brain(
     situation: Situation, recovery: Recovery, message: str, channels: tuple[str, ...]
-) -> Note:
+) -> PendingNotification:
     """The old cluster is back while its applications run elsewhere."""
     # a cluster that comes and goes is told of once an hour
     key = f"{recovery.name}/split-brain/{situation.now:%Y%m%dT%H}"
     body = message + _plan(recovery) + f"\nRecord: {recovery.name}"
-    return Note(
+    return PendingNotification(
         key,
         f"{place(situation.about)} is back: {len(recovery.owed)} applications live elsewhere",
         body,
@@ -364,9 +376,9 @@ def split_brain(
     )
 
 
-def gave_back(app: Application, words: str) -> Note:
+def gave_back(app: Application, words: str) -> PendingNotification:
     """A hold ended."""
-    return Note(
+    return PendingNotification(
         f"{app.uid}/release/{short(app.revisions)}",
         f"{place(app)}: {words}",
         f"{state(app)}. {words}.",
@@ -375,7 +387,7 @@ def gave_back(app: Application, words: str) -> Note:
 
 
 def evidence(
-    about: Application | Repository | Cluster, finding: Finding | None = None
+    about: Application | Repository | Cluster, finding: Diagnosis | None = None
 ) -> tuple[str, ...]:
     """What it looked like before the first step, for starting an operation erases the last one's
     result."""
@@ -428,7 +440,7 @@ def _for_so_long(recovery: Recovery, now: datetime) -> str:
     return f"for {spell(now - since)}, since {day}{since:%H:%M} UTC"
 
 
-def _what_to_do(finding: Finding | None) -> str:
+def _what_to_do(finding: Diagnosis | None) -> str:
     """The advice of its cause as a line of its own; empty where nobody knows."""
     return (
         f"\n{cause_of(finding).title}\nWhat to do: {cause_of(finding).advised(finding.variant)}"
@@ -571,7 +583,7 @@ def _then(recovery: Recovery) -> str:
     return f"\nSee: recovery explain {shell(recovery.subject)}{reset}\nRecord: {recovery.name}"
 
 
-def adoption_digest(unwell: list[Application]) -> Note | None:
+def adoption_digest(unwell: list[Application]) -> PendingNotification | None:
     """What was unwell before we came, by state and project; None when there was nothing."""
     if not unwell:
         return None
@@ -592,7 +604,7 @@ def adoption_digest(unwell: list[Application]) -> Note | None:
         + "\n".join(f"- {line}" for line in lines)
         + f"\n{careful}"
     )
-    return Note(
+    return PendingNotification(
         f"adoption/{len(unwell)}/{unwell[0].uid}",
         f"{len(unwell)} applications were unwell before",
         body,

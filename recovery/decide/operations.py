@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from recovery.causes.envelope import essential
-from recovery.model.action import Judgement, Progress
+from recovery.model.action import Progress, StepStatus
 from recovery.model.application import Application, Health, Operation, Phase, Sync, named
 from recovery.model.connection import Cluster, Repository
 from recovery.model.recovery import Claim, StepRecord
@@ -58,14 +58,14 @@ def ours(record: StepRecord, situation: Situation) -> Operation | None:
     return None
 
 
-def progress(record: StepRecord, situation: Situation) -> Judgement:
+def progress(record: StepRecord, situation: Situation) -> StepStatus:
     """How far the operation of this step has come; Succeeded speaks of the operation, not of the
     subject."""
     app, recovery = situation.subject, situation.recovery
     token = recovery.token(record) if recovery else ""
     requested = app.requested is not None and app.requested.recovery == token
     if record.stage == WITHDRAW and not requested and not ours(record, situation):
-        return Judgement(
+        return StepStatus(
             Progress.Failed, "NotStarted", "Argo CD did not take up the operation; it was withdrawn"
         )
     if operation := ours(record, situation):
@@ -73,35 +73,35 @@ def progress(record: StepRecord, situation: Situation) -> Judgement:
     if requested:
         waited = situation.now - (record.claimed_at or record.started_at)
         if record.stage == WITHDRAW:
-            return Judgement(
+            return StepStatus(
                 Progress.Running if record.sent else Progress.Again, soon=timedelta(seconds=5)
             )
         if waited < PICKED_UP_WITHIN:
-            return Judgement(Progress.Running, soon=PICKED_UP_WITHIN - waited)
-        return Judgement(
+            return StepStatus(Progress.Running, soon=PICKED_UP_WITHIN - waited)
+        return StepStatus(
             Progress.Next, "NotStarted", f"not taken up for {waited.seconds}s", stage=WITHDRAW
         )
     if by := overtaken(record.claim, app):
-        return Judgement(Progress.Superseded, "Superseded", f"{by}; it is not repeated")
+        return StepStatus(Progress.Superseded, "Superseded", f"{by}; it is not repeated")
     if not record.sent:
-        return Judgement(Progress.Again, "InDoubt", "no trace of it; it is written again")
-    return Judgement(Progress.Running, soon=timedelta(seconds=5))
+        return StepStatus(Progress.Again, "InDoubt", "no trace of it; it is written again")
+    return StepStatus(Progress.Running, soon=timedelta(seconds=5))
 
 
-def _judged(operation: Operation, requested: bool) -> Judgement:
+def _judged(operation: Operation, requested: bool) -> StepStatus:
     if not operation.phase.over:
-        return Judgement(Progress.Running, message=essential(operation.message, 1_000))
+        return StepStatus(Progress.Running, message=essential(operation.message, 1_000))
     if requested:
-        return Judgement(Progress.Running)  # finished, but Argo CD has not yet cleared .operation
+        return StepStatus(Progress.Running)  # finished, but Argo CD has not yet cleared .operation
     if operation.phase is Phase.Succeeded:
-        return Judgement(
+        return StepStatus(
             Progress.Succeeded, "OperationSucceeded", essential(operation.message, 1_000)
         )
     detail = essential("; ".join(operation.failed) or operation.message, 1_000)
-    return Judgement(Progress.Failed, f"Operation{operation.phase.value}", detail[:500])
+    return StepStatus(Progress.Failed, f"Operation{operation.phase.value}", detail[:500])
 
 
-def effect(record: StepRecord, situation: Situation) -> Judgement:
+def effect(record: StepRecord, situation: Situation) -> StepStatus:
     """The same, and then whether the subject answered to it.
 
     A sync that went through but left the application OutOfSync after a newer comparison has failed;
@@ -119,17 +119,17 @@ def effect(record: StepRecord, situation: Situation) -> Judgement:
             # The first comparison after it may have been of what the cluster cache knew before it;
             # the right one follows.
             words = "the operation succeeded; the comparison right after it is waited out"
-            return Judgement(
+            return StepStatus(
                 Progress.Running, message=words, soon=min(CACHE_LAG - waited, CACHE_LAG)
             )
-        return Judgement(
+        return StepStatus(
             Progress.Failed,
             "StillOutOfSync",
             "the operation succeeded and the next comparison is still OutOfSync",
         )
     if again := ill_again(app, done, situation.now, "the operation"):
         return again
-    return Judgement(
+    return StepStatus(
         Progress.Running,
         message=f"the operation succeeded; it is {app.sync.value} and {app.health.value}",
     )
@@ -137,7 +137,7 @@ def effect(record: StepRecord, situation: Situation) -> Judgement:
 
 def ill_again(
     app: Application, since: datetime | None, now: datetime, what: str
-) -> Judgement | None:
+) -> StepStatus | None:
     """That it became Degraded once more after an effect; believed when it has stood for a moment.
     Right after an effect Argo CD's picture of a Deployment may be one of before: Degraded,
     Progressing, Degraded and Healthy within a second (seen on 3.2)."""
@@ -145,10 +145,10 @@ def ill_again(
         return None
     lasted = now - app.health_since if app.health_since else STILL
     if timedelta() <= lasted < STILL:
-        return Judgement(
+        return StepStatus(
             Progress.Running, message="it is Degraded again; does it stay so?", soon=STILL - lasted
         )
-    return Judgement(Progress.Failed, "DegradedAgain", f"it became Degraded again after {what}")
+    return StepStatus(Progress.Failed, "DegradedAgain", f"it became Degraded again after {what}")
 
 
 def fell_ill_again(app: Application, since: datetime | None) -> bool:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from recovery.decide.placement import permitted
 from recovery.model.application import Application, Destination, Project
-from recovery.model.argocd_version import Dialect
+from recovery.model.argocd_version import ArgoCDFeatures
 from recovery.model.connection import IN_CLUSTER_SERVER, Cluster
 from recovery.model.names import TRACKING
 from recovery.model.text import plain
@@ -39,7 +39,7 @@ class Tracking(Struct, frozen=True):
     installation: str = ""
     """installationID; empty where there is one Argo CD."""
 
-    def by_label(self, version: Dialect) -> bool:
+    def by_label(self, version: ArgoCDFeatures) -> bool:
         """Is a label the only mark? The default until 2.14; since 3.0, and where the version is not
         known, the annotation is."""
         if self.method in _METHODS:
@@ -54,7 +54,11 @@ def instance_of(app: Application, home: str) -> str:
 
 
 def untracked(
-    app: Application, live: Mapping[str, Any], tracking: Tracking, version: Dialect, home: str
+    app: Application,
+    live: Mapping[str, Any],
+    tracking: Tracking,
+    version: ArgoCDFeatures,
+    home: str,
 ) -> str:
     """Why this live object's own marks do not say that the Application deployed it; empty when they
     do."""

@@ -6,12 +6,12 @@ from msgspec import structs
 
 from recovery.causes.remedy_matrix import objection as words
 from recovery.decide.circuit_breaker import acted, repeated
-from recovery.model.cause import Cure, Finding
+from recovery.model.cause import Diagnosis, Remedy
 from recovery.model.policy import Policy, Step
 from recovery.model.recovery import Recovery, StepOutcome
 from recovery.model.situation import Situation
 
-_HARMLESS = {Cure.refresh, Cure.hard_refresh, Cure.terminate, Cure.repair}
+_HARMLESS = {Remedy.refresh, Remedy.hard_refresh, Remedy.terminate, Remedy.repair}
 """What may be done any number of times."""
 
 
@@ -36,7 +36,7 @@ def objection(
 
 def chosen(
     situation: Situation, policy: Policy | None, step: Step, recovery: Recovery | None
-) -> Cure | None:
+) -> Remedy | None:
     """The step's first way that the cause leaves, the strongest first: a hard refresh may have to
     be a normal one."""
     tried = _tried(step, policy, recovery)
@@ -67,7 +67,7 @@ def _tried(step: Step, policy: Policy | None, recovery: Recovery | None) -> int:
     )
 
 
-def told_apart(finding: Finding | None, recovery: Recovery | None) -> Finding | None:
+def told_apart(finding: Diagnosis | None, recovery: Recovery | None) -> Diagnosis | None:
     """An operation that we have ended ourselves because its hook hung is one thing, one that a
     person ended another."""
     if (

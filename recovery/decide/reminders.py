@@ -11,7 +11,7 @@ from recovery.causes.remedy_matrix import loudness
 from recovery.decide.routing import About, channels_of, quiet_until, route_of
 from recovery.model.duration import spell
 from recovery.model.policy import Policies, Severity
-from recovery.model.recovery import Note, Recovery, RecoveryPhase
+from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase
 from recovery.model.text import shell
 
 _CURED = (RecoveryPhase.Verifying, RecoveryPhase.Resolved, RecoveryPhase.Superseded)
@@ -77,7 +77,9 @@ def remind(
     return recovery, min(dues, default=None)
 
 
-def _quiet(note: Note, recovery: Recovery, about: About, policies: Policies, now: datetime) -> bool:
+def _quiet(
+    note: PendingNotification, recovery: Recovery, about: About, policies: Policies, now: datetime
+) -> bool:
     """Does it wait because nobody is to be woken by it?"""
     wanted = channels_of(note, recovery, (), about, policies)
     hours = (policies.notices.delivery(channel).quiet_hours for channel in wanted)
@@ -121,12 +123,12 @@ def _loudest(recovery: Recovery, policies: Policies) -> str:
 
 def _still(
     recovery: Recovery, key: str, now: datetime, severity: str, channels: tuple[str, ...]
-) -> Note:
+) -> PendingNotification:
     ill = spell(now - (recovery.ill_since or recovery.opened_at))
     title = f"{recovery.subject}: still ill after {ill}"
     body = f"{recovery.phase.value} ({recovery.reason}): {recovery.message}"
     body += f"\nSee: recovery explain {shell(recovery.subject)}\nRecord: {recovery.name}"
-    return Note(f"{recovery.name}/{key}", title, body, severity, channels)
+    return PendingNotification(f"{recovery.name}/{key}", title, body, severity, channels)
 
 
 def said(recovery: Recovery, news: News, now: datetime) -> Recovery:

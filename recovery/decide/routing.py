@@ -11,16 +11,16 @@ from recovery.decide.notifications import EVERYWHERE
 from recovery.decide.windows import opened
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Repository
-from recovery.model.notification_config import Flapping, Quiet, Route
+from recovery.model.notification_config import Flapping, MuteTimeInterval, Route
 from recovery.model.policy import Policies
-from recovery.model.recovery import Note, Recovery
+from recovery.model.recovery import PendingNotification, Recovery
 from recovery.model.selector import Selector
 
 About = Application | Repository | Cluster | None
 
 
 def channels_of(
-    note: Note,
+    note: PendingNotification,
     recovery: Recovery | None,
     heard: tuple[str, ...],
     about: About,
@@ -40,7 +40,9 @@ def channels_of(
     return tuple(dict.fromkeys((*(heard if note.resolves else ()), *expanded)))
 
 
-def undirected(note: Note, recovery: Recovery | None, about: About, policies: Policies) -> bool:
+def undirected(
+    note: PendingNotification, recovery: Recovery | None, about: About, policies: Policies
+) -> bool:
     """Does nothing say where it goes, so that every channel of the Secret is told? An end goes to
     those who heard of the beginning."""
     somewhere = EVERYWHERE in note.channels or (not note.channels and not note.resolves)
@@ -75,7 +77,7 @@ def named_channels(policies: Policies) -> dict[str, str]:
 
 
 def _usual(
-    note: Note, recovery: Recovery | None, about: About, policies: Policies
+    note: PendingNotification, recovery: Recovery | None, about: About, policies: Policies
 ) -> tuple[str, ...]:
     route = route_of(note.severity, recovery, about, policies)
     return (route.channels if route else ()) or policies.channels
@@ -97,7 +99,7 @@ def route_of(
     return None
 
 
-def quiet_until(hours: Sequence[Quiet], severity: str, now: datetime) -> datetime | None:
+def quiet_until(hours: Sequence[MuteTimeInterval], severity: str, now: datetime) -> datetime | None:
     """Until when a message of this severity waits; None when it may leave."""
     ends = (
         opened(q.schedule, q.duration, q.timezone, now) for q in hours if severity in q.severities

@@ -11,14 +11,14 @@ from msgspec import Struct, structs
 
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
-from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
+from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase, Subject
 from recovery.model.situation import Freshness
 from recovery.model.storm import (
     SLOW,
     SLOW_SHARE,
     SLOW_WINDOW,
     STORM,
-    Crowd,
+    GroupCount,
     StormLimits,
     called,
     whole_of,
@@ -41,14 +41,14 @@ GROWN = 1.25
 """A storm that has grown by so much is written down anew."""
 
 
-def over(crowd: Crowd, limits: StormLimits) -> bool:
+def over(crowd: GroupCount, limits: StormLimits) -> bool:
     """Is this crowd a storm, and one of the whole group?"""
     if whole_of((crowd.group, crowd.name))[1]:
         return crowd.wall.stands
     return many(crowd, limits) and not explained(crowd, limits)
 
 
-def explained(crowd: Crowd, limits: StormLimits) -> bool:
+def explained(crowd: GroupCount, limits: StormLimits) -> bool:
     """Do the applications of single projects explain it? Then it is theirs alone: they are counted
     in their own project, and nobody else's recovery waits for them.
 
@@ -67,7 +67,7 @@ def explained(crowd: Crowd, limits: StormLimits) -> bool:
     return len(wall.parts) < 2 or len(wall.parts) * 100 < wall.shared_by * limits.group
 
 
-def part_stands(part: Crowd, project: str, whole: Crowd, limits: StormLimits) -> bool:
+def part_stands(part: GroupCount, project: str, whole: GroupCount, limits: StormLimits) -> bool:
     """Is this project's part of a group held, where the group fell ill and its owners explain it?
 
     What is a storm is somebody's: whoever gives most of it is held in this group if not in his own
@@ -80,7 +80,7 @@ def part_stands(part: Crowd, project: str, whole: Crowd, limits: StormLimits) ->
     return many(part, limits) or project == largest
 
 
-def _without(crowd: Crowd, projects: Iterable[str]) -> Crowd:
+def _without(crowd: GroupCount, projects: Iterable[str]) -> GroupCount:
     fallen, of, total = crowd.fallen, crowd.of, crowd.total
     for project in projects:
         theirs, well = crowd.wall.parts.get(project, (0, 0))
@@ -88,7 +88,7 @@ def _without(crowd: Crowd, projects: Iterable[str]) -> Crowd:
     return structs.replace(crowd, fallen=fallen, of=max(of, fallen), total=max(total, fallen))
 
 
-def many(crowd: Crowd, limits: StormLimits) -> bool:
+def many(crowd: GroupCount, limits: StormLimits) -> bool:
     """Did so many fall ill that it is a storm, whosever they are?"""
     if crowd.group == "fleet" and crowd.total < SMALL:
         # Whoever asks for more than a small fleet has wants no storms in one.
@@ -106,7 +106,7 @@ def many(crowd: Crowd, limits: StormLimits) -> bool:
     return crowd.share * 100 >= limits.group
 
 
-def common(crowds: Iterable[Crowd], limits: StormLimits) -> Crowd | None:
+def common(crowds: Iterable[GroupCount], limits: StormLimits) -> GroupCount | None:
     """The group that all of it has most in common, if it is a storm: the largest share, the smaller
     group at equal ones."""
     seen = tuple(crowds)
@@ -119,7 +119,7 @@ def common(crowds: Iterable[Crowd], limits: StormLimits) -> Crowd | None:
     return max(found, key=lambda c: (c.fallen, c.share), default=None)
 
 
-def words(crowd: Crowd, limits: StormLimits, window: timedelta) -> str:
+def words(crowd: GroupCount, limits: StormLimits, window: timedelta) -> str:
     """``31 of 60 applications of repository X fell ill within 10m of it (30%, at least 5)``."""
     if crowd.group.startswith(SLOW):
         least = (
@@ -143,17 +143,17 @@ def words(crowd: Crowd, limits: StormLimits, window: timedelta) -> str:
     )
 
 
-class Weather(Struct, frozen=True):
+class StormSituation(Struct, frozen=True):
     """A storm, its record, and the time: what is judged of it."""
 
     now: datetime
-    crowd: Crowd
+    crowd: GroupCount
     """Those of its group that fell ill since it began and still are."""
     members: tuple[str, ...]
     """Who they are, at most 50."""
     limits: StormLimits
     channels: tuple[str, ...] = ()
-    before: Crowd | None = None
+    before: GroupCount | None = None
     """When its members were let go: those of it that fell ill before that and still are."""
     recovery: Recovery | None = None
     """The open one."""
@@ -162,7 +162,7 @@ class Weather(Struct, frozen=True):
     freshness: Freshness = Freshness(fresh=True)
 
 
-def judge(weather: Weather) -> tuple[Decision, ...]:
+def judge(weather: StormSituation) -> tuple[Decision, ...]:
     """One incident for all its members: opened, watched, over after a quiet while. Nothing is cured
     here."""
     recovery, now = weather.recovery, weather.now
@@ -239,7 +239,7 @@ def approved_at(storm: Recovery) -> datetime | None:
     return next((w.at for w in reversed(storm.wishes) if w.what == "approve"), None)
 
 
-def _anew(weather: Weather, recovery: Recovery) -> Decision:
+def _anew(weather: StormSituation, recovery: Recovery) -> Decision:
     """Its members were let go, and many others have fallen ill since: nobody has let those go."""
     wishes = tuple(w for w in recovery.wishes if w.what != "approve")
     told = structs.replace(
@@ -258,11 +258,11 @@ def _anew(weather: Weather, recovery: Recovery) -> Decision:
     )
 
 
-def _counted(recovery: Recovery, weather: Weather) -> Recovery:
+def _counted(recovery: Recovery, weather: StormSituation) -> Recovery:
     return structs.replace(recovery, evidence=weather.members, resources_seen=weather.crowd.fallen)
 
 
-def _message(weather: Weather) -> str:
+def _message(weather: StormSituation) -> str:
     crowd = weather.crowd
     return (
         f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill together since"
@@ -271,7 +271,7 @@ def _message(weather: Weather) -> str:
     )
 
 
-def _opened(weather: Weather) -> Decision:
+def _opened(weather: StormSituation) -> Decision:
     crowd, now = weather.crowd, weather.now
     told = f"{crowd.key.name}/{crowd.since.isoformat()}/{weather.past}"
     (kind, _), project = whole_of((crowd.group, crowd.name))
@@ -300,7 +300,7 @@ def _opened(weather: Weather) -> Decision:
     )
 
 
-def _note(weather: Weather, name: str) -> Note:
+def _note(weather: StormSituation, name: str) -> PendingNotification:
     crowd = weather.crowd
     listed = "\n".join(f"- {member}" for member in weather.members)
     more = (
@@ -314,7 +314,7 @@ def _note(weather: Weather, name: str) -> Note:
         f" the other. To let them go now: recovery approve {shell(name)}\n{listed}{more}\nRecord:"
         f" {name}"
     )
-    return Note(
+    return PendingNotification(
         f"{name}/storm",
         f"{crowd.fallen} applications of {crowd} are ill: one incident",
         body,
@@ -324,7 +324,7 @@ def _note(weather: Weather, name: str) -> Note:
 
 
 def _said(
-    weather: Weather,
+    weather: StormSituation,
     recovery: Recovery,
     kind: Kind,
     phase: RecoveryPhase,
@@ -337,7 +337,7 @@ def _said(
     )
 
 
-def _over(weather: Weather, recovery: Recovery) -> Decision:
+def _over(weather: StormSituation, recovery: Recovery) -> Decision:
     now = weather.now
     lasted = spell(now - (recovery.ill_since or recovery.opened_at))
     left = (
@@ -347,7 +347,7 @@ def _over(weather: Weather, recovery: Recovery) -> Decision:
     )
     message = f"the storm is over after {lasted}{left}"
     group, _, name = recovery.subject.name.partition("/")
-    note = Note(
+    note = PendingNotification(
         f"{recovery.name}/resolve",
         f"the storm in {called(group, name)} is over",
         message,

@@ -13,8 +13,14 @@ from recovery.model.application import Application
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.names import SKIP_RECONCILE
-from recovery.model.recovery import Note, Recovery, RecoveryPhase, Subject
-from recovery.model.unreconciled import CONTROLLER, SHARD, UID, Frost, Reconciling
+from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase, Subject
+from recovery.model.unreconciled import (
+    CONTROLLER,
+    SHARD,
+    UID,
+    Reconciling,
+    UnreconciledApplications,
+)
 
 FROZEN, THAWED = "ReconcileFrozen", "ReconcilingAgain"
 AGAIN = timedelta(seconds=30)
@@ -77,7 +83,7 @@ def stands_still(ill: Mapping[str, int], well: Mapping[str, int]) -> bool:
     return frozen >= 2 * other
 
 
-def judge(frost: Frost) -> tuple[Decision, ...]:
+def judge(frost: UnreconciledApplications) -> tuple[Decision, ...]:
     """Opened, watched, over as soon as the last of them is looked at again. Nothing is cured
     here."""
     recovery, now = frost.recovery, frost.now
@@ -96,21 +102,21 @@ def judge(frost: Frost) -> tuple[Decision, ...]:
     return (Decision(Kind.Stall, SHARD, FROZEN, kept.message, now + AGAIN, recovery=kept),)
 
 
-def _message(frost: Frost) -> str:
+def _message(frost: UnreconciledApplications) -> str:
     return (
         f"{frost.frozen} of {frost.total} applications ({_places(frost)}) are not looked at by Argo"
         f" CD any more: {frost.why}"
     )
 
 
-def _places(frost: Frost) -> str:
+def _places(frost: UnreconciledApplications) -> str:
     shown = ", ".join(frost.clusters[:3])
     return f"on {shown}" + (
         f" and {len(frost.clusters) - 3} more clusters" if len(frost.clusters) > 3 else ""
     )
 
 
-def _opened(frost: Frost) -> Decision:
+def _opened(frost: UnreconciledApplications) -> Decision:
     now, message = frost.now, _message(frost)
     told = f"{CONTROLLER}/{frost.past}"  # one name, whoever opens it and by whatever clock
     name = f"frozen-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
@@ -135,7 +141,7 @@ def _opened(frost: Frost) -> Decision:
         + "\n".join(f"- {member}" for member in frost.members[:20])
         + f"\nRecord: {name}"
     )
-    note = Note(
+    note = PendingNotification(
         f"{name}/frozen",
         f"Argo CD is standing still: {frost.frozen} applications {_places(frost)}",
         body,
@@ -146,10 +152,10 @@ def _opened(frost: Frost) -> Decision:
     return Decision(Kind.Stall, SHARD, FROZEN, message, now + AGAIN, recovery=recovery)
 
 
-def _over(frost: Frost, recovery: Recovery) -> Decision:
+def _over(frost: UnreconciledApplications, recovery: Recovery) -> Decision:
     lasted = spell(frost.now - recovery.opened_at)
     message = f"Argo CD looks at all applications again, after {lasted}"
-    note = Note(f"{recovery.name}/resolve", message, message, "info", resolves=True)
+    note = PendingNotification(f"{recovery.name}/resolve", message, message, "info", resolves=True)
     done = structs.replace(
         recovery,
         phase=RecoveryPhase.Resolved,

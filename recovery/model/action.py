@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from recovery.model.cause import Cure
-from recovery.model.move import Move
+from recovery.model.cause import Remedy
+from recovery.model.move import Relocation
 
 if TYPE_CHECKING:
     from recovery.model.application import Hold
@@ -45,7 +45,7 @@ class Progress(Enum):
     """Somebody else acted in between; it is not repeated."""
 
 
-class Judgement(Struct, frozen=True):
+class StepStatus(Struct, frozen=True):
     """A step's progress, with the numbers that decided it."""
 
     progress: Progress
@@ -55,13 +55,13 @@ class Judgement(Struct, frozen=True):
     """With Next: the stage to go to."""
     soon: timedelta | None = None
     """With Running and InDoubt: look again after this time even if nothing is seen to change."""
-    moves: tuple[Move, ...] | None = None
+    moves: tuple[Relocation, ...] | None = None
     """How the recovery's moves stand now; None for as before."""
 
 
 Owes = Callable[["Step", "Situation", "Recovery"], "Hold | None"]
 Fits = Callable[["Step", "Situation", "Recovery"], "Skip | None"]
-Judge = Callable[["StepRecord", "Step", "Situation"], Judgement]
+Judge = Callable[["StepRecord", "Step", "Situation"], StepStatus]
 
 
 def always(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits that never says no)
@@ -69,7 +69,7 @@ def always(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     return None
 
 
-def no_cure(parameters: Any) -> tuple[Cure, ...]:  # noqa: ARG001 (of a kind that the action matrix does not know)
+def no_cure(parameters: Any) -> tuple[Remedy, ...]:  # noqa: ARG001 (of a kind that the action matrix does not know)
     """It speaks, looks, or gives back."""
     return ()
 
@@ -79,7 +79,7 @@ def nothing(step: Step, situation: Situation, recovery: Recovery) -> Hold | None
     return None
 
 
-class Traits(Struct, frozen=True):
+class ActionKind(Struct, frozen=True):
     """One kind of action: the judgement knows it by this alone."""
 
     name: str
@@ -114,7 +114,7 @@ class Traits(Struct, frozen=True):
     owes: Owes = nothing
     """What its first write takes from an application, and has to be given back: kept with the
     claim."""
-    cures: Callable[[Any], tuple[Cure, ...]] = no_cure
+    cures: Callable[[Any], tuple[Remedy, ...]] = no_cure
     """How the action matrix names what it does, given its parameters: its ways, the strongest
     first."""
     exempt: frozenset[str] = frozenset()

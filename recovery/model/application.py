@@ -7,10 +7,10 @@ from enum import Enum
 
 from msgspec import Struct
 
-from recovery.model.cause import Unwell
+from recovery.model.cause import UnhealthyResource
 from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER
 from recovery.model.move import Place
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 
 UNCHANGED, OPAQUE = "unchanged", ("serverside-applied", "replaced")
 """How a row of a sync's result ends when applying it changed nothing, and when it cannot be told
@@ -260,7 +260,7 @@ class Application(Struct, frozen=True, gc=False):
     health_since: datetime | None = None
     health_message: str = ""
     """Which resources make it so (3.6: controller/health.go:formatHealthCauses)."""
-    unwell: tuple[Unwell, ...] = ()
+    unwell: tuple[UnhealthyResource, ...] = ()
     """Resources that are not well, at most 5, where the Application itself says so (2.14, or health
     persisted)."""
     conditions: tuple[Condition, ...] = ()
@@ -299,9 +299,9 @@ class Application(Struct, frozen=True, gc=False):
     is then treated as held by a person."""
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SubjectKey:
         """What the queue, the store and people call it."""
-        return Key("application", self.namespace, self.name)
+        return SubjectKey("application", self.namespace, self.name)
 
     @property
     def operating(self) -> bool:

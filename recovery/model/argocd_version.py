@@ -8,7 +8,7 @@ import re
 from msgspec import Struct
 
 
-class Dialect(Struct, frozen=True):
+class ArgoCDFeatures(Struct, frozen=True):
     """One version's ways; ``version`` is empty as long as nobody has said which it is."""
 
     version: tuple[int, ...] = ()
@@ -50,7 +50,11 @@ class Dialect(Struct, frozen=True):
         return ".".join(map(str, self.version)) or "unknown"
 
 
-def dialect_of(version: str) -> Dialect:
+def dialect_of(version: str) -> ArgoCDFeatures:
     """From what ``/api/version`` says, such as ``v3.2.11+abc``; an odd word reads as unknown."""
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version.strip())
-    return Dialect(tuple(int(part or 0) for part in found.groups())) if found else Dialect()
+    return (
+        ArgoCDFeatures(tuple(int(part or 0) for part in found.groups()))
+        if found
+        else ArgoCDFeatures()
+    )

@@ -8,7 +8,7 @@ from enum import Enum
 from msgspec import Struct
 
 
-class Cure(Enum):
+class Remedy(Enum):
     """What may be done to an application, as the action matrix names it."""
 
     refresh = "refresh"
@@ -36,7 +36,7 @@ class Verdict(Enum):
     """It makes things worse, or destroys what is needed to see why."""
 
 
-class Tells(Enum):
+class NotifyWhen(Enum):
     """How soon people have to know that nothing can be done by machine."""
 
     at_once = "at once"
@@ -66,13 +66,13 @@ class Cause(Struct, frozen=True):
     """One sentence for a person who has never heard of it."""
     advice: str
     """What a person should do, and where to look."""
-    matrix: dict[Cure, Verdict]
+    matrix: dict[Remedy, Verdict]
     """Every cure; variants may differ."""
-    variants: dict[str, dict[Cure, Verdict]] = {}
+    variants: dict[str, dict[Remedy, Verdict]] = {}
     """Cures that are judged differently in a variant."""
     notes: dict[str, str] = {}
     """What more there is to say about a variant."""
-    tells: Tells = Tells.at_once
+    tells: NotifyWhen = NotifyWhen.at_once
     advices: dict[str, str] = {}
     """What a person should do in a variant where that is something else."""
 
@@ -83,16 +83,16 @@ class Cause(Struct, frozen=True):
         """What a person should do, and where to look."""
         return self.advices.get(variant, self.advice)
 
-    def verdict(self, cure: Cure, variant: str = "") -> Verdict:
+    def verdict(self, cure: Remedy, variant: str = "") -> Verdict:
         """What this cure is here."""
         return self.variants.get(variant, {}).get(cure, self.matrix[cure])
 
-    def with_verdict(self, verdict: Verdict, variant: str = "") -> tuple[Cure, ...]:
+    def with_verdict(self, verdict: Verdict, variant: str = "") -> tuple[Remedy, ...]:
         """All cures that are this."""
-        return tuple(cure for cure in Cure if self.verdict(cure, variant) is verdict)
+        return tuple(cure for cure in Remedy if self.verdict(cure, variant) is verdict)
 
 
-class Finding(Struct, frozen=True):
+class Diagnosis(Struct, frozen=True):
     """What was recognised in one application."""
 
     cause: str
@@ -113,7 +113,7 @@ class Finding(Struct, frozen=True):
         return f"{self.cause}/{self.variant}" if self.variant else self.cause
 
 
-class Unwell(Struct, frozen=True, gc=False):
+class UnhealthyResource(Struct, frozen=True, gc=False):
     """A resource of an application's tree that is not well, as far as it tells why."""
 
     kind: str
@@ -130,11 +130,11 @@ class Unwell(Struct, frozen=True, gc=False):
         return f"{self.kind}/{self.name}"
 
 
-class Signs(Struct, frozen=True):
+class Observations(Struct, frozen=True):
     """What was looked up about an application beyond its own object."""
 
     at: datetime
-    unwell: tuple[Unwell, ...] = ()
+    unwell: tuple[UnhealthyResource, ...] = ()
     """At most 20, the most telling first."""
     served: dict[str, bool] = {}
     """Kinds that its cluster was asked for, as ``group/Kind`` or ``group/version/Kind``, and

@@ -9,7 +9,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 
 FRESH = timedelta(seconds=60)
 """A verdict older than this says nothing about now."""
@@ -45,7 +45,7 @@ class Verdict(Enum):
     no_evidence = "no evidence"
 
 
-class Witness(Enum):
+class ProbeSource(Enum):
     """Who looked. Two different ones that look live make a corroboration; Argo CD's cached state
     never votes."""
 
@@ -57,11 +57,11 @@ class Witness(Enum):
     word = "Argo CD's list"
 
 
-class Evidence(Struct, frozen=True, gc=False):
+class ProbeResult(Struct, frozen=True, gc=False):
     """One look: by whom, when (UTC), and what it found; the message is cut at 300 characters and
     free of credentials."""
 
-    by: Witness
+    by: ProbeSource
     verdict: Verdict
     at: datetime
     message: str = ""
@@ -85,7 +85,7 @@ class Repository(Struct, frozen=True, kw_only=True):
     type: str = "git"
     registered: bool = False
     """Argo CD's API lists it."""
-    evidence: tuple[Evidence, ...] = ()
+    evidence: tuple[ProbeResult, ...] = ()
     """The newest of each witness."""
     applications: int = 0
     """How many depend on it."""
@@ -100,9 +100,9 @@ class Repository(Struct, frozen=True, kw_only=True):
         return f"{self.url}#{self.project}" if self.project else self.url
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SubjectKey:
         """What the queue calls it."""
-        return Key("repository", "", self.name)
+        return SubjectKey("repository", "", self.name)
 
     @property
     def host(self) -> str:
@@ -133,7 +133,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     """Annotations of its Secret under recovery.gitops.dev/."""
     secret: str = ""
     """Its Secret in Argo CD's namespace, where we may read it."""
-    evidence: tuple[Evidence, ...] = ()
+    evidence: tuple[ProbeResult, ...] = ()
     """The newest of each witness."""
     applications: int = 0
     """How many run on it."""
@@ -145,9 +145,9 @@ class Cluster(Struct, frozen=True, kw_only=True):
     """UID of its namespace kube-system, as last read; empty while nobody could."""
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SubjectKey:
         """What the queue calls it."""
-        return Key("cluster", "", self.name)
+        return SubjectKey("cluster", "", self.name)
 
     @property
     def identity(self) -> str:

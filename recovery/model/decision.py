@@ -7,10 +7,10 @@ from enum import Enum
 
 from msgspec import Struct
 
-from recovery.model.connection import Evidence
-from recovery.model.move import Move
+from recovery.model.connection import ProbeResult
+from recovery.model.move import Relocation
 from recovery.model.policy import Step
-from recovery.model.recovery import Note, Recovery
+from recovery.model.recovery import PendingNotification, Recovery
 
 
 class Kind(Enum):
@@ -79,15 +79,15 @@ class Outcome(Struct, frozen=True):
     targets: tuple[str, ...] = ()
     settle: timedelta | None = None
     """Wait this long for the effect, where that is longer than the kind of action says."""
-    notes: tuple[Note, ...] = ()
+    notes: tuple[PendingNotification, ...] = ()
     told: tuple[str, ...] = ()
     """Channels that now know of the incident."""
     escalated: bool = False
-    moves: tuple[Move, ...] | None = None
+    moves: tuple[Relocation, ...] | None = None
     """How the recovery's moves stand now; None for as before."""
     effects: int = 0
     """How many of a step's effects went out with this one, where it has several."""
-    evidence: Evidence | None = None
+    evidence: ProbeResult | None = None
     """What it saw of the subject by the way."""
     wrote: bytes = b""
     """The Application as the API server answered our write: what is judged next must not be older

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct, structs
 
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 
 KEPT = (
     "What to do",
@@ -47,7 +47,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
     links: tuple[tuple[str, str], ...] = ()
     """Name and address."""
     at: datetime | None = None
-    subject: Key | None = None
+    subject: SubjectKey | None = None
     thread: str = ""
     """What the channel answered to the incident's first message; empty for the first one."""
     members: tuple[str, ...] = ()

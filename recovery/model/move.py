@@ -9,7 +9,7 @@ from enum import Enum
 from msgspec import Struct
 
 
-class MovePhase(Enum):
+class RelocationPhase(Enum):
     """How far it has come."""
 
     Planned = "Planned"
@@ -32,7 +32,12 @@ class MovePhase(Enum):
     @property
     def owed(self) -> bool:
         """Is it away from home?"""
-        return self in (MovePhase.Moving, MovePhase.Moved, MovePhase.Failed, MovePhase.Returning)
+        return self in (
+            RelocationPhase.Moving,
+            RelocationPhase.Moved,
+            RelocationPhase.Failed,
+            RelocationPhase.Returning,
+        )
 
 
 class Place(Struct, frozen=True, omit_defaults=True):
@@ -45,7 +50,7 @@ class Place(Struct, frozen=True, omit_defaults=True):
         return self.name or self.server
 
 
-class Move(Struct, frozen=True, rename="camel", omit_defaults=True):
+class Relocation(Struct, frozen=True, rename="camel", omit_defaults=True):
     """One application's move."""
 
     namespace: str
@@ -53,7 +58,7 @@ class Move(Struct, frozen=True, rename="camel", omit_defaults=True):
     uid: str
     origin: Place
     target: Place
-    phase: MovePhase
+    phase: RelocationPhase
     reason: str = ""
     """Of a refusal or a failure, in words."""
     since: datetime | None = None
@@ -72,7 +77,7 @@ class Move(Struct, frozen=True, rename="camel", omit_defaults=True):
         return f"{self.namespace}/{self.name}"
 
 
-class Wish(Struct, frozen=True, rename="camel"):
+class UserRequest(Struct, frozen=True, rename="camel"):
     """What a person asked for by command, written into the Recovery."""
 
     what: str

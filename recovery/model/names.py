@@ -24,7 +24,7 @@ INFO = "recovery.gitops.dev/recovery"
 """Name of the entry in operation.info that carries the recovery's name."""
 
 
-class Key(NamedTuple):
+class SubjectKey(NamedTuple):
     """A subject: what a policy looks at, what the queue holds."""
 
     kind: str

@@ -18,7 +18,7 @@ GitHost = Literal["github", "gitlab", "gitea", "forgejo", "bitbucket"]
 Loud = Annotated[str, Meta(pattern=r"^(critical|high|warning|info)$")]
 
 
-class Quiet(Struct, frozen=True, forbid_unknown_fields=True):
+class MuteTimeInterval(Struct, frozen=True, forbid_unknown_fields=True):
     """Hours in which a channel hears nothing of these severities; what waits is told at their end,
     if it still matters."""
 
@@ -29,7 +29,7 @@ class Quiet(Struct, frozen=True, forbid_unknown_fields=True):
     severities: tuple[Loud, ...] = ("info", "warning")
 
 
-class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
+class ReceiverOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """How one channel is spoken to."""
 
     group_wait: Duration = default(seconds=30)
@@ -38,10 +38,10 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     """How often it is reminded of what is still ill; 0s means never."""
     fallback: str = ""
     """The channel that is told when this one does not answer."""
-    quiet_hours: tuple[Quiet, ...] = ()
+    quiet_hours: tuple[MuteTimeInterval, ...] = ()
 
 
-class Later(Struct, frozen=True, forbid_unknown_fields=True):
+class EscalationStep(Struct, frozen=True, forbid_unknown_fields=True):
     """One step of an escalation: while it is still ill, these are told too."""
 
     after: Duration
@@ -58,7 +58,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     """Globs; none means all."""
     severities: tuple[Loud, ...] = ()
     selector: Selector = Selector()
-    then: tuple[Later, ...] = ()
+    then: tuple[EscalationStep, ...] = ()
 
 
 class Flapping(Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,7 +87,7 @@ class Links(Struct, frozen=True, forbid_unknown_fields=True):
         return {**HOSTS, **{host.lower(): kind for host, kind in self.git.items()}}
 
 
-class Words(Struct, frozen=True, forbid_unknown_fields=True):
+class MessageTemplates(Struct, frozen=True, forbid_unknown_fields=True):
     """How messages look. Templates are Jinja2 in a sandbox."""
 
     links: Links = Links()
@@ -96,16 +96,16 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
     flapping: Flapping = field(default_factory=Flapping)
 
 
-class Notices(Struct, frozen=True):
+class NotificationConfig(Struct, frozen=True):
     """All of it, in force."""
 
     routes: tuple[Route, ...] = ()
-    channels: dict[str, Delivery] = {}
-    words: Words = Words()
+    channels: dict[str, ReceiverOptions] = {}
+    words: MessageTemplates = MessageTemplates()
 
-    def delivery(self, channel: str) -> Delivery:
+    def delivery(self, channel: str) -> ReceiverOptions:
         """How this channel is spoken to."""
         return self.channels.get(channel, PLAIN)
 
 
-PLAIN = Delivery()
+PLAIN = ReceiverOptions()

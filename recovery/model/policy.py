@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from recovery.model.action import Traits
+from recovery.model.action import ActionKind
 from recovery.model.application import Health, Phase, Sync
 from recovery.model.connection import Connection
 from recovery.model.duration import Duration, default, spell
-from recovery.model.notification_config import Notices
+from recovery.model.notification_config import NotificationConfig
 from recovery.model.selector import Selector
 from recovery.model.storm import StormLimits
 from recovery.model.window import Pause, Window
@@ -112,7 +112,7 @@ class Backoff(Struct, frozen=True):
         return min(timedelta(seconds=min(seconds, longest.total_seconds())), longest)
 
 
-class Written(Struct, frozen=True, omit_defaults=True):
+class ActionSpec(Struct, frozen=True, omit_defaults=True):
     """An action as it stands in the file: how a running attempt keeps what it began with."""
 
     type: str
@@ -124,9 +124,9 @@ class Written(Struct, frozen=True, omit_defaults=True):
 class Step(Struct, frozen=True):
     """One action of a policy, with what its kind brings along."""
 
-    traits: Traits
+    traits: ActionKind
     parameters: Any  # the Struct that traits.parameters names
-    written: Written
+    written: ActionSpec
     timeout: timedelta | None = None
     mode: Mode = Mode.act
 
@@ -228,4 +228,4 @@ class Policies(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     hash: str = ""
     """Of the text."""
-    notices: Notices = Notices()
+    notices: NotificationConfig = NotificationConfig()

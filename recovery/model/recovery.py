@@ -8,9 +8,9 @@ from enum import Enum
 from msgspec import Struct, structs
 
 from recovery.model.application import Hold
-from recovery.model.move import Move, Wish
-from recovery.model.names import Key
-from recovery.model.policy import Written
+from recovery.model.move import Relocation, UserRequest
+from recovery.model.names import SubjectKey
+from recovery.model.policy import ActionSpec
 
 
 class RecoveryPhase(Enum):
@@ -108,7 +108,7 @@ class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     """``undone`` by a person, or ``worse``: the application was worse afterwards."""
 
 
-class Note(Struct, frozen=True, rename="camel", omit_defaults=True):
+class PendingNotification(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A message to people, kept with its recovery until it is delivered (at least once)."""
 
     key: str
@@ -128,7 +128,7 @@ class Note(Struct, frozen=True, rename="camel", omit_defaults=True):
         return self.key.partition("/")[0]
 
 
-class Talk(Struct, frozen=True, rename="camel", omit_defaults=True):
+class NotificationStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
     """Who has heard of a recovery, and what they are still owed."""
 
     heard: tuple[str, ...] = ()
@@ -163,9 +163,9 @@ class Subject(Struct, frozen=True):
     cluster: str = ""
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SubjectKey:
         """What the queue calls it."""
-        return Key(self.kind.lower(), self.namespace, self.name)
+        return SubjectKey(self.kind.lower(), self.namespace, self.name)
 
     def __str__(self) -> str:
         return str(self.key)
@@ -192,7 +192,7 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     attempt: int = 0
     limit: int = 0
     steps: tuple[StepRecord, ...] = ()
-    actions: tuple[Written, ...] = ()
+    actions: tuple[ActionSpec, ...] = ()
     """The actions the running attempt began with; an edit of the policy does not change them."""
     next_at: datetime | None = None
     well_since: datetime | None = None
@@ -217,12 +217,12 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     resources_seen: int = 0
     """How many resources the subject had when it fell ill: fewer than one afterwards is no cure."""
     evidence: tuple[str, ...] = ()
-    moves: tuple[Move, ...] = ()
+    moves: tuple[Relocation, ...] = ()
     """Of a failover: its plan, and how far each application has come; at most 500."""
-    wishes: tuple[Wish, ...] = ()
+    wishes: tuple[UserRequest, ...] = ()
     """What people asked for by command; at most 10."""
-    notes: tuple[Note, ...] = ()
-    talk: Talk = Talk()
+    notes: tuple[PendingNotification, ...] = ()
+    talk: NotificationStatus = NotificationStatus()
     version: str = ""
     """resourceVersion of the object that holds it; empty before it is saved."""
 
@@ -249,7 +249,7 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
         return self.phase is RecoveryPhase.Stalled
 
     @property
-    def owed(self) -> tuple[Move, ...]:
+    def owed(self) -> tuple[Relocation, ...]:
         """Applications that are away from home on its account."""
         return tuple(move for move in self.moves if move.phase.owed)
 
@@ -287,7 +287,7 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
         """The same with more channels that are owed the resolve."""
         return structs.replace(self, told=tuple(dict.fromkeys((*self.told, *channels))))
 
-    def with_notes(self, *notes: Note) -> Recovery:
+    def with_notes(self, *notes: PendingNotification) -> Recovery:
         """The same with more to tell; the oldest beyond 20 are let go."""
         known = {note.key for note in self.notes}
         new = tuple(note for note in notes if note.key not in known)

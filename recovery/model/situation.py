@@ -8,11 +8,11 @@ from enum import Enum
 from msgspec import Struct, structs
 
 from recovery.model.application import Application, ApplicationSet, Project
-from recovery.model.cause import Finding
+from recovery.model.cause import Diagnosis
 from recovery.model.commit import Deployed
 from recovery.model.connection import Cluster, Repository
-from recovery.model.move import Move
-from recovery.model.names import Key
+from recovery.model.move import Relocation
+from recovery.model.names import SubjectKey
 from recovery.model.policy import Policies, Step
 from recovery.model.recovery import Recovery
 from recovery.model.window import Pause
@@ -26,7 +26,7 @@ class OwnChange(Enum):
     changed = "changed"
 
 
-class Good(Struct, frozen=True, gc=False):
+class HealthyRevision(Struct, frozen=True, gc=False):
     """A deploy that was seen Synced and Healthy for the soak time: a place to go back to."""
 
     history_id: int
@@ -46,7 +46,7 @@ def differing(app: Application) -> tuple[int, tuple[str, ...]]:
     return app.unsynced_count, app.unsynced
 
 
-class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
+class SubjectState(Struct, frozen=True, omit_defaults=True, gc=False):
     """What we remember of a subject between two looks; kept in the checkpoint."""
 
     uid: str
@@ -57,9 +57,9 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     """What its running operation last showed, and since when it has shown nothing else."""
     inherited: bool = False
     """It was unwell when we first came; until it has once been well we are careful with it."""
-    soaking: Good | None = None
+    soaking: HealthyRevision | None = None
     """Synced and Healthy now; becomes good when the soak time has passed."""
-    ledger: tuple[Good, ...] = ()
+    ledger: tuple[HealthyRevision, ...] = ()
     """Newest last, at most 5."""
     kinds: tuple[str, ...] = ()
     """Kinds of its resources when they were last to be seen."""
@@ -80,7 +80,7 @@ class Sight(Struct, frozen=True, omit_defaults=True, gc=False):
     well."""
 
 
-def unwatched(sight: Sight, gap: timedelta, now: datetime) -> Sight:
+def unwatched(sight: SubjectState, gap: timedelta, now: datetime) -> SubjectState:
     """Time in which nobody watched, until ``now``, does not count; a soak that was not watched
     starts again. What began after it is left as it is."""
     later = (
@@ -96,7 +96,7 @@ def _later(since: datetime, gap: timedelta, now: datetime) -> datetime:
     return since + gap if since <= now - gap else since
 
 
-def shifted(sight: Sight, jump: timedelta) -> Sight:
+def shifted(sight: SubjectState, jump: timedelta) -> SubjectState:
     """The wall clock was set, forward or back: what lasted so long has lasted so long."""
     clocks = {symptom: since + jump for symptom, since in sight.clocks.items()}
     moved = (sight.moved[0], sight.moved[1] + jump) if sight.moved else None
@@ -106,7 +106,7 @@ def shifted(sight: Sight, jump: timedelta) -> Sight:
     return structs.replace(sight, clocks=clocks, soaking=soaking, moved=moved)
 
 
-class Brought(Struct, frozen=True, gc=False):
+class DeployEffects(Struct, frozen=True, gc=False):
     """What a deploy did, as its own operation said before another one took its place."""
 
     revisions: tuple[str, ...]
@@ -143,7 +143,7 @@ class Fleet(Struct, frozen=True):
     in_flight_shard: int = 0
 
 
-class Destroyed(Struct, frozen=True):
+class RecentDisruptions(Struct, frozen=True):
     """When restarts, rollbacks and failovers were begun within the last hour, oldest first."""
 
     fleet: tuple[datetime, ...] = ()
@@ -158,7 +158,7 @@ class Dependent(Struct, frozen=True):
     what may be done to it."""
 
     app: Application
-    sight: Sight
+    sight: SubjectState
     project: Project | None = None
     application_set: ApplicationSet | None = None
     parent: Application | None = None
@@ -171,7 +171,7 @@ class Situation(Struct, frozen=True):
 
     now: datetime
     about: Application | Repository | Cluster
-    sight: Sight
+    sight: SubjectState
     policies: Policies
     recovery: Recovery | None = None
     """The open one."""
@@ -193,13 +193,13 @@ class Situation(Struct, frozen=True):
     """RECOVERY_ENABLED."""
     pauses: tuple[Pause, ...] = ()
     """What people have paused or silenced by command."""
-    finding: Finding | None = None
+    finding: Diagnosis | None = None
     """About an application: why it is ill; None when nothing says so."""
     deployed: Deployed | None = None
     """About an application: the commits that people will want to look at."""
     unseen: str = ""
     """About an application: that a closer look is still to come, in words."""
-    brought: Brought | None = None
+    brought: DeployEffects | None = None
     """About an application: what the deploy that runs did, where the watch has shown it; None for
     unknown."""
     unowned: tuple[str, ...] = ()
@@ -212,11 +212,11 @@ class Situation(Struct, frozen=True):
     believed for nothing."""
     frozen: str = ""
     """About an application: why Argo CD is believed not to look at it any more, in words."""
-    storm: tuple[Key, str] | None = None
+    storm: tuple[SubjectKey, str] | None = None
     """About an application: the storm that it is a member of, and why, in words."""
     waits_for: str = ""
     """About an application: which other one is cured first, in words."""
-    destroyed: Destroyed = Destroyed()
+    destroyed: RecentDisruptions = RecentDisruptions()
     adopted_at: datetime | None = None
     """`recovery adopt`: what was first seen before this is no longer inherited."""
     distrusted: dict[str, str] = {}
@@ -235,7 +235,7 @@ class Situation(Struct, frozen=True):
     """About a cluster: all there are."""
     application_sets: tuple[ApplicationSet, ...] = ()
     """About a cluster: all there are."""
-    orphans: tuple[Move, ...] = ()
+    orphans: tuple[Relocation, ...] = ()
     """About a cluster: applications whose hold says that they were moved away from it, and that no
     other recovery knows."""
     together: str = ""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 
 STORM = "storm"
 """Kind of the keys that stand for a storm, and the name of the policy and the guard."""
@@ -48,7 +48,7 @@ class Wall(Struct, frozen=True):
     accounts for it."""
 
 
-class Crowd(Struct, frozen=True):
+class GroupCount(Struct, frozen=True):
     """How many of a group fell ill within a time."""
 
     group: str
@@ -69,9 +69,9 @@ class Crowd(Struct, frozen=True):
         return self.fallen / self.of if self.of else 0.0
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SubjectKey:
         """What the queue calls a storm in this group."""
-        return Key(STORM, "", f"{self.group}/{self.name}" if self.name else self.group)
+        return SubjectKey(STORM, "", f"{self.group}/{self.name}" if self.name else self.group)
 
     @property
     def uid(self) -> str:
@@ -82,7 +82,7 @@ class Crowd(Struct, frozen=True):
         return called(self.group, self.name)
 
 
-def uid_of(key: Key) -> str:
+def uid_of(key: SubjectKey) -> str:
     """A storm's UID, from what the queue calls it."""
     return "storm-" + hashlib.sha256(key.name.encode()).hexdigest()[:16]
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.model.recovery import Recovery
 from recovery.model.situation import Freshness
 
@@ -16,7 +16,7 @@ SHARD = "shard"
 """Kind of the key that stands for all applications that Argo CD's application controller has
 stopped looking at."""
 CONTROLLER = "argocd-application-controller"
-STANDING = Key(SHARD, "", CONTROLLER)
+STANDING = SubjectKey(SHARD, "", CONTROLLER)
 """What the queue calls them: one incident, however many shards and clusters it is about."""
 
 
@@ -39,7 +39,7 @@ class Reconciling(Struct, frozen=True):
         return max(self.limit / 2, timedelta(minutes=5 if not self.interval else 1))
 
 
-class Frost(Struct, frozen=True):
+class UnreconciledApplications(Struct, frozen=True):
     """The frozen applications, their record, and the time."""
 
     now: datetime

@@ -12,9 +12,9 @@ from msgspec import structs
 
 from recovery.model.duration import spell
 from recovery.model.message import Message, fitted
-from recovery.model.notification_config import Links, Words
+from recovery.model.notification_config import Links, MessageTemplates
 from recovery.model.policy import LOUDEST_FIRST
-from recovery.model.recovery import Note, Recovery, RecoveryPhase
+from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase
 from recovery.model.redact import redact
 from recovery.model.text import shell
 from recovery.policies import templates
@@ -26,7 +26,9 @@ WHOLE, LONGEST = 100_000, 12_000
 evidence."""
 
 
-def compose(note: Note, recovery: Recovery | None, words: Words, now: datetime) -> Message:
+def compose(
+    note: PendingNotification, recovery: Recovery | None, words: MessageTemplates, now: datetime
+) -> Message:
     """Everything a channel may show. A template that fails leaves our own words."""
     title, body = redact(note.title, 300), redact(note.body, WHOLE, lines=True)
     message = fitted(

@@ -16,13 +16,13 @@ from recovery.decide.reminders import News
 from recovery.decide.routing import About, channels_of, undirected
 from recovery.kube.errors import KubeError
 from recovery.model.message import Message
-from recovery.model.notification_config import Delivery
+from recovery.model.notification_config import ReceiverOptions
 from recovery.model.policy import Policies
-from recovery.model.recovery import Note, Recovery
+from recovery.model.recovery import PendingNotification, Recovery
 from recovery.model.text import shell
 from recovery.notify.compose import compose
 from recovery.notify.heartbeat import CHANNEL
-from recovery.notify.receiver_queue import Lane, Letter, State
+from recovery.notify.receiver_queue import QueuedNotification, ReceiverQueue, State
 
 log = structlog.get_logger(__name__)
 REMEMBERED = 10_000
@@ -87,7 +87,7 @@ class Nobody:
 class _Open:
     """What is still to become of one message."""
 
-    def __init__(self, note: Note, targets: set[str]) -> None:
+    def __init__(self, note: PendingNotification, targets: set[str]) -> None:
         self.note = note
         self.targets = targets
         """Who is still to be told: channels, or their incidents of many (``pagerduty@KEY``)."""
@@ -107,7 +107,7 @@ class _Collected:
         self.undelivered: list[str] = []
 
 
-class Outbox:
+class Dispatcher:
     """What is not delivered stays with its recovery, and is sent after a restart, too."""
 
     def __init__(
@@ -116,7 +116,7 @@ class Outbox:
         addresses: Addresses,
         clock: Clock,
         changed: Callable[[str], None],
-        unheard: Callable[[Note, str], None],
+        unheard: Callable[[PendingNotification, str], None],
         counted: Callable[[str, str], None],
     ) -> None:
         """``changed`` is called with a recovery's name when there is news of its messages."""
@@ -126,8 +126,8 @@ class Outbox:
         self._changed = changed
         self._unheard = unheard
         self.counted = counted
-        self._lanes: dict[str, Lane] = {}
-        self._new: asyncio.Queue[Lane] = asyncio.Queue()
+        self._lanes: dict[str, ReceiverQueue] = {}
+        self._new: asyncio.Queue[ReceiverQueue] = asyncio.Queue()
         self._known: dict[str, None] = {}
         self._open: dict[str, _Open] = {}
         self._threads: dict[str, dict[str, str]] = {}
@@ -141,7 +141,7 @@ class Outbox:
         open them again."""
         self._policies = Policies(())
         self.fleet: Fleet = Nobody()
-        self._undirected: list[tuple[Note, Recovery | None, Recovery | None]] = []
+        self._undirected: list[tuple[PendingNotification, Recovery | None, Recovery | None]] = []
         """Messages of which nothing says where they go: every channel of the Secret, as soon as it
         is known which there are."""
         self._asked = asyncio.Event()
@@ -184,7 +184,10 @@ class Outbox:
             lane.wake()
 
     def say(
-        self, note: Note, recovery: Recovery | None = None, like: Recovery | None = None
+        self,
+        note: PendingNotification,
+        recovery: Recovery | None = None,
+        like: Recovery | None = None,
     ) -> None:
         """Take on one message; the same key a second time is the same message. ``like``: it goes
         where that one's would."""
@@ -218,7 +221,11 @@ class Outbox:
                 self._address(note, recovery, like, every)
 
     def _address(
-        self, note: Note, recovery: Recovery | None, like: Recovery | None, every: tuple[str, ...]
+        self,
+        note: PendingNotification,
+        recovery: Recovery | None,
+        like: Recovery | None,
+        every: tuple[str, ...],
     ) -> None:
         """Put it on its way, to each channel by itself."""
         name = recovery.name if recovery else ""
@@ -247,7 +254,7 @@ class Outbox:
             channel, shared, _ = target.partition("@")
             mark = target if shared else ""
             self._lane(channel).put(
-                Letter(
+                QueuedNotification(
                     message,
                     name,
                     number,
@@ -259,7 +266,9 @@ class Outbox:
         if not targets:
             self._conclude(opened, name)
 
-    def _targets(self, wanted: tuple[str, ...], note: Note, recovery: Recovery | None) -> list[str]:
+    def _targets(
+        self, wanted: tuple[str, ...], note: PendingNotification, recovery: Recovery | None
+    ) -> list[str]:
         """Under what each channel knows the incident: an end goes to all of it, news to the
         newest."""
         known = self._known_as(recovery)
@@ -281,12 +290,12 @@ class Outbox:
             )
         )
 
-    def _remember(self, note: Note) -> None:
+    def _remember(self, note: PendingNotification) -> None:
         self._known[note.key] = None
         while len(self._known) > REMEMBERED:
             self._known.pop(next(iter(self._known)))
 
-    def _flapping(self, note: Note, recovery: Recovery, times: int) -> None:
+    def _flapping(self, note: PendingNotification, recovery: Recovery, times: int) -> None:
         """Said once in its time; the note itself is struck."""
         limits = self._policies.notices.words.flapping
         slot = (
@@ -304,7 +313,7 @@ class Outbox:
             f" recovery history {shell(recovery.subject)}"
         )
         self.say(
-            Note(
+            PendingNotification(
                 f"flapping-{recovery.subject.uid}/{recovery.policy}/{slot}",
                 title,
                 body,
@@ -314,7 +323,7 @@ class Outbox:
             like=recovery,
         )
 
-    def _heard(self, note: Note, recovery: Recovery | None) -> tuple[str, ...]:
+    def _heard(self, note: PendingNotification, recovery: Recovery | None) -> tuple[str, ...]:
         """Who knows of the incident, or is about to: written down, not written down yet, on the
         way."""
         about_to = [
@@ -325,9 +334,9 @@ class Outbox:
         ]
         return tuple(dict.fromkeys((*self._known_as(recovery), *about_to)))
 
-    def _lane(self, channel: str) -> Lane:
+    def _lane(self, channel: str) -> ReceiverQueue:
         if channel not in self._lanes:
-            self._lanes[channel] = Lane(channel, self, self._clock)
+            self._lanes[channel] = ReceiverQueue(channel, self, self._clock)
             self._new.put_nowait(self._lanes[channel])
         return self._lanes[channel]
 
@@ -391,7 +400,7 @@ class Outbox:
 
     # What a lane asks and tells.
 
-    def delivery(self, channel: str) -> Delivery:
+    def delivery(self, channel: str) -> ReceiverOptions:
         return self._policies.notices.delivery(channel)
 
     async def url(self, channel: str) -> str:
@@ -403,7 +412,7 @@ class Outbox:
     def reread(self) -> None:
         self._addresses.reread()
 
-    def heard(self, letter: Letter, channel: str) -> bool:
+    def heard(self, letter: QueuedNotification, channel: str) -> bool:
         return letter.explicit or not letter.recovery or channel in self._arrived(letter.recovery)
 
     def _arrived(self, recovery: str) -> set[str]:
@@ -412,7 +421,7 @@ class Outbox:
         marks = (*self._talks.get(recovery, ()), *(collected.heard if collected else ()))
         return {mark.partition("@")[0] for mark in marks}
 
-    async def redirect(self, letter: Letter, channel: str) -> bool:
+    async def redirect(self, letter: QueuedNotification, channel: str) -> bool:
         """The channel that was named is not there: the default ones tell it, where there are
         others. Raises as ``url``."""
         opened = self._open.get(letter.message.key)
@@ -428,39 +437,45 @@ class Outbox:
             opened.targets.add(name)
             opened.tried.add(name)
             self._lane(name).put(
-                Letter(letter.message, letter.recovery, letter.number, letter.since, explicit=True)
+                QueuedNotification(
+                    letter.message, letter.recovery, letter.number, letter.since, explicit=True
+                )
             )
         if wanted:
             instead = f"the Secret has no key {channel}; {', '.join(wanted)} told instead"
             opened.why.append(f"{channel}: {instead}: {letter.message.title}"[:300])
         return bool(wanted)
 
-    def overtaken(self, letter: Letter) -> bool:
+    def overtaken(self, letter: QueuedNotification) -> bool:
         return letter.number < self._over.get(letter.message.incident, -1)
 
-    def thread(self, letter: Letter, channel: str) -> str:
+    def thread(self, letter: QueuedNotification, channel: str) -> str:
         return self._threads.get(letter.recovery, {}).get(channel, "")
 
     def shared(self, mark: str, recovery: str) -> bool:
         return self.fleet.sharing(mark, recovery)
 
-    def ours(self, letter: Letter) -> bool:
+    def ours(self, letter: QueuedNotification) -> bool:
         return not letter.recovery or self.fleet.tells(letter.recovery)
 
-    def stands_in(self, letter: Letter, channel: str) -> bool:
+    def stands_in(self, letter: QueuedNotification, channel: str) -> bool:
         fallback, opened = self.delivery(channel).fallback, self._open.get(letter.message.key)
         return bool(fallback) and opened is not None and fallback not in opened.tried
 
-    def pass_on(self, letter: Letter, channel: str) -> None:
+    def pass_on(self, letter: QueuedNotification, channel: str) -> None:
         fallback, opened = self.delivery(channel).fallback, self._open.get(letter.message.key)
         if opened is not None:
             opened.targets.add(fallback)
             opened.tried.add(fallback)
             self._lane(fallback).put(
-                Letter(letter.message, letter.recovery, letter.number, letter.since, explicit=True)
+                QueuedNotification(
+                    letter.message, letter.recovery, letter.number, letter.since, explicit=True
+                )
             )
 
-    def reached(self, letter: Letter, channel: str, mark: str = "", thread: str = "") -> None:
+    def reached(
+        self, letter: QueuedNotification, channel: str, mark: str = "", thread: str = ""
+    ) -> None:
         self.counted(channel, "delivered")
         target = letter.mark or channel
         if letter.recovery:
@@ -473,14 +488,14 @@ class Outbox:
                 self._threads.setdefault(letter.recovery, {})[channel] = thread
         self._settle(letter, target, heard=True)
 
-    def perhaps(self, letter: Letter, channel: str) -> None:
+    def perhaps(self, letter: QueuedNotification, channel: str) -> None:
         if letter.recovery and not letter.message.resolves:
             self._news.setdefault(letter.recovery, _Collected()).heard[letter.mark or channel] = (
                 None
             )
             self._changed(letter.recovery)
 
-    def ended(self, letter: Letter, channel: str, result: str, why: str = "") -> None:
+    def ended(self, letter: QueuedNotification, channel: str, result: str, why: str = "") -> None:
         self.counted(channel, result)
         opened = self._open.get(letter.message.key)
         if result == "taken over":
@@ -494,7 +509,7 @@ class Outbox:
             opened.why.append(f"{channel}: {why}: {letter.message.title}"[:300])
         self._settle(letter, letter.mark or channel, heard=result == "overtaken")
 
-    def _settle(self, letter: Letter, target: str, *, heard: bool) -> None:
+    def _settle(self, letter: QueuedNotification, target: str, *, heard: bool) -> None:
         opened = self._open.get(letter.message.key)
         if opened is None:
             return

@@ -15,7 +15,7 @@ from recovery.clock import Clock
 from recovery.decide.routing import quiet_until
 from recovery.kube.errors import KubeError
 from recovery.model.message import Message
-from recovery.model.notification_config import Delivery
+from recovery.model.notification_config import ReceiverOptions
 from recovery.notify.compose import digest, merged
 from recovery.notify.delivery_errors import Undelivered
 from recovery.notify.receivers import Kind, kind_of
@@ -35,7 +35,7 @@ APART = 5
 """So many incidents at once a channel that keeps them apart is told one by one; more are one."""
 
 
-class Letter(Struct, eq=False):
+class QueuedNotification(Struct, eq=False):
     """One message for one channel."""
 
     message: Message
@@ -66,7 +66,7 @@ class State(Struct, frozen=True):
 class Desk(Protocol):
     """What a lane asks, and what it tells of its letters."""
 
-    def delivery(self, channel: str) -> Delivery:
+    def delivery(self, channel: str) -> ReceiverOptions:
         """How the channel is spoken to."""
 
     async def url(self, channel: str) -> str:
@@ -78,39 +78,41 @@ class Desk(Protocol):
     def reread(self) -> None:
         """Where channels lead is asked anew before the next try."""
 
-    def heard(self, letter: Letter, channel: str) -> bool:
+    def heard(self, letter: QueuedNotification, channel: str) -> bool:
         """Of an end: did the beginning arrive here, or may it have? Also where the policy wants the
         end told here in any case."""
 
-    async def redirect(self, letter: Letter, channel: str) -> bool:
+    async def redirect(self, letter: QueuedNotification, channel: str) -> bool:
         """Let the default channels tell what was for one that the Secret lacks; False where there
         are none."""
 
-    def ours(self, letter: Letter) -> bool:
+    def ours(self, letter: QueuedNotification) -> bool:
         """Is it still ours to tell? Another replica may have taken over."""
 
-    def overtaken(self, letter: Letter) -> bool:
+    def overtaken(self, letter: QueuedNotification) -> bool:
         """Has its incident ended meanwhile?"""
 
-    def thread(self, letter: Letter, channel: str) -> str:
+    def thread(self, letter: QueuedNotification, channel: str) -> str:
         """What the channel answered to its incident's first message."""
 
     def shared(self, mark: str, recovery: str) -> bool:
         """Is another one still open that was told as part of the same incident?"""
 
-    def stands_in(self, letter: Letter, channel: str) -> bool:
+    def stands_in(self, letter: QueuedNotification, channel: str) -> bool:
         """Is there a fallback that has not been asked to tell it?"""
 
-    def pass_on(self, letter: Letter, channel: str) -> None:
+    def pass_on(self, letter: QueuedNotification, channel: str) -> None:
         """Let the fallback tell it, too."""
 
-    def reached(self, letter: Letter, channel: str, mark: str = "", thread: str = "") -> None:
+    def reached(
+        self, letter: QueuedNotification, channel: str, mark: str = "", thread: str = ""
+    ) -> None:
         """It arrived; under ``mark``, where that is not the letter's own."""
 
-    def perhaps(self, letter: Letter, channel: str) -> None:
+    def perhaps(self, letter: QueuedNotification, channel: str) -> None:
         """It may have arrived: an incident may be open there."""
 
-    def ended(self, letter: Letter, channel: str, result: str, why: str = "") -> None:
+    def ended(self, letter: QueuedNotification, channel: str, result: str, why: str = "") -> None:
         """It will not arrive here: ``not configured``, ``not for it``, ``overtaken``, ``failed``,
         ``passed on``, ``taken over``."""
 
@@ -118,14 +120,14 @@ class Desk(Protocol):
         """For the metrics."""
 
 
-class Lane:
+class ReceiverQueue:
     """One channel's queue. ``run`` until cancelled."""
 
     def __init__(self, channel: str, desk: Desk, clock: Clock) -> None:
         self._channel = channel
         self._desk = desk
         self._clock = clock
-        self._letters: list[Letter] = []
+        self._letters: list[QueuedNotification] = []
         self._news = asyncio.Event()
         self._sent_at = float("-inf")
         self._retry_at = float("-inf")
@@ -141,7 +143,7 @@ class Lane:
         """For people."""
         return State(self._channel, len(self._letters), self._failures, self._why)
 
-    def put(self, letter: Letter) -> None:
+    def put(self, letter: QueuedNotification) -> None:
         """Take on one letter."""
         self._letters.append(letter)
         self._news.set()
@@ -179,11 +181,11 @@ class Lane:
             return max(wait, self._retry_at) - self._clock.monotonic()
         return min((end - now).total_seconds() for _, end in quiet if end is not None) + 0.1
 
-    def _quiet(self, letter: Letter, now: datetime) -> datetime | None:
+    def _quiet(self, letter: QueuedNotification, now: datetime) -> datetime | None:
         hours = self._desk.delivery(self._channel).quiet_hours
         return None if letter.message.resolves else quiet_until(hours, letter.message.severity, now)
 
-    def _given_up(self, letter: Letter) -> bool:
+    def _given_up(self, letter: QueuedNotification) -> bool:
         """The channel counts as dead, it is not time for another try, and somebody stands in who
         has not been asked yet."""
         waits = self.dead and self._clock.monotonic() < self._retry_at
@@ -239,7 +241,7 @@ class Lane:
             if not await self._sent(batch, message, mark, url):
                 return
 
-    def _to_tell(self) -> list[Letter]:
+    def _to_tell(self) -> list[QueuedNotification]:
         """What may leave now: ours, not overtaken, not in quiet hours."""
         now = self._clock.now()
         for letter in [each for each in self._letters if not self._desk.ours(each)]:
@@ -270,7 +272,9 @@ class Lane:
             self._end(letter, "overtaken")
         return due
 
-    async def _sent(self, batch: list[Letter], message: Message, mark: str, url: str) -> bool:
+    async def _sent(
+        self, batch: list[QueuedNotification], message: Message, mark: str, url: str
+    ) -> bool:
         """Send one message; False: nothing more is tried now."""
         for letter in batch:
             letter.tried = True
@@ -304,13 +308,15 @@ class Lane:
         )
         return True
 
-    def _batches(self, due: list[Letter], kind: Kind) -> list[tuple[list[Letter], Message, str]]:
+    def _batches(
+        self, due: list[QueuedNotification], kind: Kind
+    ) -> list[tuple[list[QueuedNotification], Message, str]]:
         """Which letters go together, as what, and the mark of the incident of many that they
         become."""
-        found: list[tuple[list[Letter], Message, str]] = []
+        found: list[tuple[list[QueuedNotification], Message, str]] = []
         for mark in dict.fromkeys(letter.mark for letter in due if letter.mark):
             found += self._of_many([letter for letter in due if letter.mark == mark], mark)
-        rest: dict[str, list[Letter]] = {}
+        rest: dict[str, list[QueuedNotification]] = {}
         for letter in due:
             if not letter.mark:
                 rest.setdefault(letter.message.incident, []).append(letter)
@@ -341,7 +347,9 @@ class Lane:
             )
         return found
 
-    def _of_many(self, letters: list[Letter], mark: str) -> list[tuple[list[Letter], Message, str]]:
+    def _of_many(
+        self, letters: list[QueuedNotification], mark: str
+    ) -> list[tuple[list[QueuedNotification], Message, str]]:
         """Letters about members of one incident: news raises it; it is resolved with its last
         member."""
         key = mark.partition("@")[2]
@@ -368,7 +376,7 @@ class Lane:
         self._retry_at = self._clock.monotonic() + max(growing, after)
         self._desk.counted(self._channel, "tried again")
 
-    def _failed(self, letters: list[Letter], error: Undelivered) -> None:
+    def _failed(self, letters: list[QueuedNotification], error: Undelivered) -> None:
         self._fails(str(error), error.after or 0.0)
         if self._failures in (1, 5) or self._failures % 50 == 0:
             log.warning(
@@ -397,14 +405,14 @@ class Lane:
             last = {letter.message.incident for letter in letters}
             self._letters.sort(key=lambda letter: letter.message.incident in last)
 
-    def _pass_on(self, letter: Letter, why: str, *, for_good: bool = False) -> None:
+    def _pass_on(self, letter: QueuedNotification, why: str, *, for_good: bool = False) -> None:
         """The fallback tells it. An end is owed here all the same: who was called here has to hear
         of it."""
         self._desk.pass_on(letter, self._channel)
         if for_good or not letter.message.resolves:
             self._end(letter, "passed on", why)
 
-    async def _tell_others(self, batch: list[Letter]) -> None:
+    async def _tell_others(self, batch: list[QueuedNotification]) -> None:
         """An address or a credential that is not taken is tried on for a day; meanwhile somebody
         has to know."""
         for letter in batch:
@@ -415,7 +423,7 @@ class Lane:
             ):
                 await self._redirected(letter)
 
-    async def _nowhere(self, letter: Letter) -> None:
+    async def _nowhere(self, letter: QueuedNotification) -> None:
         why = f"the Secret has no key {self._channel}"
         waited = self._clock.monotonic() - letter.since
         owed = letter.message.resolves and self._desk.heard(letter, self._channel)
@@ -437,12 +445,12 @@ class Lane:
         else:
             self._end(letter, "not configured", why)
 
-    async def _redirected(self, letter: Letter) -> bool:
+    async def _redirected(self, letter: QueuedNotification) -> bool:
         try:
             return await self._desk.redirect(letter, self._channel)
         except KubeError:
             return False
 
-    def _end(self, letter: Letter, result: str, why: str = "") -> None:
+    def _end(self, letter: QueuedNotification, result: str, why: str = "") -> None:
         self._letters.remove(letter)
         self._desk.ended(letter, self._channel, result, why)

@@ -14,7 +14,7 @@ from recovery.clock import Clock
 from recovery.kube.errors import KubeError
 from recovery.model.application import Application
 from recovery.model.commit import Commit, Deployed, compare, is_commit
-from recovery.model.situation import Good
+from recovery.model.situation import HealthyRevision
 
 KEPT, WAITING = 200, 50
 """Commits that are remembered, and that wait to be asked for: the newest of them."""
@@ -44,7 +44,7 @@ class Commits:
         self._asked = asyncio.Event()
 
     def around(
-        self, app: Application, ledger: Sequence[Good], hosts: Mapping[str, str]
+        self, app: Application, ledger: Sequence[HealthyRevision], hosts: Mapping[str, str]
     ) -> Deployed | None:
         """What came after the last deploy of an unhealthy application that was seen to work, as far
         as it is known by now."""

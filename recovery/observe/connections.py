@@ -16,14 +16,14 @@ from recovery.model.connection import (
     IN_CLUSTER_SERVER,
     Cluster,
     Connection,
-    Evidence,
+    ProbeResult,
+    ProbeSource,
     Repository,
     Verdict,
-    Witness,
     ident,
 )
-from recovery.model.names import Key
-from recovery.model.situation import Sight
+from recovery.model.names import SubjectKey
+from recovery.model.situation import SubjectState
 from recovery.observe.store import Name, Store
 
 AGREED = 2
@@ -41,8 +41,8 @@ class Connections:
         self,
         clock: Clock,
         store: Store,
-        changed: Callable[[Key], None],
-        follows: Callable[[Key], bool],
+        changed: Callable[[SubjectKey], None],
+        follows: Callable[[SubjectKey], bool],
     ) -> None:
         self._clock = clock
         self._store = store
@@ -64,7 +64,7 @@ class Connections:
         """This process has made one whole round over the clusters."""
         self.repositories_looked = False
         """And one over the repositories."""
-        self._states: dict[Key, Connection] = {}
+        self._states: dict[SubjectKey, Connection] = {}
         self.first = False
         """A first install that has not yet looked once: what has failed is inherited."""
 
@@ -121,7 +121,7 @@ class Connections:
         for repository in new.values():
             self._tell(repository)
 
-    def found(self, about: Repository | Cluster, evidence: Evidence) -> None:
+    def found(self, about: Repository | Cluster, evidence: ProbeResult) -> None:
         """Somebody looked at it."""
         held = self._held(about)
         if held is None:
@@ -139,10 +139,10 @@ class Connections:
         self.clusters[about.server] = held = structs.replace(held, namespace_uid=uid)
         self._tell(held)
 
-    def _ours(self, about: Repository | Cluster, evidence: Evidence) -> Evidence:
+    def _ours(self, about: Repository | Cluster, evidence: ProbeResult) -> ProbeResult:
         """That we cannot reach a cluster means something only if we ever could: else it is our own
         network that forbids it."""
-        if evidence.by is not Witness.connect or evidence.verdict is not Verdict.unreachable:
+        if evidence.by is not ProbeSource.connect or evidence.verdict is not Verdict.unreachable:
             return evidence
         sight = self._store.sights.get(about.uid)
         if sight is not None and sight.reached:
@@ -154,8 +154,8 @@ class Connections:
         """What the conditions of applications say of what they depend on; only those that have
         something to say are asked, and no more of them once it is said. What several projects share
         is not ill on the word of one of them."""
-        git: dict[str, dict[str, Evidence]] = {}
-        cluster: dict[str, dict[str, Evidence]] = {}
+        git: dict[str, dict[str, ProbeResult]] = {}
+        cluster: dict[str, dict[str, ProbeResult]] = {}
         for name in self._store.uncompared:
             app = self._store.applications[name]
             home = self.cluster_of(app)
@@ -188,18 +188,18 @@ class Connections:
                 )
                 or {},
             )
-            before = next((e for e in about.evidence if e.by is Witness.applications), None)
+            before = next((e for e in about.evidence if e.by is ProbeSource.applications), None)
             if told is None and before is None:
                 continue
             told = told or self._recovered(about, against)
-            quiet = tuple(e for e in about.evidence if e.by is not Witness.applications)
+            quiet = tuple(e for e in about.evidence if e.by is not ProbeSource.applications)
             held = structs.replace(about, evidence=(*quiet, told) if told else quiet)
             self._put(held)
             self._tell(held)
 
     def _agreed(
-        self, about: Repository | Cluster, said: dict[str, Evidence]
-    ) -> tuple[Evidence | None, int]:
+        self, about: Repository | Cluster, said: dict[str, ProbeResult]
+    ) -> tuple[ProbeResult | None, int]:
         """What applications say of it, if their projects agree; and how many projects have been
         compared well since then.
 
@@ -238,15 +238,15 @@ class Connections:
             compared
         )
 
-    def _recovered(self, about: Repository | Cluster, against: int) -> Evidence | None:
+    def _recovered(self, about: Repository | Cluster, against: int) -> ProbeResult | None:
         """They said that it failed, and say so no more: it is well where some were compared, and
         unknown else."""
         names = self.on(about) if isinstance(about, Cluster) else self.reading(about)
         well = names - self._store.uncompared
         if not well or (names & self._store.uncompared and against < AGREED):
             return None
-        return Evidence(
-            Witness.applications,
+        return ProbeResult(
+            ProbeSource.applications,
             Verdict.reachable,
             self._clock.now(),
             f"{len(well)} applications were compared",
@@ -255,7 +255,7 @@ class Connections:
 
     # Read by the controller
 
-    def gone(self, key: Key) -> bool:
+    def gone(self, key: SubjectKey) -> bool:
         """Is it certain that it is there no more?"""
         listed = self.clusters_listed if key.kind == "cluster" else self.repositories_listed
         return listed and self.get(key) is None
@@ -265,19 +265,19 @@ class Connections:
         checkpoint remembers stands."""
         if isinstance(about, Cluster):
             return self.clusters_looked
-        return self.repositories_looked or any(e.by is not Witness.word for e in about.evidence)
+        return self.repositories_looked or any(e.by is not ProbeSource.word for e in about.evidence)
 
-    def get(self, key: Key) -> Repository | Cluster | None:
+    def get(self, key: SubjectKey) -> Repository | Cluster | None:
         """One by what the queue calls it."""
         if key.kind == "repository":
             url, _, project = key.name.partition("#")
             return self.repositories.get(ident(url, project))
         return next((c for c in self.clusters.values() if key.name in (c.name, c.server)), None)
 
-    def look(self, about: Repository | Cluster) -> Sight:
+    def look(self, about: Repository | Cluster) -> SubjectState:
         """What we remember of it, up to now."""
         self._track(about)
-        return self._store.sights.get(about.uid) or Sight(about.uid, self._clock.now())
+        return self._store.sights.get(about.uid) or SubjectState(about.uid, self._clock.now())
 
     def homes(self) -> tuple[Cluster, ...]:
         """Where applications that are away come from, by their holds: owed also when nobody
@@ -386,7 +386,7 @@ class Connections:
         old = self._store.sights.get(about.uid)
         new = watch(old, about, self._store.policies, self._clock.now(), first_install=self.first)
         reached = any(
-            e.by is Witness.connect and e.verdict is Verdict.reachable for e in about.evidence
+            e.by is ProbeSource.connect and e.verdict is Verdict.reachable for e in about.evidence
         )
         uid = about.namespace_uid if isinstance(about, Cluster) else ""
         new = structs.replace(
@@ -412,7 +412,7 @@ class Connections:
             self._changed(about.key)
 
 
-def _enough(said: dict[str, dict[str, Evidence]], what: str, app: Application) -> bool:
+def _enough(said: dict[str, dict[str, ProbeResult]], what: str, app: Application) -> bool:
     """Is another word on it of no more weight? Each project has one."""
     known = said.get(what, {})
     return app.project in known

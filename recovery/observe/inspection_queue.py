@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from recovery.clock import Clock
 from recovery.model.application import Application
-from recovery.model.cause import Finding, Signs
+from recovery.model.cause import Diagnosis, Observations
 from recovery.observe.store import Store, shows
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ AWAITED, AWAITED_AT_MOST = timedelta(seconds=4), timedelta(minutes=1)
 """For a kind that is not served yet one cheap question is asked more often: its application is
 cured as soon as it is there."""
 
-Looks = Callable[[Application, Finding | None], Awaitable[Signs]]
+Looks = Callable[[Application, Diagnosis | None], Awaitable[Observations]]
 
 
 class _Plan(Struct, frozen=True):
@@ -38,7 +38,7 @@ class _Plan(Struct, frozen=True):
     seen: str = ""
 
 
-class Examiner:
+class InspectionQueue:
     """Looks at every application that the store calls ailing."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Examiner:
         store: Store,
         look: Looks,
         clock: Clock,
-        diagnosis: Callable[[Application], Finding | None],
+        diagnosis: Callable[[Application], Diagnosis | None],
     ) -> None:
         self._store = store
         self._look = look
@@ -118,7 +118,7 @@ class Examiner:
             self._store.examined(app.uid, (app.namespace, app.name), signs)
 
 
-def kept(before: Signs | None, now: Signs) -> Signs:
+def kept(before: Observations | None, now: Observations) -> Observations:
     """A look that failed takes nothing back: what was seen before stands until somebody sees
     otherwise, and grows old meanwhile."""
     if before is None or not now.missing:

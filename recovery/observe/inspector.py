@@ -29,7 +29,7 @@ from recovery.kube.client import (
 from recovery.kube.errors import KubeError, NotFound
 from recovery.kube.reading import decoded
 from recovery.model.application import Application, Health
-from recovery.model.cause import Finding, Signs, Unwell
+from recovery.model.cause import Diagnosis, Observations, UnhealthyResource
 from recovery.model.redact import redact
 from recovery.model.text import plain
 from recovery.observe import resource_tree
@@ -46,7 +46,7 @@ ILL = (Health.Degraded, Health.Progressing, Health.Missing)
 _KINDS = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "DaemonSet": DAEMON_SETS}
 
 
-class Closer(Protocol):
+class ArgoCDReader(Protocol):
     """What is asked of Argo CD."""
 
     async def tree(self, app: Application) -> bytes:
@@ -65,13 +65,13 @@ class Closer(Protocol):
         """Kinds that a cluster serves, as ``group/version/Kind``."""
 
 
-class Look:
+class Inspector:
     """Looks; KubeErrors become words on what is missing."""
 
     def __init__(
         self,
         kube: Client,
-        api: Closer | None,
+        api: ArgoCDReader | None,
         clock: Clock,
         applications: Callable[[], Mapping[tuple[str, str], Application]],
         owns: Ownership,
@@ -82,12 +82,12 @@ class Look:
         self._clock = clock
         self._applications = applications
 
-    async def __call__(self, app: Application, finding: Finding | None) -> Signs:
+    async def __call__(self, app: Application, finding: Diagnosis | None) -> Observations:
         """All there is to see now; its time is when the look began, for what was read then may have
         changed since."""
         begun = self._clock.now()
         missing: list[str] = []
-        unwell: tuple[Unwell, ...] = ()
+        unwell: tuple[UnhealthyResource, ...] = ()
         if app.health in ILL or app.rollout_paused or app.operating:
             unwell = await self._unwell(app, missing)
         served: dict[str, bool] = {}
@@ -98,9 +98,9 @@ class Look:
                 served[finding.about] = there
             if there is False:
                 providers = await self._providers(app, finding.about)
-        return Signs(begun, unwell, served, providers, tuple(missing))
+        return Observations(begun, unwell, served, providers, tuple(missing))
 
-    async def _unwell(self, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
+    async def _unwell(self, app: Application, missing: list[str]) -> tuple[UnhealthyResource, ...]:
         try:
             if self._api is not None:
                 return await self._through_argocd(self._api, app, missing)
@@ -115,11 +115,11 @@ class Look:
         return ()
 
     async def _through_argocd(
-        self, api: Closer, app: Application, missing: list[str]
-    ) -> tuple[Unwell, ...]:
+        self, api: ArgoCDReader, app: Application, missing: list[str]
+    ) -> tuple[UnhealthyResource, ...]:
         tree = nodes(await api.tree(app))
         ill = resource_tree.ill(tree)
-        told: list[Unwell] = []
+        told: list[UnhealthyResource] = []
         pods = [node for node in ill if node.kind == "Pod"][:PODS_READ]
         for node in pods:
             try:
@@ -141,13 +141,13 @@ class Look:
                 missing.append(f"events of {node.kind}/{node.name}: {redact(str(error), 200)}")
         return tuple(dict.fromkeys((*told, *resource_tree.unwell(tree))))[: resource_tree.KEPT]
 
-    async def _here(self, app: Application, missing: list[str]) -> tuple[Unwell, ...]:
+    async def _here(self, app: Application, missing: list[str]) -> tuple[UnhealthyResource, ...]:
         item: dict[str, Any] = decoded(
             await self._kube.get(APPLICATIONS, app.namespace, app.name), dict
         )
         listed = (item.get("status") or {}).get("resources") or ()
         rows = [r for r in listed if isinstance(r, dict) and r.get("kind") in _KINDS]
-        told: list[Unwell] = []
+        told: list[UnhealthyResource] = []
         read = 0
         for row in rows[:WORKLOADS_READ]:
             kind, namespace, name = (

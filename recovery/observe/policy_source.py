@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from recovery.model.action import Traits
+from recovery.model.action import ActionKind
 from recovery.model.policy import Policies
 from recovery.observe import wire_types
 from recovery.observe.adoption import Adoptions, adoptions
@@ -34,7 +34,7 @@ class PolicySource:
 
     def __init__(
         self,
-        actions: Mapping[str, Traits],
+        actions: Mapping[str, ActionKind],
         defaults: Defaults,
         changed: Callable[[Policies], None],
         refused: Callable[[ConfigMap, str], None],

@@ -18,7 +18,7 @@ from recovery.decide.error_classification import of_repository, verdict_of
 from recovery.kube.errors import Forbidden, KubeError, Late, Unauthorized
 from recovery.kube.identity import namespace_uid
 from recovery.model.application import Application
-from recovery.model.connection import FRESH, Cluster, Evidence, Repository, Verdict, Witness
+from recovery.model.connection import FRESH, Cluster, ProbeResult, ProbeSource, Repository, Verdict
 from recovery.model.names import PREFIX
 from recovery.model.redact import redact
 from recovery.model.text import plain
@@ -58,7 +58,7 @@ class Word(Protocol):
         """Does it answer at all?"""
 
 
-class Ways(Protocol):
+class ClusterClients(Protocol):
     """The clusters whose Secrets we may read."""
 
     async def known(self) -> Sequence[Any]:
@@ -68,8 +68,8 @@ class Ways(Protocol):
         """The way to a cluster."""
 
 
-Connect = Callable[[Any, datetime], Awaitable[Evidence]]
-AskGit = Callable[[str, datetime], Awaitable[Evidence]]
+Connect = Callable[[Any, datetime], Awaitable[ProbeResult]]
+AskGit = Callable[[str, datetime], Awaitable[ProbeResult]]
 AskWitness = Callable[[str], Awaitable[str]]
 
 
@@ -82,7 +82,7 @@ class Poller:
         connections: Connections,
         applications: Callable[[], dict[tuple[str, str], Application]],
         word: Word | None,
-        ways: Ways,
+        ways: ClusterClients,
         clock: Clock,
         *,
         interval: float,
@@ -290,7 +290,7 @@ class Poller:
         words = f"{state.status} at {at:%H:%M:%S}" + (
             f": {redact(state.message, 200)}" if state.message else ""
         )
-        self._connections.found(about, Evidence(Witness.word, found, at, words))
+        self._connections.found(about, ProbeResult(ProbeSource.word, found, at, words))
 
     # Looks
 
@@ -300,8 +300,8 @@ class Poller:
             seen = None
             if cluster.in_cluster:
                 if self._alive_here():
-                    seen = Evidence(
-                        Witness.connect, Verdict.reachable, self._clock.now(), "our own watches"
+                    seen = ProbeResult(
+                        ProbeSource.connect, Verdict.reachable, self._clock.now(), "our own watches"
                     )
             elif remote:
                 seen = await self._connect(remote, self._clock.now())
@@ -335,14 +335,17 @@ class Poller:
             if evidence is not None and evidence.verdict is not Verdict.no_evidence:
                 return
 
-    async def _read(self, app: Application) -> Evidence | None:
+    async def _read(self, app: Application) -> ProbeResult | None:
         """One look through Argo CD; None when this application has nothing that could be read."""
         assert self._word is not None  # noqa: S101 (asked for by _live_read only)
         try:
             read = await self._word.live_read(app)
             return (
-                Evidence(
-                    Witness.live_read, Verdict.reachable, self._clock.now(), f"{read} of {app.key}"
+                ProbeResult(
+                    ProbeSource.live_read,
+                    Verdict.reachable,
+                    self._clock.now(),
+                    f"{read} of {app.key}",
                 )
                 if read
                 else None
@@ -354,25 +357,25 @@ class Poller:
             # Only what Argo CD passed on speaks of the cluster; all else speaks of Argo CD or of
             # us.
             found = verdict_of(error.told) if error.told else Verdict.no_evidence
-            return Evidence(
-                Witness.live_read, found, self._clock.now(), f"{app.key}: {words}"[:300]
+            return ProbeResult(
+                ProbeSource.live_read, found, self._clock.now(), f"{app.key}: {words}"[:300]
             )
 
-    async def _late(self, error: KubeError, app: Application) -> Evidence:
+    async def _late(self, error: KubeError, app: Application) -> ProbeResult:
         """Argo CD did not come back with it: if it answers everything else, it is the cluster that
         does not."""
         assert self._word is not None  # noqa: S101 (as above)
         try:
             await self._word.alive()
         except KubeError:
-            return Evidence(
-                Witness.live_read,
+            return ProbeResult(
+                ProbeSource.live_read,
                 Verdict.no_evidence,
                 self._clock.now(),
                 f"Argo CD itself does not answer: {error}"[:300],
             )
-        return Evidence(
-            Witness.live_read,
+        return ProbeResult(
+            ProbeSource.live_read,
             Verdict.unreachable,
             self._clock.now(),
             f"{app.key}: no answer within 25s, and Argo CD answers otherwise",
@@ -392,16 +395,16 @@ class Poller:
             self._witnessed = (who, self._clock.now())
 
 
-async def test(word: Word, repository: Repository, clock: Clock) -> Evidence:
+async def test(word: Word, repository: Repository, clock: Clock) -> ProbeResult:
     """One ls-remote of one repository by Argo CD, with its own credentials."""
     try:
         await word.test_repository(repository.url, repository.project, repository.type)
     except KubeError as error:
         found = of_repository(error.told) if error.told else Verdict.no_evidence
-        return Evidence(
-            Witness.list_refs, found, clock.now(), error.told or redact(str(error), 250)
+        return ProbeResult(
+            ProbeSource.list_refs, found, clock.now(), error.told or redact(str(error), 250)
         )
-    return Evidence(Witness.list_refs, Verdict.reachable, clock.now())
+    return ProbeResult(ProbeSource.list_refs, Verdict.reachable, clock.now())
 
 
 def _inside(url: str) -> str:

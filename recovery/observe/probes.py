@@ -10,7 +10,7 @@ import aiohttp
 from recovery.decide.error_classification import verdict_of
 from recovery.kube.errors import Forbidden, Invalid, KubeError, Unauthorized
 from recovery.kube.remote import Remote
-from recovery.model.connection import Evidence, Verdict, Witness
+from recovery.model.connection import ProbeResult, ProbeSource, Verdict
 from recovery.model.redact import redact
 from recovery.proxies import proxy_for
 
@@ -18,54 +18,56 @@ _THE_PROXYS_OWN = (407, 502, 503, 504)
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 
-async def connect(remote: Remote, now: datetime) -> Evidence:
+async def connect(remote: Remote, now: datetime) -> ProbeResult:
     """A TLS connect and ``/readyz`` with Argo CD's own credentials for it."""
     try:
         answer = await remote.get("/readyz")
     except Unauthorized as error:
-        return Evidence(Witness.connect, Verdict.credentials_refused, now, _cut(error))
+        return ProbeResult(ProbeSource.connect, Verdict.credentials_refused, now, _cut(error))
     except Forbidden:
-        return Evidence(
-            Witness.connect, Verdict.reachable, now, "it answered; /readyz is not for us"
+        return ProbeResult(
+            ProbeSource.connect, Verdict.reachable, now, "it answered; /readyz is not for us"
         )
     except Invalid as error:
-        return Evidence(Witness.connect, Verdict.no_evidence, now, _cut(error))
+        return ProbeResult(ProbeSource.connect, Verdict.no_evidence, now, _cut(error))
     except KubeError as error:
         if error.status in (502, 503, 504):
-            return Evidence(
-                Witness.connect,
+            return ProbeResult(
+                ProbeSource.connect,
                 Verdict.unreachable,
                 now,
                 f"nobody behind its load balancer: {_cut(error)}",
             )
         if error.status >= 500:
-            return Evidence(Witness.connect, Verdict.api_partial, now, f"/readyz: {_cut(error)}")
+            return ProbeResult(
+                ProbeSource.connect, Verdict.api_partial, now, f"/readyz: {_cut(error)}"
+            )
         if error.status:
-            return Evidence(Witness.connect, Verdict.no_evidence, now, _cut(error))
+            return ProbeResult(ProbeSource.connect, Verdict.no_evidence, now, _cut(error))
         found = verdict_of(str(error))
         # It was our own attempt, and nobody answered it: what has no better name is unreachable.
-        return Evidence(
-            Witness.connect,
+        return ProbeResult(
+            ProbeSource.connect,
             Verdict.unreachable if found is Verdict.no_evidence else found,
             now,
             _cut(error),
         )
     if not answer.strip().lower().startswith(b"ok"):
-        return Evidence(
-            Witness.connect,
+        return ProbeResult(
+            ProbeSource.connect,
             Verdict.no_evidence,
             now,
             "something answers there, but not as an API server does",
         )
-    return Evidence(Witness.connect, Verdict.reachable, now, "/readyz: ok")
+    return ProbeResult(ProbeSource.connect, Verdict.reachable, now, "/readyz: ok")
 
 
-async def ask_git(url: str, now: datetime) -> Evidence:
+async def ask_git(url: str, now: datetime) -> ProbeResult:
     """What ``git ls-remote`` asks first, without credentials: an answer of any kind says that the
     server is there."""
     if not url.startswith(("http://", "https://")) or "***@" in url:
-        return Evidence(
-            Witness.request,
+        return ProbeResult(
+            ProbeSource.request,
             Verdict.no_evidence,
             now,
             "only http and https without credentials in the URL are asked",
@@ -90,18 +92,18 @@ async def ask_git(url: str, now: datetime) -> Evidence:
         )
         certain = isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError)
         found = Verdict.tls if certain else verdict_of(words)
-        return Evidence(
-            Witness.request,
+        return ProbeResult(
+            ProbeSource.request,
             Verdict.unreachable if found is Verdict.no_evidence else found,
             now,
             words,
         )
     if status == 429:
-        return Evidence(Witness.request, Verdict.rate_limited, now, "429")
+        return ProbeResult(ProbeSource.request, Verdict.rate_limited, now, "429")
     if status >= 500:
-        return Evidence(Witness.request, Verdict.unreachable, now, f"it answers {status}")
+        return ProbeResult(ProbeSource.request, Verdict.unreachable, now, f"it answers {status}")
     wants = "; it wants credentials, which we do not have" if status in (401, 403, 404) else ""
-    return Evidence(Witness.request, Verdict.reachable, now, f"it answers {status}{wants}")
+    return ProbeResult(ProbeSource.request, Verdict.reachable, now, f"it answers {status}{wants}")
 
 
 async def witness(url: str) -> str:

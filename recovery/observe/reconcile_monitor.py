@@ -17,7 +17,7 @@ from recovery.kube.client import CONFIG_MAPS, Client
 from recovery.kube.errors import KubeError
 from recovery.kube.reading import decoded
 from recovery.model.application import Application
-from recovery.model.names import REFRESH, Key
+from recovery.model.names import REFRESH, SubjectKey
 from recovery.model.unreconciled import STANDING, Reconciling
 from recovery.observe.store import Name, Store
 
@@ -40,7 +40,7 @@ class _Settings(Struct):
     data: _Data = msgspec.field(default_factory=_Data)
 
 
-class Freezer:
+class ReconcileMonitor:
     """Keeps ``store.frozen``; ``changed`` hears of every application for which that changed, and of
     them all as one."""
 
@@ -51,7 +51,7 @@ class Freezer:
         namespace: str,
         clock: Clock,
         fresh: Callable[[], bool],
-        changed: Callable[[Key], None],
+        changed: Callable[[SubjectKey], None],
         known: Callable[[Application], bool] = lambda app: app.destination.in_cluster,
     ) -> None:
         """``known``: has Argo CD a cluster where an application says it runs?"""
@@ -104,7 +104,7 @@ class Freezer:
         changed = (before.keys() ^ found.keys()) | (self._store.standing ^ standing)
         self._store.standing = standing
         for name in changed:
-            self._changed(Key("application", *name))
+            self._changed(SubjectKey("application", *name))
         if changed:
             self._changed(STANDING)
 

@@ -9,7 +9,7 @@ from typing import Any
 from recovery.argocd.tree import Node
 from recovery.causes.envelope import received
 from recovery.causes.workloads import WAITS_FOR_A_NODE
-from recovery.model.cause import Unwell
+from recovery.model.cause import UnhealthyResource
 from recovery.model.text import plain
 from recovery.model.timestamps import utc
 
@@ -33,10 +33,10 @@ def ill(tree: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(sorted(bad, key=lambda n: (n.kind != "Pod", n.status != "Degraded")))
 
 
-def unwell(tree: Iterable[Node]) -> tuple[Unwell, ...]:
+def unwell(tree: Iterable[Node]) -> tuple[UnhealthyResource, ...]:
     """What of a tree is not well, at most 20, in its own words."""
     return tuple(
-        Unwell(
+        UnhealthyResource(
             n.kind,
             n.name,
             n.namespace,
@@ -61,7 +61,7 @@ def _waits(node: Node) -> bool:
     )
 
 
-def of_pod(pod: dict[str, Any]) -> tuple[Unwell, ...]:
+def of_pod(pod: dict[str, Any]) -> tuple[UnhealthyResource, ...]:
     """What a Pod says of itself: its containers' states, the last one too, and why it has no
     node."""
     meta, status = pod.get("metadata") or {}, pod.get("status") or {}
@@ -100,7 +100,7 @@ def of_pod(pod: dict[str, Any]) -> tuple[Unwell, ...]:
         found.append((str(status["reason"]), str(status.get("message", ""))))
     health = "Degraded" if found else "Progressing"
     return tuple(
-        Unwell(
+        UnhealthyResource(
             "Pod",
             _name(meta.get("name")),
             _name(meta.get("namespace")),
@@ -113,7 +113,7 @@ def of_pod(pod: dict[str, Any]) -> tuple[Unwell, ...]:
     )
 
 
-def of_workload(kind: str, item: dict[str, Any]) -> tuple[Unwell, ...]:
+def of_workload(kind: str, item: dict[str, Any]) -> tuple[UnhealthyResource, ...]:
     """What a Deployment, ReplicaSet, StatefulSet, DaemonSet or Job says in its conditions."""
     meta = item.get("metadata") or {}
     found = []
@@ -125,7 +125,7 @@ def of_workload(kind: str, item: dict[str, Any]) -> tuple[Unwell, ...]:
         )
         if late or failed:
             found.append(
-                Unwell(
+                UnhealthyResource(
                     kind,
                     _name(meta.get("name")),
                     _name(meta.get("namespace")),
@@ -139,7 +139,7 @@ def of_workload(kind: str, item: dict[str, Any]) -> tuple[Unwell, ...]:
     return tuple(found)
 
 
-def of_events(items: Iterable[dict[str, Any]]) -> tuple[Unwell, ...]:
+def of_events(items: Iterable[dict[str, Any]]) -> tuple[UnhealthyResource, ...]:
     """Warnings among Events, the newest first."""
     warned = [i for i in items if i.get("type") == "Warning"]
     warned.sort(key=lambda i: str(i.get("lastTimestamp") or i.get("eventTime") or ""), reverse=True)
@@ -148,7 +148,7 @@ def of_events(items: Iterable[dict[str, Any]]) -> tuple[Unwell, ...]:
         about = item.get("involvedObject") or {}
         words = received(str(item.get("message", "")), _WORDS)
         found.append(
-            Unwell(
+            UnhealthyResource(
                 _name(about.get("kind")),
                 _name(about.get("name")),
                 _name(about.get("namespace")),

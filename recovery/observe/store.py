@@ -14,13 +14,13 @@ from recovery.decide.conditions import onset, plainly_well, track
 from recovery.decide.reconciled import unreconciled
 from recovery.kube.reading import older
 from recovery.model.application import Application, ApplicationSet, Health, Project, Sync
-from recovery.model.cause import Signs
+from recovery.model.cause import Observations
 from recovery.model.connection import ident
-from recovery.model.names import STRANGERS, Key
+from recovery.model.names import STRANGERS, SubjectKey
 from recovery.model.policy import Policies
-from recovery.model.situation import Brought, Good, OwnChange, Sight
+from recovery.model.situation import DeployEffects, HealthyRevision, OwnChange, SubjectState
 from recovery.observe.skew import Skew
-from recovery.observe.unhealthy_index import Illness, slow_groups_of
+from recovery.observe.unhealthy_index import UnhealthyIndex, slow_groups_of
 
 Name = tuple[str, str]
 BEHIND = 60.0
@@ -36,8 +36,8 @@ class Store:
     def __init__(
         self,
         clock: Clock,
-        changed: Callable[[Key], None],
-        follows: Callable[[Key], bool],
+        changed: Callable[[SubjectKey], None],
+        follows: Callable[[SubjectKey], bool],
         namespaces: Iterable[str] = ("*",),
         unreconciled: Callable[[Application], str] = lambda app: unreconciled(
             app, None, app.namespace
@@ -63,7 +63,7 @@ class Store:
         self.applications: dict[Name, Application] = {}
         self.generation = 0
         """Another one after every change that is shown to people."""
-        self.sights: dict[str, Sight] = {}
+        self.sights: dict[str, SubjectState] = {}
         """By UID."""
         self.dirty: set[str] = set()
         """UIDs whose sight changed since the checkpoint was written."""
@@ -84,16 +84,16 @@ class Store:
         """Applications with a ComparisonError."""
         self.moved: defaultdict[str, set[Name]] = defaultdict(set)
         """Applications that were moved to another cluster, by the recovery that did it."""
-        self.illness = Illness()
-        self.slow = Illness(slow_groups_of)
+        self.illness = UnhealthyIndex()
+        self.slow = UnhealthyIndex(slow_groups_of)
         """Those that fell ill with a deploy that had been seen to work."""
         self.families: defaultdict[str, set[Name]] = defaultdict(set)
         """Children of an app-of-apps, by their parent's ``namespace/name``."""
         self.ailing: set[Name] = set()
         """Applications that are worth a closer look."""
-        self.signs: dict[str, Signs] = {}
+        self.signs: dict[str, Observations] = {}
         """What was looked up about those that are ill, by UID."""
-        self._brought: dict[str, Brought] = {}
+        self._brought: dict[str, DeployEffects] = {}
         """What the newest deploy of those that are not well changed, by UID: a self-heal takes its
         result out of the Application."""
         self._own_changes: dict[str, tuple[tuple[str, ...], OwnChange]] = {}
@@ -153,7 +153,9 @@ class Store:
             and not operation.partial
             and operation.changed is not None
         ):
-            self._brought[item.uid] = Brought(operation.revisions, operation.changed, operation.ran)
+            self._brought[item.uid] = DeployEffects(
+                operation.revisions, operation.changed, operation.ran
+            )
         elif plainly_well(item):
             self._brought.pop(item.uid, None)
         self._track(item)
@@ -281,10 +283,10 @@ class Store:
                 self._track(app)
                 self._changed(app.key)
 
-    def look(self, app: Application) -> Sight:
+    def look(self, app: Application) -> SubjectState:
         """What we remember of it, up to now."""
         self._track(app)
-        return self.sights.get(app.uid) or Sight(app.uid, self._clock.now())
+        return self.sights.get(app.uid) or SubjectState(app.uid, self._clock.now())
 
     def parent(self, app: Application) -> Application | None:
         """The app-of-apps that its tracking id names, if that one lists it: what a child says of
@@ -303,7 +305,7 @@ class Store:
             self.sights[uid] = structs.replace(sight, dismissed=(*sight.dismissed, policy))
             self.dirty.add(uid)
 
-    def examined(self, uid: str, name: Name, signs: Signs) -> None:
+    def examined(self, uid: str, name: Name, signs: Observations) -> None:
         """Somebody looked closer at an application."""
         app, old = self.applications.get(name), self.signs.get(uid)
         if app is None or app.uid != uid or name not in self.ailing:
@@ -313,7 +315,7 @@ class Store:
             self._track(app)
             self._changed(app.key)
 
-    def brought(self, app: Application) -> Brought | None:
+    def brought(self, app: Application) -> DeployEffects | None:
         """What the deploy that runs did; None where that was not seen."""
         found = self._brought.get(app.uid)
         return (
@@ -333,19 +335,21 @@ class Store:
         revisions, found = self._own_changes.get(app.uid, ((), OwnChange.unknown))
         return found if revisions == app.revisions else OwnChange.unknown
 
-    def ledger(self, uid: str) -> tuple[Good, ...]:
+    def ledger(self, uid: str) -> tuple[HealthyRevision, ...]:
         """The deploys of an application that were seen to work, newest last."""
         sight = self.sights.get(uid)
         return sight.ledger if sight is not None else ()
 
-    def pending(self) -> Iterable[tuple[Application, Sight]]:
+    def pending(self) -> Iterable[tuple[Application, SubjectState]]:
         """Subjects on which a clock runs."""
         for app in self.applications.values():
             sight = self.sights.get(app.uid)
             if sight is not None and sight.clocks:
                 yield app, sight
 
-    def retime(self, change: Callable[[Sight], Sight], jump: timedelta = timedelta()) -> None:
+    def retime(
+        self, change: Callable[[SubjectState], SubjectState], jump: timedelta = timedelta()
+    ) -> None:
         """Time has passed that nobody watched, or our clock was set by ``jump``: every running
         clock is put right."""
         self.skew.jumped(jump)
@@ -464,7 +468,7 @@ def _leave(index: dict[str, Collection[Name]], key: str, name: Name) -> None:
         index.pop(key, None)
 
 
-class Shelf:
+class ObjectCache:
     """AppProjects, or ApplicationSets: small things by namespace and name, one shelf a kind."""
 
     def __init__(self, changed: Callable[[str], None] = lambda _: None) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from recovery.model.application import Application
 from recovery.model.connection import ident
-from recovery.model.storm import SLOW, Crowd, whole_of
+from recovery.model.storm import SLOW, GroupCount, whole_of
 
 Group = tuple[str, str]
 Name = tuple[str, str]
@@ -47,7 +47,7 @@ def slow_groups_of(app: Application) -> tuple[Group, ...]:
     )
 
 
-class Illness:
+class UnhealthyIndex:
     """Kept up with every change; a question costs the logarithm of the ill, and of whose they are
     as much for each project."""
 
@@ -122,12 +122,12 @@ class Illness:
             known[project] if project and isinstance(known, Counter) else self._totals.get(whole, 0)
         )
 
-    def crowd(self, group: Group, since: datetime, until: datetime) -> Crowd:
+    def crowd(self, group: Group, since: datetime, until: datetime) -> GroupCount:
         """Those of a group, or of a project's part of one, that fell ill in this time and still
         are."""
         return _counted(group, self._entries(group), self._total(group), since, until)
 
-    def parts(self, group: Group, since: datetime, until: datetime) -> dict[str, Crowd]:
+    def parts(self, group: Group, since: datetime, until: datetime) -> dict[str, GroupCount]:
         """The same by the project whose they are, where several have applications in the group and
         these fell ill; else empty."""
         known = self._projects.get(group)
@@ -168,10 +168,12 @@ def _moved(
         del index[key]
 
 
-def _counted(group: Group, entries: Entries, total: int, since: datetime, until: datetime) -> Crowd:
+def _counted(
+    group: Group, entries: Entries, total: int, since: datetime, until: datetime
+) -> GroupCount:
     first, last = _between(entries, since, until)
     began = entries[first][0] if first < last else since
-    return Crowd(group[0], group[1], last - first, total - first, total, began)
+    return GroupCount(group[0], group[1], last - first, total - first, total, began)
 
 
 def _between(entries: Entries, since: datetime, until: datetime) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import structlog
 
 from recovery.clock import Clock
 from recovery.kube.errors import KubeError
-from recovery.model.argocd_version import Dialect, dialect_of
+from recovery.model.argocd_version import ArgoCDFeatures, dialect_of
 
 log = structlog.get_logger(__name__)
 
@@ -24,14 +24,14 @@ class Version(Protocol):
         """Its version, such as ``v3.2.11+abc``."""
 
 
-class Dialects:
+class VersionPoller:
     """Keeps ``now``. Without a way to Argo CD's API it stays unknown, and what differs is found out
     by reading back."""
 
     def __init__(self, argocd: Version | None, clock: Clock) -> None:
         self._argocd = argocd
         self._clock = clock
-        self.now = Dialect()
+        self.now = ArgoCDFeatures()
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -19,7 +19,7 @@ from recovery.causes.envelope import received
 from recovery.decide.migrations import migration
 from recovery.kube.reading import shallow
 from recovery.model import application as model
-from recovery.model.cause import Unwell
+from recovery.model.cause import UnhealthyResource
 from recovery.model.names import HOLD, INFO, PREFIX, REFRESH, SKIP_RECONCILE, SYNC_WAVE, TRACKING
 from recovery.model.redact import redact
 from recovery.model.text import plain
@@ -236,14 +236,14 @@ def _marks(annotations: dict[str, str]) -> dict[str, str]:
     return {plain(k): redact(annotations[k], 500) for k in wanted[: Bounds.annotations]}
 
 
-def _unwell(resources: list[wire_types.Resource]) -> tuple[Unwell, ...]:
+def _unwell(resources: list[wire_types.Resource]) -> tuple[UnhealthyResource, ...]:
     """Where health is kept with the resources (2.14; since 3.0 only if
     controller.resource.health.persist is set)."""
     ill = [
         r for r in resources if r.health and r.health.status not in ("", "Healthy", "Suspended")
     ][: Bounds.listed]
     return tuple(
-        Unwell(
+        UnhealthyResource(
             _name(r.kind),
             _name(r.name),
             group=_name(r.group),

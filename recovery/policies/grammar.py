@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, field
 from recovery.model.application import Health, Phase, Sync
 from recovery.model.connection import Connection
 from recovery.model.duration import Duration, default
-from recovery.model.notification_config import Delivery, Route, Words
+from recovery.model.notification_config import MessageTemplates, ReceiverOptions, Route
 from recovery.model.policy import Budget, Ledger, Mode, Severity, SubjectType
 from recovery.model.selector import Selector
 
@@ -115,7 +115,7 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     defaults: DefaultsText = field(default_factory=DefaultsText)
     guards: GuardsText = field(default_factory=GuardsText)
     ledger: Ledger = field(default_factory=Ledger)
-    channels: dict[str, Delivery] = {}
+    channels: dict[str, ReceiverOptions] = {}
     """Options of a channel; its URL is in the Secret."""
     routes: Annotated[tuple[Route, ...], Meta(max_length=200)] = ()
-    messages: Words = field(default_factory=Words)
+    messages: MessageTemplates = field(default_factory=MessageTemplates)

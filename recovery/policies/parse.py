@@ -13,10 +13,11 @@ from msgspec import Struct, inspect
 
 from recovery.causes.catalogue import BY_NAME
 from recovery.decide.windows import wrong_with
-from recovery.model.action import Traits
+from recovery.model.action import ActionKind
 from recovery.model.duration import Duration
-from recovery.model.notification_config import LOUDNESS, Delivery, Notices
+from recovery.model.notification_config import LOUDNESS, NotificationConfig, ReceiverOptions
 from recovery.model.policy import (
+    ActionSpec,
     Backoff,
     Condition,
     Mode,
@@ -25,7 +26,6 @@ from recovery.model.policy import (
     Severity,
     Step,
     SubjectType,
-    Written,
 )
 from recovery.model.storm import StormLimits
 from recovery.model.timestamps import aware
@@ -72,7 +72,7 @@ class InvalidPolicies(Exception):
 
 
 def parse(
-    raw: bytes | str, actions: Mapping[str, Traits], defaults: Defaults | None = None
+    raw: bytes | str, actions: Mapping[str, ActionKind], defaults: Defaults | None = None
 ) -> Policies:
     """Read a policy file or a ConfigMap manifest; InvalidPolicies with every problem when it is not
     usable."""
@@ -102,7 +102,7 @@ def parse(
 
 
 def steps_from(
-    written: tuple[Written, ...], actions: Mapping[str, Traits]
+    written: tuple[ActionSpec, ...], actions: Mapping[str, ActionKind]
 ) -> tuple[Step, ...] | None:
     """The steps a running attempt began with, from what the Recovery kept; None when they cannot be
     read any more."""
@@ -146,7 +146,7 @@ def _children(node: yaml.Node) -> dict[str, yaml.Node]:
 
 
 def _within(
-    block: yaml.ScalarNode, outer: str, actions: Mapping[str, Traits], defaults: Defaults | None
+    block: yaml.ScalarNode, outer: str, actions: Mapping[str, ActionKind], defaults: Defaults | None
 ) -> Policies:
     """Parse the text inside the ConfigMap, giving the outer file's lines."""
     try:
@@ -174,7 +174,9 @@ def _indent(outer: list[str], text: str) -> int:
 class _Resolver:
     """Written policies to policies in force; problems go to the reader."""
 
-    def __init__(self, reader: Reader, actions: Mapping[str, Traits], defaults: Defaults) -> None:
+    def __init__(
+        self, reader: Reader, actions: Mapping[str, ActionKind], defaults: Defaults
+    ) -> None:
         self._reader = reader
         self._actions = actions
         self._environment = defaults
@@ -211,14 +213,14 @@ class _Resolver:
             notices=self._notices(document),
         )
 
-    def _notices(self, document: Document) -> Notices:
+    def _notices(self, document: Document) -> NotificationConfig:
         if len(document.channels) > CHANNELS:
             self._reader.also(
                 None,
                 "channels",
                 f"{len(document.channels)} entries; at most {CHANNELS} are allowed",
             )
-            return Notices()
+            return NotificationConfig()
         for name, options in document.channels.items():
             for i, quiet in _readable(options.quiet_hours):
                 if why := wrong_with(quiet.schedule, quiet.timezone):
@@ -267,7 +269,7 @@ class _Resolver:
                     f"messages.links.{name}",
                     f"{address[:80]!r} is no address; write https://HOST/PATH",
                 )
-        return Notices(document.routes, document.channels, document.messages)
+        return NotificationConfig(document.routes, document.channels, document.messages)
 
     def _window(self, text: WindowText, path: str) -> Window:
         if why := wrong_with(text.schedule, text.timezone):
@@ -386,7 +388,7 @@ class _Resolver:
         if text.timeout is not None and not text.timeout:
             self._reader.also(None, f"{path}.timeout", "a step needs some time to show its effect")
         mode = text.mode.value if text.mode is not Mode.act else ""
-        written = Written(
+        written = ActionSpec(
             text.type, text.parameters, str(text.timeout) if text.timeout else "", mode
         )
         return Step(traits, parameters, written, text.timeout, text.mode)
@@ -415,7 +417,7 @@ def _readable(items: Iterable[T]) -> Iterator[tuple[int, T]]:
             yield index, item
 
 
-def _fallbacks(name: str, channels: Mapping[str, Delivery]) -> list[str]:
+def _fallbacks(name: str, channels: Mapping[str, ReceiverOptions]) -> list[str]:
     """Who stands in for it, and for that one, and so on; until nobody does or one comes a second
     time."""
     found: dict[str, None] = {}

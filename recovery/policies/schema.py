@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from recovery.model.action import Traits
+from recovery.model.action import ActionKind
 from recovery.model.duration import Duration
 from recovery.policies.grammar import Document
 
 
-def schema(actions: Mapping[str, Traits]) -> dict[str, Any]:
+def schema(actions: Mapping[str, ActionKind]) -> dict[str, Any]:
     """Draft 2020-12; each action's parameters are those of its own type."""
     # msgspec names definitions by class; the actions' parameters share one name, so each is asked
     # for by itself.

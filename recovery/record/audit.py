@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from recovery.model.application import Application
 from recovery.model.decision import Decision, Kind, Outcome
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
 from recovery.record.codec import API_VERSION
 from recovery.record.events import Events
@@ -43,11 +43,11 @@ class Journal:
         self._traces = traces
         self._namespace = namespace
         self._enabled = enabled
-        self.latest: dict[Key, tuple[Entry, ...]] = {}
+        self.latest: dict[SubjectKey, tuple[Entry, ...]] = {}
         self.generation = 0
         """Another one after every change."""
 
-    def note(self, key: Key, decisions: tuple[Decision, ...], *, ours: bool) -> None:
+    def note(self, key: SubjectKey, decisions: tuple[Decision, ...], *, ours: bool) -> None:
         """The decisions of one pass; what is another replica's to carry out is remembered and not
         written down."""
         entries = tuple(_entry(d) for d in decisions)
@@ -87,7 +87,7 @@ class Journal:
             log.info("decision", audit=VERSION, subject=str(key), **told)
 
     def effect(
-        self, key: Key, decision: Decision, outcome: Outcome, recovery: Recovery | None
+        self, key: SubjectKey, decision: Decision, outcome: Outcome, recovery: Recovery | None
     ) -> None:
         """One effect that went to a door, and what the door said."""
         action = decision.step.traits.name if decision.step else ""

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from recovery.clock import Clock
 from recovery.kube.client import CONFIG_MAPS, Client
 from recovery.kube.errors import NotFound
-from recovery.model.situation import Sight, unwatched
+from recovery.model.situation import SubjectState, unwatched
 from recovery.record.codec import stamp
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class _List(Struct):
 class _Content(Struct):
     format: int
     saved_at: datetime
-    sights: dict[str, Sight]
+    sights: dict[str, SubjectState]
     parts: int = 0
     """Over how many parts all of it was spread; 0 in what an older version wrote."""
 
@@ -73,7 +73,7 @@ class Checkpoint:
         any more."""
         self.saved_at: datetime | None = None
 
-    async def load(self) -> dict[str, Sight]:
+    async def load(self) -> dict[str, SubjectState]:
         """What was kept, its clocks moved on by the time we were not there. KubeError when it
         cannot be read."""
         raw = await self._client.list(CONFIG_MAPS, self._namespace, labelSelector=LABEL)
@@ -82,7 +82,7 @@ class Checkpoint:
         alive = [c.saved_at for _, c in contents]
         alive += [at for item in maps if (at := _heartbeat(item)) is not None]
         away = self._clock.now() - max(alive) if alive else timedelta()
-        sights: dict[str, Sight] = {}
+        sights: dict[str, SubjectState] = {}
         for item, content in contents:
             self._versions[_number(item.metadata.name)] = item.metadata.resource_version
             sights.update(
@@ -118,7 +118,7 @@ class Checkpoint:
         self._taken_over = True
 
     async def save(
-        self, sights: Mapping[str, Sight], dirty: Iterable[str], *, ticking: bool
+        self, sights: Mapping[str, SubjectState], dirty: Iterable[str], *, ticking: bool
     ) -> None:
         """Write what changed; while a clock is ticking, at least a sign of life. KubeError when it
         cannot be written."""
@@ -137,7 +137,7 @@ class Checkpoint:
             range(wanted) if growing else {self._bucket(uid, wanted) for uid in dirty}, reverse=True
         )
         if changed:
-            parts: dict[int, dict[str, Sight]] = {number: {} for number in changed}
+            parts: dict[int, dict[str, SubjectState]] = {number: {} for number in changed}
             for uid, sight in sights.items():
                 if (number := self._bucket(uid, wanted)) in parts:
                     parts[number][uid] = sight
@@ -149,7 +149,7 @@ class Checkpoint:
             await self._client.patch(CONFIG_MAPS, self._namespace, _name(0), body)
         self.saved_at = self._clock.now()
 
-    async def _write(self, number: int, part: dict[str, Sight], parts: int) -> None:
+    async def _write(self, number: int, part: dict[str, SubjectState], parts: int) -> None:
         now = self._clock.now()
         content = zlib.compress(msgspec.json.encode(_Content(FORMAT, now, part, parts)), 6)
         if len(content) > FITS:

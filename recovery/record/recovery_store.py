@@ -20,9 +20,9 @@ from recovery.kube.lease import shard_of
 from recovery.kube.reading import older
 from recovery.model.application import Application
 from recovery.model.decision import Decision, Kind, Outcome, Result
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
-from recovery.model.situation import Destroyed, Fleet
+from recovery.model.situation import Fleet, RecentDisruptions
 from recovery.model.storm import STORM
 from recovery.record.codec import counted, decode, encode, listed, more
 
@@ -54,11 +54,11 @@ class Recoveries:
         client: Client,
         namespace: str,
         clock: Clock,
-        changed: Callable[[Key], None],
+        changed: Callable[[SubjectKey], None],
         lost: Callable[[Recovery], None] = lambda _: None,
         destructive: frozenset[str] = frozenset(),
         shards: int = 1,
-        saved: Callable[[Key], None] = lambda _: None,
+        saved: Callable[[SubjectKey], None] = lambda _: None,
     ) -> None:
         """``saved`` hears of each that we wrote, when it is written; ``lost`` of an open one that
         somebody deleted; ``destructive`` are the actions that change what runs; among so many
@@ -73,8 +73,8 @@ class Recoveries:
         """Another one after every change."""
         self._by_uid: defaultdict[str, set[str]] = defaultdict(set)
         self._in_flight: set[str] = set()
-        self._open: defaultdict[Key, set[str]] = defaultdict(set)
-        self._owing: dict[Key, set[str]] = {}
+        self._open: defaultdict[SubjectKey, set[str]] = defaultdict(set)
+        self._owing: dict[SubjectKey, set[str]] = {}
         self._refreshed: dict[str, datetime] = {}
         self._lost = lost
         self._saved = saved
@@ -134,7 +134,7 @@ class Recoveries:
             return app
         return effective(app, self.get, self.owing(app.key))
 
-    def owing(self, key: Key) -> tuple[Recovery, ...]:
+    def owing(self, key: SubjectKey) -> tuple[Recovery, ...]:
         """Those that still owe something to what is at this place, the newest first."""
         names = self._owing.get(key, ())
         return tuple(
@@ -142,7 +142,7 @@ class Recoveries:
         )
 
     @property
-    def debtors(self) -> tuple[Key, ...]:
+    def debtors(self) -> tuple[SubjectKey, ...]:
         """The places that something is still owed to, by any record."""
         return tuple(self._owing)
 
@@ -208,11 +208,11 @@ class Recoveries:
         opened = [r for r in mine if not r.phase.over]
         return (opened[0] if opened else None), tuple(r for r in mine if r.phase.over)
 
-    def open_at(self, key: Key) -> tuple[Recovery, ...]:
+    def open_at(self, key: SubjectKey) -> tuple[Recovery, ...]:
         """The open ones at a place, whatever the UID there."""
         return tuple(self._all[name] for name in sorted(self._open.get(key, ())))
 
-    def follows(self, key: Key) -> bool:
+    def follows(self, key: SubjectKey) -> bool:
         """Is one open there?"""
         return bool(self._open.get(key))
 
@@ -220,14 +220,14 @@ class Recoveries:
         """The open ones of storms."""
         return tuple(self._all[name] for name in sorted(self._storms))
 
-    def destroyed(self, uid: str, project: str) -> Destroyed:
+    def destroyed(self, uid: str, project: str) -> RecentDisruptions:
         """What was restarted, rolled back and failed over within the last hour."""
         since = self._clock.now() - HOUR
         found = sorted(
             (at, name) for name, times in self._destroyed.items() for at in times if at > since
         )
         subjects = {name: self._all[name].subject for _, name in found}
-        return Destroyed(
+        return RecentDisruptions(
             tuple(at for at, _ in found),
             tuple(at for at, name in found if project and subjects[name].project == project),
             tuple(at for at, name in found if subjects[name].uid == uid),
@@ -479,7 +479,7 @@ class Recoveries:
             self._destroyed.pop(recovery.name, None)
 
 
-def _key(recovery: Recovery) -> Key:
+def _key(recovery: Recovery) -> SubjectKey:
     return recovery.subject.key
 
 

@@ -68,8 +68,9 @@ class Busy(KubeError):
     """So many ask at once who they are that nobody more is asked for."""
 
 
-class Turns:
-    """So many at a time; who waits is let in by turns of their address, and in order within one."""
+class FairSemaphore:
+    """A semaphore that is fair to peers: waiters are let in round robin by address, in order within
+    one."""
 
     def __init__(self, places: int) -> None:
         self._free = places
@@ -103,7 +104,7 @@ class Turns:
         self._free += 1
 
 
-class Gate:
+class Authenticator:
     """Asks, and remembers the answers for a minute. One question a token at a time, however many
     pages it opens."""
 
@@ -118,7 +119,7 @@ class Gate:
         self._asking: dict[str, asyncio.Task[Viewer | None]] = {}
         self._peers: Counter[str] = Counter()
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._tokens = Turns(TOKENS_AT_ONCE)
+        self._tokens = FairSemaphore(TOKENS_AT_ONCE)
 
     async def viewer(self, token: str, projects: Iterable[str], peer: str = "") -> Viewer | None:
         """Whose token this is and which of these projects they may see; None for nobody's.

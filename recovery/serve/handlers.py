@@ -10,11 +10,11 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.serve import render
 from recovery.serve.auth import EVERYBODY, Viewer
 from recovery.serve.pagination import query
-from recovery.serve.protocols import Browsing, Views
+from recovery.serve.protocols import PageQueries, Views
 from recovery.serve.responses import HEADERS, json, program
 
 _POLICY = (
@@ -112,7 +112,7 @@ class Site:
             charts=render.drawn(days),
         )
 
-    def _banners(self, browsing: Browsing, viewer: Viewer) -> list[tuple[bool, str]]:
+    def _banners(self, browsing: PageQueries, viewer: Viewer) -> list[tuple[bool, str]]:
         """What concerns everything: loud or not, and the words."""
         told = self._views().details()
         reasons = self._views().ready()
@@ -241,9 +241,9 @@ class Site:
         place, _, rest = name.partition("/")
         # A namespace may be called cluster or repository, too: what is known by that name first is
         # meant.
-        keys = [Key(place, "", rest)] if place in ("cluster", "repository") else []
+        keys = [SubjectKey(place, "", rest)] if place in ("cluster", "repository") else []
         browsing = self._views().browsing
-        for key in (*keys, Key("application", place, rest)):
+        for key in (*keys, SubjectKey("application", place, rest)):
             if (found := self._views().explain(key, viewer.sees)) is not None:
                 project = browsing.subject(key)[0] if browsing else ""
                 return found if viewer.sees(project) else None

@@ -17,10 +17,10 @@ from aiohttp import web
 
 from recovery.kube.errors import KubeError
 from recovery.serve import render
-from recovery.serve.auth import COOKIE, EVERYBODY, LONGEST, Gate, Viewer, token_of
+from recovery.serve.auth import COOKIE, EVERYBODY, LONGEST, Authenticator, Viewer, token_of
 from recovery.serve.doorkeeper import Doorkeeper
 from recovery.serve.handlers import Site
-from recovery.serve.protocols import Browsing, Starting, Views
+from recovery.serve.protocols import PageQueries, Starting, Views
 from recovery.serve.responses import HEADERS, json
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ class Server:
         self._listeners: Counter[str] = Counter()
         self._looked_at, self._known_version = float("-inf"), ""
         self.views: Views = Starting()
-        self.gate: Gate | None = None
+        self.gate: Authenticator | None = None
 
     @property
     def port(self) -> int:
@@ -215,7 +215,7 @@ class Server:
             self._listeners += Counter()  # who listens no longer is forgotten
         return response
 
-    def _version(self, browsing: Browsing | None) -> str:
+    def _version(self, browsing: PageQueries | None) -> str:
         """Worked out once a second, however many listen."""
         now = asyncio.get_running_loop().time()
         if now - self._looked_at >= TICK or browsing is None:

@@ -19,7 +19,7 @@ import msgspec
 from recovery.clock import Clock
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS, Resource
 from recovery.kube.errors import KubeError
-from recovery.model.names import REFRESH, Key
+from recovery.model.names import REFRESH, SubjectKey
 from recovery.simulate.cluster import Cluster, Object
 from recovery.simulate.clusters import Destinations
 from recovery.workqueue import WorkQueue
@@ -42,14 +42,19 @@ class ApplicationSets:
 
     def _heard(self, what: Resource, kind: str, item: Object) -> None:
         if what == APPLICATION_SETS and kind != "DELETED":
-            self._queue.add(Key("set", item["metadata"]["namespace"], item["metadata"]["name"]))
+            self._queue.add(
+                SubjectKey("set", item["metadata"]["namespace"], item["metadata"]["name"])
+            )
         elif what == APPLICATIONS and (owner := _owner(item)):
             self._queue.add(
-                Key("set", item["metadata"].get("namespace", ""), owner), self._clock.now() + SOON
+                SubjectKey("set", item["metadata"].get("namespace", ""), owner),
+                self._clock.now() + SOON,
             )
         elif what.plural == "secrets":
             for each in self._cluster.every(APPLICATION_SETS):
-                self._queue.add(Key("set", each["metadata"]["namespace"], each["metadata"]["name"]))
+                self._queue.add(
+                    SubjectKey("set", each["metadata"]["namespace"], each["metadata"]["name"])
+                )
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -14,7 +14,7 @@ from typing import Any
 from recovery.clock import Clock
 from recovery.kube.client import APPLICATIONS, Resource
 from recovery.kube.errors import KubeError
-from recovery.model.names import REFRESH, SKIP_RECONCILE, TRACKING, Key
+from recovery.model.names import REFRESH, SKIP_RECONCILE, TRACKING, SubjectKey
 from recovery.record.codec import stamp
 from recovery.simulate.cluster import Cluster, Object
 from recovery.simulate.clusters import Destination, Destinations, tracked
@@ -63,12 +63,12 @@ class ArgoCD:
         if what == APPLICATIONS and kind != "DELETED":
             asked = REFRESH in (meta.get("annotations") or {}) or item.get("operation") is not None
             if asked or kind == "ADDED" or self._spec_changed(item):
-                self._queue.add(Key("application", meta["namespace"], meta["name"]))
+                self._queue.add(SubjectKey("application", meta["namespace"], meta["name"]))
         elif what.plural in ("deployments", "statefulsets", "daemonsets"):
             owner = (meta.get("labels") or {}).get(INSTANCE)
             if owner:
                 namespace, _, name = owner.partition("_")
-                self._queue.add(Key("application", namespace, name))
+                self._queue.add(SubjectKey("application", namespace, name))
 
     def _spec_changed(self, item: Object) -> bool:
         seen = (
@@ -93,10 +93,10 @@ class ArgoCD:
         """Look at everything now, as after a restart of the controller or a webhook."""
         for app in self._cluster.every(APPLICATIONS):
             self._queue.add(
-                Key("application", app["metadata"]["namespace"], app["metadata"]["name"])
+                SubjectKey("application", app["metadata"]["namespace"], app["metadata"]["name"])
             )
 
-    async def _look(self, key: Key) -> None:
+    async def _look(self, key: SubjectKey) -> None:
         app = self._cluster.find(APPLICATIONS, key.namespace, key.name)
         annotations = (app or {"metadata": {}})["metadata"].get("annotations") or {}
         if (
@@ -114,7 +114,7 @@ class ArgoCD:
 
     # Operations
 
-    async def _operate(self, key: Key, app: Object) -> None:
+    async def _operate(self, key: SubjectKey, app: Object) -> None:
         now = self._clock.now()
         state = (app.get("status") or {}).get("operationState")
         if state is None or state["phase"] in ("Succeeded", "Failed", "Error"):
@@ -138,7 +138,7 @@ class ArgoCD:
             return
         await self._sync(key, app, state)
 
-    async def _sync(self, key: Key, app: Object, state: dict[str, Any]) -> None:
+    async def _sync(self, key: SubjectKey, app: Object, state: dict[str, Any]) -> None:
         sync = state["operation"].get("sync") or {}
         url = app["spec"]["source"]["repoURL"]
         if trouble := self._unreadable(app):
@@ -208,7 +208,7 @@ class ArgoCD:
 
     async def _finish(
         self,
-        key: Key,
+        key: SubjectKey,
         app: Object,
         phase: str,
         message: str,
@@ -303,7 +303,7 @@ class ArgoCD:
             return (f"Failed to load target state: {rpc}{trouble}",)
         return ()
 
-    async def _lost(self, key: Key, app: Object, why: tuple[str, ...]) -> None:
+    async def _lost(self, key: SubjectKey, app: Object, why: tuple[str, ...]) -> None:
         """A comparison that could not be made. A cluster that dies is not even noticed until it is
         listed anew; then its applications show no resources and are Healthy (seen on 3.2)."""
         found = self._destinations.of(app["spec"]["destination"])
@@ -328,7 +328,7 @@ class ArgoCD:
             patch["status"] |= {"resources": [], "health": {"status": "Healthy"}}
         await self._write(key, patch)
 
-    async def _compare(self, key: Key, app: Object) -> None:
+    async def _compare(self, key: SubjectKey, app: Object) -> None:
         if why := self._unreadable(app):
             await self._lost(key, app, why)
             return
@@ -476,7 +476,7 @@ class ArgoCD:
         custom = "." in manifest["apiVersion"].partition("/")[0]
         return custom and manifest["kind"] not in self.installed
 
-    async def _write(self, key: Key, patch: dict[str, Any]) -> None:
+    async def _write(self, key: SubjectKey, patch: dict[str, Any]) -> None:
         await self._cluster.patch(APPLICATIONS, key.namespace, key.name, patch)
 
 

@@ -22,13 +22,13 @@ from recovery.kube.client import APPLICATIONS, RECOVERIES, SECRETS, Resource
 from recovery.kube.lease import DURATION
 from recovery.model.application import Application, Health, Sync
 from recovery.model.duration import spell
-from recovery.model.move import Wish
+from recovery.model.move import UserRequest
 from recovery.model.names import INFO
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.record.codec import encode
 from recovery.simulate.cluster import Object
-from recovery.simulate.environment import OURS, World
-from recovery.simulate.http import Face
+from recovery.simulate.environment import OURS, EmbeddedEnvironment
+from recovery.simulate.http import APIServer
 from recovery.simulate.manifests import custom, deployment
 from recovery.simulate.webhook_receiver import Receiver
 
@@ -157,7 +157,7 @@ class Demo:
         self._say = say
         self._since = datetime.now(UTC)
         self.clock = played_clock(SPEED, self._since)
-        self.world = World(self.clock)
+        self.world = EmbeddedEnvironment(self.clock)
         self._states: dict[str, str] = {}
         self._operations: dict[str, set[str]] = {}
         self._killed = False
@@ -177,7 +177,7 @@ class Demo:
     @asynccontextmanager
     async def stage(self) -> AsyncIterator[Process]:
         """The embedded cluster over HTTP, and the controller, while inside."""
-        face = Face(
+        face = APIServer(
             self.world.cluster, lambda: self._process.port if self._process else 0, user=USER
         )
         receiver = Receiver(self._told)
@@ -308,7 +308,7 @@ class Demo:
             r for r in self.world.recoveries() if r.subject.name == "web" and r.debt is not None
         )
         asked = structs.replace(
-            held, wishes=(*held.wishes, Wish("release", "ada", self.clock.now()))
+            held, wishes=(*held.wishes, UserRequest("release", "ada", self.clock.now()))
         )
         await self.world.cluster.update(RECOVERIES, OURS, held.name, encode(asked, OURS))
         given_back = await self._until(

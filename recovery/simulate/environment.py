@@ -16,7 +16,7 @@ from recovery.clock import Clock
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, PROJECTS, RECOVERIES
 from recovery.model.application import Application
 from recovery.model.argocd_version import dialect_of
-from recovery.model.connection import Evidence, Verdict, Witness
+from recovery.model.connection import ProbeResult, ProbeSource, Verdict
 from recovery.model.recovery import Recovery
 from recovery.observe import wire
 from recovery.observe.probes import connect
@@ -32,7 +32,7 @@ ARGOCD, OURS, RUNS_IN = "argocd", "gitops-system", "shop"
 POLICIES = "recovery-policies"
 
 
-class World:
+class EmbeddedEnvironment:
     """The verbs of a story. Names are of Applications in the namespace argocd."""
 
     def __init__(self, clock: Clock) -> None:
@@ -58,7 +58,7 @@ class World:
         )
 
     @asynccontextmanager
-    async def living(self) -> AsyncIterator[World]:
+    async def living(self) -> AsyncIterator[EmbeddedEnvironment]:
         """Argo CD and the workloads react while inside."""
         await self.project("default")
         tasks = [
@@ -81,8 +81,8 @@ class World:
     def looks(self) -> Looks:
         """How a controller looks at what is around it, without a network."""
 
-        async def ask_git(url: str, now: datetime) -> Evidence:  # noqa: ARG001 (asked over HTTP in the real world only)
-            return Evidence(Witness.request, Verdict.no_evidence, now)
+        async def ask_git(url: str, now: datetime) -> ProbeResult:  # noqa: ARG001 (asked over HTTP in the real world only)
+            return ProbeResult(ProbeSource.request, Verdict.no_evidence, now)
 
         async def witness(url: str) -> str:
             return f"{url} answered 204" if self.outside else ""

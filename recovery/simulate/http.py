@@ -27,7 +27,7 @@ LATEST = 20.0
 """Seconds that an answer through the service proxy may take to begin."""
 
 
-class Face:
+class APIServer:
     """Serves a Cluster on a loopback port, as an API server: objects, discovery, tables, the
     service proxy, and who asks."""
 

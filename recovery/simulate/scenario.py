@@ -38,12 +38,12 @@ from recovery.decide.transcript import changes
 from recovery.kube.client import APPLICATIONS, RECOVERIES, Resource
 from recovery.model.duration import Duration, spell
 from recovery.model.message import Message
-from recovery.model.move import MovePhase, Wish
+from recovery.model.move import RelocationPhase, UserRequest
 from recovery.model.recovery import Recovery
 from recovery.record.codec import decode, encode
 from recovery.settings import Settings
 from recovery.simulate.cluster import Object
-from recovery.simulate.environment import OURS, World, url
+from recovery.simulate.environment import OURS, EmbeddedEnvironment, url
 from recovery.simulate.manifests import custom, deployment, stateful_set
 from recovery.simulate.virtual import START, VirtualClock, run
 
@@ -110,7 +110,7 @@ class _Replay:
         # Looks are spread over time by chance; a transcript has to be the same each time.
         random.seed(0)
         self._clock = VirtualClock()
-        self._world = World(self._clock)
+        self._world = EmbeddedEnvironment(self._clock)
         self._world.cluster.listen(self._heard)
         done = []
         async with self._world.living():
@@ -230,7 +230,7 @@ class _Replay:
         """What `recovery approve` and `recovery failback` write."""
         found = next(r for r in reversed(self._world.recoveries()) if not r.phase.over)
         wishes = tuple(
-            Wish(what, "ada", self._clock.now(), step)
+            UserRequest(what, "ada", self._clock.now(), step)
             for what, _, step in (w.partition(" ") for w in ask(found))
         )
         body = encode(structs.replace(found, wishes=(*found.wishes, *wishes)), OURS)
@@ -297,7 +297,7 @@ class _Replay:
             before = {m.uid: m.phase for m in old.moves} if old else {}
             for move in recovery.moves:
                 if before.get(move.uid) is not move.phase:
-                    home = move.phase in (MovePhase.Returning, MovePhase.Home)
+                    home = move.phase in (RelocationPhase.Returning, RelocationPhase.Home)
                     way = (
                         f"{move.target} -> {move.origin}"
                         if home

@@ -24,7 +24,7 @@ from recovery.kube.client import (
     Resource,
 )
 from recovery.kube.errors import KubeError
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.record.codec import stamp
 from recovery.simulate import pods
 from recovery.simulate.cluster import Cluster, Object
@@ -56,15 +56,15 @@ class Kubelet:
         self._cluster = cluster
         self._clock = clock
         self._queue = WorkQueue(clock)
-        self._rollouts: dict[Key, tuple[str, datetime]] = {}
-        self._complete: set[Key] = set()
+        self._rollouts: dict[SubjectKey, tuple[str, datetime]] = {}
+        self._complete: set[SubjectKey] = set()
         """Whose newest rollout was complete once: what its pods do later is no missed deadline."""
         cluster.listen(self._heard)
 
     def _heard(self, what: Resource, kind: str, item: Object) -> None:
         if what.plural in _BY_PLURAL and kind != "DELETED":
             self._queue.add(
-                Key(what.plural, item["metadata"]["namespace"], item["metadata"]["name"])
+                SubjectKey(what.plural, item["metadata"]["namespace"], item["metadata"]["name"])
             )
 
     async def run(self) -> None:
@@ -78,7 +78,7 @@ class Kubelet:
             finally:
                 self._queue.done(key)
 
-    async def _settle(self, key: Key) -> None:
+    async def _settle(self, key: SubjectKey) -> None:
         what = KINDS[_BY_PLURAL[key.kind]]
         item = self._cluster.find(what, key.namespace, key.name)
         if item is None:
@@ -130,7 +130,7 @@ class Kubelet:
         elif not good and now < late:
             self._queue.add(key, late)
 
-    async def _controller(self, key: Key, meta: dict[str, Any]) -> dict[str, Any]:
+    async def _controller(self, key: SubjectKey, meta: dict[str, Any]) -> dict[str, Any]:
         """Who controls the pods: the workload itself, or the one ReplicaSet that stands for all of
         a Deployment's."""
         what = KINDS[_BY_PLURAL[key.kind]]
@@ -161,7 +161,7 @@ class Kubelet:
             "controller": True,
         }
 
-    async def _keep_pod(self, key: Key, template: dict[str, Any], settled: bool) -> None:
+    async def _keep_pod(self, key: SubjectKey, template: dict[str, Any], settled: bool) -> None:
         """One pod stands for all of a workload's."""
         meta, container = template.get("metadata") or {}, template["spec"]["containers"][0]
         name = f"{key.name}-pod"

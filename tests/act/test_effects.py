@@ -12,7 +12,7 @@ import yaml
 from msgspec import structs
 
 from recovery.act import rollback, workloads
-from recovery.act.action import Doors, Workload
+from recovery.act.action import Clients, Workload
 from recovery.act.executor import Executor
 from recovery.act.registry import ALL_ACTIONS, INTERNAL, KINDS, TRAITS
 from recovery.act.restart import NO_TOKEN
@@ -23,7 +23,7 @@ from recovery.kube.remote import Remotes
 from recovery.model.application import Application, ApplicationSet, Health, Hold, Sync, left_to
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.recovery import RecoveryPhase, StepOutcome, StepRecord
-from recovery.model.situation import Good, Situation
+from recovery.model.situation import HealthyRevision, Situation
 from recovery.observe import wire
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
@@ -106,7 +106,7 @@ class Kube(Cluster):
 def carry(
     kind: str, parameters: dict[str, Any] | None = None, *, stage: str = "", status: dict[str, Any] | None = None, spec: dict[str, Any] | None = None,
     annotations: dict[str, str] | None = None, meddle: dict[str, Any] | None = None, fails: KubeError | None = None, targets: tuple[str, ...] = (),
-    live: dict[str, Any] | None = None, operation: dict[str, Any] | None = None, times: int = 1, ledger: tuple[Good, ...] = (),
+    live: dict[str, Any] | None = None, operation: dict[str, Any] | None = None, times: int = 1, ledger: tuple[HealthyRevision, ...] = (),
 ) -> tuple[Outcome, dict[str, Any], Kube]:  # fmt: skip
     """Carry out one step on a real object in memory: the outcome, the object afterwards, the
     cluster."""
@@ -158,7 +158,7 @@ def carry(
         kube.fails = fails
         executor = Executor(
             ALL_ACTIONS,
-            Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube)),
+            Clients(kube, Remotes(kube, "argocd", ()), the_proof(kube)),
             lambda _: "",
             virtual.VirtualClock(),
         )
@@ -555,7 +555,7 @@ def test_restart_of_what_runs_well_is_skipped() -> None:
     assert (found.result, found.reason) == (Result.Skipped, "NothingDegraded")
 
 
-LEDGER = (Good(3, (GOOD,), NOW),)
+LEDGER = (HealthyRevision(3, (GOOD,), NOW),)
 
 
 def test_rollback_suspends_with_a_hold_in_the_same_patch() -> None:
@@ -785,7 +785,7 @@ def one_of_two(argocd: Umbrella, stage: str, effects: int) -> Outcome:
             resolved_at=None,
         )
         step = the_policies().policies[1].actions[0]
-        doors = Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube), argocd)  # type: ignore[arg-type]
+        doors = Clients(kube, Remotes(kube, "argocd", ()), the_proof(kube), argocd)  # type: ignore[arg-type]
         decision = Decision(Kind.Remediate, "p", "", "", step=step, recovery=recovery)
         situation = a_situation(an_application(health=Health.Degraded), recovery=recovery)
         return await Executor(ALL_ACTIONS, doors, lambda _: "", virtual.VirtualClock()).carry_out(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recovery.act.action import Doors
+from recovery.act.action import Clients
 from recovery.act.fence import WITHIN, fenced
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS
 from recovery.kube.errors import Conflict
@@ -28,7 +28,7 @@ class Recorder:
         return call
 
 
-def doors(late: list[float], holds: bool = True) -> tuple[Doors, Recorder, Recorder]:
+def doors(late: list[float], holds: bool = True) -> tuple[Clients, Recorder, Recorder]:
     kube, argocd = Recorder(), Recorder()
 
     def why(within: float | None) -> str:
@@ -39,7 +39,7 @@ def doors(late: list[float], holds: bool = True) -> tuple[Doors, Recorder, Recor
     def went() -> None:
         late[0] = 0.0
 
-    return fenced(Doors(kube, Recorder(), Recorder(), argocd), why, went), kube, argocd  # type: ignore[arg-type]
+    return fenced(Clients(kube, Recorder(), Recorder(), argocd), why, went), kube, argocd  # type: ignore[arg-type]
 
 
 def test_without_the_lease_nothing_is_written_and_everything_may_be_read() -> None:

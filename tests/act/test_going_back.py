@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from recovery.act import rollback
-from recovery.act.action import Doors, Order
+from recovery.act.action import ActionRequest, Clients
 from recovery.act.executor import Executor
 from recovery.act.registry import ALL_ACTIONS
 from recovery.argocd.tree import HealthWords, Node
@@ -19,12 +19,12 @@ from recovery.kube.client import APPLICATIONS, DEPLOYMENTS
 from recovery.kube.errors import Unavailable
 from recovery.kube.remote import Remotes
 from recovery.model.application import Application, Hold
-from recovery.model.argocd_version import Dialect, dialect_of
-from recovery.model.cause import Confidence, Finding
+from recovery.model.argocd_version import ArgoCDFeatures, dialect_of
+from recovery.model.cause import Confidence, Diagnosis
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import HOLD
 from recovery.model.recovery import RecoveryPhase, StepRecord
-from recovery.model.situation import Brought, Good
+from recovery.model.situation import DeployEffects, HealthyRevision
 from recovery.observe import wire
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster, Object
@@ -69,11 +69,11 @@ def carry(
     status: dict[str, Any] | None = None,
     spec: dict[str, Any] | None = None,
     argocd: Any = None,
-    dialect: Dialect | None = None,
+    dialect: ArgoCDFeatures | None = None,
     unknown: tuple[tuple[str, ...], ...] = (),
-    finding: Finding | None = None,
+    finding: Diagnosis | None = None,
     meddle: dict[str, Any] | None = None,
-    brought: Brought | None = None,
+    brought: DeployEffects | None = None,
 ) -> tuple[Outcome, Object, Cluster]:
     async def inside() -> tuple[Outcome, Object, Cluster]:
         kube = Cluster(virtual.VirtualClock())
@@ -123,17 +123,18 @@ def carry(
             app, policies=policies, recovery=recovery, finding=finding, brought=brought
         )
         situation = structs.replace(
-            situation, sight=structs.replace(situation.sight, ledger=(Good(3, (GOOD,), NOW),))
+            situation,
+            sight=structs.replace(situation.sight, ledger=(HealthyRevision(3, (GOOD,), NOW),)),
         )
         if meddle:
             await kube.patch(APPLICATIONS, "argocd", "cart", meddle)
-        doors = Doors(
+        doors = Clients(
             kube,
             Remotes(kube, "argocd", ()),
             the_proof(kube),
             argocd,
             "argocd",
-            lambda: dialect or Dialect(),
+            lambda: dialect or ArgoCDFeatures(),
         )
         executor = Executor(ALL_ACTIONS, doors, lambda _: "", virtual.VirtualClock())
         decision = Decision(
@@ -251,11 +252,11 @@ AUTOMATED = {"syncPolicy": {"automated": {"selfHeal": True, "prune": False}}}
 @pytest.mark.parametrize(
     ("dialect", "unknown", "writes"),
     [
-        pytest.param(Dialect((3, 2, 11)), (), 1, id="3.2: switched off"),
-        pytest.param(Dialect(), (), 1, id="unknown, and the field is there"),
-        pytest.param(Dialect((2, 14, 21)), UNKNOWN, 1, id="2.14: taken out at once"),
+        pytest.param(ArgoCDFeatures((3, 2, 11)), (), 1, id="3.2: switched off"),
+        pytest.param(ArgoCDFeatures(), (), 1, id="unknown, and the field is there"),
+        pytest.param(ArgoCDFeatures((2, 14, 21)), UNKNOWN, 1, id="2.14: taken out at once"),
         pytest.param(
-            Dialect(),
+            ArgoCDFeatures(),
             UNKNOWN,
             2,
             id="unknown, and the field was dropped in silence: read back, then taken out",
@@ -263,7 +264,7 @@ AUTOMATED = {"syncPolicy": {"automated": {"selfHeal": True, "prune": False}}}
     ],
 )
 def test_auto_sync_is_off_afterwards_and_comes_back_as_it_was(
-    dialect: Dialect, unknown: tuple[tuple[str, ...], ...], writes: int
+    dialect: ArgoCDFeatures, unknown: tuple[tuple[str, ...], ...], writes: int
 ) -> None:
     outcome, app, kube = carry("rollback", spec=AUTOMATED, dialect=dialect, unknown=unknown)
     hold = msgspec.json.decode(app["metadata"]["annotations"][HOLD], type=Hold)
@@ -283,7 +284,9 @@ def test_auto_sync_is_off_afterwards_and_comes_back_as_it_was(
 
 
 def test_a_person_who_switched_it_on_meanwhile_is_respected_in_the_old_form_too() -> None:
-    _, app, kube = carry("rollback", spec=AUTOMATED, dialect=Dialect((2, 14, 0)), unknown=UNKNOWN)
+    _, app, kube = carry(
+        "rollback", spec=AUTOMATED, dialect=ArgoCDFeatures((2, 14, 0)), unknown=UNKNOWN
+    )
     hold = msgspec.json.decode(app["metadata"]["annotations"][HOLD], type=Hold)
     on = {**app, "spec": {**app["spec"], "syncPolicy": {"automated": {"prune": True}}}}
 
@@ -335,7 +338,7 @@ def test_a_refresh_carries_its_time_where_argo_cd_knows_what_to_do_with_it(
 
 def test_a_hard_refresh_that_cannot_help_is_a_normal_one() -> None:
     _, app, _ = carry(
-        "refresh", {"hard": True}, finding=Finding("RevisionNotFound", (), Confidence.likely)
+        "refresh", {"hard": True}, finding=Diagnosis("RevisionNotFound", (), Confidence.likely)
     )
 
     assert app["metadata"]["annotations"]["argocd.argoproj.io/refresh"] == "normal"
@@ -370,7 +373,7 @@ def test_what_differs_between_versions(
 
 # Orphaned operations
 
-ORPHAN = Finding("OperationOrphaned", ("state without an end",), Confidence.certain, "NoEnd")
+ORPHAN = Diagnosis("OperationOrphaned", ("state without an end",), Confidence.certain, "NoEnd")
 
 
 def test_an_orphaned_operation_is_repaired_only_if_that_is_asked_for() -> None:
@@ -416,24 +419,24 @@ HEALED = {"operation": {"sync": {"resources": [{"kind": "Deployment", "name": "c
     [
         pytest.param(None, "DeployUnclear", id="nobody saw what the deploy did"),
         pytest.param(
-            Brought((BAD,), frozenset({"apps/Deployment/shop/cart"})),
+            DeployEffects((BAD,), frozenset({"apps/Deployment/shop/cart"})),
             "Suspended",
             id="the watch saw that it changed it",
         ),
         pytest.param(
-            Brought((BAD,), frozenset({"/ConfigMap/shop/x"})),
+            DeployEffects((BAD,), frozenset({"/ConfigMap/shop/x"})),
             "NotTheDeploy",
             id="the watch saw that it changed something else",
         ),
         pytest.param(
-            Brought((BAD,), frozenset({"apps/Deployment/shop/cart"}), ("hook Job/migrate",)),
+            DeployEffects((BAD,), frozenset({"apps/Deployment/shop/cart"}), ("hook Job/migrate",)),
             "MigrationHook",
             id="and that a migration ran",
         ),
     ],
 )
 def test_a_self_heal_in_the_same_second_takes_no_deploys_result_away(
-    brought: Brought | None, reason: str
+    brought: DeployEffects | None, reason: str
 ) -> None:
     state = {
         **STATUS["operationState"],
@@ -488,16 +491,16 @@ def test_a_rollback_prunes_under_the_ceiling_of_a_sync(
         .policies[0]
         .actions[0]
     )
-    order = Order(a_situation(degraded()), step, None)
+    order = ActionRequest(a_situation(degraded()), step, None)
     argocd: Any = Rendering(kept, []) if token else None
 
     async def inside() -> tuple[bool, str]:
         kube = Cluster(virtual.VirtualClock())
         return await rollback._prune(
             order,
-            Doors(kube, Remotes(kube, "argocd", ()), the_proof(kube), argocd),
+            Clients(kube, Remotes(kube, "argocd", ()), the_proof(kube), argocd),
             fresh,
-            Good(3, (GOOD,), NOW),
+            HealthyRevision(3, (GOOD,), NOW),
         )
 
     may, said = virtual.run(inside())

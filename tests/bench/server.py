@@ -20,7 +20,7 @@ from recovery.clock import SystemClock
 from recovery.kube.client import CONFIG_MAPS, PROJECTS
 from recovery.record.codec import stamp
 from recovery.simulate.cluster import Cluster
-from recovery.simulate.http import Face
+from recovery.simulate.http import APIServer
 
 SIZE = 26_000
 POLICIES = """
@@ -93,7 +93,7 @@ def application(number: int, version: int, health: str) -> bytes:
     return json.dumps(body).encode()
 
 
-class Bench(Face):
+class Bench(APIServer):
     """The embedded API, with Applications from bytes."""
 
     def __init__(self, cluster: Cluster, count: int) -> None:

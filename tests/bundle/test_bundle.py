@@ -22,8 +22,8 @@ from recovery.bundle.redaction import clean
 from recovery.bundle.tries import Tries, resolve, tried
 from recovery.kube.errors import Forbidden, KubeError, NotFound, Unavailable
 from recovery.model.application import Application
-from recovery.model.cause import Finding, Signs
-from recovery.model.connection import Evidence, Verdict, Witness
+from recovery.model.cause import Diagnosis, Observations
+from recovery.model.connection import ProbeResult, ProbeSource, Verdict
 from recovery.observe.probes import ask_git
 from recovery.simulate import virtual
 from tests.builders import NOW
@@ -79,17 +79,17 @@ class Door:
         return found if isinstance(found, bytes) else msgspec.json.encode(found)
 
 
-async def looks(app: Application, finding: Finding | None) -> Signs:
-    return Signs(NOW, missing=("its resources: no token",))
+async def looks(app: Application, finding: Diagnosis | None) -> Observations:
+    return Observations(NOW, missing=("its resources: no token",))
 
 
 async def no_name(host: str) -> list[str]:
     raise socket.gaierror(-2, "Name or service not known")
 
 
-async def answered(url: str, now: datetime) -> Evidence:
-    return Evidence(
-        Witness.request,
+async def answered(url: str, now: datetime) -> ProbeResult:
+    return ProbeResult(
+        ProbeSource.request,
         Verdict.reachable,
         now,
         "it answers 401; it wants credentials, which we do not have",

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.catalogue import BY_NAME
 from recovery.causes.diagnose import diagnose
 from recovery.causes.remedy_matrix import verdict
@@ -21,7 +21,7 @@ from recovery.model.application import (
     Requested,
     Sync,
 )
-from recovery.model.cause import Cure, Finding, Signs, Unwell, Verdict
+from recovery.model.cause import Diagnosis, Observations, Remedy, UnhealthyResource, Verdict
 from tests.builders import BAD, NOW, an_application
 
 HELD_OUT = Path(__file__).parent / "held_out.yaml"
@@ -47,7 +47,7 @@ def samples(path: Path = HELD_OUT) -> list[Sample]:
     return msgspec.convert(yaml.safe_load(path.read_text()), list[Sample])
 
 
-def patient(sample: Sample) -> Patient:
+def patient(sample: Sample) -> DiagnosisInput:
     """An application that shows this text and nothing else."""
     ill: dict[str, Any] = {"sync": Sync.OutOfSync, "revisions": (BAD,)}
     signs = None
@@ -69,10 +69,10 @@ def patient(sample: Sample) -> Patient:
         )
     else:
         ill = {"health": Health.Degraded}
-        signs = Signs(
+        signs = Observations(
             NOW,
             (
-                Unwell(
+                UnhealthyResource(
                     sample.kind,
                     "x",
                     health="Degraded",
@@ -84,7 +84,7 @@ def patient(sample: Sample) -> Patient:
     if sample.phase == "Running":
         ill["requested"] = Requested(automated=True)
     app: Application = an_application(**ill)
-    return Patient(app, signs=signs)
+    return DiagnosisInput(app, signs=signs)
 
 
 def _operation(sample: Sample, **more: Any) -> Operation:
@@ -99,7 +99,7 @@ class Scored(Struct, frozen=True):
     """What was made of a sample."""
 
     sample: Sample
-    finding: Finding | None
+    finding: Diagnosis | None
 
     @property
     def right(self) -> bool:
@@ -108,12 +108,12 @@ class Scored(Struct, frozen=True):
         return self.sample.cause in named
 
     @property
-    def wrong_cures(self) -> tuple[Cure, ...]:
+    def wrong_cures(self) -> tuple[Remedy, ...]:
         """Cures that it would let pass and that the true cause forbids."""
         true = BY_NAME[self.sample.cause]
         # Whatever variant the text is of: what every one of them forbids.
         tables = [true.matrix | true.variants.get(v, {}) for v in ("", *true.variants)]
-        forbidden = [cure for cure in Cure if all(t[cure] is Verdict.forbidden for t in tables)]
+        forbidden = [cure for cure in Remedy if all(t[cure] is Verdict.forbidden for t in tables)]
         if self.finding is None:
             return ()
         passing = (Verdict.allowed, Verdict.once)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recovery.causes import error_patterns
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.catalogue import BY_NAME, CAUSES
 from recovery.causes.connections import of_connection
 from recovery.causes.diagnose import RECOGNISERS, diagnose
@@ -28,7 +28,15 @@ from recovery.model.application import (
     Requested,
     Sync,
 )
-from recovery.model.cause import Confidence, Cure, Finding, Signs, Tells, Unwell, Verdict
+from recovery.model.cause import (
+    Confidence,
+    Diagnosis,
+    NotifyWhen,
+    Observations,
+    Remedy,
+    UnhealthyResource,
+    Verdict,
+)
 from recovery.model.connection import Repository
 from recovery.model.connection import Verdict as LookVerdict
 from tests.builders import BAD, GOOD, NOW, a_cluster, an_application
@@ -37,9 +45,9 @@ TARGET = "Failed to load target state: failed to generate manifest for source 1 
 LIVE = 'Failed to load live state: failed to get cluster info for "https://c": error synchronizing cache state : failed to sync cluster https://c: '
 
 
-def says(kind: str, message: str, **more: Any) -> Patient:
+def says(kind: str, message: str, **more: Any) -> DiagnosisInput:
     """A condition."""
-    return Patient(
+    return DiagnosisInput(
         an_application(
             **{
                 "sync": Sync.Unknown,
@@ -57,8 +65,8 @@ def failed(
     message: str = "one or more objects failed to apply",
     hooks: tuple[str, ...] = (),
     ran: tuple[str, ...] = (),
-    signs: Signs | None = None,
-) -> Patient:
+    signs: Observations | None = None,
+) -> DiagnosisInput:
     """An operation that failed at what Git wants."""
     operation = Operation(
         Phase.Failed,
@@ -71,7 +79,7 @@ def failed(
         hooks=hooks,
         ran_failed=ran,
     )
-    return Patient(
+    return DiagnosisInput(
         an_application(sync=Sync.OutOfSync, revisions=(BAD,), operation=operation), NOW, signs
     )
 
@@ -84,12 +92,12 @@ def running(
     retry: bool = False,
     wants: str = BAD,
     **more: Any,
-) -> Patient:
+) -> DiagnosisInput:
     """An operation under way for ten minutes."""
     at = NOW - timedelta(seconds=age)
     operation = Operation(Phase.Running, message, at, NOW if retry else None, (BAD,), **more)
     asked = Requested() if requested else None
-    return Patient(
+    return DiagnosisInput(
         an_application(
             sync=Sync.OutOfSync, revisions=(wants,), operation=operation, requested=asked
         ),
@@ -98,20 +106,22 @@ def running(
     )
 
 
-def ill(*unwell: Unwell, health: Health = Health.Degraded, **more: Any) -> Patient:
+def ill(
+    *unwell: UnhealthyResource, health: Health = Health.Degraded, **more: Any
+) -> DiagnosisInput:
     """Workloads that are not well."""
-    return Patient(
+    return DiagnosisInput(
         an_application(**{"health": health, "health_since": NOW - timedelta(minutes=1), **more}),
         NOW,
-        Signs(NOW, unwell),
+        Observations(NOW, unwell),
     )
 
 
-def pod(reason: str, message: str = "") -> Unwell:
-    return Unwell("Pod", "cart-1", "shop", "", "Degraded", message, reason)
+def pod(reason: str, message: str = "") -> UnhealthyResource:
+    return UnhealthyResource("Pod", "cart-1", "shop", "", "Degraded", message, reason)
 
 
-def drifts(**more: Any) -> Patient:
+def drifts(**more: Any) -> DiagnosisInput:
     """Synced once, different now."""
     operation = Operation(
         Phase.Succeeded,
@@ -121,7 +131,7 @@ def drifts(**more: Any) -> Patient:
         (GOOD,),
         heals=more.pop("heals", 0),
     )
-    return Patient(
+    return DiagnosisInput(
         an_application(
             **{
                 "sync": Sync.OutOfSync,
@@ -166,9 +176,9 @@ CASES = [
     ("C14", "Terminated", failed(message="Operation terminated")),
     ("C15", "", says("SyncError", "Skipping sync attempt to 41c: auto-sync will wipe out all resources", sync=Sync.OutOfSync)),
     ("C16", "", failed(f"Widget/w: {CRD}", message="one or more synchronization tasks are not valid")),
-    ("C16", "Absent", failed(f"Widget/w: {CRD}", signs=Signs(NOW, served={"shop.example/Widget": False}))),
-    ("C16", "Established", failed(f"Widget/w: {CRD}", signs=Signs(NOW, served={"shop.example/Widget": True}))),
-    ("C16", "Absent", failed('Cog/c: Cog.shop.example "" not found', signs=Signs(NOW, served={"shop.example/Cog": False}))),
+    ("C16", "Absent", failed(f"Widget/w: {CRD}", signs=Observations(NOW, served={"shop.example/Widget": False}))),
+    ("C16", "Established", failed(f"Widget/w: {CRD}", signs=Observations(NOW, served={"shop.example/Widget": True}))),
+    ("C16", "Absent", failed('Cog/c: Cog.shop.example "" not found', signs=Observations(NOW, served={"shop.example/Cog": False}))),
     ("C17", "", failed('ConfigMap/big: ConfigMap "big" is invalid: metadata.annotations: Too long: must have at most 262144 bytes')),
     ("C18", "", failed('Deployment/a: Deployment.apps "a" is invalid: spec.selector: Invalid value: {}: field is immutable')),
     ("C18", "", failed("StatefulSet/db: updates to statefulset spec for fields other than 'replicas' are forbidden")),
@@ -188,11 +198,11 @@ CASES = [
     ("C28", "", running("one or more objects failed to apply. Retrying attempt #2 at 5:31AM.", retry=True)),
     ("C28", "NewerRevision", running("one or more objects failed to apply. Retrying attempt #2 at 5:31AM.", retry=True, wants="c" * 40)),
     ("C16", "", running("tasks are not valid. Retrying attempt #2 at 5:31AM.", retry=True, failures=(f"Widget/w: {CRD}",))),
-    ("C29", "NoEnd", Patient(an_application(operation=ORPHAN), NOW)),
+    ("C29", "NoEnd", DiagnosisInput(an_application(operation=ORPHAN), NOW)),
     ("C29", "NotAsked", running("waiting for completion of hook batch/Job/x", requested=False)),
-    ("C29", "ControllerGone", Patient(running("applying").app, NOW, frozen="not compared for 2h")),
+    ("C29", "ControllerGone", DiagnosisInput(running("applying").app, NOW, frozen="not compared for 2h")),
     ("C29", "TimedOut", failed(message="Operation terminated, triggered by controller sync timeout")),
-    ("C30", "", ill(Unwell("Deployment", "cart", health="Degraded", message='Deployment "cart" exceeded its progress deadline'))),
+    ("C30", "", ill(UnhealthyResource("Deployment", "cart", health="Degraded", message='Deployment "cart" exceeded its progress deadline'))),
     ("C30", "", ill(pod("CrashLoopBackOff", "back-off 5m0s restarting failed container=main"))),
     ("C31", "NotFound", ill(pod("ImagePullBackOff", 'Back-off pulling image "r/x:v9": ErrImagePull: rpc error: code = NotFound desc = failed to pull and unpack image "r/x:v9": not found'), health=Health.Progressing)),
     ("C31", "Auth", ill(pod("ErrImagePull", 'failed to pull image "r/x": pull access denied, repository does not exist or may require authorization'))),
@@ -200,12 +210,12 @@ CASES = [
     ("C31", "", ill(pod("ImagePullBackOff", 'Back-off pulling image "r/x"'))),
     ("C32", "", ill(pod("CreateContainerConfigError", 'secret "db" not found'))),
     ("C33", "", ill(pod("Unschedulable", "0/3 nodes are available: 3 Insufficient memory."), health=Health.Progressing)),
-    ("C33", "", ill(Unwell("PersistentVolumeClaim", "data", health="Progressing"), health=Health.Progressing)),
+    ("C33", "", ill(UnhealthyResource("PersistentVolumeClaim", "data", health="Progressing"), health=Health.Progressing)),
     ("C34", "", ill(pod("CrashLoopBackOff", "back-off"), pod("OOMKilled", "container main ended with exit code 137"))),
-    ("C35", "", Patient(an_application(health=Health.Degraded, health_since=NOW, deploy=None), NOW, storm="40 of 60 applications of cluster x")),
-    ("C36", "", ill(Unwell("StatefulSet", "db", health="Progressing", message="Waiting for 1 pods to be ready..."), health=Health.Progressing, health_since=NOW - timedelta(hours=1))),
-    ("C37", "", Patient(an_application(health=Health.Suspended), NOW)),
-    ("C38", "", Patient(an_application(sync=Sync.OutOfSync, health=Health.Missing, operation=None), NOW)),
+    ("C35", "", DiagnosisInput(an_application(health=Health.Degraded, health_since=NOW, deploy=None), NOW, storm="40 of 60 applications of cluster x")),
+    ("C36", "", ill(UnhealthyResource("StatefulSet", "db", health="Progressing", message="Waiting for 1 pods to be ready..."), health=Health.Progressing, health_since=NOW - timedelta(hours=1))),
+    ("C37", "", DiagnosisInput(an_application(health=Health.Suspended), NOW)),
+    ("C38", "", DiagnosisInput(an_application(sync=Sync.OutOfSync, health=Health.Missing, operation=None), NOW)),
     ("C39", "Shared", drifts(conditions=(Condition("SharedResourceWarning", "ConfigMap/a is part of applications argocd/x and argocd/y"),))),
     ("C39", "Heals", drifts(heals=7)),
     ("C39", "Rollouts", drifts(revisions=(GOOD,), deploy=Deploy(1, (GOOD,), NOW), kinds=("Rollout", "Service"), health=Health.Progressing, unsynced=("Service/cart-stable", "VirtualService/cart"), unsynced_count=2)),
@@ -213,8 +223,8 @@ CASES = [
     ("C40", "", drifts(prunable=1)),
     ("C41", "", drifts()),
     ("C42", "", says("DeletionError", "Unable to delete application resources: connection refused", deleting=True)),
-    ("C43", "", Patient(an_application(), NOW, frozen="it was last compared 57h ago, and should be every 3m")),
-    ("C44", "", Patient(an_application(conditions=(Condition("OrphanedResourceWarning", "Application has 2 orphaned resources"),)), NOW)),
+    ("C43", "", DiagnosisInput(an_application(), NOW, frozen="it was last compared 57h ago, and should be every 3m")),
+    ("C44", "", DiagnosisInput(an_application(conditions=(Condition("OrphanedResourceWarning", "Application has 2 orphaned resources"),)), NOW)),
     ("C3", "Disk", says("ComparisonError", TARGET + "error untarring chart: write /tmp/x/values.yaml: no space left on device")),
     ("C3", "Disk", says("ComparisonError", TARGET + "mkdir /tmp/_argocd-repo: read-only file system")),
     ("C3", "Checkout", says("ComparisonError", TARGET + "`git checkout --force 41c` failed exit status 128: fatal: Unable to create '/tmp/_argocd-repo/1/.git/index.lock': File exists.")),
@@ -232,9 +242,9 @@ CASES = [
     ("C13", "HealthScript", says("ComparisonError", "<string>:6: attempt to index a non-table object(nil) with key 'status' stack traceback: <string>:6: in main chunk [G]: ?")),
     ("C25", "Job", failed(message="one or more synchronization tasks completed unsuccessfully", ran=("Job/early: Job has reached the specified backoff limit",))),
     ("C25", "Migration", failed(message="one or more synchronization tasks completed unsuccessfully", ran=("Job/db-migrate: Job has reached the specified backoff limit",))),
-    ("C33", "", ill(Unwell("Pod", "cart-1", "shop", "", "Progressing", "", "PendingWithoutNode", NOW - timedelta(hours=1)), Unwell("Deployment", "cart", health="Degraded", message='Deployment "cart" exceeded its progress deadline'))),
-    ("C30", "", ill(Unwell("Pod", "cart-1", "shop", "", "Progressing", "", "PendingWithoutNode", NOW), Unwell("Deployment", "cart", health="Degraded", message='Deployment "cart" exceeded its progress deadline'))),
-    ("C42", "", Patient(an_application(deleting=True, deleting_since=NOW - timedelta(hours=2), sync=Sync.OutOfSync, health=Health.Missing), NOW)),
+    ("C33", "", ill(UnhealthyResource("Pod", "cart-1", "shop", "", "Progressing", "", "PendingWithoutNode", NOW - timedelta(hours=1)), UnhealthyResource("Deployment", "cart", health="Degraded", message='Deployment "cart" exceeded its progress deadline'))),
+    ("C30", "", ill(UnhealthyResource("Pod", "cart-1", "shop", "", "Progressing", "", "PendingWithoutNode", NOW), UnhealthyResource("Deployment", "cart", health="Degraded", message='Deployment "cart" exceeded its progress deadline'))),
+    ("C42", "", DiagnosisInput(an_application(deleting=True, deleting_since=NOW - timedelta(hours=2), sync=Sync.OutOfSync, health=Health.Missing), NOW)),
     ("C46", "", failed('Service/a: Service "a" is invalid: spec.ports[0].nodePort: Invalid value: 32801: provided port is not in the valid range')),
     ("C46", "", failed('CronJob/a: error validating data: ValidationError(CronJob.spec): unknown field "name" in io.k8s.api.core.v1.VolumeProjection')),
     ("C46", "Taken", failed('Service/a: Service "a" is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated')),
@@ -242,15 +252,15 @@ CASES = [
     ("C46", "", failed('ConfigMap/a: resourceVersion should not be set on objects to be created')),
     ("C46", "", failed('Deployment/a: failed to create typed patch object (shop/a; apps/v1, Kind=Deployment): .spec.template.spec.foo: field not declared in schema')),
     ("C46", "", failed('PersistentVolumeClaim/a: persistentvolumeclaims "a" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize')),
-    ("C47", "", ill(Unwell("ExternalSecret", "db", "shop", "external-secrets.io", "Degraded", "could not get secret data from provider"))),
-    ("C47", "", ill(Unwell("Certificate", "tls", "shop", "cert-manager.io", "Degraded", "Issuing certificate as Secret does not exist: DoesNotExist"))),
+    ("C47", "", ill(UnhealthyResource("ExternalSecret", "db", "shop", "external-secrets.io", "Degraded", "could not get secret data from provider"))),
+    ("C47", "", ill(UnhealthyResource("Certificate", "tls", "shop", "cert-manager.io", "Degraded", "Issuing certificate as Secret does not exist: DoesNotExist"))),
     ("C47", "", failed(message="one or more synchronization tasks completed unsuccessfully", ran=("Certificate/migrate-tls: Failed to create Order",))),
-    ("C48", "", ill(Unwell("Rollout", "cart", "shop", "argoproj.io", "Degraded", 'RolloutAborted: Rollout aborted update to revision 4: Metric "errors" assessed Failed due to failed (1) > failureLimit (0)'))),
-    ("C49", "", ill(Unwell("Rollout", "cart", "shop", "argoproj.io", "Degraded", 'RolloutAborted: Rollout aborted update to revision 4: Metric "errors" assessed Error due to consecutiveErrors (5) > consecutiveErrorLimit (4): dial tcp: no such host'))),
-    ("C50", "", ill(Unwell("Rollout", "cart", "shop", "argoproj.io", "Suspended", "InconclusiveAnalysisRun"), health=Health.Suspended)),
-    ("C51", "", ill(Unwell("Rollout", "cart", "shop", "argoproj.io", "Degraded", 'InvalidSpec: The Rollout "cart" is invalid: spec.strategy.canary.steps[0]: Invalid value'))),
-    ("C52", "", ill(Unwell("Rollout", "cart", "shop", "argoproj.io", "Progressing", "more replicas need to be updated"), health=Health.Progressing, health_since=NOW - timedelta(hours=3))),
-    ("C53", "", ill(Unwell("Rollout", "cart", "shop", "argoproj.io", "Degraded", "RolloutAborted: Rollout aborted update to revision 2"))),
+    ("C48", "", ill(UnhealthyResource("Rollout", "cart", "shop", "argoproj.io", "Degraded", 'RolloutAborted: Rollout aborted update to revision 4: Metric "errors" assessed Failed due to failed (1) > failureLimit (0)'))),
+    ("C49", "", ill(UnhealthyResource("Rollout", "cart", "shop", "argoproj.io", "Degraded", 'RolloutAborted: Rollout aborted update to revision 4: Metric "errors" assessed Error due to consecutiveErrors (5) > consecutiveErrorLimit (4): dial tcp: no such host'))),
+    ("C50", "", ill(UnhealthyResource("Rollout", "cart", "shop", "argoproj.io", "Suspended", "InconclusiveAnalysisRun"), health=Health.Suspended)),
+    ("C51", "", ill(UnhealthyResource("Rollout", "cart", "shop", "argoproj.io", "Degraded", 'InvalidSpec: The Rollout "cart" is invalid: spec.strategy.canary.steps[0]: Invalid value'))),
+    ("C52", "", ill(UnhealthyResource("Rollout", "cart", "shop", "argoproj.io", "Progressing", "more replicas need to be updated"), health=Health.Progressing, health_since=NOW - timedelta(hours=3))),
+    ("C53", "", ill(UnhealthyResource("Rollout", "cart", "shop", "argoproj.io", "Degraded", "RolloutAborted: Rollout aborted update to revision 2"))),
     ("C14", "", failed('Deployment/a: error validating "/dev/shm/1": error validating data: failed to download openapi: Get "https://10.96.0.1/openapi/v2": dial tcp 10.96.0.1:443: i/o timeout')),
     ("C14", "", failed('Job/migrate: object is being deleted: jobs.batch "migrate" already exists')),
     ("C22", "", failed("Deployment/a: error validating data: the server has asked for the client to provide credentials")),
@@ -258,9 +268,9 @@ CASES = [
     ("C48", "", failed(message="one or more synchronization tasks completed unsuccessfully", ran=('Rollout/cart: Rollout aborted update to revision 2: Metric "m" assessed Failed due to failed (4)',))),
     ("C4", "", says("ComparisonError", TARGET + '`helm dependency build` failed exit status 1: Error: Get "https://helm.redis.io/index.yaml": dial tcp: lookup helm.redis.io on 10.96.0.10:53: no such host')),
     ("C3", "Redis", says("ComparisonError", TARGET + "dial tcp: lookup argocd-redis-ha-haproxy on 10.96.0.10:53: no such host")),
-    ("C36", "", ill(Unwell("Deployment", "cart", "shop", "apps", "Progressing", "1 out of 3"), Unwell("ScaledObject", "x", "shop", "keda.sh", "Progressing", "wait"), health=Health.Progressing, health_since=NOW - timedelta(hours=1))),
-    ("C45", "", ill(Unwell("HorizontalPodAutoscaler", "cart", health="Degraded", message="the HPA was unable to compute the replica count"), Unwell("Certificate", "tls", health="Progressing", message="Issuing certificate"))),
-    ("C38", "", Patient(an_application(sync=Sync.OutOfSync, health=Health.Missing, operation=None, kinds=("Rollout", "Service"), unsynced=("Service/cart-stable",), unsynced_count=1), NOW)),
+    ("C36", "", ill(UnhealthyResource("Deployment", "cart", "shop", "apps", "Progressing", "1 out of 3"), UnhealthyResource("ScaledObject", "x", "shop", "keda.sh", "Progressing", "wait"), health=Health.Progressing, health_since=NOW - timedelta(hours=1))),
+    ("C45", "", ill(UnhealthyResource("HorizontalPodAutoscaler", "cart", health="Degraded", message="the HPA was unable to compute the replica count"), UnhealthyResource("Certificate", "tls", health="Progressing", message="Issuing certificate"))),
+    ("C38", "", DiagnosisInput(an_application(sync=Sync.OutOfSync, health=Health.Missing, operation=None, kinds=("Rollout", "Service"), unsynced=("Service/cart-stable",), unsynced_count=1), NOW)),
     ("C45", "", failed("Thing/x: the flux capacitor is not fluxing")),
     ("C45", "", says("UnknownError", "failed to impersonate: the moon is in the wrong house")),
 ]  # fmt: skip
@@ -271,7 +281,7 @@ CASES = [
     CASES,
     ids=[f"{c}{'-' + v if v else ''}-{i}" for i, (c, v, _) in enumerate(CASES)],
 )
-def test_a_class_is_recognised(code: str, variant: str, patient: Patient) -> None:
+def test_a_class_is_recognised(code: str, variant: str, patient: DiagnosisInput) -> None:
     finding = diagnose(patient)
 
     assert finding is not None
@@ -293,7 +303,7 @@ def test_every_variant_that_a_text_can_name_is_one_the_catalogue_knows_or_judges
     named = {
         (line.cause, line.variant)
         for table in vars(error_patterns).values()
-        if isinstance(table, error_patterns.Table)
+        if isinstance(table, error_patterns.PatternTable)
         for line in table._lines
     }
 
@@ -306,17 +316,19 @@ def test_every_variant_that_a_text_can_name_is_one_the_catalogue_knows_or_judges
 @pytest.mark.parametrize(
     "patient",
     [
-        pytest.param(Patient(an_application(), NOW), id="well"),
+        pytest.param(DiagnosisInput(an_application(), NOW), id="well"),
         pytest.param(
-            Patient(an_application(sync=Sync.OutOfSync, operation=None, revisions=(BAD,)), NOW),
+            DiagnosisInput(
+                an_application(sync=Sync.OutOfSync, operation=None, revisions=(BAD,)), NOW
+            ),
             id="out of sync and nothing failed",
         ),
         pytest.param(
-            Patient(an_application(health=Health.Degraded), NOW),
+            DiagnosisInput(an_application(health=Health.Degraded), NOW),
             id="degraded and nobody has looked closer",
         ),
         pytest.param(
-            Patient(an_application(health=Health.Progressing, health_since=NOW), NOW),
+            DiagnosisInput(an_application(health=Health.Progressing, health_since=NOW), NOW),
             id="just deployed",
         ),
         pytest.param(
@@ -329,7 +341,7 @@ def test_every_variant_that_a_text_can_name_is_one_the_catalogue_knows_or_judges
         ),
     ],
 )
-def test_what_says_nothing_has_no_cause(patient: Patient) -> None:
+def test_what_says_nothing_has_no_cause(patient: DiagnosisInput) -> None:
     assert diagnose(patient) is None
 
 
@@ -340,7 +352,7 @@ def test_a_dead_cluster_is_reported_as_such_although_git_is_named_as_well() -> N
         Condition("ComparisonError", dead),
     )
 
-    finding = diagnose(Patient(an_application(sync=Sync.Unknown, conditions=both), NOW))
+    finding = diagnose(DiagnosisInput(an_application(sync=Sync.Unknown, conditions=both), NOW))
 
     assert finding is not None
     assert finding.cause == "ClusterUnreachable"
@@ -363,7 +375,7 @@ def test_an_old_operations_words_do_not_explain_pods_that_crash_now() -> None:
 
 def test_a_sync_that_failed_and_pods_that_crash_are_both_told() -> None:
     patient = failed(f"Widget/w: {CRD}")
-    sick = Patient(
+    sick = DiagnosisInput(
         Application(
             **{
                 **{f: getattr(patient.app, f) for f in patient.app.__struct_fields__},
@@ -371,7 +383,7 @@ def test_a_sync_that_failed_and_pods_that_crash_are_both_told() -> None:
             }
         ),
         NOW,
-        Signs(NOW, (pod("CrashLoopBackOff"),)),
+        Observations(NOW, (pod("CrashLoopBackOff"),)),
     )
 
     finding = diagnose(sick)
@@ -412,7 +424,7 @@ def test_a_cached_error_does_not_make_a_hard_refresh_right_that_its_reason_forbi
 
     assert finding is not None
     assert finding.cause == cause
-    assert verdict(finding, Cure.hard_refresh) is (
+    assert verdict(finding, Remedy.hard_refresh) is (
         Verdict.once if cause == "ManifestErrorCached" else Verdict.forbidden
     )
 
@@ -456,7 +468,11 @@ def test_whatever_it_shows_there_is_an_answer_and_errors_never_go_unnamed(
     )
 
     finding = diagnose(
-        Patient(app, NOW, Signs(NOW, (Unwell("Pod", "x", health="Degraded", message=words),)))
+        DiagnosisInput(
+            app,
+            NOW,
+            Observations(NOW, (UnhealthyResource("Pod", "x", health="Degraded", message=words),)),
+        )
     )
 
     assert finding is None or finding.cause in BY_NAME
@@ -495,7 +511,7 @@ WRONG = {
 def test_what_makes_it_worse_is_forbidden(code: str) -> None:
     cause = next(c for c in CAUSES if c.code == code)
 
-    assert {cure: cause.verdict(Cure[cure]) for cure in WRONG[code].split()} == dict.fromkeys(
+    assert {cure: cause.verdict(Remedy[cure]) for cure in WRONG[code].split()} == dict.fromkeys(
         WRONG[code].split(), Verdict.forbidden
     )
 
@@ -503,52 +519,53 @@ def test_what_makes_it_worse_is_forbidden(code: str) -> None:
 @pytest.mark.parametrize(
     ("cause", "variant", "cure", "expected"),
     [
-        ("ImageUnavailable", "NotFound", Cure.rollback, Verdict.allowed),
-        ("ImageUnavailable", "Registry", Cure.rollback, Verdict.forbidden),
-        ("MissingCRD", "Absent", Cure.sync, Verdict.useless),
-        ("MissingCRD", "Established", Cure.sync, Verdict.allowed),
-        ("ManifestErrorCached", "", Cure.hard_refresh, Verdict.once),
-        ("HookFailed", "Hung", Cure.terminate, Verdict.allowed),
-        ("HookFailed", "Migration", Cure.sync, Verdict.forbidden),
-        ("RetryInProgress", "NewerRevision", Cure.terminate, Verdict.allowed),
-        ("OperationOrphaned", "NoEnd", Cure.repair, Verdict.allowed),
-        ("OperationOrphaned", "ControllerGone", Cure.repair, Verdict.useless),
-        ("AutoSyncGaveUp", "", Cure.sync, Verdict.once),
-        ("ClusterUnreachable", "", Cure.failover, Verdict.allowed),
-        ("OutOfMemory", "", Cure.rollback, Verdict.allowed),
+        ("ImageUnavailable", "NotFound", Remedy.rollback, Verdict.allowed),
+        ("ImageUnavailable", "Registry", Remedy.rollback, Verdict.forbidden),
+        ("MissingCRD", "Absent", Remedy.sync, Verdict.useless),
+        ("MissingCRD", "Established", Remedy.sync, Verdict.allowed),
+        ("ManifestErrorCached", "", Remedy.hard_refresh, Verdict.once),
+        ("HookFailed", "Hung", Remedy.terminate, Verdict.allowed),
+        ("HookFailed", "Migration", Remedy.sync, Verdict.forbidden),
+        ("RetryInProgress", "NewerRevision", Remedy.terminate, Verdict.allowed),
+        ("OperationOrphaned", "NoEnd", Remedy.repair, Verdict.allowed),
+        ("OperationOrphaned", "ControllerGone", Remedy.repair, Verdict.useless),
+        ("AutoSyncGaveUp", "", Remedy.sync, Verdict.once),
+        ("ClusterUnreachable", "", Remedy.failover, Verdict.allowed),
+        ("OutOfMemory", "", Remedy.rollback, Verdict.allowed),
     ],
 )
 def test_a_variant_decides_on_the_cure(
-    cause: str, variant: str, cure: Cure, expected: Verdict
+    cause: str, variant: str, cure: Remedy, expected: Verdict
 ) -> None:
     assert BY_NAME[cause].verdict(cure, variant) is expected
 
 
 def test_only_one_try_where_a_second_would_be_a_loop() -> None:
-    finding = Finding("AutoSyncGaveUp", ("seen",), Confidence.likely)
+    finding = Diagnosis("AutoSyncGaveUp", ("seen",), Confidence.likely)
 
-    assert objection(finding, Cure.sync, 0) == ""
-    assert "sync was tried already and did not help" in objection(finding, Cure.sync, 1)
+    assert objection(finding, Remedy.sync, 0) == ""
+    assert "sync was tried already and did not help" in objection(finding, Remedy.sync, 1)
 
 
 def test_while_argo_cd_tries_again_nobody_gets_in_its_way_whatever_the_cause() -> None:
-    retrying = Finding("ImmutableField", (), Confidence.likely, also=("RetryInProgress",))
+    retrying = Diagnosis("ImmutableField", (), Confidence.likely, also=("RetryInProgress",))
 
-    assert verdict(retrying, Cure.rollback) is Verdict.forbidden
+    assert verdict(retrying, Remedy.rollback) is Verdict.forbidden
     assert (
-        verdict(Finding("ImmutableField", (), Confidence.likely), Cure.rollback) is Verdict.allowed
+        verdict(Diagnosis("ImmutableField", (), Confidence.likely), Remedy.rollback)
+        is Verdict.allowed
     )
 
 
 def test_a_no_names_cause_evidence_and_what_to_do() -> None:
     words = objection(
-        Finding(
+        Diagnosis(
             "QuotaExceeded",
             ("resource ConfigMap/a: exceeded quota: team",),
             Confidence.likely,
             about="ConfigMap/a",
         ),
-        Cure.sync,
+        Remedy.sync,
         0,
     )
 
@@ -558,12 +575,12 @@ def test_a_no_names_cause_evidence_and_what_to_do() -> None:
 
 
 def test_what_somebody_wants_so_calls_nobody() -> None:
-    assert {c.code for c in CAUSES if c.tells is Tells.never} == {"C28", "C37", "C40", "C44"}
+    assert {c.code for c in CAUSES if c.tells is NotifyWhen.never} == {"C28", "C37", "C40", "C44"}
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda c: c.code)
 def test_every_entry_says_what_it_is_and_what_a_person_should_do(cause: Any) -> None:
-    assert set(cause.matrix) == set(Cure)
+    assert set(cause.matrix) == set(Remedy)
     assert cause.title.endswith(".")
     assert len(cause.advice) > 20
 

@@ -10,19 +10,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.comparisons import compared
 from recovery.causes.connections import of_connection
 from recovery.causes.diagnose import diagnose
 from recovery.decide.error_classification import about_cluster, about_git, verdict_of
 from recovery.kube.client import APPLICATIONS
 from recovery.model.connection import Repository
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.observe import wire
 from recovery.record.codec import stamp
 from recovery.serve.pagination import Query
 from recovery.simulate import virtual
-from recovery.simulate.environment import ARGOCD, World
+from recovery.simulate.environment import ARGOCD, EmbeddedEnvironment
 from tests.builders import a_cluster
 from tests.causes.corpus import HELD_OUT, Sample, samples
 from tests.commands.forked import run
@@ -119,7 +119,7 @@ def test_plan_explain_status_page_and_controller_name_one_cause(tmp_path: Path) 
     named: dict[str, dict[str, str]] = {}
 
     async def script() -> None:
-        world = World(virtual.VirtualClock())
+        world = EmbeddedEnvironment(virtual.VirtualClock())
         play = Play(world)
         await world.project("default")
         await world.policies(POLICIES)
@@ -154,9 +154,11 @@ def test_plan_explain_status_page_and_controller_name_one_cause(tmp_path: Path) 
             }
             records = {r.subject.name: r for r in world.recoveries()}
             for name in names:
-                explained = app.views.explain(Key("application", ARGOCD, name), lambda _: True)
+                explained = app.views.explain(
+                    SubjectKey("application", ARGOCD, name), lambda _: True
+                )
                 direct = diagnose(
-                    Patient(
+                    DiagnosisInput(
                         wire.application(
                             msgspec.json.encode(world.cluster.find(APPLICATIONS, ARGOCD, name))
                         ),

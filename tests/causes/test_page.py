@@ -7,7 +7,7 @@ import re
 import yaml
 
 from recovery.causes.catalogue import CAUSES
-from recovery.model.cause import Tells
+from recovery.model.cause import NotifyWhen
 from tests.causes_page import INTRO, PAGE, SEEN, catalogue
 
 
@@ -51,4 +51,4 @@ def test_the_policies_by_cause_have_a_place_for_each_that_calls_people() -> None
         for cause in policy["condition"].get("cause", ())
     }
 
-    assert {c.name for c in CAUSES if c.tells is not Tells.never} - named - OTHERS == set()
+    assert {c.name for c in CAUSES if c.tells is not NotifyWhen.never} - named - OTHERS == set()

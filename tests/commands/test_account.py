@@ -19,11 +19,18 @@ from msgspec import structs
 
 from recovery.clock import SystemClock
 from recovery.kube.client import RECOVERIES, SECRETS
-from recovery.model.move import Wish
-from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord, Subject, Talk
+from recovery.model.move import UserRequest
+from recovery.model.recovery import (
+    NotificationStatus,
+    Recovery,
+    RecoveryPhase,
+    StepOutcome,
+    StepRecord,
+    Subject,
+)
 from recovery.record.codec import encode
-from recovery.simulate.environment import OURS, World
-from recovery.simulate.http import Face
+from recovery.simulate.environment import OURS, EmbeddedEnvironment
+from recovery.simulate.http import APIServer
 from tests.builders import a_recovery
 from tests.commands.test_commands import recovery
 
@@ -52,15 +59,15 @@ def held(name: str, *steps: StepRecord, **fields: Any) -> Recovery:
 
 
 FLEET = (
-    held("cart", STEP, talk=Talk(("slack",))),
+    held("cart", STEP, talk=NotificationStatus(("slack",))),
     held("api", watched=True),
     held(
         "pay",
         structs.replace(STEP, regret="undone"),
         phase=RecoveryPhase.Stalled,
         resolved_at=None,
-        wishes=(Wish("approve", "ada", NOW, "1.0"),),
-        talk=Talk(undelivered=("slack: dead: pay needs a person",)),
+        wishes=(UserRequest("approve", "ada", NOW, "1.0"),),
+        talk=NotificationStatus(undelivered=("slack: dead: pay needs a person",)),
     ),
 )
 
@@ -80,8 +87,8 @@ class Cluster:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _start(self) -> None:
-        self.world = World(SystemClock())
-        self._face = Face(self.world.cluster)
+        self.world = EmbeddedEnvironment(SystemClock())
+        self._face = APIServer(self.world.cluster)
         await self._face.start()
         self.kubeconfig.write_text(json.dumps(self._face.kubeconfig()))
 
@@ -234,7 +241,9 @@ def test_a_mounted_secret_is_read_anew(tmp_path: Path) -> None:
 
     async def script() -> None:
         clock = virtual.VirtualClock()
-        channels = Channels(World(clock).cluster, OURS, "recovery-channels", str(tmp_path), clock)
+        channels = Channels(
+            EmbeddedEnvironment(clock).cluster, OURS, "recovery-channels", str(tmp_path), clock
+        )
         assert await channels.url("slack") == "slack://A/B/C"
         (tmp_path / "slack").write_text("slack://D/E/F")
         assert await channels.url("slack") == "slack://A/B/C", "for as long as an answer is good"

@@ -30,7 +30,7 @@ from recovery.observe.pauses import read
 from recovery.record.codec import encode
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.discovery import COLUMNS
-from recovery.simulate.http import Face
+from recovery.simulate.http import APIServer
 from tests.builders import NOW, a_recovery, an_application
 from tests.commands.forked import run
 
@@ -113,7 +113,7 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = int(runner.addresses[0][1])
-    face = Face(cluster, lambda: port, user="ada")
+    face = APIServer(cluster, lambda: port, user="ada")
     await face.start()
     made.kubeconfig.write_text(json.dumps(face.kubeconfig()))
     yield made

@@ -14,11 +14,11 @@ from msgspec import structs
 
 from recovery.clock import SystemClock
 from recovery.kube.client import RECOVERIES
-from recovery.model.move import Move, MovePhase, Place
+from recovery.model.move import Place, Relocation, RelocationPhase
 from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord, Subject
 from recovery.record.codec import decode, encode
 from recovery.simulate.cluster import Cluster
-from recovery.simulate.http import Face
+from recovery.simulate.http import APIServer
 from tests.builders import NOW, a_recovery
 from tests.commands.forked import run
 
@@ -30,8 +30,13 @@ class There:
         self.cluster, self._kubeconfig = cluster, kubeconfig
 
     async def keep(self, **changes: Any) -> None:
-        move = Move(
-            "argocd", "web", "u", Place(name="primary"), Place(name="secondary"), MovePhase.Moved
+        move = Relocation(
+            "argocd",
+            "web",
+            "u",
+            Place(name="primary"),
+            Place(name="secondary"),
+            RelocationPhase.Moved,
         )
         step = StepRecord(1, 2, "failover", NOW, sent=True)
         subject = Subject("Cluster", "", "primary", "cluster-1")
@@ -60,7 +65,7 @@ class There:
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[There]:
     cluster = Cluster(SystemClock())
-    face = Face(cluster)
+    face = APIServer(cluster)
     await face.start()
     (tmp_path / "kubeconfig").write_text(json.dumps(face.kubeconfig()))
     yield There(cluster, tmp_path / "kubeconfig")

@@ -14,7 +14,7 @@ from recovery.decide.cluster_label import relabelled
 from recovery.decide.connections import DOWN, connection, down, healthy, said_by, watch
 from recovery.decide.engine import decide
 from recovery.decide.error_classification import verdict_of
-from recovery.decide.guard_request import Asked
+from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import refusal
 from recovery.decide.notifications import secret_of, whom
 from recovery.decide.placement import busy, permitted, target_of, unmovable
@@ -29,9 +29,16 @@ from recovery.model.application import (
     Project,
     Requested,
 )
-from recovery.model.connection import Cluster, Connection, Evidence, Repository, Verdict, Witness
+from recovery.model.connection import (
+    Cluster,
+    Connection,
+    ProbeResult,
+    ProbeSource,
+    Repository,
+    Verdict,
+)
 from recovery.model.decision import Kind
-from recovery.model.move import Place, Wish
+from recovery.model.move import Place, UserRequest
 from recovery.model.policy import Mode
 from recovery.model.recovery import RecoveryPhase, StepRecord
 from recovery.model.situation import Freshness, Situation
@@ -49,7 +56,7 @@ from tests.builders import (
     the_policies,
 )
 
-LIVE, OURS, LIST = Witness.live_read, Witness.connect, Witness.word
+LIVE, OURS, LIST = ProbeSource.live_read, ProbeSource.connect, ProbeSource.word
 UP, AWAY, REFUSED = Verdict.reachable, Verdict.unreachable, Verdict.credentials_refused
 CLUSTER_POLICY = the_policies().policies[3]
 FAILOVER = CLUSTER_POLICY.actions[2]
@@ -190,7 +197,7 @@ CLUSTERS = [
     pytest.param((seen(LIVE, UP), seen(OURS, UP)), Connection.Successful, False, id="well"),
     pytest.param((seen(LIST, AWAY),), Connection.Unknown, False, id="nobody has looked"),
     pytest.param(
-        (seen(Witness.applications, AWAY),),
+        (seen(ProbeSource.applications, AWAY),),
         Connection.Failed,
         False,
         id="without a token its applications say so",
@@ -200,7 +207,7 @@ CLUSTERS = [
 
 @pytest.mark.parametrize(("evidence", "state", "is_down"), CLUSTERS)
 def test_a_cluster_is_down_on_two_fresh_words_and_none_against(
-    evidence: tuple[Evidence, ...], state: Connection, is_down: bool
+    evidence: tuple[ProbeResult, ...], state: Connection, is_down: bool
 ) -> None:
     cluster = a_cluster("primary", *evidence)
 
@@ -221,24 +228,26 @@ def test_a_cluster_without_applications_is_unknown_and_no_proven_target() -> Non
 
 REPOSITORIES = [
     pytest.param(
-        (seen(Witness.list_refs, AWAY),), Connection.Failed, id="Argo CD cannot list its branches"
+        (seen(ProbeSource.list_refs, AWAY),),
+        Connection.Failed,
+        id="Argo CD cannot list its branches",
     ),
-    pytest.param((seen(Witness.list_refs, REFUSED),), Connection.Failed, id="or is refused"),
+    pytest.param((seen(ProbeSource.list_refs, REFUSED),), Connection.Failed, id="or is refused"),
     pytest.param(
-        (seen(Witness.list_refs, UP), seen(Witness.applications, AWAY)),
+        (seen(ProbeSource.list_refs, UP), seen(ProbeSource.applications, AWAY)),
         Connection.Successful,
         id="a newer look beats old conditions",
     ),
     pytest.param(
-        (seen(Witness.applications, AWAY),),
+        (seen(ProbeSource.applications, AWAY),),
         Connection.Failed,
         id="without a token its applications say so",
     ),
     pytest.param(
-        (seen(Witness.request, AWAY),), Connection.Unknown, id="our way there is not Argo CD's"
+        (seen(ProbeSource.request, AWAY),), Connection.Unknown, id="our way there is not Argo CD's"
     ),
     pytest.param(
-        (seen(Witness.request, UP),), Connection.Successful, id="but an answer is an answer"
+        (seen(ProbeSource.request, UP),), Connection.Successful, id="but an answer is an answer"
     ),
     pytest.param((seen(LIST, AWAY, 3000),), Connection.Unknown, id="an hour old list says nothing"),
     pytest.param((), Connection.Unknown, id="nobody has looked"),
@@ -247,7 +256,7 @@ REPOSITORIES = [
 
 @pytest.mark.parametrize(("evidence", "state"), REPOSITORIES)
 def test_a_repository_is_what_argo_cds_own_look_says(
-    evidence: tuple[Evidence, ...], state: Connection
+    evidence: tuple[ProbeResult, ...], state: Connection
 ) -> None:
     assert (
         connection(Repository(url="https://git.example/shop.git", evidence=evidence), NOW)[0]
@@ -601,8 +610,10 @@ def test_a_label_is_moved_only_if_no_application_is_deleted_by_it(
 # Guards
 
 
-def asked(situation: Situation, **policy: Any) -> Asked:
-    return Asked(situation, structs.replace(CLUSTER_POLICY, **policy), FAILOVER, situation.recovery)
+def asked(situation: Situation, **policy: Any) -> GuardRequest:
+    return GuardRequest(
+        situation, structs.replace(CLUSTER_POLICY, **policy), FAILOVER, situation.recovery
+    )
 
 
 def planned(**changes: Any) -> Any:
@@ -697,7 +708,7 @@ def test_an_approval_is_for_one_step_and_an_hour(at: Any, step: str, passes: boo
         assert place == "1.2"
         words = step.format(this=no.awaiting, what=what, digest=what.partition(" ")[2])
 
-        held = planned(wishes=(Wish("approve", "ada", at, words),))
+        held = planned(wishes=(UserRequest("approve", "ada", at, words),))
         assert (
             refusal(asked(about_a_cluster(recovery=held, **changes), **policy)) is None
         ) is passes
@@ -771,7 +782,7 @@ def test_a_failover_that_cannot_be_is_refused_when_the_policy_is_read(
 
 def test_what_people_paused_by_command_stays_where_it_is() -> None:
     from recovery.model.selector import Selector
-    from recovery.model.situation import Dependent, Sight
+    from recovery.model.situation import Dependent, SubjectState
     from recovery.model.window import Pause
 
     app = an_application(kinds=("Deployment",))
@@ -782,7 +793,7 @@ def test_what_people_paused_by_command_stays_where_it_is() -> None:
         about_a_cluster(),
         pauses=(Pause(Selector(projects=(app.project,)), "migration", "ada", silences=True),),
     )
-    dependent = Dependent(app, Sight(app.uid, NOW))
+    dependent = Dependent(app, SubjectState(app.uid, NOW))
 
     assert (
         unmovable(dependent, paused, a_live_cluster(), stateful=False)

@@ -14,10 +14,17 @@ from recovery.decide.engine import decide
 from recovery.decide.recovered import ailment
 from recovery.decide.remedies import told_apart
 from recovery.model.application import Condition, Health, Operation, Phase, Sync
-from recovery.model.cause import Confidence, Cure, Finding, Signs, Unwell, Verdict
+from recovery.model.cause import (
+    Confidence,
+    Diagnosis,
+    Observations,
+    Remedy,
+    UnhealthyResource,
+    Verdict,
+)
 from recovery.model.decision import Decision, Kind
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
-from recovery.model.situation import Sight
+from recovery.model.situation import SubjectState
 from tests.builders import (
     BAD,
     NOW,
@@ -56,11 +63,11 @@ BY_CAUSE = the_policies(
 )
 
 
-def finding(cause: str, variant: str = "") -> Finding:
-    return Finding(cause, ("as seen",), Confidence.likely, variant, "Pod/x")
+def finding(cause: str, variant: str = "") -> Diagnosis:
+    return Diagnosis(cause, ("as seen",), Confidence.likely, variant, "Pod/x")
 
 
-def decided(cause: Finding | None, **changes: Any) -> Decision:
+def decided(cause: Diagnosis | None, **changes: Any) -> Decision:
     policies = changes.pop("policies", FULL)
     (decision,) = decide(
         a_situation(
@@ -225,7 +232,7 @@ def test_what_a_person_has_ended_is_not_begun_again() -> None:
     decisions = decide(a_situation(gave_up(), finding=ended))
 
     assert not any(d.step and d.step.traits.syncs for d in decisions)
-    assert verdict(ended, Cure.sync) is Verdict.forbidden
+    assert verdict(ended, Remedy.sync) is Verdict.forbidden
     assert told_apart(ended, None) == ended
 
 
@@ -354,7 +361,7 @@ def test_a_try_that_may_never_have_gone_out_does_not_count() -> None:
         pytest.param(finding("DriftFight", "Shared"), id="a fight"),
     ],
 )
-def test_the_requirements_own_policies_do_not_sync_in_a_loop(cause: Finding) -> None:
+def test_the_requirements_own_policies_do_not_sync_in_a_loop(cause: Diagnosis) -> None:
     decisions = decide(a_situation(gave_up(), finding=cause))
 
     assert all(d.kind is Kind.Suppress for d in decisions), decisions
@@ -370,10 +377,10 @@ def test_a_given_up_sync_whose_cause_has_passed_is_still_cured_by_the_requiremen
 
 # Conditions on a cause
 
-PULL = Signs(
+PULL = Observations(
     NOW,
     (
-        Unwell(
+        UnhealthyResource(
             "Pod",
             "cart-1",
             health="Degraded",
@@ -444,7 +451,7 @@ def test_what_is_plainly_well_is_not_diagnosed(monkeypatch: pytest.MonkeyPatch) 
 
     assert (
         track(
-            Sight("uid-cart", NOW), an_application(), BY_CAUSE, NOW, NOW, first_install=False
+            SubjectState("uid-cart", NOW), an_application(), BY_CAUSE, NOW, NOW, first_install=False
         ).clocks
         == {}
     )

@@ -13,9 +13,9 @@ from recovery.decide.holds import undecided
 from recovery.decide.outcomes import concluded
 from recovery.model.application import Application, Health, Hold, Operation, Phase, Requested, Sync
 from recovery.model.decision import Decision, Kind, Outcome, Result
-from recovery.model.move import Wish
+from recovery.model.move import UserRequest
 from recovery.model.recovery import Debt, Recovery, RecoveryPhase, StepOutcome, StepRecord
-from recovery.model.situation import OwnChange, Sight, Situation
+from recovery.model.situation import OwnChange, Situation, SubjectState
 from tests.builders import (
     A_CRASH,
     BAD,
@@ -310,7 +310,7 @@ def test_a_relapse_soon_after_is_the_same_incident_with_its_attempts() -> None:
     case.look(timedelta(seconds=30))
     name = case.situation.past[-1].name
     relapsed = NOW + timedelta(minutes=5)
-    sight = Sight("uid-cart", NOW - timedelta(days=1), {"health=Degraded": relapsed})
+    sight = SubjectState("uid-cart", NOW - timedelta(days=1), {"health=Degraded": relapsed})
 
     case.situation = structs.replace(
         case.situation,
@@ -331,7 +331,7 @@ def test_a_relapse_much_later_is_a_new_incident() -> None:
     case.look(timedelta(seconds=30))
     name = case.situation.past[-1].name
     relapsed = NOW + timedelta(hours=5)
-    sight = Sight("uid-cart", NOW - timedelta(days=1), {"health=Degraded": relapsed})
+    sight = SubjectState("uid-cart", NOW - timedelta(days=1), {"health=Degraded": relapsed})
 
     case.situation = structs.replace(
         case.situation, sight=sight, about=degraded(), now=relapsed + timedelta(minutes=5)
@@ -697,13 +697,13 @@ def owed(**changes: Any) -> Recovery:
         ),
         pytest.param(
             degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,)),
-            structs.replace(owed(), wishes=(Wish("release", "ada", NOW + timedelta(seconds=1)),)),
+            structs.replace(owed(), wishes=(UserRequest("release", "ada", NOW + timedelta(seconds=1)),)),
             "HoldOver", "ada lets ccccccc be deployed", id="a person says that it is the fix",
         ),
         pytest.param(degraded(hold=HELD, auto_sync=True), owed(debt=Debt.returning), "HoldOver", "being given back", id="by ourselves"),
         pytest.param(
             degraded(hold=HELD, auto_sync=False),
-            structs.replace(owed(), wishes=(Wish("release", "ada", NOW + timedelta(seconds=1)),)),
+            structs.replace(owed(), wishes=(UserRequest("release", "ada", NOW + timedelta(seconds=1)),)),
             "HoldTakenBack", "ada released it", id="a person asked for it",
         ),
         pytest.param(

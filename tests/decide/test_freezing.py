@@ -13,7 +13,7 @@ from recovery.model.decision import Kind
 from recovery.model.names import REFRESH, SKIP_RECONCILE
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.situation import Freshness
-from recovery.model.unreconciled import Frost, Reconciling
+from recovery.model.unreconciled import Reconciling, UnreconciledApplications
 from tests.builders import NOW, an_application
 
 EVERY_3M = Reconciling(timedelta(minutes=3), "argocd-cm")
@@ -106,7 +106,7 @@ def test_frozen(app: Application, reconciling: Reconciling, asked: object, words
     assert bool(words) == bool(said)
 
 
-FROST = Frost(
+FROST = UnreconciledApplications(
     NOW, ("prod-eu",), ("argocd/cart",), 313, 320, "it was last compared 57h ago", ("pager",)
 )
 

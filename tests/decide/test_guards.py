@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from recovery.act.registry import TRAITS
-from recovery.decide.guard_request import Asked
+from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import GUARDS, refusal
 from recovery.model.application import (
     Application,
@@ -21,12 +21,12 @@ from recovery.model.application import (
     Requested,
     SyncWindow,
 )
-from recovery.model.cause import Confidence, Finding
-from recovery.model.names import Key
+from recovery.model.cause import Confidence, Diagnosis
+from recovery.model.names import SubjectKey
 from recovery.model.policy import Budget, Mode
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.selector import Selector
-from recovery.model.situation import Destroyed, Fleet, Freshness, Sight, Situation
+from recovery.model.situation import Fleet, Freshness, RecentDisruptions, Situation, SubjectState
 from recovery.model.window import Pause, Window
 from tests.builders import (
     A_CRASH,
@@ -46,12 +46,14 @@ HELD = Hold(recovery="other", uid="uid-cart", bad=(BAD,), suspended=True)
 MINE = "cart-0123456789"
 
 
-def asked(situation: Situation, step: Any = SYNC, **policy: Any) -> Asked:
-    return Asked(situation, structs.replace(POLICY, **policy), step, None)
+def asked(situation: Situation, step: Any = SYNC, **policy: Any) -> GuardRequest:
+    return GuardRequest(situation, structs.replace(POLICY, **policy), step, None)
 
 
 def inherited(count: int, **changes: Any) -> Situation:
-    sight = Sight("uid-cart", NOW, {"status=OutOfSync": NOW - timedelta(hours=1)}, inherited=True)
+    sight = SubjectState(
+        "uid-cart", NOW, {"status=OutOfSync": NOW - timedelta(hours=1)}, inherited=True
+    )
     return a_situation(gave_up(), sight=sight, fleet=Fleet(inherited_unwell=count), **changes)
 
 
@@ -95,7 +97,9 @@ REFUSALS = [
     pytest.param(
         a_situation(
             gave_up(),
-            finding=Finding("RolloutFailed", ("Pod/cart-1: CrashLoopBackOff",), Confidence.likely),
+            finding=Diagnosis(
+                "RolloutFailed", ("Pod/cart-1: CrashLoopBackOff",), Confidence.likely
+            ),
         ),
         "cure forbidden",
         "the cause is C30 RolloutFailed, and sync is forbidden",
@@ -248,7 +252,7 @@ REFUSALS = [
         id="paused altogether",
     ),
     pytest.param(
-        a_situation(gave_up(), sight=Sight("uid-cart", NOW, dismissed=(POLICY.name,))),
+        a_situation(gave_up(), sight=SubjectState("uid-cart", NOW, dismissed=(POLICY.name,))),
         "dismissed",
         "deleted by hand",
         id="its recovery was deleted",
@@ -260,7 +264,9 @@ REFUSALS = [
         id="its database comes first",
     ),
     pytest.param(
-        a_situation(gave_up(), storm=(Key("storm", "", "project/shop"), "31 of 60 fell ill")),
+        a_situation(
+            gave_up(), storm=(SubjectKey("storm", "", "project/shop"), "31 of 60 fell ill")
+        ),
         "storm",
         "31 of 60",
         id="one of many",
@@ -419,7 +425,7 @@ def test_manual_apps_lets_a_manual_application_be_synced() -> None:
 
     assert (
         refusal(
-            Asked(
+            GuardRequest(
                 a_situation(gave_up(auto_sync=False, operation=None)),
                 policy,
                 policy.actions[0],
@@ -435,7 +441,7 @@ def test_ten_workloads_a_minute_are_restarted_over_the_fleet_at_most(
     ago: int, refused: bool
 ) -> None:
     restart = structs.replace(SYNC, traits=TRAITS["restart"])
-    done = Destroyed((NOW - timedelta(seconds=ago),) * 10)
+    done = RecentDisruptions((NOW - timedelta(seconds=ago),) * 10)
 
     no = refusal(asked(a_situation(gave_up(), destroyed=done, finding=A_CRASH), restart))
 
@@ -456,28 +462,28 @@ def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: 
     ("done", "words"),
     [
         pytest.param(
-            Destroyed(subject=(NOW - timedelta(minutes=50),) * 6),
+            RecentDisruptions(subject=(NOW - timedelta(minutes=50),) * 6),
             "6 restarts, rollbacks and failovers of this one",
             id="this one",
         ),
         pytest.param(
-            Destroyed(project=(NOW - timedelta(minutes=50),) * 10, name="shop"),
+            RecentDisruptions(project=(NOW - timedelta(minutes=50),) * 10, name="shop"),
             "10 restarts, rollbacks and failovers in project shop",
             id="project",
         ),
         pytest.param(
-            Destroyed(fleet=(NOW - timedelta(minutes=50),) * 20),
+            RecentDisruptions(fleet=(NOW - timedelta(minutes=50),) * 20),
             "20 restarts, rollbacks and failovers in all",
             id="in all",
         ),
         pytest.param(
-            Destroyed(*((NOW - timedelta(minutes=50),) * count for count in (19, 9, 5))),
+            RecentDisruptions(*((NOW - timedelta(minutes=50),) * count for count in (19, 9, 5))),
             "",
             id="one is left of each",
         ),
     ],
 )
-def test_so_much_is_changed_within_an_hour_and_no_more(done: Destroyed, words: str) -> None:
+def test_so_much_is_changed_within_an_hour_and_no_more(done: RecentDisruptions, words: str) -> None:
     restart = structs.replace(SYNC, traits=TRAITS["restart"])
     situation = a_situation(gave_up(), destroyed=done, finding=A_CRASH)
 
@@ -551,7 +557,7 @@ def test_an_own_operation_is_not_somebody_elses() -> None:
     mine = a_recovery(MINE, NOW)
     situation = a_situation(running(username="gitops-recovery-controller", recovery=f"{MINE}/1.1"))
 
-    assert refusal(Asked(situation, POLICY, SYNC, mine)) is None
+    assert refusal(GuardRequest(situation, POLICY, SYNC, mine)) is None
 
 
 def test_a_budget_of_zero_allows_nothing() -> None:
@@ -576,10 +582,10 @@ def test_what_is_under_way_is_finished_in_a_storm(sent: bool, by: str) -> None:
         steps=(StepRecord(1, 0, "rollback", NOW, sent=sent),),
     )
     situation = a_situation(
-        gave_up(), storm=(Key("storm", "", "fleet"), "many"), recovery=held, pauses=()
+        gave_up(), storm=(SubjectKey("storm", "", "fleet"), "many"), recovery=held, pauses=()
     )
 
-    no = refusal(Asked(situation, POLICY, SYNC, held))
+    no = refusal(GuardRequest(situation, POLICY, SYNC, held))
 
     assert (no.by if no else "") == by
 
@@ -590,7 +596,7 @@ def test_a_deletion_that_hangs_reaches_a_person_and_one_on_its_way_does_not() ->
         deleting_since=NOW - timedelta(hours=2),
         finalizers=("resources-finalizer.argocd.argoproj.io",),
     )
-    stuck = Finding("DeletionStuck", ("deletionTimestamp",), Confidence.certain)
+    stuck = Diagnosis("DeletionStuck", ("deletionTimestamp",), Confidence.certain)
 
     young = refusal(asked(a_situation(going)))
     hangs = refusal(asked(a_situation(going, finding=stuck), NOTIFY))

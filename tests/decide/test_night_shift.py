@@ -15,7 +15,7 @@ from recovery.decide.holds import settle_hold
 from recovery.model.application import Health, Hold, Operation, Phase, Project
 from recovery.model.decision import Kind
 from recovery.model.recovery import RecoveryPhase, StepOutcome, StepRecord
-from recovery.model.situation import Fleet, Good, Sight
+from recovery.model.situation import Fleet, HealthyRevision, SubjectState
 from tests.builders import (
     A_CRASH,
     BAD,
@@ -80,7 +80,7 @@ def test_the_same_incident_is_not_opened_twice_under_one_name_after_it_was_overt
         pytest.param({"project": PAUSED}, "paused", id="paused"),
         pytest.param(
             {
-                "sight": Sight(
+                "sight": SubjectState(
                     "uid-cart", NOW, {"health=Degraded": NOW - timedelta(hours=1)}, inherited=True
                 ),
                 "fleet": Fleet(inherited_unwell=200),
@@ -145,7 +145,9 @@ def test_a_step_that_can_never_be_carried_out_ends() -> None:
 
 
 def test_a_revision_that_was_rolled_back_from_is_never_a_place_to_go_back_to() -> None:
-    sight = Sight("uid-cart", NOW, ledger=(Good(1, (GOOD,), NOW), Good(2, (BAD,), NOW)))
+    sight = SubjectState(
+        "uid-cart", NOW, ledger=(HealthyRevision(1, (GOOD,), NOW), HealthyRevision(2, (BAD,), NOW))
+    )
     held = degraded(hold=Hold("r", "uid-cart", (BAD,), suspended=True), auto_sync=False)
 
     after = track(sight, held, the_policies(), NOW, NOW, first_install=False)
@@ -281,7 +283,7 @@ def test_an_attempt_in_which_nothing_was_tried_does_not_count() -> None:
         attempt=3,
         steps=(),
     )
-    sight = Sight(
+    sight = SubjectState(
         "uid-cart", NOW - timedelta(days=1), {"status=OutOfSync": NOW - timedelta(minutes=12)}
     )
     past = structs.replace(past, resolved_at=NOW - timedelta(minutes=13))
@@ -317,7 +319,7 @@ def test_an_operation_is_hung_when_it_makes_no_progress_not_when_it_is_long(
             Phase.Running, "waiting for healthy state", started_at=NOW - timedelta(hours=2)
         )
     )
-    sight = Sight(
+    sight = SubjectState(
         "uid-cart",
         NOW - timedelta(days=1),
         {"operation=Running": NOW - timedelta(hours=1)},
@@ -350,7 +352,7 @@ def test_progress_sets_the_clock_of_a_running_operation_back() -> None:
 
 
 def test_a_beginning_that_argo_cd_stamps_later_than_the_checkpoint_stands() -> None:
-    old = Sight(
+    old = SubjectState(
         "uid-cart", NOW - timedelta(days=1), {"health=Degraded": NOW - timedelta(minutes=5)}
     )
     app = degraded(health_since=NOW - timedelta(seconds=10))

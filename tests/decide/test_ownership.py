@@ -12,7 +12,7 @@ from recovery.argocd.ownership import Ownership
 from recovery.decide.ownership import Tracking, unpermitted, untracked
 from recovery.kube.client import DEPLOYMENTS, STATEFUL_SETS, Resource
 from recovery.model.application import Destination, Permitted, Project
-from recovery.model.argocd_version import Dialect
+from recovery.model.argocd_version import ArgoCDFeatures
 from recovery.model.connection import Cluster
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster as Kube
@@ -20,7 +20,7 @@ from tests.builders import an_application
 
 APP = an_application(name="cart")
 MARK = "cart:apps/Deployment:shop/web"
-V2, V3, UNKNOWN = Dialect((2, 14, 9)), Dialect((3, 2, 11)), Dialect()
+V2, V3, UNKNOWN = ArgoCDFeatures((2, 14, 9)), ArgoCDFeatures((3, 2, 11)), ArgoCDFeatures()
 
 
 def live(
@@ -145,7 +145,7 @@ ANNOTATION, LABEL, BOTH, UNSET = (
         ),
     ],
 )
-def test_marks(tracking: Tracking, version: Dialect, item: dict[str, Any], why: str) -> None:
+def test_marks(tracking: Tracking, version: ArgoCDFeatures, item: dict[str, Any], why: str) -> None:
     said = untracked(APP, item, tracking, version, "argocd")
     assert (why in said) if why else said == ""
 
@@ -215,7 +215,7 @@ def test_without_its_project_or_on_another_cluster_nothing_here_is_its_own() -> 
 
 def test_where_nobody_knows_how_argo_cd_tracks_the_answer_says_what_to_set() -> None:
     assert "application.resourceTrackingMethod" in untracked(
-        APP, live(label="cart"), Tracking(), Dialect(), "argocd"
+        APP, live(label="cart"), Tracking(), ArgoCDFeatures(), "argocd"
     )
     assert "application.resourceTrackingMethod" not in untracked(
         APP, live(label="cart"), Tracking(), V3, "argocd"
@@ -275,7 +275,7 @@ def test_argo_cds_version_is_found_by_its_controllers_labels(
         async def project(_: str) -> Project:
             return Project("default", destinations=(Permitted("*", "*", "*"),))
 
-        found, why = await Ownership(kube, "argocd", clock, Dialect, project).owned(
+        found, why = await Ownership(kube, "argocd", clock, ArgoCDFeatures, project).owned(
             APP, DEPLOYMENTS, "shop", "cart"
         )
         assert (found is None) is bool(why)

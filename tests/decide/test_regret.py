@@ -11,11 +11,11 @@ from msgspec import structs
 from recovery.decide import statistics
 from recovery.decide.circuit_breaker import circuits, compared, regretted, undone
 from recovery.decide.engine import decide
-from recovery.decide.guard_request import Asked
+from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import refusal
 from recovery.model.application import Health
 from recovery.model.decision import Kind
-from recovery.model.move import Wish
+from recovery.model.move import UserRequest
 from recovery.model.recovery import Claim, Recovery, RecoveryPhase, StepOutcome, StepRecord
 from tests.builders import NOW, a_recovery, a_situation, an_application, degraded, the_policies
 
@@ -176,7 +176,7 @@ def test_an_open_circuit_holds_its_policy_and_no_other_projects() -> None:
 
     def by(project: str, distrusted: dict[str, str]) -> str:
         no = refusal(
-            Asked(
+            GuardRequest(
                 a_situation(degraded(project=project), distrusted=distrusted),
                 policy,
                 policy.actions[0],
@@ -249,14 +249,14 @@ def test_a_distrusted_policy_watches_and_says_why() -> None:
         app, distrusted={f"{policy.name}/{policy.hash}/{app.project}": "2 of its last 3 actions"}
     )
 
-    no = refusal(Asked(situation, policy, policy.actions[0], None))
+    no = refusal(GuardRequest(situation, policy, policy.actions[0], None))
 
     assert no is not None
     assert no.by == "distrusted"
     assert "2 of its last 3 actions; edit the policy to let it act again" in no.message
     assert (
         refusal(
-            Asked(
+            GuardRequest(
                 structs.replace(situation, distrusted={f"{policy.name}/old/{app.project}": "x"}),
                 policy,
                 policy.actions[0],
@@ -268,7 +268,7 @@ def test_a_distrusted_policy_watches_and_says_why() -> None:
     others = structs.replace(
         situation, distrusted={f"{policy.name}/{policy.hash}/evilteam": "2 of its last 3 actions"}
     )
-    assert refusal(Asked(others, policy, policy.actions[0], None)) is None, (
+    assert refusal(GuardRequest(others, policy, policy.actions[0], None)) is None, (
         "what another project took back is its own business"
     )
 
@@ -311,7 +311,9 @@ def test_the_report_counts_what_came_of_it() -> None:
 
 def test_the_audit_names_who_and_why_in_order() -> None:
     asked = recovery(
-        "a", step(minute=3, message="still ill"), wishes=(Wish("approve", "ada", NOW, "1.0"),)
+        "a",
+        step(minute=3, message="still ill"),
+        wishes=(UserRequest("approve", "ada", NOW, "1.0"),),
     )
 
     entries = statistics.audit([asked], NOW)

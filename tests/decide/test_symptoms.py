@@ -10,7 +10,7 @@ import pytest
 from recovery.decide.conditions import holds, track
 from recovery.model.application import Application, Health, Hold, Sync
 from recovery.model.policy import Condition, SubjectType
-from recovery.model.situation import Sight
+from recovery.model.situation import SubjectState
 from tests.builders import BAD, GOOD, NOW, an_application, degraded, gave_up, the_policies
 
 POLICIES = the_policies()
@@ -63,7 +63,7 @@ def test_a_condition_holds(what: dict[str, Any], app: Application, expected: boo
 
 def test_health_counts_from_argo_cds_own_timestamp() -> None:
     sight = track(
-        Sight("uid-cart", NOW - timedelta(days=1)),
+        SubjectState("uid-cart", NOW - timedelta(days=1)),
         degraded(),
         POLICIES,
         NOW,
@@ -76,7 +76,7 @@ def test_health_counts_from_argo_cds_own_timestamp() -> None:
 
 def test_sync_status_has_no_timestamp_and_counts_from_the_first_sight() -> None:
     sight = track(
-        Sight("uid-cart", NOW - timedelta(days=1)),
+        SubjectState("uid-cart", NOW - timedelta(days=1)),
         gave_up(),
         POLICIES,
         NOW,
@@ -102,7 +102,7 @@ def test_a_clock_never_starts_before_we_know(
         return NOW + timedelta(minutes=minutes)
 
     sight = track(
-        Sight("uid-cart", at(first_seen)),
+        SubjectState("uid-cart", at(first_seen)),
         degraded(health_since=at(stamp)),
         POLICIES,
         NOW,
@@ -127,7 +127,7 @@ def test_a_clock_goes_on_while_the_condition_holds_and_starts_anew_after_a_break
 
 
 def test_an_application_made_again_under_its_name_begins_anew() -> None:
-    old = Sight(
+    old = SubjectState(
         "another-uid", NOW - timedelta(days=1), {OUT: NOW - timedelta(hours=5)}, inherited=True
     )
 

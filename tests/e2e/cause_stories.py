@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from recovery.causes.catalogue import BY_NAME
 from recovery.kube.client import APPLICATION_SETS, APPLICATIONS
-from recovery.model.cause import Cure, Verdict
+from recovery.model.cause import Remedy, Verdict
 from recovery.model.recovery import Recovery
 from recovery.simulate.manifests import deployment
 from tests.e2e.guard_stories import application, config_map
@@ -201,11 +201,11 @@ class Watch:
 
 
 TOUCHING = {
-    "sync": Cure.sync,
-    "terminate": Cure.terminate,
-    "restart": Cure.restart,
-    "rollback": Cure.rollback,
-    "refresh": Cure.refresh,
+    "sync": Remedy.sync,
+    "terminate": Remedy.terminate,
+    "restart": Remedy.restart,
+    "rollback": Remedy.rollback,
+    "refresh": Remedy.refresh,
 }
 
 

@@ -11,19 +11,27 @@ from msgspec import structs
 
 from recovery.decide import notifications
 from recovery.decide.reminders import remind
-from recovery.model.cause import Confidence, Finding
+from recovery.model.cause import Confidence, Diagnosis
 from recovery.model.duration import Duration
 from recovery.model.message import Message
-from recovery.model.notification_config import Delivery, Later, Links, Notices, Quiet, Route, Words
+from recovery.model.notification_config import (
+    EscalationStep,
+    Links,
+    MessageTemplates,
+    MuteTimeInterval,
+    NotificationConfig,
+    ReceiverOptions,
+    Route,
+)
 from recovery.model.policy import Policies
-from recovery.model.recovery import Note, RecoveryPhase, Subject, Talk
+from recovery.model.recovery import NotificationStatus, PendingNotification, RecoveryPhase, Subject
 from recovery.notify import apprise_channel, webhook_channel
 from recovery.notify.compose import compose, digest
 from recovery.policies import templates
 from tests.answering import Answering
 from tests.builders import NOW, a_recovery, a_situation, degraded
 
-NOTE = Note("cart-1/escalate", "shop/cart needs a person", "it is ill", "critical")
+NOTE = PendingNotification("cart-1/escalate", "shop/cart needs a person", "it is ill", "critical")
 CART = structs.replace(
     a_recovery("cart-1", NOW),
     subject=Subject("Application", "shop", "cart", "uid", "shop", "prod"),
@@ -40,7 +48,7 @@ def test_every_message_says_what_where_since_when_and_what_is_next() -> None:
         "https://run.example/{cause}/{policy}",
     )
 
-    message = compose(NOTE, stalled, Words(links=links), NOW)
+    message = compose(NOTE, stalled, MessageTemplates(links=links), NOW)
 
     assert dict(message.facts) == {
         "Subject": "shop/cart",
@@ -61,7 +69,7 @@ def test_every_message_says_what_where_since_when_and_what_is_next() -> None:
 
 
 def test_own_words_and_their_sandbox() -> None:
-    words = Words(
+    words = MessageTemplates(
         title="[{{ severity|upper }}] {{ subject }}",
         body="{% for n, v in facts.items() %}{{ n }}={{ v }};{% endfor %}",
     )
@@ -89,7 +97,7 @@ def test_a_template_that_cannot_be_used_is_said_so(template: str, why: str) -> N
 
 def test_a_template_that_fails_leaves_our_own_words() -> None:
     assert (
-        compose(NOTE, CART, Words(title="{{ 1 // attempt }}{{ nothing }}"), NOW).title
+        compose(NOTE, CART, MessageTemplates(title="{{ 1 // attempt }}{{ nothing }}"), NOW).title
         == "shop/cart needs a person"
     )
 
@@ -121,7 +129,8 @@ async def test_the_webhook_is_as_its_schema_says() -> None:
     async with Answering() as there:
         there.answers["/hook"] = (200, "ok")
         await webhook_channel.send(
-            there.url.replace("http", "webhook") + "/hook", compose(NOTE, CART, Words(), NOW)
+            there.url.replace("http", "webhook") + "/hook",
+            compose(NOTE, CART, MessageTemplates(), NOW),
         )
         body = msgspec.json.decode(there.asked[0][3], type=webhook_channel.Body)
     assert (body.version, body.event, body.key, body.incident) == (
@@ -148,10 +157,15 @@ def test_a_digest_names_the_loudest_first() -> None:
 
 
 AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
-THEN = (Later(Duration.parse("10m"), ("primary",)), Later(Duration.parse("30m"), ("secondary",)))
-ORDER = Policies((), notices=Notices((Route(("slack",), then=THEN),), {"slack": Delivery()}))
+THEN = (
+    EscalationStep(Duration.parse("10m"), ("primary",)),
+    EscalationStep(Duration.parse("30m"), ("secondary",)),
+)
+ORDER = Policies(
+    (), notices=NotificationConfig((Route(("slack",), then=THEN),), {"slack": ReceiverOptions()})
+)
 TOLD = structs.replace(
-    CART, phase=RecoveryPhase.Stalled, talk=Talk(("slack",), first_at=AT, last_at=AT)
+    CART, phase=RecoveryPhase.Stalled, talk=NotificationStatus(("slack",), first_at=AT, last_at=AT)
 )
 
 
@@ -180,9 +194,11 @@ def test_an_escalation_goes_on_until_it_is_over() -> None:
 
 
 UNTOLD = structs.replace(
-    TOLD, talk=Talk(), notes=(Note("cart-1/1/1", "t", "b", "warning", ("slack",)),)
+    TOLD,
+    talk=NotificationStatus(),
+    notes=(PendingNotification("cart-1/1/1", "t", "b", "warning", ("slack",)),),
 )
-NIGHT = Quiet("* * * * *", Duration.parse("1m"), "UTC", ("warning",))
+NIGHT = MuteTimeInterval("* * * * *", Duration.parse("1m"), "UTC", ("warning",))
 
 
 def test_that_nobody_could_be_told_is_a_reason_to_go_on() -> None:
@@ -190,7 +206,7 @@ def test_that_nobody_could_be_told_is_a_reason_to_go_on() -> None:
     was due."""
     for gone in (
         {"notes": UNTOLD.notes},
-        {"notes": (), "talk": Talk(undelivered=("slack: token_revoked",))},
+        {"notes": (), "talk": NotificationStatus(undelivered=("slack: token_revoked",))},
     ):
         after = structs.replace(UNTOLD, **gone)
         called = []
@@ -206,7 +222,9 @@ def test_who_is_not_to_be_woken_is_not_passed_over_for_it() -> None:
     """Quiet hours hold the first message back: nobody further down the chain is called instead."""
     quiet = structs.replace(
         ORDER,
-        notices=structs.replace(ORDER.notices, channels={"slack": Delivery(quiet_hours=(NIGHT,))}),
+        notices=structs.replace(
+            ORDER.notices, channels={"slack": ReceiverOptions(quiet_hours=(NIGHT,))}
+        ),
     )
 
     after, again = remind(UNTOLD, None, quiet, AT + timedelta(hours=1))
@@ -233,13 +251,21 @@ def test_what_is_still_ill_is_told_again_every_four_hours_and_never_where_nobody
         notes += [n.key for n in after.notes]
         after = structs.replace(after, notes=())
     assert notes == [f"cart-1/repeat/{n}" for n in range(1, 7)]
-    never = Policies((), notices=Notices(channels={"slack": Delivery(repeat_interval=Duration(0))}))
+    never = Policies(
+        (),
+        notices=NotificationConfig(
+            channels={"slack": ReceiverOptions(repeat_interval=Duration(0))}
+        ),
+    )
     assert remind(TOLD, None, never, AT + timedelta(days=1)) == (TOLD, None)
 
 
 def test_each_channel_is_reminded_in_its_own_time() -> None:
     often = Policies(
-        (), notices=Notices(channels={"slack": Delivery(repeat_interval=Duration.parse("1h"))})
+        (),
+        notices=NotificationConfig(
+            channels={"slack": ReceiverOptions(repeat_interval=Duration.parse("1h"))}
+        ),
     )
     after, told = (
         structs.replace(TOLD, talk=structs.replace(TOLD.talk, heard=("slack", "boss"))),
@@ -264,7 +290,7 @@ def test_a_reminder_is_armed_while_it_is_worked_on() -> None:
 def test_who_is_called_reads_what_to_do_and_nothing_about_what_does_not_run() -> None:
     situation = a_situation(
         degraded(),
-        finding=Finding("ImageUnavailable", ("Pod/cart-1: ImagePullBackOff",), Confidence.likely),
+        finding=Diagnosis("ImageUnavailable", ("Pod/cart-1: ImagePullBackOff",), Confidence.likely),
     )
     ill_since = NOW - timedelta(minutes=26)
     gave_up = structs.replace(

@@ -13,16 +13,23 @@ from recovery.decide.reminders import News, said
 from recovery.kube.errors import Unavailable
 from recovery.model.duration import Duration
 from recovery.model.message import Message
-from recovery.model.notification_config import Delivery, Flapping, Notices, Quiet, Route, Words
+from recovery.model.notification_config import (
+    Flapping,
+    MessageTemplates,
+    MuteTimeInterval,
+    NotificationConfig,
+    ReceiverOptions,
+    Route,
+)
 from recovery.model.policy import Policies
-from recovery.model.recovery import Note, Recovery, RecoveryPhase, Talk
+from recovery.model.recovery import NotificationStatus, PendingNotification, Recovery, RecoveryPhase
 from recovery.model.selector import Selector
 from recovery.notify.delivery_errors import Undelivered
-from recovery.notify.dispatcher import Nobody, Outbox
+from recovery.notify.dispatcher import Dispatcher, Nobody
 from recovery.simulate import virtual
 from tests.builders import NOW, a_recovery, an_application
 
-AT_ONCE = Delivery(group_wait=Duration(0))
+AT_ONCE = ReceiverOptions(group_wait=Duration(0))
 
 
 class Post(Nobody):
@@ -33,7 +40,7 @@ class Post(Nobody):
         *dead: str,
         channels: tuple[str, ...] = (),
         routes: tuple[Route, ...] = (),
-        **options: Delivery,
+        **options: ReceiverOptions,
     ) -> None:
         self.dead = set(dead)
         self.pause: float | None = None
@@ -50,7 +57,7 @@ class Post(Nobody):
         self.not_ours: set[str] = set()
         self.sharers: set[str] = set()
         self.clock = virtual.VirtualClock()
-        self.outbox = Outbox(
+        self.outbox = Dispatcher(
             self.send,
             self,
             self.clock,
@@ -58,10 +65,10 @@ class Post(Nobody):
             lambda note, _: self.unheard.append(note.key),
             lambda c, r: self.counted.append((c, r)),
         )
-        notices = Notices(
+        notices = NotificationConfig(
             routes,
             {"slack": AT_ONCE, "pager": AT_ONCE, **options},
-            Words(flapping=Flapping(times=3)),
+            MessageTemplates(flapping=Flapping(times=3)),
         )
         self.outbox.policies = Policies((), channels=channels, notices=notices)
         self.outbox.fleet = self
@@ -125,11 +132,13 @@ def play(post: Callable[[], Post], script: Callable[[Post], Awaitable[None]]) ->
     virtual.run(inside())
 
 
-def note(key: str, *channels: str, severity: str = "high", resolves: bool = False) -> Note:
-    return Note(key, key, "", severity, channels, resolves=resolves)
+def note(
+    key: str, *channels: str, severity: str = "high", resolves: bool = False
+) -> PendingNotification:
+    return PendingNotification(key, key, "", severity, channels, resolves=resolves)
 
 
-def ill(name: str, *notes: Note, **fields: object) -> Recovery:
+def ill(name: str, *notes: PendingNotification, **fields: object) -> Recovery:
     return structs.replace(a_recovery(name, NOW, notes=notes), **fields)
 
 
@@ -346,7 +355,7 @@ def test_a_dead_channel_falls_back_and_the_resolve_goes_to_who_was_told() -> Non
 
     play(
         lambda: Post(
-            "slack", slack=Delivery(group_wait=Duration(0), fallback="mail"), mail=AT_ONCE
+            "slack", slack=ReceiverOptions(group_wait=Duration(0), fallback="mail"), mail=AT_ONCE
         ),
         script,
     )
@@ -411,9 +420,9 @@ def test_routes_decide_by_severity_policy_and_project() -> None:
 def test_quiet_hours_keep_back_what_can_wait_and_drop_what_is_over_by_then() -> None:
     async def script(p: Post) -> None:
         began = p.clock.now()
-        quiet = Quiet(f"{began.minute} {began.hour} * * *", Duration.parse("8h"))
+        quiet = MuteTimeInterval(f"{began.minute} {began.hour} * * *", Duration.parse("8h"))
         p.outbox.policies = Policies(
-            (), notices=Notices(channels={"mail": Delivery(quiet_hours=(quiet,))})
+            (), notices=NotificationConfig(channels={"mail": ReceiverOptions(quiet_hours=(quiet,))})
         )
         p.outbox.say(note("a/1", "mail", severity="warning"))
         p.outbox.say(note("b/1", "mail", severity="warning"))
@@ -469,7 +478,7 @@ def test_the_thread_of_an_incident_is_kept_through_a_restart() -> None:
 
 def test_what_became_of_messages_is_written_once() -> None:
     at = datetime(2026, 3, 2, 12, tzinfo=UTC)
-    recovery = ill("r", note("a"), note("b"), talk=Talk(heard=("mail",), first_at=at))
+    recovery = ill("r", note("a"), note("b"), talk=NotificationStatus(heard=("mail",), first_at=at))
     news = News(
         frozenset({"a"}),
         {"a": ("slack",), "b": ("pd",)},
@@ -482,7 +491,7 @@ def test_what_became_of_messages_is_written_once() -> None:
 
     assert [n.key for n in after.notes] == ["b"]
     assert after.notes[0].reached == ("pd",)
-    assert after.talk == Talk(
+    assert after.talk == NotificationStatus(
         ("mail", "pd@crowd-x", "slack"),
         {"slack": "C:1"},
         at,
@@ -548,7 +557,8 @@ def test_an_end_reaches_the_channel_that_was_told_however_long_it_is_dead() -> N
         assert p.got[1:] == [("mail", "r/end"), ("pager", "r/end")], "and so does who was called"
 
     play(
-        lambda: Post(pager=Delivery(group_wait=Duration(0), fallback="mail"), mail=AT_ONCE), script
+        lambda: Post(pager=ReceiverOptions(group_wait=Duration(0), fallback="mail"), mail=AT_ONCE),
+        script,
     )
 
 
@@ -570,7 +580,7 @@ def test_what_may_have_arrived_is_resolved_there_too() -> None:
         await p.clock.sleep(600)
         assert ("pd", "r/end") in p.got
 
-    play(lambda: Unsure(pd=Delivery(fallback="mail"), mail=AT_ONCE), script)
+    play(lambda: Unsure(pd=ReceiverOptions(fallback="mail"), mail=AT_ONCE), script)
 
 
 def test_who_lost_the_shard_says_nothing_more_and_tells_it_when_it_comes_back() -> None:
@@ -618,8 +628,8 @@ def test_two_that_stand_in_for_each_other_lose_nothing() -> None:
         assert ("mail", "r/1") in p.got
 
     both = {
-        "slack": Delivery(group_wait=Duration(0), fallback="mail"),
-        "mail": Delivery(group_wait=Duration(0), fallback="slack"),
+        "slack": ReceiverOptions(group_wait=Duration(0), fallback="mail"),
+        "mail": ReceiverOptions(group_wait=Duration(0), fallback="slack"),
     }
     play(lambda: Post("slack", "mail", **both), script)
 
@@ -681,7 +691,7 @@ def test_where_it_leads_cannot_be_asked_is_not_the_channels_fault() -> None:
         await p.clock.sleep(90)
         assert p.got == [("slack", "a")], "and its fallback was not asked"
 
-    play(lambda: Unread(slack=Delivery(fallback="mail")), script)  # type: ignore[arg-type]
+    play(lambda: Unread(slack=ReceiverOptions(fallback="mail")), script)  # type: ignore[arg-type]
 
 
 def test_news_of_no_recovery_opens_no_incident_that_nobody_would_close() -> None:

@@ -16,7 +16,14 @@ from recovery.decide.routing import named_channels
 from recovery.kube.errors import Unavailable
 from recovery.model.duration import Duration
 from recovery.model.message import LEFT_OUT, Message, shortened
-from recovery.model.notification_config import Delivery, Later, Notices, Quiet, Route, Words
+from recovery.model.notification_config import (
+    EscalationStep,
+    MessageTemplates,
+    MuteTimeInterval,
+    NotificationConfig,
+    ReceiverOptions,
+    Route,
+)
 from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.notify import receivers, slack_channel
@@ -32,10 +39,10 @@ ILL = Message(
     "shop/cart needs a person",
     "first line\n" + "- evidence\n" * 3000 + "What to do: mend it\nRecord: shop-1",
 )
-NIGHT = Delivery(
+NIGHT = ReceiverOptions(
     group_wait=Duration(0),
     quiet_hours=(
-        Quiet(
+        MuteTimeInterval(
             schedule="0 22 * * *",
             duration=Duration.parse("8h"),
             timezone="UTC",
@@ -202,8 +209,10 @@ def test_what_may_have_arrived_is_told_its_end() -> None:
 
 
 def test_every_place_that_names_a_channel_is_known() -> None:
-    routes = (Route(channels=("slack",), then=(Later(Duration.parse("10m"), ("pager",)),)),)
-    notices = Notices(routes, {"mail": Delivery(fallback="sms")})
+    routes = (
+        Route(channels=("slack",), then=(EscalationStep(Duration.parse("10m"), ("pager",)),)),
+    )
+    notices = NotificationConfig(routes, {"mail": ReceiverOptions(fallback="sms")})
 
     found = named_channels(Policies((), channels=("default",), notices=notices))
 
@@ -389,7 +398,7 @@ def test_a_long_list_of_targets_leaves_what_to_do_and_the_record() -> None:
         a_situation(degraded()), gave_up, severity="critical", channels=()
     )
 
-    message = compose(said, gave_up, Words(), NOW)
+    message = compose(said, gave_up, MessageTemplates(), NOW)
     shown = json.dumps(
         slack_channel.shown(
             structs.replace(message, body=message.body + "\n- x" * 9000 + "\nRecord: cart-1")

@@ -11,18 +11,18 @@ import msgspec
 import pytest
 
 from recovery.argocd.tree import nodes
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.diagnose import diagnose
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS
 from recovery.kube.errors import Forbidden, Unavailable
 from recovery.model.application import Application, Destination, Health
-from recovery.model.cause import Confidence, Finding, Signs, Unwell
+from recovery.model.cause import Confidence, Diagnosis, Observations, UnhealthyResource
 from recovery.observe import resource_tree
-from recovery.observe.inspection_queue import Examiner, kept
-from recovery.observe.inspector import Look
-from recovery.observe.reconcile_monitor import Freezer
+from recovery.observe.inspection_queue import InspectionQueue, kept
+from recovery.observe.inspector import Inspector
+from recovery.observe.reconcile_monitor import ReconcileMonitor
 from recovery.observe.store import Store
-from recovery.observe.version_poller import Dialects
+from recovery.observe.version_poller import VersionPoller
 from recovery.simulate import pods, virtual
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.manifests import deployment
@@ -39,7 +39,7 @@ TREE = msgspec.json.encode(
         ]
     }
 )  # fmt: skip
-MISSING = Finding("MissingCRD", (), Confidence.likely, about="shop.example/Widget")
+MISSING = Diagnosis("MissingCRD", (), Confidence.likely, about="shop.example/Widget")
 
 
 def test_a_tree_tells_the_pods_first_and_one_odd_node_costs_no_other() -> None:
@@ -132,7 +132,7 @@ def test_a_rollout_that_is_paused_says_why_and_a_cron_job_is_not_asked() -> None
     rollout = an_application(health=Health.Suspended, kinds=("Rollout", "CronJob"))
 
     assert (
-        diagnose(Patient(rollout, NOW, looked(rollout, API(PAUSED)))).cause
+        diagnose(DiagnosisInput(rollout, NOW, looked(rollout, API(PAUSED)))).cause
         == "AnalysisInconclusive"
     )  # type: ignore[union-attr]
     assert [str(u) for u in resource_tree.unwell(nodes(PAUSED))] == [
@@ -164,13 +164,15 @@ async def rollout(kube: Cluster, live: dict[str, Any]) -> None:
 
 
 def looked(
-    app: Application, api: API | None, finding: Finding | None = None, *, world: Any = None
-) -> Signs:
-    async def inside() -> Signs:
+    app: Application, api: API | None, finding: Diagnosis | None = None, *, world: Any = None
+) -> Observations:
+    async def inside() -> Observations:
         kube = Cluster(virtual.VirtualClock())
         if world:
             await world(kube)
-        return await Look(kube, api, virtual.VirtualClock(), dict, the_proof(kube))(app, finding)
+        return await Inspector(kube, api, virtual.VirtualClock(), dict, the_proof(kube))(
+            app, finding
+        )
 
     return virtual.run(inside())
 
@@ -294,13 +296,13 @@ def test_who_brings_a_missing_kind_is_named() -> None:
             APPLICATIONS, "argocd", {"metadata": {"name": "crds"}, "status": {"resources": rows}}
         )
 
-    async def inside() -> Signs:
+    async def inside() -> Observations:
         kube = Cluster(virtual.VirtualClock())
         await world(kube)
         brings = {
             ("argocd", "crds"): an_application(name="crds", kinds=("CustomResourceDefinition",))
         }
-        return await Look(kube, None, virtual.VirtualClock(), lambda: brings, the_proof(kube))(
+        return await Inspector(kube, None, virtual.VirtualClock(), lambda: brings, the_proof(kube))(
             an_application(), MISSING
         )
 
@@ -330,14 +332,14 @@ def test_looks_are_few_and_the_fewer_the_longer_nothing_changes() -> None:
         clock, times = virtual.VirtualClock(), list[float]()
         began = clock.monotonic()
 
-        async def look(app: Application, finding: Finding | None) -> Signs:
+        async def look(app: Application, finding: Diagnosis | None) -> Observations:
             times.append(clock.monotonic() - began)
-            return Signs(clock.now())
+            return Observations(clock.now())
 
         store = a_store(
             clock, an_application(health=Health.Degraded), an_application(name="well", uid="well")
         )
-        task = asyncio.create_task(Examiner(store, look, clock, lambda _: None).run())
+        task = asyncio.create_task(InspectionQueue(store, look, clock, lambda _: None).run())
         await clock.sleep(1800)
         task.cancel()
         return times
@@ -354,10 +356,10 @@ def test_a_hundred_that_fall_ill_at_once_are_looked_at_three_a_second_at_most() 
     async def inside() -> tuple[int, int]:
         clock, count = virtual.VirtualClock(), 0
 
-        async def look(app: Application, finding: Finding | None) -> Signs:
+        async def look(app: Application, finding: Diagnosis | None) -> Observations:
             nonlocal count
             count += 1
-            return Signs(clock.now())
+            return Observations(clock.now())
 
         store = a_store(
             clock,
@@ -366,7 +368,7 @@ def test_a_hundred_that_fall_ill_at_once_are_looked_at_three_a_second_at_most() 
                 for n in range(100)
             ),
         )
-        task = asyncio.create_task(Examiner(store, look, clock, lambda _: None).run())
+        task = asyncio.create_task(InspectionQueue(store, look, clock, lambda _: None).run())
         await clock.sleep(14)
         early = count
         await clock.sleep(60)
@@ -379,29 +381,32 @@ def test_a_hundred_that_fall_ill_at_once_are_looked_at_three_a_second_at_most() 
 
 
 def test_a_look_that_failed_takes_nothing_back() -> None:
-    seen = Signs(
-        NOW, (Unwell("Pod", "p", reason="ImagePullBackOff"),), {"a/B": False}, ("argocd/crds",)
+    seen = Observations(
+        NOW,
+        (UnhealthyResource("Pod", "p", reason="ImagePullBackOff"),),
+        {"a/B": False},
+        ("argocd/crds",),
     )
 
-    after = kept(seen, Signs(NOW, missing=("its resources: no answer",)))
+    after = kept(seen, Observations(NOW, missing=("its resources: no answer",)))
 
     assert (after.unwell, after.served, after.providers) == (
         seen.unwell,
         seen.served,
         seen.providers,
     )
-    assert kept(seen, Signs(NOW)).unwell == (), "what was looked at and is well, is well"
+    assert kept(seen, Observations(NOW)).unwell == (), "what was looked at and is well, is well"
 
 
 def test_what_is_well_again_is_forgotten() -> None:
     async def inside() -> int:
         clock = virtual.VirtualClock()
 
-        async def look(app: Application, finding: Finding | None) -> Signs:
-            return Signs(clock.now())
+        async def look(app: Application, finding: Diagnosis | None) -> Observations:
+            return Observations(clock.now())
 
         store = a_store(clock, an_application(health=Health.Degraded))
-        task = asyncio.create_task(Examiner(store, look, clock, lambda _: None).run())
+        task = asyncio.create_task(InspectionQueue(store, look, clock, lambda _: None).run())
         await clock.sleep(20)
         assert store.signs
         store.put(an_application(resource_version="11"))
@@ -429,7 +434,7 @@ def test_what_is_well_again_is_forgotten() -> None:
 def test_argo_cds_own_interval_is_read(
     data: dict[str, str] | None, seconds: int, source: str
 ) -> None:
-    async def inside() -> Freezer:
+    async def inside() -> ReconcileMonitor:
         clock = virtual.VirtualClock()
         kube = Cluster(clock)
         if data is not None:
@@ -441,7 +446,9 @@ def test_argo_cds_own_interval_is_read(
                     "data": {**data, "oidc.config": "clientSecret: never read"},
                 },
             )
-        freezer = Freezer(a_store(clock), kube, "argocd", clock, lambda: True, lambda _: None)
+        freezer = ReconcileMonitor(
+            a_store(clock), kube, "argocd", clock, lambda: True, lambda _: None
+        )
         task = asyncio.create_task(freezer.run())
         await clock.sleep(20)
         task.cancel()
@@ -455,7 +462,7 @@ def test_frozen_applications_and_their_incident_are_looked_at_again() -> None:
     async def inside() -> tuple[list[str], int]:
         clock, heard = virtual.VirtualClock(), list[str]()
         store = a_store(clock, an_application(reconciled_at=clock.now()))
-        freezer = Freezer(
+        freezer = ReconcileMonitor(
             store, Cluster(clock), "argocd", clock, lambda: True, lambda key: heard.append(str(key))
         )
         task = asyncio.create_task(freezer.run())
@@ -473,13 +480,13 @@ def test_frozen_applications_and_their_incident_are_looked_at_again() -> None:
 
 
 def test_the_version_is_asked_for_until_it_is_known() -> None:
-    async def inside() -> Dialects:
+    async def inside() -> VersionPoller:
         clock = virtual.VirtualClock()
-        dialects = Dialects(API(), clock)
+        dialects = VersionPoller(API(), clock)
         task = asyncio.create_task(dialects.run())
         await clock.sleep(1)
         task.cancel()
         return dialects
 
     assert str(virtual.run(inside()).now) == "2.14.3"
-    assert str(Dialects(None, virtual.VirtualClock()).now) == "unknown"
+    assert str(VersionPoller(None, virtual.VirtualClock()).now) == "unknown"

@@ -12,7 +12,7 @@ from msgspec import structs
 from recovery.kube.errors import Unavailable
 from recovery.model.application import Application, Condition, Deploy, Health
 from recovery.model.commit import HOSTS, Commit
-from recovery.model.situation import Good
+from recovery.model.situation import HealthyRevision
 from recovery.observe.commits import KEPT, PAUSE, WAITING, Commits
 from recovery.observe.store import BEHIND, Store
 from recovery.simulate import virtual
@@ -45,8 +45,8 @@ class ArgoCD:
         return Commit(revision, "Dana Dev", f"source {number}")
 
 
-def worked(*revisions: str) -> Good:
-    return Good(3, revisions, NOW)
+def worked(*revisions: str) -> HealthyRevision:
+    return HealthyRevision(3, revisions, NOW)
 
 
 def play(script: Callable[[Commits], Awaitable[None]], argocd: ArgoCD | None) -> None:
@@ -76,7 +76,7 @@ def play(script: Callable[[Commits], Awaitable[None]], argocd: ArgoCD | None) ->
     ],
 )  # fmt: skip
 def test_the_commits_around_an_ill_deploy(
-    app: Application, ledger: tuple[Good, ...], says: str, good: str
+    app: Application, ledger: tuple[HealthyRevision, ...], says: str, good: str
 ) -> None:
     async def script(commits: Commits) -> None:
         assert commits.around(app, ledger, HOSTS) is None, "nobody waits for it"

@@ -14,20 +14,20 @@ from recovery.clock import SystemClock
 from recovery.model.application import Application, Health, Sync
 from recovery.model.decision import Decision, Kind
 from recovery.model.message import Message
-from recovery.model.move import Wish
+from recovery.model.move import UserRequest
 from recovery.model.recovery import (
-    Note,
+    NotificationStatus,
+    PendingNotification,
     Recovery,
     RecoveryPhase,
     StepOutcome,
     StepRecord,
     Subject,
-    Talk,
 )
-from recovery.serve.auth import Gate
+from recovery.serve.auth import Authenticator
 from recovery.serve.http import Server
 from recovery.settings import Settings
-from recovery.simulate.environment import World
+from recovery.simulate.environment import EmbeddedEnvironment
 from tests.builders import a_cluster, an_application
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}"
@@ -48,7 +48,7 @@ class Scene:
     """An App whose stages can be filled, and a server that shows it."""
 
     def __init__(self) -> None:
-        self.world = World(SystemClock())
+        self.world = EmbeddedEnvironment(SystemClock())
         self.app = App(Settings(), self.world.cluster, SystemClock(), _nobody)
         self.now = datetime.now(UTC).replace(microsecond=0)
 
@@ -101,7 +101,7 @@ class Scene:
             limit=3,
             steps=steps,
             evidence=("status: Synced and Degraded", "cause: CrashLoop (certain)"),
-            talk=Talk(("slack",), first_at=at),
+            talk=NotificationStatus(("slack",), first_at=at),
             resolved_at=at + timedelta(minutes=4) if phase.over else None,
             version="1",
         )
@@ -117,8 +117,8 @@ class Scene:
         self.recovery(
             5,
             RecoveryPhase.Stalled,
-            wishes=(Wish("approve", "ada", self.now, "1.0"),),
-            notes=(Note("k", "on its way", ""),),
+            wishes=(UserRequest("approve", "ada", self.now, "1.0"),),
+            notes=(PendingNotification("k", "on its way", ""),),
         )
         for number in range(6, 30):
             at = self.now - timedelta(days=number % 6)
@@ -159,7 +159,7 @@ class Scene:
         )
 
     @contextlib.asynccontextmanager
-    async def served(self, gate: Gate | None = None) -> AsyncIterator[str]:
+    async def served(self, gate: Authenticator | None = None) -> AsyncIterator[str]:
         """The address of its page."""
         server = Server("127.0.0.1", 0, guarded=gate is not None)
         await server.start()

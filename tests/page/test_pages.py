@@ -23,7 +23,7 @@ from recovery.model.decision import Decision, Kind
 from recovery.model.recovery import RecoveryPhase, Subject
 from recovery.page_queries import brief
 from recovery.policies import parse
-from recovery.serve.auth import Gate
+from recovery.serve.auth import Authenticator
 from tests.builders import an_application
 from tests.page.scene import HOSTILE, Scene
 
@@ -308,7 +308,7 @@ class Kube:
 async def test_who_looks_sees_their_own_projects_and_nobody_else_sees_anything() -> None:
     scene, kube = Scene(), Kube()
     scene.fill()
-    async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
+    async with scene.served(Authenticator(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
         anonymous = await got(f"{url}/")
         unknown = await got(f"{url}/", Authorization="Bearer nobody")
         everything = await got(f"{url}/", Authorization="Bearer all")
@@ -355,7 +355,7 @@ async def test_when_it_cannot_be_asked_nothing_is_shown() -> None:
     scene, kube = Scene(), Kube()
     scene.fill()
     kube.broken = True
-    async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
+    async with scene.served(Authenticator(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
         status, html, _ = await got(f"{url}/", Authorization="Bearer all")
 
     assert (status, "app-000" in html) == (503, False)
@@ -364,7 +364,7 @@ async def test_when_it_cannot_be_asked_nothing_is_shown() -> None:
 async def test_a_token_is_kept_in_a_cookie_that_scripts_cannot_read() -> None:
     scene = Scene()
     async with (
-        scene.served(Gate(Kube(), "argocd", SystemClock())) as url,
+        scene.served(Authenticator(Kube(), "argocd", SystemClock())) as url,
         aiohttp.ClientSession() as session,
     ):  # type: ignore[arg-type]
         answer = await session.post(
@@ -409,7 +409,7 @@ async def test_a_flood_of_strangers_does_not_reach_the_api_server_all_at_once_no
     None
 ):
     scene, kube = Scene(), Kube()
-    async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
+    async with scene.served(Authenticator(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
         await got(f"{url}/", Authorization="Bearer all")
         many = await asyncio.gather(
             *(got(f"{url}/", Authorization=f"Bearer s{n}") for n in range(300))
@@ -424,7 +424,7 @@ async def test_a_flood_of_strangers_does_not_reach_the_api_server_all_at_once_no
 async def test_one_persons_many_pages_are_one_question() -> None:
     scene, kube = Scene(), Kube()
     scene.applications(1000)
-    async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
+    async with scene.served(Authenticator(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
         for _ in range(3):
             await asyncio.gather(*(got(f"{url}/", Authorization="Bearer some") for _ in range(5)))
     assert (kube.asked.count("who"), len(kube.asked)) == (1, 12), (
@@ -443,7 +443,7 @@ async def test_what_was_another_projects_is_not_shown_with_it() -> None:
         ),
         version="2",
     )
-    async with scene.served(Gate(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
+    async with scene.served(Authenticator(kube, "argocd", SystemClock())) as url:  # type: ignore[arg-type]
         own = await got(f"{url}/subject?name=argocd/app-00001", Authorization="Bearer some")
         everything = await got(f"{url}/subject?name=argocd/app-00001", Authorization="Bearer all")
     assert ("app-00001-abc" in own[1], "app-00001-abc" in everything[1]) == (False, True)
@@ -472,7 +472,7 @@ async def test_a_storm_says_how_it_is_let_go_and_links_to_nothing() -> None:
 async def test_a_form_that_is_none_is_answered_in_words(kind: str, body: str) -> None:
     scene = Scene()
     async with (
-        scene.served(Gate(Kube(), "argocd", SystemClock())) as url,
+        scene.served(Authenticator(Kube(), "argocd", SystemClock())) as url,
         aiohttp.ClientSession() as session,
     ):  # type: ignore[arg-type]
         answer = await session.post(
@@ -485,7 +485,7 @@ async def test_a_form_that_is_none_is_answered_in_words(kind: str, body: str) ->
 async def test_after_the_login_one_is_where_one_wanted_to_be_and_nowhere_else() -> None:
     scene = Scene()
     async with (
-        scene.served(Gate(Kube(), "argocd", SystemClock())) as url,
+        scene.served(Authenticator(Kube(), "argocd", SystemClock())) as url,
         aiohttp.ClientSession() as session,
     ):  # type: ignore[arg-type]
         _, html, _ = await got(f"{url}/recoveries/app-1")

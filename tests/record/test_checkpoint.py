@@ -10,22 +10,22 @@ import msgspec
 import pytest
 
 from recovery.kube.client import CONFIG_MAPS
-from recovery.model.situation import Good, Sight
+from recovery.model.situation import HealthyRevision, SubjectState
 from recovery.record.checkpoint import FORMAT, PER_BUCKET, Checkpoint, NewerCheckpoint
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 from tests.builders import GOOD, NOW
 
 
-def sights(clock: virtual.VirtualClock, count: int = 1) -> dict[str, Sight]:
+def sights(clock: virtual.VirtualClock, count: int = 1) -> dict[str, SubjectState]:
     since = clock.now() - timedelta(minutes=4)
     return {
-        f"uid-{n}": Sight(
+        f"uid-{n}": SubjectState(
             f"uid-{n}",
             since,
             {"health=Degraded": since},
-            soaking=Good(1, (GOOD,), since),
-            ledger=(Good(0, (GOOD,), NOW),),
+            soaking=HealthyRevision(1, (GOOD,), since),
+            ledger=(HealthyRevision(0, (GOOD,), NOW),),
         )
         for n in range(count)
     }

@@ -15,7 +15,7 @@ from recovery.kube.client import RECOVERIES
 from recovery.kube.errors import Conflict, Unavailable
 from recovery.model.application import Hold
 from recovery.model.decision import Decision, Kind, Outcome, Result
-from recovery.model.names import Key
+from recovery.model.names import SubjectKey
 from recovery.model.recovery import Debt, Recovery, RecoveryPhase, StepRecord
 from recovery.record.codec import FORMAT, decode, encode
 from recovery.record.recovery_store import KEPT_AT_MOST, ClaimLost, Recoveries
@@ -238,10 +238,16 @@ def test_an_outcome_that_cannot_be_recorded_leaves_the_unsent_claim() -> None:
 
 
 def test_delivered_messages_are_struck_off() -> None:
-    from recovery.model.recovery import Note
+    from recovery.model.recovery import PendingNotification
 
     async def script(cluster: Cluster, recoveries: Recoveries, clock: virtual.VirtualClock) -> None:
-        await recoveries.claim(intent(OPEN.with_notes(Note("a", "A", ""), Note("b", "B", ""))))
+        await recoveries.claim(
+            intent(
+                OPEN.with_notes(
+                    PendingNotification("a", "A", ""), PendingNotification("b", "B", "")
+                )
+            )
+        )
         await recoveries.amend("cart", lambda held: said(held, News(frozenset({"a"})), clock.now()))
         stored = decode(msgspec.json.encode(cluster.find(RECOVERIES, "ours", "cart")))
         assert [n.key for n in stored.notes] == ["b"]
@@ -250,7 +256,7 @@ def test_delivered_messages_are_struck_off() -> None:
 
 
 def test_old_ones_are_deleted_but_never_one_that_is_open_or_owes_a_message() -> None:
-    from recovery.model.recovery import Note
+    from recovery.model.recovery import PendingNotification
 
     async def script(cluster: Cluster, recoveries: Recoveries, clock: virtual.VirtualClock) -> None:
         old = clock.now() - timedelta(days=30)
@@ -258,7 +264,7 @@ def test_old_ones_are_deleted_but_never_one_that_is_open_or_owes_a_message() -> 
             a_recovery("held", old),
             a_recovery("fresh", clock.now()),
             structs.replace(OPEN, name="open", opened_at=old),
-            a_recovery("owes", old, notes=(Note("k", "t", "b"),)),
+            a_recovery("owes", old, notes=(PendingNotification("k", "t", "b"),)),
             a_recovery(
                 "indebted",
                 old,
@@ -322,9 +328,9 @@ def test_a_conflict_at_the_door_keeps_the_claim_in_memory_without_a_write() -> N
 def test_open_ones_are_found_by_their_place() -> None:
     async def script(cluster: Cluster, recoveries: Recoveries, clock: virtual.VirtualClock) -> None:
         await recoveries.claim(intent(OPEN))
-        key = Key("application", "argocd", "cart")
+        key = SubjectKey("application", "argocd", "cart")
         assert [r.name for r in recoveries.open_at(key)] == ["cart"]
         assert recoveries.follows(key)
-        assert not recoveries.follows(Key("application", "argocd", "other"))
+        assert not recoveries.follows(SubjectKey("application", "argocd", "other"))
 
     play(script)

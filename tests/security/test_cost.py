@@ -42,7 +42,7 @@ def patterns() -> dict[str, re.Pattern[str]]:
                 found.setdefault(value.pattern + str(value.flags), value)
         elif isinstance(value, error_patterns.Line):
             look(where, value.pattern, deep)
-        elif isinstance(value, error_patterns.Table):
+        elif isinstance(value, error_patterns.PatternTable):
             look(where, value._lines, deep)
         elif isinstance(value, dict) and deep:
             for each in value.values():

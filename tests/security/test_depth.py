@@ -21,7 +21,7 @@ from recovery.kube import reading
 from recovery.kube.client import APPLICATIONS, group_path
 from recovery.kube.errors import Invalid
 from recovery.kube.reading import decoded, shallow
-from recovery.model.situation import Good, Sight
+from recovery.model.situation import HealthyRevision, SubjectState
 from recovery.model.timestamps import EARLIEST, LATEST, aware, utc
 from recovery.observe import wire
 from recovery.record.checkpoint import FITS, FORMAT, _Content, _fitting
@@ -200,11 +200,16 @@ def test_of_what_no_config_map_takes_the_clocks_of_all_are_kept() -> None:
     def noise(seed: int, length: int) -> str:
         return random.Random(seed).randbytes(length).hex()  # noqa: S311 (it has to be incompressible, not secret)
 
-    huge = Sight(
-        "huge", NOW, {"x": NOW}, ledger=tuple(Good(i, (noise(i, 300_000),), NOW) for i in range(5))
+    huge = SubjectState(
+        "huge",
+        NOW,
+        {"x": NOW},
+        ledger=tuple(HealthyRevision(i, (noise(i, 300_000),), NOW) for i in range(5)),
     )
     others = {
-        f"u{i}": Sight(f"u{i}", NOW, {"x": NOW}, ledger=(Good(i, (noise(i, 20),), NOW),))
+        f"u{i}": SubjectState(
+            f"u{i}", NOW, {"x": NOW}, ledger=(HealthyRevision(i, (noise(i, 20),), NOW),)
+        )
         for i in range(50)
     }
     content = _fitting(0, _Content(FORMAT, NOW, {"huge": huge, **others}))

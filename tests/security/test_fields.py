@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.diagnose import diagnose
 from recovery.decide.conditions import track
 from recovery.decide.engine import decide
@@ -225,7 +225,7 @@ def test_its_worst_value_is_bounded_plain_and_judged(path: str) -> None:
     assert [t for t in texts(app) if any(map(dangerous, t))] == []
     policies = the_policies()
     sight = track(None, app, policies, NOW, NOW, first_install=False)
-    finding = diagnose(Patient(app, NOW))
+    finding = diagnose(DiagnosisInput(app, NOW))
     for decision in decide(a_situation(app, sight=sight, finding=finding)):
         assert not any(map(dangerous, decision.message))
         assert len(decision.message) < 2000

@@ -16,7 +16,7 @@ from recovery.kube.errors import Unavailable
 from recovery.observe.reflector import STALE, Reflector
 from recovery.process import Troubles, measure_lag
 from recovery.serve import doorkeeper
-from recovery.serve.auth import Busy, Gate, Turns
+from recovery.serve.auth import Authenticator, Busy, Turns
 from recovery.serve.http import Server, listening
 from recovery.simulate import virtual
 
@@ -232,7 +232,7 @@ async def test_one_address_fills_no_more_than_its_own_places() -> None:
             await asyncio.sleep(3600)
             return b""
 
-    gate = Gate(Slow(), "argocd", virtual.VirtualClock())  # type: ignore[arg-type]
+    gate = Authenticator(Slow(), "argocd", virtual.VirtualClock())  # type: ignore[arg-type]
     tasks = [asyncio.create_task(gate.viewer(f"t{n}", (), "10.6.6.6")) for n in range(250)]
     await asyncio.sleep(0.05)
     refused = [t for t in tasks if t.done()]

@@ -16,9 +16,9 @@ from recovery.decide.pinned import agreed
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, RECOVERIES
 from recovery.kube.errors import Late, Unavailable
 from recovery.model.application import Hold
-from recovery.model.move import Move, MovePhase, Place
+from recovery.model.move import Place, Relocation, RelocationPhase
 from recovery.model.names import HOLD
-from recovery.model.policy import Written
+from recovery.model.policy import ActionSpec
 from recovery.model.recovery import Debt, StepRecord
 from recovery.simulate.environment import ARGOCD, OURS
 from recovery.simulate.manifests import deployment
@@ -128,7 +128,7 @@ def test_the_record_is_the_truth_of_a_hold(
 
 def test_a_move_is_honoured_between_the_places_of_its_record() -> None:
     home, away = Place(name="primary"), Place(name="secondary")
-    move = Move("argocd", "cart", "uid-cart", home, away, MovePhase.Moved)
+    move = Relocation("argocd", "cart", "uid-cart", home, away, RelocationPhase.Moved)
     kept = structs.replace(a_recovery("primary-1", NOW), moves=(move,))
     said = Hold("primary-1", "uid-cart", origin=home, target=away)
 
@@ -255,11 +255,14 @@ def test_the_actions_of_a_record_are_its_policys() -> None:
     (policy, *_) = the_policies().policies
     own = tuple(step.written for step in policy.actions)
     record = a_recovery("cart-1", NOW, policy=policy.name, policy_hash=policy.hash, actions=own)
-    forged = (Written("rollback"), *own)
+    forged = (ActionSpec("rollback"), *own)
 
     assert agreed(record, policy, INTERNAL, DESTRUCTIVE)
     assert agreed(
-        structs.replace(record, actions=(Written("release"), *own)), policy, INTERNAL, DESTRUCTIVE
+        structs.replace(record, actions=(ActionSpec("release"), *own)),
+        policy,
+        INTERNAL,
+        DESTRUCTIVE,
     )
     assert agreed(structs.replace(record, actions=()), policy, INTERNAL, DESTRUCTIVE)
     assert not agreed(structs.replace(record, actions=forged), policy, INTERNAL, DESTRUCTIVE)
@@ -267,7 +270,7 @@ def test_the_actions_of_a_record_are_its_policys() -> None:
         structs.replace(record, actions=forged, policy_hash="older"), policy, INTERNAL, DESTRUCTIVE
     )
     assert agreed(
-        structs.replace(record, actions=(Written("notify"),), policy_hash="older"),
+        structs.replace(record, actions=(ActionSpec("notify"),), policy_hash="older"),
         policy,
         INTERNAL,
         DESTRUCTIVE,

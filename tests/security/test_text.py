@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recovery.argocd.tree import nodes
-from recovery.causes.case import Patient
+from recovery.causes.case import DiagnosisInput
 from recovery.causes.diagnose import diagnose
 from recovery.model.redact import redact
 from recovery.model.text import all_plain, dangerous, plain, shell
@@ -87,7 +87,7 @@ def test_no_control_character_passes_the_decoder_in_any_field(kind: str) -> None
         assert decoded.conditions
         assert decoded.hold is None
         assert decoded.unreadable
-        assert [t for t in texts(diagnose(Patient(decoded))) if any(map(dangerous, t))] == []
+        assert [t for t in texts(diagnose(DiagnosisInput(decoded))) if any(map(dangerous, t))] == []
 
 
 def test_what_pods_workloads_and_events_say_is_plain() -> None:

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from recovery.decide.budgets import budget
-from recovery.decide.guard_request import Asked
+from recovery.decide.guard_request import GuardRequest
 from recovery.decide.reconciled import _matches, foreign
 from recovery.decide.storms import explained, many, over, part_stands
 from recovery.decide.unreconciled import stands_still
@@ -21,7 +21,7 @@ from recovery.model.application import Destination, Permitted, Project
 from recovery.model.connection import Verdict
 from recovery.model.names import STRANGERS
 from recovery.model.situation import Fleet
-from recovery.model.storm import Crowd, StormLimits, Wall
+from recovery.model.storm import GroupCount, StormLimits, Wall
 from recovery.observe import wire
 from recovery.observe.connections import Connections
 from recovery.observe.store import Store
@@ -39,9 +39,9 @@ FOR_HOURS = 3
 
 def crowd(
     group: str, parts: dict[str, tuple[int, int]], shared_by: int, storms: tuple[str, ...] = ()
-) -> Crowd:
+) -> GroupCount:
     fallen, of = (sum(part[i] for part in parts.values()) for i in (0, 1))
-    return Crowd(
+    return GroupCount(
         group,
         "" if group == "fleet" else "x",
         fallen,
@@ -107,12 +107,12 @@ def crowd(
         ),
         pytest.param(crowd("repository", {}, 1), False, id="too few"),
         pytest.param(
-            Crowd("repository", "x", 9, 9, 9, NOW), True, id="all of one project's repository"
+            GroupCount("repository", "x", 9, 9, 9, NOW), True, id="all of one project's repository"
         ),
     ],
 )
 def test_what_a_narrower_group_explains_is_no_storm_of_the_wider_one(
-    found: Crowd, stands: bool
+    found: GroupCount, stands: bool
 ) -> None:
     assert over(found, StormLimits()) is stands
     assert stands or explained(found, StormLimits()) or found.fallen < StormLimits().minimum
@@ -439,9 +439,13 @@ def test_a_crowd_that_is_a_storm_always_holds_those_of_its_largest_project() -> 
             sum(n for n, _ in parts.values()),
             sum(of.values()),
         )
-        whole = Crowd(group, "x", fallen, total, total, NOW, Wall(parts, len(projects), storms))
+        whole = GroupCount(
+            group, "x", fallen, total, total, NOW, Wall(parts, len(projects), storms)
+        )
         largest = max(parts, key=lambda p: parts[p][0])
-        part = Crowd(f"{group}@{largest}", "x", parts[largest][0], of[largest], of[largest], NOW)
+        part = GroupCount(
+            f"{group}@{largest}", "x", parts[largest][0], of[largest], of[largest], NOW
+        )
         if many(whole, limits):
             assert (
                 over(whole, limits)
@@ -501,10 +505,10 @@ def test_a_project_leaves_one_place_of_a_shared_cluster_to_others() -> None:
     assert budget(asked(structs.replace(busy, cluster_shared=True, in_flight_theirs=1))) == ""
 
 
-def asked(fleet: Fleet) -> Asked:
+def asked(fleet: Fleet) -> GuardRequest:
     situation = structs.replace(a_situation(degraded()), fleet=fleet)
     policy = situation.policies.policies[0]
-    return Asked(situation, policy, policy.actions[0], None)
+    return GuardRequest(situation, policy, policy.actions[0], None)
 
 
 def test_one_that_says_it_was_compared_takes_nothing_back_for_others() -> None:
