@@ -565,7 +565,7 @@ class App:
             )  # a pass may end without ever having waited: the others have their turn all the same
 
     async def _kept_going(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
-        """What nobody foresaw in one part must not end the others."""
+        """An unforeseen error in one part must not end the others."""
         while True:
             try:
                 await run()
@@ -649,9 +649,9 @@ class App:
             await self._clock.sleep(self.settings.interval.total_seconds())
 
     def _ask_people(self, held: list[Application]) -> None:
-        """What of holds only a person can tell: is it the fix, and whose is an annotation without a
-        record? Asked once, when it has stood for a while: a comparison or a record may be on its
-        way."""
+        """Ask people what only they can tell of holds: is it the fix, and whose is an annotation
+        without a record? Asked once, when it has stood for a while: a comparison or a record may be
+        on its way."""
         now = self._clock.now()
         situations = ((app, self._scene.situation(app.key)) for app in held)
         notes = [
@@ -667,8 +667,9 @@ class App:
                 self.outbox.say(note)
 
     async def _keep_time(self) -> None:
-        """What nobody watched (a partition, a process that stood still) does not count, as after a
-        restart; and a wall clock that is set while we run makes nothing last longer or shorter."""
+        """Time that nobody watched (a partition, a process that stood still) does not count, as
+        after a restart; and a wall clock that is set while we run makes nothing last longer or
+        shorter."""
         wall, monotonic, seen = self._clock.now(), self._clock.monotonic(), self._clock.monotonic()
         while True:
             await self._clock.sleep(HEARTBEAT)
@@ -833,7 +834,7 @@ class App:
             self.queue.add(about.key)
 
     async def _end_pauses(self) -> None:
-        """What was paused until now goes on, and people hear of it; the entry is taken away."""
+        """Pauses that ended: recovery goes on, and people hear of it; the entry is taken away."""
         while True:
             await self._clock.sleep(PAUSES_EVERY)
             for pause in self.pauses.expired(self._clock.now()):

@@ -63,7 +63,7 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (a Group)
-        """Its name and its one line, which ``--help`` and completion ask for; nothing is
+        """Name and summary of a command, which ``--help`` and completion ask for; nothing is
         imported."""
         return (
             TyperCommand(cmd_name, help=summary(cmd_name), rich_markup_mode=None)

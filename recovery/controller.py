@@ -55,7 +55,7 @@ class SnapshotBuilder(Protocol):
 
 
 class Groups(Protocol):
-    """What many have in common."""
+    """Groups of applications that have something in common."""
 
     def weather(self, key: SubjectKey) -> StormSituation | None:
         """A storm by its key, now; None when nothing is in force."""
@@ -123,20 +123,20 @@ class Messages(Protocol):
     """Takes messages on."""
 
     def tell(self, recovery: Recovery | None) -> None:
-        """What this recovery has to say."""
+        """Send the pending notifications of this recovery."""
 
     def say(self, note: PendingNotification) -> None:
         """One message without a recovery."""
 
     def news(self, recovery: str) -> News:
-        """What became of its messages."""
+        """Results of its messages."""
 
     def forget(self, recovery: str, news: News) -> None:
-        """It is written down."""
+        """Forget results that are recorded."""
 
 
 class Reminds(Protocol):
-    """What is owed to people while a recovery lasts."""
+    """Reminders that are owed to people while a recovery lasts."""
 
     def __call__(self, recovery: Recovery) -> tuple[Recovery, datetime | None]:
         """The same with what is due to be said, and when to look again."""
@@ -203,7 +203,7 @@ class Controller:
             await self._carry(key, situation, decision)
 
     async def _talk(self, key: SubjectKey) -> None:
-        """What became of a recovery's messages is written down; what is due by now is said."""
+        """Record results of a recovery's messages is written down; what is due by now is said."""
         news, now = self._messages.news(key.name), self._clock.now()
         again: datetime | None = None
 

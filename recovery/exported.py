@@ -55,8 +55,8 @@ class _Nowhere:
 
 
 class ExportedFleet:
-    """What the judgement would be asked about each Application of an export, in the first minute
-    after an installation."""
+    """A fleet from an export: what the judgement would be asked about each Application of an
+    export, in the first minute after an installation."""
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
-"""What many have in common at this moment: storms, and applications that Argo CD does not look at
-any more."""
+"""Groups: what many have in common at this moment: storms, and applications that Argo CD does not
+look at any more."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ class Groups:
         )
 
     def _parts(self, app: Application) -> tuple[tuple[str, str], ...]:
-        """Its project's part of each group that several share; applications without a project of
+        """The project's part of each group that several share; applications without a project of
         their own have none."""
         if not _PROJECT.fullmatch(app.project):
             return ()

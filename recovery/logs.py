@@ -57,7 +57,7 @@ def _clean(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
 
 
 class _Line(logging.Formatter):
-    """What libraries log, as one JSON line like all the others."""
+    """Lines that libraries log, as one JSON line like all the others."""
 
     def format(self, record: logging.LogRecord) -> str:
         told = {

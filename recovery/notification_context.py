@@ -1,4 +1,4 @@
-"""What telling people needs to know of recoveries and their subjects."""
+"""Context that notifications need of recoveries and their subjects."""
 
 from __future__ import annotations
 

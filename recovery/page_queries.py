@@ -1,4 +1,4 @@
-"""What the page shows: rows by search and filter, of what the viewer may see."""
+"""Queries of the page: rows by search and filter, of what the viewer may see."""
 
 from __future__ import annotations
 
@@ -504,12 +504,12 @@ _PAST: dict[str, Callable[[Recovery], Any]] = {
 
 
 def _reads(r: Recovery) -> tuple[Any, ...] | None:
-    """What makes two open recoveries read the same; None for one that is at work."""
+    """Key that makes two open recoveries read the same; None for one that is at work."""
     return None if r.running else (r.phase, r.policy, r.cause, r.attempt, r.message, r.subject.kind)
 
 
 def _held_alike(each: tuple[SubjectKey, Any]) -> tuple[Any, ...] | None:
-    """What makes two held-back conditions read the same; None for one whose clock runs."""
+    """Key that makes two held-back conditions read the same; None for one whose clock runs."""
     entry = each[1]
     return (
         None if entry.reason == "Pending" else (entry.policy, entry.by, entry.reason, entry.message)

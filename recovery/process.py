@@ -50,8 +50,8 @@ def raise_file_limit() -> None:
 
 
 class Troubles:
-    """What the event loop has to report, each kind of it once a minute: a full table of files is
-    reported with every try."""
+    """Errors that the event loop has to report, each kind of it once a minute: a full table of
+    files is reported with every try."""
 
     def __init__(self) -> None:
         self._told: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""What the controller shows of itself: over HTTP, and to ``recovery status``."""
+"""Queries: what the controller shows of itself: over HTTP, and to ``recovery status``."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ class Queries:
         }
 
     def _about(self, key: SubjectKey, uid: str, sees: CanView) -> dict[str, Any]:
-        """What every subject has."""
+        """Fields that every subject has."""
         sight = self._store.sights.get(uid)
         opened, past = self._recoveries.of(uid)
         return {

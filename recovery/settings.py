@@ -23,7 +23,7 @@ class InvalidSettings(Exception):
 
 
 class Settings(Struct, frozen=True):
-    """What the environment says."""
+    """Settings from the environment."""
 
     argocd_namespace: str = "argocd"
     application_namespaces: tuple[str, ...] = ()

@@ -136,7 +136,7 @@ class SnapshotBuilder:
             self._store.wrote(wire.application(raw))
 
     def _base(self, about: Application | Repository | Cluster) -> Situation:
-        """What every subject has."""
+        """Fields that every subject has."""
         policies = self._source.policies
         assert policies is not None  # noqa: S101 (asked for by situation only, which has looked)
         opened, past = self._recoveries.of(about.uid)
@@ -242,7 +242,7 @@ class SnapshotBuilder:
         )
 
     def _signs(self, app: Application) -> Observations | None:
-        """What was seen of it lately; what is older is of another day."""
+        """Recent observations; what is older is of another day."""
         signs = self._store.signs.get(app.uid)
         return signs if signs is not None and self._clock.now() - signs.at <= SEEN_WITHIN else None
 
@@ -263,8 +263,8 @@ class SnapshotBuilder:
         )
 
     def _unseen(self, app: Application) -> str:
-        """Nobody has looked closer yet, as after a start, or since it last changed: until then its
-        pods may be ill of anything."""
+        """Whether nobody has looked closer yet, as after a start, or since it last changed: until
+        then its pods may be ill of anything."""
         lookable, signs = self._has_token or app.destination.in_cluster, self._signs(app)
         if not lookable or (app.namespace, app.name) not in self._store.ailing:
             return ""
@@ -463,7 +463,7 @@ class SnapshotBuilder:
 
 
 def _plainly(about: Repository | Cluster, now: datetime) -> str:
-    """What is wrong, without on whose word: that may be an application of another project, and this
+    """The problem, without on whose word: that may be an application of another project, and this
     is told to everybody's."""
     verdict = worst(about, now)
     return (

@@ -251,3 +251,19 @@ def test_classes_are_named_by_words_of_the_field() -> None:
     ]
 
     assert named == []
+
+
+PRONOUNS = ("it", "its", "who", "what", "somebody", "whoever", "nobody", "that")
+
+
+def test_docstrings_begin_with_what_a_thing_is() -> None:
+    """A reader who comes from a search has no sentence before it that a pronoun could point to."""
+    begun = [
+        f"{path.relative_to(ROOT)}:{node.body[0].lineno}: {text[:60]}"
+        for path in EVERYTHING
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and (text := ast.get_docstring(node) or "x").split()[0].strip(",.").lower() in PRONOUNS
+    ]
+
+    assert begun == []

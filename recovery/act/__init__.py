@@ -1,1 +1,1 @@
-"""What we do: one file an action, behind one dict."""
+"""The actions: one file an action, behind one dict."""

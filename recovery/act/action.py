@@ -1,4 +1,4 @@
-"""What an action gets, and what it promises."""
+"""The request and the clients that an action gets, and the outcome it promises."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class WorkloadRef(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Metadata name."""
 
     @property
     def version(self) -> str:
@@ -58,14 +58,14 @@ class WorkloadRef(Protocol):
 
     @property
     def status(self) -> str:
-        """Its health, in Argo CD's word."""
+        """Health status, in Argo CD's word."""
 
 
 class ArgoCD(Protocol):
-    """What actions need of Argo CD's API."""
+    """The part of it that actions need of Argo CD's API."""
 
     async def unwell(self, app: Application, kinds: tuple[str, ...] = ()) -> Sequence[WorkloadRef]:
-        """What its resource tree calls Degraded or Progressing, of these kinds (of all, for
+        """Nodes of its resource tree that are Degraded or Progressing, of these kinds (of all, for
         none)."""
 
     async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
@@ -81,12 +81,12 @@ class ArgoCD(Protocol):
         """List this cluster anew."""
 
     async def managed(self, app: Application) -> Sequence[ManagedResource]:
-        """What the application wants in its cluster, from Argo CD's cache."""
+        """Resources that the application wants in its cluster, from Argo CD's cache."""
 
     async def rendered(
         self, app: Application, revisions: tuple[str, ...]
     ) -> tuple[dict[str, Any], ...]:
-        """What these revisions want, rendered by Argo CD now."""
+        """Manifests of these revisions, rendered by Argo CD now."""
 
     async def kinds(self, app: Application) -> frozenset[str]:
         """Kinds of all that belongs to it, also what its resources made, from Argo CD's cache."""
@@ -113,7 +113,7 @@ class ManagedResource(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Metadata name."""
 
     @property
     def volumes(self) -> tuple[str, ...]:
@@ -189,7 +189,7 @@ class ActionRequest(Struct, frozen=True):
 
     @property
     def token(self) -> str:
-        """What marks our operation as this step's."""
+        """The mark of our operation as this step's."""
         return self.recovery.token(self.record) if self.recovery else ""
 
 

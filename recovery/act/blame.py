@@ -111,8 +111,8 @@ async def not_this_deploy(
 async def _ill(
     order: ActionRequest, doors: Clients, fresh: dict[str, Any]
 ) -> frozenset[ResourceKey]:
-    """Its own resources that are as ill as the application: Degraded, or Progressing where that is
-    the worst there is."""
+    """Own resources of the application that are as ill as the application: Degraded, or Progressing
+    where that is the worst there is."""
     worst = (
         {Health.Degraded}
         if order.app.health is Health.Degraded
@@ -169,7 +169,7 @@ def _something_else_runs(
 
 
 def _as_seen(order: ActionRequest) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey] | None]:
-    """What the watch has shown of the deploy's own operation before another one took its place."""
+    """The deploy's own operation as the watch has shown it before another one took its place."""
     seen = order.situation.brought
     if seen is None:
         return frozenset(), None
@@ -177,7 +177,7 @@ def _as_seen(order: ActionRequest) -> tuple[frozenset[ResourceKey], frozenset[Re
 
 
 def _by_operation(fresh: dict[str, Any]) -> tuple[frozenset[ResourceKey], frozenset[ResourceKey]]:
-    """What the last operation changed or brought, and of what it does not say so."""
+    """Resources that the last operation changed or created, and those of which it does not say."""
     result = ((fresh.get("status") or {}).get("operationState") or {}).get("syncResult") or {}
     rows = [
         r for r in result.get("resources") or () if isinstance(r, dict) and not r.get("hookType")

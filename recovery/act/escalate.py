@@ -19,7 +19,7 @@ from recovery.model.situation import Situation
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """What may be written under ``parameters``."""
+    """Fields allowed under ``parameters``."""
 
     after_attempts: Annotated[int, Meta(ge=1)] = 1
     """From this attempt on."""

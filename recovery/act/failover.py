@@ -66,7 +66,7 @@ class Failback(Enum):
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """What may be written under ``parameters``."""
+    """Fields allowed under ``parameters``."""
 
     if_primary_cluster_down: bool = True
     """Always so: applications are moved only away from a cluster that two witnesses call
@@ -266,7 +266,7 @@ def _proven(situation: Situation, moves: tuple[Relocation, ...]) -> tuple[bool, 
 
 
 def _label_again(record: StepRecord, situation: Situation, recovery: Recovery) -> StepStatus:
-    """Nobody knows whether the label has moved. It is moved again while the proof stands, and back
+    """The label move is in doubt: the label is moved again while the proof stands, and back
     when the cluster is."""
     if situation.now < again_at(record):
         return StepStatus(

@@ -25,7 +25,7 @@ class When(Enum):
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """What may be written under ``parameters``."""
+    """Fields allowed under ``parameters``."""
 
     channels: tuple[str, ...] = ()
     """Keys of the Secret with the channels; none given: the policy's, or defaults.channels."""

@@ -1,5 +1,5 @@
-"""What may be removed along with a sync or a rollback: a few harmless resources of an application
-whose owner wants it so."""
+"""Resources that may be removed along with a sync or a rollback: a few harmless resources of an
+application whose owner wants it so."""
 
 from __future__ import annotations
 

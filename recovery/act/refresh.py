@@ -19,7 +19,7 @@ from recovery.model.situation import Situation
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """What may be written under ``parameters``."""
+    """Fields allowed under ``parameters``."""
 
     hard: bool = False
     """Also drop the manifest cache, with the errors that are cached in it."""

@@ -1,4 +1,4 @@
-"""What failover and failback share: the plan, the label's move, and the one write that moves an
+"""Shared by failover and failback: the plan, the label's move, and the one write that moves an
 application."""
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ async def plan(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
 
 
 async def looked_again(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
-    """What is about to go, looked at once more where the plan is not fresh any more: Refused where
-    it no longer fits."""
+    """Relocations that are about to begin, checked once more where the plan is not fresh any more:
+    Refused where it no longer fits."""
     recovery, situation = order.recovery, order.situation
     moves = recovery.moves if recovery else ()
     if situation.now - order.record.started_at < FRESH:
@@ -143,7 +143,7 @@ async def looked_again(order: ActionRequest, doors: Clients) -> tuple[Relocation
 
 
 async def _unfit(app: Application, ground: TargetChecks, doors: Clients, *, stateful: bool) -> str:
-    """What looking into Argo CD's cache and into the target says against it; Unavailable when they
+    """Objections found in Argo CD's cache and in the target cluster; Unavailable when they
     do not answer at all."""
     assert doors.argocd is not None  # noqa: S101 (fits has looked)
     try:

@@ -40,7 +40,7 @@ _FOUND = "replace"
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """What may be written under ``parameters``."""
+    """Fields allowed under ``parameters``."""
 
     resources: tuple[str, ...] = ("Deployment", "StatefulSet")
     """Kinds that may be restarted: Deployment, StatefulSet, DaemonSet, Rollout."""
@@ -254,8 +254,8 @@ async def _live(order: ActionRequest, doors: Clients, workload: Workload) -> dic
 
 
 async def _read(order: ActionRequest, doors: Clients, workload: Workload) -> dict[str, Any]:
-    """It, whole: through Argo CD's API, which knows what belongs to the application, else here with
-    the proof that it is its own."""
+    """Read the whole workload: through Argo CD's API, which knows what belongs to the application,
+    else here with the proof that it is its own."""
     called = plain(str(workload), 100)
     if doors.argocd is not None:
         return await doors.argocd.manifest(order.app, workload)

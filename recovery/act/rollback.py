@@ -44,7 +44,7 @@ STICKY_WITHIN = timedelta(hours=24)
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """What may be written under ``parameters``."""
+    """Fields allowed under ``parameters``."""
 
     if_restart_fails: bool = False
     """Only after a restart in the same attempt did not help."""
@@ -153,7 +153,8 @@ def _forbidden(situation: Situation, recovery: Recovery) -> Skip | None:
 
 
 def _undone(recovery: Recovery, past: tuple[Recovery, ...]) -> Skip | None:
-    """What we did was undone twice: whoever does it means it, and a third time would be a fight."""
+    """Reverted twice: our rollback was undone twice: whoever does it means it, and a third time
+    would be a fight."""
     undone = [
         s
         for r in (*past, recovery)
@@ -374,7 +375,8 @@ async def _suspend(order: ActionRequest, doors: Clients, fresh: dict[str, Any]) 
 
 
 def owes(step: Step, situation: Situation, recovery: Recovery) -> Hold | None:
-    """What its first write takes: auto-sync as it is now, and the revisions that are named bad."""
+    """State that its first write takes away: auto-sync as it is now, and the revisions that are
+    named bad."""
     app = situation.subject
     return Hold(
         recovery=recovery.name,

@@ -1,4 +1,4 @@
-"""What speaks against going back that only a closer look shows: a migration, data that would change
+"""Objections to going back that only a closer look shows: a migration, data that would change
 its shape, a lost revision."""
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ async def against(
 
 
 def _gone_back_by_hand(app: Application, status: dict[str, Any], good: HealthyRevision) -> str:
-    """What runs ran before the deploy that would be gone back to: somebody went back from that one,
-    and it is not brought again."""
+    """The running revision ran before the deploy that would be gone back to: somebody went back
+    from that one, and it is not brought again."""
     history = [e for e in status.get("history") or () if isinstance(e, dict)]
     first = next(
         (int(e.get("id", -1)) for e in history if _is(e, app.deployed, app.deployed_source, app)),
@@ -157,8 +157,8 @@ def _migrations(status: dict[str, Any]) -> tuple[str, ...]:
 async def _in_between(
     order: ActionRequest, doors: Clients, status: dict[str, Any], good: HealthyRevision
 ) -> tuple[str, str] | None:
-    """What ran with the deploys that lie between the newest of the revision to go back to and the
-    one that is deployed now: going back skips them all."""
+    """Hooks and jobs that ran with the deploys that lie between the newest of the revision to go
+    back to and the one that is deployed now: going back skips them all."""
     app, between = order.app, list[dict[str, Any]]()
     for entry in (
         e
@@ -246,8 +246,8 @@ def _hooks(manifests: tuple[dict[str, Any], ...]) -> list[str]:
 
 
 def _shapes(manifests: tuple[dict[str, Any], ...], kinds: tuple[str, ...]) -> dict[str, bytes]:
-    """What decides on the shape of data, by resource; a StatefulSet's pods may change, its volumes
-    may not."""
+    """Fields that decide on the shape of data, by resource; a StatefulSet's pods may change, its
+    volumes may not."""
     found = {}
     for item in manifests:
         kind, spec = str(item.get("kind", "")), item.get("spec") or {}

@@ -20,7 +20,7 @@ from recovery.model.situation import Situation
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """What may be written under ``parameters``."""
+    """Fields allowed under ``parameters``."""
 
     prune: bool = False
     """A ceiling: resources go only if the application's own automated.prune is true, and only a few

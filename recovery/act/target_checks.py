@@ -1,5 +1,5 @@
-"""What a cluster would make of an application before it is moved there: asked with Argo CD's own
-credentials for it."""
+"""Checks of what a cluster would make of an application before it is moved there: asked with Argo
+CD's own credentials for it."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class TargetChecks:
         )
 
     async def _kinds(self, group: str, version: str) -> dict[str, tuple[str, bool]]:
-        """What a group and version serves: plural and whether it is namespaced, by kind."""
+        """Kinds that a group and version serves: plural and whether it is namespaced, by kind."""
         path = group_path(group, version)
         if path not in self._served:
             item = await self.item(path)

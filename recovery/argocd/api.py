@@ -151,8 +151,8 @@ class ArgoCDAPI:
             await self._session.close()
 
     async def unwell(self, app: Application, kinds: tuple[str, ...] = ()) -> tuple[Node, ...]:
-        """What the resource tree calls Degraded or Progressing, of these kinds (of all, for none).
-        A Rollout only where it is Degraded: nobody here can tell more of it."""
+        """Nodes that the resource tree calls Degraded or Progressing, of these kinds (of all, for
+        none). A Rollout only where it is Degraded: nobody here can tell more of it."""
         nodes = _nodes(await self.tree(app))
         return tuple(
             n
@@ -178,11 +178,11 @@ class ArgoCDAPI:
         )
 
     async def repositories(self) -> tuple[ListedRepository, ...]:
-        """What Argo CD has been told to read from, from its cache."""
+        """Repositories that Argo CD reads from, from its cache."""
         return _items(await self._request("GET", "/api/v1/repositories", {}), ListedRepository)
 
     async def clusters(self) -> tuple[ListedCluster, ...]:
-        """What Argo CD deploys to, from its cache."""
+        """Clusters that Argo CD deploys to, from its cache."""
         return _items(await self._request("GET", "/api/v1/clusters", {}), ListedCluster)
 
     async def test_repository(self, url: str, project: str, kind: str) -> None:
@@ -239,8 +239,8 @@ class ArgoCDAPI:
         )
 
     async def managed(self, app: Application) -> tuple[Managed, ...]:
-        """What the application wants in its cluster, from Argo CD's cache; it does not need the
-        cluster."""
+        """Resources that the application wants in its cluster, from Argo CD's cache; it does not
+        need the cluster."""
         where = _where(app)
         raw = await self._request(
             "GET", f"/api/v1/applications/{_segment(app.name)}/managed-resources", where
@@ -312,8 +312,8 @@ class ArgoCDAPI:
     async def rendered(
         self, app: Application, revisions: tuple[str, ...]
     ) -> tuple[dict[str, Any], ...]:
-        """What these revisions want, rendered now (server/application/application.go:GetManifests);
-        it needs Git or its cache."""
+        """Manifests of these revisions, rendered now
+        (server/application/application.go:GetManifests); it needs Git or its cache."""
         asked = _where(app)
         query: list[tuple[str, str]] = [*asked.items()]
         if len(revisions) == 1:
@@ -340,7 +340,7 @@ class ArgoCDAPI:
         return described(revision, found.author, found.message, utc(found.date))
 
     async def version(self) -> str:
-        """Its version, such as ``v3.2.11+abc``; needs no token."""
+        """Argo CD's version, such as ``v3.2.11+abc``; needs no token."""
         return _decoded(await self._request("GET", "/api/version", {}), _Version).version
 
     async def api_versions(self, server: str) -> frozenset[str]:

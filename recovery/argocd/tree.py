@@ -40,7 +40,7 @@ class Node(Struct, frozen=True, rename="camel"):
 
     @property
     def status(self) -> str:
-        """Its health in a word; empty where it has none."""
+        """Health status in a word; empty where it has none."""
         return self.health.status if self.health else ""
 
     def told(self, what: str) -> str:

@@ -1,4 +1,4 @@
-"""What goes into a bundle, section by section. A section that fails is listed as missing; the
+"""The contents of a bundle, section by section. A section that fails is listed as missing; the
 others go on."""
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Door(Protocol):
 
 
 class Scope(Struct, frozen=True):
-    """What is asked for."""
+    """Scope of a bundle: the namespaces, and one application or all."""
 
     argocd: str
     """Argo CD's namespace."""
@@ -61,13 +61,13 @@ class Word(Protocol):
     """Argo CD's API, with a token."""
 
     async def repositories(self) -> Sequence[Any]:
-        """Its list of repositories, with what it says of each connection."""
+        """Repositories that Argo CD lists, with what it says of each connection."""
 
     async def clusters(self) -> Sequence[Any]:
         """The same of clusters."""
 
     async def test_repository(self, url: str, project: str, kind: str) -> None:
-        """Its own ls-remote of one repository, now; KubeError when it fails."""
+        """Argo CD's own ls-remote of one repository, now; KubeError when it fails."""
 
     async def managed_whole(self, app: Application) -> list[dict[str, Any]]:
         """Live, wanted and predicted state of each resource."""
@@ -527,7 +527,7 @@ class Collector:
             )
 
     async def _flux(self) -> None:
-        """What Flux looks after beside Argo CD, where it is installed."""
+        """Objects that Flux looks after beside Argo CD, where it is installed."""
         rows = []
         for kind, path in FLUX:
             try:
@@ -605,7 +605,7 @@ class Collector:
 
 
 def _connected(listed: Any) -> dict[str, Any]:
-    """Its name, and Argo CD's cached word on its connection."""
+    """Name of a repository or cluster, and Argo CD's cached word on its connection."""
     state = (
         listed.connection_state
         if hasattr(listed, "connection_state")

@@ -1,4 +1,4 @@
-"""What a person may type next, for a cause. Only what the cause does not forbid."""
+"""Commands that a person may type next, for a cause. Only what the cause does not forbid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be reached from where the bundle is collected: the name of a Git server, and the server
+"""Reachability from where the bundle is collected: the name of a Git server, and the server
 itself."""
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Tries(NamedTuple):
 
 
 async def resolve(host: str) -> list[str]:
-    """Its addresses by this machine's resolver; OSError when it has none, TimeoutError after 5
-    seconds.
+    """Addresses of a host by this machine's resolver; OSError when it has none, TimeoutError after
+    5 seconds.
 
     In a thread of its own: a resolver that does not answer is waited for much longer, and the event
     loop's few threads are needed for every other connection. Nobody waits for it when the command

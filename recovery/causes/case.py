@@ -1,4 +1,4 @@
-"""What a recogniser may look at, and how it puts what it found."""
+"""Input of a recogniser, and how it reports a diagnosis."""
 
 from __future__ import annotations
 

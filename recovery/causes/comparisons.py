@@ -1,4 +1,4 @@
-"""What the conditions say: an invalid spec, a repository, a cluster, a manifest, a diff."""
+"""Causes read from conditions: an invalid spec, a repository, a cluster, a manifest, a diff."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ GOING = timedelta(minutes=10)
 
 
 def deletion(patient: DiagnosisInput) -> Diagnosis | None:
-    """It is on its way out and does not get there: Argo CD says so, or it takes long."""
+    """The application is being deleted and does not get there: Argo CD says so, or it takes
+    long."""
     app = patient.app
     errors = [
         f"condition DeletionError: {c.message}" for c in app.conditions if c.type == "DeletionError"
@@ -49,7 +50,7 @@ def deletion(patient: DiagnosisInput) -> Diagnosis | None:
 
 
 def frozen(patient: DiagnosisInput) -> Diagnosis | None:
-    """Nobody looks at it any more: all that it shows is old."""
+    """Argo CD does not reconcile it any more: all that it shows is old."""
     operation = patient.app.operation
     if not patient.frozen:
         return None

@@ -62,7 +62,7 @@ def diagnose(patient: DiagnosisInput) -> Diagnosis | None:
 
 
 def _besides(finding: Diagnosis, patient: DiagnosisInput) -> Diagnosis:
-    """Its pods may be ill for a reason of their own."""
+    """The pods may be ill for a reason of their own."""
     if (
         finding.cause in ("ClusterUnreachable", "ReconcileFrozen")
         or patient.app.health is not Health.Degraded

@@ -86,7 +86,7 @@ def by_rollouts(patient: DiagnosisInput) -> Diagnosis | None:
 
 
 def missing(patient: DiagnosisInput) -> Diagnosis | None:
-    """What Git wants is not there."""
+    """A resource that Git wants is not there."""
     app = patient.app
     if app.health is not Health.Missing or app.operating:
         return None

@@ -1,5 +1,5 @@
-"""What Argo CD, its tools and gRPC wrap around an error, and the reason inside: it comes last, and
-is what people need to read.
+"""Texts that Argo CD, its tools and gRPC wrap around an error, and the reason inside: it comes
+last, and is what people need to read.
 
 Argo CD wraps an error of its repo-server in 135 to 290 characters
 (controller/state.go:CompareAppState, reposerver/repository/repository.go:GenerateManifests,

@@ -43,7 +43,7 @@ class PatternTable:
         )
 
     def rank(self, line: Line) -> int:
-        """Its place: what stands first tells more."""
+        """Rank of a pattern: what stands first tells more."""
         return self._lines.index(line)
 
 

@@ -1,4 +1,5 @@
-"""What an operation says: what it waits for, why it failed, whether anybody works on it at all."""
+"""Causes read from operations: what it waits for, why it failed, whether anybody works on it at
+all."""
 
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ def orphaned(patient: DiagnosisInput) -> Diagnosis | None:
 
 
 def running(patient: DiagnosisInput) -> Diagnosis | None:
-    """It is at work, waits for something, or for its own retry."""
+    """A running operation is at work, waits for something, or for its own retry."""
     app, operation = patient.app, patient.app.operation
     if operation is None or operation.phase.over:
         return None
@@ -168,7 +169,7 @@ def failed(patient: DiagnosisInput) -> Diagnosis | None:
 
 
 def _failed(operation: Operation, signs: Observations | None) -> Diagnosis | None:
-    """Its resources' words before its own: those are what failed."""
+    """Messages of its resources before its own: those are what failed."""
     said = f"operation {operation.phase.value}: {operation.message}"
     if BY_HAND.search(operation.message) and not TIMED_OUT.search(operation.message):
         return found("AutoSyncGaveUp", said, variant="Terminated", confidence=Confidence.certain)

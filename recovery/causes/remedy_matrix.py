@@ -27,13 +27,13 @@ STRICT = tuple(Verdict)
 
 
 def cause_of(finding: Diagnosis) -> Cause:
-    """Its entry in the catalogue."""
+    """The entry in the catalogue."""
     return BY_NAME[finding.cause]
 
 
 def verdict(finding: Diagnosis | None, cure: Remedy) -> Verdict:
-    """What a cure is, given what was found; without a finding only what leaves alone what runs is
-    allowed."""
+    """Verdict on a remedy, given what was found; without a finding only what leaves alone what runs
+    is allowed."""
     if finding is None:
         return Verdict.forbidden if cure in NEEDS_A_CAUSE else Verdict.allowed
     said = cause_of(finding).verdict(cure, finding.variant)

@@ -1,4 +1,4 @@
-"""What pods, workloads, jobs and volume claims say."""
+"""Causes read from what pods, workloads, jobs and volume claims say."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ _ILL = (Health.Degraded, Health.Progressing, Health.Missing, Health.Unknown)
 
 
 def unwell(patient: DiagnosisInput) -> tuple[UnhealthyResource, ...]:
-    """What of it is not well: from the tree, and from the Application itself where it still says so
-    (2.14, or ``controller.resource.health.persist``)."""
+    """Unhealthy resources: from the tree, and from the Application itself where it still says
+    so (2.14, or ``controller.resource.health.persist``)."""
     return (*(patient.signs.unwell if patient.signs else ()), *patient.app.unwell)
 
 
@@ -109,8 +109,8 @@ def custom(patient: DiagnosisInput) -> Diagnosis | None:
 
 
 def rollouts(patient: DiagnosisInput) -> Diagnosis | None:
-    """What Argo Rollouts says of itself. Where something else is ill with it, that leads: it is no
-    quiet matter, and nothing is done to it all the same while a Rollout decides."""
+    """Causes that Argo Rollouts itself reports. Where something else is ill with it, that leads: it
+    is no quiet matter, and nothing is done to it all the same while a Rollout decides."""
     # No kind of the core group has this name: where no group was told, it is theirs.
     ill = [
         one
@@ -230,7 +230,7 @@ def workloads(patient: DiagnosisInput) -> Diagnosis | None:
 
 
 def suspended(patient: DiagnosisInput) -> Diagnosis | None:
-    """Somebody paused something."""
+    """The application is Suspended."""
     if patient.app.health is not Health.Suspended:
         return None
     told = [

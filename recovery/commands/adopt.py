@@ -45,7 +45,7 @@ SHOWN = 20
 
 
 class _Held(Struct):
-    """Who is held back, as far as it is known."""
+    """Applications that are held back, as far as it is known."""
 
     names: list[str]
     known: bool

@@ -37,8 +37,8 @@ def approve(recovery: Name) -> None:
 
 
 def asked(held: Recovery) -> tuple[str, ...]:
-    """What waits, word for word: another action, another revision or an edited policy is another
-    thing."""
+    """The pending step, word for word: another action, another revision or an edited policy is
+    another thing."""
     if held.phase is RecoveryPhase.Suppressed and held.awaiting:
         return (f"approve {held.awaiting}",)
     if held.phase is RecoveryPhase.Suppressed and held.subject.kind == held.reason == STORM:

@@ -58,7 +58,7 @@ name it is for."""
 
 
 class Found(Struct, frozen=True):
-    """What one check says."""
+    """Result of one check."""
 
     check: str
     state: str

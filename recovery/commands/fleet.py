@@ -30,7 +30,7 @@ LONGEST_NAME = 200
 
 
 class Objects(Struct):
-    """What there is of a fleet."""
+    """Objects of a fleet."""
 
     applications: list[Application] = []
     projects: list[Project] = []
@@ -95,8 +95,8 @@ def sorted_out(items: Iterable[msgspec.Raw]) -> Objects:
 def from_folder(
     folder: str, applications: Iterable[Application], now: datetime
 ) -> dict[tuple[str, str], Observations]:
-    """What the resource trees in a folder show of the ill ones; Refused where one is no resource
-    tree."""
+    """Observations that the resource trees in a folder show of the ill ones; Refused where one is
+    no resource tree."""
     seen: dict[tuple[str, str], Observations] = {}
     for app in applications if folder else ():
         names = (

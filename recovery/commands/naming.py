@@ -46,7 +46,7 @@ async def recovery_name(
 
 
 async def subject_name(client: AsyncioClient, settings: Settings, named: str) -> str:
-    """What a recovery of this name is about, as ``namespace/name``, ``cluster/NAME`` or
+    """Subject of the recovery of this name, as ``namespace/name``, ``cluster/NAME`` or
     ``repository/URL``; else the subject itself, where a bare name is an application in Argo CD's
     namespace."""
     if "/" in named:

@@ -170,8 +170,8 @@ def _file(
 
 
 async def _unknown(client: AsyncioClient, subject: str) -> str:
-    """That nothing of this name is there, which is more often a typing error than what is meant;
-    empty where it is, or nobody knows."""
+    """A warning that nothing of this name exists, which is more often a typing error than what is
+    meant; empty where it is, or nobody knows."""
     namespace, _, name = subject.partition("/")
     if namespace in ("cluster", "repository") or any(
         set("*?[") & set(part) for part in (namespace, name)

@@ -267,7 +267,7 @@ def _row(
 
 
 def _followed(decision: Decision, ahead: Forecast) -> tuple[str, str, str]:
-    """What becomes of an application whose recovery is opened."""
+    """The verdict on what becomes of an application whose recovery is opened."""
     step, last = ahead.acts, ahead.last
     if step is not None:
         return ("person" if step.traits.speaks else "act"), "", f"would {step}"
@@ -277,7 +277,7 @@ def _followed(decision: Decision, ahead: Forecast) -> tuple[str, str, str]:
 
 
 def _alone(decision: Decision) -> tuple[str, str, str]:
-    """What one answer says by itself."""
+    """The verdict that one decision gives by itself."""
     if decision.kind is Kind.Suppress:
         by = "" if decision.by in decision.message else f"{decision.by}: "
         return (

@@ -178,7 +178,7 @@ async def _tell(client: AsyncioClient, settings: Settings, record: str) -> None:
 
 
 def _words(app: Application, given: Hold | None, *, dry_run: bool) -> str:
-    """What was done, or would be."""
+    """Summary of what was done, or would be."""
     done = "would be released" if dry_run else "released"
     if given:
         on = (

@@ -1,4 +1,5 @@
-"""What a person asks of a recovery is written into it: who, what, when. The controller does it."""
+"""Requests: what a person asks of a recovery is written into it: who, what, when. The controller
+does it."""
 
 from __future__ import annotations
 

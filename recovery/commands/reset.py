@@ -29,7 +29,7 @@ def reset(recovery: Name) -> None:
 
 
 def asked(held: Recovery) -> tuple[str, ...]:
-    """What is written into it."""
+    """The request that is written into it."""
     if not held.needs_person or held.owed:
         owing = "; `recovery failback` ends a failover" if held.owed else ""
         raise Refused(

@@ -305,7 +305,7 @@ def _attempt(r: dict[str, Any]) -> str:
 
 
 def _alike(pending: list[dict[str, Any]], *, everything: bool) -> list[tuple[object, ...]]:
-    """What is said of many at once is one row: how many, and the first of them."""
+    """Rows that read the same are one row: how many, and the first of them."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in pending:
         groups.setdefault((row["policy"], row["by"] or row["reason"]), []).append(row)
@@ -327,7 +327,7 @@ def _alike(pending: list[dict[str, Any]], *, everything: bool) -> list[tuple[obj
 
 
 def _troubles(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What matters before any row: what is not seen, who does not act, what is paused."""
+    """Warnings that matter before any row: what is not seen, who does not act, what is paused."""
     for reason in body.get("reasons") or ():
         yield reason, "yellow"
     replica = body.get("replica") or {}

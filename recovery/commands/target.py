@@ -14,7 +14,7 @@ from typer.main import get_command
 
 
 class Target(Struct, frozen=True):
-    """What the flags say; empty for the default."""
+    """Target given by the flags; empty for the default."""
 
     context: str = ""
     kubeconfig: str = ""

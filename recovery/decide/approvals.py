@@ -83,7 +83,7 @@ def _what(a: GuardRequest) -> str:
 
 
 def _lapsed(a: GuardRequest) -> str:
-    """What became of an approval that was given for this place."""
+    """The state of an approval that was given for this place."""
     this = awaiting(a)
     place, wishes = this.partition(" ")[0], a.recovery.wishes if a.recovery else ()
     last = next(
@@ -105,7 +105,8 @@ def _lapsed(a: GuardRequest) -> str:
 
 
 def _changed(before: str, now: str) -> str:
-    """What is another thing by now than it was when it was approved."""
+    """The difference from what was approved: what is another thing by now than it was when it was
+    approved."""
     was, would = ([*text.split(" "), "", ""] for text in (before, now))
     if not was[1]:
         return "it names no action"

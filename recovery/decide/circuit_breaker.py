@@ -61,7 +61,7 @@ def compared(record: StepRecord, about: object) -> StepRecord:
 
 
 def undone(recovery: Recovery, why: str) -> Recovery:
-    """Its newest effect was taken back by a person."""
+    """Mark the newest effect of it: it was taken back by a person."""
     mine = next((s for s in reversed(recovery.steps) if acted(s)), None)
     steps = tuple(
         structs.replace(s, regret=UNDONE, message=f"{s.message}; {why}"[:500]) if s is mine else s
@@ -81,8 +81,8 @@ def regretted(step: StepRecord) -> str:
 
 
 def taken_back(recoveries: Iterable[Recovery], deployed: str) -> tuple[StepRecord, Recovery] | None:
-    """What was done to this application at this very revision and undone by a person since: the
-    newest."""
+    """The newest action that was done to this application at this very revision and undone by a
+    person since: the newest."""
     for recovery in reversed(tuple(recoveries)):
         for step in reversed(recovery.steps):
             at = (
@@ -94,7 +94,7 @@ def taken_back(recoveries: Iterable[Recovery], deployed: str) -> tuple[StepRecor
 
 
 def trust_key(policy: str, policy_hash: str, project: str) -> str:
-    """What a policy's record in one project is kept under."""
+    """The key under which a policy's record in one project is kept under."""
     return f"{policy}/{policy_hash}/{project}"
 
 

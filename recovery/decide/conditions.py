@@ -143,8 +143,8 @@ def track(
 
 
 def _held_back(sight: SubjectState, app: Application) -> SubjectState:
-    """What differs from Git of an application that is held back, and whether that changed together
-    with what Git wants."""
+    """Resources that differ from Git of an application that is held back, and whether that changed
+    together with what Git wants."""
     now = differing(app)
     if app.hold is not None and app.hold.names(app):
         return structs.replace(sight, differed=now, wanted=app.revisions, moved_on=False)

@@ -166,8 +166,8 @@ def watch(
 
 
 def said_by(app: Application, now: datetime) -> tuple[ProbeResult | None, ProbeResult | None]:
-    """What an application's conditions say of its repository, and of its cluster; None for
-    nothing."""
+    """Probe results from an application's conditions: what they say of its repository, and of its
+    cluster; None for nothing."""
     git = cluster = None
     for condition in app.conditions:
         if condition.type != "ComparisonError":

@@ -225,8 +225,8 @@ def _take_on(situation: Situation) -> Decision | None:
 
 
 def _last_will(recovery: Recovery, situation: Situation) -> Policy:
-    """Its policy is gone, and applications are away from home on its account: it stays until they
-    are back."""
+    """The placeholder for a policy that is gone, and applications are away from home on its
+    account: it stays until they are back."""
     kind = SubjectType(situation.about.key.kind)
     return Policy(
         recovery.policy, Condition(kind, timedelta(), connection_state=(Connection.Failed,)), ()
@@ -423,8 +423,8 @@ def _tried(situation: Situation, recovery: Recovery) -> bool:
 def _anew(
     situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]
 ) -> Decision:
-    """What was left out for the one cause may be the cure of the other: the actions are gone
-    through from the first."""
+    """Go through the actions anew: what was left out for the one cause may be the cure of the
+    other: the actions are gone through from the first."""
     stalled_one = recovery.phase is RecoveryPhase.Stalled
     if _tried(situation, recovery):
         if stalled_one:

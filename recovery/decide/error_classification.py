@@ -1,5 +1,5 @@
-"""What an error text says about a repository or a cluster: the first line of the table that
-matches."""
+"""Classification of an error text: what it says about a repository or a cluster: the first line of
+the table that matches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is still owed when a repository or a cluster is well again, before its recovery may end."""
+"""Steps still owed when a repository or a cluster is well again, before its recovery may end."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def forgiven(situation: Situation, policy: Policy, recovery: Recovery) -> Decisi
 
 
 def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
-    """Its applications run elsewhere and, most likely, here as well: people decide, or the policy
+    """Applications run elsewhere and, most likely, here as well: people decide, or the policy
     did."""
     wishes = {w.what for w in recovery.wishes}
     listed = _newest(recovery, LIST_LEFTOVERS.name, recovery.well_since)

@@ -233,7 +233,7 @@ def summary(moves: tuple[Relocation, ...]) -> str:
 
 
 def stopped(moves: tuple[Relocation, ...], why: str) -> tuple[Relocation, ...]:
-    """What was still to go stays, and why."""
+    """Stop relocations that had not begun: they stay, and why."""
     return tuple(
         structs.replace(m, phase=RelocationPhase.Refused, reason=why)
         if m.phase is RelocationPhase.Planned
@@ -405,7 +405,8 @@ def reconciled(recovery: Recovery, situation: Situation) -> Recovery:
 
 
 def _readdressed(move: Relocation, cluster: Cluster) -> Relocation:
-    """Its way home leads to the cluster and not to an address that is nobody's any more."""
+    """The way home of a relocation leads to the cluster and not to an address that is nobody's any
+    more."""
     if not move.phase.owed or cluster.called(str(move.origin)):
         return move
     return structs.replace(move, home=place_of(cluster, move.origin))
@@ -440,7 +441,7 @@ def _settled(
 
 
 def _found_at_home(move: Relocation, recovery: Recovery, situation: Situation) -> Relocation:
-    """It is where it came from, and this controller did not bring it there."""
+    """The application is where it came from, and this controller did not bring it there."""
     label = label_of(recovery)
     if label and not (cluster_of(situation).labels or {}).get(label):
         return move  # its ApplicationSet has yet to move it

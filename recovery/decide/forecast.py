@@ -1,4 +1,4 @@
-"""What the judgement would do to one subject, step after step, if no step cured it."""
+"""Forecast of what the judgement would do to one subject, step after step, if no step cured it."""
 
 from __future__ import annotations
 

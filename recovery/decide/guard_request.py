@@ -1,4 +1,4 @@
-"""What a guard is asked about, and how it may answer."""
+"""The question that a guard is asked about, and how it may answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Objection(Struct, frozen=True):
 
 
 class GuardRequest(Struct, frozen=True):
-    """What a guard is asked about: this step of this policy, in this situation."""
+    """The question put to a guard: this step of this policy, in this situation."""
 
     situation: Situation
     policy: Policy

@@ -46,7 +46,7 @@ DISTRUSTED, DISABLED = "distrusted", "disabled"
 
 
 class Refusal(Struct, frozen=True):
-    """Who said no, why, and when to ask again."""
+    """A guard's refusal: who said no, why, and when to ask again."""
 
     by: str
     message: str
@@ -88,12 +88,13 @@ class Guard(Struct, frozen=True):
 
 
 def stale(a: GuardRequest) -> str:
-    """What we see may be old."""
+    """The cache may be stale."""
     return "" if a.situation.freshness.fresh else a.situation.freshness.message
 
 
 def deleting(a: GuardRequest) -> Objection | None:
-    """It is on its way out: nothing is done to it. People are told when it does not get there."""
+    """The application is being deleted: nothing is done to it. People are told when it does not get
+    there."""
     app, finding = a.situation.subject, a.situation.finding
     if not app.deleting:
         return None
@@ -162,7 +163,7 @@ def not_permitted(a: GuardRequest) -> str:
 
 
 def never_ours(a: GuardRequest) -> str:
-    """What we would saw off the branch with, and what lives for a pull request only."""
+    """Argo CD and this controller themselves, and what lives for a pull request only."""
     if a.situation.subject.control_plane:
         return "it deploys Argo CD or this controller"
     made_by = a.situation.application_set
@@ -186,7 +187,7 @@ def adoption(a: GuardRequest) -> str:
 
 
 def hold(a: GuardRequest) -> str:
-    """It was rolled back from this revision on purpose."""
+    """The application was rolled back from this revision on purpose."""
     app = a.situation.subject
     if app.unreadable:
         return (
@@ -249,7 +250,7 @@ def owner_intent(a: GuardRequest) -> str:
 
 
 def owner_busy(a: GuardRequest) -> str:
-    """Somebody else is at work on it."""
+    """An operation of somebody else is at work on it."""
     app, operation = a.situation.subject, a.situation.subject.operation
     mine = f"{a.recovery.name}/" if a.recovery else "\0"
     if app.requested and not app.requested.recovery.startswith(mine):
@@ -303,8 +304,8 @@ def owner_busy(a: GuardRequest) -> str:
 
 
 def taken_back(a: GuardRequest) -> str:
-    """What a person took back for a revision is not done again for it: it is theirs until another
-    one is deployed."""
+    """An action that a person reverted for a revision is not done again for it: it is theirs until
+    another one is deployed."""
     if not a.step.traits.destructive or begun(a) or under_way(a):
         return ""
     app, known = a.situation.subject, (*a.situation.past, *((a.recovery,) if a.recovery else ()))
@@ -338,8 +339,9 @@ def cure_forbidden(a: GuardRequest) -> Objection | None:
 
 
 def unseen(a: GuardRequest) -> str:
-    """What runs is not touched before somebody has looked why it is ill; nor is anything tried once
-    more that was held back for its cause, when a restart has forgotten what was seen of it."""
+    """Running workloads are not touched before somebody has looked why it is ill; nor is anything
+    tried once more that was held back for its cause, when a restart has forgotten what was seen of
+    it."""
     known = a.recovery is not None and bool(a.recovery.causes_told)
     return (
         a.situation.unseen
@@ -355,7 +357,7 @@ def frozen(a: GuardRequest) -> str:
 
 
 def dependency(a: GuardRequest) -> str:
-    """What it depends on has failed: it is not the application that is ill."""
+    """A dependency has failed: it is not the application that is ill."""
     if a.situation.cluster_failed:
         return a.situation.cluster_failed
     return a.situation.failed[0] if a.situation.failed and a.step.traits.fetches else ""
@@ -377,7 +379,7 @@ def storm(a: GuardRequest) -> str:
 
 
 def after(a: GuardRequest) -> str:
-    """What it stands on is ill as well, and is cured first."""
+    """A dependency is unhealthy as well, and is cured first."""
     return "" if under_way(a) else a.situation.waits_for
 
 
@@ -433,7 +435,7 @@ def cut_off(a: GuardRequest) -> str:
 
 
 def distrusted(a: GuardRequest) -> str:
-    """What people took back, or what made it worse, is not done again and again."""
+    """An action that people reverted, or that made it worse, is not done again and again."""
     about = a.situation.about
     project = about.project if isinstance(about, Application) else ""
     here, everywhere = (

@@ -93,7 +93,7 @@ def returning(recovery: Recovery) -> Recovery:
 
 
 def settled(recovery: Recovery) -> Recovery:
-    """It owes nothing any more."""
+    """Mark everything as given back."""
     return _with_debt(recovery, Debt.settled)
 
 
@@ -145,8 +145,9 @@ def unproven(hold: Hold) -> str:
 
 
 def by_hand(hold: Hold, app: Application) -> Hold | None:
-    """What a person who names this application gets back where no record is left: auto-sync on
-    again, if it is off; as the annotation says where that is the only copy (before Argo CD 3.1)."""
+    """The hold that a person who names this application gets back where no record is left:
+    auto-sync on again, if it is off; as the annotation says where that is the only copy (before
+    Argo CD 3.1)."""
     plainly = (
         hold.suspended
         and hold.target is None

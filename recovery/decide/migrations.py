@@ -1,4 +1,4 @@
-"""What of a sync changes data, so that going back does not undo it."""
+"""Resources of a sync that change data, so that going back does not undo it."""
 
 from __future__ import annotations
 

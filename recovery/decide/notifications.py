@@ -1,5 +1,5 @@
-"""What people are told, in words: what, where, since when, why, what was done, what is next, how to
-stop it."""
+"""Texts of notifications, in words: what, where, since when, why, what was done, what is next, how
+to stop it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def standing(situation: Situation) -> str:
 
 
 def done(recovery: Recovery) -> str:
-    """What was tried in this attempt, one clause a step."""
+    """Actions tried in this attempt, one clause a step."""
     clauses = []
     for step in recovery.in_attempt():
         if step.outcome and step.reason != "Told":
@@ -76,8 +76,8 @@ def done(recovery: Recovery) -> str:
 
 
 def targets(step: StepRecord) -> str:
-    """What a step touched, for people: ``Deployment/cart`` for apps/v1/Deployment/shop/cart; a few
-    of many."""
+    """Targets that a step touched, for people: ``Deployment/cart`` for
+    apps/v1/Deployment/shop/cart; a few of many."""
     names = [
         "/".join(t.split("/")[2::2]) if t.count("/") == 4 else t for t in step.targets[:TARGETS]
     ]
@@ -169,7 +169,7 @@ def acted(situation: Situation, recovery: Recovery, words: str) -> PendingNotifi
 def resolved(
     situation: Situation, recovery: Recovery, channels: tuple[str, ...]
 ) -> PendingNotification:
-    """It is over, and how."""
+    """Notification that a recovery is over, and how."""
     cure = next(
         (
             s
@@ -310,8 +310,8 @@ def circuit_opened(key: str, circuit: Circuit) -> PendingNotification:
 
 
 def circuit_closed(key: str, circuit: Circuit, now: datetime) -> PendingNotification:
-    """It acts again: the incident that was opened for it is over, and for no other policy or
-    project."""
+    """Notification that the policy acts again: the incident that was opened for it is over, and for
+    no other policy or project."""
     policy, _, rest = key.partition("/")
     project = rest.partition("/")[2]
     where = "" if project in ("", EVERY_PROJECT) else f" in project {project}"
@@ -348,7 +348,7 @@ def unvouched(app: Application) -> PendingNotification:
 def failed_over(
     situation: Situation, recovery: Recovery, message: str, channels: tuple[str, ...]
 ) -> PendingNotification:
-    """What a failover came to, and that the cluster has to be repaired."""
+    """Notification of what a failover came to, and that the cluster has to be repaired."""
     steps = sum(s.action == "failover" and s.outcome is not None for s in recovery.steps)
     body = message + _plan(recovery) + _stop(recovery)
     return PendingNotification(
@@ -389,8 +389,8 @@ def gave_back(app: Application, words: str) -> PendingNotification:
 def evidence(
     about: Application | Repository | Cluster, finding: Diagnosis | None = None
 ) -> tuple[str, ...]:
-    """What it looked like before the first step, for starting an operation erases the last one's
-    result."""
+    """Evidence of what the subject looked like before the first step, for starting an operation
+    erases the last one's result."""
     if not isinstance(about, Application):
         looks = sorted(about.evidence, key=lambda e: e.at)
         good = (
@@ -472,8 +472,8 @@ def _why(app: Application) -> str:
 
 
 def _commits(deployed: Deployed | None) -> str:
-    """What changed since it last worked, who did it, and where to read it; empty where nobody has
-    told."""
+    """Commits: what changed since it last worked, who did it, and where to read it; empty where
+    nobody has told."""
     if deployed is None:
         return ""
     last = f"\nGit wants: {deployed.bad}" if deployed.wanted else f"\nDeployed: {deployed.bad}"
@@ -497,7 +497,7 @@ def _held(app: Application) -> str:
 
 
 def _facts(situation: Situation, recovery: Recovery) -> str:
-    """What else a person needs to know of this kind of subject."""
+    """Further facts that a person needs of this kind of subject."""
     about = situation.about
     match about:
         case Application():
@@ -515,7 +515,7 @@ def _facts(situation: Situation, recovery: Recovery) -> str:
 
 
 def whom(about: Repository | Cluster, situation: Situation) -> str:
-    """Who can mend it, and where."""
+    """Contact: who can repair it, and where."""
     found = worst(about, situation.now)
     kind, what = (
         ("repository", about.url) if isinstance(about, Repository) else ("cluster", about.server)
@@ -584,7 +584,8 @@ def _then(recovery: Recovery) -> str:
 
 
 def adoption_digest(unwell: list[Application]) -> PendingNotification | None:
-    """What was unwell before we came, by state and project; None when there was nothing."""
+    """Digest of what was unwell before we came, by state and project; None when there was
+    nothing."""
     if not unwell:
         return None
     groups: dict[str, int] = {}

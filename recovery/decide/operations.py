@@ -1,4 +1,4 @@
-"""What became of an operation that we wrote."""
+"""Outcome of an operation that we wrote."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def claim_on(about: Application | Repository | Cluster) -> Claim:
 
 
 def overtaken(claim: Claim, app: Application) -> str:
-    """Who acted since the claim, in words; empty when nobody did."""
+    """Others who acted since the claim, in words; empty when nobody did."""
     operation = app.operation
     if app.requested is not None:
         return f"an operation by {app.requested.username or 'Argo CD'} is asked for"
@@ -138,8 +138,8 @@ def effect(record: StepRecord, situation: Situation) -> StepStatus:
 def ill_again(
     app: Application, since: datetime | None, now: datetime, what: str
 ) -> StepStatus | None:
-    """That it became Degraded once more after an effect; believed when it has stood for a moment.
-    Right after an effect Argo CD's picture of a Deployment may be one of before: Degraded,
+    """Evidence that it became Degraded once more after an effect; believed when it has stood for a
+    moment. Right after an effect Argo CD's picture of a Deployment may be one of before: Degraded,
     Progressing, Degraded and Healthy within a second (seen on 3.2)."""
     if not fell_ill_again(app, since):
         return None
@@ -152,7 +152,7 @@ def ill_again(
 
 
 def fell_ill_again(app: Application, since: datetime | None) -> bool:
-    """It left Degraded and came back to it: Argo CD stamps a change of health only
+    """The application left Degraded and came back to it: Argo CD stamps a change of health only
     (controller:persistAppStatus)."""
     return (
         app.health is Health.Degraded

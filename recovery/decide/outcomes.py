@@ -1,4 +1,4 @@
-"""What a door said, written into the recovery."""
+"""Outcomes of actions, written into the recovery."""
 
 from __future__ import annotations
 

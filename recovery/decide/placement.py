@@ -27,7 +27,7 @@ def cluster_of(situation: Situation) -> Cluster:
 
 
 def unknown_targets(policies: Policies, clusters: Iterable[Cluster]) -> tuple[str, ...]:
-    """What is wrong with where policies would move applications to: told when they are loaded, not
+    """Problems with the targets of failover policies: told when they are loaded, not
     during the outage."""
     known = list(clusters)
     names = ", ".join(sorted(c.name for c in known)) or "none"
@@ -192,8 +192,8 @@ def unmovable(
 
 
 def barred(dep: Dependent, situation: Situation, *, moved: bool = False) -> str:
-    """What people or Argo CD say against touching it; ``moved`` when it was moved already, and its
-    hold is ours."""
+    """Objections of people or Argo CD against touching it; ``moved`` when it was moved already, and
+    its hold is ours."""
     app, project = dep.app, dep.project
     for where, value in (
         (f"application {app.key}", app.mark("paused")),

@@ -17,8 +17,8 @@ def ailment(
     recovery: Recovery,
     now: datetime,
 ) -> str:
-    """What still speaks against a cure, in words; empty when it is cured. Only Successful answers a
-    connection_state."""
+    """Reasons that still speak against a cure, in words; empty when it is cured. Only Successful
+    answers a connection_state."""
     if isinstance(about, Application):
         return _ailment(condition, about, recovery)
     state, words = connection(about, now)
@@ -26,7 +26,7 @@ def ailment(
 
 
 def _ailment(condition: Condition, app: Application, recovery: Recovery) -> str:
-    """What still speaks against a cure, in words; empty when it is cured.
+    """Reasons that still speak against a cure, in words; empty when it is cured.
 
     Only Healthy answers a health condition and only Synced a sync condition: Progressing, Unknown,
     Missing and Suspended do not, nor does a resource list that has become empty (an unreachable

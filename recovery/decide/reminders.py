@@ -1,5 +1,5 @@
-"""What is still owed to people while a recovery lasts: the next ones of an escalation, and a
-reminder."""
+"""Reminders: what is still owed to people while a recovery lasts: the next ones of an escalation,
+and a reminder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPEAT = "repeat/"
 
 
 class News(Struct, frozen=True):
-    """What became of a recovery's messages since it was last written down."""
+    """Results of a recovery's messages since it was last written down."""
 
     struck: frozenset[str] = frozenset()
     """Keys of messages that need no more."""

@@ -1,4 +1,5 @@
-"""What came of it all: acted, would have acted, healed by itself, undone, how long it took."""
+"""Statistics of what came of recoveries: acted, would have acted, healed by itself, undone, how
+long it took."""
 
 from __future__ import annotations
 

@@ -240,7 +240,8 @@ def approved_at(storm: Recovery) -> datetime | None:
 
 
 def _anew(weather: StormSituation, recovery: Recovery) -> Decision:
-    """Its members were let go, and many others have fallen ill since: nobody has let those go."""
+    """Storm anew: its members were let go, and many others have fallen ill since: nobody has let
+    those go."""
     wishes = tuple(w for w in recovery.wishes if w.what != "approve")
     told = structs.replace(
         _note(weather, recovery.name), key=f"{recovery.name}/storm/{weather.now:%Y%m%dT%H%M%S}"

@@ -1,5 +1,5 @@
-"""What changed in a recovery between two looks, in lines: transcripts, the demo, and the tests'
-expectations."""
+"""Transcript: what changed in a recovery between two looks, in lines: transcripts, the demo, and
+the tests' expectations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What we ask of an API server. Bytes come out: each reader decodes just what it needs."""
+"""The requests made to an API server. Bytes come out: each reader decodes just what it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API server can answer, by what we have to do next."""
+"""Errors of the API server, by what we have to do next."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Unavailable(KubeError):
 
 
 class Late(Unavailable):
-    """It took the question and did not answer in time."""
+    """The server took the request and did not answer in time."""
 
 
 def error_for(status: int, message: str, retry_after: float = 0) -> KubeError:

@@ -1,4 +1,4 @@
-"""Who acts: shard Leases, spread over the replicas, each held by one of them at a time.
+"""Leader election: shard Leases, spread over the replicas, each held by one of them at a time.
 
 A replica shows that it lives by a Lease of its own. Each shard belongs to the living replica that
 ranks highest for it (rendezvous hashing), which takes its Lease when that is free, and gives it
@@ -234,7 +234,7 @@ class Shards:
         return ""
 
     async def _tidy(self, leases: dict[str, _Lease], now: float) -> None:
-        """What replicas left behind that died is taken away."""
+        """Leases that replicas left behind that died is taken away."""
         for name in leases:
             if name.startswith(f"{self._name}-member-") and now - self._seen[name][1] > FORGOTTEN:
                 with suppress(KubeError):
@@ -270,7 +270,7 @@ class Shards:
         return [lease for lease in members if lease.holder and not self._expired(lease, now)]
 
     async def _show(self, leases: dict[str, _Lease]) -> None:
-        """That we live, and how many shards we were told of."""
+        """Show that this replica lives, and how many shards we were told of."""
         name = self._member(self.identity)
         with suppress(Conflict):  # only we write it: our own last write, whose answer was lost
             await self._write(

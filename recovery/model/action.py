@@ -1,4 +1,4 @@
-"""What a kind of action tells the judgement about itself."""
+"""Properties that a kind of action tells the judgement about itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Skip(Struct, frozen=True):
 
 
 class Progress(Enum):
-    """What became of a step that was started."""
+    """Progress of a step that was started."""
 
     Running = "Running"
     """No verdict yet; look again."""
@@ -70,12 +70,12 @@ def always(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
 
 
 def no_cure(parameters: Any) -> tuple[Remedy, ...]:  # noqa: ARG001 (of a kind that the action matrix does not know)
-    """It speaks, looks, or gives back."""
+    """No remedy: the action notifies, looks, or gives back."""
     return ()
 
 
 def nothing(step: Step, situation: Situation, recovery: Recovery) -> Hold | None:  # noqa: ARG001 (an Owes)
-    """It takes nothing that would have to be given back."""
+    """Nothing taken that would have to be given back."""
     return None
 
 

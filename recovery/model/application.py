@@ -1,4 +1,4 @@
-"""What we keep of an Argo CD Application: about 1 KB of its 20 to 50."""
+"""The fields kept of an Argo CD Application: about 1 KB of its 20 to 50."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class Destination(Struct, frozen=True, gc=False):
 
 
 class Hold(Struct, frozen=True, rename="camel"):
-    """What we owe an application back, as kept in its annotation ``recovery.gitops.dev/hold``."""
+    """State owed to an application back, as kept in its annotation ``recovery.gitops.dev/hold``."""
 
     recovery: str
     uid: str
@@ -300,7 +300,7 @@ class Application(Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> SubjectKey:
-        """What the queue, the store and people call it."""
+        """Key by which the queue, the store and people call it."""
         return SubjectKey("application", self.namespace, self.name)
 
     @property
@@ -318,8 +318,8 @@ class Application(Struct, frozen=True, gc=False):
 
     @property
     def deployed(self) -> tuple[str, ...]:
-        """What is (at least partly) in the cluster: the last operation's revisions if it came after
-        the last deploy."""
+        """Revisions that are (at least partly) in the cluster: the last operation's revisions if it
+        came after the last deploy."""
         if self._failed_after_deploy() and self.operation:
             return self.operation.revisions
         return self.deploy.revisions if self.deploy else ()
@@ -386,7 +386,7 @@ class Application(Struct, frozen=True, gc=False):
 
     @property
     def expected_out_of_sync(self) -> bool:
-        """It was rolled back on purpose: until its hold ends, OutOfSync is what we want, at
+        """Whether it was rolled back on purpose: until its hold ends, OutOfSync is what we want, at
         whatever revision Git is meanwhile."""
         return self.hold is not None and self.hold.target is None and self.sync is Sync.OutOfSync
 

@@ -1,4 +1,4 @@
-"""What differs between the versions of Argo CD that we work with (2.14 to 3.6), all of it in this
+"""Differences between the versions of Argo CD that we work with (2.14 to 3.6), all of it in this
 one place."""
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class ArgoCDFeatures(Struct, frozen=True):
 
     @property
     def drops_enabled(self) -> bool:
-        """Its CRD has no ``automated.enabled`` and drops it in silence: auto-sync is suspended by
-        taking ``automated`` out (since 3.1.0:
+        """Whether the CRD has no ``automated.enabled`` and drops it in silence: auto-sync is
+        suspended by taking ``automated`` out (since 3.1.0:
         pkg/apis/application/v1alpha1/types.go:SyncPolicyAutomated). Unknown: it is written and read
         back."""
         return self.known and self.version < (3, 1)

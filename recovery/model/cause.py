@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Remedy(Enum):
-    """What may be done to an application, as the action matrix names it."""
+    """Remedies: what may be done to an application, as the action matrix names it."""
 
     refresh = "refresh"
     hard_refresh = "hard refresh"
@@ -25,7 +25,7 @@ class Remedy(Enum):
 
 
 class Verdict(Enum):
-    """What a cure is, given the cause."""
+    """Suitability of a remedy, given the cause."""
 
     allowed = "allowed"
     once = "once"
@@ -80,11 +80,11 @@ class Cause(Struct, frozen=True):
     """The severity of a message about it at most: what leaves users served wakes nobody."""
 
     def advised(self, variant: str = "") -> str:
-        """What a person should do, and where to look."""
+        """Advice: what a person should do, and where to look."""
         return self.advices.get(variant, self.advice)
 
     def verdict(self, cure: Remedy, variant: str = "") -> Verdict:
-        """What this cure is here."""
+        """Suitability of this remedy."""
         return self.variants.get(variant, {}).get(cure, self.matrix[cure])
 
     def with_verdict(self, verdict: Verdict, variant: str = "") -> tuple[Remedy, ...]:
@@ -93,7 +93,7 @@ class Cause(Struct, frozen=True):
 
 
 class Diagnosis(Struct, frozen=True):
-    """What was recognised in one application."""
+    """The cause recognised in one application."""
 
     cause: str
     """A name of the catalogue."""
@@ -131,7 +131,7 @@ class UnhealthyResource(Struct, frozen=True, gc=False):
 
 
 class Observations(Struct, frozen=True):
-    """What was looked up about an application beyond its own object."""
+    """Observations made about an application beyond its own object."""
 
     at: datetime
     unwell: tuple[UnhealthyResource, ...] = ()

@@ -56,7 +56,7 @@ class Commit(Struct, frozen=True):
 
 
 class Deployed(Struct, frozen=True):
-    """What came after the last deploy that was seen to work."""
+    """Commits after the last deploy that was seen to work."""
 
     bad: Commit
     good: Commit | None = None

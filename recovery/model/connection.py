@@ -1,4 +1,4 @@
-"""What Argo CD has to reach: repositories and clusters, and who says what about them."""
+"""Connections that Argo CD needs: repositories and clusters, and who says what about them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Connection(Enum):
 
 
 class Verdict(Enum):
-    """What one look at a repository or a cluster found."""
+    """Outcome of one probe: what one look at a repository or a cluster found."""
 
     reachable = "reachable"
     unreachable = "unreachable"
@@ -46,8 +46,8 @@ class Verdict(Enum):
 
 
 class ProbeSource(Enum):
-    """Who looked. Two different ones that look live make a corroboration; Argo CD's cached state
-    never votes."""
+    """The source of a probe. Two different ones that look live make a corroboration; Argo CD's
+    cached state never votes."""
 
     live_read = "Argo CD's live read"
     connect = "our own connect"
@@ -96,12 +96,12 @@ class Repository(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Name for people."""
         return f"{self.url}#{self.project}" if self.project else self.url
 
     @property
     def key(self) -> SubjectKey:
-        """What the queue calls it."""
+        """Key in the queue."""
         return SubjectKey("repository", "", self.name)
 
     @property
@@ -112,8 +112,8 @@ class Repository(Struct, frozen=True, kw_only=True):
 
     @property
     def ident(self) -> str:
-        """What is the same repository for Argo CD has the same: ``.git`` and capitals make no
-        difference."""
+        """Identity: what is the same repository for Argo CD has the same: ``.git`` and capitals
+        make no difference."""
         return ident(self.url, self.project)
 
     @property
@@ -146,7 +146,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> SubjectKey:
-        """What the queue calls it."""
+        """Key in the queue."""
         return SubjectKey("cluster", "", self.name)
 
     @property

@@ -1,4 +1,4 @@
-"""What the judgement answers, and what came of it."""
+"""Decisions of the judgement, and outcomes of actions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Decision(Struct, frozen=True):
 
 
 class Result(Enum):
-    """What a door said to an effect."""
+    """Result of a request: what the server said to an effect."""
 
     Sent = "Sent"
     """It went out (or was found to be out already)."""
@@ -71,7 +71,7 @@ class Result(Enum):
 
 
 class Outcome(Struct, frozen=True):
-    """What came of carrying out one step."""
+    """Outcome of carrying out one step."""
 
     result: Result
     reason: str = ""

@@ -78,7 +78,7 @@ class Relocation(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class UserRequest(Struct, frozen=True, rename="camel"):
-    """What a person asked for by command, written into the Recovery."""
+    """A request that a person made for by command, written into the Recovery."""
 
     what: str
     """approve (expired when it was not used in time), reset, failback, stay, cleanup, or release

@@ -1,5 +1,5 @@
-"""Who is told, where, when and in which words: all of it written in the policy file, none of it a
-credential."""
+"""Configuration of notifications: who is told, where, when and in which words: all of it written in
+the policy file, none of it a credential."""
 
 from __future__ import annotations
 

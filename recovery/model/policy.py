@@ -21,7 +21,7 @@ from recovery.model.window import Pause, Window
 
 
 class SubjectType(Enum):
-    """What a policy looks at."""
+    """Type of subject that a policy is for."""
 
     application = "application"
     repository = "repository"
@@ -55,7 +55,8 @@ LOUDEST_FIRST = tuple(severity.value for severity in Severity)
 
 
 class Condition(Struct, frozen=True):
-    """What must hold, all of it, and for how long. An empty tuple means that it was not given."""
+    """Requirements that must hold, all of it, and for how long. An empty tuple means that it was
+    not given."""
 
     type: SubjectType
     duration: timedelta
@@ -147,7 +148,7 @@ def _plain(value: Any) -> str:
 
 
 class Policy(Struct, frozen=True):
-    """What to look for, and what to do about it, in this order."""
+    """A condition to look for, and actions, in this order."""
 
     name: str
     condition: Condition

@@ -47,7 +47,7 @@ class StepOutcome(Enum):
 
 
 class Claim(Struct, frozen=True, rename="camel"):
-    """What the subject looked like when we decided to act: the fence around the effect."""
+    """State of the subject when we decided to act: the fence around the effect."""
 
     resource_version: str = ""
     operation_started_at: datetime | None = None
@@ -124,12 +124,12 @@ class PendingNotification(Struct, frozen=True, rename="camel", omit_defaults=Tru
 
     @property
     def incident(self) -> str:
-        """What all messages of one recovery share."""
+        """Key that all messages of one recovery share."""
         return self.key.partition("/")[0]
 
 
 class NotificationStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Who has heard of a recovery, and what they are still owed."""
+    """Receivers that have heard of a recovery, and what they are still owed."""
 
     heard: tuple[str, ...] = ()
     """Channels that took a message of it; ``pagerduty@KEY`` where that was an incident shared with
@@ -164,7 +164,7 @@ class Subject(Struct, frozen=True):
 
     @property
     def key(self) -> SubjectKey:
-        """What the queue calls it."""
+        """Key in the queue."""
         return SubjectKey(self.kind.lower(), self.namespace, self.name)
 
     def __str__(self) -> str:
@@ -259,8 +259,8 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
         return tuple(step for step in self.steps if step.attempt == wanted)
 
     def token(self, step: StepRecord) -> str:
-        """What an operation written for this step carries in its info, so that it is found again
-        after a crash.
+        """Token that an operation written for this step carries in its info, so that it is found
+        again after a crash.
 
         With the time of opening: a recovery that was deleted by hand and is opened again has the
         same name, and must not take the old one's operation for its own.

@@ -47,7 +47,7 @@ def differing(app: Application) -> tuple[int, tuple[str, ...]]:
 
 
 class SubjectState(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What we remember of a subject between two looks; kept in the checkpoint."""
+    """State remembered of a subject between two looks; kept in the checkpoint."""
 
     uid: str
     first_seen: datetime
@@ -107,7 +107,7 @@ def shifted(sight: SubjectState, jump: timedelta) -> SubjectState:
 
 
 class DeployEffects(Struct, frozen=True, gc=False):
-    """What a deploy did, as its own operation said before another one took its place."""
+    """Effects of a deploy, as its own operation said before another one took its place."""
 
     revisions: tuple[str, ...]
     changed: frozenset[str]

@@ -70,7 +70,7 @@ class GroupCount(Struct, frozen=True):
 
     @property
     def key(self) -> SubjectKey:
-        """What the queue calls a storm in this group."""
+        """Key of a storm in this group."""
         return SubjectKey(STORM, "", f"{self.group}/{self.name}" if self.name else self.group)
 
     @property

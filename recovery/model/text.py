@@ -52,7 +52,7 @@ def shell(word: object) -> str:
 
 
 def all_plain(value: Any, *, lines: bool = True) -> Any:
-    """What was decoded from JSON, with every text in it made ``plain``: keys, too."""
+    """A value decoded from JSON, with every text in it made ``plain``: keys, too."""
     match value:
         case str():
             return plain(value, lines=lines)

@@ -96,12 +96,12 @@ def merged(messages: Sequence[Message]) -> Message:
 
 
 def _loudness(severity: str, unknown: int) -> int:
-    """Its place from the loudest on; ``unknown`` for a word that is no severity."""
+    """Rank of a severity from the loudest on; ``unknown`` for a word that is no severity."""
     return LOUDEST_FIRST.index(severity) if severity in LOUDEST_FIRST else unknown
 
 
 def next_of(recovery: Recovery) -> str:
-    """What happens now, by itself or by people."""
+    """Next step, by itself or by people."""
     at = f" at {recovery.next_at:%H:%M:%S} UTC" if recovery.next_at else ""
     match recovery.phase:
         case RecoveryPhase.Stalled:
@@ -179,7 +179,7 @@ def links_of(recovery: Recovery, links: Links) -> list[tuple[str, str]]:
 
 
 def _known(message: Message, recovery: Recovery | None) -> dict[str, object]:
-    """What a template may ask for: every name of SAMPLE."""
+    """Variables of a template: every name of SAMPLE."""
     known: dict[str, object] = dict.fromkeys(templates.SAMPLE, "")
     known |= {
         "title": message.title,

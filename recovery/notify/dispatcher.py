@@ -43,11 +43,11 @@ class Addresses(Protocol):
         """All channels there are. Raises when that cannot be asked for now."""
 
     def reread(self) -> None:
-        """What was read is not right any more: ask again before the next use."""
+        """Forget the cached addresses: ask again before the next use."""
 
 
 class Fleet(Protocol):
-    """What the outbox has to know of recoveries."""
+    """The part of the fleet that the dispatcher has to know of recoveries."""
 
     def about(self, recovery: Recovery) -> About:
         """The subject, where it is known."""
@@ -85,7 +85,7 @@ class Nobody:
 
 
 class _Open:
-    """What is still to become of one message."""
+    """Delivery state: what is still to become of one message."""
 
     def __init__(self, note: PendingNotification, targets: set[str]) -> None:
         self.note = note
@@ -108,7 +108,8 @@ class _Collected:
 
 
 class Dispatcher:
-    """What is not delivered stays with its recovery, and is sent after a restart, too."""
+    """Dispatcher of notifications: what is not delivered stays with its recovery, and is sent after
+    a restart, too."""
 
     def __init__(
         self,
@@ -324,8 +325,8 @@ class Dispatcher:
         )
 
     def _heard(self, note: PendingNotification, recovery: Recovery | None) -> tuple[str, ...]:
-        """Who knows of the incident, or is about to: written down, not written down yet, on the
-        way."""
+        """Receivers that know of the incident, or is about to: written down, not written down yet,
+        on the way."""
         about_to = [
             t
             for each in self._open.values()
@@ -345,7 +346,7 @@ class Dispatcher:
         return tuple(lane.state() for lane in self._lanes.values())
 
     def news(self, recovery: str) -> News:
-        """What became of this recovery's messages."""
+        """Results of this recovery's messages."""
         c = self._news.get(recovery)
         if c is None:
             return News()
@@ -358,8 +359,8 @@ class Dispatcher:
         )
 
     def forget(self, recovery: str, news: News) -> None:
-        """It is written down: nothing more to remember. A record of the same name may say the same
-        once more."""
+        """Forget a recorded result: nothing more to remember. A record of the same name may say the
+        same once more."""
         collected = self._news.get(recovery)
         if collected is None:
             return

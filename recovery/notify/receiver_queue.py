@@ -64,7 +64,7 @@ class State(Struct, frozen=True):
 
 
 class Desk(Protocol):
-    """What a lane asks, and what it tells of its letters."""
+    """The sink of a receiver queue: questions it asks, and results it reports."""
 
     def delivery(self, channel: str) -> ReceiverOptions:
         """How the channel is spoken to."""
@@ -93,7 +93,7 @@ class Desk(Protocol):
         """Has its incident ended meanwhile?"""
 
     def thread(self, letter: QueuedNotification, channel: str) -> str:
-        """What the channel answered to its incident's first message."""
+        """Thread: what the channel answered to its incident's first message."""
 
     def shared(self, mark: str, recovery: str) -> bool:
         """Is another one still open that was told as part of the same incident?"""
@@ -107,14 +107,14 @@ class Desk(Protocol):
     def reached(
         self, letter: QueuedNotification, channel: str, mark: str = "", thread: str = ""
     ) -> None:
-        """It arrived; under ``mark``, where that is not the letter's own."""
+        """Report that the message arrived; under ``mark``, where that is not the letter's own."""
 
     def perhaps(self, letter: QueuedNotification, channel: str) -> None:
-        """It may have arrived: an incident may be open there."""
+        """Report that the message may have arrived: an incident may be open there."""
 
     def ended(self, letter: QueuedNotification, channel: str, result: str, why: str = "") -> None:
-        """It will not arrive here: ``not configured``, ``not for it``, ``overtaken``, ``failed``,
-        ``passed on``, ``taken over``."""
+        """Report that the message will not arrive here: ``not configured``, ``not for it``,
+        ``overtaken``, ``failed``, ``passed on``, ``taken over``."""
 
     def counted(self, channel: str, result: str) -> None:
         """For the metrics."""
@@ -149,7 +149,7 @@ class ReceiverQueue:
         self._news.set()
 
     def wake(self) -> None:
-        """What decides when things are said has changed."""
+        """Wake the queue: what decides when things are said has changed."""
         self._news.set()
 
     async def run(self) -> None:
@@ -242,7 +242,7 @@ class ReceiverQueue:
                 return
 
     def _to_tell(self) -> list[QueuedNotification]:
-        """What may leave now: ours, not overtaken, not in quiet hours."""
+        """Messages that may leave now: ours, not overtaken, not in quiet hours."""
         now = self._clock.now()
         for letter in [each for each in self._letters if not self._desk.ours(each)]:
             self._end(letter, "taken over")

@@ -16,7 +16,7 @@ Send = Callable[[str, Message], Awaitable[str]]
 
 
 class Kind(NamedTuple):
-    """What is special about a kind of channel."""
+    """Properties about a kind of channel."""
 
     send: Send
     apart: bool = False

@@ -65,7 +65,7 @@ _WELL = "#2e7d32"
 
 
 class Address(NamedTuple):
-    """What a slack:// URL says."""
+    """Parts of a slack:// URL."""
 
     token: str
     """A bot's; empty for a webhook."""

@@ -23,7 +23,7 @@ class Fact(Struct, frozen=True):
 
 
 class Body(Struct, frozen=True, rename="camel"):
-    """What is posted. Fields may be added within a version; none is taken away."""
+    """The body that is posted. Fields may be added within a version; none is taken away."""
 
     version: int
     key: str

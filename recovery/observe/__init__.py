@@ -1,1 +1,1 @@
-"""What is: lists, watches and the store they fill."""
+"""Observation: lists, watches and the store they fill."""

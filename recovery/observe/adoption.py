@@ -1,5 +1,5 @@
-"""What people have taken on that was unhealthy before the controller came: annotations on the
-policies' ConfigMap."""
+"""Adoptions: what people have taken on that was unhealthy before the controller came: annotations
+on the policies' ConfigMap."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ class Describes(Protocol):
     """Argo CD's API."""
 
     async def commit(self, app: Application, number: int, revision: str) -> Commit:
-        """Who wrote a commit of one of its sources (from 0), when, and its subject; KubeError."""
+        """The author of a commit of one of its sources (from 0), when, and its subject;
+        KubeError."""
 
 
 class Commits:
@@ -46,7 +47,7 @@ class Commits:
     def around(
         self, app: Application, ledger: Sequence[HealthyRevision], hosts: Mapping[str, str]
     ) -> Deployed | None:
-        """What came after the last deploy of an unhealthy application that was seen to work, as far
+        """Commits after the last deploy of an unhealthy application that was seen to work, as far
         as it is known by now."""
         worked = [good.revisions for good in ledger if len(good.revisions) == len(app.repositories)]
         bad, wanted = app.deployed, False

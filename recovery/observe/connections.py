@@ -122,7 +122,7 @@ class Connections:
             self._tell(repository)
 
     def found(self, about: Repository | Cluster, evidence: ProbeResult) -> None:
-        """Somebody looked at it."""
+        """Take in a probe result."""
         held = self._held(about)
         if held is None:
             return
@@ -140,8 +140,8 @@ class Connections:
         self._tell(held)
 
     def _ours(self, about: Repository | Cluster, evidence: ProbeResult) -> ProbeResult:
-        """That we cannot reach a cluster means something only if we ever could: else it is our own
-        network that forbids it."""
+        """Only where it was reached before: that we cannot reach a cluster means something only if
+        we ever could: else it is our own network that forbids it."""
         if evidence.by is not ProbeSource.connect or evidence.verdict is not Verdict.unreachable:
             return evidence
         sight = self._store.sights.get(about.uid)
@@ -151,7 +151,7 @@ class Connections:
         return structs.replace(evidence, verdict=Verdict.no_evidence, message=words[:300])
 
     def listen_to_applications(self) -> None:
-        """What the conditions of applications say of what they depend on; only those that have
+        """Read what the conditions of applications say of what they depend on; only those that have
         something to say are asked, and no more of them once it is said. What several projects share
         is not ill on the word of one of them."""
         git: dict[str, dict[str, ProbeResult]] = {}
@@ -200,8 +200,8 @@ class Connections:
     def _agreed(
         self, about: Repository | Cluster, said: dict[str, ProbeResult]
     ) -> tuple[ProbeResult | None, int]:
-        """What applications say of it, if their projects agree; and how many projects have been
-        compared well since then.
+        """Agreement of what applications say of it, if their projects agree; and how many projects
+        have been compared well since then.
 
         A project speaks where none of its own was compared since. At least two have to, and half of
         those that use it, or all that do; and more than have been compared well. Who is not
@@ -275,7 +275,7 @@ class Connections:
         return next((c for c in self.clusters.values() if key.name in (c.name, c.server)), None)
 
     def look(self, about: Repository | Cluster) -> SubjectState:
-        """What we remember of it, up to now."""
+        """State of a subject, up to now."""
         self._track(about)
         return self._store.sights.get(about.uid) or SubjectState(about.uid, self._clock.now())
 
@@ -334,7 +334,7 @@ class Connections:
         )
 
     def repositories_of(self, app: Application) -> tuple[Repository, ...]:
-        """What it reads from."""
+        """Repositories that it reads from."""
         return tuple(
             r
             for url in app.repositories

@@ -47,7 +47,7 @@ _KINDS = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "DaemonSet": 
 
 
 class ArgoCDReader(Protocol):
-    """What is asked of Argo CD."""
+    """Requests made of Argo CD."""
 
     async def tree(self, app: Application) -> bytes:
         """The resource tree."""

@@ -30,12 +30,12 @@ AGAIN = timedelta(minutes=1)
 
 
 class Renderer(Protocol):
-    """What is asked of Argo CD."""
+    """Requests made of Argo CD."""
 
     async def rendered(
         self, app: Application, revisions: tuple[str, ...]
     ) -> tuple[dict[str, Any], ...]:
-        """What these revisions want, rendered by Argo CD now."""
+        """Manifests of these revisions, rendered by Argo CD now."""
 
 
 class ManifestComparer:
@@ -160,7 +160,7 @@ def _without_random(node: Any) -> Any:
 
 
 def digest(manifests: tuple[dict[str, Any], ...], revisions: tuple[str, ...]) -> list[str]:
-    """What manifests say, whatever their order; a revision that stands in them
+    """Digest of manifests, whatever their order; a revision that stands in them
     (ARGOCD_APP_REVISION) is no difference."""
     found = []
     for item in manifests:

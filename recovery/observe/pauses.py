@@ -1,5 +1,5 @@
-"""What people have paused or silenced by command: a ConfigMap of ours, watched. One entry a key, as
-JSON."""
+"""Pauses: what people have paused or silenced by command: a ConfigMap of ours, watched. One entry a
+key, as JSON."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Pauses:
         self._use(tuple(read(name, text) for name, text in sorted((item.data or {}).items())))
 
     def drop(self, namespace: str, name: str) -> None:  # noqa: ARG002 (a Sink)
-        """It was deleted: nothing is paused by it."""
+        """Drop a deleted entry: nothing is paused by it."""
         self._use(())
 
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:  # noqa: ARG002 (a Sink)

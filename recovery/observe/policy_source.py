@@ -83,7 +83,7 @@ class PolicySource:
         self._changed(policies)
 
     def drop(self, namespace: str, name: str) -> None:
-        """It was deleted: the last good policies stay."""
+        """Drop a deleted ConfigMap: the last good policies stay."""
         self._text = None
         self._refuse(
             ConfigMap(wire_types.Meta(name, namespace)), f"the ConfigMap {namespace}/{name} is gone"

@@ -40,13 +40,13 @@ TRIED = 3
 
 
 class Word(Protocol):
-    """What is asked of Argo CD."""
+    """Requests made of Argo CD."""
 
     async def repositories(self) -> Sequence[Any]:
-        """Its list of repositories."""
+        """Repositories that Argo CD lists."""
 
     async def clusters(self) -> Sequence[Any]:
-        """Its list of clusters."""
+        """Clusters that Argo CD lists."""
 
     async def test_repository(self, url: str, project: str, kind: str) -> None:
         """One ls-remote, now."""
@@ -109,7 +109,7 @@ class Poller:
         self._said: dict[str, str] = {}
 
     def witnessed(self, now: datetime) -> str:
-        """Who outside answered within the last minute, in words; empty for nobody."""
+        """The witness outside that answered within the last minute, in words; empty for nobody."""
         return self._witnessed[0] if self._witnessed and now - self._witnessed[1] <= FRESH else ""
 
     async def run(self) -> None:

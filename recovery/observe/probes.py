@@ -63,8 +63,8 @@ async def connect(remote: Remote, now: datetime) -> ProbeResult:
 
 
 async def ask_git(url: str, now: datetime) -> ProbeResult:
-    """What ``git ls-remote`` asks first, without credentials: an answer of any kind says that the
-    server is there."""
+    """Ask what ``git ls-remote`` asks first, without credentials: an answer of any kind says that
+    the server is there."""
     if not url.startswith(("http://", "https://")) or "***@" in url:
         return ProbeResult(
             ProbeSource.request,
@@ -107,8 +107,8 @@ async def ask_git(url: str, now: datetime) -> ProbeResult:
 
 
 async def witness(url: str) -> str:
-    """Somebody outside: an answer of any kind will do. In words who answered, empty when nobody
-    did."""
+    """Ask a witness outside: an answer of any kind will do. In words who answered, empty when
+    nobody did."""
     proxy = proxy_for(url)
     try:
         async with (

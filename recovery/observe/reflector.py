@@ -56,13 +56,13 @@ class State(Enum):
 
 
 class Sink(Protocol[In]):
-    """What a reflector fills. All of it is synchronous."""
+    """The cache that a reflector fills. All of it is synchronous."""
 
     def put(self, item: In) -> None:
-        """It is new, or newer."""
+        """Add or update an object."""
 
     def drop(self, namespace: str, name: str) -> None:
-        """It is gone."""
+        """Remove an object."""
 
     def keep_only(self, scope: str, names: set[tuple[str, str]]) -> None:
         """After a whole list: what is not named here is gone. ``scope`` is the namespace listed,

@@ -1,5 +1,5 @@
-"""What a resource tree, a pod, a workload or an event tells of why something is not well. Bytes in,
-lean values out."""
+"""Observations: what a resource tree, a pod, a workload or an event tells of why something is not
+well. Bytes in, lean values out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ill(tree: Iterable[Node]) -> tuple[Node, ...]:
 
 
 def unwell(tree: Iterable[Node]) -> tuple[UnhealthyResource, ...]:
-    """What of a tree is not well, at most 20, in its own words."""
+    """Unhealthy nodes of a tree, at most 20, in its own words."""
     return tuple(
         UnhealthyResource(
             n.kind,
@@ -62,8 +62,8 @@ def _waits(node: Node) -> bool:
 
 
 def of_pod(pod: dict[str, Any]) -> tuple[UnhealthyResource, ...]:
-    """What a Pod says of itself: its containers' states, the last one too, and why it has no
-    node."""
+    """Observations that a Pod gives of itself: its containers' states, the last one too, and why it
+    has no node."""
     meta, status = pod.get("metadata") or {}, pod.get("status") or {}
     found: list[tuple[str, str]] = []
     unbound = [
@@ -114,7 +114,8 @@ def of_pod(pod: dict[str, Any]) -> tuple[UnhealthyResource, ...]:
 
 
 def of_workload(kind: str, item: dict[str, Any]) -> tuple[UnhealthyResource, ...]:
-    """What a Deployment, ReplicaSet, StatefulSet, DaemonSet or Job says in its conditions."""
+    """Observations that a Deployment, ReplicaSet, StatefulSet, DaemonSet or Job says in its
+    conditions."""
     meta = item.get("metadata") or {}
     found = []
     for condition in (item.get("status") or {}).get("conditions") or ():

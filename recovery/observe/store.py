@@ -119,7 +119,8 @@ class Store:
         """A first install that has not yet seen the whole fleet: what is unwell is inherited."""
 
     def put(self, item: Application) -> None:
-        """It is new, or newer; the controller hears of it if anything changed that could matter."""
+        """Add or update an application; the controller hears of it if anything changed that could
+        matter."""
         if not any(fnmatchcase(item.namespace, glob) for glob in self._globs):
             return
         if self._outdated(item):
@@ -171,9 +172,9 @@ class Store:
             self._changed(item.key)
 
     def wrote(self, item: Application) -> None:
-        """It is so since our own write. The watch is behind that for a moment: what is older is
-        ignored. Where it is ahead, because the answer was long on its way, the answer is: what is
-        gone stays gone."""
+        """Take in the API server's answer to our own write. The watch is behind that for a moment:
+        what is older is ignored. Where it is ahead, because the answer was long on its way, the
+        answer is: what is gone stays gone."""
         held = self.applications.get((item.namespace, item.name))
         if (
             held is None
@@ -203,7 +204,7 @@ class Store:
             self.put(held)
 
     def drop(self, namespace: str, name: str) -> None:
-        """It is gone."""
+        """Remove an application."""
         gone = self.applications.pop((namespace, name), None)
         self.generation += 1
         if gone is not None:
@@ -284,7 +285,7 @@ class Store:
                 self._changed(app.key)
 
     def look(self, app: Application) -> SubjectState:
-        """What we remember of it, up to now."""
+        """State of a subject, up to now."""
         self._track(app)
         return self.sights.get(app.uid) or SubjectState(app.uid, self._clock.now())
 
@@ -306,7 +307,7 @@ class Store:
             self.dirty.add(uid)
 
     def examined(self, uid: str, name: Name, signs: Observations) -> None:
-        """Somebody looked closer at an application."""
+        """Take in a closer look at an application."""
         app, old = self.applications.get(name), self.signs.get(uid)
         if app is None or app.uid != uid or name not in self.ailing:
             return  # it is gone, or well by now
@@ -316,7 +317,7 @@ class Store:
             self._changed(app.key)
 
     def brought(self, app: Application) -> DeployEffects | None:
-        """What the deploy that runs did; None where that was not seen."""
+        """Effects of the running deploy; None where that was not seen."""
         found = self._brought.get(app.uid)
         return (
             found
@@ -325,13 +326,13 @@ class Store:
         )
 
     def compared(self, app: Application, found: OwnChange) -> None:
-        """Somebody compared the manifests of a held application's newest revision with those of the
-        one that was called bad."""
+        """Take in a comparison of the manifests of a held application's newest revision with those
+        of the one that was called bad."""
         self._own_changes[app.uid] = (app.revisions, found)
         self._changed(app.key)
 
     def own_change(self, app: Application) -> OwnChange:
-        """What that has shown, of the revisions that Git wants now."""
+        """Result of that comparison, of the revisions that Git wants now."""
         revisions, found = self._own_changes.get(app.uid, ((), OwnChange.unknown))
         return found if revisions == app.revisions else OwnChange.unknown
 
@@ -477,14 +478,14 @@ class ObjectCache:
         self._changed = changed
 
     def put(self, item: Project | ApplicationSet) -> None:
-        """It is new, or newer."""
+        """Add or update an object."""
         before = self._items.get((item.namespace, item.name))
         self._items[item.namespace, item.name] = item
         if before != item:
             self._changed(item.name)
 
     def drop(self, namespace: str, name: str) -> None:
-        """It is gone."""
+        """Remove an object."""
         if self._items.pop((namespace, name), None) is not None:
             self._changed(name)
 

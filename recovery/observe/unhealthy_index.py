@@ -1,5 +1,5 @@
-"""Who is ill since when, counted by what they share: the fleet, a cluster, a project, a repository,
-an ApplicationSet."""
+"""Unhealthy applications and since when, counted by what they share: the fleet, a cluster, a
+project, a repository, an ApplicationSet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ K = TypeVar("K")
 
 
 def groups_of(app: Application) -> tuple[Group, ...]:
-    """What it shares with others, the largest first."""
+    """Groups that it shares with others, the largest first."""
     more = (
         (("applicationset", f"{app.namespace}/{app.application_set}"),)
         if app.application_set
@@ -37,8 +37,8 @@ def groups_of(app: Application) -> tuple[Group, ...]:
 
 
 def slow_groups_of(app: Application) -> tuple[Group, ...]:
-    """What it shares with others that may fail them one by one: a database of its namespace, a
-    cluster that fills up."""
+    """Groups that it shares with others that may fail them one by one: a database of its namespace,
+    a cluster that fills up."""
     where = app.destination
     found = [(kind, name) for kind, name in groups_of(app) if kind != "fleet"]
     return tuple(
@@ -63,7 +63,7 @@ class UnhealthyIndex:
         """The same by project, for what several share."""
 
     def joined(self, app: Application) -> None:
-        """It is there."""
+        """Count an application."""
         for group in self._groups_of(app):
             known = self._projects.get(group)
             if known is None:
@@ -75,7 +75,7 @@ class UnhealthyIndex:
             self._totals[group] += 1
 
     def left(self, app: Application) -> None:
-        """It is not there any more, or not as it was."""
+        """Uncount an application: it is not there any more, or not as it was."""
         self.found(app, None)
         for group in self._groups_of(app):
             self._totals[group] -= 1
@@ -146,7 +146,7 @@ class UnhealthyIndex:
         return len(known) if isinstance(known, Counter) else int(known is not None)
 
     def members(self, group: Group, since: datetime, until: datetime) -> Iterator[Name]:
-        """Who they are, the first that fell ill first."""
+        """Members of a group, the first that fell ill first."""
         entries = self._entries(group)
         first, last = _between(entries, since, until)
         return (name for _, name in entries[first:last])

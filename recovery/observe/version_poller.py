@@ -18,10 +18,10 @@ SOON = 15.0
 
 
 class Version(Protocol):
-    """What is asked of Argo CD."""
+    """Requests made of Argo CD."""
 
     async def version(self) -> str:
-        """Its version, such as ``v3.2.11+abc``."""
+        """Argo CD's version, such as ``v3.2.11+abc``."""
 
 
 class VersionPoller:

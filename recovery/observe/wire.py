@@ -384,8 +384,8 @@ def _leaves(ignored: list[wire_types.Ignore], field: str, part: str) -> frozense
 
 
 def _selectors(raw: msgspec.Raw) -> tuple[tuple[dict[str, str], ...], frozenset[str]]:
-    """What its cluster generators ask of a cluster's labels: plain ones that stand alone, and the
-    keys of all others."""
+    """Selectors that its cluster generators ask of a cluster's labels: plain ones that stand alone,
+    and the keys of all others."""
     try:
         generators = msgspec.json.decode(raw)
     except msgspec.DecodeError:
@@ -521,8 +521,8 @@ def _partial(state: wire_types.OperationState) -> bool:
 
 
 def _changed(rows: list[wire_types.ResultResource]) -> frozenset[str] | None:
-    """What a sync changed or brought, as ``group/kind/namespace/name``; None where that cannot be
-    told."""
+    """Resources that a sync changed or created, as ``group/kind/namespace/name``; None where that
+    cannot be told."""
     applied = [r for r in rows if not r.hook_type]
     if len(applied) > Bounds.changed or any(r.message.endswith(model.OPAQUE) for r in applied):
         return None
@@ -629,7 +629,7 @@ class WatchEvent(Struct):
 
 
 class Identity(Struct):
-    """What every object has; enough for a bookmark, an error and a deletion."""
+    """Fields that every object has; enough for a bookmark, an error and a deletion."""
 
     metadata: wire_types.Meta = field(default_factory=wire_types.Meta)
     code: int = 0

@@ -1,4 +1,4 @@
-"""What we read of Argo CD's objects, as the wire has it: what is not named here is skipped without
+"""Fields read of Argo CD's objects, as the wire has it: what is not named here is skipped without
 becoming an object."""
 
 from __future__ import annotations

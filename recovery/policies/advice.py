@@ -1,4 +1,4 @@
-"""What is no error in a policy file, and still worth knowing."""
+"""Advice: what is no error in a policy file, and still worth knowing."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ Share = Annotated[str, Meta(pattern=r"^(100|\d?\d)%$")]
 
 
 class ConditionText(Struct, frozen=True, forbid_unknown_fields=True):
-    """What must hold, all of it, and for how long."""
+    """Requirements that must hold, all of it, and for how long."""
 
     type: SubjectType
     status: Sync | tuple[Sync, ...] = ()
@@ -50,7 +50,7 @@ class ActionText(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DefaultsText(Struct, frozen=True, forbid_unknown_fields=True):
-    """What policies that do not say otherwise are given."""
+    """Defaults that policies that do not say otherwise are given."""
 
     mode: Mode | None = None
     severity: Severity | None = None

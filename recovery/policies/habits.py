@@ -1,4 +1,4 @@
-"""What people write from habit, of Prometheus, Kubernetes or Alertmanager, and what is right
+"""Habits: what people write, of Prometheus, Kubernetes or Alertmanager, and what is right
 here."""
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ FORMS: tuple[tuple[str, str], ...] = (
 
 
 def about_key(path: str, key: str, fields: Mapping[str, object]) -> str:
-    """What is right in place of an unknown key; empty where it is nobody's habit. ``fields`` are
-    those that it could have."""
+    """The key that is right in place of an unknown key; empty where it is nobody's habit.
+    ``fields`` are those that it could have."""
     if not path and key in FILE_KEYS:
         return FILE_KEYS[key]
     for where, word, right in KEYS:

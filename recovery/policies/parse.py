@@ -52,7 +52,7 @@ KEY = "policies.yaml"
 
 
 class Defaults(Struct, frozen=True):
-    """What the environment says where neither policy nor ``defaults`` does."""
+    """Defaults that the environment gives where neither policy nor ``defaults`` does."""
 
     attempts: int = 3
     """MAX_RECOVERY_ATTEMPTS."""
@@ -418,8 +418,8 @@ def _readable(items: Iterable[T]) -> Iterator[tuple[int, T]]:
 
 
 def _fallbacks(name: str, channels: Mapping[str, ReceiverOptions]) -> list[str]:
-    """Who stands in for it, and for that one, and so on; until nobody does or one comes a second
-    time."""
+    """Receivers that stand in for it, and for that one, and so on; until nobody does or one comes a
+    second time."""
     found: dict[str, None] = {}
     while (
         len(found) < LONGEST_CHAIN

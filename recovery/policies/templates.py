@@ -120,7 +120,7 @@ CALLS = frozenset(
 
 @lru_cache(16)
 def _forbidden(template: str) -> str:
-    """What in it could take for ever or fill the memory of whoever renders it; empty for
+    """Constructs that could take for ever or fill the memory of whoever renders it; empty for
     nothing."""
     import jinja2
     from jinja2 import nodes
@@ -186,7 +186,7 @@ def _compiled(template: str) -> Any:
 
 
 def wrong_with(template: str) -> str:
-    """What is wrong with a template; empty when it can be used."""
+    """The problem with a template; empty when it can be used."""
     if "{" not in template:
         return ""  # a plain text: the library that would read it is not loaded
     try:

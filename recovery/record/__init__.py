@@ -1,1 +1,1 @@
-"""What we keep: recoveries, the checkpoint, Events, audit lines, metrics."""
+"""Records kept: recoveries, the checkpoint, Events, audit lines, metrics."""

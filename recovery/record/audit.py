@@ -20,7 +20,7 @@ VERSION = 1
 
 
 class Entry(Struct, frozen=True):
-    """What was last decided on a subject by one policy."""
+    """The last decision on a subject by one policy."""
 
     kind: str
     policy: str

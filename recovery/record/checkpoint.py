@@ -1,4 +1,4 @@
-"""What we remember of subjects, kept in ConfigMaps: clocks, first sights, healthy revisions."""
+"""State of subjects, kept in ConfigMaps: clocks, first sights, healthy revisions."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Checkpoint:
         self.saved_at: datetime | None = None
 
     async def load(self) -> dict[str, SubjectState]:
-        """What was kept, its clocks moved on by the time we were not there. KubeError when it
+        """Load what was kept, its clocks moved on by the time we were not there. KubeError when it
         cannot be read."""
         raw = await self._client.list(CONFIG_MAPS, self._namespace, labelSelector=LABEL)
         maps = msgspec.json.decode(raw, type=_List).items

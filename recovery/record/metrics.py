@@ -1,4 +1,4 @@
-"""What Prometheus is told. No application's name is ever a label: the numbers stay bounded."""
+"""Metrics for Prometheus. No application's name is ever a label: the numbers stay bounded."""
 
 from __future__ import annotations
 

@@ -147,8 +147,8 @@ class Recoveries:
         return tuple(self._owing)
 
     def keep(self, gone: Recovery) -> None:
-        """Somebody deleted its object, and it still owes something: it stays what it was, and its
-        next write makes it anew."""
+        """Keep a recovery whose object was deleted, and it still owes something: it stays what it
+        was, and its next write makes it anew."""
         self._index(structs.replace(gone, version="", wishes=()))
 
     async def reread(self) -> None:
@@ -221,7 +221,7 @@ class Recoveries:
         return tuple(self._all[name] for name in sorted(self._storms))
 
     def destroyed(self, uid: str, project: str) -> RecentDisruptions:
-        """What was restarted, rolled back and failed over within the last hour."""
+        """Disruptions: what was restarted, rolled back and failed over within the last hour."""
         since = self._clock.now() - HOUR
         found = sorted(
             (at, name) for name, times in self._destroyed.items() for at in times if at > since
@@ -415,8 +415,8 @@ class Recoveries:
         return counted(raw) > len(items)
 
     def _restore(self, name: str, held: Recovery | None) -> None:
-        """What was meant is not written: it is as it was, unless the watch has brought something
-        newer meanwhile."""
+        """Take back what was meant: it is not written: it is as it was, unless the watch has
+        brought something newer meanwhile."""
         if held is not None:
             now = self._all.get(name)
             if now is None or now.version == held.version or older(now.version, held.version):

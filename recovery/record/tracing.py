@@ -45,7 +45,7 @@ class Traces:
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(WAITING)
 
     def ended(self, recovery: Recovery) -> None:
-        """It is over."""
+        """End a span."""
         if self._endpoint and not self._queue.full():
             self._queue.put_nowait(trace(recovery, self._clock.now()))
 

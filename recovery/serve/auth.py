@@ -1,4 +1,4 @@
-"""Who looks, and what may they see? Asked of Kubernetes: TokenReview for who, SubjectAccessReview
+"""Authentication and authorisation by Kubernetes: TokenReview for who, SubjectAccessReview
 for what."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PATIENCE = 10.0
 
 
 class Viewer(Struct, frozen=True):
-    """Somebody who looks, and the projects they may see."""
+    """An authenticated user, and the projects they may see."""
 
     name: str
     everything: bool = True
@@ -56,7 +56,7 @@ EVERYBODY = Viewer("")
 
 
 class _Rights:
-    """What one user may see, as far as it was asked, and until when that is good."""
+    """Projects that one user may see, as far as it was asked, and until when that is good."""
 
     def __init__(self, until: float) -> None:
         self.until = until
@@ -238,7 +238,7 @@ class Authenticator:
 
 
 def token_of(request: web.Request) -> str:
-    """What the request carries; empty for none."""
+    """Token that the request carries; empty for none."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     found = token.strip() if kind.lower() == "bearer" else ""
     for header in HEADERS:

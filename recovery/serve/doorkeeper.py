@@ -88,12 +88,12 @@ class Doorkeeper:
         return len(self._by_transport)
 
     def guard(self, server: Factory) -> Factory:
-        """What makes a protocol for each connection, with this one before it."""
+        """Factory that makes a protocol for each connection, with this one before it."""
         return lambda: _Watched(server(), self)
 
     def opened(self, one: _Watched) -> None:
-        """It is there; if that is one too many, whoever waits longest goes, of this address or of
-        the one that has most."""
+        """Register a connection; if that is one too many, whoever waits longest goes, of this
+        address or of the one that has most."""
         assert one.transport is not None  # noqa: S101 (set just before)
         mine = self._by_peer[one.peer]
         mine[one] = None
@@ -105,7 +105,7 @@ class Doorkeeper:
             self._make_room(largest, one if largest is mine else None)
 
     def closed(self, one: _Watched) -> None:
-        """It is gone."""
+        """Unregister a connection."""
         mine = self._by_peer.get(one.peer, {})
         mine.pop(one, None)
         if not mine:

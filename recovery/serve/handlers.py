@@ -113,7 +113,7 @@ class Site:
         )
 
     def _banners(self, browsing: PageQueries, viewer: Viewer) -> list[tuple[bool, str]]:
-        """What concerns everything: loud or not, and the words."""
+        """Banners that concern everything: loud or not, and the words."""
         told = self._views().details()
         reasons = self._views().ready()
         words = "; ".join(

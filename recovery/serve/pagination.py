@@ -18,7 +18,7 @@ LONGEST = 200
 
 
 class Query(Struct, frozen=True):
-    """What is asked for. Unknown values find nothing; they are no error."""
+    """Parameters of a list. Unknown values find nothing; they are no error."""
 
     q: str = ""
     """Words; all of them have to be in a row."""

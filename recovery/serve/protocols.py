@@ -1,4 +1,4 @@
-"""What there is to see, as the HTTP faces ask for it."""
+"""Views: what there is to see, as the HTTP faces ask for it."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class PageQueries(Protocol):
 
 
 class Views(Protocol):
-    """What there is to see."""
+    """Views on the controller's state."""
 
     def ready(self) -> tuple[str, ...]:
         """Why it is not ready, one sentence a reason; empty when it is."""
 
     def details(self) -> Mapping[str, Any]:
-        """What else ``/ready`` tells: the policies in force, and what is wrong with a newer
-        text."""
+        """Details that ``/ready`` tells besides: the policies in force, and what is wrong with a
+        newer text."""
 
     def metrics(self) -> bytes:
         """The exposition text."""

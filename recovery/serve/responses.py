@@ -1,4 +1,4 @@
-"""What every answer has: headers, and JSON for programs."""
+"""Responses: what every answer has: headers, and JSON for programs."""
 
 from __future__ import annotations
 

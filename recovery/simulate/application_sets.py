@@ -163,7 +163,7 @@ def _written_back(item: Object, wanted: Object, there: Object) -> dict[str, Any]
 
 
 def _keep(spec: dict[str, Any], there: dict[str, Any], path: list[str]) -> None:
-    """What stands at this path in the live spec stays there."""
+    """Keep what stands at this path in the live spec stays there."""
     *parents, last = path
     for word in parents:
         there = there.get(word) or {}

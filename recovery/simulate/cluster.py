@@ -106,15 +106,15 @@ class Cluster:
                 queue.put_nowait(None)
 
     def backup(self) -> tuple[int, dict[Resource, dict[tuple[str, str], Object]]]:
-        """What an etcd snapshot holds."""
+        """Objects that an etcd snapshot holds."""
         return self._version, {
             what: {key: _copied(item) for key, item in held.items()}
             for what, held in self._objects.items()
         }
 
     def restore(self, backup: tuple[int, dict[Resource, dict[tuple[str, str], Object]]]) -> None:
-        """It is as it was, and counts on from there; every watch is broken off, as the API server
-        starts again."""
+        """Restore a snapshot: the cluster is as it was, and counts on from there; every watch is
+        broken off, as the API server starts again."""
         self._version = backup[0]
         self._objects = {
             what: {key: _copied(item) for key, item in held.items()}
@@ -228,7 +228,7 @@ class Cluster:
                 yield msgspec.json.encode({"type": kind, "object": item})
 
     async def raw(self, path: str, **query: str) -> bytes:  # noqa: ARG002 (a Client; discovery has no query)
-        """What a group serves."""
+        """Discovery: what a group serves."""
         self._count("get")
         parts = path.strip("/").split("/")
         kinds = self.served.get(parts[1]) if len(parts) > 1 and parts[0] == "apis" else None

@@ -148,7 +148,7 @@ class Destinations:
         return dict(item["metadata"].get("labels") or {})
 
     async def known(self) -> Sequence[Known]:
-        """Its Secrets."""
+        """Secrets of clusters."""
         return [
             Known(d.secret, d.server, d.name, self.labels(d), self._marks(d))
             for d in self.all.values()
@@ -261,7 +261,7 @@ class API:
                 each.unread = not (each.up and each.accepts)
 
     async def managed(self, app: Application) -> Sequence[Managed]:
-        """What Git wants of it."""
+        """Resources that Git wants of it."""
         self._answer()
         item = self._cluster.find(APPLICATIONS, app.namespace, app.name)
         commit = self._git.head(item["spec"]["source"]["repoURL"]) if item else None
@@ -295,7 +295,7 @@ class API:
         ]
 
     async def tree(self, app: Application) -> bytes:
-        """Its workloads and pods, with the health Argo CD gives them."""
+        """Workloads and pods, with the health Argo CD gives them."""
         self._answer()
         nodes = []
         for pod in self._pods(app):
@@ -356,7 +356,7 @@ class API:
         return described(revision, "Dana Dev", f"Run {', '.join(images)}", None)
 
     async def version(self) -> str:
-        """What it says it is."""
+        """Version that it claims to be."""
         self._answer()
         return self.speaks
 
@@ -375,14 +375,14 @@ class API:
         return tuple(built(commit, item["spec"]["source"] if item else {}))
 
     async def api_versions(self, server: str) -> frozenset[str]:
-        """What it serves."""
+        """API versions that it serves."""
         self._answer()
         found = self._destinations.of({"server": server, "name": server})
         served = (found.cluster if found else self._cluster).served
         return frozenset(f"{group}/v1/{kind}" for group, kinds in served.items() for kind in kinds)
 
     async def unwell(self, app: Application, kinds: tuple[str, ...] = ()) -> Sequence[Node]:
-        """Its workloads that are Degraded or Progressing."""
+        """Workloads that are Degraded or Progressing."""
         self._answer()
         ill = [node for node in self._workloads(app) if node.status in ("Degraded", "Progressing")]
         return [node for node in ill if not kinds or node.kind in kinds]
@@ -405,7 +405,8 @@ class API:
         return found.cluster if found else self._cluster
 
     def _workloads(self, app: Application) -> list[Node]:
-        """What of its own, by its tracking id, runs in its cluster."""
+        """Workloads of its own that, by its tracking id, run, by its tracking id, runs in its
+        cluster."""
         nodes = []
         for kind, what in RESOURCES.items():
             for item in self._there(app).every(what):

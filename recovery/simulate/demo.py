@@ -46,7 +46,7 @@ Say = Callable[[str, str, str], None]
 
 
 class Scene(Struct, frozen=True):
-    """What happened to one application, as the last table tells it."""
+    """The story of what happened to one application, as the last table tells it."""
 
     name: str
     story: str
@@ -131,7 +131,7 @@ class Process:
 
 
 def controller(speed: float, since: float) -> None:
-    """What the demo's child process runs: the shipped controller on the play's clock."""
+    """The demo's child process: the shipped controller on the play's clock."""
     from recovery import logs
     from recovery.process import serve
     from recovery.settings import read_settings

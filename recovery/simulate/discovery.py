@@ -1,4 +1,5 @@
-"""What the embedded API server says of itself: groups, kinds, and tables as kubectl prints them."""
+"""Discovery: what the embedded API server says of itself: groups, kinds, and tables as kubectl
+prints them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Git:
         self.up = True
 
     def trouble(self, url: str) -> str:
-        """What Argo CD gets to hear when it reads there; empty when it can."""
+        """Error that Argo CD gets when it reads there; empty when it can."""
         if not self.up:
             return (
                 f'failed to list refs: Get "{url}/info/refs?service=git-upload-pack": dial tcp'
@@ -58,7 +58,7 @@ class Git:
 
 
 def built(commit: Commit, source: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a commit wants with the images that the Application's own source sets
+    """Manifests that a commit wants with the images that the Application's own source sets
     (``spec.source.kustomize.images``)."""
     images = {
         str(image).rpartition(":")[0]: str(image)

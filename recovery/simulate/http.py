@@ -59,7 +59,7 @@ class APIServer:
             await self._runner.cleanup()
 
     def kubeconfig(self) -> dict[str, Any]:
-        """What a client needs to come here."""
+        """Kubeconfig that a client needs to come here."""
         return {
             "apiVersion": "v1",
             "kind": "Config",

@@ -227,7 +227,7 @@ class _Replay:
         await self._wish(lambda _: wishes)
 
     async def _wish(self, ask: Callable[[Recovery], tuple[str, ...]]) -> None:
-        """What `recovery approve` and `recovery failback` write."""
+        """A request, as `recovery approve` and `recovery failback` write it."""
         found = next(r for r in reversed(self._world.recoveries()) if not r.phase.over)
         wishes = tuple(
             UserRequest(what, "ada", self._clock.now(), step)

@@ -131,8 +131,8 @@ class Kubelet:
             self._queue.add(key, late)
 
     async def _controller(self, key: SubjectKey, meta: dict[str, Any]) -> dict[str, Any]:
-        """Who controls the pods: the workload itself, or the one ReplicaSet that stands for all of
-        a Deployment's."""
+        """Owner that controls the pods: the workload itself, or the one ReplicaSet that stands for
+        all of a Deployment's."""
         what = KINDS[_BY_PLURAL[key.kind]]
         workload = self._cluster.find(what, key.namespace, key.name) or {"metadata": {}}
         owner = {

@@ -16,7 +16,7 @@ from recovery.kube.errors import Unavailable
 from recovery.observe.reflector import STALE, Reflector
 from recovery.process import Troubles, measure_lag
 from recovery.serve import doorkeeper
-from recovery.serve.auth import Authenticator, Busy, Turns
+from recovery.serve.auth import Authenticator, Busy, FairSemaphore
 from recovery.serve.http import Server, listening
 from recovery.simulate import virtual
 
@@ -197,7 +197,7 @@ async def test_an_event_stream_that_nobody_reads_is_let_go(monkeypatch: pytest.M
 
 
 async def test_who_asks_takes_turns_by_address() -> None:
-    turns, order = Turns(1), []
+    turns, order = FairSemaphore(1), []
 
     async def ask(peer: str, number: int) -> None:
         await turns.take(peer)
@@ -215,7 +215,7 @@ async def test_who_asks_takes_turns_by_address() -> None:
 
 
 async def test_who_has_gone_takes_no_turn_with_them() -> None:
-    turns = Turns(1)
+    turns = FairSemaphore(1)
     await turns.take("a")
     gone = asyncio.create_task(turns.take("a"))
     await asyncio.sleep(0)
