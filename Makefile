@@ -50,7 +50,7 @@ bed: $(STAMP)  ## The real Kubernetes and Argo CD, for playing by hand, until Ct
 	@$(BIN)/python -m tests.testbed
 
 shots: $(STAMP)  ## The README's pictures anew: a demo recorded, and its page in Chromium.
-	$(BIN)/python -m tests.shots
+	$(BIN)/python -m tools.shots
 
 # Tools that look at the dependencies live in an environment of their own: what they need is none of ours.
 TOOLS := build/tools

@@ -3,7 +3,7 @@ tests/e2e/test_chart.py's."""
 
 from __future__ import annotations
 
-from tests import chart
+from tools import chart
 
 
 def test_the_chart_is_made_from_the_manifests() -> None:
@@ -13,14 +13,14 @@ def test_the_chart_is_made_from_the_manifests() -> None:
         for p in (chart.CHART / f).glob("*")
     }
 
-    assert there == chart.templates(), "python -m tests.chart writes it anew"
+    assert there == chart.templates(), "python -m tools.chart writes it anew"
 
 
 def test_the_dashboard_is_as_its_rows_say() -> None:
     import json
 
-    from tests import dashboard
+    from tools import dashboard
 
     assert json.loads(dashboard.FILE.read_text()) == dashboard.dashboard(), (
-        "python -m tests.dashboard writes it anew"
+        "python -m tools.dashboard writes it anew"
     )

@@ -8,13 +8,13 @@ import yaml
 
 from recovery.causes.catalogue import CAUSES
 from recovery.model.cause import NotifyWhen
-from tests.causes_page import INTRO, PAGE, SEEN, catalogue
+from tools.causes_page import INTRO, PAGE, SEEN, catalogue
 
 
 def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text()
 
-    assert page.startswith(INTRO + catalogue()), "run python -m tests.causes_page"
+    assert page.startswith(INTRO + catalogue()), "run python -m tools.causes_page"
 
 
 def test_no_wrong_action_stands_on_it() -> None:

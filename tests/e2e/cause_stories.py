@@ -247,7 +247,7 @@ def table(found: list[Seen]) -> str:
 
 
 def keep(prefix: str, found: list[Seen]) -> None:
-    """For docs/causes.md (python -m tests.causes_page)."""
+    """For docs/causes.md (python -m tools.causes_page)."""
     (ROOT / "build").mkdir(exist_ok=True)
     told = [
         {

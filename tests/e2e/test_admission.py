@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import chart
 from tests.testbed import helm
 from tests.testbed.bed import Bed
 from tests.testbed.installation import ROOT
 from tests.testbed.processes import wait_for
+from tools import chart
 
 pytestmark = pytest.mark.e2e
 EVIL = json.dumps(

@@ -14,8 +14,8 @@ import yaml
 from recovery import __version__
 from recovery.act.registry import KINDS
 from recovery.policies import parse
-from tests import chart
 from tests.testbed import binaries, helm
+from tools import chart
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.e2e

@@ -124,7 +124,7 @@ async def test_the_webhook_is_as_its_schema_says() -> None:
 
     schema = json.loads((Path(__file__).parents[2] / "docs/webhook.schema.json").read_text())
     assert schema == msgspec.json.schema(webhook_channel.Body), (
-        "python -m tests.webhook_schema writes it anew"
+        "python -m tools.webhook_schema writes it anew"
     )
     async with Answering() as there:
         there.answers["/hook"] = (200, "ok")

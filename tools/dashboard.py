@@ -1,4 +1,4 @@
-"""``python -m tests.dashboard``: manifests/monitoring/dashboard.json anew, from the rows below."""
+"""``python -m tools.dashboard``: manifests/monitoring/dashboard.json anew, from the rows below."""
 
 from __future__ import annotations
 

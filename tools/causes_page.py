@@ -1,5 +1,5 @@
 """docs/causes.md: the catalogue, and what a real Argo CD made of it. ``python -m
-tests.causes_page`` writes it anew from build/causes-*.json, which the end-to-end run leaves
+tools.causes_page`` writes it anew from build/causes-*.json, which the end-to-end run leaves
 there."""
 
 from __future__ import annotations

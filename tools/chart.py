@@ -1,4 +1,4 @@
-"""``python -m tests.chart``: manifests/helm's templates anew, from manifests/base, config and
+"""``python -m tools.chart``: manifests/helm's templates anew, from manifests/base, config and
 manifests/crds. One source, two ways in."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CHART = ROOT / "manifests/helm"
 BASE = ROOT / "manifests/base"
 SOURCES = Path(__file__).parent / "chart_sources"
 """What stands in no manifest: named templates, notes, extra objects."""
-HEAD = "{{- /* Made from %s by python -m tests.chart: change it there. */ -}}\n"
+HEAD = "{{- /* Made from %s by python -m tools.chart: change it there. */ -}}\n"
 SUFFIX = "{{ .Values.nameSuffix }}"
 OURS, THEIRS = "{{ .Release.Namespace }}", "{{ .Values.argocd.namespace }}"
 OPTIONAL = {

@@ -1,4 +1,4 @@
-"""``python -m tests.webhook_schema``: docs/webhook.schema.json anew, from the type that is
+"""``python -m tools.webhook_schema``: docs/webhook.schema.json anew, from the type that is
 posted."""
 
 from __future__ import annotations
