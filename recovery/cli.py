@@ -109,10 +109,7 @@ def summary(name: str) -> str:
 app = typer.Typer(
     name="recovery",
     cls=Commands,
-    help=(
-        "Notices when Argo CD has stopped delivering, applies the one cure that fits, proves it,"
-        " and tells people."
-    ),
+    help="Recover Argo CD applications: detect, diagnose, remediate, verify, notify.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -171,7 +171,7 @@ def test_every_command_is_a_function_that_is_imported_when_it_is_called() -> Non
     for name in COMMANDS:
         command = loaded(name)
         assert command.name == name
-        assert summary(name)
+        assert 0 < len(summary(name)) <= 60, "one line of --help, which is cut where it is longer"
         assert (command.help or "").startswith(summary(name))
 
 

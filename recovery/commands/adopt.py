@@ -36,9 +36,9 @@ Names = Annotated[
 ]
 Project = Annotated[str, typer.Option("--project", help="All applications of a project (a glob).")]
 Dry = Annotated[
-    bool, typer.Option("--dry-run", help="Say who would be adopted, and change nothing.")
+    bool, typer.Option("--dry-run", help="Show what would be adopted, and change nothing.")
 ]
-Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")]
 ADOPTION = "adoption"
 """The guard that holds them back."""
 SHOWN = 20
@@ -55,7 +55,9 @@ class _Held(Struct):
 def adopt(
     names: Names = None, project: Project = "", dry_run: Dry = False, yes: Yes = False
 ) -> None:
-    """Include applications that were already unhealthy when the controller was installed."""
+    """Adopt applications that were unhealthy at installation.
+
+    From then on they are recovered like all others."""
     if names and project:
         raise Refused("name applications, or a project", USAGE)
     settings, now = settings_from_environment(), datetime.now(UTC).replace(microsecond=0)

@@ -26,7 +26,9 @@ STORM = "Storm"
 
 
 def approve(recovery: Name) -> None:
-    """Let the step go that a recovery waits with; good for an hour, for this very step."""
+    """Approve the pending step of a recovery.
+
+    The approval is valid for one hour, and for this very step."""
     found = wish(recovery, asked)
     last = found.wishes[-1]
     place, _, what = last.step.partition(" ")

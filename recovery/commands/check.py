@@ -26,13 +26,13 @@ Files = Annotated[
         metavar="FILE...", help="Policy files or ConfigMap manifests; - is standard input."
     ),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Warnings are errors, too: for pipelines.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")]
 ChannelNames = Annotated[
     str,
     typer.Option(
         "--channels",
         metavar="A,B",
-        help="The keys of the Secret recovery-channels: what is named besides is an error.",
+        help="Keys of the Secret recovery-channels; any other channel is an error.",
     ),
 ]
 HEARTBEAT = "heartbeat"
@@ -54,7 +54,9 @@ class Found(Struct, frozen=True):
 def check(
     files: Files, strict: Strict = False, channels: ChannelNames = "", output: Output = Shape.table
 ) -> None:
-    """Tell all that is wrong with policy files, with line, column, path and what would be right."""
+    """Check policy files.
+
+    Report every problem with its line, column and path, and what would be right."""
     there = frozenset(filter(None, (name.strip() for name in channels.split(",")))) - {HEARTBEAT}
     found: list[Found] = []
     unread = False

@@ -18,7 +18,10 @@ Stay = Annotated[
 
 
 def demo(stay: Stay = False) -> None:
-    """Run the real controller against an embedded cluster in which things break; about a minute."""
+    """Run the controller against an embedded cluster.
+
+    Applications break there and are recovered, in about a minute. Nothing outside is touched.
+    """
     try:
         well = asyncio.run(_demo(stay))
     except KeyboardInterrupt:

@@ -32,7 +32,7 @@ Name = Annotated[
     ),
 ]
 Everything = Annotated[
-    bool, typer.Option("--all", help="Every application that is ill, and the platform under them.")
+    bool, typer.Option("--all", help="Every unhealthy application, and the platform under them.")
 ]
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="The file to write; it appears when it is whole.")
@@ -43,7 +43,7 @@ Seconds = Annotated[
         "--timeout",
         min=5,
         max=3600,
-        help="Seconds for all of it; what is not there by then is listed.",
+        help="Seconds for all of it; what is missing by then is listed.",
     ),
 ]
 Size = Annotated[
@@ -58,8 +58,10 @@ def diagnose(
     timeout: Seconds = 120,
     max_mib: Size = 64,
 ) -> None:
-    """Collect the evidence: causes, objects, events, controllers, repositories, network, metrics,
-    logs, and what to type next."""
+    """Collect a support bundle.
+
+    Causes, objects, events, controllers, repositories, network, metrics, logs, and what to type
+    next. It holds no credentials."""
     if bool(app) == everything:
         raise Refused(
             "name one application, or ask for --all\nTry: recovery diagnose shop/cart -o"

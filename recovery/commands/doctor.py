@@ -71,8 +71,9 @@ Check = Callable[[AsyncioClient, Settings], AsyncIterator[Found]]
 
 
 def doctor(output: Output = Shape.table) -> None:
-    """Check what the controller needs: the cluster, Argo CD, CRD, rights, policies, channels, and
-    the controller itself."""
+    """Check the installation.
+
+    The cluster, Argo CD, the CRD, rights, policies, channels, and the controller itself."""
     settings = settings_from_environment()
     found = reach(lambda client: _examined(client, settings))
     if output.for_scripts:

@@ -56,8 +56,10 @@ Tree = Annotated[
 def explain(
     subject: Subject = "", file: File = "", tree: Tree = "", output: Output = Shape.table
 ) -> None:
-    """Tell why a subject is ill and which cures are right, what was decided about it, and a
-    failover's plan."""
+    """Explain why a subject is unhealthy.
+
+    Show its cause with the evidence, the remedies that fit, what was decided about it, and the
+    plan of a failover."""
     if bool(subject) == bool(file) or (tree and not file):
         raise Refused(
             "name a subject, or a file with -f\nTry: recovery explain shop/cart, or recovery"

@@ -22,18 +22,17 @@ Name = Annotated[
 ]
 Stay = Annotated[
     bool,
-    typer.Option(
-        "--stay", help="Leave them where they are: the new place is their home from now on."
-    ),
+    typer.Option("--stay", help="Keep them where they are, and end the hold."),
 ]
 Clean = Annotated[
-    bool, typer.Option("--cleanup", help="Also delete what stays behind where they no longer are.")
+    bool, typer.Option("--cleanup", help="Also delete the resources that were left behind.")
 ]
 
 
 def failback(recovery: Name, stay: Stay = False, cleanup: Clean = False) -> None:
-    """Bring applications home that a failover moved, three at a time; it waits until their cluster
-    is seen well."""
+    """Move applications back after a failover.
+
+    Three at a time, as soon as their cluster is healthy."""
     found = wish(recovery, lambda held: asked(held, stay=stay, cleanup=cleanup))
     what = "stay where they are" if stay else f"go home to {found.subject.name}"
     typer.echo(f"{len(found.owed)} applications {what}:")

@@ -61,7 +61,7 @@ File = Annotated[
 def notify(
     preview: Preview = False, test: Test = "", file: File = "", output: Output = Shape.table
 ) -> None:
-    """Show what messages look like (--preview), or send one (--test)."""
+    """Preview notifications, or send a test."""
     if preview == bool(test):
         raise Refused(
             "say --preview, or --test CHANNEL\nTry: recovery notify --preview -f"

@@ -24,7 +24,7 @@ Output = Annotated[
     Shape, typer.Option("-o", "--output", help="For people (table, wide) or for scripts.")
 ]
 Watch = Annotated[
-    bool, typer.Option("-w", "--watch", help="Again every two seconds, until Ctrl-C.")
+    bool, typer.Option("-w", "--watch", help="Refresh every two seconds, until Ctrl-C.")
 ]
 PATIENCE = 2.0
 EVERY = 2.0

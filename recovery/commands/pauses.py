@@ -35,14 +35,14 @@ Subject = Annotated[
     ),
 ]
 Project = Annotated[str, typer.Option("--project", help="All applications of a project (a glob).")]
-Everything = Annotated[bool, typer.Option("--all", help="Everything there is.")]
+Everything = Annotated[bool, typer.Option("--all", help="All subjects.")]
 Lasting = Annotated[
     str,
     typer.Option(
-        "--for", metavar="DURATION", help="Until then, such as 2h; by default until it is resumed."
+        "--for", metavar="DURATION", help="How long, such as 2h; default: until it is resumed."
     ),
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Why; people read it.")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason, shown in notifications.")]
 
 
 def pause(
@@ -52,7 +52,9 @@ def pause(
     lasting: Lasting = "",
     reason: Reason = "",
 ) -> None:
-    """Do nothing to a subject, a project or anything; what is under way is finished."""
+    """Pause recovery of a subject, a project or everything.
+
+    What is under way is finished."""
     _file(subject, project, everything=everything, lasting=lasting, reason=reason, silences=False)
 
 
@@ -63,7 +65,9 @@ def silence(
     lasting: Lasting = "",
     reason: Reason = "",
 ) -> None:
-    """Tell nobody about a subject, a project or anything; they are recovered all the same."""
+    """Silence notifications; recovery continues.
+
+    For a subject, a project or everything."""
     if not lasting:
         raise Refused("a silence needs an end: --for 2h", USAGE)
     _file(subject, project, everything=everything, lasting=lasting, reason=reason, silences=True)
@@ -72,10 +76,14 @@ def silence(
 def resume(
     name: Annotated[
         str,
-        typer.Argument(metavar="[NAME]", help="As `recovery status` names it; none lists them."),
+        typer.Argument(
+            metavar="[NAME]", help="Name of a pause or a silence; without one, list them."
+        ),
     ] = "",
 ) -> None:
-    """End a pause or a silence; without a name, list them."""
+    """End a pause or a silence.
+
+    Without a name, list them."""
     settings = settings_from_environment()
     found = reach(lambda client: _filed(client, settings.namespace))
     if not name:

@@ -73,7 +73,7 @@ Adopted = Annotated[
     bool,
     typer.Option(
         "--as-adopted",
-        help="As after `recovery adopt`: what is unhealthy already is recovered like all others.",
+        help="Assume `recovery adopt`: what is unhealthy already is recovered like all others.",
     ),
 ]
 Trees = Annotated[
@@ -106,14 +106,12 @@ def plan(
     show_all: ShowAll = False,
     output: Output = Shape.table,
 ) -> None:
-    """Show what the controller would do to a fleet on its first day, and what it would leave alone
-    and why.
+    """Preview what the controller would do to a fleet.
 
     The controller's own judgement decides, as in the first minute after an installation: what is
     unhealthy already, budgets, owners, causes. An export has no clocks: where Argo CD keeps a
     timestamp it is used, and where it keeps none (sync status) the condition counts as having
-    lasted. Policies for clusters and repositories need evidence that no export has.
-    """
+    lasted. Policies for clusters and repositories need evidence that no export has."""
     settings = settings_from_environment()
     rules = _policies(policies, Defaults(settings.attempts, settings.interval))
     now = datetime.now(UTC)

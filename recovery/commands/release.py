@@ -38,7 +38,7 @@ Target = Annotated[
     ),
 ]
 Dry = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be given back, and change nothing.")
+    bool, typer.Option("--dry-run", help="Show what would be released, and change nothing.")
 ]
 Everything = Annotated[
     bool, typer.Option("--all", help="Every application that is held; before uninstalling.")
@@ -46,8 +46,9 @@ Everything = Annotated[
 
 
 def release(application: Target = "", everything: Everything = False, dry_run: Dry = False) -> None:
-    """End the hold that a rollback or a failover left: auto-sync becomes what it was before, a
-    moved application stays."""
+    """End the hold of a rollback or a failover.
+
+    Auto-sync becomes what it was before; a moved application stays where it is."""
     if bool(application) == everything:
         raise Refused("name one application, or say --all", USAGE)
     settings = settings_from_environment()

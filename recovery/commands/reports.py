@@ -40,7 +40,7 @@ Subject = Annotated[
         help="cluster/NAME, repository/URL, or an application as [NAMESPACE/]NAME.",
     ),
 ]
-Policy = Annotated[str, typer.Option("--policy", help="Of this policy only.")]
+Policy = Annotated[str, typer.Option("--policy", help="Only this policy.")]
 
 
 AUDIT = (
@@ -68,8 +68,10 @@ REPORT = (
 
 
 def report(since: Since = "7d", output: Output = Shape.table) -> None:
-    """Tell what came of it: acted, would have acted, healed by itself, undone by people, and how
-    long it took."""
+    """Summarise recoveries by policy.
+
+    Executed, would have executed, recovered by itself, reverted by people, and how long it took.
+    """
     began = _began(since)
     found = statistics.report(_recoveries(), began)
     if output.for_scripts:
@@ -80,7 +82,9 @@ def report(since: Since = "7d", output: Output = Shape.table) -> None:
 
 
 def audit(since: Since = "24h", policy: Policy = "", output: Output = Shape.table) -> None:
-    """List everything that was done, by whom, why, and what came of it; oldest first."""
+    """List every action with its reason and its result.
+
+    Who did it and when; the oldest first."""
     began = _began(since)
     entries = [
         e for e in statistics.audit(_recoveries(), began) if not policy or e.policy == policy
@@ -109,7 +113,9 @@ def audit(since: Since = "24h", policy: Policy = "", output: Output = Shape.tabl
 
 
 def history(subject: Subject, output: Output = Shape.table) -> None:
-    """Tell what a subject went through: each of its recoveries, step by step, newest last."""
+    """Show the recovery history of a subject.
+
+    Each of its recoveries, step by step, the newest last."""
     settings = settings_from_environment()
     wanted = reach(lambda client: subject_name(client, settings, subject))
     found = sorted(

@@ -22,8 +22,9 @@ Name = Annotated[
 
 
 def reset(recovery: Name) -> None:
-    """Try a Stalled recovery's actions again, from the first on, with as many attempts as its
-    policy allows."""
+    """Retry a stalled recovery from its first action.
+
+    It has as many attempts again as its policy allows."""
     found = wish(recovery, asked)
     typer.echo(f"{found.name}: begins anew, asked for by {found.wishes[-1].by}")
 

@@ -21,7 +21,9 @@ def settings_from_environment() -> Settings:
 
 
 def run() -> None:
-    """Run the controller, in the cluster or from a kubeconfig, until it is told to stop."""
+    """Run the controller until it is stopped.
+
+    By its ServiceAccount in the cluster, or from a kubeconfig."""
     settings = settings_from_environment()
     logs.configure(settings.log_level, settings.log_format)
     asyncio.run(_run(settings))

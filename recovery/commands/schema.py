@@ -10,7 +10,9 @@ from recovery.act.registry import KINDS
 
 
 def schema() -> None:
-    """Print the JSON Schema of a policy file, for editors and pipelines."""
+    """Print the JSON Schema of policy files.
+
+    For editors and pipelines."""
     from recovery.policies import schema as described
 
     typer.echo(json.dumps(described.schema(KINDS), indent=2, ensure_ascii=False))

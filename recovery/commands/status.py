@@ -63,7 +63,9 @@ def status(
     everywhere: Everywhere = False,  # noqa: ARG001 (all namespaces are what it shows)
     watch: Watch = False,
 ) -> None:
-    """Show open recoveries and what is pending or held back, and why."""
+    """Show open recoveries and pending conditions.
+
+    Also what a guard suppresses, and why."""
     settings = settings_from_environment()
 
     async def ask(client: AsyncioClient) -> dict[str, Any]:

@@ -17,7 +17,7 @@ Client = Annotated[
 
 
 def version(client: Client = False, output: Output = Shape.table) -> None:
-    """Print the versions of this command and of the controller in the cluster."""
+    """Print the versions of client and controller."""
     found = {"client": __version__}
     trouble = ""
     if not client:

@@ -32,7 +32,7 @@ For = Annotated[
     typer.Option(
         "--for",
         metavar="PHASE",
-        help="A phase, such as Resolved or Stalled; default: that it is over.",
+        help="Phase to wait for, such as Resolved or Stalled; default: any end.",
     ),
 ]
 Timeout = Annotated[
@@ -43,8 +43,9 @@ EVERY = 2.0
 
 
 def wait(subject: Name, phase: For = "", timeout: Timeout = "10m") -> None:
-    """Wait until a recovery is over, or in a phase; exit code 1 when it is not in time, or ended
-    otherwise."""
+    """Wait until a recovery ends or reaches a phase.
+
+    Exit with 1 when it does not in time, or ended otherwise."""
     phases = {each.value.lower(): each for each in RecoveryPhase}
     if phase and phase.lower() not in phases:
         raise Refused(
