@@ -14,10 +14,10 @@ import structlog
 from recovery.act.action import ArgoCD, Clients
 from recovery.act.action import ClusterClients as ActWays
 from recovery.act.executor import Executor
-from recovery.act.registry import ALL_ACTIONS, KINDS, TRAITS
+from recovery.act.registry import ALL_ACTIONS, POLICY_ACTIONS, TRAITS
 from recovery.argocd.ownership import Ownership
 from recovery.clock import Clock
-from recovery.controller import RECOVERY, SOON, Controller
+from recovery.controller import RECOVERY, RETRY_CONFLICT, Controller
 from recovery.decide.circuit_breaker import Circuit
 from recovery.decide.holds import undecided
 from recovery.decide.notifications import (
@@ -70,7 +70,7 @@ from recovery.observe.version_poller import VersionPoller
 from recovery.policies import Defaults
 from recovery.queries import Queries
 from recovery.record.audit import Journal
-from recovery.record.checkpoint import EVERY, Checkpoint
+from recovery.record.checkpoint import CHECKPOINT_INTERVAL, Checkpoint
 from recovery.record.codec import API_VERSION, decode
 from recovery.record.events import Events
 from recovery.record.metrics import Metrics
@@ -83,17 +83,17 @@ from recovery.workqueue import WorkQueue
 log = structlog.get_logger(__name__)
 
 WORKERS = 8
-GRACE = 3.0
+STOP_GRACE = 3.0
 """Seconds that a write in hand is given when we are told to stop."""
 TROUBLED = timedelta(minutes=1)
-HEARTBEAT = 5.0
+CLOCK_INTERVAL = 5.0
 JUMPS = timedelta(seconds=5)
 """By more than this wall and monotonic clock do not drift apart between two heartbeats: somebody
 set one."""
 STOOD_STILL = 20.0
 UNWATCHED = timedelta(seconds=60)
 """A shorter gap in what is seen is none: a watch that ends is opened again within seconds."""
-STANDS = timedelta(minutes=1)
+QUESTION_STANDS = timedelta(minutes=1)
 """A question is asked of people when it has stood for so long."""
 NEWS = timedelta(minutes=10)
 """An open circuit that is younger is told of; an older one was told of by whoever was here then."""
@@ -218,7 +218,10 @@ class App:
             alive_here=lambda: self.freshness().fresh,
         )
         self.source = PolicySource(
-            KINDS, Defaults(settings.attempts, settings.interval), self._use, self._policies_refused
+            POLICY_ACTIONS,
+            Defaults(settings.attempts, settings.interval),
+            self._use,
+            self._policies_refused,
         )
         self.pauses = Pauses(self._paused)
         self.journal = Journal(
@@ -552,7 +555,9 @@ class App:
                     unreadable=error.taken,
                 )
                 self.metrics.passes.labels("claim lost").inc()
-                self.queue.add(key, self._clock.now() + (TROUBLED if error.taken else SOON))
+                self.queue.add(
+                    key, self._clock.now() + (TROUBLED if error.taken else RETRY_CONFLICT)
+                )
             except Exception:
                 log.exception("pass failed", subject=str(key))
                 self.metrics.passes.labels("failed").inc()
@@ -605,7 +610,7 @@ class App:
 
     async def _keep_checkpoint(self) -> None:
         while True:
-            await self._clock.sleep(EVERY)
+            await self._clock.sleep(CHECKPOINT_INTERVAL)
             self.store.ripen()
             if self.shards.lead:
                 await self._save()
@@ -663,7 +668,7 @@ class App:
         notes += [unvouched(app) for app in strangers if app is not None and app.hold is None]
         self._questions = {note.key: self._questions.get(note.key, now) for note in notes}
         for note in notes:
-            if now - self._questions[note.key] >= STANDS:
+            if now - self._questions[note.key] >= QUESTION_STANDS:
                 self.outbox.say(note)
 
     async def _keep_time(self) -> None:
@@ -672,7 +677,7 @@ class App:
         shorter."""
         wall, monotonic, seen = self._clock.now(), self._clock.monotonic(), self._clock.monotonic()
         while True:
-            await self._clock.sleep(HEARTBEAT)
+            await self._clock.sleep(CLOCK_INTERVAL)
             now, at = self._clock.now(), self._clock.monotonic()
             passed = timedelta(seconds=at - monotonic)
             jump = now - wall - passed
@@ -682,7 +687,7 @@ class App:
                 )
                 self.store.retime(partial(shifted, jump=jump), jump)
             watching = all(stream.fresh for stream in self._theirs)
-            stood = at - monotonic - HEARTBEAT
+            stood = at - monotonic - CLOCK_INTERVAL
             if stood > STOOD_STILL:
                 seen = min(seen, monotonic)
             if watching:
@@ -697,7 +702,7 @@ class App:
 
     async def _wind_down(self) -> None:
         began = self._clock.monotonic()
-        while self._busy and self._clock.monotonic() - began < GRACE:
+        while self._busy and self._clock.monotonic() - began < STOP_GRACE:
             await self._clock.sleep(0.02)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.8):

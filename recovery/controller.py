@@ -26,9 +26,9 @@ from recovery.model.unreconciled import SHARD, UID, UnreconciledApplications
 
 log = structlog.get_logger(__name__)
 
-SOON = timedelta(seconds=1)
+RETRY_CONFLICT = timedelta(seconds=1)
 IN_DOUBT = timedelta(seconds=5)
-AT_LEAST = timedelta(milliseconds=100)
+SHORTEST_REQUEUE = timedelta(milliseconds=100)
 """Between two looks at one subject where nothing was done."""
 ELSEWHERE = timedelta(seconds=15)
 """Between two looks at what another replica acts on, where nothing is seen to change."""
@@ -220,7 +220,7 @@ class Controller:
         if after is not None and self._holds(after.subject.uid):
             self._messages.tell(after)
         if again is not None:
-            self._again(key, max(again, now + AT_LEAST))
+            self._again(key, max(again, now + SHORTEST_REQUEUE))
 
     def _look_on(self, key: SubjectKey, decisions: tuple[Decision, ...]) -> None:
         """Another replica acts on it: what would be decided is shown all the same, and looked at
@@ -319,12 +319,12 @@ class Controller:
             # A decision that asks for a look in the past would never let anything else have its
             # turn.
             acted = decision.kind is Kind.Remediate
-            self._again(key, again if acted else max(again, self._clock.now() + AT_LEAST))
+            self._again(key, again if acted else max(again, self._clock.now() + SHORTEST_REQUEUE))
 
     def _next_look(self, outcome: Outcome) -> datetime:
         now = self._clock.now()
         # After a conflict the watch brings the newer object; in doubt, the API server is given a
         # moment.
-        return now + {Result.Conflict: SOON, Result.InDoubt: IN_DOUBT}.get(
+        return now + {Result.Conflict: RETRY_CONFLICT, Result.InDoubt: IN_DOUBT}.get(
             outcome.result, timedelta()
         )

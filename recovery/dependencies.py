@@ -14,9 +14,9 @@ from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import Store
 from recovery.record.recovery_store import Recoveries
 
-DEEPEST = 100
+DEPENDENCY_DEPTH = 100
 """Applications that one waits for, itself or by others; with more of them it waits for none."""
-IN_TURN = ("After", "Budget", "Pace")
+WAITING_REASONS = ("After", "Budget", "Pace")
 """What is held back for one of these goes on by itself, and is waited for."""
 FIRST_WITHIN = timedelta(minutes=5)
 """What stands on an application that is due waits for its recovery to begin, and not for ever."""
@@ -46,7 +46,7 @@ class Dependencies:
             in_turn = (
                 opened is not None
                 and opened.phase is RecoveryPhase.Suppressed
-                and opened.reason in IN_TURN
+                and opened.reason in WAITING_REASONS
             )
             if opened is not None and (opened.phase in working or in_turn):
                 how = f" ({opened.name}: {opened.phase.value})" if own else ""
@@ -83,7 +83,7 @@ class Dependencies:
     def _stands_on(self, app: Application, on: Application) -> bool:
         """Does it wait for the other, itself or by what it waits for?"""
         wanted, seen = [app], {app.uid}
-        while wanted and len(seen) < DEEPEST:
+        while wanted and len(seen) < DEPENDENCY_DEPTH:
             for name, _ in self._before(wanted.pop()):
                 if name == (on.namespace, on.name):
                     return True
@@ -91,7 +91,7 @@ class Dependencies:
                 if other is not None and other.uid not in seen:
                     seen.add(other.uid)
                     wanted.append(other)
-        return len(seen) >= DEEPEST
+        return len(seen) >= DEPENDENCY_DEPTH
 
     def _due(self, app: Application) -> datetime | None:
         """When a policy would begin with it, if one acts on it at all."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
-from recovery.act.registry import KINDS, TRAITS
+from recovery.act.registry import POLICY_ACTIONS, TRAITS
 from recovery.decide.reconciled import foreign, unreconciled
 from recovery.groups import Groups
 from recovery.kube.client import Client
@@ -92,7 +92,7 @@ class ExportedFleet:
         )
         connections = Connections(clock, store, lambda _: None, self._recoveries.follows)
         connections.know_clusters((), whole=False)
-        source = PolicySource(KINDS, Defaults(), store.use, lambda _, __: None)
+        source = PolicySource(POLICY_ACTIONS, Defaults(), store.use, lambda _, __: None)
         source.policies = policies
         crowds = Groups(store, self._recoveries, source, clock, _fresh)
         self._scene = SnapshotBuilder(

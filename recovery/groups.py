@@ -13,7 +13,7 @@ from msgspec import structs
 from recovery.clock import Clock
 from recovery.decide.conditions import in_force
 from recovery.decide.storms import (
-    SHOWN,
+    SHOWN_MEMBERS,
     StormSituation,
     approved_at,
     common,
@@ -27,7 +27,7 @@ from recovery.model.names import SubjectKey
 from recovery.model.recovery import Recovery
 from recovery.model.situation import Freshness, Situation
 from recovery.model.storm import (
-    SLOW,
+    SLOW_PREFIX,
     SLOW_WINDOW,
     GroupCount,
     StormLimits,
@@ -103,7 +103,7 @@ class Groups:
         )
 
     def _of(self, group: tuple[str, str]) -> UnhealthyIndex:
-        return self._store.slow if group[0].startswith(SLOW) else self._store.illness
+        return self._store.slow if group[0].startswith(SLOW_PREFIX) else self._store.illness
 
     def _member(
         self, group: tuple[str, str], storm: Recovery, onset: datetime, window: timedelta
@@ -133,7 +133,7 @@ class Groups:
                 *(p.condition.duration for p in policies.policies if in_force(p)),
             ]
         )
-        window = SLOW_WINDOW / 2 if group.startswith(SLOW) else window
+        window = SLOW_WINDOW / 2 if group.startswith(SLOW_PREFIX) else window
         let_go = approved_at(opened) if opened else None
         began = (
             let_go or opened.ill_since
@@ -159,7 +159,8 @@ class Groups:
             else None
         )
         members = tuple(
-            f"{ns}/{app}" for ns, app in islice(illness.members((group, name), began, now), SHOWN)
+            f"{ns}/{app}"
+            for ns, app in islice(illness.members((group, name), began, now), SHOWN_MEMBERS)
         )
         return StormSituation(
             now,
@@ -189,7 +190,7 @@ class Groups:
             frozen[ill[0].namespace, ill[0].name] if ill else "",
             past[-1].name if past else "",
         )
-        members = tuple(str(app.key) for app in ill[:SHOWN])
+        members = tuple(str(app.key) for app in ill[:SHOWN_MEMBERS])
         total = len(self._store.applications)
         return UnreconciledApplications(
             self._clock.now(),
@@ -215,7 +216,7 @@ class Groups:
             of = self._crowd(whole, since, until, limits)
             return structs.replace(crowd, wall=Wall(stands=part_stands(crowd, project, of, limits)))
         if (
-            group[0] in ("project", f"{SLOW}project")
+            group[0] in ("project", f"{SLOW_PREFIX}project")
             or not many(crowd, limits)
             or (shared_by := illness.shared_by(group)) < 2
         ):

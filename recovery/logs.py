@@ -12,7 +12,7 @@ import structlog
 
 from recovery.model.redact import redact
 
-LONGEST = 16_000
+LONGEST_VALUE = 16_000
 """Characters of one value in a line."""
 
 
@@ -49,10 +49,10 @@ def _clean(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = redact(
-                value, LONGEST, lines=key == "exception"
+                value, LONGEST_VALUE, lines=key == "exception"
             )  # ours, and of several lines
         elif isinstance(value, list | tuple):
-            event[key] = [redact(v, LONGEST) if isinstance(v, str) else v for v in value]
+            event[key] = [redact(v, LONGEST_VALUE) if isinstance(v, str) else v for v in value]
     return event
 
 
@@ -61,10 +61,12 @@ class _Line(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         told = {
-            "event": redact(record.getMessage(), LONGEST),
+            "event": redact(record.getMessage(), LONGEST_VALUE),
             "level": record.levelname.lower(),
             "logger": record.name,
         }
         if record.exc_info:
-            told["exception"] = redact(self.formatException(record.exc_info), LONGEST, lines=True)
+            told["exception"] = redact(
+                self.formatException(record.exc_info), LONGEST_VALUE, lines=True
+            )
         return json.dumps(told)

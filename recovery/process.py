@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from recovery.argocd.api import ArgoCDAPI
 
 log = structlog.get_logger(__name__)
-EVERY = 60.0
+REPORT_INTERVAL = 60.0
 """Seconds between two reports of one kind."""
-KINDS = 100
-AGAIN = 5.0
+REPORTED_KINDS = 100
+RESTART_AFTER = 5.0
 """Seconds before everything is read anew: two API servers of one address that count differently are
 not asked in a hot loop."""
 LAG_EVERY, LAG_KEPT = 0.5, 60.0
@@ -59,9 +59,9 @@ class Troubles:
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         what = f"{context.get('message', '')} {type(context.get('exception')).__name__}"
         now = loop.time()
-        if now - self._told.get(what, -EVERY) < EVERY:
+        if now - self._told.get(what, -REPORT_INTERVAL) < REPORT_INTERVAL:
             return
-        if len(self._told) >= KINDS:
+        if len(self._told) >= REPORTED_KINDS:
             self._told.clear()
         self._told[what] = now
         log.error(
@@ -152,7 +152,7 @@ async def keep_running(make: Callable[[], App], stopped: asyncio.Event, clock: C
                 "the API server's etcd was restored from a backup: everything is read anew",
                 why=str(group.exceptions[0]),
             )
-            await clock.sleep(AGAIN)
+            await clock.sleep(RESTART_AFTER)
 
 
 async def _until_stopped(app: App, stopped: asyncio.Event) -> None:

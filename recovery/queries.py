@@ -34,7 +34,7 @@ from recovery.record.codec import row
 from recovery.record.metrics import Metrics
 from recovery.record.recovery_store import Recoveries
 
-SHOWN = 500
+SHOWN_ROWS = 500
 """Rows of each list that an answer holds."""
 
 
@@ -207,11 +207,13 @@ class Queries:
             **(self.details() if sees("") else {"enabled": self._enabled}),
             "ready": not reasons,
             "reasons": reasons,
-            "recoveries": [row(r) for r in recoveries[:SHOWN]],
-            "pending": quiet[:SHOWN],
+            "recoveries": [row(r) for r in recoveries[:SHOWN_ROWS]],
+            "pending": quiet[:SHOWN_ROWS],
             "pending_total": len(quiet),
-            "clusters": [self._connected(c) for c in clusters[:SHOWN]] if sees("") else [],
-            "repositories": [self._connected(r) for r in repositories if sees(r.project)][:SHOWN],
+            "clusters": [self._connected(c) for c in clusters[:SHOWN_ROWS]] if sees("") else [],
+            "repositories": [self._connected(r) for r in repositories if sees(r.project)][
+                :SHOWN_ROWS
+            ],
             "missing": [
                 words for each in self._connections.missing.values() for words in each if sees("")
             ],
@@ -252,7 +254,7 @@ class Queries:
         )
         apps = [
             app
-            for name in sorted(names)[:SHOWN]
+            for name in sorted(names)[:SHOWN_ROWS]
             if sees((app := self._store.applications[name]).project)
         ]
         return {

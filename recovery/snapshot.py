@@ -43,10 +43,10 @@ from recovery.policies import steps_from
 from recovery.record.recovery_store import Recoveries
 
 log = structlog.get_logger(__name__)
-AT_ONCE = timedelta(minutes=10)
+CORRELATED_WITHIN = timedelta(minutes=10)
 """Clusters, or repositories of one host, that fall ill within this time of each other are one
 incident."""
-SEEN_WITHIN = timedelta(minutes=20)
+OBSERVATIONS_TTL = timedelta(minutes=20)
 """What a closer look has shown is believed for this long; it is repeated every five minutes at
 most."""
 
@@ -244,7 +244,11 @@ class SnapshotBuilder:
     def _signs(self, app: Application) -> Observations | None:
         """Recent observations; what is older is of another day."""
         signs = self._store.signs.get(app.uid)
-        return signs if signs is not None and self._clock.now() - signs.at <= SEEN_WITHIN else None
+        return (
+            signs
+            if signs is not None and self._clock.now() - signs.at <= OBSERVATIONS_TTL
+            else None
+        )
 
     def _deployed(self, app: Application) -> Deployed | None:
         if (app.namespace, app.name) not in self._store.ailing and not any(
@@ -322,9 +326,12 @@ class SnapshotBuilder:
             stuck = (
                 opened.phase is RecoveryPhase.Stalled
                 and bool(opened.stalls)
-                and base.now - opened.stalls[-1] > AT_ONCE
+                and base.now - opened.stalls[-1] > CORRELATED_WITHIN
             )
-            if not stuck and abs((opened.ill_since or opened.opened_at) - mine) <= AT_ONCE:
+            if (
+                not stuck
+                and abs((opened.ill_since or opened.opened_at) - mine) <= CORRELATED_WITHIN
+            ):
                 return (
                     f"cluster {other.name} fell ill with it and is the incident for both:"
                     f" {opened.name}"
@@ -342,7 +349,7 @@ class SnapshotBuilder:
             if (
                 opened is not None
                 and not opened.phase.over
-                and abs((opened.ill_since or opened.opened_at) - mine) <= AT_ONCE
+                and abs((opened.ill_since or opened.opened_at) - mine) <= CORRELATED_WITHIN
             ):
                 same = worst(other, base.now) is worst(about, base.now)
                 if same and connection(other, base.now)[0] is Connection.Failed:

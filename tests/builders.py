@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.argocd.ownership import Ownership
 from recovery.decide.connections import DOWN
 from recovery.kube.client import Client
@@ -106,7 +106,7 @@ def the_policies(text: str = "") -> Policies:
         if text
         else (Path(__file__).parent.parent / "config" / "policies.yaml").read_bytes()
     )
-    return parse(raw, KINDS)
+    return parse(raw, POLICY_ACTIONS)
 
 
 A_CRASH = Diagnosis(

@@ -20,7 +20,7 @@ from recovery.notify.pagerduty_channel import event
 from recovery.record.codec import stamp
 from recovery.serve.auth import EVERYBODY
 from recovery.simulate.environment import ARGOCD, OURS, RUNS_IN, EmbeddedEnvironment, url
-from recovery.simulate.workloads import KINDS
+from recovery.simulate.workloads import WORKLOAD_RESOURCES
 from tests.embedded_stage import EmbeddedStage
 
 PAGERDUTY = "cGFnZXJkdXR5Oi8vS0VZ"
@@ -118,7 +118,10 @@ class EmbeddedConnectedStage(EmbeddedStage):
 
     async def has(self, cluster: str, plural: str, name: str) -> bool:
         there = self._world.destinations.all[cluster].cluster
-        return there.find({w.plural: w for w in KINDS.values()}[plural], RUNS_IN, name) is not None
+        return (
+            there.find({w.plural: w for w in WORKLOAD_RESOURCES.values()}[plural], RUNS_IN, name)
+            is not None
+        )
 
     async def label(self, cluster: str, key: str, value: str | None) -> None:
         body = {"metadata": {"labels": {key: value}}}

@@ -22,10 +22,10 @@ from recovery.settings import Settings
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.environment import ARGOCD, OURS, RUNS_IN, EmbeddedEnvironment
 from recovery.simulate.virtual import VirtualClock
-from recovery.simulate.workloads import KINDS
+from recovery.simulate.workloads import WORKLOAD_RESOURCES
 from tests.builders import a_recovery
 
-BY_PLURAL = {what.plural: what for what in KINDS.values()}
+BY_PLURAL = {what.plural: what for what in WORKLOAD_RESOURCES.values()}
 
 
 def called(recovery: Recovery) -> str:

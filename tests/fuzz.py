@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.observe import wire
 from recovery.policies import InvalidPolicies, parse
 
@@ -151,7 +151,7 @@ def spoil(chance: random.Random, seeds: list[bytes]) -> bytes:
 def read_policies(raw: bytes) -> None:
     """Policies, or InvalidPolicies with something to say."""
     try:
-        parse(raw, KINDS)
+        parse(raw, POLICY_ACTIONS)
     except InvalidPolicies as error:
         if not error.problems or not all(p.message for p in error.problems):
             raise Broken("refused without a word") from error

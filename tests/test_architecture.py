@@ -267,3 +267,24 @@ def test_docstrings_begin_with_what_a_thing_is() -> None:
     ]
 
     assert begun == []
+
+
+def constants(path: Path) -> set[str]:
+    """Public names in capitals that a module gives a value; TypeVars have none of their own."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+        names = [e for t in targets for e in (t.elts if isinstance(t, ast.Tuple) else [t])]
+        found |= {n.id for n in names if isinstance(n, ast.Name) and n.id.isupper()}
+    return {name for name in found if not name.startswith("_") and len(name) > 1}
+
+
+def test_a_constant_has_one_meaning() -> None:
+    """AT_ONCE was 3, 4, 5, 8, 64 and ten minutes."""
+    places: dict[str, list[str]] = {}
+    for path in EVERYTHING:
+        for name in constants(path):
+            places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

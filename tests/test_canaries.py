@@ -15,7 +15,7 @@ import structlog
 from recovery import logs
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, EVENTS, PROJECTS, RECOVERIES, SECRETS
 from recovery.model.names import SubjectKey
-from recovery.record.checkpoint import LABEL
+from recovery.record.checkpoint import CHECKPOINT_LABEL
 from recovery.serve.auth import EVERYBODY
 from recovery.simulate.environment import ARGOCD, OURS
 from tests.play import Play, play
@@ -194,6 +194,6 @@ def _outputs(p: Play, out: io.StringIO) -> list[str]:
     for what in (RECOVERIES, EVENTS):
         kept += [json.dumps(item) for item in p.world.cluster.every(what)]
     for item in p.world.cluster.every(CONFIG_MAPS):
-        if LABEL in (item["metadata"].get("labels") or {}):
+        if CHECKPOINT_LABEL in (item["metadata"].get("labels") or {}):
             kept.append(zlib.decompress(base64.b64decode(item["binaryData"]["sights"])).decode())
     return kept

@@ -19,7 +19,7 @@ from recovery.commands.errors import Refused
 from recovery.commands.failback import asked as wanted
 from recovery.commands.requests import write
 from recovery.kube.client import APPLICATIONS, RECOVERIES, Resource
-from recovery.model.connection import FRESH
+from recovery.model.connection import PROBE_FRESH
 from recovery.model.names import HOLD
 from recovery.model.recovery import RecoveryPhase
 from recovery.record.codec import decode
@@ -78,7 +78,9 @@ class Watcher:
         """Was it so at any time that a fresh verdict can be of?"""
         now, seen, since = self.play.clock.monotonic(), False, float("inf")
         for at, state in reversed(self._states):
-            seen = seen or (state[cluster] is well and since > now - FRESH.total_seconds() - 30)
+            seen = seen or (
+                state[cluster] is well and since > now - PROBE_FRESH.total_seconds() - 30
+            )
             since = at
         return seen
 

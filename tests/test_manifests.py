@@ -154,11 +154,11 @@ def test_the_readme_names_every_variable_of_the_environment_and_every_metric() -
 
 
 def test_the_readme_names_every_action_and_every_command() -> None:
-    from recovery.act.registry import KINDS
+    from recovery.act.registry import POLICY_ACTIONS
     from recovery.cli import COMMANDS
 
     readme = (ROOT / "README.md").read_text()
-    for name in KINDS:
+    for name in POLICY_ACTIONS:
         assert f"| `{name}` |" in readme, name
     for command in COMMANDS:
         assert command in readme

@@ -6,7 +6,7 @@ import base64
 
 from msgspec import structs
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.kube.client import RECOVERIES, SECRETS
 from recovery.model.recovery import StepOutcome, StepRecord
 from recovery.policies import parse
@@ -77,7 +77,7 @@ def test_a_policy_that_is_regretted_only_watches_until_it_is_edited() -> None:
     async def script(p: Play) -> None:
         await channels(p, "chat")
         await p.world.policies(POLICIES)
-        policy = parse(POLICIES, KINDS).policies[0]
+        policy = parse(POLICIES, POLICY_ACTIONS).policies[0]
         now = p.clock.now()
         step = StepRecord(
             1,

@@ -18,7 +18,7 @@ from recovery.model.text import plain
 
 APPLICATION = "Application"
 
-SHOWN = 3
+SHOWN_RESOURCES = 3
 
 
 class ResourceKey(Struct, frozen=True):
@@ -215,6 +215,6 @@ def _of(workload: Workload) -> ResourceKey:
 
 def _names(found: frozenset[ResourceKey]) -> str:
     names = sorted(map(str, found))
-    return ", ".join(names[:SHOWN]) + (
-        f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN_RESOURCES]) + (
+        f" and {len(names) - SHOWN_RESOURCES} more" if len(names) > SHOWN_RESOURCES else ""
     )

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from recovery.act.action import Action, ActionRequest, Clients, policy_of
 from recovery.act.notify import judge
 from recovery.decide.circuit_breaker import called_for_it
-from recovery.decide.notifications import EVERYWHERE, escalated
+from recovery.decide.notifications import DEFAULT_CHANNELS, escalated
 from recovery.model.action import ActionKind, Skip
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Severity, Step
@@ -53,7 +53,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG00
     note = escalated(
         order.situation, recovery, severity=parameters.severity.value, channels=channels
     )
-    told = channels or (EVERYWHERE,)
+    told = channels or (DEFAULT_CHANNELS,)
     return Outcome(
         Result.Done,
         "Told",

@@ -17,7 +17,7 @@ from recovery.model.situation import Situation
 from recovery.model.text import plain
 
 NOTHING = Outcome(Result.Done)
-LONGEST, TARGETS, TARGET = 1_000, 50, 300
+LONGEST_OUTCOME, MAX_TARGETS, LONGEST_TARGET = 1_000, 50, 300
 """Characters of an outcome's words; its targets, and the characters of one."""
 
 
@@ -78,5 +78,7 @@ class Executor:
 
 def _plain(outcome: Outcome) -> Outcome:
     """Actions quote what they read: here, whatever it was, it becomes one bounded line."""
-    targets = tuple(plain(each, TARGET) for each in outcome.targets[:TARGETS])
-    return structs.replace(outcome, message=plain(outcome.message, LONGEST), targets=targets)
+    targets = tuple(plain(each, LONGEST_TARGET) for each in outcome.targets[:MAX_TARGETS])
+    return structs.replace(
+        outcome, message=plain(outcome.message, LONGEST_OUTCOME), targets=targets
+    )

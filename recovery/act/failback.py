@@ -20,7 +20,7 @@ from recovery.model.decision import Outcome, Result
 from recovery.model.move import Relocation, RelocationPhase
 from recovery.model.names import HOLD
 
-LABEL = "move 1"
+FIRST_WAVE = "move 1"
 """The first wave; where a label moved them, it moves back with it."""
 
 
@@ -35,7 +35,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
         return Outcome(Result.Sent, "Begun", f"bringing home {len(recovery.owed)} applications")
     label = label_of(recovery)
     target = _target(order, recovery.moves)
-    if label and order.record.stage == LABEL:
+    if label and order.record.stage == FIRST_WAVE:
         if target is None:
             return Outcome(
                 Result.Failed, "UnknownTarget", "the cluster they are on is not known any more"

@@ -15,11 +15,11 @@ from recovery.decide.backoff import AFTER, again_at
 from recovery.decide.cluster_label import relabelled, taken_along
 from recovery.decide.connections import connection, down, healthy
 from recovery.decide.failover_progress import (
-    AT_ONCE,
     FAILURES,
     HINDERED,
+    LOOK_AGAIN,
     PLAN_OUTDATED,
-    SOON,
+    RELOCATED_AT_ONCE,
     counted,
     next_wave,
     progressed,
@@ -43,7 +43,7 @@ from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.selector import Selector
 from recovery.model.situation import Dependent, Situation
 
-LABEL, UNLABEL = "label", "unlabel"
+LABEL_STAGE, UNLABEL = "label", "unlabel"
 """The stages in which a label goes from one Secret to the other, and back."""
 
 
@@ -150,7 +150,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:
     if not record.stage and not record.sent:
         return StepStatus(Progress.Again)
     by_label = step.parameters.strategy is Strategy.cluster_label
-    if by_label and record.stage in (LABEL, UNLABEL):
+    if by_label and record.stage in (LABEL_STAGE, UNLABEL):
         if not record.sent:
             return _label_again(record, situation, recovery)
         if record.stage == UNLABEL:
@@ -172,7 +172,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:
         counted(moves, p)
         for p in (RelocationPhase.Planned, RelocationPhase.Moving, RelocationPhase.Failed)
     )
-    if to_go and moving_now < AT_ONCE and wave_due(record, situation.now):
+    if to_go and moving_now < RELOCATED_AT_ONCE and wave_due(record, situation.now):
         if outdated := _outdated(record, step, situation, moves):
             return StepStatus(
                 Progress.Failed, PLAN_OUTDATED, outdated, moves=stopped(moves, outdated)
@@ -182,10 +182,10 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:
             return _go(record, step, situation, moves)
         if not moving_now:
             return StepStatus(
-                Progress.Running, message=f"waits for proof: {why}", soon=SOON, moves=moves
+                Progress.Running, message=f"waits for proof: {why}", soon=LOOK_AGAIN, moves=moves
             )
     if moving_now or to_go:
-        return StepStatus(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
+        return StepStatus(Progress.Running, message=summary(moves), soon=LOOK_AGAIN, moves=moves)
     if not counted(moves, RelocationPhase.Moved):
         return StepStatus(
             Progress.Failed, "NothingMoved", f"{summary(moves)}; {_first(moves)}", moves=moves
@@ -282,7 +282,7 @@ def _label_again(record: StepRecord, situation: Situation, recovery: Recovery) -
         return StepStatus(Progress.InDoubt, message=f"waits for proof: {why}", soon=AFTER)
     return StepStatus(
         Progress.Next,
-        stage=LABEL,
+        stage=LABEL_STAGE,
         moves=renewed(recovery.moves, RelocationPhase.Moving, situation.now),
     )
 
@@ -339,7 +339,7 @@ def _go(
         gone = tuple(
             structs.replace(m, phase=RelocationPhase.Moving, since=situation.now) for m in checked
         )
-        return StepStatus(Progress.Next, stage=LABEL, moves=gone)
+        return StepStatus(Progress.Next, stage=LABEL_STAGE, moves=gone)
     waved = next_wave(
         tuple(checked),
         RelocationPhase.Planned,
@@ -349,7 +349,7 @@ def _go(
     )
     if counted(waved, RelocationPhase.Moving) == counted(moves, RelocationPhase.Moving):
         return StepStatus(
-            Progress.Running, message=waiting or summary(waved), soon=SOON, moves=waved
+            Progress.Running, message=waiting or summary(waved), soon=LOOK_AGAIN, moves=waved
         )
     return StepStatus(Progress.Next, stage=stage_after(record.stage), moves=waved)
 
@@ -372,14 +372,14 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
     recovery = order.recovery
     if recovery is None:
         return Outcome(Result.Failed, "NoRecovery", "its recovery is gone")
-    if stage in (LABEL, UNLABEL):
+    if stage in (LABEL_STAGE, UNLABEL):
         planned = str(
             next((m.target for m in recovery.moves if m.phase is RelocationPhase.Moving), "")
         )
         new = next((c for c in order.situation.clusters if c.called(planned)), None)
         if new is None:
             return Outcome(Result.Failed, "UnknownTarget", f"{planned} is no cluster that is known")
-        first = stage == LABEL and parameters.label not in (new.labels or {})
+        first = stage == LABEL_STAGE and parameters.label not in (new.labels or {})
         looked = await relocate.looked_again(order, doors) if first else recovery.moves
         if stays := next(
             (
@@ -401,7 +401,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
             return Outcome(Result.Failed, "LabelStays", why, moves=stay)
         ends = (
             (cluster_of(order.situation), new)
-            if stage == LABEL
+            if stage == LABEL_STAGE
             else (new, cluster_of(order.situation))
         )
         outcome = await relocate.relabel(order, doors, parameters.label, *ends)

@@ -9,7 +9,7 @@ from recovery.act.action import ArgoCD, Clients, ClusterClients
 from recovery.kube.client import APPLICATIONS, SECRETS, Client
 from recovery.kube.errors import Conflict
 
-WITHIN = 5.0
+EFFECT_WITHIN = 5.0
 """Seconds after its claim was confirmed, or the claim's last write went out, in which an effect may
 go out that nothing else fences: a successor never sends it again, so it must not come late."""
 LABELS_WITHIN = 15.0
@@ -49,7 +49,7 @@ class _Door:
         why: Why,
         went: Callable[[], None],
         writes: tuple[str, ...],
-        within: Callable[[tuple[Any, ...]], float | None] = lambda _: WITHIN,
+        within: Callable[[tuple[Any, ...]], float | None] = lambda _: EFFECT_WITHIN,
     ) -> None:
         """``within`` says by its arguments how late after its claim a write may be."""
         self._door, self._why, self._went, self._writes, self._within = (
@@ -77,7 +77,7 @@ class _Door:
 
 def _by_kind(args: tuple[Any, ...]) -> float | None:
     """An Application is fenced by its version; nothing else is."""
-    return {APPLICATIONS: None, SECRETS: LABELS_WITHIN}.get(args[0], WITHIN)
+    return {APPLICATIONS: None, SECRETS: LABELS_WITHIN}.get(args[0], EFFECT_WITHIN)
 
 
 class _Ways(_Door):

@@ -8,7 +8,7 @@ from enum import Enum
 from msgspec import Struct
 
 from recovery.act.action import Action, ActionRequest, Clients, policy_of
-from recovery.decide.notifications import EVERYWHERE, noted
+from recovery.decide.notifications import DEFAULT_CHANNELS, noted
 from recovery.model.action import ActionKind, Progress, Skip, StepStatus
 from recovery.model.decision import Outcome, Result
 from recovery.model.policy import Severity, Step
@@ -70,7 +70,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG00
         "Told",
         f"told {', '.join(channels) or 'the default channels'}",
         notes=(note,),
-        told=channels or (EVERYWHERE,),
+        told=channels or (DEFAULT_CHANNELS,),
     )
 
 

@@ -27,7 +27,7 @@ NEVER = (
     "applications",
 )
 """Never deleted by us: with them goes what others have, or what nobody can bring back."""
-MOST = 50
+MAX_ORPHANS = 50
 """Leftovers that are kept of one application."""
 
 
@@ -67,7 +67,7 @@ async def _there(app: Application, where: Cluster, doors: Clients) -> tuple[str,
         )
     wanted = await doors.argocd.managed(app)
     found = await TargetChecks(where.name, there).there(app, wanted, instance_of(app, doors.home))
-    return tuple(f"{where.name}: {path}" for path, _ in found)[:MOST]
+    return tuple(f"{where.name}: {path}" for path, _ in found)[:MAX_ORPHANS]
 
 
 async def _one_cluster(

@@ -17,7 +17,7 @@ NEVER_PRUNED = (
     "StatefulSet",
     "Application",
 )
-AT_MOST, SHARE = 5, 0.1
+PRUNED_AT_MOST, SHARE = 5, 0.1
 _UNSURE = ("ComparisonError", "InvalidSpecError", "UnknownError")
 
 
@@ -34,7 +34,7 @@ def ceiling(
     reasons = (
         (not auto_prune, "the application's own automated.prune is not set"),
         (inherited(order.situation), "it was unwell before this controller came"),
-        (len(going) > AT_MOST, f"{len(going)} would go, and {AT_MOST} may"),
+        (len(going) > PRUNED_AT_MOST, f"{len(going)} would go, and {PRUNED_AT_MOST} may"),
         (len(going) > SHARE * of, f"{len(going)} of {of} would go, and {SHARE:.0%} may"),
         (
             any(r.get("kind") in NEVER_PRUNED for r in going),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from recovery.act.action import Action, ActionRequest, Clients
-from recovery.decide.failover_followups import AT_ONCE, REFRESH_APPLICATIONS, affected
+from recovery.decide.failover_followups import REFRESH_APPLICATIONS, REFRESHED_AT_ONCE, affected
 from recovery.kube.client import APPLICATIONS
 from recovery.kube.errors import Conflict, NotFound
 from recovery.model.decision import Outcome, Result
@@ -16,7 +16,9 @@ from recovery.model.names import REFRESH
 async def start(order: ActionRequest, doors: Clients) -> Outcome:
     """The annotation on the next few; asking twice is harmless."""
     asked = list(order.record.targets)
-    wanted = [app for app in affected(order.situation) if str(app.key) not in asked][:AT_ONCE]
+    wanted = [app for app in affected(order.situation) if str(app.key) not in asked][
+        :REFRESHED_AT_ONCE
+    ]
     for app in wanted:
         body = {"metadata": {"uid": app.uid, "annotations": {REFRESH: "normal"}}}
         with suppress(NotFound, Conflict):  # gone, or another one of its name by now

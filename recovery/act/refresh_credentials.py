@@ -33,7 +33,7 @@ to."""
 FOR = PREFIX + "for"
 """Annotation on an ExternalSecret: the repository's URL, or the cluster's name or server, where its
 template does not say."""
-EVERY = timedelta(seconds=3)
+LOOK_INTERVAL = timedelta(seconds=3)
 _USELESS = (Verdict.unreachable, Verdict.dns, Verdict.rate_limited, Verdict.api_partial)
 
 
@@ -64,7 +64,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:
             f"{', '.join(record.targets)} was not refreshed within {spell(step.settle)}:"
             f" {record.message}",
         )
-    due = again_at(record, EVERY)
+    due = again_at(record, LOOK_INTERVAL)
     if situation.now < due:
         return StepStatus(Progress.Running, message=record.message, soon=due - situation.now)
     number = record.stage.rpartition(" ")[2]

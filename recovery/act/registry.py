@@ -49,7 +49,7 @@ INTERNAL = frozenset({"release", "refresh_applications", "list_leftovers", "fail
 TRAITS: Mapping[str, ActionKind] = {name: action.traits for name, action in ALL_ACTIONS.items()}
 """What a Recovery may have begun."""
 
-KINDS: Mapping[str, ActionKind] = {
+POLICY_ACTIONS: Mapping[str, ActionKind] = {
     name: action.traits for name, action in ALL_ACTIONS.items() if name not in INTERNAL
 }
 """What a policy file may name."""

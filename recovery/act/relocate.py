@@ -34,11 +34,11 @@ from recovery.model.move import Place, Relocation, RelocationPhase
 from recovery.model.names import HOLD
 from recovery.model.situation import Dependent
 
-FRESH = timedelta(minutes=2)
+PLAN_FRESH = timedelta(minutes=2)
 """For so long what a plan saw is not looked at again."""
-MOST = 500
+MAX_RELOCATIONS = 500
 """Moves that one recovery keeps."""
-AT_ONCE = 5
+PLANNED_AT_ONCE = 5
 """Applications that are looked at in one moment."""
 PROVEN_FOR = 15.0
 """Seconds after which the rest of a wave is proven anew."""
@@ -60,7 +60,7 @@ async def plan(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
     )
     meant = tuple(dep for dep in meant if parameters.label or parameters.apps.selects(dep.app))
     ground = TargetChecks(target.name, there) if there is not None else None
-    places = asyncio.Semaphore(AT_ONCE)
+    places = asyncio.Semaphore(PLANNED_AT_ONCE)
 
     async def one(number: int, dep: Dependent) -> Relocation:
         app = dep.app
@@ -81,8 +81,8 @@ async def plan(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
             stateful=parameters.allow_stateful,
             by_label=bool(parameters.label),
         )
-        if number >= MOST:
-            why = f"one recovery moves {MOST} applications at most"
+        if number >= MAX_RELOCATIONS:
+            why = f"one recovery moves {MAX_RELOCATIONS} applications at most"
         if not why and ground is None:
             why = (
                 f"{target.name} cannot be looked into: its Secret is not among"
@@ -112,7 +112,7 @@ async def looked_again(order: ActionRequest, doors: Clients) -> tuple[Relocation
     Refused where it no longer fits."""
     recovery, situation = order.recovery, order.situation
     moves = recovery.moves if recovery else ()
-    if situation.now - order.record.started_at < FRESH:
+    if situation.now - order.record.started_at < PLAN_FRESH:
         return moves
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
     changed = []

@@ -26,15 +26,15 @@ from recovery.model.text import plain
 
 NO_TOKEN = "NoToken"  # noqa: S105 (a reason code)
 NOTHING_DEGRADED = "NothingDegraded"
-WAITS = "Waits"
+WAITS_FOR_WORKLOAD = "Waits"
 """Why the next workload is not restarted yet: the one before it is not back."""
-KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
-ALLOWED = ("StatefulSet", "Recreate", "Deployment", "DaemonSet")
-SHOWN = 3
+RESTARTABLE_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
+ALLOWED_DISRUPTIONS = ("StatefulSet", "Recreate", "Deployment", "DaemonSet")
+SHOWN_WORKLOADS = 3
 """Workloads that are named where something was left alone."""
 LOOKS = timedelta(seconds=15)
 """Between two looks at whether a restarted workload is back."""
-SKEW = timedelta(seconds=30)
+ARGOCD_SKEW = timedelta(seconds=30)
 """By so much Argo CD's clock, which marks a restart that its API does, may be behind ours."""
 _FOUND = "replace"
 
@@ -49,13 +49,16 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     strategy; Deployment and DaemonSet, where more than half of their pods are."""
 
     def __post_init__(self) -> None:
-        if wrong := [kind for kind in self.resources if kind not in KINDS]:
+        if wrong := [kind for kind in self.resources if kind not in RESTARTABLE_KINDS]:
             raise ValueError(
-                f"{', '.join(map(repr, wrong))} cannot be restarted; one of {', '.join(KINDS)}"
+                f"{', '.join(map(repr, wrong))} cannot be restarted; one of"
+                f" {', '.join(RESTARTABLE_KINDS)}"
             )
         for what in self.allow:
-            if what not in ALLOWED:
-                raise ValueError(f"{what!r} cannot be allowed; one of {', '.join(ALLOWED)}")
+            if what not in ALLOWED_DISRUPTIONS:
+                raise ValueError(
+                    f"{what!r} cannot be allowed; one of {', '.join(ALLOWED_DISRUPTIONS)}"
+                )
 
 
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
@@ -71,7 +74,8 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     if situation.finding is None and situation.unowned:
         return Skip(
             NOT_OWNED,
-            f"not proven to be its own, and left alone: {'; '.join(situation.unowned[:SHOWN])}",
+            "not proven to be its own, and left alone:"
+            f" {'; '.join(situation.unowned[:SHOWN_WORKLOADS])}",
         )
     return None
 
@@ -89,7 +93,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  
     if not record.sent and record.reason == "Conflict":
         return StepStatus(Progress.Again)  # the API server said no: known not to be done
     claimed = record.claimed_at or record.started_at
-    if record.reason == WAITS:
+    if record.reason == WAITS_FOR_WORKLOAD:
         if (waited := situation.now - claimed) < LOOKS:
             return StepStatus(Progress.Running, message=record.message, soon=LOOKS - waited)
         return StepStatus(Progress.Next, stage=record.stage)
@@ -176,7 +180,7 @@ def _taken_back(order: ActionRequest, workload: Workload, state: dict[str, Any])
         app.operation.started_at is None or app.operation.started_at >= began
     )
     marked = workloads.restarted_at(state)
-    if synced or (marked is not None and marked > began - SKEW):
+    if synced or (marked is not None and marked > began - ARGOCD_SKEW):
         return ""
     words = (
         f"the restart of {plain(str(workload), 100)} at {began:%Y-%m-%d %H:%M:%S} UTC was taken"
@@ -202,7 +206,9 @@ def _nothing(kinds: tuple[str, ...], alone: list[_Alone]) -> Outcome:
         else f"none of its {', '.join(kinds)} is to be restarted"
     )
     return Outcome(
-        Result.Skipped, reason, f"{words}: {'; '.join(str(each) for each in told[:SHOWN])}"
+        Result.Skipped,
+        reason,
+        f"{words}: {'; '.join(str(each) for each in told[:SHOWN_WORKLOADS])}",
     )
 
 
@@ -301,7 +307,9 @@ async def _restart(order: ActionRequest, doors: Clients) -> Outcome:
         f" ({number + 1} of {len(targets)})" if len(targets) > 1 else ""
     )
     several = f"restarts {len(targets)} workloads, one after the other"
-    told = f"restarted {', '.join(map(str, targets))}" if len(targets) <= SHOWN else several
+    told = (
+        f"restarted {', '.join(map(str, targets))}" if len(targets) <= SHOWN_WORKLOADS else several
+    )
     note = (
         acted(order.situation, order.recovery, told)
         if order.recovery and not record.effects
@@ -359,7 +367,7 @@ async def _not_back(order: ActionRequest, doors: Clients, before: Workload) -> O
     if how is Health.Progressing:
         return Outcome(
             Result.Sent,
-            WAITS,
+            WAITS_FOR_WORKLOAD,
             f"waits for {plain(str(before), 100)}, which is Progressing",
             settle=_kept(order),
         )
@@ -408,7 +416,7 @@ def _spell(workload: Workload) -> str:
 
 def _parse(target: str) -> Workload | None:
     parts = target.split("/")
-    if len(parts) != 5 or parts[2] not in KINDS:
+    if len(parts) != 5 or parts[2] not in RESTARTABLE_KINDS:
         return None
     group, version, kind, namespace, name = parts
     return Workload(group, kind, namespace, name, version)

@@ -37,7 +37,7 @@ PROVEN = timedelta(seconds=10)
 s, a parent's self-heal within its 5 s (seen on 3.2)."""
 SLACK = timedelta(minutes=1)
 """A new commit shows as OutOfSync a little before its sync starts."""
-UNDONE = 2
+MAX_REVERTED = 2
 """After so many rollbacks that somebody took back, none is made any more while they are
 remembered."""
 STICKY_WITHIN = timedelta(hours=24)
@@ -67,9 +67,10 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
                 f"release: {self.release!r} is none of {OWN_CHANGE}, {REVISION}, {MANUAL}"
             )
         for what in self.allow:
-            if what not in rollback_checks.ALLOWED:
+            if what not in rollback_checks.ALLOWED_LOSSES:
                 raise ValueError(
-                    f"{what!r} cannot be allowed; one of {', '.join(rollback_checks.ALLOWED)}"
+                    f"{what!r} cannot be allowed; one of"
+                    f" {', '.join(rollback_checks.ALLOWED_LOSSES)}"
                 )
 
 
@@ -161,7 +162,7 @@ def _undone(recovery: Recovery, past: tuple[Recovery, ...]) -> Skip | None:
         for s in r.steps
         if s.action == "rollback" and s.reason in ("OwnerReverted", "HoldReleased")
     ]
-    if len(undone) < UNDONE:
+    if len(undone) < MAX_REVERTED:
         return None
     return Skip(
         "UndoneTwice",

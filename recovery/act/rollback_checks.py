@@ -17,10 +17,10 @@ from recovery.model.situation import HealthyRevision
 from recovery.model.text import plain
 from recovery.model.timestamps import utc
 
-HOOKS = "hooks"
+ALLOW_HOOKS = "hooks"
 SHAPED = ("StatefulSet", "PersistentVolumeClaim", "CustomResourceDefinition")
 """Kinds whose change an old revision may not be able to live with."""
-ALLOWED = (HOOKS, *SHAPED)
+ALLOWED_LOSSES = (ALLOW_HOOKS, *SHAPED)
 _BETWEEN = 5
 """Deploys between the good one and what runs that are looked at."""
 
@@ -41,21 +41,21 @@ async def against(
     reason, words = await not_this_deploy(order, doors, fresh, good, whole=whole)
     if reason:
         return reason, words
-    if HOOKS not in allow and not whole and seen is None:
+    if ALLOW_HOOKS not in allow and not whole and seen is None:
         why = (
             "what is deployed now was followed by another operation, and whether hooks ran with it"
             " can no longer be seen"
         )
-        return "HooksUnknown", f"{why}; `allow: [{HOOKS}]` goes back all the same"
-    if HOOKS not in allow and (skipped := await _in_between(order, doors, status, good)):
+        return "HooksUnknown", f"{why}; `allow: [{ALLOW_HOOKS}]` goes back all the same"
+    if ALLOW_HOOKS not in allow and (skipped := await _in_between(order, doors, status, good)):
         return skipped
     ran = _migrations(status) if whole or seen is None else seen.ran
-    if HOOKS not in allow and ran:
+    if ALLOW_HOOKS not in allow and ran:
         why = (
             f"{plain(', '.join(ran), 300)} ran with what is deployed now, and going back does not"
             " undo it"
         )
-        why += f"; `allow: [{HOOKS}]` goes back all the same"
+        why += f"; `allow: [{ALLOW_HOOKS}]` goes back all the same"
         return "MigrationHook", why
     guarded = tuple(kind for kind in SHAPED if kind not in allow)
     held = sorted(
@@ -174,7 +174,7 @@ async def _in_between(
     if not between:
         return None
     named = ", ".join(f"{short(revisions_of(e))} (deploy {e.get('id')})" for e in between[:3])
-    way_out = f"`allow: [{HOOKS}]` goes back all the same"
+    way_out = f"`allow: [{ALLOW_HOOKS}]` goes back all the same"
     if doors.argocd is None:
         return (
             "HooksUnknown",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from recovery.act.action import ClusterClient, ManagedResource
-from recovery.decide.ownership import LABEL, itself
+from recovery.decide.ownership import INSTANCE_LABEL, itself
 from recovery.kube.client import group_path
 from recovery.kube.errors import Forbidden, KubeError, NotFound
 from recovery.kube.reading import decoded
@@ -175,7 +175,7 @@ def carries(item: dict[str, Any], instance: str) -> bool:
     meta = item.get("metadata") or {}
     said, _, about = str((meta.get("annotations") or {}).get(TRACKING, "")).partition(":")
     if not said:
-        return str((meta.get("labels") or {}).get(LABEL, "")) == instance
+        return str((meta.get("labels") or {}).get(INSTANCE_LABEL, "")) == instance
     return said == instance and about == itself(item)
 
 
@@ -184,7 +184,7 @@ def tracked_by(item: dict[str, Any]) -> str:
     (util/argo/resource_tracking.go); empty for none."""
     meta = item.get("metadata") or {}
     tracking = str((meta.get("annotations") or {}).get(TRACKING, ""))
-    return tracking.partition(":")[0] or str((meta.get("labels") or {}).get(LABEL, ""))
+    return tracking.partition(":")[0] or str((meta.get("labels") or {}).get(INSTANCE_LABEL, ""))
 
 
 def words_of(error: KubeError) -> str:

@@ -19,7 +19,7 @@ RESOURCES: dict[str, Resource] = {
     "StatefulSet": STATEFUL_SETS,
     "DaemonSet": DAEMON_SETS,
 }
-MOST = 200
+MAX_WORKLOADS = 200
 """Workloads of one application that are looked at; what its owner lists beyond them costs nobody
 anything."""
 
@@ -39,7 +39,7 @@ def of(fresh: dict[str, Any], kinds: tuple[str, ...]) -> tuple[Workload, ...]:
         )
         for r in resources
         if isinstance(r, dict) and r.get("kind") in kinds and not r.get("requiresPruning")
-    )[:MOST]
+    )[:MAX_WORKLOADS]
 
 
 def _word(row: dict[str, Any], field: str) -> str:

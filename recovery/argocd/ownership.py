@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from recovery.clock import Clock
-from recovery.decide.ownership import LABEL, Tracking, unpermitted, untracked
+from recovery.decide.ownership import INSTANCE_LABEL, Tracking, unpermitted, untracked
 from recovery.kube.client import CONFIG_MAPS, DEPLOYMENTS, STATEFUL_SETS, Client, Resource
 from recovery.kube.errors import Forbidden, Invalid, NotFound
 from recovery.kube.reading import decoded
@@ -20,10 +20,10 @@ from recovery.model.application import Application, Project
 from recovery.model.argocd_version import ArgoCDFeatures, dialect_of
 from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster
 
-KEPT = 60.0
+SETTINGS_TTL = 60.0
 """Seconds for which Argo CD's settings, once read, are believed."""
-SETTINGS = "argocd-cm"
-CONTROLLER = "argocd-application-controller"
+ARGOCD_SETTINGS = "argocd-cm"
+ARGOCD_CONTROLLER = "argocd-application-controller"
 LABELLED = "app.kubernetes.io/component=application-controller,app.kubernetes.io/part-of=argocd"
 _TAG = re.compile(r":v?(\d[\w.-]{0,60})(?:@|$)")
 
@@ -95,14 +95,16 @@ class Ownership:
 
     async def _settings(self) -> tuple[Tracking, ArgoCDFeatures]:
         now = self._clock.monotonic()
-        if self._known is not None and now - self._known[0] < KEPT:
+        if self._known is not None and now - self._known[0] < SETTINGS_TTL:
             return self._known[1], self._known[2]
         try:
-            data = decoded(await self._kube.get(CONFIG_MAPS, self._home, SETTINGS), _Settings).data
+            data = decoded(
+                await self._kube.get(CONFIG_MAPS, self._home, ARGOCD_SETTINGS), _Settings
+            ).data
         except NotFound:
             data = _Data()
         tracking = Tracking(
-            data.method.strip(), data.label.strip() or LABEL, data.installation.strip()
+            data.method.strip(), data.label.strip() or INSTANCE_LABEL, data.installation.strip()
         )
         version = self._version()
         if not version.known and not tracking.method:
@@ -150,6 +152,8 @@ class Ownership:
         if not found:
             with suppress(NotFound, Forbidden, Invalid):
                 found.append(
-                    decoded(await self._kube.get(STATEFUL_SETS, self._home, CONTROLLER), dict)
+                    decoded(
+                        await self._kube.get(STATEFUL_SETS, self._home, ARGOCD_CONTROLLER), dict
+                    )
                 )
         return found

@@ -33,7 +33,7 @@ from recovery.observe import wire
 APPLICATIONS_WHOLE = 100
 """Applications whose whole object is kept; the others are in the report."""
 LOGS_OF, LOG_LINES = 10, 200
-ROWS = 500
+MAX_SECTION_ROWS = 500
 SECTION = 25.0
 """Seconds for one section, at most."""
 
@@ -90,9 +90,9 @@ FLUX = (
     ("Kustomization", "kustomize.toolkit.fluxcd.io/v1/kustomizations"),
     ("HelmRelease", "helm.toolkit.fluxcd.io/v2/helmreleases"),
 )
-TRY = 10.0
+TRY_TIMEOUT = 10.0
 """Seconds for Argo CD's own ls-remote of one of them."""
-TRIED = 10
+MAX_TRIED = 10
 """Repositories that are tried from here, those that most applications cannot be compared with
 first."""
 TOP = 20
@@ -339,7 +339,7 @@ class Collector:
                 "cause": (r.get("spec") or {}).get("cause", ""),
                 "message": redact(str((r.get("status") or {}).get("message", "")), 300),
             }
-            for r in recoveries[:ROWS]
+            for r in recoveries[:MAX_SECTION_ROWS]
         ]
         service = (
             f"/api/v1/namespaces/{self._scope.ours}/services/"
@@ -382,12 +382,12 @@ class Collector:
                 row["says"] = row["says"] or redact(said, 200)
         self._sections["Repositories"] = listed = sorted(
             rows.values(), key=lambda r: -r["cannot be compared"]
-        )[:ROWS]
+        )[:MAX_SECTION_ROWS]
         suspects = [
             row["repository"]
             for row in listed
             if row["cannot be compared"] or row["repository"] in self._own
-        ][:TRIED]
+        ][:MAX_TRIED]
         self._sections["Repositories tried from here"] = (
             tries
         ) = []  # filled as they answer: what is there is kept
@@ -409,10 +409,10 @@ class Collector:
         if mine is None:
             return "not asked: Argo CD does not list it"
         try:
-            async with asyncio.timeout(TRY):
+            async with asyncio.timeout(TRY_TIMEOUT):
                 await self._argocd.test_repository(mine.repo, mine.project, mine.type)
         except TimeoutError:
-            return f"no answer within {TRY:.0f}s"
+            return f"no answer within {TRY_TIMEOUT:.0f}s"
         except KubeError as error:
             return redact(error.told or str(error), 300)
         return "it answers"
@@ -443,7 +443,8 @@ class Collector:
             "Pods that do not run", "/api/v1/pods", limit="500", fieldSelector=selector
         )
         self._sections["Pods that do not run"] = [
-            {"namespace": p["metadata"].get("namespace", ""), **_pod(p)} for p in (bad or ())[:ROWS]
+            {"namespace": p["metadata"].get("namespace", ""), **_pod(p)}
+            for p in (bad or ())[:MAX_SECTION_ROWS]
         ]
         self._summary["pods that do not run"] = "not known" if bad is None else len(bad)
         claims = (
@@ -475,7 +476,7 @@ class Collector:
             items = await self._some(title, path, limit="500") or []
             self._sections[title] = [
                 {"name": f"{i['metadata'].get('namespace')}/{i['metadata']['name']}"}
-                for i in items[:ROWS]
+                for i in items[:MAX_SECTION_ROWS]
             ]
             self._archive.json(f"network/{title.lower().replace(' ', '-')}.json", items)
         slices = (
@@ -496,7 +497,7 @@ class Collector:
                 "service": f"{s['metadata'].get('namespace')}/"
                 f"{(s['metadata'].get('labels') or {}).get('kubernetes.io/service-name', '?')}"
             }
-            for s in empty[:ROWS]
+            for s in empty[:MAX_SECTION_ROWS]
         ]
 
     async def _metrics(self) -> None:
@@ -552,7 +553,7 @@ class Collector:
                         }
                     )
         if rows:
-            self._sections["Flux objects that are not ready"] = rows[:ROWS]
+            self._sections["Flux objects that are not ready"] = rows[:MAX_SECTION_ROWS]
 
     async def _logs(self) -> None:
         """The last words of Argo CD's own pods, and of ours."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-FIELDS = 20
+MAX_FIELDS = 20
 """Of one resource, at most."""
 
 
@@ -32,7 +32,10 @@ def drift(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
             )
         elif live != wanted and wanted is not None:
             found.append(
-                {"resource": name, "differs": ", ".join(list(_paths(live, wanted, ""))[:FIELDS])}
+                {
+                    "resource": name,
+                    "differs": ", ".join(list(_paths(live, wanted, ""))[:MAX_FIELDS]),
+                }
             )
     return found
 

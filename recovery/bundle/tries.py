@@ -17,9 +17,9 @@ from recovery.model.connection import ProbeResult, Repository
 from recovery.model.redact import redact
 from recovery.proxies import proxy_for
 
-SECONDS = 5.0
+RESOLVE_TIMEOUT = 5.0
 """For one name."""
-SHOWN = 4
+SHOWN_ADDRESSES = 4
 """Addresses of one name that are shown."""
 
 
@@ -59,7 +59,7 @@ async def resolve(host: str) -> list[str]:
             loop.call_soon_threadsafe(told)
 
     threading.Thread(target=ask, name=f"resolve {host}", daemon=True).start()
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(RESOLVE_TIMEOUT):
         return await answered
 
 
@@ -103,11 +103,13 @@ async def tried(url: str, tries: Tries, now: datetime) -> dict[str, Any]:
                 "DNS": f"{host}: {addresses[0]}",
                 "ls-remote": "not tried: that is this machine or its own network link",
             }
-        said = ", ".join(addresses[:SHOWN]) + (
-            f" and {len(addresses) - SHOWN} more" if len(addresses) > SHOWN else ""
+        said = ", ".join(addresses[:SHOWN_ADDRESSES]) + (
+            f" and {len(addresses) - SHOWN_ADDRESSES} more"
+            if len(addresses) > SHOWN_ADDRESSES
+            else ""
         )
     except TimeoutError:
-        named, said = False, f"no answer within {SECONDS:.0f}s"
+        named, said = False, f"no answer within {RESOLVE_TIMEOUT:.0f}s"
     except (
         OSError,
         ValueError,

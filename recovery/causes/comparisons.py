@@ -8,7 +8,7 @@ from recovery.causes.case import DiagnosisInput, found
 from recovery.causes.envelope import reason
 from recovery.causes.error_patterns import (
     ABOUT_CLUSTER,
-    ARGOCD,
+    ARGOCD_ITSELF,
     CACHED,
     DIFFED,
     HEALTH_SCRIPT,
@@ -21,7 +21,7 @@ from recovery.causes.error_patterns import (
     SECRET_TOOLS,
     SIGNED,
     SPEC,
-    TARGET,
+    TARGET_STATE,
     VAGUE,
     Line,
 )
@@ -138,7 +138,7 @@ def _spoken(message: str) -> Line | None:
         return LIVE.first(message)
     if HEALTH_SCRIPT.pattern.search(message):
         return HEALTH_SCRIPT
-    if line := ARGOCD.first(message):
+    if line := ARGOCD_ITSELF.first(message):
         return line
     inner = reason(message)
     if PLUGIN.pattern.search(message):
@@ -150,14 +150,14 @@ def _spoken(message: str) -> Line | None:
     if DIFFED.pattern.search(message) and "Failed to load target state" not in message:
         return DIFFED
     if RENDERS.search(message) and not REMOTE.search(inner):
-        line = TARGET.first(inner)
+        line = TARGET_STATE.first(inner)
         return (
             line
             if line is not None and line.cause in ("RevisionNotFound", "ManifestError")
             else RENDERED_BADLY
         )
     return (
-        TARGET.first(inner)
-        or TARGET.first(message)
+        TARGET_STATE.first(inner)
+        or TARGET_STATE.first(message)
         or (DIFFED if DIFFED.pattern.search(message) else None)
     )

@@ -40,7 +40,7 @@ _CLOSES = re.compile(
 )
 _SAID_LAST = re.compile(r"(?:^|[\s:])(?:Error|ERROR|fatal): ")
 """How Helm, kustomize and Git begin what they have to say, after all that they print before it."""
-GAP = " [...] "
+CUT_MARK = " [...] "
 
 
 def reason(text: str) -> str:
@@ -68,18 +68,15 @@ def essential(text: str, longest: int) -> str:
     head = opened.group() if opened else ""
     inner = reason(text[len(head) :])
     room = longest - len(head)
-    if len(inner) <= room < len(inner) + 4 * len(GAP):
+    if len(inner) <= room < len(inner) + 4 * len(CUT_MARK):
         return head + inner
     if len(inner) > room:
-        half = (room - len(GAP)) // 2
-        return f"{head}{inner[:half]}{GAP}{inner[-half:]}"[:longest]
-    left = room - len(inner) - 2 * len(GAP)
+        half = (room - len(CUT_MARK)) // 2
+        return f"{head}{inner[:half]}{CUT_MARK}{inner[-half:]}"[:longest]
+    left = room - len(inner) - 2 * len(CUT_MARK)
     rest = text[len(head) :]
-    return (
-        f"{head}{inner}{GAP}{rest[: left * 2 // 3].rstrip()}{GAP}{rest[-(left // 3) :].lstrip()}"[
-            :longest
-        ]
-    )
+    begin, end = rest[: left * 2 // 3].rstrip(), rest[-(left // 3) :].lstrip()
+    return f"{head}{inner}{CUT_MARK}{begin}{CUT_MARK}{end}"[:longest]
 
 
 def received(text: str, longest: int) -> str:

@@ -305,7 +305,7 @@ HEALTH_SCRIPT = _line(
     r"in main chunk \[G\]|error (?:executing|running) (?:lua|health) script|lua (?:script|health) .{0,60}(?:failed|error|timed out)",
 )
 """Argo CD's Lua runs on one object, and what it says comes as it is."""
-ARGOCD = PatternTable(
+ARGOCD_ITSELF = PatternTable(
     _REDIS,
     _line(
         "RepoServerTransient",
@@ -328,7 +328,7 @@ REMOTE = re.compile(
     re.IGNORECASE,
 )
 """A renderer that reads something from elsewhere: then it may be the network, or credentials."""
-TARGET = PatternTable(
+TARGET_STATE = PatternTable(
     _line("GitUnreachable", *_PROXY),
     _line(
         "RevisionNotFound",
@@ -385,7 +385,7 @@ TIMED_OUT = re.compile(
     r"triggered by controller sync timeout|terminating due to timeout", re.IGNORECASE
 )
 
-WAITS = PatternTable(
+OPERATION_WAITS = PatternTable(
     _line(
         "WaitingForHuman",
         r"blocked by sync window",
@@ -397,7 +397,7 @@ WAITS = PatternTable(
     _line("WaveNotHealthy", r"waiting for healthy state of"),
 )
 """What a running operation says it waits for."""
-RETRIES = re.compile(r"Retrying attempt #(\d+)(?: at (\S+))?", re.IGNORECASE)
+RETRYING = re.compile(r"Retrying attempt #(\d+)(?: at (\S+))?", re.IGNORECASE)
 WAITS_FOR = re.compile(r"(?:state of|hook|deletion of|confirmation of) ([^\s]+)")
 
 TRANSIENT = PatternTable(
@@ -551,7 +551,9 @@ GENERIC = re.compile(
 )
 """Words that only say that it failed."""
 BY_HAND = re.compile(r"^Operation terminated", re.IGNORECASE)
-HOOKS = linear(r"one or more (?:SyncFail )?hooks? failed|hook .* failed|completed unsuccessfully")
+HOOK_RESULTS = linear(
+    r"one or more (?:SyncFail )?hooks? failed|hook .* failed|completed unsuccessfully"
+)
 MIGRATES = re.compile(
     r"migrat|schema|flyway|liquibase|alembic|\bdb\b|database|goose|sequelize|prisma", re.IGNORECASE
 )
@@ -571,7 +573,7 @@ ROLLOUTS = PatternTable(
 )
 """What a Rollout says (argo-rollouts utils/conditions,
 resource_customizations/argoproj.io/Rollout/health.lua)."""
-PODS = PatternTable(
+POD_RESULTS = PatternTable(
     _line("OutOfMemory", r"\bOOMKilled\b", r"out of memory|memory cgroup", r"exit code 137.*OOM"),
     _line(
         "ConfigMissing",

@@ -14,16 +14,16 @@ from recovery.causes.error_patterns import (
     BY_HAND,
     GAVE_UP,
     GENERIC,
-    HOOKS,
+    HOOK_RESULTS,
     MIGRATES,
-    PODS,
+    OPERATION_WAITS,
+    POD_RESULTS,
     RENDERED,
     RESULT,
-    RETRIES,
+    RETRYING,
     ROLLOUTS,
     TIMED_OUT,
     TRANSIENT,
-    WAITS,
     WAITS_FOR,
     WIPES,
 )
@@ -82,7 +82,7 @@ def running(patient: DiagnosisInput) -> Diagnosis | None:
     if operation is None or operation.phase.over:
         return None
     said = f"operation {operation.phase.value}: {operation.message}"
-    if operation.retrying or RETRIES.search(operation.message):
+    if operation.retrying or RETRYING.search(operation.message):
         if (
             operation.revisions
             and app.revisions
@@ -109,7 +109,7 @@ def running(patient: DiagnosisInput) -> Diagnosis | None:
                 also=("RetryInProgress",),
             )
         return found("RetryInProgress", said, confidence=Confidence.certain)
-    waits = WAITS.first(operation.message)
+    waits = OPERATION_WAITS.first(operation.message)
     if waits is None or not patient.lasted(operation.started_at, YOUNG):
         return None
     about = WAITS_FOR.search(operation.message)
@@ -200,7 +200,7 @@ def _failed(operation: Operation, signs: Observations | None) -> Diagnosis | Non
         return _strictest(known, said)
     if hooks:
         return _hook(hooks[0].split(" ")[1], *(f"hook {h}" for h in hooks), said)
-    message = RETRIES.sub("", operation.message).strip()
+    message = RETRYING.sub("", operation.message).strip()
     if RENDERED.search(message) and (finding := compared(message, said)):
         return finding
     if finding := _cause_of(message, said, signs):
@@ -208,7 +208,7 @@ def _failed(operation: Operation, signs: Observations | None) -> Diagnosis | Non
     if unknown or not (GENERIC.search(message.rstrip(". ")) or not message):
         return found(
             "HookFailed"
-            if HOOKS.search(message) and not unknown and "hook" in message
+            if HOOK_RESULTS.search(message) and not unknown and "hook" in message
             else "Unclassified",
             *unknown,
             said,
@@ -246,7 +246,7 @@ def _ran(who: str, evidence: str, words: str, *, hook: bool) -> Diagnosis:
     if hook or kind in RUNS:
         finding = _hook(who, evidence)
         return finding if hook or finding.variant else structs.replace(finding, variant="Job")
-    if kind in BUILT_IN and (line := PODS.first(f"{kind}: {words}")) is not None:
+    if kind in BUILT_IN and (line := POD_RESULTS.first(f"{kind}: {words}")) is not None:
         return found(line.cause, evidence, variant=line.variant, about=who)
     if kind == "Rollout" and (line := ROLLOUTS.first(words)) is not None:
         return found(line.cause, evidence, about=who)

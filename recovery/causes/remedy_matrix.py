@@ -6,10 +6,10 @@ from recovery.causes.catalogue import BY_NAME
 from recovery.model.cause import Cause, Diagnosis, Remedy, Verdict
 from recovery.model.policy import LOUDEST_FIRST
 
-RETRIES = "RetryInProgress"
-DECIDING = frozenset(
+RETRY_IN_PROGRESS = "RetryInProgress"
+DECIDED_ELSEWHERE = frozenset(
     {
-        RETRIES,
+        RETRY_IN_PROGRESS,
         "AnalysisFailed",
         "AnalysisError",
         "AnalysisInconclusive",
@@ -40,7 +40,10 @@ def verdict(finding: Diagnosis | None, cure: Remedy) -> Verdict:
     # While Argo CD tries again, or Argo Rollouts decides, the cause may be what it likes: nobody
     # gets in their way.
     return max(
-        (said, *(BY_NAME[name].verdict(cure) for name in finding.also if name in DECIDING)),
+        (
+            said,
+            *(BY_NAME[name].verdict(cure) for name in finding.also if name in DECIDED_ELSEWHERE),
+        ),
         key=STRICT.index,
     )
 

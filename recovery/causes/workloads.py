@@ -7,7 +7,7 @@ from datetime import timedelta
 from msgspec import structs
 
 from recovery.causes.case import DiagnosisInput, found
-from recovery.causes.error_patterns import PODS, ROLLOUTS, Line
+from recovery.causes.error_patterns import POD_RESULTS, ROLLOUTS, Line
 from recovery.model.application import Health
 from recovery.model.cause import Confidence, Diagnosis, UnhealthyResource
 
@@ -76,15 +76,16 @@ def classified(patient: DiagnosisInput) -> list[tuple[Line, UnhealthyResource]]:
     known += [
         (line, one)
         for one in claims
-        if (line := PODS.first("Unschedulable")) is not None and all(one is not o for _, o in known)
+        if (line := POD_RESULTS.first("Unschedulable")) is not None
+        and all(one is not o for _, o in known)
     ]
-    return sorted(known, key=lambda each: PODS.rank(each[0]))
+    return sorted(known, key=lambda each: POD_RESULTS.rank(each[0]))
 
 
 def _line(one: UnhealthyResource, patient: DiagnosisInput) -> Line | None:
     if one.reason == WAITS_FOR_A_NODE:
-        return PODS.first("Unschedulable") if patient.lasted(one.since, LONG) else None
-    return PODS.first(f"{one.kind}: {one.reason}: {one.message}")
+        return POD_RESULTS.first("Unschedulable") if patient.lasted(one.since, LONG) else None
+    return POD_RESULTS.first(f"{one.kind}: {one.reason}: {one.message}")
 
 
 def custom(patient: DiagnosisInput) -> Diagnosis | None:
@@ -171,7 +172,11 @@ def workloads(patient: DiagnosisInput) -> Diagnosis | None:
     if app.health not in _ILL:
         return None
     known = classified(patient)
-    if not known and app.health_message and (line := PODS.first(app.health_message)) is not None:
+    if (
+        not known
+        and app.health_message
+        and (line := POD_RESULTS.first(app.health_message)) is not None
+    ):
         return found(
             line.cause, f"health {app.health.value}: {app.health_message}", variant=line.variant
         )

@@ -23,7 +23,7 @@ from recovery.kube.reading import decoded
 from recovery.model.application import Application
 from recovery.model.selector import Selector
 from recovery.observe import wire
-from recovery.observe.adoption import ADOPTED, ADOPTED_AT, MOST, Adoption, adoptions
+from recovery.observe.adoption import ADOPTED, ADOPTED_AT, MAX_ADOPTIONS, Adoption, adoptions
 from recovery.settings import Settings
 
 Names = Annotated[
@@ -41,7 +41,7 @@ Dry = Annotated[
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")]
 ADOPTION = "adoption"
 """The guard that holds them back."""
-SHOWN = 20
+SHOWN_ADOPTED = 20
 
 
 class _Held(Struct):
@@ -82,10 +82,10 @@ def adopt(
         typer.echo(
             "recovery: the controller does not answer; who is held back is not known", err=True
         )
-    for name in held.names[:SHOWN]:
+    for name in held.names[:SHOWN_ADOPTED]:
         typer.echo(f"  {name}")
-    if len(held.names) > SHOWN:
-        typer.echo(f"  ... and {len(held.names) - SHOWN} more")
+    if len(held.names) > SHOWN_ADOPTED:
+        typer.echo(f"  ... and {len(held.names) - SHOWN_ADOPTED} more")
     if dry_run:
         typer.echo(f"{count} would be adopted; nothing is changed")
         return
@@ -170,7 +170,7 @@ async def _write(
             for each in before
             if each.selector not in [w.selector for w in wanted] and each.selector != Selector()
         ]
-        text = msgspec.json.encode([*kept, *wanted][-MOST:]).decode()
+        text = msgspec.json.encode([*kept, *wanted][-MAX_ADOPTIONS:]).decode()
         body = {
             "metadata": {
                 "annotations": {ADOPTED: text},

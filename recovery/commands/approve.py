@@ -21,7 +21,7 @@ Name = Annotated[
         help="A recovery, or its application as [NAMESPACE/]NAME.",
     ),
 ]
-STORM = "Storm"
+STORM_KIND = "Storm"
 """What the record of a storm is about, and why it waits."""
 
 
@@ -43,7 +43,7 @@ def asked(held: Recovery) -> tuple[str, ...]:
     another thing."""
     if held.phase is RecoveryPhase.Suppressed and held.awaiting:
         return (f"approve {held.awaiting}",)
-    if held.phase is RecoveryPhase.Suppressed and held.subject.kind == held.reason == STORM:
+    if held.phase is RecoveryPhase.Suppressed and held.subject.kind == held.reason == STORM_KIND:
         return ("approve",)  # its members
     raise Refused(
         f"{held.name} waits for no approval: it is {held.phase.value} ({held.reason}):"

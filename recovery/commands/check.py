@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.commands.errors import USAGE, WRONG, Refused, Shape
 from recovery.commands.output import Output, printed
 from recovery.decide.routing import named_channels
@@ -18,7 +18,7 @@ from recovery.model.duration import spell
 from recovery.model.policy import Policies
 from recovery.model.text import plain
 from recovery.policies import InvalidPolicies, parse
-from recovery.policies.nodes import LARGEST
+from recovery.policies.nodes import LARGEST_POLICIES
 
 Files = Annotated[
     list[str],
@@ -35,7 +35,7 @@ ChannelNames = Annotated[
         help="Keys of the Secret recovery-channels; any other channel is an error.",
     ),
 ]
-HEARTBEAT = "heartbeat"
+HEARTBEAT_KEY = "heartbeat"
 """A key of that Secret that is no channel."""
 
 
@@ -57,12 +57,14 @@ def check(
     """Check policy files.
 
     Report every problem with its line, column and path, and what would be right."""
-    there = frozenset(filter(None, (name.strip() for name in channels.split(",")))) - {HEARTBEAT}
+    there = frozenset(filter(None, (name.strip() for name in channels.split(",")))) - {
+        HEARTBEAT_KEY
+    }
     found: list[Found] = []
     unread = False
     for name in files:
         try:
-            policies = parse(read(name), KINDS)
+            policies = parse(read(name), POLICY_ACTIONS)
         except Refused as error:
             if len(files) == 1:
                 raise
@@ -101,9 +103,9 @@ def read(name: str) -> bytes:
     """A file or standard input, no more of it than is ever accepted."""
     try:
         if name == "-":
-            return sys.stdin.buffer.read(LARGEST + 1)
+            return sys.stdin.buffer.read(LARGEST_POLICIES + 1)
         with Path(name).open("rb") as file:
-            return file.read(LARGEST + 1)
+            return file.read(LARGEST_POLICIES + 1)
     except OSError as error:
         raise Refused(f"{name}: {error.strerror}") from error
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from recovery.model.duration import elapsed
 from recovery.model.text import plain
 
-GAP = "  "
+COLUMN_GAP = "  "
 LEAST_WORDS = 12
 """Columns that a cut message has at least; with fewer it is left out."""
 NO_LIMIT = 100_000
@@ -48,20 +48,20 @@ def lines(columns: Sequence[Column], rows: Sequence[Sequence[object]], limit: in
     kept = list(range(len(columns)))
 
     def least() -> int:
-        return sum((LEAST_WORDS if columns[i].words else wide[i]) + len(GAP) for i in kept) - len(
-            GAP
-        )
+        return sum(
+            (LEAST_WORDS if columns[i].words else wide[i]) + len(COLUMN_GAP) for i in kept
+        ) - len(COLUMN_GAP)
 
     while least() > limit and (droppable := [i for i in kept if columns[i].rank]):
         kept.remove(max(droppable, key=lambda i: (columns[i].rank, i)))
-    room = limit - sum(wide[i] + len(GAP) for i in kept if not columns[i].words)
+    room = limit - sum(wide[i] + len(COLUMN_GAP) for i in kept if not columns[i].words)
     shown = []
     for row in [[c.title for c in columns], *cells]:
         parts = []
         for i in kept:
             text = cut(row[i], max(room, LEAST_WORDS)) if columns[i].words else row[i]
             parts.append(text + " " * (wide[i] - size(text)) if i != kept[-1] else text)
-        shown.append(GAP.join(parts).rstrip())
+        shown.append(COLUMN_GAP.join(parts).rstrip())
     return shown
 
 

@@ -11,9 +11,9 @@ from msgspec import Struct
 from recovery.commands.errors import Refused
 from recovery.kube.errors import KubeError
 
-MOST = 200
+MAX_COMPLETIONS = 200
 """Names that are offered at most; whoever has more types another letter."""
-PATIENCE = 3.0
+COMPLETION_TIMEOUT = 3.0
 """Seconds after which nothing is offered: a shell waits for it."""
 
 
@@ -40,10 +40,10 @@ def applications(incomplete: str) -> list[str]:
 
 def _offered(incomplete: str, *, recoveries: bool) -> list[str]:
     try:
-        names = asyncio.run(asyncio.wait_for(_names(recoveries=recoveries), PATIENCE))
+        names = asyncio.run(asyncio.wait_for(_names(recoveries=recoveries), COMPLETION_TIMEOUT))
     except (Refused, KubeError, OSError, TimeoutError, msgspec.MsgspecError):
         return []  # a shell shows what is printed here in the middle of a command: nothing is
-    return [name for name in names if name.startswith(incomplete)][:MOST]
+    return [name for name in names if name.startswith(incomplete)][:MAX_COMPLETIONS]
 
 
 async def _names(*, recoveries: bool) -> Sequence[str]:

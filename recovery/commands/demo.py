@@ -67,7 +67,7 @@ async def _demo(stay: bool) -> bool:
     return well
 
 
-TRY = (
+TRY_COMMANDS = (
     "kubectl get recoveries -n gitops-system",
     "recovery status",
     "recovery explain lost",

@@ -30,9 +30,9 @@ from recovery.observe import resource_tree, wire
 from recovery.observe.inspector import Inspector
 from recovery.settings import Settings
 
-LARGEST = 64 * 1024 * 1024
+LARGEST_TREE = 64 * 1024 * 1024
 """Bytes of a file that is read: a whole resource tree of a large application has a few MiB."""
-DEEPEST = 100
+DEEPEST_TREE = 100
 
 
 def of_file(path: str, tree: str = "") -> tuple[Application, dict[str, Any]]:
@@ -98,20 +98,23 @@ def lines(body: dict[str, Any]) -> list[str]:
 def _bytes(path: str) -> bytes:
     try:
         raw = (
-            typer.get_binary_stream("stdin").read(LARGEST + 1) if path == "-" else _read(Path(path))
+            typer.get_binary_stream("stdin").read(LARGEST_TREE + 1)
+            if path == "-"
+            else _read(Path(path))
         )
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", USAGE) from error
-    if len(raw) > LARGEST:
+    if len(raw) > LARGEST_TREE:
         raise Refused(
-            f"{path} is larger than {LARGEST // 1024**2} MiB; an Application has 1.5 at most", USAGE
+            f"{path} is larger than {LARGEST_TREE // 1024**2} MiB; an Application has 1.5 at most",
+            USAGE,
         )
     return raw
 
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(LARGEST + 1)
+        return file.read(LARGEST_TREE + 1)
 
 
 class _Plainly(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the fast one where it is there
@@ -162,8 +165,8 @@ def _json(raw: bytes, path: str) -> bytes:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
                 event, yaml.CollectionEndEvent
             )
-            if depth > DEEPEST:
-                raise Refused(f"{path} is nested more than {DEEPEST} levels deep", USAGE)
+            if depth > DEEPEST_TREE:
+                raise Refused(f"{path} is nested more than {DEEPEST_TREE} levels deep", USAGE)
         return msgspec.json.encode(yaml.load(raw, Loader=_Plainly))  # noqa: S506 (a safe loader, and less)
     except (
         yaml.YAMLError,

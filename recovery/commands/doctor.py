@@ -12,7 +12,7 @@ import typer
 from msgspec import Struct
 
 from recovery import __version__
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.commands.client import ask_controller, reach
 from recovery.commands.columns import Column, lines, width
 from recovery.commands.errors import WRONG, Shape
@@ -219,7 +219,9 @@ async def _policies(client: AsyncioClient, settings: Settings) -> AsyncIterator[
 
 
 async def _in_force(client: AsyncioClient, settings: Settings) -> Policies:
-    return parse(await client.get(CONFIG_MAPS, settings.namespace, settings.policies), KINDS)
+    return parse(
+        await client.get(CONFIG_MAPS, settings.namespace, settings.policies), POLICY_ACTIONS
+    )
 
 
 async def _channels(client: AsyncioClient, settings: Settings) -> AsyncIterator[Found]:

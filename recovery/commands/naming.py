@@ -16,7 +16,7 @@ from recovery.observe import wire
 from recovery.record.codec import decode
 from recovery.settings import Settings
 
-SHOWN = 5
+SHOWN_NAMES = 5
 
 
 async def recovery_name(
@@ -41,7 +41,7 @@ async def recovery_name(
         raise Refused(
             f"there is no recovery {named} in {settings.namespace}\nTry: recovery status", WRONG
         )
-    names = ", ".join(r.name for r in found[:SHOWN])
+    names = ", ".join(r.name for r in found[:SHOWN_NAMES])
     raise Refused(f"{named} has several open recoveries: {names}; name one of them", WRONG)
 
 

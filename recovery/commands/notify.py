@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from msgspec import structs
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.clock import SystemClock
 from recovery.commands.check import read
 from recovery.commands.client import reach
@@ -118,7 +118,7 @@ def _policies(file: str) -> Policies:
     """Of a file; else those in force, else none."""
     if file:
         try:
-            return parse(read(file), KINDS)
+            return parse(read(file), POLICY_ACTIONS)
         except InvalidPolicies as error:
             raise Refused(f"{file}: {error}\nTry: recovery check {file}", WRONG) from error
     settings = settings_from_environment()
@@ -131,7 +131,7 @@ def _policies(file: str) -> Policies:
 
     raw = reach(ask)
     try:
-        return parse(raw, KINDS) if raw else Policies(())
+        return parse(raw, POLICY_ACTIONS) if raw else Policies(())
     except InvalidPolicies as error:
         raise Refused(f"ConfigMap {settings.policies}: {error}", WRONG) from error
 

@@ -26,8 +26,8 @@ Output = Annotated[
 Watch = Annotated[
     bool, typer.Option("-w", "--watch", help="Refresh every two seconds, until Ctrl-C.")
 ]
-PATIENCE = 2.0
-EVERY = 2.0
+OUTPUT_PATIENCE = 2.0
+REDRAW_INTERVAL = 2.0
 PIPED = 200
 """Columns where nobody says how many there are."""
 
@@ -78,7 +78,7 @@ def patience(what: str) -> Iterator[None]:
     over = threading.Event()
 
     def show() -> None:
-        if over.wait(PATIENCE):
+        if over.wait(OUTPUT_PATIENCE):
             return
         from rich.console import Console
 
@@ -106,6 +106,6 @@ def again_and_again(once: Callable[[], None]) -> None:
             except Refused as error:
                 typer.echo(f"recovery: {error}", err=True)
             sys.stdout.flush()
-            time.sleep(EVERY)
+            time.sleep(REDRAW_INTERVAL)
     except KeyboardInterrupt:
         return

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import Struct, structs
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.commands.check import read
 from recovery.commands.errors import USAGE, Refused, Shape
 from recovery.commands.fleet import Objects, exported, live
@@ -91,10 +91,10 @@ ASSUMED_CAUSE = Diagnosis("RolloutFailed", (), Confidence.guess)
 """Without its resource tree nobody knows why it is Degraded: a crash loop is what the plan assumes,
 and says so."""
 IF_SEEN = ", if a closer look finds a crash loop"
-ALIKE = 4
+NAMED_ALIKE = 4
 """Applications of which the same is to be said: more of them are counted, and named with -o
 json."""
-IN_TURN = ("budget", "pace", "per minute", "per hour", "after", "owner busy")
+WAITING_GUARDS = ("budget", "pace", "per minute", "per hour", "after", "owner busy")
 """Guards that let it go by themselves."""
 
 
@@ -202,7 +202,7 @@ def _last_line(summary: dict[str, Any], applications: int, well: int) -> str:
 
 def _policies(name: str, defaults: Defaults) -> Policies:
     try:
-        return parse(read(name) if name else shipped(), KINDS, defaults)
+        return parse(read(name) if name else shipped(), POLICY_ACTIONS, defaults)
     except InvalidPolicies as error:
         raise Refused(f"{name or 'the shipped policies'}: {error}") from error
 
@@ -279,7 +279,7 @@ def _alone(decision: Decision) -> tuple[str, str, str]:
     if decision.kind is Kind.Suppress:
         by = "" if decision.by in decision.message else f"{decision.by}: "
         return (
-            ("wait" if decision.by in IN_TURN else "refuse"),
+            ("wait" if decision.by in WAITING_GUARDS else "refuse"),
             decision.by,
             f"{by}{decision.message}",
         )
@@ -323,8 +323,8 @@ def _table(rows: list[Row], everything: list[Application]) -> None:
     for words, names in alike.items():
         shown = (
             names
-            if len(names) <= ALIKE
-            else [*names[: ALIKE - 1], f"and {len(names) - ALIKE + 1} more"]
+            if len(names) <= NAMED_ALIKE
+            else [*names[: NAMED_ALIKE - 1], f"and {len(names) - NAMED_ALIKE + 1} more"]
         )
         lines.append(("\n".join(shown), *words))
     matched = {row.application for row in rows}

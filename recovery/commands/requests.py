@@ -22,7 +22,7 @@ from recovery.model.recovery import Recovery
 from recovery.record.codec import decode
 from recovery.settings import Settings
 
-KEPT = 50
+MAX_REQUESTS = 50
 """Wishes that a recovery holds; the controller keeps the newest ten."""
 Ask = Callable[[Recovery], tuple[str, ...]]
 """Which wishes may be written into it and for which step, as ``what`` or ``what step``; Refused
@@ -62,10 +62,10 @@ async def write(
             UserRequest(what, by, now, step)
             for what, _, step in (w.partition(" ") for w in ask(recovery))
         )
-        if len(recovery.wishes) + len(wishes) > KEPT:
+        if len(recovery.wishes) + len(wishes) > MAX_REQUESTS:
             raise Refused(
-                f"recovery {name} has {len(recovery.wishes)} requests already, and holds {KEPT};"
-                " the controller forgets the oldest",
+                f"recovery {name} has {len(recovery.wishes)} requests already, and holds"
+                f" {MAX_REQUESTS}; the controller forgets the oldest",
                 WRONG,
             )
         # As it is stored, and one thing more: the API server lets nobody else change anything else.

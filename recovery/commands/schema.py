@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 
 
 def schema() -> None:
@@ -15,4 +15,4 @@ def schema() -> None:
     For editors and pipelines."""
     from recovery.policies import schema as described
 
-    typer.echo(json.dumps(described.schema(KINDS), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(described.schema(POLICY_ACTIONS), indent=2, ensure_ascii=False))

@@ -225,7 +225,7 @@ PLACE_COLUMNS = (
     Column("EVIDENCE", rank=3, words=True),
 )
 OVER = ("Resolved", "Superseded")
-ALIKE = 5
+FOLDED_FROM = 5
 """Rows that say the same of more subjects than this are one, unless all are asked for."""
 PLACES = 50
 
@@ -314,7 +314,7 @@ def _alike(pending: list[dict[str, Any]], *, everything: bool) -> list[tuple[obj
     found: list[tuple[object, ...]] = []
     for (policy, _), rows in groups.items():
         state = f"held back by {rows[0]['by']}" if rows[0]["by"] else str(rows[0]["reason"]).lower()
-        if everything or len(rows) <= ALIKE:
+        if everything or len(rows) <= FOLDED_FROM:
             found += [(row["subject"], state, policy, row["message"]) for row in rows]
         else:
             found.append(

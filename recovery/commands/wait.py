@@ -38,7 +38,7 @@ For = Annotated[
 Timeout = Annotated[
     str, typer.Option("--timeout", metavar="DURATION", help="How long at most, such as 10m.")
 ]
-EVERY = 2.0
+WAIT_INTERVAL = 2.0
 """Seconds between two looks."""
 
 
@@ -70,7 +70,7 @@ def wait(subject: Name, phase: For = "", timeout: Timeout = "10m") -> None:
                 raise Refused(f"{found.name} is over and never was {phase}: {seen}", WRONG)
         if time.monotonic() > end:
             raise Refused(f"not within {timeout}: {seen or f'no recovery of {subject}'}", WRONG)
-        time.sleep(EVERY)
+        time.sleep(WAIT_INTERVAL)
 
 
 def _look(named: str) -> Recovery | None:

@@ -17,7 +17,7 @@ from recovery.model.policy import Mode
 from recovery.model.recovery import Recovery
 from recovery.model.text import shell
 
-SKEW = timedelta(minutes=5)
+PERSON_SKEW = timedelta(minutes=5)
 """By so much a person's clock may differ from ours."""
 EXPIRED = "expired"
 """What an approval is called that was not used in time."""
@@ -118,7 +118,9 @@ def approved(a: GuardRequest) -> bool:
     wishes, this = a.recovery.wishes if a.recovery else (), awaiting(a)
     # A command's clock may be a little ahead of ours; one that is far ahead would never expire.
     return any(
-        w.what == "approve" and w.step == this and -SKEW < a.situation.now - w.at < APPROVED_FOR
+        w.what == "approve"
+        and w.step == this
+        and -PERSON_SKEW < a.situation.now - w.at < APPROVED_FOR
         for w in wishes
     )
 

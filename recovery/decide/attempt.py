@@ -472,7 +472,9 @@ def resolve(
             and _may_speak(situation, policy, step, recovery)
         ):
             reported += (
-                tuple(step.parameters.channels) or policy.channels or (notifications.EVERYWHERE,)
+                tuple(step.parameters.channels)
+                or policy.channels
+                or (notifications.DEFAULT_CHANNELS,)
             )
             record = StepRecord(recovery.attempt, index, step.traits.name, now, sent=True)
             recovery = recovery.with_step(
@@ -523,7 +525,7 @@ def _may_speak(situation: Situation, policy: Policy, step: Step, recovery: Recov
 
 def called(recovery: Recovery, note: PendingNotification) -> Recovery:
     """With this message to send, and its channels owed the resolve."""
-    return recovery.with_notes(note).heard_by(*(note.channels or (notifications.EVERYWHERE,)))
+    return recovery.with_notes(note).heard_by(*(note.channels or (notifications.DEFAULT_CHANNELS,)))
 
 
 def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:

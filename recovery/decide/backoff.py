@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from recovery.model.recovery import StepRecord
 
-AFTER, AT_MOST = timedelta(seconds=5), timedelta(minutes=5)
+AFTER, LONGEST_BACKOFF = timedelta(seconds=5), timedelta(minutes=5)
 
 
 def again_at(record: StepRecord, least: timedelta = AFTER) -> datetime:
     """The moment, UTC, from which a write may be tried once more."""
     last = record.claimed_at or record.started_at
-    return last + min(max(least, (last - record.started_at) / 4), AT_MOST)
+    return last + min(max(least, (last - record.started_at) / 4), LONGEST_BACKOFF)

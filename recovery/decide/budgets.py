@@ -9,7 +9,7 @@ from recovery.decide.storms import RESUMES
 from recovery.decide.windows import Closed
 from recovery.model.duration import spell
 
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+BUDGET_WINDOW, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 REFRESH_EVERY = timedelta(seconds=10)
 """One of our refreshes for each repository in this time."""
 
@@ -34,7 +34,11 @@ def per_hour(a: GuardRequest) -> str | Closed:
                 f"{len(times)} restarts, rollbacks and failovers{where} within the hour, and"
                 f" {limit} may be"
             )
-            return Closed(words, times[len(times) - limit] + HOUR) if limit and times else words
+            return (
+                Closed(words, times[len(times) - limit] + BUDGET_WINDOW)
+                if limit and times
+                else words
+            )
     return ""
 
 

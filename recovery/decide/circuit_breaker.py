@@ -14,7 +14,7 @@ from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRe
 
 LAST, TOO_MANY = 10, 2
 WORSE = "worse"
-UNDONE = "undone"
+REVERTED = "undone"
 RESTART_UNDONE = "RestartUndone"
 """Why a restart is left out: a person took the last one back."""
 BY_PEOPLE = frozenset({"OwnerReverted", "HoldReleased", RESTART_UNDONE})
@@ -24,12 +24,12 @@ _REPLACES = frozenset({"restart", "rollback", "failover"})
 _HARMLESS = frozenset({"refresh", "terminate"})
 _NOT_DONE = frozenset({"NotCarriedOut", "NotStarted", "HoldReleased", "OwnerReverted"})
 """Reasons of steps whose effect was never tried."""
-SUBJECTS, SUBJECTS_EVERYWHERE, PROJECTS = 3, 5, 3
+SUBJECTS, SUBJECTS_EVERYWHERE, OPENING_PROJECTS = 3, 5, 3
 """So many subjects of one project within an hour, or so many of so many projects, that it did not
 help open the circuit."""
 REPEATED = 3
 """From the next recovery of a day on, nothing is tried any more."""
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+TRUST_WINDOW, DAY = timedelta(hours=1), timedelta(days=1)
 OPEN_FOR = timedelta(hours=4)
 """After its newest fruitless step an open circuit lets one try again."""
 _RANK = {
@@ -64,7 +64,7 @@ def undone(recovery: Recovery, why: str) -> Recovery:
     """Mark the newest effect of it: it was taken back by a person."""
     mine = next((s for s in reversed(recovery.steps) if acted(s)), None)
     steps = tuple(
-        structs.replace(s, regret=UNDONE, message=f"{s.message}; {why}"[:500]) if s is mine else s
+        structs.replace(s, regret=REVERTED, message=f"{s.message}; {why}"[:500]) if s is mine else s
         for s in recovery.steps
     )
     return structs.replace(recovery, steps=steps)
@@ -77,7 +77,7 @@ def acted(step: StepRecord) -> bool:
 
 def regretted(step: StepRecord) -> str:
     """``undone``, ``worse``, or empty for neither."""
-    return step.regret or (UNDONE if step.reason in BY_PEOPLE else "")
+    return step.regret or (REVERTED if step.reason in BY_PEOPLE else "")
 
 
 def taken_back(recoveries: Iterable[Recovery], deployed: str) -> tuple[StepRecord, Recovery] | None:
@@ -88,7 +88,7 @@ def taken_back(recoveries: Iterable[Recovery], deployed: str) -> tuple[StepRecor
             at = (
                 step.owes.bad[0] if step.owes is not None and step.owes.bad else step.claim.revision
             )
-            if deployed and at == deployed and regretted(step) == UNDONE:
+            if deployed and at == deployed and regretted(step) == REVERTED:
                 return step, recovery
     return None
 
@@ -134,7 +134,7 @@ class Circuit(Struct, frozen=True):
     """None: until the policy is edited."""
 
 
-EVERYWHERE = "*"
+ALL_PROJECTS = "*"
 """Stands for every project in a circuit's key."""
 
 
@@ -170,9 +170,9 @@ def circuits(recoveries: Iterable[Recovery]) -> dict[str, Circuit]:
             found[key] = Circuit(words, newest)
         elif circuit := _in_vain(steps, SUBJECTS, 1):
             found[key] = circuit
-        everywhere.setdefault(key.rpartition("/")[0] + f"/{EVERYWHERE}", []).extend(steps)
+        everywhere.setdefault(key.rpartition("/")[0] + f"/{ALL_PROJECTS}", []).extend(steps)
     for key, steps in everywhere.items():
-        if circuit := _in_vain(steps, SUBJECTS_EVERYWHERE, PROJECTS):
+        if circuit := _in_vain(steps, SUBJECTS_EVERYWHERE, OPENING_PROJECTS):
             found[key] = circuit
     return found
 
@@ -186,7 +186,7 @@ def _in_vain(
         key=lambda each: each[0],
     )
     for newest, _, _ in reversed(useless):
-        hour = [(s, r) for at, s, r in useless if newest - HOUR <= at <= newest]
+        hour = [(s, r) for at, s, r in useless if newest - TRUST_WINDOW <= at <= newest]
         whom = {r.subject.uid: r.subject for _, r in hour}
         if (
             len(whom) >= subjects

@@ -14,12 +14,12 @@ from recovery.model.cause import Observations
 from recovery.model.policy import Condition, Policies, Policy, SubjectType
 from recovery.model.situation import HealthyRevision, SubjectState, differing
 
-KEPT = 5
+MAX_HEALTHY_REVISIONS = 5
 """Healthy revisions remembered for each application."""
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout"})
 """Kinds that run pods; the images of those are what an Application is seen to run
 (``status.summary.images``)."""
-LONGEST = 1_500
+LONGEST_REVISIONS = 1_500
 """Characters that the revisions of one deploy may have to be remembered: a commit for each of 35
 sources."""
 
@@ -202,7 +202,7 @@ def _ledger(
     )
     # What is scaled to nothing is Healthy as well, and proves nothing: no pod of it ever ran.
     well = well and (bool(app.images) or WORKLOADS.isdisjoint(app.kinds))
-    if not well or app.deploy is None or sum(map(len, app.deploy.revisions)) > LONGEST:
+    if not well or app.deploy is None or sum(map(len, app.deploy.revisions)) > LONGEST_REVISIONS:
         return None, sight.ledger
     this = (app.deploy.id, app.deploy.revisions)
     if any((good.history_id, good.revisions) == this for good in sight.ledger):
@@ -214,7 +214,7 @@ def _ledger(
         ), sight.ledger
     if now - soaking.seen < policies.ledger.soak:
         return soaking, sight.ledger
-    return None, (*sight.ledger, soaking)[-KEPT:]
+    return None, (*sight.ledger, soaking)[-MAX_HEALTHY_REVISIONS:]
 
 
 def _called_bad(good: HealthyRevision, app: Application) -> bool:

@@ -25,7 +25,7 @@ DOWN = "down"
 LOOKERS = (ProbeSource.live_read, ProbeSource.connect)
 """Those that look at a cluster themselves, now. Argo CD's list is a cache of up to twelve hours and
 has no vote."""
-NEEDED = 2
+NEEDED_PROBES = 2
 
 
 def fresh(about: Repository | Cluster, now: datetime) -> tuple[ProbeResult, ...]:
@@ -90,8 +90,11 @@ def down(cluster: Cluster, now: datetime) -> tuple[bool, str]:
     words = "; ".join(map(str, votes)) or "nobody has looked in the last minute"
     if other := [e for e in votes if e.verdict is not Verdict.unreachable]:
         return False, f"{other[0].by.value} says {other[0].verdict.value}: {words}"
-    if len(agree) < NEEDED:
-        return False, f"{len(agree)} of {NEEDED} witnesses say that it is unreachable: {words}"
+    if len(agree) < NEEDED_PROBES:
+        return (
+            False,
+            f"{len(agree)} of {NEEDED_PROBES} witnesses say that it is unreachable: {words}",
+        )
     return True, words
 
 

@@ -44,7 +44,7 @@ from recovery.decide.failover_progress import PLAN_OUTDATED, given_up, reconcile
 from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import CURE_FORBIDDEN, Refusal, reason, refusal
 from recovery.decide.holds import settle_hold
-from recovery.decide.notifications import EVERYWHERE
+from recovery.decide.notifications import DEFAULT_CHANNELS
 from recovery.decide.operations import WITHDRAW, claim_on
 from recovery.decide.reconciled import RECONCILE_SKIPPED
 from recovery.decide.recovered import ailment
@@ -59,7 +59,7 @@ from recovery.model.policy import Condition, Policy, Step, SubjectType
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.model.situation import Situation
 
-PATIENCE = timedelta(minutes=2)
+WRITE_PATIENCE = timedelta(minutes=2)
 """A step that cannot even be written is tried for this long at least, however short its settle
 time."""
 
@@ -535,7 +535,7 @@ def _running(
             over = ended(record, StepOutcome.TimedOut, "TimedOut", message, now)
             recovery = structs.replace(recovery, moves=given_up(recovery.moves, message[:200]))
         case Progress.Again if situation.freshness.fresh and now >= (
-            record.deadline or record.started_at + max(step.settle, PATIENCE)
+            record.deadline or record.started_at + max(step.settle, WRITE_PATIENCE)
         ):
             message = (
                 f"could not be carried out within {spell(now - record.started_at)}:"
@@ -612,7 +612,7 @@ def _found(
     record = structs.replace(record, sent=True)
     recovery = recovery.with_last(record)
     return record, (
-        recovery.heard_by(EVERYWHERE) if step is None or step.traits.destructive else recovery
+        recovery.heard_by(DEFAULT_CHANNELS) if step is None or step.traits.destructive else recovery
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from recovery.causes.envelope import reason
-from recovery.causes.error_patterns import TARGET
+from recovery.causes.error_patterns import TARGET_STATE
 from recovery.model.connection import Verdict
 from recovery.model.remembered import remembered
 
@@ -170,7 +170,7 @@ def of_repository(message: str) -> Verdict:
     verdict = verdict_of(message)
     if verdict is not Verdict.no_evidence or not about_git(message) or _REDIRECTED.search(message):
         return verdict
-    line = TARGET.first(reason(_URL.sub("URL", message)))
+    line = TARGET_STATE.first(reason(_URL.sub("URL", message)))
     return (
         _OF_CAUSE.get((line.cause, line.variant), Verdict.no_evidence)
         if line is not None

@@ -25,9 +25,9 @@ from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord
 from recovery.model.situation import Situation
 from recovery.model.text import shell
 
-AT_ONCE = 5
+REFRESHED_AT_ONCE = 5
 """Applications refreshed in one go when their repository is back; the next ones after PAUSE."""
-PAUSE = timedelta(seconds=3)
+REFRESH_PAUSE = timedelta(seconds=3)
 _EXEMPT = frozenset({"approval", "budget"})
 
 
@@ -63,11 +63,11 @@ def _refreshed(record: StepRecord, step: Step, situation: Situation) -> StepStat
     if not left:
         return StepStatus(Progress.Succeeded, "Refreshed", f"refreshed {len(asked)} applications")
     waited = situation.now - (record.claimed_at or record.started_at)
-    if waited < PAUSE:
+    if waited < REFRESH_PAUSE:
         return StepStatus(
             Progress.Running,
             message=f"{len(left)} applications are still to be refreshed",
-            soon=PAUSE - waited,
+            soon=REFRESH_PAUSE - waited,
         )
     return StepStatus(Progress.Next, stage=f"after {len(asked)}")
 

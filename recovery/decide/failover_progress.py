@@ -19,24 +19,24 @@ from recovery.model.move import Relocation, RelocationPhase
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.situation import Situation
 
-AT_ONCE = 3
+RELOCATED_AT_ONCE = 3
 """Applications on their way at one moment."""
 FAILURES = 2
 """After so many that did not get well, no further one is moved."""
-WITHIN = timedelta(minutes=10)
+HEALTHY_WITHIN = timedelta(minutes=10)
 """An application that is not Healthy at its new place by then has failed there."""
 REVERTED_WITHIN = timedelta(seconds=20)
 """For so long the destination may still show as it was before."""
 GENERATED_WITHIN = timedelta(minutes=2)
 """An ApplicationSet writes a new destination within seconds of the label's move (seen on 3.2:
 one)."""
-SOON = timedelta(seconds=2)
+LOOK_AGAIN = timedelta(seconds=2)
 PLAN_OUTDATED = "PlanOutdated"
 """Reason of a plan that is made anew: nothing was tried with it."""
 HINDERED = "Hindered"
 """Reason of a wave that the API server was too busy for, in part: the rest waits longer than for an
 answer."""
-SEEN_WITHIN = timedelta(seconds=3)
+ECHO_WITHIN = timedelta(seconds=3)
 """A write of ours comes back by the watch within this time."""
 
 
@@ -102,7 +102,7 @@ def _progressed(
         if (
             not by_label
             and not _asked(app, token)
-            and now - (record.claimed_at or began) >= SEEN_WITHIN
+            and now - (record.claimed_at or began) >= ECHO_WITHIN
         ):
             # Its write never went out (a crash, a conflict, a running operation): its turn comes
             # again, with a new proof.
@@ -138,12 +138,12 @@ def _progressed(
     compared = done is not None and app.reconciled_at is not None and app.reconciled_at >= done
     if compared and _well(app):
         return structs.replace(move, phase=arrived, reason="", since=now)
-    if now - began > WITHIN:
+    if now - began > HEALTHY_WITHIN:
         how = f"{app.sync.value} and {app.health.value}"
         return structs.replace(
             move,
             phase=RelocationPhase.Failed,
-            reason=f"not Healthy at {where} within {spell(WITHIN)}: it is {how}",
+            reason=f"not Healthy at {where} within {spell(HEALTHY_WITHIN)}: it is {how}",
             since=now,
         )
     return move
@@ -172,7 +172,7 @@ def unsent(
     moves: tuple[Relocation, ...], phase: RelocationPhase, record: StepRecord, situation: Situation
 ) -> bool:
     """Is one at its new place by an ApplicationSet's hand, and its sync still to be asked for?"""
-    if situation.now - (record.claimed_at or record.started_at) < SEEN_WITHIN:
+    if situation.now - (record.claimed_at or record.started_at) < ECHO_WITHIN:
         return False  # what was just written is on its way back to us
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
     token = situation.recovery.token(record) if situation.recovery else ""
@@ -198,7 +198,7 @@ def next_wave(
 ) -> tuple[Relocation, ...]:
     """With as many more on their way as may be at one moment; ``may`` are the UIDs nothing speaks
     against just now."""
-    places = AT_ONCE - sum(move.phase is to_phase for move in moves)
+    places = RELOCATED_AT_ONCE - sum(move.phase is to_phase for move in moves)
     changed = []
     for move in moves:
         if move.phase is from_phase and places > 0 and move.uid in may:
@@ -277,7 +277,7 @@ def homeward(
         return StepStatus(Progress.Next, stage=stage_after(record.stage), moves=moves)
     failed, away = counted(moves, RelocationPhase.Failed), counted(moves, RelocationPhase.Moved)
     busy = counted(moves, RelocationPhase.Returning)
-    if away and failed < FAILURES and busy < AT_ONCE and wave_due(record, situation.now):
+    if away and failed < FAILURES and busy < RELOCATED_AT_ONCE and wave_due(record, situation.now):
         if well:
             may, held = _may_return(moves, situation, stateful=stateful)
             waved = held
@@ -302,11 +302,11 @@ def homeward(
             return StepStatus(
                 Progress.Running,
                 message=f"waits: {cluster_of(situation).name} is not seen well: {words}",
-                soon=SOON,
+                soon=LOOK_AGAIN,
                 moves=moves,
             )
     if busy or (away and failed < FAILURES):
-        return StepStatus(Progress.Running, message=summary(moves), soon=SOON, moves=moves)
+        return StepStatus(Progress.Running, message=summary(moves), soon=LOOK_AGAIN, moves=moves)
     if failed or away:
         return StepStatus(Progress.Failed, "NotAllHome", summary(moves), moves=moves)
     return StepStatus(Progress.Succeeded, "Home", summary(moves), moves=moves)
@@ -318,9 +318,9 @@ def wave_due(record: StepRecord, now: datetime) -> bool:
     if not record.stage:
         return True
     least = (
-        again_at(record, SEEN_WITHIN)
+        again_at(record, ECHO_WITHIN)
         if record.reason == HINDERED
-        else (record.claimed_at or now) + SEEN_WITHIN
+        else (record.claimed_at or now) + ECHO_WITHIN
     )
     return now >= least
 

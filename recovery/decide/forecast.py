@@ -15,7 +15,7 @@ from recovery.model.situation import Situation
 
 ASSUMED = "Assumed"
 """Reason of a step that is taken to have been done."""
-LONGEST = 50
+MAX_DECISIONS = 50
 """Decisions in a row; a policy has at most 20 actions."""
 
 
@@ -41,7 +41,7 @@ def forecast(situation: Situation) -> Forecast:
     first = decide(situation)
     answer = next((d for d in first if d.recovery is not None), None)
     steps: dict[int, tuple[Step, StepRecord]] = {}
-    for _ in range(LONGEST):
+    for _ in range(MAX_DECISIONS):
         if answer is None or (recovery := answer.recovery) is None:
             break
         actions = _actions(situation, recovery)

@@ -440,7 +440,7 @@ def distrusted(a: GuardRequest) -> str:
     project = about.project if isinstance(about, Application) else ""
     here, everywhere = (
         trust_key(a.policy.name, a.policy.hash, each)
-        for each in (project, circuit_breaker.EVERYWHERE)
+        for each in (project, circuit_breaker.ALL_PROJECTS)
     )
     why = a.situation.distrusted.get(here) or a.situation.distrusted.get(everywhere, "")
     where = f" in project {project}" if project and here in a.situation.distrusted else ""

@@ -23,7 +23,7 @@ from recovery.model.text import plain
 MANUAL, REVISION, OWN_CHANGE = "manual", "revision", "own_change"
 """What ends a rollback's hold: a person alone, any newer revision, or one that changes this
 application's own manifests."""
-STANDS = timedelta(minutes=2)
+DEGRADED_STANDS = timedelta(minutes=2)
 LATE_CURE = timedelta(minutes=30)
 """A rollback that had no effect in time may still have one: what is Degraded gets its auto-sync
 back when that has stood for a moment, what is ill otherwise after this."""
@@ -337,7 +337,7 @@ def _in_vain(situation: Situation) -> str:
         return ""
     ago = situation.now - (step.ended_at or situation.now)
     if app.health is Health.Healthy or ago < (
-        STANDS if app.health is Health.Degraded else LATE_CURE
+        DEGRADED_STANDS if app.health is Health.Degraded else LATE_CURE
     ):
         return ""  # it may still come: an old version takes its time as well
     return f"going back did not cure it ({step.reason}), so auto-sync is given back"

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from recovery.causes.envelope import essential
 from recovery.causes.remedy_matrix import cause_of, loudness
-from recovery.decide.circuit_breaker import EVERYWHERE as EVERY_PROJECT
-from recovery.decide.circuit_breaker import Circuit
+from recovery.decide.circuit_breaker import ALL_PROJECTS, Circuit
 from recovery.decide.connections import connection, worst
 from recovery.decide.guards import MANY_INHERITED
 from recovery.model.application import Application, short
@@ -32,9 +31,9 @@ from recovery.model.text import plain, shell
 EVIDENCE = 15_000
 """Characters of evidence a Recovery keeps: it has to stay a small object."""
 SPOKEN = ("notify", "escalate")
-TARGETS = 5
+SHOWN_TARGETS = 5
 """Of what a step touched, so many are named; `recovery explain` names all."""
-EVERYWHERE = "default"
+DEFAULT_CHANNELS = "default"
 """Stands for defaults.channels among those that were told."""
 
 
@@ -79,9 +78,14 @@ def targets(step: StepRecord) -> str:
     """Targets that a step touched, for people: ``Deployment/cart`` for
     apps/v1/Deployment/shop/cart; a few of many."""
     names = [
-        "/".join(t.split("/")[2::2]) if t.count("/") == 4 else t for t in step.targets[:TARGETS]
+        "/".join(t.split("/")[2::2]) if t.count("/") == 4 else t
+        for t in step.targets[:SHOWN_TARGETS]
     ]
-    more = f" and {len(step.targets) - TARGETS} more" if len(step.targets) > TARGETS else ""
+    more = (
+        f" and {len(step.targets) - SHOWN_TARGETS} more"
+        if len(step.targets) > SHOWN_TARGETS
+        else ""
+    )
     return ", ".join(plain(name, 120) for name in names) + more
 
 
@@ -297,7 +301,7 @@ def circuit_opened(key: str, circuit: Circuit) -> PendingNotification:
     """A policy acts no more: one page for all that it would have done."""
     policy, _, rest = key.partition("/")
     project = rest.partition("/")[2]
-    where = "" if project in ("", EVERY_PROJECT) else f" in project {project}"
+    where = "" if project in ("", ALL_PROJECTS) else f" in project {project}"
     until = f" It tries again at {circuit.until:%H:%M} UTC." if circuit.until else ""
     body = (
         f"{circuit.words}.{until} Look at what they have in common; edit the policy to let it act"
@@ -314,7 +318,7 @@ def circuit_closed(key: str, circuit: Circuit, now: datetime) -> PendingNotifica
     no other policy or project."""
     policy, _, rest = key.partition("/")
     project = rest.partition("/")[2]
-    where = "" if project in ("", EVERY_PROJECT) else f" in project {project}"
+    where = "" if project in ("", ALL_PROJECTS) else f" in project {project}"
     title = f"policy {policy} acts again{where}"
     body = f"It only watched since {circuit.since:%Y-%m-%d %H:%M} UTC."
     return PendingNotification(
@@ -322,7 +326,7 @@ def circuit_closed(key: str, circuit: Circuit, now: datetime) -> PendingNotifica
         title,
         body,
         Severity.info.value,
-        (EVERYWHERE,),
+        (DEFAULT_CHANNELS,),
         resolves=True,
     )
 

@@ -24,7 +24,7 @@ NOT_OWNED = "NotOwned"
 INSTALLATION = "argocd.argoproj.io/installation-id"
 """Annotation that tells several Argo CDs of one cluster apart
 (common/common.go:AnnotationInstallationID)."""
-LABEL = "app.kubernetes.io/instance"
+INSTANCE_LABEL = "app.kubernetes.io/instance"
 _METHODS = ("annotation", "label", "annotation+label")
 
 
@@ -34,7 +34,7 @@ class Tracking(Struct, frozen=True):
     method: str = ""
     """application.resourceTrackingMethod; empty where it is not set, and then the version
     decides."""
-    label: str = LABEL
+    label: str = INSTANCE_LABEL
     """application.instanceLabelKey."""
     installation: str = ""
     """installationID; empty where there is one Argo CD."""

@@ -16,7 +16,7 @@ RECONCILE_SKIPPED = "reconcile skipped"
 
 _ATOM = r"(?:[a-z0-9-]|\.|\\[.dw]|\[[a-z0-9-]{1,40}\])"
 _TOKEN = re.compile(rf"(?P<repeated>{_ATOM}[*+])|{_ATOM}|(?P<choice>\((?:{_ATOM}|\|){{1,100}}\))")
-LONGEST = 200
+LONGEST_EXPRESSION = 200
 """Characters of an expression that is tried."""
 
 
@@ -87,7 +87,7 @@ def _simple(expression: str) -> bool:
     square of what it searches, 63 characters, and the 50 ways of the choice."""
     body = expression.removeprefix("^").removesuffix("$")
     at = repeated = choices = 0
-    while at < len(body) <= LONGEST:
+    while at < len(body) <= LONGEST_EXPRESSION:
         token = _TOKEN.match(body, at)
         if token is None:
             return False

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from recovery.decide.notifications import EVERYWHERE
+from recovery.decide.notifications import DEFAULT_CHANNELS
 from recovery.decide.windows import opened
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Repository
@@ -30,13 +30,13 @@ def channels_of(
     """The channels' names, each once. A resolve goes to those that ``heard`` of it, and where the
     note itself says. ``every``: the channels of the Secret, who are told where nothing else is
     said."""
-    named = note.channels if note.resolves else note.channels or (EVERYWHERE,)
+    named = note.channels if note.resolves else note.channels or (DEFAULT_CHANNELS,)
     if note.resolves and heard:
         named = tuple(
-            name for name in named if name != EVERYWHERE
+            name for name in named if name != DEFAULT_CHANNELS
         )  # those who heard are everywhere
     usual = _usual(note, recovery, about, policies) or every
-    expanded = (c for name in named for c in (usual if name == EVERYWHERE else (name,)))
+    expanded = (c for name in named for c in (usual if name == DEFAULT_CHANNELS else (name,)))
     return tuple(dict.fromkeys((*(heard if note.resolves else ()), *expanded)))
 
 
@@ -45,7 +45,7 @@ def undirected(
 ) -> bool:
     """Does nothing say where it goes, so that every channel of the Secret is told? An end goes to
     those who heard of the beginning."""
-    somewhere = EVERYWHERE in note.channels or (not note.channels and not note.resolves)
+    somewhere = DEFAULT_CHANNELS in note.channels or (not note.channels and not note.resolves)
     return somewhere and not _usual(note, recovery, about, policies)
 
 

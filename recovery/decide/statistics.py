@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from msgspec import Struct
 
-from recovery.decide.circuit_breaker import UNDONE, WORSE, acted, regretted
+from recovery.decide.circuit_breaker import REVERTED, WORSE, acted, regretted
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
 
 
@@ -90,7 +90,7 @@ def _line(policy: str, recoveries: list[Recovery]) -> Line:
         sum(not _cured(r) for r in resolved),
         sum(map(_cured, resolved)),
         sum(bool(r.stalls) or r.needs_person for r in recoveries),
-        sum(regretted(s) == UNDONE for s in steps),
+        sum(regretted(s) == REVERTED for s in steps),
         sum(regretted(s) == WORSE for s in steps),
         sum(not r.phase.over for r in recoveries),
         times[len(times) // 2] if times else None,

@@ -14,7 +14,7 @@ from recovery.model.duration import spell
 from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase, Subject
 from recovery.model.situation import Freshness
 from recovery.model.storm import (
-    SLOW,
+    SLOW_PREFIX,
     SLOW_SHARE,
     SLOW_WINDOW,
     STORM,
@@ -35,7 +35,7 @@ RESUMES = timedelta(minutes=1)
 """After a storm, one more recovery may be at work for each of these, up to the budget."""
 NEARLY = 0.8
 """Of those that fell ill, the part that makes a group the common cause."""
-SHOWN = 50
+SHOWN_MEMBERS = 50
 """Members that a record and a message list."""
 GROWN = 1.25
 """A storm that has grown by so much is written down anew."""
@@ -99,7 +99,7 @@ def many(crowd: GroupCount, limits: StormLimits) -> bool:
         )
     if crowd.fallen < limits.minimum:
         return False
-    if crowd.group.startswith(SLOW):
+    if crowd.group.startswith(SLOW_PREFIX):
         return crowd.share * 100 >= SLOW_SHARE
     if crowd.group == "fleet":
         return crowd.fallen >= limits.count or crowd.share * 100 >= limits.fleet
@@ -121,7 +121,7 @@ def common(crowds: Iterable[GroupCount], limits: StormLimits) -> GroupCount | No
 
 def words(crowd: GroupCount, limits: StormLimits, window: timedelta) -> str:
     """``31 of 60 applications of repository X fell ill within 10m of it (30%, at least 5)``."""
-    if crowd.group.startswith(SLOW):
+    if crowd.group.startswith(SLOW_PREFIX):
         least = (
             f"{SLOW_SHARE}%, at least {limits.minimum}, is a storm where each ran well with what is"
             " deployed"
@@ -178,7 +178,9 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
         if recovery.reason == APPROVED:
             return (_anew(weather, recovery),)
         if recovery.reason == STORM.title():
-            again = now + timedelta(minutes=1 if weather.crowd.fallen >= SHOWN else 0, seconds=15)
+            again = now + timedelta(
+                minutes=1 if weather.crowd.fallen >= SHOWN_MEMBERS else 0, seconds=15
+            )
             if weather.crowd.fallen >= recovery.resources_seen * GROWN:
                 recovery = _counted(structs.replace(recovery, message=_message(weather)), weather)
             return (

@@ -15,7 +15,7 @@ from recovery.model.duration import spell
 from recovery.model.names import SKIP_RECONCILE
 from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase, Subject
 from recovery.model.unreconciled import (
-    CONTROLLER,
+    RECONCILER,
     SHARD,
     UID,
     Reconciling,
@@ -23,7 +23,7 @@ from recovery.model.unreconciled import (
 )
 
 FROZEN, THAWED = "ReconcileFrozen", "ReconcilingAgain"
-AGAIN = timedelta(seconds=30)
+ASK_AGAIN_AFTER = timedelta(seconds=30)
 
 
 def frozen(
@@ -90,7 +90,16 @@ def judge(frost: UnreconciledApplications) -> tuple[Decision, ...]:
     if not frost.freshness.fresh:
         words = frost.freshness.message
         return (
-            (Decision(Kind.Wait, SHARD, recovery.reason, words, now + AGAIN, recovery=recovery),)
+            (
+                Decision(
+                    Kind.Wait,
+                    SHARD,
+                    recovery.reason,
+                    words,
+                    now + ASK_AGAIN_AFTER,
+                    recovery=recovery,
+                ),
+            )
             if recovery is not None
             else ()
         )
@@ -99,7 +108,9 @@ def judge(frost: UnreconciledApplications) -> tuple[Decision, ...]:
     if not frost.frozen:
         return (_over(frost, recovery),)
     kept = structs.replace(recovery, message=_message(frost), evidence=frost.members)
-    return (Decision(Kind.Stall, SHARD, FROZEN, kept.message, now + AGAIN, recovery=kept),)
+    return (
+        Decision(Kind.Stall, SHARD, FROZEN, kept.message, now + ASK_AGAIN_AFTER, recovery=kept),
+    )
 
 
 def _message(frost: UnreconciledApplications) -> str:
@@ -118,13 +129,13 @@ def _places(frost: UnreconciledApplications) -> str:
 
 def _opened(frost: UnreconciledApplications) -> Decision:
     now, message = frost.now, _message(frost)
-    told = f"{CONTROLLER}/{frost.past}"  # one name, whoever opens it and by whatever clock
+    told = f"{RECONCILER}/{frost.past}"  # one name, whoever opens it and by whatever clock
     name = f"frozen-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
     recovery = Recovery(
         name,
         SHARD,
         "",
-        Subject(SHARD.title(), "", CONTROLLER, UID),
+        Subject(SHARD.title(), "", RECONCILER, UID),
         now,
         RecoveryPhase.Stalled,
         cause=FROZEN,
@@ -149,7 +160,7 @@ def _opened(frost: UnreconciledApplications) -> Decision:
         frost.channels,
     )
     recovery = recovery.with_notes(note).heard_by(*(frost.channels or ("default",)))
-    return Decision(Kind.Stall, SHARD, FROZEN, message, now + AGAIN, recovery=recovery)
+    return Decision(Kind.Stall, SHARD, FROZEN, message, now + ASK_AGAIN_AFTER, recovery=recovery)
 
 
 def _over(frost: UnreconciledApplications, recovery: Recovery) -> Decision:

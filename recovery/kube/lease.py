@@ -32,13 +32,13 @@ log = structlog.get_logger(__name__)
 DURATION = 12.0
 """Seconds after which a Lease that nobody was seen to renew is free, by default; the holder does
 nothing any more after two thirds of it without a renewal, and there are six rounds in it."""
-DEADLINE = DURATION * 2 / 3
+RENEW_DEADLINE = DURATION * 2 / 3
 """Seconds after its last renewal was sent from which on its holder does nothing, by default."""
 FORGOTTEN = 600.0
 """Seconds after which the Lease of a replica that died is deleted."""
-SLOW = 4.0
+ROUND_TIMEOUT = 4.0
 """Seconds that one round may take."""
-LABEL = "recovery.gitops.dev/lease"
+LEASE_LABEL = "recovery.gitops.dev/lease"
 SHARDS = "recovery.gitops.dev/shards"
 PROCESS = "recovery.gitops.dev/process"
 """Annotation: which process it is that calls itself so."""
@@ -153,7 +153,7 @@ class Shards:
         told = ""
         while True:
             try:
-                async with asyncio.timeout(SLOW):
+                async with asyncio.timeout(ROUND_TIMEOUT):
                     self.trouble = await self._round()
             except (KubeError, TimeoutError, msgspec.DecodeError) as error:
                 self.trouble = f"leases: {error or 'no answer in time'}"
@@ -243,7 +243,7 @@ class Shards:
     async def _leases(self) -> dict[str, _Lease]:
         raw = await self._again(
             lambda: self._client.list(
-                LEASES, self._namespace, labelSelector=f"{LABEL}={self._name}"
+                LEASES, self._namespace, labelSelector=f"{LEASE_LABEL}={self._name}"
             )
         )
         return {lease.metadata.name: lease for lease in msgspec.json.decode(raw, type=_List).items}
@@ -383,7 +383,7 @@ class Shards:
         metadata: dict[str, Any] = {
             "name": name,
             "namespace": self._namespace,
-            "labels": {LABEL: self._name},
+            "labels": {LEASE_LABEL: self._name},
         }
         metadata["annotations"] = annotations or {}
         stamp = self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -10,7 +10,7 @@ import msgspec
 from recovery.kube.errors import Invalid
 
 T = TypeVar("T")
-DEEPEST = 200
+DEEPEST_JSON = 200
 """Levels of nesting that are kept. An API server takes ten thousand; decoding them would use up the
 interpreter's stack, for the whole page that the object is on."""
 _TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[{]++|[\]}]++', re.DOTALL)
@@ -34,14 +34,14 @@ def shallow(raw: bytes) -> bytes:
     for token in _TOKENS.finditer(raw):
         first, many = token.start(), token.end() - token.start()
         if raw[first] in b"[{":
-            if depth <= DEEPEST < depth + many:
-                kept += (raw[begun : first + DEEPEST - depth], b"null")
+            if depth <= DEEPEST_JSON < depth + many:
+                kept += (raw[begun : first + DEEPEST_JSON - depth], b"null")
             depth += many
         elif raw[first] in b"]}":
-            if depth - many <= DEEPEST < depth:
-                begun = first + depth - DEEPEST
+            if depth - many <= DEEPEST_JSON < depth:
+                begun = first + depth - DEEPEST_JSON
             depth -= many
-    if depth <= DEEPEST:
+    if depth <= DEEPEST_JSON:
         kept.append(raw[begun:])
     return b"".join(kept)
 

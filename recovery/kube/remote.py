@@ -31,7 +31,7 @@ from recovery.model.redact import hold, redact
 from recovery.proxies import proxy_for
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
-KEPT = 15.0
+SECRET_TTL = 15.0
 """Seconds a Secret's content is good for: a rotated token is in use within that."""
 
 
@@ -213,7 +213,7 @@ class Remotes:
     async def _read(self, name: str) -> tuple[Known, _Config | None]:
         now = asyncio.get_running_loop().time()
         held = self._kept.get(name)
-        if held is not None and now - held[0] < KEPT:
+        if held is not None and now - held[0] < SECRET_TTL:
             return held[1], held[2]
         try:
             raw = await self._client.get(SECRETS, self._namespace, name)

@@ -14,7 +14,7 @@ from recovery.model.redact import redact
 
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _HOST = re.compile(r"[a-z0-9.-]+")
-READ = 2_000
+LONGEST_READ = 2_000
 """Characters of a commit's message, and of its author, that are looked at."""
 PAGES = {
     "github": "https://{host}/{path}/compare/{good}...{bad}",
@@ -74,9 +74,12 @@ def is_commit(revision: str) -> bool:
 
 def described(revision: str, author: str, message: str, at: datetime | None) -> Commit:
     """From Argo CD's answer."""
-    subject = message[:READ].strip().partition("\n")[0]
+    subject = message[:LONGEST_READ].strip().partition("\n")[0]
     return Commit(
-        revision, _plainly(author[:READ].partition("<")[0].strip(), 60), _plainly(subject, 100), at
+        revision,
+        _plainly(author[:LONGEST_READ].partition("<")[0].strip(), 60),
+        _plainly(subject, 100),
+        at,
     )
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from recovery.model.names import SubjectKey
 
-FRESH = timedelta(seconds=60)
+PROBE_FRESH = timedelta(seconds=60)
 """A verdict older than this says nothing about now."""
 IN_CLUSTER = "in-cluster"
 IN_CLUSTER_SERVER = "https://kubernetes.default.svc"
@@ -65,7 +65,7 @@ class ProbeResult(Struct, frozen=True, gc=False):
     verdict: Verdict
     at: datetime
     message: str = ""
-    lasts: timedelta = FRESH
+    lasts: timedelta = PROBE_FRESH
     """For how long it says something: a minute for clusters, longer where there are many
     repositories to look at."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import durationpy
 import msgspec
 
-LONGEST = dt.timedelta(days=366)
+LONGEST_DURATION = dt.timedelta(days=366)
 """Nothing here is waited for any longer; more would overflow dates."""
 
 
@@ -28,7 +28,7 @@ class Duration(dt.timedelta):
         if whole and (weeks or just_days):
             days = int(weeks or 0) * 7 + int(just_days or 0)
             added = cls.parse(rest) if rest else cls()
-            if dt.timedelta(days=days) + added > LONGEST:
+            if dt.timedelta(days=days) + added > LONGEST_DURATION:
                 raise ValueError(f"{text!r} is longer than a year")
             return cls(seconds=days * 86_400 + added.total_seconds())
         if (
@@ -41,7 +41,7 @@ class Duration(dt.timedelta):
             raise ValueError(f"{text!r} is not {allowed}")
         try:
             delta = durationpy.from_str(text)
-            if delta > LONGEST:
+            if delta > LONGEST_DURATION:
                 raise ValueError(f"{text!r} is longer than a year")
             return cls(seconds=delta.total_seconds())
         except (durationpy.DurationError, OverflowError, TypeError) as error:

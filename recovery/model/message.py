@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from recovery.model.names import SubjectKey
 
-KEPT = (
+KEPT_LINES = (
     "What to do",
     "Stop it",
     "Record",
@@ -26,7 +26,7 @@ KEPT = (
 LEFT_OUT = "... (shortened: too large for this channel)"
 FACT = 200
 """Characters of a fact in a shortened message."""
-NEEDED, LEAST = 600, 200
+LONGEST_KEPT_LINE, LEAST = 600, 200
 """Characters of a line that a person needs, at most, and of what it is about, at least."""
 
 
@@ -65,7 +65,9 @@ def shortened(message: Message, size: int) -> Message:
     """The same with a body of about ``size`` characters: evidence is left out from the end; what it
     is about, what to do, how to stop it and the record are not."""
     first, *lines = message.body.split("\n")
-    needed = {i: line[:NEEDED] for i, line in enumerate(lines) if line.startswith(KEPT)}
+    needed = {
+        i: line[:LONGEST_KEPT_LINE] for i, line in enumerate(lines) if line.startswith(KEPT_LINES)
+    }
     room = size - sum(len(line) + 1 for line in needed.values()) - len(LEFT_OUT) - 1
     if len(first) > max(room, LEAST):
         first = first[: max(room, LEAST) - 3] + "..."

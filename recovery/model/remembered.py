@@ -7,7 +7,7 @@ from functools import lru_cache, wraps
 from typing import TypeVar
 
 Answer = TypeVar("Answer")
-KEPT = 1_000
+LONGEST_REMEMBERED = 1_000
 """Characters of a text whose answer is kept: a stranger may write a new long one each second."""
 
 
@@ -20,7 +20,7 @@ def remembered(most: int) -> Callable[[Callable[[str], Answer]], Callable[[str],
 
         @wraps(function)
         def asked(text: str) -> Answer:
-            return kept(text) if len(text) <= KEPT else function(text)
+            return kept(text) if len(text) <= LONGEST_REMEMBERED else function(text)
 
         return asked
 

@@ -13,7 +13,7 @@ STORM = "storm"
 """Kind of the keys that stand for a storm, and the name of the policy and the guard."""
 
 
-SLOW = "slow-"
+SLOW_PREFIX = "slow-"
 """Before the kind of a group: those of it that fall ill one after the other, each with a deploy
 that had been proven good."""
 SLOW_WINDOW = timedelta(hours=1)
@@ -104,8 +104,8 @@ def called(group: str, name: str) -> str:
     (group, name), project = whole_of((group, name))
     if project:
         return f"project {project}" + (f" in {called(group, name)}" if group != "fleet" else "")
-    if group.startswith(SLOW):
-        return f"{called(group.removeprefix(SLOW), name)}, one after the other,"
+    if group.startswith(SLOW_PREFIX):
+        return f"{called(group.removeprefix(SLOW_PREFIX), name)}, one after the other,"
     return {"fleet": "the fleet", "applicationset": f"ApplicationSet {name}"}.get(
         group, f"{group} {name}"
     )

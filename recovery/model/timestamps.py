@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+EARLIEST, LATEST_TIME = datetime(1971, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def aware(text: str | None) -> datetime | None:
@@ -13,7 +13,11 @@ def aware(text: str | None) -> datetime | None:
     meant any zone)."""
     try:
         stamp = datetime.fromisoformat(text.strip()) if text else None
-        return max(EARLIEST, min(stamp.astimezone(UTC), LATEST)) if stamp and stamp.tzinfo else None
+        return (
+            max(EARLIEST, min(stamp.astimezone(UTC), LATEST_TIME))
+            if stamp and stamp.tzinfo
+            else None
+        )
     except (ValueError, OverflowError):
         return None
 
@@ -28,6 +32,6 @@ def utc(text: str | None) -> datetime | None:
             if stamp
             else None
         )
-        return found if found and EARLIEST <= found <= LATEST else None
+        return found if found and EARLIEST <= found <= LATEST_TIME else None
     except (ValueError, OverflowError):
         return None

@@ -15,8 +15,8 @@ from recovery.model.situation import Freshness
 SHARD = "shard"
 """Kind of the key that stands for all applications that Argo CD's application controller has
 stopped looking at."""
-CONTROLLER = "argocd-application-controller"
-STANDING = SubjectKey(SHARD, "", CONTROLLER)
+RECONCILER = "argocd-application-controller"
+STANDING = SubjectKey(SHARD, "", RECONCILER)
 """What the queue calls them: one incident, however many shards and clusters it is about."""
 
 
@@ -58,5 +58,5 @@ class UnreconciledApplications(Struct, frozen=True):
     freshness: Freshness = Freshness(fresh=True)
 
 
-UID = "shard-" + hashlib.sha256(CONTROLLER.encode()).hexdigest()[:16]
+UID = "shard-" + hashlib.sha256(RECONCILER.encode()).hexdigest()[:16]
 """The same on every replica."""

@@ -21,7 +21,7 @@ from recovery.policies import templates
 
 log = structlog.get_logger(__name__)
 _CAUSE = "Unknown"
-WHOLE, LONGEST = 100_000, 12_000
+WHOLE, LONGEST_BODY = 100_000, 12_000
 """Characters of a note that are read, and of a message's body; what is left out between them is
 evidence."""
 
@@ -32,7 +32,8 @@ def compose(
     """Everything a channel may show. A template that fails leaves our own words."""
     title, body = redact(note.title, 300), redact(note.body, WHOLE, lines=True)
     message = fitted(
-        Message(note.key, note.incident, title, body, note.severity, note.resolves, at=now), LONGEST
+        Message(note.key, note.incident, title, body, note.severity, note.resolves, at=now),
+        LONGEST_BODY,
     )
     if recovery is not None:
         facts, links = _facts(recovery, now), tuple(links_of(recovery, words.links))
@@ -41,7 +42,7 @@ def compose(
         known = _known(message, recovery)
         title, body = (_said(words.title, known) or title).strip(), _said(words.body, known) or body
         message = structs.replace(
-            message, title=redact(title, 300), body=redact(body, LONGEST, lines=True)
+            message, title=redact(title, 300), body=redact(body, LONGEST_BODY, lines=True)
         )
     return message
 

@@ -25,7 +25,7 @@ from recovery.notify.heartbeat import CHANNEL
 from recovery.notify.receiver_queue import QueuedNotification, ReceiverQueue, State
 
 log = structlog.get_logger(__name__)
-REMEMBERED = 10_000
+MAX_REMEMBERED_KEYS = 10_000
 DEAD_LETTERS = 100
 ASK_AGAIN = 5.0
 """Seconds until it is asked again which channels there are."""
@@ -244,7 +244,7 @@ class Dispatcher:
         number = next(self._order)
         if note.resolves:
             self._over[note.incident] = number
-            while len(self._over) > REMEMBERED:
+            while len(self._over) > MAX_REMEMBERED_KEYS:
                 self._over.pop(next(iter(self._over)))
         said_to = (
             set(channels_of(note, model, (), about, self._policies, every))
@@ -293,7 +293,7 @@ class Dispatcher:
 
     def _remember(self, note: PendingNotification) -> None:
         self._known[note.key] = None
-        while len(self._known) > REMEMBERED:
+        while len(self._known) > MAX_REMEMBERED_KEYS:
             self._known.pop(next(iter(self._known)))
 
     def _flapping(self, note: PendingNotification, recovery: Recovery, times: int) -> None:

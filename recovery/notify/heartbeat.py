@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 CHANNEL = "heartbeat"
 """The key of the Secret recovery-channels that holds its URL: healthchecks, Dead Man's Snitch, or
 an Alertmanager's /api/v2/alerts."""
-EVERY = 60.0
+HEARTBEAT_INTERVAL = 60.0
 """Seconds between two signs of life."""
 WATCHDOG = [{"labels": {"alertname": "Watchdog", "job": "gitops-recovery-controller"}}]
 """What an Alertmanager takes for a sign of life: an alert that always fires."""
@@ -51,7 +51,7 @@ class Heartbeat:
         """Until cancelled; a receiver that is away holds up nothing."""
         while True:
             self._tell(await self._beat())
-            await self._clock.sleep(EVERY)
+            await self._clock.sleep(HEARTBEAT_INTERVAL)
 
     async def _beat(self) -> str:
         """Why there was none; empty when it is out, or when nobody wants one."""

@@ -12,9 +12,9 @@ import msgspec
 from recovery.notify.delivery_errors import Undelivered
 from recovery.proxies import proxy_for
 
-LARGEST = 64 * 1024
+LARGEST_ANSWER = 64 * 1024
 """Bytes of an answer that are read."""
-LONGEST_PAUSE = 3600.0
+LONGEST_RETRY_AFTER = 3600.0
 TOO_LARGE = 413
 _BUSY = frozenset({408, 409, 425, 429})
 _OF_THE_MESSAGE = frozenset({400, 405, 406, 411, TOO_LARGE, 414, 415, 422, 431})
@@ -38,7 +38,7 @@ async def post(
                 proxy=proxy_for(url),
             ) as response,
         ):
-            status, said = response.status, await response.content.read(LARGEST)
+            status, said = response.status, await response.content.read(LARGEST_ANSWER)
             after, kind = response.headers.get("Retry-After"), response.content_type
     except aiohttp.ClientConnectorError as error:
         raise Undelivered(f"{who} could not be reached: {type(error).__name__}") from None
@@ -62,7 +62,7 @@ def pause(header: str | None) -> float | None:
     number."""
     try:
         seconds = float(header) if header else -1.0
-        return min(seconds, LONGEST_PAUSE) if isfinite(seconds) and seconds >= 0 else None
+        return min(seconds, LONGEST_RETRY_AFTER) if isfinite(seconds) and seconds >= 0 else None
     except ValueError:
         return None
 

@@ -23,13 +23,13 @@ from recovery.notify.receivers import Kind, kind_of
 log = structlog.get_logger(__name__)
 DEAD_AFTER = 3
 """Failures in a row after which a channel counts as dead, and its fallback is told."""
-LONGEST_PAUSE = 300.0
+LONGEST_RETRY_PAUSE = 300.0
 UNREAD_PAUSE = 5.0
 """Seconds until it is asked again where the channel leads, when nobody could say: that is not the
 channel's fault."""
 ABSENT_FOR = 120.0
 """Seconds that a channel is waited for which the Secret lacks, where there is no other."""
-KEPT_FOR = 86_400.0
+DELIVERY_DEADLINE = 86_400.0
 """Seconds a message is tried for where nothing stands in."""
 APART = 5
 """So many incidents at once a channel that keeps them apart is told one by one; more are one."""
@@ -372,8 +372,9 @@ class ReceiverQueue:
         """One failure more, and when the next try is."""
         self._failures += 1
         self._why = why
-        growing = min(2.0 ** min(self._failures - 1, 20), LONGEST_PAUSE) * random.uniform(0.75, 1)  # noqa: S311 (a pause, no secret)
-        self._retry_at = self._clock.monotonic() + max(growing, after)
+        growing = min(2.0 ** min(self._failures - 1, 20), LONGEST_RETRY_PAUSE)
+        spread = random.uniform(0.75, 1)  # noqa: S311 (a pause, no secret)
+        self._retry_at = self._clock.monotonic() + max(growing * spread, after)
         self._desk.counted(self._channel, "tried again")
 
     def _failed(self, letters: list[QueuedNotification], error: Undelivered) -> None:
@@ -389,7 +390,7 @@ class ReceiverQueue:
         for letter in letters:
             if (self.dead or error.for_good) and self._desk.stands_in(letter, self._channel):
                 self._pass_on(letter, str(error), for_good=error.for_good)
-            elif error.for_good or self._clock.monotonic() - letter.since > KEPT_FOR:
+            elif error.for_good or self._clock.monotonic() - letter.since > DELIVERY_DEADLINE:
                 log.error(
                     "message not delivered",
                     channel=self._channel,
@@ -427,7 +428,7 @@ class ReceiverQueue:
         why = f"the Secret has no key {self._channel}"
         waited = self._clock.monotonic() - letter.since
         owed = letter.message.resolves and self._desk.heard(letter, self._channel)
-        if owed and waited < KEPT_FOR:
+        if owed and waited < DELIVERY_DEADLINE:
             # A key that is gone for a moment must not leave an incident open for ever.
             self._retry_at = self._clock.monotonic() + UNREAD_PAUSE * 6
             return

@@ -18,11 +18,11 @@ from recovery.kube.client import SECRETS, Client
 from recovery.kube.errors import Forbidden, KubeError, NotFound
 from recovery.model.redact import hold
 
-LONGEST = 4096
+LONGEST_URL = 4096
 """Bytes of a URL."""
-GRACE = 300.0
+SECRET_GONE_GRACE = 300.0
 """Seconds that the last known URLs are used when the Secret is gone: it may only be made anew."""
-KEPT = 30.0
+URL_TTL = 30.0
 """Seconds an answer is good for: a changed URL is in use within that."""
 
 
@@ -50,14 +50,14 @@ class Channels:
         """The channel's Apprise URL, empty when there is none. KubeError when the Secret cannot be
         asked for now."""
         now = self._clock.monotonic()
-        if now - self._read_at > KEPT:
+        if now - self._read_at > URL_TTL:
             try:
                 read = await self._read()
             except (KubeError, msgspec.DecodeError):
                 if not self._urls:
                     raise
                 read = self._urls  # not to be had now: what was good a moment ago is good enough
-            if read or now - self._good_at > GRACE:
+            if read or now - self._good_at > SECRET_GONE_GRACE:
                 self._urls = read
             if read:
                 self._good_at = now
@@ -97,7 +97,7 @@ def mounted(folder: Path) -> dict[str, str]:
         for file in folder.iterdir():
             if file.is_file() and not file.name.startswith("."):
                 with contextlib.suppress(OSError, UnicodeDecodeError), file.open("rb") as opened:
-                    urls[file.name] = opened.read(LONGEST).decode()
+                    urls[file.name] = opened.read(LONGEST_URL).decode()
     except OSError:
         return {}
     return urls

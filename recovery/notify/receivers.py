@@ -25,7 +25,7 @@ class Kind(NamedTuple):
     """An incident is opened and closed there under a key."""
 
 
-KINDS: dict[str, Kind] = {
+RECEIVER_KINDS: dict[str, Kind] = {
     "pagerduty": Kind(pagerduty_channel.send, apart=True, keyed=True),
     "slack": Kind(slack_channel.send, apart=True),
     "webhook": Kind(webhook_channel.send, apart=True),
@@ -38,7 +38,7 @@ OTHERS = Kind(apprise_channel.send)
 
 def kind_of(url: str) -> Kind:
     """By the URL's scheme; whatever is not ours is Apprise's."""
-    return KINDS.get(url.partition("://")[0].lower(), OTHERS)
+    return RECEIVER_KINDS.get(url.partition("://")[0].lower(), OTHERS)
 
 
 SIZES = (6_000, 2_000, 600)

@@ -12,7 +12,7 @@ from recovery.model.message import Message, fitted
 from recovery.notify.delivery_errors import Undelivered
 from recovery.notify.http_post import fields, post
 
-API, HOOKS = "https://slack.com", "https://hooks.slack.com"
+API, SLACK_HOOKS = "https://slack.com", "https://hooks.slack.com"
 _TEXT, _HEADER, _FIELD, _FIELDS = 2900, 150, 1900, 10
 """Characters that a section (3000), a header (150) and a field (2000) may have, and the fields of a
 section."""
@@ -84,7 +84,7 @@ def address(url: str) -> Address:
         return Address(parts[0], "", parts[1], endpoint or API)
     if len(parts) >= 3:
         return Address(
-            "", "/".join(parts[:3]), parts[3] if len(parts) > 3 else "", endpoint or HOOKS
+            "", "/".join(parts[:3]), parts[3] if len(parts) > 3 else "", endpoint or SLACK_HOOKS
         )
     raise Undelivered(
         "the channel's URL is neither slack://xoxb-TOKEN/#channel nor slack://A/B/C", address=True

@@ -12,7 +12,7 @@ from recovery.model.message import Message
 from recovery.notify.delivery_errors import Undelivered
 from recovery.notify.http_post import post
 
-VERSION = 1
+WEBHOOK_VERSION = 1
 
 
 class Fact(Struct, frozen=True):
@@ -53,7 +53,7 @@ async def send(url: str, message: Message) -> str:
         raise Undelivered(
             "the channel's URL is not webhook://HOST/PATH or webhooks://HOST/PATH", for_good=True
         )
-    headers = {"X-Recovery-Version": str(VERSION)}
+    headers = {"X-Recovery-Version": str(WEBHOOK_VERSION)}
     if parts.username:
         headers["Authorization"] = aiohttp.BasicAuth(
             unquote(parts.username), unquote(parts.password or "")
@@ -71,7 +71,7 @@ async def send(url: str, message: Message) -> str:
 def body(message: Message) -> Body:
     """The message as it is posted."""
     return Body(
-        VERSION,
+        WEBHOOK_VERSION,
         message.key,
         message.incident,
         "resolve" if message.resolves else "trigger",

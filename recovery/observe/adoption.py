@@ -22,7 +22,7 @@ ADOPTED_AT = PREFIX + "adopted-at"
 ADOPTED = PREFIX + "adopted"
 """Annotation on the ConfigMap: who was adopted by name or project, and when; JSON, a list of
 Adoption."""
-MOST = 500
+MAX_ADOPTIONS = 500
 """Entries that are read: an annotation holds 256 KiB at most, with all others."""
 
 
@@ -71,4 +71,4 @@ def adoptions(annotations: Mapping[str, str]) -> Adoptions:
             why=str(error)[:200],
         )
         chosen = ()
-    return Adoptions(everything, chosen[-MOST:])
+    return Adoptions(everything, chosen[-MAX_ADOPTIONS:])

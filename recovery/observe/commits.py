@@ -16,11 +16,11 @@ from recovery.model.application import Application
 from recovery.model.commit import Commit, Deployed, compare, is_commit
 from recovery.model.situation import HealthyRevision
 
-KEPT, WAITING = 200, 50
+MAX_COMMITS, MAX_WAITING_COMMITS = 200, 50
 """Commits that are remembered, and that wait to be asked for: the newest of them."""
-SECONDS = 5.0
+METADATA_TIMEOUT = 5.0
 """For one answer."""
-PAUSE = timedelta(minutes=10)
+FAILED_PAUSE = timedelta(minutes=10)
 """Before a repository whose commits could not be had is asked for again."""
 
 
@@ -88,7 +88,7 @@ class Commits:
             name[0], float("-inf")
         ):
             self._wanted[name] = (app, number)
-            _oldest_out(self._wanted, WAITING)
+            _oldest_out(self._wanted, MAX_WAITING_COMMITS)
             self._asked.set()
         return self._known.get(name)
 
@@ -106,12 +106,12 @@ class Commits:
         if self._argocd is None or self._clock.monotonic() < self._failed.get(url, float("-inf")):
             return
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(METADATA_TIMEOUT):
                 self._known[url, revision] = await self._argocd.commit(app, number, revision)
-            _oldest_out(self._known, KEPT)
+            _oldest_out(self._known, MAX_COMMITS)
         except (KubeError, TimeoutError, msgspec.DecodeError, ValueError):
-            self._failed[url] = self._clock.monotonic() + PAUSE.total_seconds()
-            _oldest_out(self._failed, KEPT)
+            self._failed[url] = self._clock.monotonic() + FAILED_PAUSE.total_seconds()
+            _oldest_out(self._failed, MAX_COMMITS)
 
 
 def _oldest_out(kept: dict[Any, Any], most: int) -> None:

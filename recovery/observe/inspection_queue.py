@@ -17,14 +17,14 @@ from recovery.observe.store import Store, shows
 
 log = structlog.get_logger(__name__)
 
-EVERY = 2.0
+INSPECTION_INTERVAL = 2.0
 """Seconds between two rounds."""
-A_ROUND = 6
+INSPECTED_A_ROUND = 6
 """Looks begun in one round: three a second, whatever has fallen ill."""
-AT_ONCE = 4
-FIRST = timedelta(seconds=4)
+INSPECTED_AT_ONCE = 4
+FIRST_INSPECTION = timedelta(seconds=4)
 """An ordinary rollout is Progressing for a moment; that is not worth a look."""
-SOONEST, LATEST = timedelta(seconds=15), timedelta(minutes=5)
+SOONEST, LONGEST_INSPECTION_PAUSE = timedelta(seconds=15), timedelta(minutes=5)
 AWAITED, AWAITED_AT_MOST = timedelta(seconds=4), timedelta(minutes=1)
 """For a kind that is not served yet one cheap question is asked more often: its application is
 cured as soon as it is there."""
@@ -53,7 +53,7 @@ class InspectionQueue:
         self._clock = clock
         self._diagnosis = diagnosis
         self._plans: dict[str, _Plan] = {}
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(INSPECTED_AT_ONCE)
         self._looking: set[str] = set()
 
     async def run(self) -> None:
@@ -62,7 +62,7 @@ class InspectionQueue:
             while True:
                 for app in self._due():
                     group.create_task(self._examine(app))
-                await self._clock.sleep(EVERY)
+                await self._clock.sleep(INSPECTION_INTERVAL)
 
     def _due(self) -> list[Application]:
         """Those whose turn it is, the longest overdue first."""
@@ -76,16 +76,20 @@ class InspectionQueue:
             del self._plans[uid]
             self._store.signs.pop(uid, None)  # it is well: what was seen of its illness is over
         for uid, app in ailing.items():
-            plan = self._plans.setdefault(uid, _Plan(now + FIRST, SOONEST))
+            plan = self._plans.setdefault(uid, _Plan(now + FIRST_INSPECTION, SOONEST))
             if plan.seen and plan.seen != shows(app):
-                plan = self._plans[uid] = _Plan(min(plan.due, now + FIRST), SOONEST, shows(app))
+                plan = self._plans[uid] = _Plan(
+                    min(plan.due, now + FIRST_INSPECTION), SOONEST, shows(app)
+                )
             if plan.due <= now and uid not in self._looking:
                 found.append((plan.due, app))
         found.sort(key=lambda each: each[0])
-        chosen = [app for _, app in found[:A_ROUND]]
+        chosen = [app for _, app in found[:INSPECTED_A_ROUND]]
         for app in chosen:
             plan = self._plans[app.uid]
-            self._plans[app.uid] = _Plan(now + plan.pause, min(plan.pause * 2, LATEST), shows(app))
+            self._plans[app.uid] = _Plan(
+                now + plan.pause, min(plan.pause * 2, LONGEST_INSPECTION_PAUSE), shows(app)
+            )
         return chosen
 
     async def _examine(self, app: Application) -> None:

@@ -139,7 +139,9 @@ class Inspector:
                 told += resource_tree.of_events(await api.events(app, node))
             except KubeError as error:
                 missing.append(f"events of {node.kind}/{node.name}: {redact(str(error), 200)}")
-        return tuple(dict.fromkeys((*told, *resource_tree.unwell(tree))))[: resource_tree.KEPT]
+        return tuple(dict.fromkeys((*told, *resource_tree.unwell(tree))))[
+            : resource_tree.MAX_UNHEALTHY
+        ]
 
     async def _here(self, app: Application, missing: list[str]) -> tuple[UnhealthyResource, ...]:
         item: dict[str, Any] = decoded(
@@ -170,7 +172,7 @@ class Inspector:
                     told += words
                     read += 1
         return tuple(sorted(dict.fromkeys(told), key=lambda u: u.kind != "Pod"))[
-            : resource_tree.KEPT
+            : resource_tree.MAX_UNHEALTHY
         ]
 
     async def _pods(

@@ -21,11 +21,11 @@ from recovery.observe.store import Name, Store
 
 log = structlog.get_logger(__name__)
 
-EVERY = 5.0
+RENDER_INTERVAL = 5.0
 """Seconds between two rounds."""
-A_ROUND = 3
+RENDERED_A_ROUND = 3
 """Applications that are rendered in one round: it makes Argo CD read Git."""
-AGAIN = timedelta(minutes=1)
+RETRY_RENDER_AFTER = timedelta(minutes=1)
 """After a failed try."""
 
 
@@ -56,11 +56,11 @@ class ManifestComparer:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            for app in self._due()[:A_ROUND]:
+            for app in self._due()[:RENDERED_A_ROUND]:
                 self._turn += 1
                 self._looked[app.namespace, app.name] = self._turn
                 await self._compare(app)
-            await self._clock.sleep(EVERY)
+            await self._clock.sleep(RENDER_INTERVAL)
 
     def _due(self) -> list[Application]:
         # Each has its turn: whose revision changes all the time must not keep the others from
@@ -106,7 +106,7 @@ class ManifestComparer:
                     application=str(app.key),
                     why=error.told or str(error),
                 )
-            self._failed[app.uid] = self._clock.now() + AGAIN
+            self._failed[app.uid] = self._clock.now() + RETRY_RENDER_AFTER
             return
         found = compared(then, bad, now, app.revisions)
         log.info(

@@ -18,7 +18,14 @@ from recovery.decide.error_classification import of_repository, verdict_of
 from recovery.kube.errors import Forbidden, KubeError, Late, Unauthorized
 from recovery.kube.identity import namespace_uid
 from recovery.model.application import Application
-from recovery.model.connection import FRESH, Cluster, ProbeResult, ProbeSource, Repository, Verdict
+from recovery.model.connection import (
+    PROBE_FRESH,
+    Cluster,
+    ProbeResult,
+    ProbeSource,
+    Repository,
+    Verdict,
+)
 from recovery.model.names import PREFIX
 from recovery.model.redact import redact
 from recovery.model.text import plain
@@ -27,15 +34,15 @@ from recovery.observe.connections import Connections
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 64
+PROBED_AT_ONCE = 64
 """Looks at the same moment: most of them only wait, and as many clusters may be away as there
 are."""
-FIRST = 30.0
+FIRST_ROUND = 30.0
 """Seconds after which the first round counts as made, with or without an answer from everybody."""
 EACH = 0.5
 """Seconds of a round for each repository, at least: Argo CD is asked for at most two ls-remotes a
 second in all."""
-TRIED = 3
+LIVE_READS = 3
 """Applications of a cluster that are tried for one live read."""
 
 
@@ -103,14 +110,18 @@ class Poller:
         self._witness = witness
         self._connect, self._git, self._outside = looks
         self._alive_here = alive_here
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(PROBED_AT_ONCE)
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._witnessed: tuple[str, datetime] | None = None
         self._said: dict[str, str] = {}
 
     def witnessed(self, now: datetime) -> str:
         """The witness outside that answered within the last minute, in words; empty for nobody."""
-        return self._witnessed[0] if self._witnessed and now - self._witnessed[1] <= FRESH else ""
+        return (
+            self._witnessed[0]
+            if self._witnessed and now - self._witnessed[1] <= PROBE_FRESH
+            else ""
+        )
 
     async def run(self) -> None:
         """Until cancelled, or until something goes wrong that is no door's word; the caller starts
@@ -145,7 +156,7 @@ class Poller:
             await self._know_repositories()
             everything = list(self._connections.repositories.values())
             pause = max(self._interval, EACH * len(everything)) / max(len(everything), 1)
-            lasts = max(FRESH, timedelta(seconds=3 * pause * len(everything)))
+            lasts = max(PROBE_FRESH, timedelta(seconds=3 * pause * len(everything)))
             for repository in everything:
                 self._begin(group, f"test {repository.ident}", self._test(repository, lasts))
                 await self._pause(pause)
@@ -168,7 +179,7 @@ class Poller:
         task.add_done_callback(lambda _: self._looking.pop(name, None))
 
     async def _first(self, tasks: list[asyncio.Task[None]]) -> None:
-        timer = asyncio.ensure_future(self._clock.sleep(FIRST))
+        timer = asyncio.ensure_future(self._clock.sleep(FIRST_ROUND))
         looks = asyncio.ensure_future(asyncio.wait(tasks)) if tasks else None
         if looks is not None:
             await asyncio.wait({timer, looks}, return_when=asyncio.FIRST_COMPLETED)
@@ -328,7 +339,7 @@ class Poller:
         if self._word is None or not names:
             return
         start = random.randrange(len(names))  # noqa: S311 (any of them will do)
-        for name in (names[start:] + names[:start])[:TRIED]:
+        for name in (names[start:] + names[:start])[:LIVE_READS]:
             evidence = await self._read(apps[name])
             if evidence is not None:
                 self._connections.found(cluster, evidence)

@@ -23,10 +23,10 @@ from recovery.observe.store import Name, Store
 
 log = structlog.get_logger(__name__)
 
-EVERY = 15.0
+MONITOR_INTERVAL = 15.0
 """Seconds between two looks over the fleet; each costs about a microsecond an application."""
 SETTINGS_EVERY = timedelta(minutes=5)
-SETTINGS = "argocd-cm"
+SETTINGS_CONFIG_MAP = "argocd-cm"
 
 
 class _Data(
@@ -72,7 +72,7 @@ class ReconcileMonitor:
         """Until cancelled."""
         while True:
             await self.once()
-            await self._clock.sleep(EVERY)
+            await self._clock.sleep(MONITOR_INTERVAL)
 
     async def once(self) -> None:
         """One look, if what we see ourselves is fresh; also before anything is judged after a
@@ -141,13 +141,13 @@ class ReconcileMonitor:
     async def _read(self) -> None:
         """How often Argo CD means to look. Zero: only when it is told to."""
         try:
-            raw = await self._client.get(CONFIG_MAPS, self._namespace, SETTINGS)
+            raw = await self._client.get(CONFIG_MAPS, self._namespace, SETTINGS_CONFIG_MAP)
             data = decoded(raw, _Settings).data
             interval, jitter = _duration(data.interval, 120), _duration(data.jitter, 60)
             said = data.interval is not None
             self.reconciling = Reconciling(
                 interval + jitter if interval else timedelta(),
-                SETTINGS if said else Reconciling().source,
+                SETTINGS_CONFIG_MAP if said else Reconciling().source,
             )
             self._read_at, self._unread = self._clock.now(), ""
         except (KubeError, msgspec.DecodeError, ValueError) as error:

@@ -19,12 +19,12 @@ from recovery.observe import wire
 
 log = structlog.get_logger(__name__)
 
-PAGE = 100
+LIST_PAGE = 100
 """Objects a list page: 10,000 of 26 KB would be 260 MB in one."""
 SILENCE = 120.0
 """Seconds without a line after which a watch counts as dead; the API server sends a bookmark each
 minute or so."""
-AT_LEAST = 5.0
+SHORTEST_WATCH = 5.0
 """Seconds that a watch without an event has to last to be one: an API server ends it after
 minutes."""
 CERTAIN = 5
@@ -185,7 +185,7 @@ class Reflector(Generic[T]):
     async def _page(self, more: str) -> wire.Page:
         """One page, asked for again where the API server is busy or away: the pages before it need
         not be."""
-        query = {"limit": str(PAGE), **self._query, **({"continue": more} if more else {})}
+        query = {"limit": str(LIST_PAGE), **self._query, **({"continue": more} if more else {})}
         while True:
             try:
                 return wire.listed(await self._client.list(self._what, self._namespace, **query))
@@ -237,10 +237,10 @@ class Reflector(Generic[T]):
                 self._alive()
                 self.state, self.error = State.Watching, ""
                 await self._read(lines)
-            if not self._events and self._clock.monotonic() - begun < AT_LEAST:
+            if not self._events and self._clock.monotonic() - begun < SHORTEST_WATCH:
                 raise Unavailable("the watch was ended at once, without an event")
         except Unavailable:
-            if self._clock.monotonic() - begun >= AT_LEAST:
+            if self._clock.monotonic() - begun >= SHORTEST_WATCH:
                 # it stood: silence, too, ends a watch, and is no failure that the next one would
                 # wait longer for
                 self._failures = 0

@@ -13,7 +13,7 @@ from recovery.model.cause import UnhealthyResource
 from recovery.model.text import plain
 from recovery.model.timestamps import utc
 
-KEPT = 20
+MAX_UNHEALTHY = 20
 _WORDS = 2_000
 
 
@@ -46,7 +46,7 @@ def unwell(tree: Iterable[Node]) -> tuple[UnhealthyResource, ...]:
             WAITS_FOR_A_NODE if _waits(n) else plain(n.told("Status Reason"), _WORDS),
             utc(n.created_at),
         )
-        for n in ill(tree)[:KEPT]
+        for n in ill(tree)[:MAX_UNHEALTHY]
     )
 
 
@@ -145,7 +145,7 @@ def of_events(items: Iterable[dict[str, Any]]) -> tuple[UnhealthyResource, ...]:
     warned = [i for i in items if i.get("type") == "Warning"]
     warned.sort(key=lambda i: str(i.get("lastTimestamp") or i.get("eventTime") or ""), reverse=True)
     found = []
-    for item in warned[:KEPT]:
+    for item in warned[:MAX_UNHEALTHY]:
         about = item.get("involvedObject") or {}
         words = received(str(item.get("message", "")), _WORDS)
         found.append(

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from recovery.model.application import Application
 from recovery.model.connection import ident
-from recovery.model.storm import SLOW, GroupCount, whole_of
+from recovery.model.storm import SLOW_PREFIX, GroupCount, whole_of
 
 Group = tuple[str, str]
 Name = tuple[str, str]
@@ -42,7 +42,7 @@ def slow_groups_of(app: Application) -> tuple[Group, ...]:
     where = app.destination
     found = [(kind, name) for kind, name in groups_of(app) if kind != "fleet"]
     return tuple(
-        (f"{SLOW}{kind}", name)
+        (f"{SLOW_PREFIX}{kind}", name)
         for kind, name in (*found, ("namespace", f"{where.cluster}: {where.namespace}"))
     )
 
@@ -96,7 +96,7 @@ class UnhealthyIndex:
             return
         for group in self._groups_of(app):
             _moved(self._ill, group, name, before, onset)
-            if group[0] not in ("project", f"{SLOW}project"):
+            if group[0] not in ("project", f"{SLOW_PREFIX}project"):
                 _moved(self._ill_of, (group, app.project), name, before, onset)
         if onset is None:
             del self._onsets[name]

@@ -12,8 +12,8 @@ from recovery.model.argocd_version import ArgoCDFeatures, dialect_of
 
 log = structlog.get_logger(__name__)
 
-EVERY = 600.0
-SOON = 15.0
+VERSION_INTERVAL = 600.0
+FIRST_VERSION_INTERVAL = 15.0
 """Seconds, as long as it has not answered."""
 
 
@@ -37,7 +37,11 @@ class VersionPoller:
         """Until cancelled."""
         while True:
             await self._ask()
-            await self._clock.sleep(EVERY if self.now.known or self._argocd is None else SOON)
+            await self._clock.sleep(
+                VERSION_INTERVAL
+                if self.now.known or self._argocd is None
+                else FIRST_VERSION_INTERVAL
+            )
 
     async def _ask(self) -> None:
         if self._argocd is None:

@@ -255,7 +255,12 @@ def _unwell(resources: list[wire_types.Resource]) -> tuple[UnhealthyResource, ..
     )
 
 
-DECIDING = ("StatefulSet", "PersistentVolumeClaim", "PersistentVolume", "CustomResourceDefinition")
+DECIDING_KINDS = (
+    "StatefulSet",
+    "PersistentVolumeClaim",
+    "PersistentVolume",
+    "CustomResourceDefinition",
+)
 """Kinds on which it depends what may be done."""
 _known_kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
 KNOWN, KNOWN_LENGTH = 500, 800
@@ -266,7 +271,7 @@ def _kinds(resources: list[wire_types.Resource]) -> tuple[str, ...]:
     """Each kind once, sorted; a fleet has few combinations, and each of them is kept once."""
     distinct = dict.fromkeys(r.kind for r in resources)
     deciding = (
-        kind for kind in DECIDING if kind in distinct
+        kind for kind in DECIDING_KINDS if kind in distinct
     )  # these are not lost behind 64 others
     found = tuple(
         sorted({_name(kind, Bounds.kind) for kind in (*deciding, *islice(distinct, Bounds.kinds))})

@@ -6,9 +6,9 @@ import yaml
 
 from recovery.policies.reading import Problem
 
-LARGEST = 256 * 1024
+LARGEST_POLICIES = 256 * 1024
 """Bytes; a ConfigMap holds at most four times that in all."""
-DEEPEST = 50
+DEEPEST_YAML = 50
 
 
 def compose(raw: bytes | str) -> tuple[list[yaml.Node], list[Problem]]:
@@ -18,14 +18,14 @@ def compose(raw: bytes | str) -> tuple[list[yaml.Node], list[Problem]]:
     aliases can make a small file huge.
     """
     size = len(raw)
-    if size > LARGEST:
+    if size > LARGEST_POLICIES:
         return [], [
             Problem(
                 1,
                 1,
                 "",
-                f"the file is {size:,} bytes{' or more' * (size == LARGEST + 1)}; a policy file has"
-                f" at most {LARGEST:,}",
+                f"the file is {size:,} bytes{' or more' * (size == LARGEST_POLICIES + 1)}; a policy"
+                f" file has at most {LARGEST_POLICIES:,}",
             )
         ]
     try:
@@ -59,8 +59,8 @@ def _walk(text: str) -> Problem | None:
             )
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             depth += 1
-            if depth > DEEPEST:
-                return Problem(line, column, "", f"nested deeper than {DEEPEST} levels")
+            if depth > DEEPEST_YAML:
+                return Problem(line, column, "", f"nested deeper than {DEEPEST_YAML} levels")
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             depth -= 1
     return None

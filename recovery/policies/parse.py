@@ -47,7 +47,7 @@ from recovery.policies.nodes import compose
 from recovery.policies.reading import MISSING, Missing, Problem, Reader, did_you_mean
 
 T = TypeVar("T")
-CHANNELS, LONGEST_CHAIN = 200, 200
+MAX_CHANNELS, LONGEST_CHAIN = 200, 200
 KEY = "policies.yaml"
 
 
@@ -214,11 +214,11 @@ class _Resolver:
         )
 
     def _notices(self, document: Document) -> NotificationConfig:
-        if len(document.channels) > CHANNELS:
+        if len(document.channels) > MAX_CHANNELS:
             self._reader.also(
                 None,
                 "channels",
-                f"{len(document.channels)} entries; at most {CHANNELS} are allowed",
+                f"{len(document.channels)} entries; at most {MAX_CHANNELS} are allowed",
             )
             return NotificationConfig()
         for name, options in document.channels.items():

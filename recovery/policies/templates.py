@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-LONGEST = 12_000
+LONGEST_TEXT = 12_000
 """Characters of what a template makes."""
 SAMPLE: Mapping[str, Any] = {
     "title": "shop/cart (prod-eu) needs a person",
@@ -40,7 +40,7 @@ class BadTemplate(ValueError):
     """Why it cannot be used, with its line."""
 
 
-ALLOWED = frozenset(
+ALLOWED_NODES = frozenset(
     {
         *(
             "Template",
@@ -128,7 +128,7 @@ def _forbidden(template: str) -> str:
     tree = jinja2.Environment(autoescape=False).parse(template)  # noqa: S701 (it is only read)
     for node in tree.find_all(nodes.Node):
         kind = type(node).__name__
-        if kind not in ALLOWED:
+        if kind not in ALLOWED_NODES:
             return f"line {node.lineno}: {kind} is not for messages"
         if isinstance(node, nodes.Filter) and node.name not in FILTERS:
             return (
@@ -156,7 +156,7 @@ def render(template: str, known: Mapping[str, Any]) -> str:
 
     try:
         why = _forbidden(template)
-        text = "" if why else str(_compiled(template).render(known))[:LONGEST]
+        text = "" if why else str(_compiled(template).render(known))[:LONGEST_TEXT]
     except jinja2.TemplateSyntaxError as error:
         raise BadTemplate(f"line {error.lineno}: {error.message}") from error
     except (

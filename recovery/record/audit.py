@@ -15,7 +15,7 @@ from recovery.record.metrics import Metrics
 from recovery.record.tracing import Traces
 
 log = structlog.get_logger("audit")
-VERSION = 1
+AUDIT_VERSION = 1
 """Of the audit line."""
 
 
@@ -77,14 +77,14 @@ class Journal:
                 "recovery": entry.recovery,
                 "again_at": entry.again_at,
             }
-            log.info("decision", audit=VERSION, subject=str(key), **told)
+            log.info("decision", audit=AUDIT_VERSION, subject=str(key), **told)
         if before and not entries:
             told = {
                 "decision": Kind.Rest.value,
                 "reason": "Well",
                 "message": "no condition holds any more",
             }
-            log.info("decision", audit=VERSION, subject=str(key), **told)
+            log.info("decision", audit=AUDIT_VERSION, subject=str(key), **told)
 
     def effect(
         self, key: SubjectKey, decision: Decision, outcome: Outcome, recovery: Recovery | None
@@ -108,7 +108,7 @@ class Journal:
         name = recovery.name if recovery else ""
         log.info(
             "effect",
-            audit=VERSION,
+            audit=AUDIT_VERSION,
             subject=str(key),
             recovery=name,
             targets=list(outcome.targets),

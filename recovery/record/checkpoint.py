@@ -20,13 +20,13 @@ from recovery.record.codec import stamp
 
 log = structlog.get_logger(__name__)
 
-EVERY = 15.0
+CHECKPOINT_INTERVAL = 15.0
 """Seconds between two writes, at least; what a crash can lose."""
 PER_BUCKET = 1000
 FITS = 700_000
 """Compressed bytes of one part: a ConfigMap takes 1 MiB, and they are written as base64."""
-LABEL = "recovery.gitops.dev/checkpoint"
-FORMAT = 1
+CHECKPOINT_LABEL = "recovery.gitops.dev/checkpoint"
+CHECKPOINT_FORMAT = 1
 
 
 class _Meta(Struct, rename="camel"):
@@ -76,7 +76,7 @@ class Checkpoint:
     async def load(self) -> dict[str, SubjectState]:
         """Load what was kept, its clocks moved on by the time we were not there. KubeError when it
         cannot be read."""
-        raw = await self._client.list(CONFIG_MAPS, self._namespace, labelSelector=LABEL)
+        raw = await self._client.list(CONFIG_MAPS, self._namespace, labelSelector=CHECKPOINT_LABEL)
         maps = msgspec.json.decode(raw, type=_List).items
         contents = [(item, content) for item in maps if (content := _content(item)) is not None]
         alive = [c.saved_at for _, c in contents]
@@ -123,7 +123,9 @@ class Checkpoint:
         """Write what changed; while a clock is ticking, at least a sign of life. KubeError when it
         cannot be written."""
         if self._taken_over:
-            raw = await self._client.list(CONFIG_MAPS, self._namespace, labelSelector=LABEL)
+            raw = await self._client.list(
+                CONFIG_MAPS, self._namespace, labelSelector=CHECKPOINT_LABEL
+            )
             numbers = [
                 _number(item.metadata.name) for item in msgspec.json.decode(raw, type=_List).items
             ]
@@ -145,15 +147,17 @@ class Checkpoint:
                 await self._write(number, part, wanted)
             self._buckets, self.found, self.hole = wanted, True, ()
         elif ticking:
-            body = {"metadata": {"annotations": {LABEL: stamp(self._clock.now())}}}
+            body = {"metadata": {"annotations": {CHECKPOINT_LABEL: stamp(self._clock.now())}}}
             await self._client.patch(CONFIG_MAPS, self._namespace, _name(0), body)
         self.saved_at = self._clock.now()
 
     async def _write(self, number: int, part: dict[str, SubjectState], parts: int) -> None:
         now = self._clock.now()
-        content = zlib.compress(msgspec.json.encode(_Content(FORMAT, now, part, parts)), 6)
+        content = zlib.compress(
+            msgspec.json.encode(_Content(CHECKPOINT_FORMAT, now, part, parts)), 6
+        )
         if len(content) > FITS:
-            content = _fitting(number, _Content(FORMAT, now, part, parts))
+            content = _fitting(number, _Content(CHECKPOINT_FORMAT, now, part, parts))
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -161,10 +165,10 @@ class Checkpoint:
                 "name": _name(number),
                 "namespace": self._namespace,
                 "labels": {
-                    LABEL: "true",
+                    CHECKPOINT_LABEL: "true",
                     "app.kubernetes.io/part-of": "gitops-recovery-controller",
                 },
-                "annotations": {LABEL: stamp(now)},
+                "annotations": {CHECKPOINT_LABEL: stamp(now)},
             },
             "binaryData": {"sights": base64.b64encode(content).decode()},
         }
@@ -217,9 +221,10 @@ def _content(item: _ConfigMap) -> _Content | None:
     try:
         plain = zlib.decompressobj().decompress(base64.b64decode(encoded), 64 * 1024 * 1024)
         version = msgspec.json.decode(plain, type=dict[str, Any]).get("format", 0)
-        if version > FORMAT:
+        if version > CHECKPOINT_FORMAT:
             raise NewerCheckpoint(
-                f"{item.metadata.name} has format {version}; this controller reads up to {FORMAT}"
+                f"{item.metadata.name} has format {version}; this controller reads up to"
+                f" {CHECKPOINT_FORMAT}"
             )
         return msgspec.json.decode(plain, type=_Content)
     except (ValueError, zlib.error, msgspec.DecodeError, TypeError) as error:
@@ -233,6 +238,6 @@ def _content(item: _ConfigMap) -> _Content | None:
 
 def _heartbeat(item: _ConfigMap) -> datetime | None:
     try:
-        return datetime.fromisoformat((item.metadata.annotations or {})[LABEL])
+        return datetime.fromisoformat((item.metadata.annotations or {})[CHECKPOINT_LABEL])
     except (KeyError, ValueError):
         return None

@@ -14,7 +14,7 @@ from recovery.model.recovery import Recovery
 from recovery.model.text import all_plain
 
 API_VERSION = "recovery.gitops.dev/v1alpha1"
-FORMAT = 1
+RECORD_FORMAT = 1
 """Of what is in the object; a newer one is refused, not guessed at."""
 _SPEC = ("policy", "policyHash", "subject", "cause", "openedAt")
 
@@ -40,7 +40,7 @@ def encode(recovery: Recovery, namespace: str) -> dict[str, Any]:
         "kind": "Recovery",
         "metadata": metadata,
         "spec": spec,
-        "status": {"format": FORMAT, **fields, "needsPerson": recovery.needs_person},
+        "status": {"format": RECORD_FORMAT, **fields, "needsPerson": recovery.needs_person},
     }
 
 
@@ -69,10 +69,10 @@ def decode(raw: bytes | msgspec.Raw) -> Recovery:
     status = dict(wire.status)
     version = status.pop("format", 1)
     status.pop("needsPerson", None)  # follows from the phase
-    if not isinstance(version, int) or version > FORMAT:
+    if not isinstance(version, int) or version > RECORD_FORMAT:
         raise msgspec.ValidationError(
-            f"status.format is {version}; this controller reads up to {FORMAT}: it was written by a"
-            " newer one"
+            f"status.format is {version}; this controller reads up to {RECORD_FORMAT}: it was"
+            " written by a newer one"
         )
     told = (
         {"notes": all_plain(status.pop("notes"))} if "notes" in status else {}

@@ -15,7 +15,7 @@ from recovery.model.redact import redact
 from recovery.record.codec import stamp
 
 log = structlog.get_logger(__name__)
-WAITING = 500
+MAX_WAITING_EVENTS = 500
 
 
 class Events:
@@ -24,7 +24,7 @@ class Events:
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(WAITING)
+        self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(MAX_WAITING_EVENTS)
         self.dropped = 0
 
     def emit(

@@ -31,9 +31,9 @@ log = structlog.get_logger(__name__)
 HOUR = timedelta(hours=1)
 LISTED_WITHIN = 60.0
 """Seconds that a list of several pages may be older than what we wrote."""
-KEPT_FOR = timedelta(days=7)
+RETENTION = timedelta(days=7)
 KEPT_AT_MOST = 1000
-PAGE = 200
+RECOVERIES_PAGE = 200
 WISHES = 10
 """Requests of people that a record keeps, the newest."""
 
@@ -156,7 +156,7 @@ class Recoveries:
         cannot be read."""
         token = ""
         while True:
-            query = {"limit": str(PAGE), **({"continue": token} if token else {})}
+            query = {"limit": str(RECOVERIES_PAGE), **({"continue": token} if token else {})}
             try:
                 raw = await self._client.list(RECOVERIES, self._namespace, **query)
                 for item in listed(raw):
@@ -352,7 +352,7 @@ class Recoveries:
         ]
         for index, recovery in enumerate(ended):
             at = recovery.resolved_at or recovery.opened_at
-            if index < KEPT_AT_MOST and now - at < KEPT_FOR:
+            if index < KEPT_AT_MOST and now - at < RETENTION:
                 continue
             try:
                 await self._client.delete(RECOVERIES, self._namespace, recovery.name)

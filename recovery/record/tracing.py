@@ -28,7 +28,7 @@ from recovery.notify.delivery_errors import Undelivered
 from recovery.notify.http_post import post
 
 log = structlog.get_logger(__name__)
-WAITING = 200
+MAX_WAITING_SPANS = 200
 _OK, _ERROR = 1, 2
 """Status codes of a span (opentelemetry-proto trace.proto:Status.StatusCode)."""
 
@@ -42,7 +42,7 @@ class Traces:
         pairs = (pair.partition("=") for pair in headers.split(",") if "=" in pair)
         self._headers = {name.strip(): value.strip() for name, _, value in pairs}
         self._clock = clock
-        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(WAITING)
+        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_WAITING_SPANS)
 
     def ended(self, recovery: Recovery) -> None:
         """End a span."""

@@ -20,21 +20,21 @@ from recovery.kube.reading import decoded
 from recovery.model.text import plain
 
 COOKIE = "recovery_token"
-HEADERS = (TOKEN_HEADER, "X-Forwarded-Access-Token")
+TOKEN_HEADERS = (TOKEN_HEADER, "X-Forwarded-Access-Token")
 """The first is ours: the API server's service proxy takes Authorization away. The second is
 oauth2-proxy's."""
-KEPT, KEPT_NO = 60.0, 10.0
+REVIEW_TTL, KEPT_NO = 60.0, 10.0
 """Seconds an answer of the API server is good for."""
-LONGEST = 3900
+LONGEST_TOKEN = 3900
 """Characters of a token: a cookie may not be larger."""
-REMEMBERED = 1000
-AT_ONCE, TOKENS_AT_ONCE = 8, 4
+MAX_REMEMBERED_USERS = 1000
+RIGHTS_AT_ONCE, TOKENS_AT_ONCE = 8, 4
 """Questions to the API server at the same time: of rights, and of tokens. Its own work comes
 first."""
-WAITING, WAITING_EACH = 1000, 200
+MAX_WAITING_TOKENS, WAITING_EACH = 1000, 200
 """Tokens that wait for their answer, in all and from one address; beyond them nobody is asked for,
 and 503 is the answer."""
-PATIENCE = 10.0
+REVIEW_TIMEOUT = 10.0
 """Seconds that somebody waits for their turn."""
 
 
@@ -118,7 +118,7 @@ class Authenticator:
         self._rights: dict[str, _Rights] = {}
         self._asking: dict[str, asyncio.Task[Viewer | None]] = {}
         self._peers: Counter[str] = Counter()
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(RIGHTS_AT_ONCE)
         self._tokens = FairSemaphore(TOKENS_AT_ONCE)
 
     async def viewer(self, token: str, projects: Iterable[str], peer: str = "") -> Viewer | None:
@@ -133,7 +133,7 @@ class Authenticator:
             return None
         task = self._asking.get(digest)
         if task is None:
-            if len(self._asking) >= WAITING or self._peers[peer] >= WAITING_EACH:
+            if len(self._asking) >= MAX_WAITING_TOKENS or self._peers[peer] >= WAITING_EACH:
                 raise Busy(
                     f"{len(self._asking)} others ask who they are, {self._peers[peer]} of them from"
                     " the same address"
@@ -162,8 +162,8 @@ class Authenticator:
         who = hashlib.sha256(msgspec.json.encode(user)).hexdigest()
         rights = self._rights.get(who)
         if rights is None or self._clock.monotonic() >= rights.until:
-            rights = _Rights(self._clock.monotonic() + KEPT)
-            _keep(self._rights, who, rights, REMEMBERED)
+            rights = _Rights(self._clock.monotonic() + REVIEW_TTL)
+            _keep(self._rights, who, rights, MAX_REMEMBERED_USERS)
         await self._ask(user, rights, {""})
         if "" in rights.yes:
             return Viewer(name)
@@ -181,10 +181,10 @@ class Authenticator:
             "spec": {"token": token},
         }
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(REVIEW_TIMEOUT):
                 await self._tokens.take(peer)
         except TimeoutError as error:
-            raise Busy(f"no turn to ask who this is within {PATIENCE:.0f}s") from error
+            raise Busy(f"no turn to ask who this is within {REVIEW_TIMEOUT:.0f}s") from error
         try:
             status = await self._asked(TOKEN_REVIEWS, body)
         finally:
@@ -194,10 +194,10 @@ class Authenticator:
         )
         if user is None:
             _keep(
-                self._strangers, digest, now + KEPT_NO, REMEMBERED
+                self._strangers, digest, now + KEPT_NO, MAX_REMEMBERED_USERS
             )  # beside the others: nobody is forgotten for them
         else:
-            _keep(self._users, digest, (now + KEPT, user), REMEMBERED)
+            _keep(self._users, digest, (now + REVIEW_TTL, user), MAX_REMEMBERED_USERS)
         return user
 
     async def _ask(self, user: Mapping[str, Any], rights: _Rights, projects: Iterable[str]) -> None:
@@ -241,10 +241,10 @@ def token_of(request: web.Request) -> str:
     """Token that the request carries; empty for none."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     found = token.strip() if kind.lower() == "bearer" else ""
-    for header in HEADERS:
+    for header in TOKEN_HEADERS:
         found = found or request.headers.get(header, "").strip()
     found = found or request.cookies.get(COOKIE, "")
-    return found if len(found) <= LONGEST and found.isascii() else ""
+    return found if len(found) <= LONGEST_TOKEN and found.isascii() else ""
 
 
 def _keep(kept: dict[Any, Any], key: Any, value: Any, most: int) -> None:

@@ -11,7 +11,7 @@ from recovery.decide.statistics import Day
 from recovery.model.duration import spell
 
 WIDTH, HEIGHT, FOOT, HEAD = 420, 150, 22, 16
-KINDS = (
+OUTCOME_SERIES = (
     ("cured", "cured", "cured"),
     ("by_itself", "healed by itself", "itself"),
     ("needed_person", "needs a person", "person"),
@@ -26,7 +26,7 @@ def outcomes(days: Sequence[Day]) -> str:
     parts, step = [], WIDTH / max(len(days), 1)
     for index, day in enumerate(days):
         x, y, total = index * step + step * 0.2, float(HEIGHT - FOOT), 0
-        for field, words, css in KINDS:
+        for field, words, css in OUTCOME_SERIES:
             number = getattr(day, field)
             if not number:
                 continue

@@ -14,13 +14,13 @@ from typing import cast
 
 from aiohttp import web
 
-MOST, MOST_EACH = 768, 250
+MAX_CONNECTIONS, MOST_EACH = 768, 250
 """Connections in all, and of one address: all pages behind one ingress come from one. The kubelet's
 probes are new ones, and whoever has most makes room for them."""
 IDLE = 15.0
 """Seconds without a whole request, at the start or after an answer, after which a connection is
 closed."""
-LONGEST = 60.0
+REQUEST_TIMEOUT = 60.0
 """Seconds for one request and its answer; event streams are told apart by ``lasting``."""
 SWEEP = 2.0
 """Seconds between two looks for those that are late."""
@@ -69,7 +69,7 @@ class _Watched(asyncio.Protocol):
     def late(self) -> bool:
         """Has it had its time?"""
         waited = time.monotonic() - self.since
-        return waited > LONGEST and not self.lasting if self.asking else waited > IDLE
+        return waited > REQUEST_TIMEOUT and not self.lasting if self.asking else waited > IDLE
 
     def abort(self) -> None:
         """Close it now, without a word."""
@@ -100,7 +100,7 @@ class Doorkeeper:
         self._by_transport[one.transport] = one
         if len(mine) > MOST_EACH:
             self._make_room(mine, one)
-        elif len(self) > MOST:
+        elif len(self) > MAX_CONNECTIONS:
             largest = max(self._by_peer.values(), key=len)
             self._make_room(largest, one if largest is mine else None)
 

@@ -15,7 +15,7 @@ from recovery.serve import render
 from recovery.serve.auth import EVERYBODY, Viewer
 from recovery.serve.pagination import query
 from recovery.serve.protocols import PageQueries, Views
-from recovery.serve.responses import HEADERS, json, program
+from recovery.serve.responses import RESPONSE_HEADERS, json, program
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self';"
@@ -83,7 +83,7 @@ class Site:
             name, root=root, here=here, viewer=viewer, now=datetime.now(UTC), live=live, **known
         )
         headers = {
-            **HEADERS,
+            **RESPONSE_HEADERS,
             "Content-Security-Policy": _POLICY,
             "Content-Type": "text/html; charset=utf-8",
         }

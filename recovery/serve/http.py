@@ -17,11 +17,11 @@ from aiohttp import web
 
 from recovery.kube.errors import KubeError
 from recovery.serve import render
-from recovery.serve.auth import COOKIE, EVERYBODY, LONGEST, Authenticator, Viewer, token_of
+from recovery.serve.auth import COOKIE, EVERYBODY, LONGEST_TOKEN, Authenticator, Viewer, token_of
 from recovery.serve.doorkeeper import Doorkeeper
 from recovery.serve.handlers import Site
 from recovery.serve.protocols import PageQueries, Starting, Views
-from recovery.serve.responses import HEADERS, json
+from recovery.serve.responses import RESPONSE_HEADERS, json
 
 log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -33,7 +33,7 @@ _BACK = re.compile(
 )
 """Where one may be sent after saying who one is."""
 BACKLOG = 128
-READ = 10.0
+READ_TIMEOUT = 10.0
 """Seconds for a form to arrive, and for an event to be taken."""
 _LOOPBACK = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 TICK, BEAT = 1.0, 15.0
@@ -186,7 +186,11 @@ class Server:
                 "Too many pages are open; this one does not update itself.",
             )
         response = web.StreamResponse(
-            headers={**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+            headers={
+                **RESPONSE_HEADERS,
+                "Content-Type": "text/event-stream",
+                "X-Accel-Buffering": "no",
+            }
         )
         self._keeper.lasts(request)
         await response.prepare(request)
@@ -236,7 +240,7 @@ class Server:
         if name not in render.STATIC:
             return json({"message": "not found"}, 404)
         headers = {
-            **HEADERS,
+            **RESPONSE_HEADERS,
             "Cache-Control": "max-age=300",
             "Content-Type": f"{render.STATIC[name]}; charset=utf-8",
         }
@@ -251,15 +255,15 @@ class Server:
             )
         try:
             plain = request.content_type == "application/x-www-form-urlencoded"
-            async with asyncio.timeout(READ):
+            async with asyncio.timeout(READ_TIMEOUT):
                 form = parse_qs((await request.read()).decode("ascii")) if plain else {}
         except (ValueError, web.HTTPException, TimeoutError):
             form = {}
         token = (form.get("token") or [""])[0].strip()
-        if len(token) > LONGEST:
+        if len(token) > LONGEST_TOKEN:
             words = (
-                f"That token has {len(token)} characters; a cookie holds {LONGEST}. Show it in a"
-                " header."
+                f"That token has {len(token)} characters; a cookie holds {LONGEST_TOKEN}. Show it"
+                " in a header."
             )
             return self._site.who_are_you(request, words)
         if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
@@ -279,7 +283,7 @@ class Server:
             else ""
         )
         headers = {
-            **HEADERS,
+            **RESPONSE_HEADERS,
             "Location": where,
             "Set-Cookie": f"{COOKIE}={token}; HttpOnly; SameSite=Lax{secure}",
         }
@@ -287,7 +291,7 @@ class Server:
 
     async def _logout(self, _: web.Request) -> web.Response:
         headers = {
-            **HEADERS,
+            **RESPONSE_HEADERS,
             "Location": "./",
             "Set-Cookie": f"{COOKIE}=; HttpOnly; SameSite=Lax; Max-Age=0",
         }
@@ -296,7 +300,7 @@ class Server:
     async def _health(self, _: web.Request) -> web.Response:
         # That this answers at all says that the event loop turns. An API server outage must not
         # restart us.
-        return web.Response(text="ok\n", headers=HEADERS)
+        return web.Response(text="ok\n", headers=RESPONSE_HEADERS)
 
     async def _ready(self, _: web.Request) -> web.Response:
         # Asked by the kubelet, who has no token: nothing that names a subject where others have to
@@ -311,7 +315,10 @@ class Server:
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(
             body=self.views.metrics(),
-            headers={**HEADERS, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+            headers={
+                **RESPONSE_HEADERS,
+                "Content-Type": "text/plain; version=0.0.4; charset=utf-8",
+            },
         )
 
     async def _recoveries(self, _: web.Request, viewer: Viewer) -> web.Response:
@@ -329,7 +336,7 @@ class Server:
 
 async def _sent(response: web.StreamResponse, data: bytes) -> None:
     """Written, and taken in time: who reads nothing is let go."""
-    async with asyncio.timeout(READ):
+    async with asyncio.timeout(READ_TIMEOUT):
         await response.write(data)
 
 

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 from msgspec import Struct, structs
 
 T = TypeVar("T")
-FIELDS = ("q", "phase", "policy", "project", "sort")
+QUERY_FIELDS = ("q", "phase", "policy", "project", "sort")
 """What a query is made of, beside its page."""
-ROWS = 50
+PAGE_ROWS = 50
 """Rows of a page."""
-LONGEST = 200
+LONGEST_SEARCH = 200
 """Characters of a search."""
 
 
@@ -37,7 +37,7 @@ class Query(Struct, frozen=True):
 
     def at(self, page: int) -> str:
         """The same as a query string, at another page."""
-        given = {name: getattr(self, name) for name in FIELDS} | {
+        given = {name: getattr(self, name) for name in QUERY_FIELDS} | {
             "page": str(page) if page > 1 else ""
         }
         return urlencode({name: value for name, value in given.items() if value})
@@ -54,7 +54,7 @@ class Query(Struct, frozen=True):
 
 def query(given: Mapping[str, str]) -> Query:
     """From a URL; what cannot be read counts as not given."""
-    said = {name: given.get(name, "")[:LONGEST] for name in FIELDS}
+    said = {name: given.get(name, "")[:LONGEST_SEARCH] for name in QUERY_FIELDS}
     page = given.get("page", "")
     return Query(**said, page=max(1, int(page)) if page.isdecimal() and len(page) < 7 else 1)
 
@@ -84,10 +84,10 @@ def paged(
 ) -> Page[T]:
     """The page that was asked for, or the last one there is; ``shown`` is applied to its rows
     only."""
-    pages = max(1, -(-len(found) // ROWS))
+    pages = max(1, -(-len(found) // PAGE_ROWS))
     number = min(asked.page, pages)
     return Page(
-        [shown(row) for row in found[(number - 1) * ROWS : number * ROWS]],
+        [shown(row) for row in found[(number - 1) * PAGE_ROWS : number * PAGE_ROWS]],
         len(found),
         number,
         pages,

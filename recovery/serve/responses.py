@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-HEADERS = {
+RESPONSE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -29,5 +29,5 @@ def json(body: Mapping[str, Any], status: int = 200) -> web.Response:
     return web.Response(
         body=msgspec.json.encode(body),
         status=status,
-        headers={**HEADERS, "Content-Type": "application/json"},
+        headers={**RESPONSE_HEADERS, "Content-Type": "application/json"},
     )

@@ -24,9 +24,9 @@ from recovery.simulate.cluster import Cluster, Object
 from recovery.simulate.clusters import Destinations
 from recovery.workqueue import WorkQueue
 
-KEPT = (REFRESH, "argocd.argoproj.io/hydrate", "notified.notifications.argoproj.io")
+KEPT_ANNOTATIONS = (REFRESH, "argocd.argoproj.io/hydrate", "notified.notifications.argoproj.io")
 """Annotations of an owned Application that are never written back."""
-SOON = timedelta(milliseconds=500)
+UNDO_AFTER = timedelta(milliseconds=500)
 """An edit of an owned Application is undone within a second (seen on 3.2)."""
 
 
@@ -48,7 +48,7 @@ class ApplicationSets:
         elif what == APPLICATIONS and (owner := _owner(item)):
             self._queue.add(
                 SubjectKey("set", item["metadata"].get("namespace", ""), owner),
-                self._clock.now() + SOON,
+                self._clock.now() + UNDO_AFTER,
             )
         elif what.plural == "secrets":
             for each in self._cluster.every(APPLICATION_SETS):
@@ -147,7 +147,10 @@ def _written_back(item: Object, wanted: Object, there: Object) -> dict[str, Any]
         if ignored.get("name") in (None, "", meta["name"]):
             for pointer in ignored.get("jsonPointers") or ():
                 _keep(spec, there["spec"], pointer.removeprefix("/spec/").split("/"))
-    kept = (*KEPT, *((item["spec"].get("preservedFields") or {}).get("annotations") or ()))
+    kept = (
+        *KEPT_ANNOTATIONS,
+        *((item["spec"].get("preservedFields") or {}).get("annotations") or ()),
+    )
     notes = {k: v for k, v in (held.get("annotations") or {}).items() if k in kept} | (
         meta.get("annotations") or {}
     )

@@ -19,7 +19,7 @@ from recovery.record.codec import stamp
 from recovery.simulate.cluster import Cluster, Object
 from recovery.simulate.clusters import Destination, Destinations, tracked
 from recovery.simulate.git import Git, built
-from recovery.simulate.workloads import KINDS, health
+from recovery.simulate.workloads import WORKLOAD_RESOURCES, health
 from recovery.workqueue import WorkQueue
 
 RESYNC = timedelta(seconds=180)
@@ -241,7 +241,7 @@ class ArgoCD:
 
     def _change(self, app: Object, manifest: dict[str, Any]) -> str:
         """kubectl's word for what applying it does."""
-        what = KINDS.get(manifest["kind"])
+        what = WORKLOAD_RESOURCES.get(manifest["kind"])
         name = manifest["metadata"]["name"]
         if what is None:
             live = self._live.get((app["metadata"]["namespace"], app["metadata"]["name"]), ())
@@ -256,7 +256,7 @@ class ArgoCD:
         )
 
     async def _apply(self, app: Object, manifest: dict[str, Any]) -> None:
-        what = KINDS.get(manifest["kind"])
+        what = WORKLOAD_RESOURCES.get(manifest["kind"])
         name, namespace = manifest["metadata"]["name"], _namespace(app)
         live = self._live.setdefault((app["metadata"]["namespace"], app["metadata"]["name"]), [])
         entry = (manifest["apiVersion"], manifest["kind"], name)
@@ -372,7 +372,7 @@ class ArgoCD:
         scaled to nothing there are none."""
         found = []
         for row in rows:
-            what = KINDS.get(row["kind"])
+            what = WORKLOAD_RESOURCES.get(row["kind"])
             item = (
                 self._there(app).find(what, row["namespace"], row["name"])
                 if what is not None
@@ -401,7 +401,7 @@ class ArgoCD:
             "name": name,
             "namespace": _namespace(app),
         }
-        what = KINDS.get(kind)
+        what = WORKLOAD_RESOURCES.get(kind)
         if what is None:
             there = (manifest["apiVersion"], kind, name) in self._live.get(
                 (app["metadata"]["namespace"], app["metadata"]["name"]), ()

@@ -20,7 +20,7 @@ from recovery.record.codec import stamp
 
 Object = dict[str, Any]
 Heard = Callable[[Resource, str, Object], None]
-KINDS: dict[str, str] = {
+KIND_OF_PLURAL: dict[str, str] = {
     "applications": "Application",
     "appprojects": "AppProject",
     "applicationsets": "ApplicationSet",
@@ -34,7 +34,7 @@ KINDS: dict[str, str] = {
     "statefulsets": "StatefulSet",
     "daemonsets": "DaemonSet",
 }
-FIELDS = frozenset(
+FIELD_SELECTORS = frozenset(
     {
         "metadata.name",
         "metadata.namespace",
@@ -43,7 +43,7 @@ FIELDS = frozenset(
 )
 """What a fieldSelector may name: of all kinds, and of Events."""
 BOOKMARK_EVERY = 50.0
-REMEMBERED = 20_000
+MAX_WATCH_EVENTS = 20_000
 """Events a watch can still go back to; older resourceVersions are Gone, as after etcd's
 compaction."""
 
@@ -143,7 +143,7 @@ class Cluster:
         self._count("list")
         return msgspec.json.encode(
             {
-                "kind": KINDS.get(what.plural, "") + "List",
+                "kind": KIND_OF_PLURAL.get(what.plural, "") + "List",
                 "apiVersion": _api(what),
                 "metadata": meta,
                 "items": page,
@@ -196,7 +196,7 @@ class Cluster:
                     if self._version < since:
                         continue  # silent until it has counted so far
                     mark = {
-                        "kind": KINDS.get(what.plural, ""),
+                        "kind": KIND_OF_PLURAL.get(what.plural, ""),
                         "metadata": {"resourceVersion": str(self._version)},
                     }
                     yield msgspec.json.encode({"type": "BOOKMARK", "object": mark})
@@ -256,7 +256,7 @@ class Cluster:
         meta.setdefault("uid", str(uuid.uuid4()))
         meta["creationTimestamp"] = stamp(self._clock.now())
         item.setdefault("apiVersion", _api(what))
-        item.setdefault("kind", KINDS.get(what.plural, ""))
+        item.setdefault("kind", KIND_OF_PLURAL.get(what.plural, ""))
         return self._store("create", what, item, "ADDED", body)
 
     async def update(self, what: Resource, namespace: str, name: str, body: Body) -> bytes:
@@ -316,8 +316,8 @@ class Cluster:
         return msgspec.json.encode(item)
 
     def _tell(self, what: Resource, kind: str, item: Object) -> None:
-        log = self._log.setdefault(what, deque(maxlen=REMEMBERED))
-        if len(log) == REMEMBERED:
+        log = self._log.setdefault(what, deque(maxlen=MAX_WATCH_EVENTS))
+        if len(log) == MAX_WATCH_EVENTS:
             self._compacted = max(self._compacted, log[0][0])
         log.append((self._version, kind, item))
         for queue in self._watchers.get(what, ()):
@@ -379,7 +379,7 @@ def _selected(item: Object, query: Mapping[str, str]) -> bool:
         field, unequal, value = term.partition("!=")
         if not unequal:
             field, _, value = term.replace("==", "=").partition("=")
-        if field not in FIELDS:
+        if field not in FIELD_SELECTORS:
             raise Invalid(f"field label not supported: {field}", 400)
         if (str(_field(item, field)) == value) is bool(unequal):
             return False

@@ -21,7 +21,7 @@ from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER
 from recovery.model.names import PREFIX, TRACKING
 from recovery.observe.resource_tree import of_pod
 from recovery.record.codec import stamp
-from recovery.simulate.cluster import KINDS, Cluster, Object
+from recovery.simulate.cluster import KIND_OF_PLURAL, Cluster, Object
 from recovery.simulate.git import Git, built
 
 _PATH = re.compile(
@@ -75,7 +75,7 @@ class Destination:
         group = path.removeprefix("/apis/").removeprefix("/api/")
         if group in _SERVED:
             rows = [
-                {"name": plural, "kind": KINDS[plural], "namespaced": True}
+                {"name": plural, "kind": KIND_OF_PLURAL[plural], "namespaced": True}
                 for plural in _SERVED[group]
             ]
             return msgspec.json.encode({"kind": "APIResourceList", "resources": rows})

@@ -38,7 +38,7 @@ USER = "you"
 LEGACY = 200
 EARLIER = timedelta(hours=3)
 """So long before now the play begins; real time is caught up with when it is over."""
-LONGEST = timedelta(minutes=34)
+LONGEST_PLAY = timedelta(minutes=34)
 """Of the play's own time: what has not come to its end by then has failed."""
 
 Say = Callable[[str, str, str], None]
@@ -393,7 +393,7 @@ class Demo:
         phase: RecoveryPhase,
         holds: Callable[[Application], bool],
     ) -> Scene:
-        found = await self._until(lambda: self._phase(name) is phase, LONGEST)
+        found = await self._until(lambda: self._phase(name) is phase, LONGEST_PLAY)
         recovery = self._newest(name)
         done = ", ".join(_tried(recovery)) if recovery else "nothing"
         ended = (recovery.resolved_at or self.clock.now()) if recovery else self.clock.now()

@@ -20,7 +20,7 @@ from recovery.kube.client import (
 )
 from recovery.model.duration import elapsed
 
-KINDS: dict[Resource, tuple[str, tuple[str, ...]]] = {
+DISCOVERED_KINDS: dict[Resource, tuple[str, tuple[str, ...]]] = {
     APPLICATIONS: ("Application", ("app", "apps")),
     PROJECTS: ("AppProject", ("appproj", "appprojs")),
     APPLICATION_SETS: ("ApplicationSet", ("appset", "appsets")),
@@ -57,7 +57,7 @@ VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
 def discovered(path: str) -> dict[str, Any] | None:
     """The answer to GET of a path of discovery; None for any other path."""
     parts = tuple(part for part in path.split("/") if part)
-    groups = sorted({(what.group, what.version) for what in KINDS if what.group})
+    groups = sorted({(what.group, what.version) for what in DISCOVERED_KINDS if what.group})
     match parts:
         case ("version",):
             return {
@@ -102,7 +102,7 @@ def _resources(group: str, version: str) -> dict[str, Any]:
             "verbs": VERBS,
             "shortNames": short,
         }
-        for what, (kind, short) in KINDS.items()
+        for what, (kind, short) in DISCOVERED_KINDS.items()
         if (what.group, what.version) == (group, version)
     ]
     where = f"{group}/{version}" if group else version

@@ -23,7 +23,7 @@ _PATH = re.compile(
 _PROXY = re.compile(
     r"^/api/v1/namespaces/[^/]+/services/(?:http:)?gitops-recovery-controller(?::8080|:http)?/proxy(?P<rest>/.*)$"
 )
-LATEST = 20.0
+PROXY_TIMEOUT = 20.0
 """Seconds that an answer through the service proxy may take to begin."""
 
 
@@ -135,7 +135,9 @@ class APIServer:
         }
         try:
             async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LATEST)) as session,
+                aiohttp.ClientSession(
+                    timeout=aiohttp.ClientTimeout(total=PROXY_TIMEOUT)
+                ) as session,
                 session.request(
                     request.method,
                     where,

@@ -48,7 +48,7 @@ from recovery.simulate.manifests import custom, deployment, stateful_set
 from recovery.simulate.virtual import START, VirtualClock, run
 
 BAR = "----"
-DEADLINE = 60
+PROGRESS_DEADLINE = 60
 
 
 class BadScenario(Exception):
@@ -161,7 +161,7 @@ class _Replay:
         self._has_token = True
 
     async def _application(self, name: str, tag: str, *how: str) -> None:
-        manifests: tuple[dict[str, Any], ...] = (deployment(name, tag, DEADLINE),)
+        manifests: tuple[dict[str, Any], ...] = (deployment(name, tag, PROGRESS_DEADLINE),)
         if "stateful" in how:
             manifests = (stateful_set(name, tag),)
         if "needs" in how:
@@ -178,7 +178,7 @@ class _Replay:
         )
 
     async def _commit(self, name: str, tag: str) -> None:
-        await self._world.commit(name, (deployment(name, tag, DEADLINE),))
+        await self._world.commit(name, (deployment(name, tag, PROGRESS_DEADLINE),))
 
     async def _install(self, kind: str) -> None:
         await self._world.install(kind)

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-CHANNELS = ("slack", "email", "pagerduty")
+RECEIVER_NAMES = ("slack", "email", "pagerduty")
 
 
 class Receiver:
@@ -30,7 +30,7 @@ class Receiver:
         port = self._runner.addresses[0][1]
         return {
             name: base64.b64encode(f"webhook://127.0.0.1:{port}/{name}".encode()).decode()
-            for name in CHANNELS
+            for name in RECEIVER_NAMES
         }
 
     async def stop(self) -> None:

@@ -31,8 +31,12 @@ from recovery.simulate.cluster import Cluster, Object
 from recovery.workqueue import WorkQueue
 
 READY_AFTER = timedelta(seconds=2)
-KINDS = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "DaemonSet": DAEMON_SETS}
-_BY_PLURAL = {resource.plural: kind for kind, resource in KINDS.items()}
+WORKLOAD_RESOURCES = {
+    "Deployment": DEPLOYMENTS,
+    "StatefulSet": STATEFUL_SETS,
+    "DaemonSet": DAEMON_SETS,
+}
+_BY_PLURAL = {resource.plural: kind for kind, resource in WORKLOAD_RESOURCES.items()}
 
 
 def runs(template: dict[str, Any]) -> bool:
@@ -79,7 +83,7 @@ class Kubelet:
                 self._queue.done(key)
 
     async def _settle(self, key: SubjectKey) -> None:
-        what = KINDS[_BY_PLURAL[key.kind]]
+        what = WORKLOAD_RESOURCES[_BY_PLURAL[key.kind]]
         item = self._cluster.find(what, key.namespace, key.name)
         if item is None:
             return
@@ -133,7 +137,7 @@ class Kubelet:
     async def _controller(self, key: SubjectKey, meta: dict[str, Any]) -> dict[str, Any]:
         """Owner that controls the pods: the workload itself, or the one ReplicaSet that stands for
         all of a Deployment's."""
-        what = KINDS[_BY_PLURAL[key.kind]]
+        what = WORKLOAD_RESOURCES[_BY_PLURAL[key.kind]]
         workload = self._cluster.find(what, key.namespace, key.name) or {"metadata": {}}
         owner = {
             "kind": _BY_PLURAL[key.kind],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recovery.act.action import Clients
-from recovery.act.fence import WITHIN, fenced
+from recovery.act.fence import EFFECT_WITHIN, fenced
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, DEPLOYMENTS
 from recovery.kube.errors import Conflict
 
@@ -58,11 +58,11 @@ def test_without_the_lease_nothing_is_written_and_everything_may_be_read() -> No
 
 def test_late_is_allowed_only_where_a_version_fences_the_write() -> None:
     async def inside() -> None:
-        behind, kube, _ = doors([WITHIN + 1])
+        behind, kube, _ = doors([EFFECT_WITHIN + 1])
         await behind.kube.patch(
             APPLICATIONS, "argocd", "cart", {"metadata": {"resourceVersion": "1"}}
         )
-        late, other, _ = doors([WITHIN + 1])
+        late, other, _ = doors([EFFECT_WITHIN + 1])
         with pytest.raises(Conflict, match="late"):
             await late.kube.patch(DEPLOYMENTS, "shop", "cart", {})
         assert (kube.done, other.done) == (["patch"], [])

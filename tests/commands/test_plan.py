@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.commands.plan import shipped
 from recovery.decide.engine import decide
 from recovery.decide.forecast import ASSUMED, forecast
@@ -55,7 +55,7 @@ def test_a_fleet_that_is_unhealthy_already_is_left_alone_on_the_first_day() -> N
 def test_after_adopt_the_budget_lets_them_go_one_after_the_other() -> None:
     found = planned("--as-adopted", text=fleet(*(stuck(f"old-{n}") for n in range(40))))
 
-    summary, limit = found["summary"], parse(shipped(), KINDS).budget.per_project
+    summary, limit = found["summary"], parse(shipped(), POLICY_ACTIONS).budget.per_project
     assert (summary["act"], summary["wait"], summary["refuse"]) == (limit, 40 - limit, 0)
     assert {row["by"] for row in found["rows"] if row["verdict"] == "wait"} == {"budget"}
 
@@ -114,7 +114,7 @@ def _of(app: Application) -> ExportedFleet:
         [app],
         [],
         [],
-        parse(shipped(), KINDS),
+        parse(shipped(), POLICY_ACTIONS),
         NOW,
         home="argocd",
         adopted=False,

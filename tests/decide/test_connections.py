@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.decide.cluster_label import relabelled
 from recovery.decide.connections import DOWN, connection, down, healthy, said_by, watch
 from recovery.decide.engine import decide
@@ -777,7 +777,7 @@ def test_a_failover_that_cannot_be_is_refused_when_the_policy_is_read(
     text = f"recovery_policies: [{{name: a, condition: {{type: cluster, connection_state: Failed}}, actions: [{{type: failover, parameters: {parameters}}}]}}]"
 
     with pytest.raises(Exception, match=words.replace("?", r"\?")):
-        parse(text, KINDS)
+        parse(text, POLICY_ACTIONS)
 
 
 def test_what_people_paused_by_command_stays_where_it_is() -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from recovery import __version__
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.policies import parse
 from tests.testbed import binaries, helm
 from tools import chart
@@ -206,7 +206,7 @@ def test_the_policies_get_their_default_channels(program: Path) -> None:
         "ConfigMap/gitops-system/recovery-policies"
     ]["data"]["policies.yaml"]
 
-    assert parse(held, KINDS).channels == ("pagerduty", "slack")
+    assert parse(held, POLICY_ACTIONS).channels == ("pagerduty", "slack")
 
 
 def test_an_older_kubernetes_gets_no_admission_policies(program: Path) -> None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from recovery.kube.client import LEASES
 from recovery.kube.errors import Busy, Conflict, Forbidden, KubeError, Unavailable
-from recovery.kube.lease import DEADLINE, DURATION, Shards, ranked, shard_of
+from recovery.kube.lease import DURATION, RENEW_DEADLINE, Shards, ranked, shard_of
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 
@@ -148,7 +148,7 @@ def test_who_cannot_renew_stops_before_another_one_begins() -> None:
         await bed.until_owned(5)
         bed.replicas["a"][1].fault = lambda: Unavailable("connection refused")
         bed.start("b", 2)
-        await bed.watch(DEADLINE - 4)
+        await bed.watch(RENEW_DEADLINE - 4)
         assert bed.owners(UIDS[0]) == ["a"], "a short fault changes nothing"
         await bed.watch(DURATION + 6)
         assert {tuple(bed.owners(uid)) for uid in UIDS} == {("b",)}

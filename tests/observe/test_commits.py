@@ -13,7 +13,7 @@ from recovery.kube.errors import Unavailable
 from recovery.model.application import Application, Condition, Deploy, Health
 from recovery.model.commit import HOSTS, Commit
 from recovery.model.situation import HealthyRevision
-from recovery.observe.commits import KEPT, PAUSE, WAITING, Commits
+from recovery.observe.commits import FAILED_PAUSE, MAX_COMMITS, MAX_WAITING_COMMITS, Commits
 from recovery.observe.store import BEHIND, Store
 from recovery.simulate import virtual
 from tests.builders import BAD, GOOD, NOW, an_application
@@ -138,7 +138,7 @@ def test_each_is_asked_for_once_and_a_repository_that_fails_rests() -> None:
             commits.around(lost, (), HOSTS)
             await asyncio.sleep(1)
         assert argocd.asked == [NEW, GONE]
-        await asyncio.sleep(PAUSE.total_seconds())
+        await asyncio.sleep(FAILED_PAUSE.total_seconds())
         commits.around(lost, (), HOSTS)
         await asyncio.sleep(1)
         assert argocd.asked == [NEW, GONE, GONE]
@@ -160,12 +160,12 @@ def test_a_host_that_hangs_costs_others_seconds_and_memory_is_bounded() -> None:
     async def script(commits: Commits) -> None:
         for app in fleet:
             commits.around(app, (), HOSTS)
-        await asyncio.sleep(WAITING * 5 + 10)
+        await asyncio.sleep(MAX_WAITING_COMMITS * 5 + 10)
 
-        assert len(argocd.asked) == WAITING, (
+        assert len(argocd.asked) == MAX_WAITING_COMMITS, (
             "the newest of them, one after the other, five seconds each"
         )
-        assert len(commits._failed) <= KEPT
+        assert len(commits._failed) <= MAX_COMMITS
 
     play(script, argocd)
 

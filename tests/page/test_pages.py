@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.causes.catalogue import BY_NAME
 from recovery.clock import SystemClock
 from recovery.kube.client import ACCESS_REVIEWS, TOKEN_REVIEWS
@@ -139,7 +139,7 @@ async def test_what_needs_a_person_is_first_with_what_to_do_in_full() -> None:
 async def test_links_lead_to_argo_cd_and_the_runbook_of_the_cause() -> None:
     scene = Scene()
     links = "messages: {links: {argocd: 'https://argocd.example/', runbook: 'https://wiki.example/{cause}', page: 'https://recovery.example'}}"
-    scene.app.source.policies = parse(f"recovery_policies: []\n{links}\n", KINDS)
+    scene.app.source.policies = parse(f"recovery_policies: []\n{links}\n", POLICY_ACTIONS)
     scene.recovery(4, RecoveryPhase.Stalled, cause="MissingCRD/Absent")
     async with scene.served() as url:
         _, one, _ = await got(f"{url}/recoveries/app-00004-abc")

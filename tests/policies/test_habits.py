@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.model.duration import Duration
 from recovery.observe.policy_source import ConfigMap, PolicySource
 from recovery.observe.wire_types import Meta
@@ -22,7 +22,7 @@ recovery_policies:
 
 def said(text: str) -> list[str]:
     try:
-        return [str(w) for w in parse(text, KINDS).warnings]
+        return [str(w) for w in parse(text, POLICY_ACTIONS).warnings]
     except InvalidPolicies as error:
         return [f"{p.path}: {p.message}" for p in error.problems]
 
@@ -137,7 +137,7 @@ def test_a_cause_may_be_named_by_its_code() -> None:
         ONE.replace(
             "health: Degraded", "cause: [C16, CrashLoop]".replace("CrashLoop", "RolloutFailed")
         ),
-        KINDS,
+        POLICY_ACTIONS,
     )
 
     assert policies.policies[0].condition.cause == ("MissingCRD", "RolloutFailed")
@@ -210,19 +210,19 @@ def test_a_template_cannot_take_for_ever_or_fill_the_memory(template: str, words
 )
 def test_what_is_no_value_is_a_problem_with_its_place_and_never_a_crash(written: str) -> None:
     with pytest.raises(InvalidPolicies) as error:
-        parse(f"{ONE}{written}\n", KINDS)
+        parse(f"{ONE}{written}\n", POLICY_ACTIONS)
 
     assert all(problem.line == 5 for problem in error.value.problems), error.value.problems
 
 
 def test_a_name_with_a_newline_is_none() -> None:
     with pytest.raises(InvalidPolicies):
-        parse(ONE.replace("name: web", 'name: "web\\n"'), KINDS)
+        parse(ONE.replace("name: web", 'name: "web\\n"'), POLICY_ACTIONS)
 
 
 def test_a_chain_of_fallbacks_is_walked_once() -> None:
     channels = ", ".join(f"c{n}: {{fallback: c{n + 1}}}" for n in range(200))
-    assert len(parse(f"{ONE}channels: {{{channels}}}\n", KINDS).notices.channels) == 200
+    assert len(parse(f"{ONE}channels: {{{channels}}}\n", POLICY_ACTIONS).notices.channels) == 200
 
     more = ", ".join(f"c{n}: {{fallback: c{n + 1}}}" for n in range(3000))
     assert any(
@@ -234,7 +234,9 @@ def test_whatever_a_text_does_to_the_parser_the_good_policies_stay(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refused: list[str] = []
-    source = PolicySource(KINDS, Defaults(), lambda _: None, lambda _, why: refused.append(why))
+    source = PolicySource(
+        POLICY_ACTIONS, Defaults(), lambda _: None, lambda _, why: refused.append(why)
+    )
     source.put(ConfigMap(Meta("p"), {"policies.yaml": ONE}))
 
     def broken(*_: object) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.model.policy import Policies
 from recovery.policies import InvalidPolicies, parse
 
@@ -17,7 +17,7 @@ recovery_policies:
 
 
 def parsed(more: str) -> Policies:
-    return parse(ONE + more, KINDS)
+    return parse(ONE + more, POLICY_ACTIONS)
 
 
 def test_all_of_it_is_read() -> None:

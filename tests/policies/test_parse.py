@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recovery.act.registry import KINDS
+from recovery.act.registry import POLICY_ACTIONS
 from recovery.model.application import Health, Sync
 from recovery.model.policy import PerHour
 from recovery.model.storm import StormLimits
 from recovery.policies import Defaults, InvalidPolicies, parse, steps_from
-from recovery.policies.nodes import LARGEST
+from recovery.policies.nodes import LARGEST_POLICIES
 
 CONFIG = Path(__file__).parent.parent.parent / "config"
 ONE = "recovery_policies:\n- name: web\n  condition: {type: application, health: Degraded}\n  actions: [{type: restart}]\n"
@@ -22,12 +22,12 @@ ONE = "recovery_policies:\n- name: web\n  condition: {type: application, health:
 
 def problems(text: str | bytes) -> list[str]:
     with pytest.raises(InvalidPolicies) as caught:
-        parse(text, KINDS)
+        parse(text, POLICY_ACTIONS)
     return [str(p) for p in caught.value.problems]
 
 
 def test_the_shipped_policies_are_the_requirements_own_and_parse() -> None:
-    policies = parse((CONFIG / "policies.yaml").read_bytes(), KINDS)
+    policies = parse((CONFIG / "policies.yaml").read_bytes(), POLICY_ACTIONS)
 
     told = {p.name: [s.traits.name for s in p.actions] for p in policies.policies}
     assert told == {
@@ -49,7 +49,7 @@ def test_the_shipped_policies_are_the_requirements_own_and_parse() -> None:
 )
 def test_every_file_in_config_parses(path: Path) -> None:
     if path.name != "kustomization.yaml":
-        assert parse(path.read_bytes(), KINDS).policies
+        assert parse(path.read_bytes(), POLICY_ACTIONS).policies
 
 
 @pytest.mark.parametrize(
@@ -229,16 +229,16 @@ def test_a_config_map_gives_the_outer_files_lines() -> None:
     assert problems(text) == [
         "line 8, column 46: recovery_policies[0].condition.health: unknown word 'Degarded', did you mean 'Degraded'?"
     ]
-    assert parse(text.replace("Degarded", "Degraded"), KINDS).policies[0].name == "web"
+    assert parse(text.replace("Degarded", "Degraded"), POLICY_ACTIONS).policies[0].name == "web"
 
 
 def test_defaults_of_the_file_come_before_those_of_the_environment() -> None:
     environment = Defaults(7, timedelta(seconds=9))
 
-    plain = parse(ONE, KINDS, environment).policies[0]
+    plain = parse(ONE, POLICY_ACTIONS, environment).policies[0]
     all_of_it = parse(
         ONE + "defaults: {attempts: 2, backoff: {duration: 1m}, channels: [ops]}\n",
-        KINDS,
+        POLICY_ACTIONS,
         environment,
     )
     told = all_of_it.policies[0]
@@ -276,7 +276,7 @@ guards:
 ledger: {soak: 2m}
 channels: {slack: {group_wait: 30s, repeat_interval: 4h}}
 """
-    policies = parse(text, KINDS)
+    policies = parse(text, POLICY_ACTIONS)
 
     (policy,) = policies.policies
     assert policy.condition.status == (Sync.OutOfSync, Sync.Unknown)
@@ -364,13 +364,15 @@ def test_a_guard_that_cannot_be_read_says_what_would_be_right(
         + "}"
     )
     with pytest.raises(InvalidPolicies) as raised:
-        parse(text, KINDS)
+        parse(text, POLICY_ACTIONS)
 
     assert [(p.path, words in p.message) for p in raised.value.problems] == [(path, True)]
 
 
 def test_a_condition_asks_for_causes_by_name() -> None:
-    policies = parse(ONE.replace("health: Degraded", "cause: [MissingCRD, HookFailed]"), KINDS)
+    policies = parse(
+        ONE.replace("health: Degraded", "cause: [MissingCRD, HookFailed]"), POLICY_ACTIONS
+    )
 
     assert policies.policies[0].condition.cause == ("MissingCRD", "HookFailed")
     wrong = problems(ONE.replace("health: Degraded", "cause: MissingCDR"))
@@ -380,13 +382,15 @@ def test_a_condition_asks_for_causes_by_name() -> None:
 
 
 def test_an_attempts_actions_survive_being_kept() -> None:
-    policy = parse((CONFIG / "policies.yaml").read_bytes(), KINDS).policies[1]
+    policy = parse((CONFIG / "policies.yaml").read_bytes(), POLICY_ACTIONS).policies[1]
 
-    assert steps_from(tuple(step.written for step in policy.actions), KINDS) == policy.actions
+    assert (
+        steps_from(tuple(step.written for step in policy.actions), POLICY_ACTIONS) == policy.actions
+    )
 
 
 def test_kept_actions_that_are_no_longer_known_are_told_apart() -> None:
-    policy = parse(ONE, KINDS).policies[0]
+    policy = parse(ONE, POLICY_ACTIONS).policies[0]
 
     assert steps_from(tuple(step.written for step in policy.actions), {}) is None
 
@@ -395,7 +399,7 @@ def test_kept_actions_that_are_no_longer_known_are_told_apart() -> None:
 @settings(max_examples=300, deadline=None)
 def test_nothing_that_is_written_crashes_the_parser(text: str | bytes) -> None:
     try:
-        parse(text, KINDS)
+        parse(text, POLICY_ACTIONS)
     except InvalidPolicies as error:
         assert error.problems  # noqa: PT017 (either way is right)
 
@@ -408,7 +412,7 @@ def test_no_small_damage_to_a_good_file_crashes_the_parser(data: st.DataObject) 
     length = data.draw(st.integers(0, 20))
     damaged = text[:at] + data.draw(st.text(max_size=8)) + text[at + length :]
     try:
-        parse(damaged, KINDS)
+        parse(damaged, POLICY_ACTIONS)
     except InvalidPolicies as error:
         assert all(p.message for p in error.problems)  # noqa: PT017 (either way is right)
 
@@ -418,5 +422,5 @@ def test_the_limit_is_far_above_any_real_file() -> None:
         ONE.partition("\n")[2].replace("web", f"web-{n}") for n in range(400)
     )
 
-    assert len(many) < LARGEST
-    assert len(parse(many, KINDS).policies) == 400
+    assert len(many) < LARGEST_POLICIES
+    assert len(parse(many, POLICY_ACTIONS).policies) == 400

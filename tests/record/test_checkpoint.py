@@ -11,7 +11,7 @@ import pytest
 
 from recovery.kube.client import CONFIG_MAPS
 from recovery.model.situation import HealthyRevision, SubjectState
-from recovery.record.checkpoint import FORMAT, PER_BUCKET, Checkpoint, NewerCheckpoint
+from recovery.record.checkpoint import CHECKPOINT_FORMAT, PER_BUCKET, Checkpoint, NewerCheckpoint
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
 from tests.builders import GOOD, NOW
@@ -130,14 +130,16 @@ def test_one_of_a_newer_controller_is_refused() -> None:
         clock = virtual.VirtualClock()
         cluster = Cluster(clock)
         await Checkpoint(cluster, "ours", clock).save(sights(clock), {"uid-0"}, ticking=True)
-        newer = zlib.compress(msgspec.json.encode({"format": FORMAT + 1, "something": "else"}))
+        newer = zlib.compress(
+            msgspec.json.encode({"format": CHECKPOINT_FORMAT + 1, "something": "else"})
+        )
         await cluster.patch(
             CONFIG_MAPS,
             "ours",
             "recovery-checkpoint-0",
             {"binaryData": {"sights": base64.b64encode(newer).decode()}},
         )
-        with pytest.raises(NewerCheckpoint, match=f"format {FORMAT + 1}"):
+        with pytest.raises(NewerCheckpoint, match=f"format {CHECKPOINT_FORMAT + 1}"):
             await Checkpoint(cluster, "ours", clock).load()
 
     virtual.run(inside())

@@ -29,8 +29,8 @@ def formats(what: str) -> list[int]:
 
 
 def test_there_is_a_sample_of_every_format_up_to_today() -> None:
-    assert formats("recovery") == list(range(1, codec.FORMAT + 1))
-    assert formats("checkpoint") == list(range(1, checkpoint.FORMAT + 1))
+    assert formats("recovery") == list(range(1, codec.RECORD_FORMAT + 1))
+    assert formats("checkpoint") == list(range(1, checkpoint.CHECKPOINT_FORMAT + 1))
 
 
 @pytest.mark.parametrize("number", formats("recovery"))
@@ -63,8 +63,8 @@ def test_a_checkpoint_of_each_format_is_read(number: int) -> None:
         content = zlib.compress((SAMPLES / f"checkpoint-{number}.json").read_bytes())
         meta = {
             "name": "recovery-checkpoint-0",
-            "labels": {checkpoint.LABEL: "true"},
-            "annotations": {checkpoint.LABEL: codec.stamp(clock.now())},
+            "labels": {checkpoint.CHECKPOINT_LABEL: "true"},
+            "annotations": {checkpoint.CHECKPOINT_LABEL: codec.stamp(clock.now())},
         }
         await cluster.create(
             CONFIG_MAPS,

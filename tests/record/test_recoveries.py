@@ -17,7 +17,7 @@ from recovery.model.application import Hold
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import SubjectKey
 from recovery.model.recovery import Debt, Recovery, RecoveryPhase, StepRecord
-from recovery.record.codec import FORMAT, decode, encode
+from recovery.record.codec import RECORD_FORMAT, decode, encode
 from recovery.record.recovery_store import KEPT_AT_MOST, ClaimLost, Recoveries
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
@@ -68,13 +68,13 @@ def test_an_object_reads_back_as_it_was_written() -> None:
     body = encode(recovery, "ours")
     assert decode(msgspec.json.encode(body)) == recovery
     assert body["spec"]["subject"]["name"] == "cart"
-    assert body["status"]["format"] == FORMAT
+    assert body["status"]["format"] == RECORD_FORMAT
 
 
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        pytest.param({"format": FORMAT + 1}, "written by a newer one", id="a newer format"),
+        pytest.param({"format": RECORD_FORMAT + 1}, "written by a newer one", id="a newer format"),
         pytest.param({"phase": "Levitating"}, "Levitating", id="an unknown phase"),
         pytest.param({"attempt": "many"}, "attempt", id="a wrong type"),
     ],

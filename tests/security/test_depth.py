@@ -22,9 +22,9 @@ from recovery.kube.client import APPLICATIONS, group_path
 from recovery.kube.errors import Invalid
 from recovery.kube.reading import decoded, shallow
 from recovery.model.situation import HealthyRevision, SubjectState
-from recovery.model.timestamps import EARLIEST, LATEST, aware, utc
+from recovery.model.timestamps import EARLIEST, LATEST_TIME, aware, utc
 from recovery.observe import wire
-from recovery.record.checkpoint import FITS, FORMAT, _Content, _fitting
+from recovery.record.checkpoint import CHECKPOINT_FORMAT, FITS, _Content, _fitting
 from recovery.simulate.environment import ARGOCD
 from recovery.simulate.manifests import deployment
 from tests.builders import NOW, an_application
@@ -58,7 +58,7 @@ def made(r: random.Random, depth: int) -> Any:
 def test_what_is_nested_too_deeply_becomes_null_and_nothing_else_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reading, "DEEPEST", 3)
+    monkeypatch.setattr(reading, "DEEPEST_JSON", 3)
     for seed in range(2_000):
         value = made(random.Random(seed), 6)  # noqa: S311 (the same values each time)
         for separators in ((",", ":"), (", ", ": ")):
@@ -122,7 +122,7 @@ def test_one_application_that_is_nested_without_end_blinds_nobody(early: bool) -
 def test_no_time_of_a_stranger_can_be_reckoned_out_of_the_calendar(text: str) -> None:
     assert utc(text) is None
     said = aware(text)
-    assert said is None or EARLIEST <= said <= LATEST
+    assert said is None or EARLIEST <= said <= LATEST_TIME
     for stamp in filter(None, (said, utc("2199-12-31T00:00:00Z"))):
         assert stamp + timedelta(days=366 * 100) > stamp - timedelta(days=366 * 100)
 
@@ -212,7 +212,7 @@ def test_of_what_no_config_map_takes_the_clocks_of_all_are_kept() -> None:
         )
         for i in range(50)
     }
-    content = _fitting(0, _Content(FORMAT, NOW, {"huge": huge, **others}))
+    content = _fitting(0, _Content(CHECKPOINT_FORMAT, NOW, {"huge": huge, **others}))
 
     assert len(content) <= FITS
 

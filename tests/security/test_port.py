@@ -90,7 +90,7 @@ async def test_a_connection_that_asks_nothing_is_closed(
 
 
 async def test_a_body_that_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recovery.serve.http.READ", 0.2)
+    monkeypatch.setattr("recovery.serve.http.READ_TIMEOUT", 0.2)
     head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\ntok"
     async with served() as server:
         reader, writer = await opened(server, head)
@@ -102,7 +102,7 @@ async def test_a_body_that_never_comes_is_not_waited_for(monkeypatch: pytest.Mon
 async def test_more_connections_than_places_and_a_probe_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(doorkeeper, "MOST", 40)
+    monkeypatch.setattr(doorkeeper, "MAX_CONNECTIONS", 40)
     monkeypatch.setattr(doorkeeper, "MOST_EACH", 30)
     async with served() as server:
         many = [await opened(server, b"GET / HTTP/1.1\r\nX-A: ") for _ in range(100)]
@@ -127,7 +127,7 @@ class Transport:
 
 
 def test_who_has_most_makes_room_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorkeeper, "MOST", 10)
+    monkeypatch.setattr(doorkeeper, "MAX_CONNECTIONS", 10)
     keeper = doorkeeper.Doorkeeper()
     make = keeper.guard(asyncio.Protocol)
 
@@ -180,7 +180,7 @@ async def test_elsewhere_any_host_is_answered() -> None:
 
 
 async def test_an_event_stream_that_nobody_reads_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recovery.serve.http.READ", 0.3)
+    monkeypatch.setattr("recovery.serve.http.READ_TIMEOUT", 0.3)
     monkeypatch.setattr("recovery.serve.http.TICK", 0.0)
     monkeypatch.setattr("recovery.serve.http.BEAT", 0.0)
     async with served() as server:
@@ -364,7 +364,7 @@ async def test_a_loop_that_is_kept_busy_is_measured() -> None:
 def test_two_addresses_that_fill_all_places_with_half_a_request_keep_no_probe_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(doorkeeper, "MOST", 20)
+    monkeypatch.setattr(doorkeeper, "MAX_CONNECTIONS", 20)
     keeper = doorkeeper.Doorkeeper()
     for peer in ("10.6.6.6", "10.6.6.7"):
         for _ in range(10):

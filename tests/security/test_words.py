@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from recovery.causes.envelope import received
-from recovery.causes.error_patterns import ARGOCD
+from recovery.causes.error_patterns import ARGOCD_ITSELF
 from recovery.decide.error_classification import verdict_of
 from recovery.model.redact import redact
-from recovery.model.remembered import KEPT, remembered
+from recovery.model.remembered import LONGEST_REMEMBERED, remembered
 from recovery.observe.wire import Bounds
 from tests.observe.test_wire import read
 
@@ -43,11 +43,18 @@ def test_answers_about_long_texts_are_not_kept() -> None:
         asked.append(len(text))
         return len(text)
 
-    for text in ("a", "a", "b" * KEPT, "b" * KEPT, "c" * (KEPT + 1), "c" * (KEPT + 1)):
+    for text in (
+        "a",
+        "a",
+        "b" * LONGEST_REMEMBERED,
+        "b" * LONGEST_REMEMBERED,
+        "c" * (LONGEST_REMEMBERED + 1),
+        "c" * (LONGEST_REMEMBERED + 1),
+    ):
         assert count(text) == len(text)
 
-    assert asked == [1, KEPT, KEPT + 1, KEPT + 1]
-    assert not hasattr(ARGOCD.first, "cache_info")
+    assert asked == [1, LONGEST_REMEMBERED, LONGEST_REMEMBERED + 1, LONGEST_REMEMBERED + 1]
+    assert not hasattr(ARGOCD_ITSELF.first, "cache_info")
     assert not hasattr(verdict_of, "cache_info")
 
 
