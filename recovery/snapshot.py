@@ -251,9 +251,7 @@ class SnapshotBuilder:
         )
 
     def _deployed(self, app: Application) -> Deployed | None:
-        if (app.namespace, app.name) not in self._store.ailing and not any(
-            c.type.endswith("Error") for c in app.conditions
-        ):
+        if (app.namespace, app.name) not in self._store.ailing and not app.errors:
             return None
         hosts = self._source.policies.notices.words.links.hosts if self._source.policies else HOSTS
         return self._commits.around(app, self._store.ledger(app.uid), hosts)

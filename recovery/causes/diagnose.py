@@ -75,8 +75,6 @@ def _besides(finding: Diagnosis, patient: DiagnosisInput) -> Diagnosis:
 
 
 def _unknown(patient: DiagnosisInput) -> Diagnosis | None:
-    errors = [
-        c for c in patient.app.conditions if c.type.endswith("Error") and c.type != "SyncError"
-    ]
+    errors = [c for c in patient.app.errors if c.type != "SyncError"]
     told = [f"condition {c.type}: {c.message}" for c in errors]
     return found("Unclassified", *told, confidence=Confidence.guess) if told else None

@@ -34,7 +34,7 @@ def fingerprint(about: Application | Repository | Cluster) -> str:
     if not isinstance(about, Application):
         return _digest({f"{e.by.value}: {e.verdict.value}" for e in about.evidence})
     app = about
-    errors = (c for c in app.conditions if c.type.endswith("Error"))
+    errors = app.errors
     # Auto-sync's own report of a failed operation comes and goes with it, and says nothing that the
     # operation does not.
     signs = {

@@ -226,11 +226,7 @@ def _over(app: Application, situation: Situation) -> str:
         )
     if by := _synced_by_hand(app, hold):
         return by
-    unsure = (
-        app.sync is Sync.Unknown
-        or not app.revisions
-        or any(c.type.endswith("Error") for c in app.conditions)
-    )
+    unsure = app.sync is Sync.Unknown or not app.revisions or bool(app.errors)
     if unsure or hold.sticky or hold.release == MANUAL or hold.names(app):
         return ""
     if named(app.revisions) in hold.bad:

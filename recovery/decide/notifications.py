@@ -466,9 +466,7 @@ def _tried_in_short(recovery: Recovery) -> str:
 
 
 def _why(app: Application) -> str:
-    errors = [
-        f"{c.type}: {essential(c.message, 240)}" for c in app.conditions if c.type.endswith("Error")
-    ]
+    errors = [f"{c.type}: {essential(c.message, 240)}" for c in app.errors]
     operation = app.operation
     if not errors and operation and operation.phase.over and operation.message:
         errors = [essential(next(iter(operation.failed), operation.message), 240)]

@@ -52,7 +52,7 @@ def _ailment(condition: Condition, app: Application, recovery: Recovery) -> str:
         and not condition.health
         and not app.expected_out_of_sync
     ):
-        errors = [c.type for c in app.conditions if c.type.endswith("Error")]
+        errors = [c.type for c in app.errors]
         failed = (
             app.sync is not Sync.Synced
             and operation is not None

@@ -311,6 +311,11 @@ class Application(Struct, frozen=True, gc=False):
         )
 
     @property
+    def errors(self) -> tuple[Condition, ...]:
+        """Conditions by which Argo CD says that it failed: their types end in ``Error``."""
+        return tuple(c for c in self.conditions if c.type.endswith("Error"))
+
+    @property
     def rollout_paused(self) -> bool:
         """Suspended, and a Rollout of it may be why: at a step of its own, or because an analysis
         could not tell, which needs a person."""

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from recovery.model.connection import Repository
 from recovery.model.redact import redact
 
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -94,8 +95,7 @@ def compare(repository: str, good: str, bad: str, hosts: Mapping[str, str] = HOS
     scheme, there, rest = repository.partition("://")
     if not there:
         scheme, rest = "ssh", repository.replace(":", "/", 1)  # git@HOST:PATH
-    address, _, path = rest.partition("/")
-    host = address.rpartition("@")[2].partition(":")[0].lower()
+    host, path = Repository(url=repository).host, rest.partition("/")[2]
     path = path.strip("/").removesuffix(".git")
     form = PAGES.get(hosts.get(host, ""), "")
     if (

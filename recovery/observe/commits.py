@@ -54,18 +54,14 @@ class Commits:
         if worked and bad == worked[-1]:
             # What runs was seen to work. Where Argo CD fails with what Git wants by now, that is to
             # blame, and nothing else is.
-            bad, wanted = (
-                app.revisions,
-                any(condition.type.endswith("Error") for condition in app.conditions),
-            )
+            bad, wanted = app.revisions, bool(app.errors)
             if not wanted or bad == worked[-1]:
                 return None
         if self._argocd is None or len(bad) != len(app.repositories):
             return None
         good = next((revisions for revisions in reversed(worked) if revisions != bad), ())
-        number = next(
-            (i for i, revision in enumerate(good) if revision != bad[i]), 0
-        )  # of several sources: the first that changed
+        # Of several sources: the first that changed.
+        number = next((i for i, revision in enumerate(good) if revision != bad[i]), 0)
         last, before = self._commit(app, number, bad), self._commit(app, number, good)
         if last is None:
             return None
@@ -84,9 +80,7 @@ class Commits:
         ):
             return None
         name = (app.repositories[number], revisions[number])
-        if name not in self._known and self._clock.monotonic() >= self._failed.get(
-            name[0], float("-inf")
-        ):
+        if name not in self._known and not self._rests(name[0]):
             self._wanted[name] = (app, number)
             _oldest_out(self._wanted, MAX_WAITING_COMMITS)
             self._asked.set()
@@ -102,8 +96,12 @@ class Commits:
                 await self._ask(app, number, url, revision)
             self._asked.clear()
 
+    def _rests(self, url: str) -> bool:
+        """Did a commit of this repository fail to be had a short while ago?"""
+        return self._clock.monotonic() < self._failed.get(url, float("-inf"))
+
     async def _ask(self, app: Application, number: int, url: str, revision: str) -> None:
-        if self._argocd is None or self._clock.monotonic() < self._failed.get(url, float("-inf")):
+        if self._argocd is None or self._rests(url):
             return
         try:
             async with asyncio.timeout(METADATA_TIMEOUT):
