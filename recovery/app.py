@@ -97,8 +97,8 @@ QUESTION_STANDS = timedelta(minutes=1)
 """A question is asked of people when it has stood for so long."""
 NEWS = timedelta(minutes=10)
 """An open circuit that is younger is told of; an older one was told of by whoever was here then."""
-PAUSES_EVERY = 5.0
-TARGETS_EVERY = 5.0
+PAUSES_EVERY = 15.0
+TARGETS_EVERY = 30.0
 """Seconds between two looks at where policies would move applications to."""
 
 

@@ -62,6 +62,8 @@ class InspectionQueue:
             while True:
                 for app in self._due():
                     group.create_task(self._examine(app))
+                if not self._plans:
+                    await self._store.any_ailing.wait()
                 await self._clock.sleep(INSPECTION_INTERVAL)
 
     def _due(self) -> list[Application]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
@@ -91,6 +92,8 @@ class Store:
         """Children of an app-of-apps, by their parent's ``namespace/name``."""
         self.ailing: set[Name] = set()
         """Applications that are worth a closer look."""
+        self.any_ailing = asyncio.Event()
+        """Set while there is one: who looks at them sleeps meanwhile."""
         self.signs: dict[str, Observations] = {}
         """What was looked up about those that are ill, by UID."""
         self._brought: dict[str, DeployEffects] = {}
@@ -242,6 +245,7 @@ class Store:
             self.uncompared.add(name)
         if _ails(app):
             self.ailing.add(name)
+            self.any_ailing.set()
 
     def _unfile(self, name: Name, app: Application) -> None:
         for each in (self.illness, self.slow):
@@ -254,6 +258,8 @@ class Store:
             _discard(self.by_cluster, word, name)
         self.uncompared.discard(name)
         self.ailing.discard(name)
+        if not self.ailing:
+            self.any_ailing.clear()
         if app.hold:
             _discard(self.moved, app.hold.recovery, name)
 

@@ -23,6 +23,10 @@ class _Jumping(selectors.DefaultSelector):
         self.elapsed = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and len(self.get_map()) == 1:
+            # Nothing is open but the loop's own pipe, by which threads wake a loop that waits.
+            self.elapsed += timeout
+            return []
         ready = super().select(0)
         if ready or timeout == 0:
             return ready

@@ -117,11 +117,13 @@ def literals(pattern: str) -> Iterator[str]:
 def grows(run: Callable[[str], object], seed: str) -> float:
     """How many times as long the longer text takes; 0 where even that is next to nothing."""
     short, long = ((seed * (n // len(seed) + 1))[:n] for n in (SHORT, SHORT * TIMES))
-    if _timed(run, long) < WORTH:
+    took = _timed(run, long)
+    if took < WORTH:
         return 0.0  # once is enough: noise makes it slower, and then it is measured well
-    return min(_timed(run, long) for _ in range(3)) / max(
-        min(_timed(run, short) for _ in range(5)), WORTH / LINEAR
-    )
+    least = max(min(_timed(run, short) for _ in range(3)), WORTH / LINEAR)
+    if took > LINEAR * least:  # noise, perhaps
+        took = min(took, _timed(run, long), _timed(run, long))
+    return took / least
 
 
 def _timed(run: Callable[[str], object], text: str) -> float:
