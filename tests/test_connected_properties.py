@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -218,9 +219,23 @@ def through(night: list[Any]) -> tuple[Watcher, EmbeddedEnvironment]:
     return virtual.run(inside())
 
 
+SOME = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 @given(nights)
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@SOME
 def test_whatever_happens_to_clusters(night: list[Any]) -> None:
+    holds_all_night(night)
+
+
+@pytest.mark.long
+@given(nights)
+@settings(SOME, max_examples=30)
+def test_whatever_happens_to_clusters_in_more_nights(night: list[Any]) -> None:
+    holds_all_night(night)
+
+
+def holds_all_night(night: list[Any]) -> None:
     watcher, world = through(night)
 
     assert watcher.wrong == []

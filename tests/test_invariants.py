@@ -9,6 +9,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -190,11 +191,25 @@ async def live(play: Audited, night: list[Any]) -> list[str]:
     return found
 
 
-@given(nights)
-@settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+SOME = settings(
+    max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )  # the same nights each time
+
+
+@given(nights)
+@SOME
 def test_what_is_true_at_every_moment(night: list[Any]) -> None:
+    is_true_at_every_moment_of(night)
+
+
+@pytest.mark.long
+@given(nights)
+@settings(SOME, max_examples=40)
+def test_what_is_true_at_every_moment_of_more_nights(night: list[Any]) -> None:
+    is_true_at_every_moment_of(night)
+
+
+def is_true_at_every_moment_of(night: list[Any]) -> None:
     async def inside() -> list[str]:
         async with EmbeddedEnvironment(virtual.VirtualClock()).living() as world:
             return await live(Audited(world), night)

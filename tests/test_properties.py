@@ -8,6 +8,7 @@ import contextlib
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -176,12 +177,24 @@ def through(night: list[Any], enabled: bool = True) -> tuple[Watcher, EmbeddedEn
     return virtual.run(inside())
 
 
-SOME = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MORE = settings(SOME, max_examples=60)
 
 
 @given(nights)
 @SOME
 def test_whatever_happens(night: list[Any]) -> None:
+    holds_all_night(night)
+
+
+@pytest.mark.long
+@given(nights)
+@MORE
+def test_whatever_happens_in_more_nights(night: list[Any]) -> None:
+    holds_all_night(night)
+
+
+def holds_all_night(night: list[Any]) -> None:
     watcher, world = through(night)
 
     assert watcher.unclaimed == [], "no effect without a claim that was saved before it"
@@ -206,8 +219,19 @@ def test_whatever_happens(night: list[Any]) -> None:
 
 
 @given(nights)
-@settings(SOME, max_examples=15)
+@settings(SOME, max_examples=5)
 def test_switched_off_nothing_outside_our_own_namespace_is_written(night: list[Any]) -> None:
+    writes_nothing_all_night(night)
+
+
+@pytest.mark.long
+@given(nights)
+@settings(SOME, max_examples=20)
+def test_switched_off_nothing_is_written_in_more_nights(night: list[Any]) -> None:
+    writes_nothing_all_night(night)
+
+
+def writes_nothing_all_night(night: list[Any]) -> None:
     watcher, world = through(night, enabled=False)
 
     assert watcher.operations == {}

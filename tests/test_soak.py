@@ -11,12 +11,12 @@ FEW = range(0, 100, 10)
 
 
 def test_faults_at_every_request() -> None:
-    assert sum(soak.replay(seed) for seed in FEW) > 0, "something was done in them"
+    assert sum(soak.replay(seed) for seed in FEW[:4]) > 0, "something was done in them"
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("first", FEW)
 def test_faults_at_every_request_in_more_schedules(first: int) -> None:
-    assert sum(soak.replay(seed) for seed in range(first + 1, first + 10)) > 0, (
+    assert sum(soak.replay(seed) for seed in range(first, first + 10)) > 0, (
         "something was done in them"
     )
