@@ -29,7 +29,7 @@ from recovery.settings import Settings
 from recovery.simulate import virtual
 from recovery.simulate.environment import ARGOCD, OURS, EmbeddedEnvironment
 from recovery.simulate.manifests import custom, deployment
-from tests.play import SLOW_HEARTBEATS, Play, play
+from tests.play import Play, play
 from tests.stage import policies as short_policies
 
 MINUTE = 60.0
@@ -494,21 +494,29 @@ def test_an_open_hold_is_told_of_every_day() -> None:
             {"metadata": {"name": "recovery-channels"}, "data": {"receiver": "anNvbjovL3g="}},
         )
         await p.world.policies(short_policies("web"))
-        async with p.controller(**SLOW_HEARTBEATS):
+        async with p.controller():
             await p.world.application("web-1", (deployment("web-1", "ready", 8),))
             await p.clock.sleep(5 * MINUTE)
             await p.world.commit("web-1", (deployment("web-1", "missing", 8),))
-            await p.clock.sleep(3.5 * 24 * 60 * MINUTE)
-            reminders = [n.title for n in p.told if "has been held back" in n.title]
-            assert reminders == [
-                f"argocd/web-1 (in-cluster) has been held back for {days} days"
-                for days in (1, 2, 3)
-            ]
-            assert all(
-                "recovery release argocd/web-1" in n.body
-                for n in p.told
-                if "has been held back" in n.title
-            )
+            await p.clock.sleep(10 * MINUTE)
+        await p.clock.sleep(12 * 60 * MINUTE)
+        for _ in range(3):  # it is away while nothing is to be said, and back before each day ends
+            await p.clock.sleep(11 * 60 * MINUTE)
+            async with p.controller():
+                await p.clock.sleep(120 * MINUTE)
+            async with p.controller():  # a restart repeats nothing once the first hour is over
+                await p.clock.sleep(30 * MINUTE)
+            await p.clock.sleep(10.5 * 60 * MINUTE)
+        reminders = [n.title for n in p.told if "has been held back" in n.title]
+        assert reminders == [
+            f"argocd/web-1 (in-cluster) has been held back for {days}"
+            for days in ("1 day", "2 days", "3 days")
+        ]
+        assert all(
+            "recovery release argocd/web-1" in n.body
+            for n in p.told
+            if "has been held back" in n.title
+        )
 
     play(script)
 

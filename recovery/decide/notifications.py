@@ -4,7 +4,7 @@ to stop it."""
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from recovery.causes.envelope import essential
 from recovery.causes.remedy_matrix import cause_of, loudness
@@ -32,6 +32,9 @@ EVIDENCE = 15_000
 """Characters of evidence a Recovery keeps: it has to stay a small object."""
 SPOKEN = ("notify", "escalate")
 SHOWN_TARGETS = 5
+REMINDED_WITHIN = timedelta(hours=1)
+"""After each whole day that a hold stands, people are reminded of it within this time: what was said
+is not remembered over a restart."""
 """Of what a step touched, so many are named; `recovery explain` names all."""
 DEFAULT_CHANNELS = "default"
 """Stands for defaults.channels among those that were told."""
@@ -263,15 +266,18 @@ def approval_expired(
 
 
 def still_held(app: Application, now: datetime) -> PendingNotification | None:
-    """A day's reminder of an open hold, with the command that ends it; None on its first day."""
+    """A day's reminder of an open hold, with the command that ends it; None on its first day, and
+    later than an hour into each further one: whoever starts then has not been asked to repeat it.
+    """
     hold = app.hold
-    days = (now - hold.since).days if hold and hold.since else 0
-    if hold is None or days < 1:
+    age = now - hold.since if hold and hold.since else timedelta()
+    if hold is None or age.days < 1 or age % timedelta(days=1) > REMINDED_WITHIN:
         return None
+    days = "1 day" if age.days == 1 else f"{age.days} days"
     body = f"{state(app)}.{_held(app)}\nRecord: {hold.recovery}"
     return PendingNotification(
-        f"{app.uid}/held/{hold.recovery}/{days}",
-        f"{place(app)} has been held back for {days} days",
+        f"{app.uid}/held/{hold.recovery}/{age.days}",
+        f"{place(app)} has been held back for {days}",
         body,
         Severity.warning.value,
     )
