@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,20 @@ CORE = sorted([*(ROOT / "model").glob("*.py"), *(ROOT / "decide").glob("*.py")])
 EVERYTHING = sorted(ROOT.rglob("*.py"))
 
 
+@functools.cache
+def syntax(path: Path) -> ast.Module:
+    """What stands in a file, read once for all tests."""
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Everything in a file, on all levels."""
+    return tuple(ast.walk(syntax(path)))
+
+
 def calls(path: Path) -> set[str]:
-    return {
-        ast.unparse(node.func)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-    }
+    return {ast.unparse(node.func) for node in nodes(path) if isinstance(node, ast.Call)}
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda p: f"{p.parent.name}/{p.name}")
@@ -34,15 +43,12 @@ def test_words_and_judgement_read_no_clock_and_open_nothing(path: Path) -> None:
     }
 
     assert calls(path) & forbidden == set()
-    assert not any(
-        isinstance(node, ast.AsyncFunctionDef | ast.Await)
-        for node in ast.walk(ast.parse(path.read_text()))
-    )
+    assert not any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in nodes(path))
 
 
 def imported(path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -81,7 +87,7 @@ def test_broad_excepts_stand_at_the_loops_edge_only() -> None:
     broad = [
         str(path.relative_to(ROOT))
         for path in EVERYTHING
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
     ]
@@ -108,7 +114,7 @@ def test_whole_objects_are_decoded_at_one_door() -> None:
         for path in EVERYTHING
         if path.parent.name in ("act", "argocd", "observe", "serve", "record")
         and path.name != "api.py"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "msgspec.json.decode"
         if any(k.arg == "type" and ast.unparse(k.value).startswith("dict") for k in node.keywords)
     ]
@@ -122,7 +128,7 @@ def test_a_standstill_is_not_counted_by_the_free_text_of_an_application() -> Non
     path = ROOT / "observe" / "reconcile_monitor.py"
     asked = [
         ast.unparse(n.value)
-        for n in ast.walk(ast.parse(path.read_text()))
+        for n in nodes(path)
         if isinstance(n, ast.Attribute) and n.attr == "project"
     ]
 
@@ -246,7 +252,7 @@ def test_classes_are_named_by_words_of_the_field() -> None:
     named = [
         f"{path.relative_to(ROOT)}: {node.name}"
         for path in EVERYTHING
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.ClassDef) and node.name in RIDDLES
     ]
 
@@ -261,7 +267,7 @@ def test_docstrings_begin_with_what_a_thing_is() -> None:
     begun = [
         f"{path.relative_to(ROOT)}:{node.body[0].lineno}: {text[:60]}"
         for path in EVERYTHING
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and (text := ast.get_docstring(node) or "x").split()[0].strip(",.").lower() in PRONOUNS
     ]
@@ -272,7 +278,7 @@ def test_docstrings_begin_with_what_a_thing_is() -> None:
 def constants(path: Path) -> set[str]:
     """Public names in capitals that a module gives a value; TypeVars have none of their own."""
     found: set[str] = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in syntax(path).body:
         targets = node.targets if isinstance(node, ast.Assign) else []
         targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
         names = [e for t in targets for e in (t.elts if isinstance(t, ast.Tuple) else [t])]

@@ -32,10 +32,10 @@ EVIDENCE = 15_000
 """Characters of evidence a Recovery keeps: it has to stay a small object."""
 SPOKEN = ("notify", "escalate")
 SHOWN_TARGETS = 5
-REMINDED_WITHIN = timedelta(hours=1)
-"""After each whole day that a hold stands, people are reminded of it within this time: what was said
-is not remembered over a restart."""
 """Of what a step touched, so many are named; `recovery explain` names all."""
+REMINDED_WITHIN = timedelta(hours=1)
+"""After each whole day that a hold stands, people are reminded of it within this time: what was
+said is not remembered over a restart."""
 DEFAULT_CHANNELS = "default"
 """Stands for defaults.channels among those that were told."""
 
