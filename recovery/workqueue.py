@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
+from collections import deque
 from datetime import datetime
 from itertools import count
 
@@ -21,7 +23,11 @@ class WorkQueue:
         self._heap: list[tuple[datetime, int, SubjectKey]] = []
         self._order = count()
         self._working: set[SubjectKey] = set()
-        self._sleepers: set[asyncio.Future[None]] = set()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        """Workers without a key, but for the one that watches the time."""
+        self._watching: asyncio.Future[None] | None = None
+        self._until: datetime | None = None
+        """When the one that watches wakes up by itself; None for never."""
 
     def __len__(self) -> int:
         return len(self._due)
@@ -37,16 +43,22 @@ class WorkQueue:
         if len(self._heap) > 64 + 4 * len(self._due):
             self._heap = [(due, next(self._order), key) for key, due in self._due.items()]
             heapq.heapify(self._heap)
-        self._wake()
+        if key not in self._working and (self._until is None or when < self._until):
+            self._wake()
 
     async def get(self) -> SubjectKey:
-        """The next key that is due, marked as in work."""
+        """The next key that is due, marked as in work.
+
+        Of all that wait here one watches the time; whoever leaves with a key wakes the next one,
+        so that news costs one waking however many wait.
+        """
         while True:
-            key, wait = self._next()
+            key, when = self._next()
             if key is not None:
                 self._working.add(key)
+                self._pass_on()
                 return key
-            await self._sleep(wait)
+            await self._wait(when)
 
     def done(self, key: SubjectKey) -> None:
         """The work on it is over."""
@@ -54,17 +66,18 @@ class WorkQueue:
         if key in self._due:
             self._wake()
 
-    def _next(self) -> tuple[SubjectKey | None, float | None]:
+    def _next(self) -> tuple[SubjectKey | None, datetime | None]:
+        """A key that is due, or when the first one will be."""
         now = self._clock.now()
         held: list[tuple[datetime, int, SubjectKey]] = []
         found: SubjectKey | None = None
-        wait: float | None = None
+        later: datetime | None = None
         while self._heap:
             when, order, key = self._heap[0]
             if self._due.get(key) != when:
                 heapq.heappop(self._heap)  # overtaken by an earlier time, or done
             elif when > now:
-                wait = (when - now).total_seconds()
+                later = when
                 break
             else:
                 heapq.heappop(self._heap)
@@ -76,26 +89,48 @@ class WorkQueue:
                 break
         for entry in held:
             heapq.heappush(self._heap, entry)
-        return found, wait
+        return found, later
 
-    async def _sleep(self, seconds: float | None) -> None:
-        """Until it is time or there is news, whichever comes first."""
+    async def _wait(self, when: datetime | None) -> None:
+        """Watch the time until then, or until there is news; where another one watches, until that
+        one leaves."""
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.add(news)
-        timer = asyncio.create_task(self._ring(news, seconds)) if seconds is not None else None
+        if self._watching is not None:
+            self._idle.append(news)
+            await self._woken(news)
+            return
+        self._watching, self._until = news, when
+        timer = asyncio.create_task(self._ring(news, when)) if when is not None else None
         try:
-            await news
+            await self._woken(news)
         finally:
-            self._sleepers.discard(news)
+            self._watching = self._until = None
             if timer is not None:
                 timer.cancel()
 
-    async def _ring(self, news: asyncio.Future[None], seconds: float) -> None:
-        await self._clock.sleep(seconds)
+    async def _woken(self, news: asyncio.Future[None]) -> None:
+        try:
+            await news
+        except asyncio.CancelledError:
+            # What it was woken for is another one's now, and so is the watch.
+            with contextlib.suppress(ValueError):
+                self._idle.remove(news)
+            self._pass_on()
+            raise
+
+    async def _ring(self, news: asyncio.Future[None], when: datetime) -> None:
+        await self._clock.sleep((when - self._clock.now()).total_seconds())
         if not news.done():
             news.set_result(None)
 
     def _wake(self) -> None:
-        for sleeper in self._sleepers:
-            if not sleeper.done():
-                sleeper.set_result(None)
+        """Have the one that watches look again; where none does, somebody is about to look."""
+        if self._watching is not None and not self._watching.done():
+            self._watching.set_result(None)
+
+    def _pass_on(self) -> None:
+        while self._idle:
+            news = self._idle.popleft()
+            if not news.done():
+                news.set_result(None)
+                return

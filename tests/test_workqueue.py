@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from recovery.model.names import SubjectKey
 from recovery.simulate import virtual
 from recovery.workqueue import WorkQueue
@@ -66,5 +68,42 @@ def test_adding_again_and_again_does_not_grow() -> None:
             queue.add(A, clock.now() + timedelta(seconds=seconds))
         assert len(queue) == 1
         assert len(queue._heap) <= 70
+
+    virtual.run(inside())
+
+
+def test_of_many_that_wait_each_gets_one_and_none_is_lost() -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        queue = WorkQueue(clock)
+        keys = [SubjectKey("application", "argocd", f"w-{n}") for n in range(12)]
+        workers = [asyncio.create_task(queue.get()) for _ in range(8)]
+        await clock.sleep(1)
+        for n, key in enumerate(keys):
+            queue.add(key, clock.now() + timedelta(seconds=n // 4))
+        await clock.sleep(0.5)
+        assert sorted(str(w.result()) for w in workers if w.done()) == sorted(map(str, keys[:4]))
+        await clock.sleep(1)
+        assert {w.result() for w in workers} == set(keys[:8])
+        assert len(queue) == 4
+
+    virtual.run(inside())
+
+
+@pytest.mark.parametrize("woken", [False, True])
+def test_a_worker_that_ends_takes_neither_a_key_nor_the_time_with_it(woken: bool) -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        queue = WorkQueue(clock)
+        workers = [asyncio.create_task(queue.get()) for _ in range(3)]
+        await clock.sleep(1)
+        queue.add(A, clock.now() + timedelta(seconds=5))
+        if not woken:
+            await clock.sleep(1)
+        workers[0].cancel()
+        await clock.sleep(1)
+        queue.add(B)
+        await clock.sleep(10)
+        assert {w.result() for w in workers[1:]} == {A, B}
 
     virtual.run(inside())
