@@ -62,7 +62,7 @@ class Play:
         # tests/kube/test_lease.py, tests/test_replicas.py and on the real bed.
         settings = {
             "identity": "controller-0",
-            "lease_duration": SLOW_HEARTBEATS["lease_duration"],
+            **SLOW_HEARTBEATS,
             **settings,
         }
         app = App(

@@ -491,7 +491,7 @@ def test_what_a_person_does_with_a_moved_application_is_respected(
 ) -> None:
     async def script(p: Play) -> None:
         await begin(p, "w-a", "w-b")
-        async with running(p):
+        async with running(p, poll_interval=timedelta(seconds=10)):
             dies(p)
             await p.clock.sleep(120)
             returns(p)

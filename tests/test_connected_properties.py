@@ -127,7 +127,7 @@ async def start(play: Play) -> tuple[App, asyncio.Task[None]]:
         identity="controller-0",
         cluster_secrets=("cluster-primary", "cluster-secondary"),
         witness="https://outside.example",
-        lease_duration=SLOW_HEARTBEATS["lease_duration"],
+        **SLOW_HEARTBEATS,
     )
     app = App(chosen, play, play.clock, play.send, play.world.api, play.world.looks)  # type: ignore[arg-type]
     task = asyncio.create_task(app.run())

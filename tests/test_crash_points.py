@@ -244,7 +244,7 @@ async def one(
         identity="controller-0",
         cluster_secrets=("cluster-primary", "cluster-secondary"),
         witness="https://outside.example",
-        lease_duration=SLOW_HEARTBEATS["lease_duration"],
+        **SLOW_HEARTBEATS,
     )
     further = night.begins is on_primary
     await (night.begins(world) if further else world.policies(short_policies("w")))
