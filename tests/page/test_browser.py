@@ -109,8 +109,12 @@ async def rules(page: Any) -> list[str]:
     """What axe finds against WCAG 2.1 A and AA and its own best practices."""
     from axe_playwright_python.base import AXE_FILE_PATH
 
-    found = await page.evaluate(f"{Path(AXE_FILE_PATH).read_text()}\n; axe.run(document)")
-    return [f"{v['id']}: {v['nodes'][0]['html'][:160]}" for v in found["violations"]]
+    await page.add_script_tag(path=AXE_FILE_PATH)
+    found: list[str] = await page.evaluate(
+        """axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations.map(
+             rule => `${rule.id}: ${rule.nodes[0].html.slice(0, 160)}`))"""
+    )
+    return found
 
 
 PAGES = {
