@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/*.txt pyproject.toml | cksum | cut -d' ' -f1)
 
+# What is compiled once is not compiled again in each process that a test starts.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test lint unit long e2e soak fuzz audit sbom licences bed bench shots lock clean help
 
 help:  ## What there is.

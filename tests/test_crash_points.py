@@ -300,8 +300,8 @@ def play(
     return virtual.run(inside())
 
 
-EVERY = {"failover": 4, "failback": 5}
-"""Of the longest nights the fast suite kills at each fourth or fifth write, the long one at all."""
+EVERY = {"failover": 6, "failback": 8}
+"""Of the longest nights the fast suite kills at each sixth or eighth write, the long one at all."""
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ FEW = range(0, 100, 10)
 
 
 def test_faults_at_every_request() -> None:
-    assert sum(soak.replay(seed) for seed in FEW[:4]) > 0, "something was done in them"
+    assert sum(soak.replay(seed) for seed in FEW[:2]) > 0, "something was done in them"
 
 
 @pytest.mark.long

@@ -27,6 +27,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,8 @@ class _Replay:
                 identity="controller-0",
                 cluster_secrets=tuple(d.secret for d in world.destinations.all.values()),
                 witness="https://outside.example",
+                # Nobody is there to take over, and renewing is most of what a quiet hour costs.
+                lease_duration=timedelta(minutes=10),
             )
             token = (
                 world.api
