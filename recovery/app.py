@@ -76,6 +76,7 @@ from recovery.record.events import Events
 from recovery.record.metrics import Metrics
 from recovery.record.recovery_store import ClaimLost, Recoveries
 from recovery.record.tracing import Traces
+from recovery.record.v1alpha1 import migrate
 from recovery.settings import Settings
 from recovery.snapshot import SnapshotBuilder
 from recovery.workqueue import WorkQueue
@@ -150,7 +151,7 @@ class App:
         self._start: Callable[[Coroutine[Any, Any, None]], object] = asyncio.ensure_future
         self._busy = 0
         self.metrics = Metrics()
-        self.events = Events(client, clock)
+        self.events = Events(client, clock, settings.identity)
         self.traces = Traces(settings.otlp_endpoint, settings.otlp_headers, clock)
         destructive = frozenset(name for name, traits in TRAITS.items() if traits.destructive)
         # Switched off, it keeps its own records and must not keep another one from acting.
@@ -464,6 +465,11 @@ class App:
             await self._wind_down()
 
     async def _begin(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+        written = await self._persist(
+            "recoveries of v1alpha1", lambda: migrate(self._client, self.settings.namespace)
+        )
+        if written:
+            log.info("recoveries of v1alpha1 were written anew", recoveries=written)
         self.store.sights.update(await self._persist("checkpoint", self.checkpoint.load))
         # A hole in what we remember is no leave: what is unwell and unknown is treated as on the
         # first day.
@@ -887,7 +893,7 @@ class App:
         }
         if self.shards.members and not self.shards.lead:
             return  # another replica says it
-        self.events.emit(about, "PoliciesRefused", message, warning=True)
+        self.events.emit(about, "PoliciesRefused", message, action="load", warning=True)
         self.outbox.say(
             PendingNotification(
                 f"policies/{meta.resource_version}", "recovery policies refused", message
@@ -925,7 +931,11 @@ class App:
                 "name": recovery,
             }
             self.events.emit(
-                about, "Message", f"{note.title}: {note.body}", warning=not note.resolves
+                about,
+                "Message",
+                f"{note.title}: {note.body}",
+                action="notify",
+                warning=not note.resolves,
             )
 
 

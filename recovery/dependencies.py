@@ -76,9 +76,17 @@ class Dependencies:
             other = self._store.applications[name]
             if other.project != app.project or self._store.parent(other) is None:
                 continue
-            if _wave(other) < mine and self._store.illness.onset(other) is not None:
+            if _wave(other) < mine and self._unwell(other):
                 found.append((name, f"is of sync wave {_wave(other)}, before {mine}"))
         return found
+
+    def _unwell(self, app: Application) -> bool:
+        """Is it ill, or being recovered? What was restarted a moment ago shows no illness, and is
+        not well yet."""
+        return (
+            self._store.illness.onset(app) is not None
+            or self._recoveries.of(app.uid)[0] is not None
+        )
 
     def _stands_on(self, app: Application, on: Application) -> bool:
         """Does it wait for the other, itself or by what it waits for?"""

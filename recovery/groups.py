@@ -82,7 +82,7 @@ class Groups:
             within = SLOW_WINDOW if group in slow else window
             crowd = self._of(group).crowd(group, onset - within, onset + within)
             storm = known.get(crowd.key.name)
-            if storm is not None and (storm.ill_since or storm.opened_at) - within <= onset:
+            if storm is not None and (storm.unhealthy_since or storm.opened_at) - within <= onset:
                 let_go = approved_at(storm)
                 if let_go is not None and (onset <= let_go or base.recovery is not None):
                     return None  # a person has let it go; what falls ill later is another matter
@@ -110,7 +110,7 @@ class Groups:
     ) -> bool:
         """Did it fall ill with this storm? A storm ends at its edges: who falls ill long after the
         last of it is no member, however long its members stay ill."""
-        edge = storm.ill_since or storm.opened_at
+        edge = storm.unhealthy_since or storm.opened_at
         for at in self._of(group).onsets(group):
             if at >= onset:
                 break
@@ -136,8 +136,8 @@ class Groups:
         window = SLOW_WINDOW / 2 if group.startswith(SLOW_PREFIX) else window
         let_go = approved_at(opened) if opened else None
         began = (
-            let_go or opened.ill_since
-            if opened and opened.ill_since
+            let_go or opened.unhealthy_since
+            if opened and opened.unhealthy_since
             else self._began((group, name), now, window, policies.storm)
         )
         crowd = self._crowd((group, name), began, now, policies.storm)
@@ -154,8 +154,8 @@ class Groups:
             )
             crowd = structs.replace(crowd, since=began, fallen=crowd.fallen - again)
         before = (
-            self._crowd((group, name), opened.ill_since, let_go, policies.storm)
-            if opened and opened.ill_since and let_go
+            self._crowd((group, name), opened.unhealthy_since, let_go, policies.storm)
+            if opened and opened.unhealthy_since and let_go
             else None
         )
         members = tuple(

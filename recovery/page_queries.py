@@ -131,7 +131,7 @@ class TimelineStep(Struct, frozen=True):
     took: str
     share: int
     """Of the longest step, in percent."""
-    regret: str
+    review: str
 
 
 class Timeline(Struct, frozen=True):
@@ -143,8 +143,8 @@ class Timeline(Struct, frozen=True):
     cluster: str
     steps: tuple[TimelineStep, ...]
     evidence: tuple[str, ...]
-    moves: tuple[str, ...]
-    wishes: tuple[str, ...]
+    relocations: tuple[str, ...]
+    requests: tuple[str, ...]
     told: tuple[str, ...]
     to_tell: tuple[str, ...]
     undelivered: tuple[str, ...]
@@ -330,7 +330,7 @@ class PageQueries:
                 s.message,
                 spell(timedelta(seconds=round(took.total_seconds()))),
                 round(100 * took / longest),
-                s.regret,
+                s.review,
             )
             for s, took in zip(r.steps, lasted, strict=True)
         )
@@ -354,10 +354,11 @@ class PageQueries:
             steps,
             r.evidence,
             tuple(
-                f"{m}: {m.phase.value}" + (f" ({m.reason})" if m.reason else "") for m in r.moves
+                f"{m}: {m.phase.value}" + (f" ({m.reason})" if m.reason else "")
+                for m in r.relocations
             ),
             tuple(
-                f"{w.at:%Y-%m-%d %H:%M:%SZ} {w.by}: {w.what} {w.step}".rstrip() for w in r.wishes
+                f"{w.at:%Y-%m-%d %H:%M:%SZ} {w.by}: {w.type} {w.step}".rstrip() for w in r.requests
             ),
             r.talk.heard,
             tuple(n.title for n in r.notes),
@@ -395,8 +396,8 @@ class PageQueries:
             r.policy,
             r.phase.value,
             r.cause,
-            f"{r.attempt}/{r.limit}" if r.limit else "",
-            r.ill_since or r.opened_at,
+            f"{r.attempt}/{r.max_attempts}" if r.max_attempts else "",
+            r.unhealthy_since or r.opened_at,
             r.resolved_at,
             spell(timedelta(seconds=round(took))) if took is not None else "",
             brief(r.message, cause, variant),
@@ -496,7 +497,7 @@ _PAST: dict[str, Callable[[Recovery], Any]] = {
     "subject": lambda r: str(r.subject),
     "state": lambda r: r.phase.value,
     "cause": lambda r: (r.policy, r.cause),
-    "since": lambda r: r.ill_since or r.opened_at,
+    "since": lambda r: r.unhealthy_since or r.opened_at,
     "ended": lambda r: r.resolved_at or r.opened_at,
     "took": lambda r: statistics.took(r) or 0,
 }

@@ -323,12 +323,12 @@ class SnapshotBuilder:
                 continue  # moved away already, or not the same illness: each has its own
             stuck = (
                 opened.phase is RecoveryPhase.Stalled
-                and bool(opened.stalls)
-                and base.now - opened.stalls[-1] > CORRELATED_WITHIN
+                and bool(opened.stalled_times)
+                and base.now - opened.stalled_times[-1] > CORRELATED_WITHIN
             )
             if (
                 not stuck
-                and abs((opened.ill_since or opened.opened_at) - mine) <= CORRELATED_WITHIN
+                and abs((opened.unhealthy_since or opened.opened_at) - mine) <= CORRELATED_WITHIN
             ):
                 return (
                     f"cluster {other.name} fell ill with it and is the incident for both:"
@@ -347,7 +347,7 @@ class SnapshotBuilder:
             if (
                 opened is not None
                 and not opened.phase.over
-                and abs((opened.ill_since or opened.opened_at) - mine) <= CORRELATED_WITHIN
+                and abs((opened.unhealthy_since or opened.opened_at) - mine) <= CORRELATED_WITHIN
             ):
                 same = worst(other, base.now) is worst(about, base.now)
                 if same and connection(other, base.now)[0] is Connection.Failed:
@@ -368,7 +368,7 @@ class SnapshotBuilder:
         names = set(names) | (self._moved_from(about) if isinstance(about, Cluster) else set())
         apps = [self._store.applications[name] for name in sorted(names)]
         there = {app.uid for app in apps}
-        for move in recovery.moves if recovery else ():
+        for move in recovery.relocations if recovery else ():
             app = self._store.applications.get((move.namespace, move.name))
             if app is not None and app.uid == move.uid and app.uid not in there:
                 apps.append(app)
@@ -395,7 +395,7 @@ class SnapshotBuilder:
             known = (
                 kept is not None
                 and not kept.phase.over
-                and any(m.uid == app.uid for m in kept.moves)
+                and any(m.uid == app.uid for m in kept.relocations)
             )
             if hold and hold.origin and hold.target and not known:
                 found.append(

@@ -10,7 +10,7 @@ from msgspec import structs
 from recovery.act.registry import POLICY_ACTIONS
 from recovery.argocd.ownership import Ownership
 from recovery.decide.connections import DOWN
-from recovery.kube.client import Client
+from recovery.kube.client import RECOVERIES, RECOVERY_STATUS, Client
 from recovery.model.application import (
     Application,
     Deploy,
@@ -29,6 +29,7 @@ from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery, RecoveryPhase, Subject
 from recovery.model.situation import Dependent, HealthyRevision, Situation, SubjectState
 from recovery.policies import parse
+from recovery.record.codec import encode
 from recovery.simulate.virtual import VirtualClock
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -257,3 +258,11 @@ def owned(manifest: dict[str, Any], by: str = "cart", namespace: str = "shop") -
 def controlled(controller: str, **meta: Any) -> dict[str, Any]:
     """Metadata of an object whose controller has this UID."""
     return {**meta, "ownerReferences": [{"uid": controller, "controller": True}]}
+
+
+async def plant(client: Client, recovery: Recovery, namespace: str = "gitops-system") -> bytes:
+    """Put a recovery into the cluster, as the controller writes it: its spec, then its status."""
+    body = encode(recovery, namespace)
+    await client.create(RECOVERIES, namespace, body)
+    body["metadata"].pop("resourceVersion", None)
+    return await client.update(RECOVERY_STATUS, namespace, recovery.name, body)

@@ -188,12 +188,12 @@ async def fails_over_and_back(stage: ConnectedStage) -> list[str]:
             assert await well_on(stage, name, "secondary"), name
             assert await stage.has("secondary", "deployments", name)
         held = await newest(stage, "cluster", "primary")
-        assert {m.name: m.phase for m in held.moves} == {
+        assert {m.name: m.phase for m in held.relocations} == {
             web: RelocationPhase.Moved,
             api: RelocationPhase.Moved,
             db: RelocationPhase.Refused,
         }
-        assert any("stateful" in m.reason for m in held.moves if m.name == db)
+        assert any("stateful" in m.reason for m in held.relocations if m.name == db)
         assert (await stage.seen(db)).destination.cluster == "primary"
         assert not await stage.has("secondary", "statefulsets", db)
         plan = await stage.command("explain", "cluster/primary")
@@ -209,13 +209,18 @@ async def fails_over_and_back(stage: ConnectedStage) -> list[str]:
             "people hear", heard_of(stage, "is back: 2 applications live elsewhere"), 30
         )
         split = await newest(stage, "cluster", "primary")
-        assert sum(len(m.leftovers) for m in split.moves) == 2
+        assert sum(len(m.leftovers) for m in split.relocations) == 2
         assert await stage.has("primary", "deployments", web)
         assert "go home to primary" in await stage.command("failback", split.name)
         await stage.until("home", stands(stage, "cluster", "primary", RecoveryPhase.Resolved), 120)
         over = await newest(stage, "cluster", "primary")
-        assert {m.phase for m in over.moves} == {RelocationPhase.Home, RelocationPhase.Refused}
-        assert sorted(left.partition(": ")[0] for m in over.moves for left in m.leftovers) == [
+        assert {m.phase for m in over.relocations} == {
+            RelocationPhase.Home,
+            RelocationPhase.Refused,
+        }
+        assert sorted(
+            left.partition(": ")[0] for m in over.relocations for left in m.leftovers
+        ) == [
             "secondary",
             "secondary",
         ]
@@ -249,7 +254,7 @@ async def token_revoked(stage: ConnectedStage) -> list[str]:
         held = await newest(stage, "cluster", "primary")
         assert [(s.action, s.reason) for s in held.steps][-1] == ("failover", "NotDown")
         assert (await stage.seen(name)).destination.cluster == "primary"
-        assert held.moves == ()
+        assert held.relocations == ()
     return ["primary"]
 
 
@@ -351,7 +356,7 @@ async def killed_between_two(stage: ConnectedStage) -> list[str]:
             assert await well_on(stage, name, "secondary"), name
             assert await stage.syncs(name) == 1, "moved once"
         held = await newest(stage, "cluster", "primary")
-        assert {m.phase for m in held.moves} == {RelocationPhase.Moved}
+        assert {m.phase for m in held.relocations} == {RelocationPhase.Moved}
         assert sum(s.action == "failover" for s in held.steps) == 1
     # how many waves the rest takes (b and c, then d; or all three) hangs on when a is found well:
     # not for a transcript
@@ -382,7 +387,7 @@ async def target_refuses(stage: ConnectedStage) -> list[str]:
             "stalled", stands(stage, "cluster", "primary", RecoveryPhase.Stalled), 150
         )
         held = await newest(stage, "cluster", "primary")
-        why = {m.name: m.reason for m in held.moves}
+        why = {m.name: m.reason for m in held.relocations}
         assert "may not create it" in why[far]
         assert "does not serve Pump" in why[kinds]
         assert [(s.action, s.reason) for s in held.steps][-1] == ("failover", "NothingMovable")

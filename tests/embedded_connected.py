@@ -181,12 +181,12 @@ class EmbeddedConnectedStage(EmbeddedStage):
                 )
             )
             return "\n".join(lines(body))
-        wishes = {"stay": "--stay" in words, "cleanup": "--cleanup" in words}
+        requests = {"stay": "--stay" in words, "cleanup": "--cleanup" in words}
         found = await write(
             self._world.cluster,
             OURS,
             words[1],
-            lambda held: asked(held, **wishes),
+            lambda held: asked(held, **requests),
             "ada",
             self._clock,
         )

@@ -17,13 +17,13 @@ from recovery.kube.client import APPLICATIONS, EVENTS, RECOVERIES, SECRETS, Body
 from recovery.model.application import Application
 from recovery.model.message import Message
 from recovery.model.recovery import Recovery
-from recovery.record.codec import decode, encode
+from recovery.record.codec import decode
 from recovery.settings import Settings
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.environment import ARGOCD, OURS, RUNS_IN, EmbeddedEnvironment
 from recovery.simulate.virtual import VirtualClock
 from recovery.simulate.workloads import WORKLOAD_RESOURCES
-from tests.builders import a_recovery
+from tests.builders import a_recovery, plant
 
 BY_PLURAL = {what.plural: what for what in WORKLOAD_RESOURCES.values()}
 
@@ -90,7 +90,7 @@ class EmbeddedStage:
         world.cluster.listen(self._heard)
 
     def _heard(self, what: Resource, kind: str, item: dict[str, Any]) -> None:
-        if what == RECOVERIES and kind != "DELETED":
+        if what == RECOVERIES and kind != "DELETED" and item.get("status"):
             recovery = decode(msgspec.json.encode(item))
             lines = changes(self._last.get(recovery.name), recovery)
             self._lines.setdefault(called(recovery), []).extend(lines)
@@ -125,7 +125,7 @@ class EmbeddedStage:
 
     async def old_recovery(self, name: str) -> None:
         old = a_recovery(name, self._clock.now() - timedelta(days=30))
-        await self._world.cluster.create(RECOVERIES, OURS, encode(old, OURS))
+        await plant(self._world.cluster, old, OURS)
 
     async def until(self, what: str, holds: Callable[[], Awaitable[bool]], seconds: float) -> None:
         for _ in range(round(seconds)):

@@ -99,7 +99,7 @@ class Auditor:
                 longest = max(longest, row)
             # A restart and the rollback after it are one attempt; what has stalled begins anew for
             # another failure, hours later.
-            if longest > 2 * attempts * (1 + len(recovery.stalls)):
+            if longest > 2 * attempts * (1 + len(recovery.stalled_times)):
                 found.append(f"{recovery.name}: {longest} steps in a row were without use")
             if recovery.debt is not None and recovery.subject.name in names:
                 found.append(

@@ -198,10 +198,12 @@ class Auditor:
     def _heard(self, what: Resource, kind: str, item: dict[str, Any]) -> None:
         if what == APPLICATIONS and kind == "MODIFIED":
             self._newly.seen(item)
-        elif what == RECOVERIES and kind != "DELETED":
+        elif what == RECOVERIES and kind != "DELETED" and item.get("status"):
             recovery = decode(msgspec.json.encode(item))
-            if recovery.attempt > recovery.limit and recovery.subject.kind != "Storm":
-                self._broken(f"attempt {recovery.attempt} of {recovery.limit}: {recovery.name}")
+            if recovery.attempt > recovery.max_attempts and recovery.subject.kind != "Storm":
+                self._broken(
+                    f"attempt {recovery.attempt} of {recovery.max_attempts}: {recovery.name}"
+                )
             every = self.world.recoveries()
             working = [r.name for r in every if r.phase is RecoveryPhase.Remediating]
             if len(working) > IN_FLIGHT:

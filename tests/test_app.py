@@ -16,6 +16,7 @@ from recovery.kube.client import (
     DEPLOYMENTS,
     EVENTS,
     RECOVERIES,
+    RECOVERY_STATUS,
     SECRETS,
     Resource,
 )
@@ -560,7 +561,7 @@ def test_a_stalled_recovery_begins_anew_when_a_person_says_so() -> None:
             await write(p.world.cluster, OURS, stalled.name, asked, "ada", p.clock)  # type: ignore[arg-type]
             await p.clock.sleep(5 * MINUTE)
             (again,) = p.world.recoveries()
-            assert (again.name, again.phase, again.attempt, again.limit) == (
+            assert (again.name, again.phase, again.attempt, again.max_attempts) == (
                 stalled.name,
                 RecoveryPhase.Resolved,
                 2,
@@ -581,7 +582,7 @@ def test_a_recovery_edited_to_nonsense_is_told_of_and_goes_on_when_it_is_mended(
             (held,) = p.world.recoveries()
             assert not held.phase.over
             await p.world.cluster.patch(
-                RECOVERIES, OURS, held.name, {"status": {"attempt": "many"}}
+                RECOVERY_STATUS, OURS, held.name, {"status": {"attempt": "many"}}
             )
             await p.clock.sleep(5 * MINUTE)
             (told,) = [n.body for n in p.told if "can no longer be read" in n.title]
@@ -595,7 +596,7 @@ def test_a_recovery_edited_to_nonsense_is_told_of_and_goes_on_when_it_is_mended(
             assert len(p.touched("web-1")) == writes, "nothing is done on what nobody can read"
             await p.world.install("Widget")
             await p.world.cluster.patch(
-                RECOVERIES, OURS, held.name, {"status": {"attempt": held.attempt}}
+                RECOVERY_STATUS, OURS, held.name, {"status": {"attempt": held.attempt}}
             )
             await p.clock.sleep(10 * MINUTE)
             assert p.phases() == ["Resolved"]
@@ -689,7 +690,7 @@ def test_an_approval_that_is_not_used_in_time_is_told_of_once() -> None:
             assert len(told) == 1
             assert told[0].startswith("ada approved step 1.0 refresh at 12:02:0")
             (held,) = p.world.recoveries()
-            assert [(w.what, w.by) for w in held.wishes] == [("expired", "ada")]
+            assert [(w.type, w.by) for w in held.requests] == [("expired", "ada")]
 
     play(script)
 

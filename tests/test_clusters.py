@@ -92,7 +92,7 @@ def test_a_wave_that_was_claimed_and_not_sent_is_proven_anew() -> None:
         ]
         dies(p)
         while not any(
-            m.phase is RelocationPhase.Moving for r in p.world.recoveries() for m in r.moves
+            m.phase is RelocationPhase.Moving for r in p.world.recoveries() for m in r.relocations
         ):
             await p.clock.sleep(0.1)
         task.cancel()
@@ -104,7 +104,7 @@ def test_a_wave_that_was_claimed_and_not_sent_is_proven_anew() -> None:
             await p.clock.sleep(120)
 
         assert where(p, "w-a", "w-b") == ["primary", "primary"]
-        assert {m.reason for m in newest(p).moves} == {"not begun: the cluster is back"}
+        assert {m.reason for m in newest(p).relocations} == {"not begun: the cluster is back"}
         assert newest(p).phase is RecoveryPhase.Resolved
 
     play(script)
@@ -157,7 +157,7 @@ def test_a_label_that_would_take_data_along_stays() -> None:
 
         assert where(p, "w-web", "w-db") == ["primary", "primary"]
         assert "the label takes all of them" in next(
-            m.reason for m in newest(p).moves if m.name == "w-web"
+            m.reason for m in newest(p).relocations if m.name == "w-web"
         )
         assert p.world.destinations.labels(p.world.destinations.all["secondary"]).get(LABEL) is None
 
@@ -237,7 +237,7 @@ def test_a_cluster_that_never_returns_lets_its_applications_stay() -> None:
             await go_home(p, stay=True)
             await p.clock.sleep(60)
 
-            assert {m.phase for m in newest(p).moves} == {RelocationPhase.Stayed}
+            assert {m.phase for m in newest(p).relocations} == {RelocationPhase.Stayed}
             assert p.world.seen("w-a").hold is None
         assert where(p, "w-a") == ["secondary"]
 
@@ -322,13 +322,15 @@ def test_a_target_that_goes_bad_stops_it_and_people_are_told() -> None:
         async with running(p):
             dies(p)
             while not any(
-                m.phase is RelocationPhase.Moving for r in p.world.recoveries() for m in r.moves
+                m.phase is RelocationPhase.Moving
+                for r in p.world.recoveries()
+                for m in r.relocations
             ):
                 await p.clock.sleep(0.1)
             dies(p, "secondary")
             await p.clock.sleep(1800)
 
-        assert [m.phase for m in newest(p).moves].count(RelocationPhase.Moving) == 0
+        assert [m.phase for m in newest(p).relocations].count(RelocationPhase.Moving) == 0
         assert sum(place == "secondary" for place in where(p, *(f"w-{n}" for n in "abcdef"))) <= 3
         assert newest(p).phase is RecoveryPhase.Stalled
         assert newest(p).reason == "FailoverFailed"
@@ -392,7 +394,7 @@ def test_an_approval_lets_the_plan_go_and_only_then(word: str) -> None:
             await p.clock.sleep(120)
             assert where(p, "w-a") == ["primary"]
             assert newest(p).reason == "Approval"
-            assert [m.phase for m in newest(p).moves] == [RelocationPhase.Planned]
+            assert [m.phase for m in newest(p).relocations] == [RelocationPhase.Planned]
             if word == "approve":
                 await ask(p, approval)
             await p.clock.sleep(60)
@@ -469,7 +471,7 @@ def test_what_is_seen_of_them_is_in_the_answers_and_in_the_metrics() -> None:
             found = app.views.explain(SubjectKey("cluster", "", "primary"), EVERYBODY.sees)
             assert found is not None
             assert found["state"] == Connection.Failed.value
-            assert found["recovery"]["moves"][0]["phase"] == "Moved"
+            assert found["recovery"]["relocations"][0]["phase"] == "Moved"
             seen = {c["name"]: c["state"] for c in app.views.recoveries(EVERYBODY.sees)["clusters"]}
             assert seen == {
                 "in-cluster": "Successful",
@@ -504,7 +506,7 @@ def test_what_a_person_does_with_a_moved_application_is_respected(
                 await p.world.annotate("w-a", {"recovery.gitops.dev/hold": None})
             await p.clock.sleep(60)
 
-            assert {m.name: m.phase for m in newest(p).moves} == {
+            assert {m.name: m.phase for m in newest(p).relocations} == {
                 "w-a": phase,
                 "w-b": RelocationPhase.Moved,
             }
@@ -577,7 +579,7 @@ def test_a_label_that_cannot_be_moved_away_stays_and_is_not_on_both() -> None:
             while not any("LabelStays" in s.reason for r in p.world.recoveries() for s in r.steps):
                 await p.clock.sleep(0.1)
             assert label_is(p) == ["yes", None]
-            (move,) = newest(p).moves
+            (move,) = newest(p).relocations
             assert "cannot be taken off the Secret of primary" in move.reason
             assert where(p, "w-web") == ["primary"]
 
@@ -600,7 +602,7 @@ def test_data_that_a_label_would_take_home_keeps_it_where_it_is() -> None:
 
         assert where(p, "w-web") == ["secondary"]
         assert label_is(p) == [None, "yes"]
-        assert "it holds data by now (StatefulSet)" in newest(p).moves[0].reason
+        assert "it holds data by now (StatefulSet)" in newest(p).relocations[0].reason
 
     play(script)
 
@@ -617,7 +619,7 @@ def test_what_joined_the_set_after_the_plan_is_planned_before_it_is_moved() -> N
             await p.clock.sleep(120)
 
         assert where(p, "w-web", "w-db") == ["primary", "primary"]
-        assert {m.name: m.phase for m in newest(p).moves} == {
+        assert {m.name: m.phase for m in newest(p).relocations} == {
             "w-web": RelocationPhase.Refused,
             "w-db": RelocationPhase.Refused,
         }
@@ -633,7 +635,7 @@ def test_a_plan_that_nobody_approved_is_made_anew_and_costs_no_attempt() -> None
             await p.clock.sleep(5 * 3600)
             assert newest(p).reason == "Approval"
             assert newest(p).attempt == 1
-            planned = newest(p).moves[0].since
+            planned = newest(p).relocations[0].since
             assert planned is not None
             assert p.clock.now() - planned < timedelta(minutes=70)
             await ask(p, approval)
@@ -657,7 +659,7 @@ def test_what_came_to_the_target_after_the_plan_is_seen_before_anything_is_moved
             await ask(p, approval)
             await p.clock.sleep(30)
             assert (
-                newest(p).moves[0].reason
+                newest(p).relocations[0].reason
                 == "Deployment/w-a is on secondary already, and another application tracks it"
             )
 
@@ -762,7 +764,7 @@ def test_what_people_took_elsewhere_is_not_brought_home(how: str) -> None:
             await p.clock.sleep(120)
 
         assert newest(p).phase is RecoveryPhase.Resolved
-        assert {m.name: m.phase for m in newest(p).moves} == {
+        assert {m.name: m.phase for m in newest(p).relocations} == {
             "w-a": RelocationPhase.Stayed,
             "w-b": RelocationPhase.Home,
         }
@@ -849,7 +851,7 @@ def test_nothing_is_deleted_where_it_may_be_live(how: str) -> None:
             await p.clock.sleep(120)
             returns(p)
             await p.clock.sleep(60)
-            assert newest(p).moves[0].leftovers
+            assert newest(p).relocations[0].leftovers
             if how == "it is the same one by now":
                 p.world.destinations.all["primary"].cluster = p.world.destinations.all[
                     "secondary"

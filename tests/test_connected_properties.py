@@ -63,7 +63,7 @@ class Watcher:
     def __init__(self, play: Play) -> None:
         self.play = play
         self.wrong: list[str] = []
-        self.moves: Counter[str] = Counter()
+        self.relocations: Counter[str] = Counter()
         self._states: list[tuple[float, dict[str, bool]]] = []
         self._where: dict[str, str] = {}
         play.world.cluster.listen(self.heard)
@@ -94,7 +94,7 @@ class Watcher:
         if before == place:
             return
         token = token_of(item.get("operation"))
-        self.moves[f"{name} {token}"] += 1
+        self.relocations[f"{name} {token}"] += 1
         held = next(
             (r for r in self.play.world.recoveries() if token.startswith(r.name + "/")), None
         )
@@ -239,7 +239,9 @@ def holds_all_night(night: list[Any]) -> None:
     watcher, world = through(night)
 
     assert watcher.wrong == []
-    assert [m for m, n in watcher.moves.items() if n > 1] == [], "none is moved twice in one step"
+    assert [m for m, n in watcher.relocations.items() if n > 1] == [], (
+        "none is moved twice in one step"
+    )
     ends = {
         RecoveryPhase.Resolved,
         RecoveryPhase.Superseded,
@@ -253,7 +255,7 @@ def holds_all_night(night: list[Any]) -> None:
     assert {r.phase for r in recoveries.values()} <= ends, (
         "after a quiet quarter of an hour nothing hangs in between"
     )
-    assert all(r.attempt <= r.limit for r in recoveries.values())
+    assert all(r.attempt <= r.max_attempts for r in recoveries.values())
     for name in (*APPS, STATEFUL):
         hold = world.seen(name).hold
         if hold is not None:

@@ -170,7 +170,7 @@ async def primary_dies_and_returns(world: EmbeddedEnvironment) -> None:
         await asyncio.sleep(1)
     place = world.destinations.all["primary"]
     place.up, place.unread = True, False
-    while not any(r.reason == "SplitBrain" or r.well_since for r in world.recoveries()):  # noqa: ASYNC110 (in virtual time)
+    while not any(r.reason == "SplitBrain" or r.healthy_since for r in world.recoveries()):  # noqa: ASYNC110 (in virtual time)
         await asyncio.sleep(1)
     await asyncio.sleep(15)
     (held,) = [r for r in world.recoveries() if r.subject.kind == "Cluster"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from recovery.kube.client import APPLICATIONS
+from recovery.model.names import SubjectKey
 from recovery.model.recovery import RecoveryPhase
 from recovery.serve.auth import EVERYBODY
+from recovery.simulate.environment import ARGOCD
 from recovery.simulate.manifests import deployment
 from tests.play import Play, play
 from tests.stage import policies as short_policies
@@ -99,6 +101,24 @@ def test_a_database_of_an_earlier_wave_is_cured_before_its_clients() -> None:
             when = times(p)
             assert when["web-db"][1] <= when["web-cart"][0], when
             assert when["web-cart"][1] <= when["web-shop"][0], when
+
+    play(script)
+
+
+def test_who_is_looked_at_all_the_time_waits_all_the_same() -> None:
+    """What was restarted a moment ago is no longer Degraded, and not well yet."""
+
+    async def script(p: Play) -> None:
+        await p.world.policies(POLICIES)
+        async with p.controller() as app:
+            await family(p, {"web-db": "-1", "web-cart": "0"})
+            await p.clock.sleep(2 * MINUTE)
+            await fall_ill(p, "web-cart", "web-db")
+            for _ in range(600):
+                await p.clock.sleep(0.25)
+                app.queue.add(SubjectKey("application", ARGOCD, "web-cart"))
+            when = times(p)
+            assert when["web-db"][1] <= when["web-cart"][0], when
 
     play(script)
 

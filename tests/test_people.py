@@ -7,13 +7,12 @@ import base64
 from msgspec import structs
 
 from recovery.act.registry import POLICY_ACTIONS
-from recovery.kube.client import RECOVERIES, SECRETS
+from recovery.kube.client import SECRETS
 from recovery.model.recovery import StepOutcome, StepRecord
 from recovery.policies import parse
-from recovery.record.codec import encode
 from recovery.simulate.environment import OURS
 from recovery.simulate.manifests import deployment
-from tests.builders import a_recovery
+from tests.builders import a_recovery, plant
 from tests.play import Play, play
 
 MINUTE = 60.0
@@ -88,7 +87,7 @@ def test_a_policy_that_is_regretted_only_watches_until_it_is_edited() -> None:
             ended_at=now,
             outcome=StepOutcome.Succeeded,
             reason="Done",
-            regret="worse",
+            review="Worsened",
         )
         for number in range(2):
             bad = structs.replace(
@@ -97,12 +96,12 @@ def test_a_policy_that_is_regretted_only_watches_until_it_is_edited() -> None:
                 policy_hash=policy.hash,
                 resolved_at=now,
             )
-            await p.world.cluster.create(RECOVERIES, OURS, encode(bad, OURS))
+            await plant(p.world.cluster, bad, OURS)
         async with p.controller() as app:
             await p.world.application("web", (deployment("web", "crash-until-restart", 5),))
             await p.clock.sleep(10 * MINUTE)
             held = next(r for r in p.world.recoveries() if r.subject.name == "web")
-            assert (held.reason, held.watched, held.steps) == ("Distrusted", True, ())
+            assert (held.reason, held.observe_only, held.steps) == ("Distrusted", True, ())
             assert (
                 "2 of its last 2 actions were undone by people or made it worse: restart of"
                 in held.message

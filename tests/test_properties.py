@@ -64,11 +64,11 @@ class Watcher:
     def heard(self, what: Resource, kind: str, item: dict[str, Any]) -> None:
         if what == APPLICATIONS and kind == "MODIFIED":
             self._newly.seen(item)
-        if what == RECOVERIES and kind != "DELETED":
+        if what == RECOVERIES and kind != "DELETED" and item.get("status"):
             import msgspec
 
             recovery = decode(msgspec.json.encode(item))
-            if recovery.attempt > recovery.limit:
+            if recovery.attempt > recovery.max_attempts:
                 self.over_limit.append(recovery)
             open_ones = Counter(
                 r.subject.uid for r in self.play.world.recoveries() if not r.phase.over

@@ -101,9 +101,7 @@ def test_a_storm_is_one_incident_and_nothing_is_done_to_its_members() -> None:
                 RecoveryPhase.Suppressed,
             )
             assert p.touched("web") == []
-            (told,) = [
-                e["message"] for e in p.world.cluster.every(EVENTS) if e["reason"] == "Message"
-            ]
+            (told,) = [e["note"] for e in p.world.cluster.every(EVENTS) if e["reason"] == "Message"]
             assert told.startswith("12 applications of project shop are ill: one incident")
             assert all(f"- argocd/web-{n}" in told for n in range(12)), "it lists its members"
             rows = app.views.recoveries(EVERYBODY.sees)["pending"]
@@ -177,7 +175,7 @@ def test_a_person_may_let_its_members_go() -> None:
             assert p.touched("web") != []
             (storm,) = [r for r in p.world.recoveries() if r.subject.kind == "Storm"]
             assert storm.reason in ("LetGo", "Calm"), "let go, and over when nothing new came"
-            assert [w.by for w in storm.wishes] == ["ada"]
+            assert [w.by for w in storm.requests] == ["ada"]
 
     play(script)
 
@@ -279,7 +277,7 @@ def test_letting_the_members_go_is_no_leave_for_the_next_storm() -> None:
                 await p.world.commit(f"web-{number}", (deployment(f"web-{number}", "crash", 5),))
             await p.clock.sleep(20 * MINUTE)
             storm = [r for r in p.world.recoveries() if r.subject.kind == "Storm"][-1]
-            assert (storm.reason, storm.wishes) == ("Storm", ())
+            assert (storm.reason, storm.requests) == ("Storm", ())
             assert not any(p.touched(f"web-{number}") for number in range(6, 10))
 
     play(script)

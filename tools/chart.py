@@ -31,8 +31,8 @@ SWAPS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "in-argocd.yaml": (
         READS,
         (
-            '- apiGroups: [""]\n  resources: [events]\n  verbs: [create]\n',
-            '{{- if include "recovery.acts" . }}\n- apiGroups: [""]\n  resources: [events]\n  verbs: [create]\n{{- end }}\n',
+            "- apiGroups: [events.k8s.io]\n  resources: [events]\n  verbs: [create]\n",
+            '{{- if include "recovery.acts" . }}\n- apiGroups: [events.k8s.io]\n  resources: [events]\n  verbs: [create]\n{{- end }}\n',
         ),
         (
             "recovery.gitops.dev/lease: gitops-recovery-controller ",

@@ -34,7 +34,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
     if not order.record.stage:
         return Outcome(Result.Sent, "Begun", f"bringing home {len(recovery.owed)} applications")
     label = label_of(recovery)
-    target = _target(order, recovery.moves)
+    target = _target(order, recovery.relocations)
     if label and order.record.stage == FIRST_WAVE:
         if target is None:
             return Outcome(
@@ -48,29 +48,29 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
                     structs.replace(m, phase=RelocationPhase.Failed, reason=forbidden[:300])
                     if m.phase.owed
                     else m
-                    for m in recovery.moves
+                    for m in recovery.relocations
                 )
-                return Outcome(Result.Failed, "LabelStays", forbidden, moves=stay)
+                return Outcome(Result.Failed, "LabelStays", forbidden, relocations=stay)
         moved = await relocate.relabel(order, doors, label, target, home)
         if moved.result is Result.Failed:
             stay = tuple(
                 structs.replace(m, phase=RelocationPhase.Failed, reason=moved.message[:300])
                 if m.phase.owed
                 else m
-                for m in recovery.moves
+                for m in recovery.relocations
             )
-            return structs.replace(moved, moves=stay)
+            return structs.replace(moved, relocations=stay)
         if moved.result is not Result.Sent:
             return moved
-    moves, hindered = await relocate.send(
-        order, doors, recovery.moves, RelocationPhase.Returning, by_label=bool(label)
+    relocations, hindered = await relocate.send(
+        order, doors, recovery.relocations, RelocationPhase.Returning, by_label=bool(label)
     )
     gone = [
         f"{m} to {m.goal}"
-        for m in moves
+        for m in relocations
         if m.phase is RelocationPhase.Returning and m.since == order.record.claimed_at
     ]
-    words = f"moved home {', '.join(gone)}" if gone else summary(moves)
+    words = f"moved home {', '.join(gone)}" if gone else summary(relocations)
     note = acted(order.situation, recovery, words) if gone else None
     return Outcome(
         Result.Sent,
@@ -78,7 +78,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
         words,
         notes=(note,) if note else (),
         told=("default",),
-        moves=moves,
+        relocations=relocations,
     )
 
 
@@ -86,8 +86,8 @@ async def _stay(order: ActionRequest, doors: Clients) -> Outcome:
     """Take the annotations off; nothing moves."""
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
     recovery = order.recovery
-    moves: list[Relocation] = []
-    for move in recovery.moves if recovery else ():
+    relocations: list[Relocation] = []
+    for move in recovery.relocations if recovery else ():
         app = apps.get(move.uid)
         if move.phase.owed and app is not None:
             fresh = await read_app(app, doors)
@@ -100,17 +100,20 @@ async def _stay(order: ActionRequest, doors: Clients) -> Outcome:
                     }
                 }
                 await doors.kube.patch(APPLICATIONS, app.namespace, app.name, body)
-        moves.append(
+        relocations.append(
             structs.replace(move, phase=RelocationPhase.Stayed) if move.phase.owed else move
         )
     return Outcome(
-        Result.Sent, "Stayed", f"{len(moves)} applications stay where they are", moves=tuple(moves)
+        Result.Sent,
+        "Stayed",
+        f"{len(relocations)} applications stay where they are",
+        relocations=tuple(relocations),
     )
 
 
-def _target(order: ActionRequest, moves: tuple[Relocation, ...]) -> Cluster | None:
+def _target(order: ActionRequest, relocations: tuple[Relocation, ...]) -> Cluster | None:
     """Where they are now."""
-    place = next((m.target for m in moves if m.phase.owed), None)
+    place = next((m.target for m in relocations if m.phase.owed), None)
     return next((c for c in order.situation.clusters if place and c.called(str(place))), None)
 
 

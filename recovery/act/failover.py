@@ -112,8 +112,8 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
             "it was down before this controller came; nothing is moved until it has once been up,"
             " or `recovery adopt`",
         )
-    if counted(recovery.moves, RelocationPhase.Failed) >= FAILURES:
-        return Skip("StoppedAfterFailures", summary(recovery.moves))
+    if counted(recovery.relocations, RelocationPhase.Failed) >= FAILURES:
+        return Skip("StoppedAfterFailures", summary(recovery.relocations))
     if not situation.has_token:
         return Skip(
             "NoToken",
@@ -126,7 +126,7 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     if recovery.owed and not any(
         dep.app.uid not in away and _here(dep, situation) for dep in situation.dependents
     ):
-        return Skip("MovedAlready", summary(recovery.moves))
+        return Skip("MovedAlready", summary(recovery.relocations))
     if step.parameters.strategy is Strategy.cluster_label:
         _, forbidden = relabelled(
             step.parameters.label, situation.application_sets, cluster_of(situation), target
@@ -161,67 +161,82 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:
                     if m.phase is RelocationPhase.Moving
                     else m
                 )
-                for m in recovery.moves
+                for m in recovery.relocations
             )
-            return StepStatus(Progress.Failed, "TheClusterIsBack", words, moves=stay)
-    moves = progressed(recovery, record, situation, by_label=by_label)
-    if by_label and record.stage and unsent(moves, RelocationPhase.Moving, record, situation):
-        return StepStatus(Progress.Next, stage=stage_after(record.stage), moves=moves)
-    moves = _stopped(moves, situation, recovery)
+            return StepStatus(Progress.Failed, "TheClusterIsBack", words, relocations=stay)
+    relocations = progressed(recovery, record, situation, by_label=by_label)
+    if by_label and record.stage and unsent(relocations, RelocationPhase.Moving, record, situation):
+        return StepStatus(Progress.Next, stage=stage_after(record.stage), relocations=relocations)
+    relocations = _stopped(relocations, situation, recovery)
     to_go, moving_now, failed = (
-        counted(moves, p)
+        counted(relocations, p)
         for p in (RelocationPhase.Planned, RelocationPhase.Moving, RelocationPhase.Failed)
     )
     if to_go and moving_now < RELOCATED_AT_ONCE and wave_due(record, situation.now):
-        if outdated := _outdated(record, step, situation, moves):
+        if outdated := _outdated(record, step, situation, relocations):
             return StepStatus(
-                Progress.Failed, PLAN_OUTDATED, outdated, moves=stopped(moves, outdated)
+                Progress.Failed, PLAN_OUTDATED, outdated, relocations=stopped(relocations, outdated)
             )
-        proven, why = _proven(situation, moves)
+        proven, why = _proven(situation, relocations)
         if proven:
-            return _go(record, step, situation, moves)
+            return _go(record, step, situation, relocations)
         if not moving_now:
             return StepStatus(
-                Progress.Running, message=f"waits for proof: {why}", soon=LOOK_AGAIN, moves=moves
+                Progress.Running,
+                message=f"waits for proof: {why}",
+                soon=LOOK_AGAIN,
+                relocations=relocations,
             )
     if moving_now or to_go:
-        return StepStatus(Progress.Running, message=summary(moves), soon=LOOK_AGAIN, moves=moves)
-    if not counted(moves, RelocationPhase.Moved):
         return StepStatus(
-            Progress.Failed, "NothingMoved", f"{summary(moves)}; {_first(moves)}", moves=moves
+            Progress.Running, message=summary(relocations), soon=LOOK_AGAIN, relocations=relocations
+        )
+    if not counted(relocations, RelocationPhase.Moved):
+        return StepStatus(
+            Progress.Failed,
+            "NothingMoved",
+            f"{summary(relocations)}; {_first(relocations)}",
+            relocations=relocations,
         )
     if failed:
         return StepStatus(
-            Progress.Failed, "PartlyMoved", f"{summary(moves)}; {_first(moves)}", moves=moves
+            Progress.Failed,
+            "PartlyMoved",
+            f"{summary(relocations)}; {_first(relocations)}",
+            relocations=relocations,
         )
-    return StepStatus(Progress.Succeeded, "FailedOver", summary(moves), moves=moves)
+    return StepStatus(
+        Progress.Succeeded, "FailedOver", summary(relocations), relocations=relocations
+    )
 
 
 def _stopped(
-    moves: tuple[Relocation, ...], situation: Situation, recovery: Recovery
+    relocations: tuple[Relocation, ...], situation: Situation, recovery: Recovery
 ) -> tuple[Relocation, ...]:
     """Nothing more begins after two failures, when the cluster is back, or when nobody wants it any
     more."""
-    failed = counted(moves, RelocationPhase.Failed)
+    failed = counted(relocations, RelocationPhase.Failed)
     about = cluster_of(situation)
     if failed >= FAILURES:
         return stopped(
-            moves, f"not begun: {failed} applications did not get well at their new place"
+            relocations, f"not begun: {failed} applications did not get well at their new place"
         )
     if connection(about, situation.now)[0] is Connection.Successful:
-        return stopped(moves, "not begun: the cluster is back")
+        return stopped(relocations, "not begun: the cluster is back")
     wanted = any(
         p.name == recovery.policy and p.selector.selects(about) for p in situation.policies.policies
     )
     return (
-        moves
+        relocations
         if wanted
-        else stopped(moves, f"not begun: policy {recovery.policy} is no longer in force for it")
+        else stopped(
+            relocations, f"not begun: policy {recovery.policy} is no longer in force for it"
+        )
     )
 
 
 def _outdated(
-    record: StepRecord, step: Step, situation: Situation, moves: tuple[Relocation, ...]
+    record: StepRecord, step: Step, situation: Situation, relocations: tuple[Relocation, ...]
 ) -> str:
     """Why the plan no longer stands: it is old, or it is about other applications or another target
     than now."""
@@ -229,11 +244,11 @@ def _outdated(
     if not record.stage and age >= APPROVED_FOR:
         return f"the plan is {spell(age)} old"
     target, _, _ = target_of(step.parameters.target_cluster, situation)
-    planned = next(m.target for m in moves if m.phase is RelocationPhase.Planned)
+    planned = next(m.target for m in relocations if m.phase is RelocationPhase.Planned)
     if target is None:
         return ""
     if target.called(str(planned)):
-        known = {m.uid for m in moves}
+        known = {m.uid for m in relocations}
         more = next(
             (
                 dep.app
@@ -248,14 +263,18 @@ def _outdated(
     return f"the plan is for {planned}, and by now they are to go to {target.name}"
 
 
-def _proven(situation: Situation, moves: tuple[Relocation, ...]) -> tuple[bool, str]:
+def _proven(situation: Situation, relocations: tuple[Relocation, ...]) -> tuple[bool, str]:
     """Still down on two words, and the cluster they go to still healthy: asked before every
     wave."""
     is_down, words = down(cluster_of(situation), situation.now)
     if not is_down:
         return False, words
     planned = next(
-        (m.target for m in moves if m.phase in (RelocationPhase.Planned, RelocationPhase.Moving)),
+        (
+            m.target
+            for m in relocations
+            if m.phase in (RelocationPhase.Planned, RelocationPhase.Moving)
+        ),
         None,
     )
     target = next((c for c in situation.clusters if planned and c.called(str(planned))), None)
@@ -277,29 +296,29 @@ def _label_again(record: StepRecord, situation: Situation, recovery: Recovery) -
         or connection(cluster_of(situation), situation.now)[0] is Connection.Successful
     ):
         return StepStatus(Progress.Next, stage=UNLABEL)
-    proven, why = _proven(situation, recovery.moves)
+    proven, why = _proven(situation, recovery.relocations)
     if not proven:
         return StepStatus(Progress.InDoubt, message=f"waits for proof: {why}", soon=AFTER)
     return StepStatus(
         Progress.Next,
         stage=LABEL_STAGE,
-        moves=renewed(recovery.moves, RelocationPhase.Moving, situation.now),
+        relocations=renewed(recovery.relocations, RelocationPhase.Moving, situation.now),
     )
 
 
 def _go(
-    record: StepRecord, step: Step, situation: Situation, moves: tuple[Relocation, ...]
+    record: StepRecord, step: Step, situation: Situation, relocations: tuple[Relocation, ...]
 ) -> StepStatus:
     """Whom the next write is for. What has changed since the plan was made is looked at again."""
     target = next(
         c
         for c in situation.clusters
-        if c.called(str(next(m.target for m in moves if m.phase is RelocationPhase.Planned)))
+        if c.called(str(next(m.target for m in relocations if m.phase is RelocationPhase.Planned)))
     )
     by_label = step.parameters.strategy is Strategy.cluster_label
     deps = {dep.app.uid: dep for dep in situation.dependents}
     checked, may, waiting = [], set(), ""
-    for move in moves:
+    for move in relocations:
         if move.phase is RelocationPhase.Planned:
             dep = deps.get(move.uid)
             why = (
@@ -333,13 +352,13 @@ def _go(
                 f"{refused.reason if refused else ''}"
             )
             return StepStatus(
-                Progress.Failed, "LabelStays", why, moves=stopped(tuple(checked), why[:300])
+                Progress.Failed, "LabelStays", why, relocations=stopped(tuple(checked), why[:300])
             )
         # The label moves them all, whatever comes: owed from this claim on.
         gone = tuple(
             structs.replace(m, phase=RelocationPhase.Moving, since=situation.now) for m in checked
         )
-        return StepStatus(Progress.Next, stage=LABEL_STAGE, moves=gone)
+        return StepStatus(Progress.Next, stage=LABEL_STAGE, relocations=gone)
     waved = next_wave(
         tuple(checked),
         RelocationPhase.Planned,
@@ -347,16 +366,16 @@ def _go(
         situation.now,
         frozenset(may),
     )
-    if counted(waved, RelocationPhase.Moving) == counted(moves, RelocationPhase.Moving):
+    if counted(waved, RelocationPhase.Moving) == counted(relocations, RelocationPhase.Moving):
         return StepStatus(
-            Progress.Running, message=waiting or summary(waved), soon=LOOK_AGAIN, moves=waved
+            Progress.Running, message=waiting or summary(waved), soon=LOOK_AGAIN, relocations=waved
         )
-    return StepStatus(Progress.Next, stage=stage_after(record.stage), moves=waved)
+    return StepStatus(Progress.Next, stage=stage_after(record.stage), relocations=waved)
 
 
-def _first(moves: tuple[Relocation, ...]) -> str:
-    told = next((m for m in moves if m.phase is RelocationPhase.Failed), None) or next(
-        (m for m in moves if m.reason), None
+def _first(relocations: tuple[Relocation, ...]) -> str:
+    told = next((m for m in relocations if m.phase is RelocationPhase.Failed), None) or next(
+        (m for m in relocations if m.reason), None
     )
     return f"{told}: {told.reason}" if told else ""
 
@@ -374,17 +393,17 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
         return Outcome(Result.Failed, "NoRecovery", "its recovery is gone")
     if stage in (LABEL_STAGE, UNLABEL):
         planned = str(
-            next((m.target for m in recovery.moves if m.phase is RelocationPhase.Moving), "")
+            next((m.target for m in recovery.relocations if m.phase is RelocationPhase.Moving), "")
         )
         new = next((c for c in order.situation.clusters if c.called(planned)), None)
         if new is None:
             return Outcome(Result.Failed, "UnknownTarget", f"{planned} is no cluster that is known")
         first = stage == LABEL_STAGE and parameters.label not in (new.labels or {})
-        looked = await relocate.looked_again(order, doors) if first else recovery.moves
+        looked = await relocate.looked_again(order, doors) if first else recovery.relocations
         if stays := next(
             (
                 m
-                for m, before in zip(looked, recovery.moves, strict=True)
+                for m, before in zip(looked, recovery.relocations, strict=True)
                 if m.phase is not before.phase
             ),
             None,
@@ -398,7 +417,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
                 )
                 for m in looked
             )
-            return Outcome(Result.Failed, "LabelStays", why, moves=stay)
+            return Outcome(Result.Failed, "LabelStays", why, relocations=stay)
         ends = (
             (cluster_of(order.situation), new)
             if stage == LABEL_STAGE
@@ -412,21 +431,21 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
                     if m.phase is RelocationPhase.Moving
                     else m
                 )
-                for m in recovery.moves
+                for m in recovery.relocations
             )
-            return structs.replace(outcome, moves=stay)
+            return structs.replace(outcome, relocations=stay)
         return outcome
     by_label = parameters.strategy is Strategy.cluster_label
-    looked = recovery.moves if by_label else await relocate.looked_again(order, doors)
-    moves, hindered = await relocate.send(
+    looked = recovery.relocations if by_label else await relocate.looked_again(order, doors)
+    relocations, hindered = await relocate.send(
         order, doors, looked, RelocationPhase.Moving, by_label=by_label
     )
     gone = [
         f"{m} to {m.target}"
-        for m in moves
+        for m in relocations
         if m.phase is RelocationPhase.Moving and m.since == order.record.claimed_at
     ]
-    words = f"moved {', '.join(gone)}" if gone else summary(moves)
+    words = f"moved {', '.join(gone)}" if gone else summary(relocations)
     note = acted(order.situation, recovery, words) if gone else None
     return Outcome(
         Result.Sent,
@@ -434,23 +453,23 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
         words,
         notes=(note,) if note else (),
         told=("default",),
-        moves=moves,
+        relocations=relocations,
     )
 
 
 async def _plan(order: ActionRequest, doors: Clients) -> Outcome:
     """Which of its applications go, where to, and why the others do not. Nothing is touched."""
-    moves = await relocate.plan(order, doors)
+    relocations = await relocate.plan(order, doors)
     kept = order.recovery.owed if order.recovery else ()
     known = {move.uid for move in kept}
-    moves = (*kept, *(move for move in moves if move.uid not in known))
-    if not moves:
+    relocations = (*kept, *(move for move in relocations if move.uid not in known))
+    if not relocations:
         return Outcome(Result.Skipped, "NothingThere", "no application that is meant runs on it")
-    if not counted(moves, RelocationPhase.Planned):
-        first = next(m for m in moves if m.reason)
-        words = f"none of {len(moves)} applications can be moved; {first}: {first.reason}"
-        return Outcome(Result.Failed, "NothingMovable", words, moves=moves)
-    return Outcome(Result.Sent, "Planned", f"plan: {summary(moves)}", moves=moves)
+    if not counted(relocations, RelocationPhase.Planned):
+        first = next(m for m in relocations if m.reason)
+        words = f"none of {len(relocations)} applications can be moved; {first}: {first.reason}"
+        return Outcome(Result.Failed, "NothingMovable", words, relocations=relocations)
+    return Outcome(Result.Sent, "Planned", f"plan: {summary(relocations)}", relocations=relocations)
 
 
 FAILOVER = Action(

@@ -39,8 +39,8 @@ async def list_leftovers(order: ActionRequest, doors: Clients) -> Outcome:
             Result.Skipped, "NoToken", "Argo CD cannot be asked what the applications consist of"
         )
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
-    moves, found, troubles = [], 0, []
-    for move in order.recovery.moves:
+    relocations, found, troubles = [], 0, []
+    for move in order.recovery.relocations:
         app, where = apps.get(move.uid), _left(order, move)
         if app is not None and where is not None:
             try:
@@ -52,11 +52,11 @@ async def list_leftovers(order: ActionRequest, doors: Clients) -> Outcome:
                 troubles += [f"{move}: {one}"] if one else []
                 found += len(listed)
                 move = structs.replace(move, leftovers=listed)
-        moves.append(move)
+        relocations.append(move)
     words = f"{found} resources were left behind" + (
         f"; not looked at: {'; '.join(troubles[:3])}" if troubles else ""
     )
-    return Outcome(Result.Sent, "Listed", words, moves=tuple(moves))
+    return Outcome(Result.Sent, "Listed", words, relocations=tuple(relocations))
 
 
 async def _there(app: Application, where: Cluster, doors: Clients) -> tuple[str, ...]:
@@ -115,8 +115,8 @@ async def cleanup(order: ActionRequest, doors: Clients) -> Outcome:
     apps = {dep.app.uid: dep.app for dep in order.situation.dependents}
     removed: list[str] = []
     kept: list[str] = []
-    moves: list[Relocation] = []
-    for move in order.recovery.moves:
+    relocations: list[Relocation] = []
+    for move in order.recovery.relocations:
         app = apps.get(move.uid)
         left = []
         for entry in move.leftovers:
@@ -128,13 +128,18 @@ async def cleanup(order: ActionRequest, doors: Clients) -> Outcome:
             (kept if gone else removed).append(f"{entry} ({gone})" if gone else entry)
             if gone:
                 left.append(entry)
-        moves.append(structs.replace(move, leftovers=tuple(left)))
+        relocations.append(structs.replace(move, leftovers=tuple(left)))
     words = f"removed {len(removed)} leftovers" + (
         f", kept {len(kept)}: {'; '.join(kept[:3])}" if kept else ""
     )
     note = acted(order.situation, order.recovery, words)
     return Outcome(
-        Result.Sent, "CleanedUp", words, notes=(note,), told=("default",), moves=tuple(moves)
+        Result.Sent,
+        "CleanedUp",
+        words,
+        notes=(note,),
+        told=("default",),
+        relocations=tuple(relocations),
     )
 
 

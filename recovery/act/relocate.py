@@ -97,26 +97,29 @@ async def plan(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
             structs.replace(move, phase=RelocationPhase.Refused, reason=why[:300]) if why else move
         )
 
-    moves = tuple(await asyncio.gather(*(one(number, dep) for number, dep in enumerate(meant))))
-    stays = next((m for m in moves if m.phase is RelocationPhase.Refused), None)
+    relocations = tuple(
+        await asyncio.gather(*(one(number, dep) for number, dep in enumerate(meant)))
+    )
+    stays = next((m for m in relocations if m.phase is RelocationPhase.Refused), None)
     if parameters.label and stays is not None:
         why = f"the label takes all of them, and {stays} stays: {stays.reason}"[:300]
         return tuple(
-            structs.replace(m, phase=RelocationPhase.Refused, reason=m.reason or why) for m in moves
+            structs.replace(m, phase=RelocationPhase.Refused, reason=m.reason or why)
+            for m in relocations
         )
-    return moves
+    return relocations
 
 
 async def looked_again(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
     """Relocations that are about to begin, checked once more where the plan is not fresh any more:
     Refused where it no longer fits."""
     recovery, situation = order.recovery, order.situation
-    moves = recovery.moves if recovery else ()
+    relocations = recovery.relocations if recovery else ()
     if situation.now - order.record.started_at < PLAN_FRESH:
-        return moves
+        return relocations
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
     changed = []
-    for move in moves:
+    for move in relocations:
         app = apps.get(move.uid)
         if (
             move.phase is RelocationPhase.Moving
@@ -238,7 +241,7 @@ async def relabel(
 async def send(
     order: ActionRequest,
     doors: Clients,
-    moves: tuple[Relocation, ...],
+    relocations: tuple[Relocation, ...],
     phase: RelocationPhase,
     *,
     by_label: bool,
@@ -257,7 +260,7 @@ async def send(
     back = RelocationPhase.Moved if phase is RelocationPhase.Returning else RelocationPhase.Planned
     began = asyncio.get_running_loop().time()
     changed, hindered = [], False
-    for move in moves:
+    for move in relocations:
         app, waits = apps.get(move.uid), False
         if move.phase is phase and app is not None:
             try:

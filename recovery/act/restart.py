@@ -246,7 +246,7 @@ async def _live(order: ActionRequest, doors: Clients, workload: Workload) -> dic
         ),
         None,
     )
-    began = recovery.ill_since if recovery else None
+    began = recovery.unhealthy_since if recovery else None
     why = workloads.spared(
         workload.kind,
         state,

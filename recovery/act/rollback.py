@@ -217,7 +217,7 @@ def _not_yet(parameters: Parameters, recovery: Recovery) -> Skip | None:
 
 
 def _not_the_deploy(parameters: Parameters, app: Application, recovery: Recovery) -> Skip | None:
-    at, ill = app.deployed_at, recovery.earliest or recovery.ill_since
+    at, ill = app.deployed_at, recovery.earliest or recovery.unhealthy_since
     if at is None or ill is None:
         return Skip("NoDeploy", "its history does not say when it was deployed")
     if ill < at - SLACK:

@@ -329,7 +329,7 @@ class Collector:
         self._summary["controller pods not ready"] = sum(not row["ready"] for row in rows)
 
     async def _ourselves(self) -> None:
-        path = f"/apis/recovery.gitops.dev/v1alpha1/namespaces/{self._scope.ours}/recoveries"
+        path = f"/apis/recovery.gitops.dev/v1alpha2/namespaces/{self._scope.ours}/recoveries"
         recoveries = await self._some("Recoveries", path, limit="200") or []
         self._archive.json("recovery/recoveries.json", recoveries)
         self._sections["Recoveries"] = [

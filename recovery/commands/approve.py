@@ -30,7 +30,7 @@ def approve(recovery: Name) -> None:
 
     The approval is valid for one hour, and for this very step."""
     found = wish(recovery, asked)
-    last = found.wishes[-1]
+    last = found.requests[-1]
     place, _, what = last.step.partition(" ")
     typer.echo(
         f"{found.name}: step {place} {what.partition(' ')[0]}".rstrip()

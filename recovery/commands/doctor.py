@@ -41,16 +41,17 @@ RIGHTS: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
         ("list", "watch", "create", "update", "delete"),
         "",
     ),
+    ("ours", "recovery.gitops.dev", "recoveries/status", ("update",), ""),
     ("ours", "", "configmaps", ("list", "watch", "create", "update", "patch"), ""),
     ("ours", "", "secrets", ("get",), "recovery-channels"),
-    ("ours", "", "events", ("create",), ""),
+    ("ours", "events.k8s.io", "events", ("create",), ""),
     ("argocd", "argoproj.io", "applications", ("get", "list", "watch", "patch"), ""),
     ("argocd", "argoproj.io", "appprojects", ("list", "watch"), ""),
     ("argocd", "argoproj.io", "applicationsets", ("list", "watch"), ""),
     ("argocd", "", "configmaps", ("get",), "argocd-cm"),
     ("argocd", "apps", "statefulsets", ("list",), ""),
     ("argocd", "apps", "deployments", ("list",), ""),
-    ("argocd", "", "events", ("create",), ""),
+    ("argocd", "events.k8s.io", "events", ("create",), ""),
     ("argocd", "coordination.k8s.io", "leases", ("list", "create", "update", "delete"), ""),
 )
 """What manifests/base gives the controller's account: where, group, resource, verbs, and the one
@@ -141,7 +142,7 @@ async def _crd(client: AsyncioClient, settings: Settings) -> AsyncIterator[Found
         yield Found(
             "crd",
             FAIL,
-            "the cluster serves no Recoveries (recovery.gitops.dev/v1alpha1)",
+            "the cluster serves no Recoveries (recovery.gitops.dev/v1alpha2)",
             "kubectl apply -f manifests/crds/",
         )
     else:
@@ -156,7 +157,8 @@ async def _rights(client: AsyncioClient, settings: Settings) -> AsyncIterator[Fo
                 "namespace": places[where],
                 "verb": verb,
                 "group": group,
-                "resource": resource,
+                "resource": resource.partition("/")[0],
+                "subresource": resource.partition("/")[2],
                 **({"name": name} if name else {}),
             }
             spec = {

@@ -221,7 +221,7 @@ def _look(seen: str | dict[str, Any]) -> str:
 def _recovery(found: dict[str, Any] | None) -> list[str]:
     if not found:
         return []
-    attempt = f"attempt {found.get('attempt', 0)} of {found.get('limit', 0)}"
+    attempt = f"attempt {found.get('attempt', 0)} of {found.get('maxAttempts', 0)}"
     told = [f"  recovery {found['name']}: {found['phase']}, {attempt}: {found.get('message', '')}"]
     for s in found.get("steps") or ():
         how = (
@@ -229,10 +229,12 @@ def _recovery(found: dict[str, Any] | None) -> list[str]:
             if s.get("outcome")
             else f"running {s.get('stage', '')}"
         )
-        told.append(f"    {when(s['startedAt'])}  {s['attempt']}.{s['index']} {s['action']}: {how}")
-    if moves := found.get("moves"):
+        told.append(
+            f"    {when(s['startedTime'])}  {s['attempt']}.{s['index']} {s['action']}: {how}"
+        )
+    if relocations := found.get("relocations"):
         told.append("    applications:")
-    for m in moves or ():
+    for m in relocations or ():
         where = f"{_place(m['origin'])} -> {_place(m['target'])}"
         told.append(
             f"      {m['namespace']}/{m['name']}  {where}  {m['phase']}"

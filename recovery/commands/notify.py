@@ -98,9 +98,9 @@ def sample(policies: Policies) -> Message:
         now,
         RecoveryPhase.Stalled,
         cause="CrashLoop",
-        ill_since=now - timedelta(minutes=26),
+        unhealthy_since=now - timedelta(minutes=26),
         attempt=3,
-        limit=3,
+        max_attempts=3,
     )
     body = (
         "OutOfSync and Degraded at 9f2c1aa. Tried: restart Deployment/cart Failed (still Degraded);"

@@ -130,7 +130,7 @@ def history(subject: Subject, output: Output = Shape.table) -> None:
     if output.for_scripts:
         printed(
             [
-                {**row(r), "steps": r.steps, "wishes": r.wishes, "evidence": r.evidence}
+                {**row(r), "steps": r.steps, "requests": r.requests, "evidence": r.evidence}
                 for r in found
             ],
             output,
@@ -159,7 +159,8 @@ def told(recovery: Recovery, *, wide: bool) -> list[str]:
             f" {step.message}".rstrip()
         )
     said += [
-        f"  {w.at:%H:%M:%SZ}  {w.by} asked for {w.what} {w.step}".rstrip() for w in recovery.wishes
+        f"  {w.at:%H:%M:%SZ}  {w.by} asked for {w.type} {w.step}".rstrip()
+        for w in recovery.requests
     ]
     if recovery.talk.heard:
         said.append(f"  told: {', '.join(recovery.talk.heard)}")

@@ -58,21 +58,21 @@ async def write(
         except (msgspec.DecodeError, ValueError) as error:
             raise Refused(f"recovery {name} cannot be read: {error}", WRONG) from error
         now = clock.now()
-        wishes = tuple(
+        requests = tuple(
             UserRequest(what, by, now, step)
             for what, _, step in (w.partition(" ") for w in ask(recovery))
         )
-        if len(recovery.wishes) + len(wishes) > MAX_REQUESTS:
+        if len(recovery.requests) + len(requests) > MAX_REQUESTS:
             raise Refused(
-                f"recovery {name} has {len(recovery.wishes)} requests already, and holds"
+                f"recovery {name} has {len(recovery.requests)} requests already, and holds"
                 f" {MAX_REQUESTS}; the controller forgets the oldest",
                 WRONG,
             )
         # As it is stored, and one thing more: the API server lets nobody else change anything else.
         body: dict[str, Any] = decoded(raw, dict)
-        body["status"]["wishes"] = [
-            *(body["status"].get("wishes") or ()),
-            *map(msgspec.to_builtins, wishes),
+        body["spec"]["requests"] = [
+            *(body["spec"].get("requests") or ()),
+            *map(msgspec.to_builtins, requests),
         ]
         try:
             return decode(await client.update(RECOVERIES, namespace, name, body))

@@ -138,7 +138,7 @@ async def _from_objects(client: AsyncioClient, settings: Settings, why: str) -> 
                     "message": message,
                 }
             )
-    rows.sort(key=lambda r: str(r["openedAt"]), reverse=True)
+    rows.sort(key=lambda r: str(r["openedTime"]), reverse=True)
     reasons = [f"the controller does not answer ({why[:160]}); this is what its objects say"]
     return {
         "source": "objects",
@@ -281,7 +281,7 @@ def _short(r: dict[str, Any]) -> tuple[object, ...]:
         r["subject"],
         r["phase"],
         _attempt(r),
-        age(r["openedAt"]),
+        age(r["openedTime"]),
         r["policy"],
         r["message"],
     )
@@ -289,21 +289,21 @@ def _short(r: dict[str, Any]) -> tuple[object, ...]:
 
 def _wide(r: dict[str, Any]) -> tuple[object, ...]:
     heard = ", ".join(r.get("heard") or ())
-    more = (r.get("cause"), r.get("tried"), when(r.get("nextAt")), heard)
+    more = (r.get("cause"), r.get("tried"), when(r.get("nextAttemptTime")), heard)
     return (
         r["name"],
         r["subject"],
         r["policy"],
         r["phase"],
         _attempt(r),
-        age(r["openedAt"]),
+        age(r["openedTime"]),
         *more,
         r["message"],
     )
 
 
 def _attempt(r: dict[str, Any]) -> str:
-    return f"{r.get('attempt') or 0}/{r.get('limit') or 0}"
+    return f"{r.get('attempt') or 0}/{r.get('maxAttempts') or 0}"
 
 
 def _alike(pending: list[dict[str, Any]], *, everything: bool) -> list[tuple[object, ...]]:

@@ -85,12 +85,12 @@ def _what(a: GuardRequest) -> str:
 def _lapsed(a: GuardRequest) -> str:
     """The state of an approval that was given for this place."""
     this = awaiting(a)
-    place, wishes = this.partition(" ")[0], a.recovery.wishes if a.recovery else ()
+    place, requests = this.partition(" ")[0], a.recovery.requests if a.recovery else ()
     last = next(
         (
             w
-            for w in reversed(wishes)
-            if w.what in ("approve", EXPIRED) and w.step.partition(" ")[0] == place
+            for w in reversed(requests)
+            if w.type in ("approve", EXPIRED) and w.step.partition(" ")[0] == place
         ),
         None,
     )
@@ -115,13 +115,13 @@ def _changed(before: str, now: str) -> str:
 
 def approved(a: GuardRequest) -> bool:
     """Has a person let this very step go, within the last hour?"""
-    wishes, this = a.recovery.wishes if a.recovery else (), awaiting(a)
+    requests, this = a.recovery.requests if a.recovery else (), awaiting(a)
     # A command's clock may be a little ahead of ours; one that is far ahead would never expire.
     return any(
-        w.what == "approve"
+        w.type == "approve"
         and w.step == this
         and -PERSON_SKEW < a.situation.now - w.at < APPROVED_FOR
-        for w in wishes
+        for w in requests
     )
 
 
@@ -130,7 +130,7 @@ def expired(recovery: Recovery, this: str, now: datetime) -> tuple[UserRequest, 
     of: too old, or for something else than what waits now (``this``)."""
     used = {f"{step.attempt}.{step.index}" for step in recovery.steps if step.sent or step.stage}
     given = (
-        w for w in recovery.wishes if w.what == "approve" and w.step.partition(" ")[0] not in used
+        w for w in recovery.requests if w.type == "approve" and w.step.partition(" ")[0] not in used
     )
     return tuple(w for w in given if now - w.at >= APPROVED_FOR or w.step != this)
 

@@ -79,7 +79,7 @@ def begin(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
         attempt=recovery.attempt + 1,
         actions=tuple(step.written for step in policy.actions),
         policy_hash=policy.hash,
-        next_at=None,
+        next_attempt_at=None,
     )
     return advance(situation, policy, recovery, policy.actions)
 
@@ -202,11 +202,13 @@ def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: St
     if not recovery.evidence:
         seen = about.resources if isinstance(about, Application) else 0
         recovery = structs.replace(
-            recovery, evidence=notifications.evidence(about, situation.finding), resources_seen=seen
+            recovery,
+            evidence=notifications.evidence(about, situation.finding),
+            initial_resources=seen,
         )
     named = any(action.traits.name == step.traits.name for action in policy.actions)
     why = (
-        f"{policy.sentence} (attempt {recovery.attempt} of {recovery.limit})"
+        f"{policy.sentence} (attempt {recovery.attempt} of {recovery.max_attempts})"
         if named
         else f"{about.key} is well again"
     )
@@ -258,7 +260,7 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
         awaiting=no.awaiting,
     )
     if no.by in (DISABLED, DISTRUSTED):
-        recovery = structs.replace(recovery, watched=True)
+        recovery = structs.replace(recovery, observe_only=True)
     if no.tells and now - since < no.tells_after:
         again = min(again, since + no.tells_after)
     elif no.tells and no.by != CURE_FORBIDDEN and not recovery.suppression_told:
@@ -277,9 +279,11 @@ def _expired(
 ) -> Recovery:
     """An approval came too late, or what it was for could not be done in time: whoever gave it
     believes it is done."""
-    wishes = tuple(structs.replace(w, what=EXPIRED) if w == late else w for w in recovery.wishes)
+    requests = tuple(
+        structs.replace(w, type=EXPIRED) if w == late else w for w in recovery.requests
+    )
     return called(
-        structs.replace(recovery, wishes=wishes),
+        structs.replace(recovery, requests=requests),
         notifications.approval_expired(situation, recovery, late, policy.channels),
     )
 
@@ -292,25 +296,27 @@ def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> D
         return supersede(recovery, "PolicyRemoved", message, situation.now)
     if (recovery.escalated or _given_up(recovery)) and not remedy_left(situation, policy, recovery):
         return _no_remedy(situation, policy, recovery)
-    if recovery.attempt >= recovery.limit:
+    if recovery.attempt >= recovery.max_attempts:
         last = GuardRequest(situation, policy, policy.actions[-1], recovery)
         if no := barred(last) or silenced(last):
             return suppress(situation, policy, recovery, no)
         return _stall(situation, policy, recovery)
     pause = policy.backoff.pause(recovery.attempt)
-    next_at = situation.now + pause
+    next_attempt_at = situation.now + pause
     message = (
-        f"attempt {recovery.attempt} of {recovery.limit} failed ({notifications.done(recovery)}); "
-        f"the next one in {spell(pause)}"
+        f"attempt {recovery.attempt} of {recovery.max_attempts} failed"
+        f" ({notifications.done(recovery)}); the next one in {spell(pause)}"
     )
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.BackingOff,
         reason="AttemptFailed",
         message=message,
-        next_at=next_at,
+        next_attempt_at=next_attempt_at,
     )
-    return Decision(Kind.Wait, policy.name, "AttemptFailed", message, next_at, recovery=recovery)
+    return Decision(
+        Kind.Wait, policy.name, "AttemptFailed", message, next_attempt_at, recovery=recovery
+    )
 
 
 def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
@@ -326,14 +332,14 @@ def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Deci
         if s.outcome is StepOutcome.Skipped and s.reason == reason(CURE_FORBIDDEN)
     )
     why = next(forbidden, notifications.done(recovery))
-    told = tuple(dict.fromkeys((*recovery.causes_told, cause.partition("/")[0])))
+    told = tuple(dict.fromkeys((*recovery.notified_causes, cause.partition("/")[0])))
     evidence = recovery.evidence or notifications.evidence(situation.about, situation.finding)
     by_step = any(
         s.action == "escalate" and s.outcome is StepOutcome.Succeeded for s in recovery.in_attempt()
     )
-    if told != recovery.causes_told:
+    if told != recovery.notified_causes:
         recovery = structs.replace(
-            recovery, cause=cause, evidence=evidence, escalated=True, causes_told=told
+            recovery, cause=cause, evidence=evidence, escalated=True, notified_causes=told
         )
         if not by_step and not called_for_it(situation.past, situation.now):
             recovery = called(recovery, notifications.incurable(situation, recovery, why, policy))
@@ -345,7 +351,7 @@ def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Deci
         reason=NO_REMEDY,
         message=message,
         suppressed_since=None,
-        stalls=(*recovery.stalls, situation.now)[-10:],
+        stalled_times=(*recovery.stalled_times, situation.now)[-10:],
         fingerprint=fingerprint(situation.about),
     )
     return Decision(
@@ -374,7 +380,7 @@ def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
         phase=RecoveryPhase.Stalled,
         reason="RetriesExceeded",
         message=message,
-        stalls=(*recovery.stalls, situation.now)[-10:],
+        stalled_times=(*recovery.stalled_times, situation.now)[-10:],
         fingerprint=fingerprint(situation.about),
     )
     return Decision(Kind.Stall, policy.name, "RetriesExceeded", message, recovery=recovery)
@@ -382,19 +388,24 @@ def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
 
 def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     """Stay with a person, unless the failure has become another one."""
-    now, last = situation.now, recovery.stalls[-1] if recovery.stalls else recovery.opened_at
-    asked = next((w for w in reversed(recovery.wishes) if w.what == "reset" and w.at > last), None)
+    now, last = (
+        situation.now,
+        recovery.stalled_times[-1] if recovery.stalled_times else recovery.opened_at,
+    )
+    asked = next(
+        (w for w in reversed(recovery.requests) if w.type == "reset" and w.at > last), None
+    )
     if asked is not None:
         anew = structs.replace(
             recovery,
-            limit=recovery.attempt + policy.attempts,
+            max_attempts=recovery.attempt + policy.attempts,
             evidence=notifications.evidence(situation.about, situation.finding),
             escalated=False,
         )
         return begin(
             situation,
             policy,
-            structs.replace(anew, wishes=tuple(w for w in anew.wishes if w.what != "reset")),
+            structs.replace(anew, requests=tuple(w for w in anew.requests if w.type != "reset")),
         )
     if recovery.reason == NO_REMEDY:  # had one come, it would have begun anew
         return Decision(
@@ -422,7 +433,7 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
             last + SETTLES_WITHIN,
             recovery=kept,
         )
-    times = _stalls(situation, recovery)
+    times = _times_stalled(situation, recovery)
     if times >= CHRONIC:
         message = f"stalled {times} times in 7 days: chronic, left to people"
         return Decision(
@@ -441,17 +452,17 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
         return Decision(Kind.Stall, policy.name, recovery.reason, message, again, recovery=recovery)
     fresh = structs.replace(
         recovery,
-        limit=recovery.attempt + policy.attempts,
+        max_attempts=recovery.attempt + policy.attempts,
         evidence=notifications.evidence(situation.about, situation.finding),
     )
     return begin(situation, policy, fresh)
 
 
-def _stalls(situation: Situation, recovery: Recovery) -> int:
+def _times_stalled(situation: Situation, recovery: Recovery) -> int:
     recent = [
         at
         for r in (*situation.past, recovery)
-        for at in r.stalls
+        for at in r.stalled_times
         if situation.now - at <= CHRONIC_WITHIN
     ]
     return len(recent)
@@ -485,7 +496,7 @@ def resolve(
         recovery = recovery.with_notes(
             notifications.resolved(situation, recovery, tuple(dict.fromkeys(reported)))
         )
-    took = spell(now - (recovery.ill_since or recovery.opened_at))
+    took = spell(now - (recovery.unhealthy_since or recovery.opened_at))
     lasted = f"{notifications.standing(situation)} for {spell(policy.healthy_delay)}"
     message = f"{lasted}; it was ill for {took}"
     recovery = structs.replace(
@@ -494,7 +505,7 @@ def resolve(
         reason="Cured",
         message=message,
         resolved_at=now,
-        next_at=None,
+        next_attempt_at=None,
     )
     return Decision(Kind.Resolve, policy.name, "Cured", message, recovery=recovery)
 
@@ -534,12 +545,12 @@ def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     cluster = cluster_of(situation)
     _, words = connection(cluster, situation.now)
     message = (
-        f"failed over ({summary(recovery.moves)}); {cluster.name} is still down and has to be"
+        f"failed over ({summary(recovery.relocations)}); {cluster.name} is still down and has to be"
         f" repaired: {words}"
     )
     reason = (
         "FailedOver"
-        if any(m.phase is RelocationPhase.Moved for m in recovery.moves)
+        if any(m.phase is RelocationPhase.Moved for m in recovery.relocations)
         else "FailoverFailed"
     )
     news = recovery.reason != reason
@@ -552,8 +563,8 @@ def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
         phase=RecoveryPhase.Stalled,
         reason=reason,
         message=message if news else recovery.message,
-        well_since=None,
-        next_at=None,
+        healthy_since=None,
+        next_attempt_at=None,
         fingerprint=fingerprint(cluster),
     )
     return Decision(Kind.Stall, policy.name, reason, message, recovery=recovery)
@@ -607,9 +618,9 @@ def opened(situation: Situation, policy: Policy, name: str, since: datetime) -> 
         subject,
         situation.now,
         RecoveryPhase.Remediating,
-        ill_since=since,
+        unhealthy_since=since,
         earliest=earliest(situation, policy, since),
-        limit=policy.attempts,
+        max_attempts=policy.attempts,
     )
 
 

@@ -13,8 +13,8 @@ from recovery.model.application import Application, Health
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRecord
 
 LAST, TOO_MANY = 10, 2
-WORSE = "worse"
-REVERTED = "undone"
+WORSE = "Worsened"
+REVERTED = "Reverted"
 RESTART_UNDONE = "RestartUndone"
 """Why a restart is left out: a person took the last one back."""
 BY_PEOPLE = frozenset({"OwnerReverted", "HoldReleased", RESTART_UNDONE})
@@ -54,7 +54,7 @@ def compared(record: StepRecord, about: object) -> StepRecord:
         return record
     was, now = _RANK[Health(before)], _RANK[about.health]
     return (
-        structs.replace(record, regret=WORSE)
+        structs.replace(record, review=WORSE)
         if now > was and now >= _RANK[Health.Degraded]
         else record
     )
@@ -64,7 +64,7 @@ def undone(recovery: Recovery, why: str) -> Recovery:
     """Mark the newest effect of it: it was taken back by a person."""
     mine = next((s for s in reversed(recovery.steps) if acted(s)), None)
     steps = tuple(
-        structs.replace(s, regret=REVERTED, message=f"{s.message}; {why}"[:500]) if s is mine else s
+        structs.replace(s, review=REVERTED, message=f"{s.message}; {why}"[:500]) if s is mine else s
         for s in recovery.steps
     )
     return structs.replace(recovery, steps=steps)
@@ -76,8 +76,8 @@ def acted(step: StepRecord) -> bool:
 
 
 def regretted(step: StepRecord) -> str:
-    """``undone``, ``worse``, or empty for neither."""
-    return step.regret or (REVERTED if step.reason in BY_PEOPLE else "")
+    """``Reverted``, ``Worsened``, or empty for neither."""
+    return step.review or (REVERTED if step.reason in BY_PEOPLE else "")
 
 
 def taken_back(recoveries: Iterable[Recovery], deployed: str) -> tuple[StepRecord, Recovery] | None:
@@ -227,5 +227,5 @@ def called_for_it(past: Iterable[Recovery], now: datetime) -> bool:
     """Has a person been called today already because its remedy has to be repeated?"""
     known = tuple(past)
     return bool(repeated(known, now)) and any(
-        r.escalated and any(now - at <= DAY for at in r.stalls) for r in known
+        r.escalated and any(now - at <= DAY for at in r.stalled_times) for r in known
     )

@@ -211,8 +211,8 @@ def _take_on(situation: Situation) -> Decision | None:
         phase=RecoveryPhase.Stalled,
         reason="TakenOn",
         message=message,
-        moves=situation.orphans,
-        attempt=recovery.limit,
+        relocations=situation.orphans,
+        attempt=recovery.max_attempts,
     )
     return Decision(
         Kind.Stall,
@@ -280,12 +280,12 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
         relapsed,
         phase=RecoveryPhase.Remediating,
         resolved_at=None,
-        well_since=None,
-        ill_since=since,
+        healthy_since=None,
+        unhealthy_since=since,
     )
     again = structs.replace(again, earliest=earliest(situation, policy, since))
     # People were told that it is over: if it cannot be mended this time, they are called anew.
-    again = structs.replace(again, escalated=False, causes_told=())
+    again = structs.replace(again, escalated=False, notified_causes=())
     # Whoever heard of it is still owed the end; how long it has been told of is counted anew.
     again = structs.replace(
         again,
@@ -299,8 +299,8 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
             attempt=again.attempt - 1,
             steps=tuple(s for s in again.steps if s.attempt != again.attempt),
         )
-    if again.attempt >= again.limit:
-        again = structs.replace(again, attempt=again.limit)
+    if again.attempt >= again.max_attempts:
+        again = structs.replace(again, attempt=again.max_attempts)
         return advance(situation, policy, again, ())  # nothing left to try: it stalls
     return begin(situation, policy, again)
 
@@ -343,24 +343,29 @@ def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
         record is not None and record.index < len(actions) and actions[record.index].traits.lasting
     )
     if not still and lasting and record is not None:
-        recovery = structs.replace(recovery, well_since=recovery.well_since or situation.now)
+        recovery = structs.replace(recovery, healthy_since=recovery.healthy_since or situation.now)
         return _running(situation, policy, recovery, record, actions)
     if not still:
         return _verify(situation, policy, recovery, actions)
-    recovery = structs.replace(recovery, well_since=None)
+    recovery = structs.replace(recovery, healthy_since=None)
     if record is not None:
         return _running(situation, policy, recovery, record, actions)
     if stays := forgiven(situation, policy, recovery):
         return stays
     if recovery.owed and recovery.phase in (RecoveryPhase.Stalled, RecoveryPhase.Verifying):
-        if any(move.phase is RelocationPhase.Home for move in recovery.moves) and policy.actions:
+        if (
+            any(move.phase is RelocationPhase.Home for move in recovery.relocations)
+            and policy.actions
+        ):
             # It went down again while they were on their way home: those that had arrived are on a
             # dead cluster.
-            homeless = tuple(m for m in recovery.moves if m.phase is not RelocationPhase.Home)
+            homeless = tuple(m for m in recovery.relocations if m.phase is not RelocationPhase.Home)
             return begin(
                 situation,
                 policy,
-                structs.replace(recovery, moves=homeless, limit=recovery.attempt + policy.attempts),
+                structs.replace(
+                    recovery, relocations=homeless, max_attempts=recovery.attempt + policy.attempts
+                ),
             )
         return away(situation, policy, recovery)
     match recovery.phase:
@@ -375,15 +380,15 @@ def _go_on(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
         case RecoveryPhase.Stalled:
             return stalled(situation, policy, recovery)
         case RecoveryPhase.BackingOff if (
-            recovery.next_at
-            and situation.now < recovery.next_at <= _latest(situation, policy, recovery)
+            recovery.next_attempt_at
+            and situation.now < recovery.next_attempt_at <= _latest(situation, policy, recovery)
         ):
             return Decision(
                 Kind.Wait,
                 policy.name,
                 recovery.reason,
                 recovery.message,
-                recovery.next_at,
+                recovery.next_attempt_at,
                 recovery=recovery,
             )
         case RecoveryPhase.BackingOff:
@@ -431,7 +436,9 @@ def _anew(
             return begin(
                 situation,
                 policy,
-                structs.replace(recovery, limit=max(recovery.limit, recovery.attempt + 1)),
+                structs.replace(
+                    recovery, max_attempts=max(recovery.max_attempts, recovery.attempt + 1)
+                ),
             )
         return advance(situation, policy, recovery, actions)
     kept = tuple(step for step in recovery.steps if step.attempt != recovery.attempt)
@@ -453,11 +460,11 @@ def _verify(
         recovery = recovery.with_last(
             ended(record, StepOutcome.Succeeded, reason, f"{policy.condition} no longer", now)
         )
-    since = recovery.well_since or now
+    since = recovery.healthy_since or now
     # Two live copies are told of at once; that the cluster stays well is asked for before anything
     # moves.
     if not record and (recovery.owed or now - since >= policy.healthy_delay):
-        recovery = structs.replace(recovery, well_since=since)
+        recovery = structs.replace(recovery, healthy_since=since)
         return aftercare(situation, policy, recovery) or resolve(
             situation, policy, recovery, actions
         )
@@ -471,7 +478,7 @@ def _verify(
         phase=RecoveryPhase.Verifying,
         reason="Verifying",
         message=message,
-        well_since=since,
+        healthy_since=since,
     )
     return Decision(Kind.Wait, policy.name, "Verifying", message, until, recovery=recovery)
 
@@ -496,7 +503,9 @@ def _running(
         return away(
             situation,
             policy,
-            structs.replace(recovery.with_last(lost), moves=given_up(recovery.moves, lost.message)),
+            structs.replace(
+                recovery.with_last(lost), relocations=given_up(recovery.relocations, lost.message)
+            ),
         )
     if record.index >= len(actions):
         return supersede(
@@ -507,8 +516,8 @@ def _running(
         )
     step = actions[record.index]
     judged = step.traits.judge(record, step, situation)
-    if judged.moves is not None and judged.progress is not Progress.Next:
-        recovery = structs.replace(recovery, moves=judged.moves)
+    if judged.relocations is not None and judged.progress is not Progress.Next:
+        recovery = structs.replace(recovery, relocations=judged.relocations)
     if (
         judged.progress is Progress.Next
         and situation.unseen
@@ -533,7 +542,9 @@ def _running(
                 f": {judged.message}" if judged.message else ""
             )
             over = ended(record, StepOutcome.TimedOut, "TimedOut", message, now)
-            recovery = structs.replace(recovery, moves=given_up(recovery.moves, message[:200]))
+            recovery = structs.replace(
+                recovery, relocations=given_up(recovery.relocations, message[:200])
+            )
         case Progress.Again if situation.freshness.fresh and now >= (
             record.deadline or record.started_at + max(step.settle, WRITE_PATIENCE)
         ):
@@ -569,7 +580,7 @@ def _running(
         return begin(
             situation, policy, structs.replace(recovery, attempt=recovery.attempt - 1, steps=steps)
         )
-    if recovery.well_since is not None:
+    if recovery.healthy_since is not None:
         # A lasting step came to its end while the subject was well: what is owed next is seen with
         # the next look.
         message = f"{step.traits.name} is over: {over.message}"
@@ -669,9 +680,9 @@ def _again(
     stage = judged.stage if judged.progress is Progress.Next else record.stage
     if no := refusal(GuardRequest(situation, policy, step, recovery)):
         return suppress(situation, policy, recovery, no)
-    if judged.moves is not None:
+    if judged.relocations is not None:
         recovery = structs.replace(
-            recovery, moves=judged.moves
+            recovery, relocations=judged.relocations
         )  # whose turn it is: saved with the claim, not before
     claim = claim_on(situation.about)
     if judged.progress is not Progress.Next:

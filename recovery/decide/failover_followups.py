@@ -159,7 +159,7 @@ def aftercare(situation: Situation, policy: Policy, recovery: Recovery) -> Decis
     match situation.about:
         case Repository():
             return _refresh(situation, policy, recovery)
-        case Cluster() if recovery.moves:
+        case Cluster() if recovery.relocations:
             return _homecoming(situation, policy, recovery)
         case _:
             return None
@@ -168,7 +168,7 @@ def aftercare(situation: Situation, policy: Policy, recovery: Recovery) -> Decis
 def _refresh(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
     done = any(
         s.action == REFRESH_APPLICATIONS.name
-        and s.started_at >= (recovery.well_since or s.started_at)
+        and s.started_at >= (recovery.healthy_since or s.started_at)
         for s in recovery.steps
     )
     if done or not affected(situation):
@@ -185,7 +185,7 @@ def forgiven(situation: Situation, policy: Policy, recovery: Recovery) -> Decisi
     if (
         not recovery.owed
         or recovery.running is not None
-        or all(w.what != "stay" for w in recovery.wishes)
+        or all(w.type != "stay" for w in recovery.requests)
     ):
         return None
     return _begin(situation, policy, recovery, FAILBACK, {"stay": True}, wish="stay")
@@ -194,8 +194,8 @@ def forgiven(situation: Situation, policy: Policy, recovery: Recovery) -> Decisi
 def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
     """Applications run elsewhere and, most likely, here as well: people decide, or the policy
     did."""
-    wishes = {w.what for w in recovery.wishes}
-    listed = _newest(recovery, LIST_LEFTOVERS.name, recovery.well_since)
+    requests = {w.type for w in recovery.requests}
+    listed = _newest(recovery, LIST_LEFTOVERS.name, recovery.healthy_since)
     if not recovery.owed:
         settled = _newest(recovery, FAILBACK.name)
         if settled is None:
@@ -204,22 +204,26 @@ def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Dec
             return _begin(situation, policy, recovery, LIST_LEFTOVERS)
         return (
             _begin(situation, policy, recovery, CLEANUP, wish="cleanup")
-            if "cleanup" in wishes
+            if "cleanup" in requests
             else None
         )
     if listed is None:
         return _begin(situation, policy, recovery, LIST_LEFTOVERS)
-    if "stay" in wishes:
+    if "stay" in requests:
         return _begin(situation, policy, recovery, FAILBACK, {"stay": True}, wish="stay")
-    if "failback" in wishes or _in_time(situation, policy, recovery):
+    if "failback" in requests or _in_time(situation, policy, recovery):
         away = tuple(
             structs.replace(m, phase=RelocationPhase.Moved)
             if m.phase is RelocationPhase.Failed
             else m
-            for m in recovery.moves
+            for m in recovery.relocations
         )
         return _begin(
-            situation, policy, structs.replace(recovery, moves=away), FAILBACK, wish="failback"
+            situation,
+            policy,
+            structs.replace(recovery, relocations=away),
+            FAILBACK,
+            wish="failback",
         )
     return _split_brain(situation, policy, recovery)
 
@@ -238,8 +242,8 @@ def _begin(
     )
     if no := refusal(GuardRequest(situation, policy, step, recovery)):
         return suppress(situation, policy, recovery, no)
-    left = tuple(w for w in recovery.wishes if w.what != wish)
-    return undertake(situation, policy, structs.replace(recovery, wishes=left), step)
+    left = tuple(w for w in recovery.requests if w.type != wish)
+    return undertake(situation, policy, structs.replace(recovery, requests=left), step)
 
 
 def _newest(recovery: Recovery, action: str, since: datetime | None = None) -> StepRecord | None:
@@ -258,13 +262,13 @@ def failover_step(policy: Policy) -> Step | None:
 def _in_time(situation: Situation, policy: Policy, recovery: Recovery) -> bool:
     """failback: auto, and the old cluster has been well for long enough."""
     step = failover_step(policy)
-    if step is None or step.parameters.failback.value != "auto" or recovery.well_since is None:
+    if step is None or step.parameters.failback.value != "auto" or recovery.healthy_since is None:
         return False
     if any(
-        s.action == FAILBACK.name and s.started_at >= recovery.well_since for s in recovery.steps
+        s.action == FAILBACK.name and s.started_at >= recovery.healthy_since for s in recovery.steps
     ):
         return False  # tried once in this return; what is left is a person's
-    return bool(situation.now - recovery.well_since >= step.parameters.failback_after)
+    return bool(situation.now - recovery.healthy_since >= step.parameters.failback_after)
 
 
 def _split_brain(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
@@ -275,12 +279,12 @@ def _split_brain(situation: Situation, policy: Policy, recovery: Recovery) -> De
         if step and step.parameters.failback.value == "auto"
         else None
     )
-    due = recovery.well_since + by_itself if by_itself and recovery.well_since else None
+    due = recovery.healthy_since + by_itself if by_itself and recovery.healthy_since else None
     due = (
         due if due is not None and due > situation.now else None
     )  # tried once already: what is left is a person's
-    left = sum(": /" in entry for m in recovery.moves for entry in m.leftovers)
-    unseen = any(": /" not in entry for m in recovery.moves for entry in m.leftovers)
+    left = sum(": /" in entry for m in recovery.relocations for entry in m.leftovers)
+    unseen = any(": /" not in entry for m in recovery.relocations for entry in m.leftovers)
     how = (
         f"they go home at {due:%H:%M:%S} UTC if it stays well"
         if due

@@ -45,12 +45,12 @@ def progressed(
 ) -> tuple[Relocation, ...]:
     """Every move as the applications show it now. On a stale picture nothing is said."""
     if not situation.freshness.fresh:
-        return recovery.moves
+        return recovery.relocations
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
     token = recovery.token(record)
     return tuple(
         _progressed(move, apps.get(move.uid), token, record, situation.now, by_label=by_label)
-        for move in recovery.moves
+        for move in recovery.relocations
     )
 
 
@@ -169,14 +169,17 @@ def _well(app: Application) -> bool:
 
 
 def unsent(
-    moves: tuple[Relocation, ...], phase: RelocationPhase, record: StepRecord, situation: Situation
+    relocations: tuple[Relocation, ...],
+    phase: RelocationPhase,
+    record: StepRecord,
+    situation: Situation,
 ) -> bool:
     """Is one at its new place by an ApplicationSet's hand, and its sync still to be asked for?"""
     if situation.now - (record.claimed_at or record.started_at) < ECHO_WITHIN:
         return False  # what was just written is on its way back to us
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
     token = situation.recovery.token(record) if situation.recovery else ""
-    for move in moves:
+    for move in relocations:
         app, home = apps.get(move.uid), phase is RelocationPhase.Returning
         if (
             app is None
@@ -190,7 +193,7 @@ def unsent(
 
 
 def next_wave(
-    moves: tuple[Relocation, ...],
+    relocations: tuple[Relocation, ...],
     from_phase: RelocationPhase,
     to_phase: RelocationPhase,
     now: datetime,
@@ -198,9 +201,9 @@ def next_wave(
 ) -> tuple[Relocation, ...]:
     """With as many more on their way as may be at one moment; ``may`` are the UIDs nothing speaks
     against just now."""
-    places = RELOCATED_AT_ONCE - sum(move.phase is to_phase for move in moves)
+    places = RELOCATED_AT_ONCE - sum(move.phase is to_phase for move in relocations)
     changed = []
-    for move in moves:
+    for move in relocations:
         if move.phase is from_phase and places > 0 and move.uid in may:
             places -= 1
             changed.append(structs.replace(move, phase=to_phase, since=now, reason=""))
@@ -209,12 +212,12 @@ def next_wave(
     return tuple(changed)
 
 
-def counted(moves: tuple[Relocation, ...], *phases: RelocationPhase) -> int:
+def counted(relocations: tuple[Relocation, ...], *phases: RelocationPhase) -> int:
     """How many are there."""
-    return sum(move.phase in phases for move in moves)
+    return sum(move.phase in phases for move in relocations)
 
 
-def summary(moves: tuple[Relocation, ...]) -> str:
+def summary(relocations: tuple[Relocation, ...]) -> str:
     """``2 moved, 1 on its way, 1 refused``."""
     words = {
         RelocationPhase.Moved: "moved",
@@ -227,18 +230,18 @@ def summary(moves: tuple[Relocation, ...]) -> str:
         RelocationPhase.Stayed: "stay for good",
     }
     return (
-        ", ".join(f"{n} {words[phase]}" for phase in words if (n := counted(moves, phase)))
+        ", ".join(f"{n} {words[phase]}" for phase in words if (n := counted(relocations, phase)))
         or "none"
     )
 
 
-def stopped(moves: tuple[Relocation, ...], why: str) -> tuple[Relocation, ...]:
+def stopped(relocations: tuple[Relocation, ...], why: str) -> tuple[Relocation, ...]:
     """Stop relocations that had not begun: they stay, and why."""
     return tuple(
         structs.replace(m, phase=RelocationPhase.Refused, reason=why)
         if m.phase is RelocationPhase.Planned
         else m
-        for m in moves
+        for m in relocations
     )
 
 
@@ -258,28 +261,31 @@ def homeward(
         label
         and record.stage
         and not record.sent
-        and counted(recovery.moves, RelocationPhase.Returning)
+        and counted(recovery.relocations, RelocationPhase.Returning)
     ):
         # Nobody knows whether the label is back; moving it again changes nothing where it is.
         if well and situation.now >= again_at(record):
             return StepStatus(
                 Progress.Next,
                 stage=record.stage,
-                moves=renewed(recovery.moves, RelocationPhase.Returning, situation.now),
+                relocations=renewed(recovery.relocations, RelocationPhase.Returning, situation.now),
             )
         return StepStatus(
             Progress.InDoubt,
             message=f"the label: {record.message or 'in doubt'}; {words}",
             soon=AFTER,
         )
-    moves = progressed(recovery, record, situation, by_label=bool(label))
-    if record.stage and unsent(moves, RelocationPhase.Returning, record, situation):
-        return StepStatus(Progress.Next, stage=stage_after(record.stage), moves=moves)
-    failed, away = counted(moves, RelocationPhase.Failed), counted(moves, RelocationPhase.Moved)
-    busy = counted(moves, RelocationPhase.Returning)
+    relocations = progressed(recovery, record, situation, by_label=bool(label))
+    if record.stage and unsent(relocations, RelocationPhase.Returning, record, situation):
+        return StepStatus(Progress.Next, stage=stage_after(record.stage), relocations=relocations)
+    failed, away = (
+        counted(relocations, RelocationPhase.Failed),
+        counted(relocations, RelocationPhase.Moved),
+    )
+    busy = counted(relocations, RelocationPhase.Returning)
     if away and failed < FAILURES and busy < RELOCATED_AT_ONCE and wave_due(record, situation.now):
         if well:
-            may, held = _may_return(moves, situation, stateful=stateful)
+            may, held = _may_return(relocations, situation, stateful=stateful)
             waved = held
             if not label:
                 waved = next_wave(
@@ -287,7 +293,7 @@ def homeward(
                 )
             elif stays := next((m for m in held if m.phase is RelocationPhase.Failed), None):
                 why = f"the label takes all of them home, and {stays} has to stay: {stays.reason}"
-                return StepStatus(Progress.Failed, "LabelStays", why, moves=held)
+                return StepStatus(Progress.Failed, "LabelStays", why, relocations=held)
             else:
                 waved = renewed(
                     tuple(_to(m, RelocationPhase.Moved, RelocationPhase.Returning) for m in held),
@@ -295,21 +301,25 @@ def homeward(
                     situation.now,
                 )
             if counted(waved, RelocationPhase.Returning) > busy:
-                return StepStatus(Progress.Next, stage=stage_after(record.stage), moves=waved)
-            moves, failed = held, counted(held, RelocationPhase.Failed)
-            away = counted(moves, RelocationPhase.Moved)
+                return StepStatus(Progress.Next, stage=stage_after(record.stage), relocations=waved)
+            relocations, failed = held, counted(held, RelocationPhase.Failed)
+            away = counted(relocations, RelocationPhase.Moved)
         elif not busy:
             return StepStatus(
                 Progress.Running,
                 message=f"waits: {cluster_of(situation).name} is not seen well: {words}",
                 soon=LOOK_AGAIN,
-                moves=moves,
+                relocations=relocations,
             )
     if busy or (away and failed < FAILURES):
-        return StepStatus(Progress.Running, message=summary(moves), soon=LOOK_AGAIN, moves=moves)
+        return StepStatus(
+            Progress.Running, message=summary(relocations), soon=LOOK_AGAIN, relocations=relocations
+        )
     if failed or away:
-        return StepStatus(Progress.Failed, "NotAllHome", summary(moves), moves=moves)
-    return StepStatus(Progress.Succeeded, "Home", summary(moves), moves=moves)
+        return StepStatus(
+            Progress.Failed, "NotAllHome", summary(relocations), relocations=relocations
+        )
+    return StepStatus(Progress.Succeeded, "Home", summary(relocations), relocations=relocations)
 
 
 def wave_due(record: StepRecord, now: datetime) -> bool:
@@ -336,20 +346,20 @@ def _to(move: Relocation, before: RelocationPhase, after: RelocationPhase) -> Re
 
 
 def renewed(
-    moves: tuple[Relocation, ...], phase: RelocationPhase, now: datetime
+    relocations: tuple[Relocation, ...], phase: RelocationPhase, now: datetime
 ) -> tuple[Relocation, ...]:
     """Those in this phase have only now been begun."""
-    return tuple(structs.replace(m, since=now) if m.phase is phase else m for m in moves)
+    return tuple(structs.replace(m, since=now) if m.phase is phase else m for m in relocations)
 
 
 def _may_return(
-    moves: tuple[Relocation, ...], situation: Situation, *, stateful: bool
+    relocations: tuple[Relocation, ...], situation: Situation, *, stateful: bool
 ) -> tuple[frozenset[str], tuple[Relocation, ...]]:
     """Whom nothing keeps where it is; and the moves, those that are to stay there with their
     reason."""
     deps = {dep.app.uid: dep for dep in situation.dependents}
     may, changed = set(), []
-    for move in moves:
+    for move in relocations:
         dep = deps.get(move.uid)
         if move.phase is RelocationPhase.Moved and dep is not None:
             kinds = [kind for kind in dep.app.kinds or dep.sight.kinds if kind in STATEFUL]
@@ -366,7 +376,7 @@ def _may_return(
     return frozenset(may), tuple(changed)
 
 
-def given_up(moves: tuple[Relocation, ...], why: str) -> tuple[Relocation, ...]:
+def given_up(relocations: tuple[Relocation, ...], why: str) -> tuple[Relocation, ...]:
     """When its time is over: what was to go stays, what is on its way has not arrived."""
     ends = {
         RelocationPhase.Planned: RelocationPhase.Refused,
@@ -374,7 +384,8 @@ def given_up(moves: tuple[Relocation, ...], why: str) -> tuple[Relocation, ...]:
         RelocationPhase.Returning: RelocationPhase.Failed,
     }
     return tuple(
-        structs.replace(m, phase=ends[m.phase], reason=why) if m.phase in ends else m for m in moves
+        structs.replace(m, phase=ends[m.phase], reason=why) if m.phase in ends else m
+        for m in relocations
     )
 
 
@@ -385,22 +396,24 @@ def reconciled(recovery: Recovery, situation: Situation) -> Recovery:
     was deleted by hand and opened anew) is taken on.
     """
     apps = {dep.app.uid: dep.app for dep in situation.dependents}
-    moves = list(recovery.moves)
+    relocations = list(recovery.relocations)
     if situation.freshness.fresh:
-        moves = [_settled(move, apps.get(move.uid), recovery, situation) for move in moves]
+        relocations = [
+            _settled(move, apps.get(move.uid), recovery, situation) for move in relocations
+        ]
     if recovery.owed and recovery.subject.uid != situation.about.uid:
         # The cluster was built anew under its name, at another address: what is owed is owed to its
         # name.
         recovery = structs.replace(
             recovery, subject=structs.replace(recovery.subject, uid=situation.about.uid)
         )
-    moves = [_readdressed(move, cluster_of(situation)) for move in moves]
-    known = {move.uid for move in moves}
-    moves += [orphan for orphan in situation.orphans if orphan.uid not in known]
+    relocations = [_readdressed(move, cluster_of(situation)) for move in relocations]
+    known = {move.uid for move in relocations}
+    relocations += [orphan for orphan in situation.orphans if orphan.uid not in known]
     return (
         recovery
-        if tuple(moves) == recovery.moves
-        else structs.replace(recovery, moves=tuple(moves))
+        if tuple(relocations) == recovery.relocations
+        else structs.replace(recovery, relocations=tuple(relocations))
     )
 
 
@@ -445,7 +458,7 @@ def _found_at_home(move: Relocation, recovery: Recovery, situation: Situation) -
     label = label_of(recovery)
     if label and not (cluster_of(situation).labels or {}).get(label):
         return move  # its ApplicationSet has yet to move it
-    if recovery.well_since is not None and recovery.running is None:
+    if recovery.healthy_since is not None and recovery.running is None:
         reason = (
             move.reason if move.phase is RelocationPhase.Failed else "brought home by somebody else"
         )

@@ -61,11 +61,13 @@ def forecast(situation: Situation) -> Forecast:
         elif (
             answer.kind is Kind.Wait
             and recovery.phase is RecoveryPhase.BackingOff
-            and recovery.next_at
+            and recovery.next_attempt_at
         ):
             if any(record.reason == ASSUMED for _, record in steps.values()):
                 break
-            situation = structs.replace(situation, now=recovery.next_at + timedelta(seconds=1))
+            situation = structs.replace(
+                situation, now=recovery.next_attempt_at + timedelta(seconds=1)
+            )
             steps = {}
         else:
             break

@@ -274,7 +274,7 @@ def owner_busy(a: GuardRequest) -> str:
         uncompared = app.reconciled_at is None or app.reconciled_at < operation.finished_at
         if uncompared and ago < UNCOMPARED_WITHIN:
             return f"an operation ended {spell(ago)} ago and Argo CD has not compared since"
-    began = a.recovery.ill_since if a.recovery else None
+    began = a.recovery.unhealthy_since if a.recovery else None
     waits = (
         Health.Progressing not in (a.policy.condition.health or ()) and a.step.traits.destructive
     )
@@ -342,7 +342,7 @@ def unseen(a: GuardRequest) -> str:
     """Running workloads are not touched before somebody has looked why it is ill; nor is anything
     tried once more that was held back for its cause, when a restart has forgotten what was seen of
     it."""
-    known = a.recovery is not None and bool(a.recovery.causes_told)
+    known = a.recovery is not None and bool(a.recovery.notified_causes)
     return (
         a.situation.unseen
         if (a.step.traits.destructive or known) and not begun(a) and not under_way(a)

@@ -115,7 +115,7 @@ def proven(hold: Hold | None, app: Application, kept: Recovery | None) -> bool:
     if hold.target is not None:
         return any(
             m.uid == app.uid and m.origin == hold.origin and m.target == hold.target
-            for m in kept.moves
+            for m in kept.relocations
         )
     if kept.subject.uid != app.uid:
         return False
@@ -208,7 +208,7 @@ def _over(app: Application, situation: Situation) -> str:
     if debt is not None and debt.debt is Debt.returning and (app.auto_sync or not hold.names(app)):
         return "it is being given back"
     asked = (
-        next((w for w in reversed(record.wishes) if w.what == RELEASE.name), None)
+        next((w for w in reversed(record.requests) if w.type == RELEASE.name), None)
         if record is not None
         else None
     )

@@ -102,8 +102,8 @@ def noted(
     words: str = "",
 ) -> PendingNotification:
     """A ``notify`` step's message, at its place in an attempt that has not cured it."""
-    last = recovery.attempt >= recovery.limit
-    tail = f"; attempt {recovery.attempt} of {recovery.limit}" + (
+    last = recovery.attempt >= recovery.max_attempts
+    tail = f"; attempt {recovery.attempt} of {recovery.max_attempts}" + (
         ", the last one" if last else ", another follows"
     )
     body = f"{words}\n" if words else ""
@@ -134,10 +134,10 @@ def escalated(
     finding = situation.finding
     ill = _for_so_long(recovery, situation.now)
     body = (
-        f"{standing(situation)} {ill}. Attempt {recovery.attempt} of {recovery.limit}. Tried:"
-        f" {done(recovery)}."
+        f"{standing(situation)} {ill}. Attempt {recovery.attempt} of {recovery.max_attempts}."
+        f" Tried: {done(recovery)}."
     )
-    goes_on = recovery.running is not None and recovery.attempt < recovery.limit
+    goes_on = recovery.running is not None and recovery.attempt < recovery.max_attempts
     body += f" {_facts(situation, recovery)}{_what_to_do(finding)}"
     body += _stop(recovery) if goes_on else _then(recovery)
     body += (
@@ -162,8 +162,8 @@ def acted(situation: Situation, recovery: Recovery, words: str) -> PendingNotifi
     policy = next((p for p in situation.policies.policies if p.name == recovery.policy), None)
     why = policy.sentence if policy else standing(situation)
     why += (
-        f" (attempt {recovery.attempt} of {recovery.limit})"
-        if recovery.attempt and recovery.limit
+        f" (attempt {recovery.attempt} of {recovery.max_attempts})"
+        if recovery.attempt and recovery.max_attempts
         else ""
     )
     body = (
@@ -186,7 +186,7 @@ def resolved(
         None,
     )
     by = f"after {_did(cure)}" if cure else "by itself"
-    took = spell(situation.now - (recovery.ill_since or recovery.opened_at))
+    took = spell(situation.now - (recovery.unhealthy_since or recovery.opened_at))
     title = f"{place(situation.about)} recovered {by}"
     body = (
         f"{standing(situation)}; it was ill for {took}. Tried: {done(recovery)}."
@@ -445,7 +445,7 @@ def _did(step: StepRecord) -> str:
 
 def _for_so_long(recovery: Recovery, now: datetime) -> str:
     """``for 26m, since 02:04 UTC``: how long it takes already, and when to look in other logs."""
-    since = recovery.ill_since or recovery.opened_at
+    since = recovery.unhealthy_since or recovery.opened_at
     day = "" if since.date() == now.date() else f"{since:%Y-%m-%d} "
     return f"for {spell(now - since)}, since {day}{since:%H:%M} UTC"
 
@@ -565,9 +565,13 @@ def _plan(recovery: Recovery) -> str:
         f"- {m}: {m.phase.value}"
         + (f" to {m.target}" if m.phase.value != "Refused" else "")
         + (f" ({m.reason})" if m.reason else "")
-        for m in recovery.moves[:20]
+        for m in recovery.relocations[:20]
     ]
-    more = f"\n- ... and {len(recovery.moves) - 20} more" if len(recovery.moves) > 20 else ""
+    more = (
+        f"\n- ... and {len(recovery.relocations) - 20} more"
+        if len(recovery.relocations) > 20
+        else ""
+    )
     return "\nApplications:\n" + "\n".join(lines) + more if lines else ""
 
 

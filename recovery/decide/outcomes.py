@@ -49,6 +49,6 @@ def concluded(recovery: Recovery, outcome: Outcome, now: datetime) -> Recovery:
     changed = structs.replace(
         recovery.with_last(record), escalated=recovery.escalated or outcome.escalated
     )
-    if outcome.moves is not None:
-        changed = structs.replace(changed, moves=outcome.moves)
+    if outcome.relocations is not None:
+        changed = structs.replace(changed, relocations=outcome.relocations)
     return changed.heard_by(*outcome.told).with_notes(*outcome.notes)

@@ -32,9 +32,9 @@ def _ailment(condition: Condition, app: Application, recovery: Recovery) -> str:
     Missing and Suspended do not, nor does a resource list that has become empty (an unreachable
     cluster looks Healthy that way: argo-cd controller/state.go:CompareAppState, seen on 3.2).
     """
-    if recovery.resources_seen and not app.resources:
+    if recovery.initial_resources and not app.resources:
         return (
-            f"its resource list is empty, and had {recovery.resources_seen} entries when it"
+            f"its resource list is empty, and had {recovery.initial_resources} entries when it"
             " fell ill"
         )
     operation = app.operation

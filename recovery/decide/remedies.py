@@ -55,7 +55,7 @@ def _tried(step: Step, policy: Policy | None, recovery: Recovery | None) -> int:
     person."""
     if recovery is None:
         return 0
-    before = recovery.limit - policy.attempts if policy else 0
+    before = recovery.max_attempts - policy.attempts if policy else 0
     known = [StepOutcome.Failed, StepOutcome.Succeeded]
     if not step.traits.counts_as_sent:
         known.append(

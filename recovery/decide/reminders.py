@@ -124,7 +124,7 @@ def _loudest(recovery: Recovery, policies: Policies) -> str:
 def _still(
     recovery: Recovery, key: str, now: datetime, severity: str, channels: tuple[str, ...]
 ) -> PendingNotification:
-    ill = spell(now - (recovery.ill_since or recovery.opened_at))
+    ill = spell(now - (recovery.unhealthy_since or recovery.opened_at))
     title = f"{recovery.subject}: still ill after {ill}"
     body = f"{recovery.phase.value} ({recovery.reason}): {recovery.message}"
     body += f"\nSee: recovery explain {shell(recovery.subject)}\nRecord: {recovery.name}"

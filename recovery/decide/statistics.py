@@ -63,7 +63,7 @@ class Day(Struct, frozen=True):
 
 def watched(recovery: Recovery) -> bool:
     """Would it have acted, had it been allowed to?"""
-    return recovery.watched and not _acted(recovery)
+    return recovery.observe_only and not _acted(recovery)
 
 
 def report(recoveries: Iterable[Recovery], since: datetime) -> list[Line]:
@@ -89,7 +89,7 @@ def _line(policy: str, recoveries: list[Recovery]) -> Line:
         sum(map(watched, recoveries)),
         sum(not _cured(r) for r in resolved),
         sum(map(_cured, resolved)),
-        sum(bool(r.stalls) or r.needs_person for r in recoveries),
+        sum(bool(r.stalled_times) or r.needs_person for r in recoveries),
         sum(regretted(s) == REVERTED for s in steps),
         sum(regretted(s) == WORSE for s in steps),
         sum(not r.phase.over for r in recoveries),
@@ -102,7 +102,7 @@ def took(recovery: Recovery) -> float | None:
     """Seconds from the first sight of the illness to the proven cure; None while there is none."""
     if recovery.phase is not RecoveryPhase.Resolved or recovery.resolved_at is None:
         return None
-    return (recovery.resolved_at - (recovery.ill_since or recovery.opened_at)).total_seconds()
+    return (recovery.resolved_at - (recovery.unhealthy_since or recovery.opened_at)).total_seconds()
 
 
 def days(recoveries: Iterable[Recovery], now: datetime, count: int = 7) -> list[Day]:
@@ -155,14 +155,14 @@ def audit(recoveries: Iterable[Recovery], since: datetime) -> list[Entry]:
             Entry(
                 w.at,
                 w.by,
-                f"{w.what} {w.step}".strip(),
+                f"{w.type} {w.step}".strip(),
                 str(r.subject),
                 r.policy,
                 r.name,
                 "asked for",
                 "",
             )
-            for w in r.wishes
+            for w in r.requests
             if w.at >= since
         )
     return sorted(entries, key=lambda e: e.at)

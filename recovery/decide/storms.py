@@ -170,8 +170,8 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
         return ()
     if recovery is None:
         return (_opened(weather),) if over(weather.crowd, weather.limits) else ()
-    if recovery.reason != APPROVED and any(wish.what == "approve" for wish in recovery.wishes):
-        by = recovery.wishes[-1].by
+    if recovery.reason != APPROVED and any(wish.type == "approve" for wish in recovery.requests):
+        by = recovery.requests[-1].by
         message = f"{by} has let its members go: they are recovered one after the other"
         return (_said(weather, recovery, Kind.Wait, RecoveryPhase.Verifying, APPROVED, message),)
     if over(weather.crowd, weather.limits):
@@ -181,7 +181,7 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
             again = now + timedelta(
                 minutes=1 if weather.crowd.fallen >= SHOWN_MEMBERS else 0, seconds=15
             )
-            if weather.crowd.fallen >= recovery.resources_seen * GROWN:
+            if weather.crowd.fallen >= recovery.initial_resources * GROWN:
                 recovery = _counted(structs.replace(recovery, message=_message(weather)), weather)
             return (
                 Decision(
@@ -189,7 +189,7 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
                 ),
             )
         message = _message(weather)  # it came back while it was cooling down
-        recovery = _counted(structs.replace(recovery, well_since=None), weather)
+        recovery = _counted(structs.replace(recovery, healthy_since=None), weather)
         return (
             _said(weather, recovery, Kind.Stall, RecoveryPhase.Suppressed, STORM.title(), message),
         )
@@ -208,7 +208,7 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
                 recovery=recovery,
             ),
         )
-    since = recovery.well_since or now
+    since = recovery.healthy_since or now
     if now - since < weather.limits.cooldown:
         until = since + weather.limits.cooldown
         reason = APPROVED if recovery.reason == APPROVED else COOLING
@@ -221,7 +221,7 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
             phase=RecoveryPhase.Verifying,
             reason=reason,
             message=message,
-            well_since=since,
+            healthy_since=since,
         )
         return (
             Decision(
@@ -238,18 +238,18 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
 
 def approved_at(storm: Recovery) -> datetime | None:
     """When a person let its members go; who falls ill later was not meant."""
-    return next((w.at for w in reversed(storm.wishes) if w.what == "approve"), None)
+    return next((w.at for w in reversed(storm.requests) if w.type == "approve"), None)
 
 
 def _anew(weather: StormSituation, recovery: Recovery) -> Decision:
     """Storm anew: its members were let go, and many others have fallen ill since: nobody has let
     those go."""
-    wishes = tuple(w for w in recovery.wishes if w.what != "approve")
+    requests = tuple(w for w in recovery.requests if w.type != "approve")
     told = structs.replace(
         _note(weather, recovery.name), key=f"{recovery.name}/storm/{weather.now:%Y%m%dT%H%M%S}"
     )
     recovery = structs.replace(
-        recovery, wishes=wishes, ill_since=weather.crowd.since, well_since=None
+        recovery, requests=requests, unhealthy_since=weather.crowd.since, healthy_since=None
     ).with_notes(told)
     return _said(
         weather,
@@ -262,7 +262,9 @@ def _anew(weather: StormSituation, recovery: Recovery) -> Decision:
 
 
 def _counted(recovery: Recovery, weather: StormSituation) -> Recovery:
-    return structs.replace(recovery, evidence=weather.members, resources_seen=weather.crowd.fallen)
+    return structs.replace(
+        recovery, evidence=weather.members, initial_resources=weather.crowd.fallen
+    )
 
 
 def _message(weather: StormSituation) -> str:
@@ -289,7 +291,7 @@ def _opened(weather: StormSituation) -> Decision:
         ),
         now,
         RecoveryPhase.Suppressed,
-        ill_since=crowd.since,
+        unhealthy_since=crowd.since,
         reason=STORM.title(),
         message=message,
         suppressed_since=now,
@@ -342,7 +344,7 @@ def _said(
 
 def _over(weather: StormSituation, recovery: Recovery) -> Decision:
     now = weather.now
-    lasted = spell(now - (recovery.ill_since or recovery.opened_at))
+    lasted = spell(now - (recovery.unhealthy_since or recovery.opened_at))
     left = (
         f"; {weather.crowd.fallen} still ill are recovered one after the other"
         if weather.crowd.fallen

@@ -139,7 +139,7 @@ def _opened(frost: UnreconciledApplications) -> Decision:
         now,
         RecoveryPhase.Stalled,
         cause=FROZEN,
-        ill_since=now,
+        unhealthy_since=now,
         reason=FROZEN,
         message=message,
         evidence=frost.members,

@@ -57,27 +57,34 @@ class Resource(NamedTuple):
     group: str
     version: str
     plural: str
+    subresource: str = ""
+    """Part of an object that is written by itself, such as its status."""
 
     def path(self, namespace: str = "", name: str = "") -> str:
         """The URL path of the collection, or of one object. Raises errors.Invalid for what is no
         name."""
         within = f"/namespaces/{segment(namespace)}" if namespace else ""
         return f"{group_path(self.group, self.version)}{within}/{self.plural}" + (
-            f"/{segment(name)}" if name else ""
+            f"/{segment(name)}" + (f"/{self.subresource}" if self.subresource else "")
+            if name
+            else ""
         )
 
 
 APPLICATIONS = Resource("argoproj.io", "v1alpha1", "applications")
 PROJECTS = Resource("argoproj.io", "v1alpha1", "appprojects")
 APPLICATION_SETS = Resource("argoproj.io", "v1alpha1", "applicationsets")
-RECOVERIES = Resource("recovery.gitops.dev", "v1alpha1", "recoveries")
+RECOVERIES = Resource("recovery.gitops.dev", "v1alpha2", "recoveries")
+RECOVERY_STATUS = Resource("recovery.gitops.dev", "v1alpha2", "recoveries", "status")
+RECOVERIES_BEFORE = Resource("recovery.gitops.dev", "v1alpha1", "recoveries")
+"""As an older version wrote them: read once, and written anew."""
 CONFIG_MAPS = Resource("", "v1", "configmaps")
 SECRETS = Resource("", "v1", "secrets")
 EXTERNAL_SECRETS = Resource("external-secrets.io", "v1", "externalsecrets")
 EXTERNAL_SECRETS_BETA = Resource("external-secrets.io", "v1beta1", "externalsecrets")
 PODS = Resource("", "v1", "pods")
 REPLICA_SETS = Resource("apps", "v1", "replicasets")
-EVENTS = Resource("", "v1", "events")
+EVENTS = Resource("events.k8s.io", "v1", "events")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews")
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews")

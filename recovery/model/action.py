@@ -55,7 +55,7 @@ class StepStatus(Struct, frozen=True):
     """With Next: the stage to go to."""
     soon: timedelta | None = None
     """With Running and InDoubt: look again after this time even if nothing is seen to change."""
-    moves: tuple[Relocation, ...] | None = None
+    relocations: tuple[Relocation, ...] | None = None
     """How the recovery's moves stand now; None for as before."""
 
 

@@ -83,7 +83,7 @@ class Outcome(Struct, frozen=True):
     told: tuple[str, ...] = ()
     """Channels that now know of the incident."""
     escalated: bool = False
-    moves: tuple[Relocation, ...] | None = None
+    relocations: tuple[Relocation, ...] | None = None
     """How the recovery's moves stand now; None for as before."""
     effects: int = 0
     """How many of a step's effects went out with this one, where it has several."""

@@ -8,6 +8,8 @@ from enum import Enum
 
 from msgspec import Struct
 
+from recovery.model.api_name import api_name
+
 
 class RelocationPhase(Enum):
     """How far it has come."""
@@ -50,7 +52,7 @@ class Place(Struct, frozen=True, omit_defaults=True):
         return self.name or self.server
 
 
-class Relocation(Struct, frozen=True, rename="camel", omit_defaults=True):
+class Relocation(Struct, frozen=True, rename=api_name, omit_defaults=True):
     """One application's move."""
 
     namespace: str
@@ -77,10 +79,10 @@ class Relocation(Struct, frozen=True, rename="camel", omit_defaults=True):
         return f"{self.namespace}/{self.name}"
 
 
-class UserRequest(Struct, frozen=True, rename="camel"):
+class UserRequest(Struct, frozen=True, rename=api_name):
     """A request that a person made for by command, written into the Recovery."""
 
-    what: str
+    type: str
     """approve (expired when it was not used in time), reset, failback, stay, cleanup, or release
     (of a hold)."""
     by: str

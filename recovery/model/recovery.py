@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
+from recovery.model.api_name import api_name
 from recovery.model.application import Hold
 from recovery.model.move import Relocation, UserRequest
 from recovery.model.names import SubjectKey
 from recovery.model.policy import ActionSpec
+
+NOT_CLAIMED = "NotClaimed"
+"""The object has no status: it was only just made, or a backup was restored."""
 
 
 class RecoveryPhase(Enum):
@@ -46,7 +50,7 @@ class StepOutcome(Enum):
     Skipped = "Skipped"
 
 
-class Claim(Struct, frozen=True, rename="camel"):
+class Claim(Struct, frozen=True, rename=api_name):
     """State of the subject when we decided to act: the fence around the effect."""
 
     resource_version: str = ""
@@ -73,7 +77,7 @@ class Debt(Enum):
     """It was given back, or a person has taken it."""
 
 
-class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
+class StepRecord(Struct, frozen=True, rename=api_name, omit_defaults=True):
     """One action in one attempt. Without an outcome it is running."""
 
     attempt: int
@@ -89,7 +93,7 @@ class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     """How far a step of several writes has come."""
     sent: bool = False
     """Its effect went out; False after a crash means that nobody knows."""
-    deadline: datetime | None = None
+    deadline: datetime | None = field(default=None, name="deadlineTime")
     """Until when its effect is waited for, where that is longer than its settle time."""
     ended_at: datetime | None = None
     outcome: StepOutcome | None = None
@@ -97,18 +101,18 @@ class StepRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     message: str = ""
     targets: tuple[str, ...] = ()
     """What it touches: workloads, or the revision gone back to."""
-    effects: tuple[datetime, ...] = ()
+    effects: tuple[datetime, ...] = field(default=(), name="effectTimes")
     """Of a step that touches its targets one by one: when each of them was touched; at most 200."""
-    owes: Hold | None = None
+    owes: Hold | None = field(default=None, name="hold")
     """Of a rollback: what is owed back from its first write on, as it stood when that was claimed.
     The annotation on the Application says the same, and is honoured for no more than this."""
     debt: Debt = Debt.none
     """How that stands."""
-    regret: str = ""
-    """``undone`` by a person, or ``worse``: the application was worse afterwards."""
+    review: str = ""
+    """``Reverted`` by a person, or ``Worsened``: the application was worse afterwards."""
 
 
-class PendingNotification(Struct, frozen=True, rename="camel", omit_defaults=True):
+class PendingNotification(Struct, frozen=True, rename=api_name, omit_defaults=True):
     """A message to people, kept with its recovery until it is delivered (at least once)."""
 
     key: str
@@ -128,7 +132,7 @@ class PendingNotification(Struct, frozen=True, rename="camel", omit_defaults=Tru
         return self.key.partition("/")[0]
 
 
-class NotificationStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
+class NotificationStatus(Struct, frozen=True, rename=api_name, omit_defaults=True):
     """Receivers that have heard of a recovery, and what they are still owed."""
 
     heard: tuple[str, ...] = ()
@@ -171,7 +175,21 @@ class Subject(Struct, frozen=True):
         return str(self.key)
 
 
-class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
+class Condition(Struct, frozen=True, rename=api_name):
+    """How a recovery stands, in the three words that every Kubernetes tool knows."""
+
+    type: str
+    """Ready, Reconciling or Stalled."""
+    status: str
+    """True or False."""
+    reason: str
+    message: str
+    last_transition_at: datetime
+    """When the status last changed."""
+    observed_generation: int = 0
+
+
+class Recovery(Struct, frozen=True, rename=api_name, omit_defaults=True):
     """One incident. Times are UTC. Steps are bounded to 50, notes to 20, evidence to 16 KiB."""
 
     name: str
@@ -181,50 +199,56 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     opened_at: datetime
     phase: RecoveryPhase
     cause: str = ""
-    ill_since: datetime | None = None
+    unhealthy_since: datetime | None = None
     """When its condition began to hold, as far as this controller has watched: what a duration is
     counted from."""
-    earliest: datetime | None = None
+    earliest: datetime | None = field(default=None, name="earliestTime")
     """The earliest that is known of this illness, by Argo CD's own stamp: what tells whether a
     deploy can have caused it."""
     reason: str = ""
     message: str = ""
     attempt: int = 0
-    limit: int = 0
+    max_attempts: int = 0
     steps: tuple[StepRecord, ...] = ()
     actions: tuple[ActionSpec, ...] = ()
     """The actions the running attempt began with; an edit of the policy does not change them."""
-    next_at: datetime | None = None
-    well_since: datetime | None = None
+    next_attempt_at: datetime | None = None
+    healthy_since: datetime | None = None
     suppressed_since: datetime | None = None
-    suppression_told: bool = False
+    suppression_told: bool = field(default=False, name="suppressionNotified")
     awaiting: str = ""
     """The step that waits for a person, as an approval has to name it: ``attempt.index action
     digest``; empty when none does."""
-    watched: bool = False
+    observe_only: bool = False
     """It would have acted, and was told only to watch."""
-    causes_told: tuple[str, ...] = ()
+    notified_causes: tuple[str, ...] = ()
     """Causes that people were told of because no cure is left: each once, also where two of them
     alternate."""
     resolved_at: datetime | None = None
-    stalls: tuple[datetime, ...] = ()
+    stalled_times: tuple[datetime, ...] = ()
     fingerprint: str = ""
     """Of the failure, when it stalled: a different failure reopens it."""
     escalated: bool = False
     told: tuple[str, ...] = ()
     """Channels that heard of it and are owed the resolve; ``default`` stands for
     defaults.channels."""
-    resources_seen: int = 0
+    initial_resources: int = 0
     """How many resources the subject had when it fell ill: fewer than one afterwards is no cure."""
     evidence: tuple[str, ...] = ()
-    moves: tuple[Relocation, ...] = ()
+    relocations: tuple[Relocation, ...] = ()
     """Of a failover: its plan, and how far each application has come; at most 500."""
-    wishes: tuple[UserRequest, ...] = ()
+    requests: tuple[UserRequest, ...] = ()
     """What people asked for by command; at most 10."""
     notes: tuple[PendingNotification, ...] = ()
     talk: NotificationStatus = NotificationStatus()
+    conditions: tuple[Condition, ...] = ()
+    """For tools: the same as phase, reason and message."""
     version: str = ""
     """resourceVersion of the object that holds it; empty before it is saved."""
+    generation: int = 0
+    """Of the object: how often its spec was changed."""
+    spec_outdated: bool = False
+    """Is what its spec says is owed other than what its status says? The next write mends it."""
 
     @property
     def running(self) -> StepRecord | None:
@@ -243,6 +267,11 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
         return next(open_ones, None)
 
     @property
+    def unclaimed(self) -> bool:
+        """Was it only made, and nothing claimed in it? Who opens this incident takes it over."""
+        return self.reason == NOT_CLAIMED and self.debt is None and not self.owed
+
+    @property
     def needs_person(self) -> bool:
         """Nothing more is done by itself until a person acts. What is held back passes by itself
         and is no call."""
@@ -251,7 +280,7 @@ class Recovery(Struct, frozen=True, rename="camel", omit_defaults=True):
     @property
     def owed(self) -> tuple[Relocation, ...]:
         """Applications that are away from home on its account."""
-        return tuple(move for move in self.moves if move.phase.owed)
+        return tuple(move for move in self.relocations if move.phase.owed)
 
     def in_attempt(self, number: int | None = None) -> tuple[StepRecord, ...]:
         """The steps of one attempt, by default the current one."""

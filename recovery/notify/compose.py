@@ -103,7 +103,7 @@ def _loudness(severity: str, unknown: int) -> int:
 
 def next_of(recovery: Recovery) -> str:
     """Next step, by itself or by people."""
-    at = f" at {recovery.next_at:%H:%M:%S} UTC" if recovery.next_at else ""
+    at = f" at {recovery.next_attempt_at:%H:%M:%S} UTC" if recovery.next_attempt_at else ""
     match recovery.phase:
         case RecoveryPhase.Stalled:
             return (
@@ -111,7 +111,9 @@ def next_of(recovery: Recovery) -> str:
                 f" {shell(recovery.name)}`"
             )
         case RecoveryPhase.BackingOff:
-            return f"attempt {recovery.attempt + 1} of {recovery.limit}{at}, if it is still ill"
+            return (
+                f"attempt {recovery.attempt + 1} of {recovery.max_attempts}{at}, if it is still ill"
+            )
         case RecoveryPhase.Suppressed:
             return (
                 f"nothing is tried until what holds it back is over; next check{at}"
@@ -132,9 +134,11 @@ def next_of(recovery: Recovery) -> str:
 
 def _facts(recovery: Recovery, now: datetime) -> tuple[tuple[str, str], ...]:
     subject = recovery.subject
-    since = recovery.ill_since or recovery.opened_at
+    since = recovery.unhealthy_since or recovery.opened_at
     attempt = (
-        f"{recovery.attempt} of {recovery.limit}" if recovery.attempt and recovery.limit else ""
+        f"{recovery.attempt} of {recovery.max_attempts}"
+        if recovery.attempt and recovery.max_attempts
+        else ""
     )
     return tuple(
         (name, value)
@@ -209,8 +213,8 @@ def _known(message: Message, recovery: Recovery | None) -> dict[str, object]:
             "message": recovery.message,
             "record": recovery.name,
         }
-        known |= {"attempt": recovery.attempt, "limit": recovery.limit}
-        known["since"] = f"{recovery.ill_since or recovery.opened_at:%Y-%m-%dT%H:%M:%SZ}"
+        known |= {"attempt": recovery.attempt, "limit": recovery.max_attempts}
+        known["since"] = f"{recovery.unhealthy_since or recovery.opened_at:%Y-%m-%dT%H:%M:%SZ}"
     return known
 
 

@@ -160,7 +160,7 @@ class Journal:
             before is None or before.phase is not RecoveryPhase.Resolved
         )
         if resolved and after.resolved_at:
-            began = after.ill_since or after.opened_at
+            began = after.unhealthy_since or after.opened_at
             self._metrics.recovered.labels(after.policy).observe(
                 (after.resolved_at - began).total_seconds()
             )
@@ -180,17 +180,22 @@ class Journal:
             "namespace": self._namespace,
             "name": recovery.name,
         }
-        self._events.emit(mine, reason, message, warning=warning)
+        action = recovery.steps[-1].action if recovery.steps else "recover"
+        if app is None:
+            self._events.emit(mine, reason, message, action=action, warning=warning)
+            return
+        theirs = {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "namespace": app.namespace,
+            "name": app.name,
+            "uid": app.uid,
+        }
+        self._events.emit(mine, reason, message, action=action, related=theirs, warning=warning)
         # Switched off, nothing outside our own namespace is written.
-        if app is not None and self._enabled:
-            theirs = {
-                "apiVersion": "argoproj.io/v1alpha1",
-                "kind": "Application",
-                "namespace": app.namespace,
-                "name": app.name,
-                "uid": app.uid,
-            }
-            self._events.emit(theirs, reason, f"[{recovery.name}] {message}", warning=warning)
+        if self._enabled:
+            note = f"[{recovery.name}] {message}"
+            self._events.emit(theirs, reason, note, action=action, related=mine, warning=warning)
 
 
 def _entry(decision: Decision) -> Entry:

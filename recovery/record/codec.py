@@ -1,4 +1,9 @@
-"""A Recovery as a Kubernetes object, and back."""
+"""A Recovery as a Kubernetes object (v1alpha2), and back.
+
+Its spec says what is asked for and what is owed: the policy and the subject, what people request,
+what a rollback or a failover has taken and has to give back. A backup that is restored keeps it.
+Its status says what is so; without one nothing was claimed.
+"""
 
 from __future__ import annotations
 
@@ -7,55 +12,134 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from recovery.decide.notifications import done
-from recovery.model.recovery import Recovery
+from recovery.model.api_name import api_name
+from recovery.model.application import Hold
+from recovery.model.move import Place, Relocation, RelocationPhase, UserRequest
+from recovery.model.recovery import (
+    NOT_CLAIMED,
+    Debt,
+    Recovery,
+    RecoveryPhase,
+    StepOutcome,
+    StepRecord,
+    Subject,
+)
 from recovery.model.text import all_plain
 
-API_VERSION = "recovery.gitops.dev/v1alpha1"
-RECORD_FORMAT = 1
+API_VERSION = "recovery.gitops.dev/v1alpha2"
+RECORD_FORMAT = 2
 """Of what is in the object; a newer one is refused, not guessed at."""
-_SPEC = ("policy", "policyHash", "subject", "cause", "openedAt")
+
+
+class OwedHold(Struct, frozen=True, rename=api_name, omit_defaults=True):
+    """A hold that a step of this recovery owes back."""
+
+    attempt: int
+    index: int
+    action: str
+    started_at: datetime
+    hold: Hold
+    returning: bool = False
+
+
+class OwedRelocation(Struct, frozen=True, rename=api_name, omit_defaults=True):
+    """An application that is away from home on this recovery's account."""
+
+    namespace: str
+    name: str
+    uid: str
+    origin: Place
+    target: Place
+    home: Place | None = None
+
+
+class RecoverySpec(Struct, frozen=True, rename=api_name, omit_defaults=True):
+    """The whole spec. People add requests; all else is written by the controller."""
+
+    policy: str
+    subject: Subject
+    opened_at: datetime
+    requests: tuple[UserRequest, ...] = ()
+    holds: tuple[OwedHold, ...] = ()
+    relocations: tuple[OwedRelocation, ...] = ()
+
+
+IN_SPEC = ("policy", "subject", "openedTime", "requests")
+NOT_IN_STATUS = ("name", "version", "generation", "specOutdated")
+NOTIFICATIONS = {"told": "notified", "notes": "pending"}
+"""What stands among the notifications in the object, under which name."""
+
+
+def spec_of(recovery: Recovery) -> RecoverySpec:
+    """The spec that a recovery has to have."""
+    holds = tuple(
+        OwedHold(
+            step.attempt,
+            step.index,
+            step.action,
+            step.started_at,
+            step.owes,
+            step.debt is Debt.returning,
+        )
+        for step in recovery.steps
+        if step.owes is not None and step.debt in (Debt.open, Debt.returning)
+    )
+    away = tuple(
+        OwedRelocation(move.namespace, move.name, move.uid, move.origin, move.target, move.home)
+        for move in recovery.relocations
+        if move.phase.owed
+    )
+    return RecoverySpec(
+        recovery.policy, recovery.subject, recovery.opened_at, recovery.requests, holds, away
+    )
 
 
 def encode(recovery: Recovery, namespace: str) -> dict[str, Any]:
     """The whole object, fenced by the resourceVersion it was read with (none: it is to be
     created)."""
     fields: dict[str, Any] = msgspec.to_builtins(recovery)
-    name, version = fields.pop("name"), fields.pop("version", "")
-    metadata: dict[str, Any] = {
-        "name": name,
-        "namespace": namespace,
-        "labels": {
-            "recovery.gitops.dev/policy": recovery.policy,
-            "recovery.gitops.dev/phase": recovery.phase.value,
-        },
+    for key in (*IN_SPEC, *NOT_IN_STATUS):
+        fields.pop(key, None)
+    notifications = fields.pop("talk", {}) | {
+        there: fields.pop(here) for here, there in NOTIFICATIONS.items() if here in fields
     }
-    if version:
-        metadata["resourceVersion"] = version
-    spec = {key: fields.pop(key) for key in _SPEC if key in fields}
+    metadata: dict[str, Any] = {
+        "name": recovery.name,
+        "namespace": namespace,
+        "labels": {"recovery.gitops.dev/policy": recovery.policy},
+    }
+    if recovery.version:
+        metadata["resourceVersion"] = recovery.version
     return {
         "apiVersion": API_VERSION,
         "kind": "Recovery",
         "metadata": metadata,
-        "spec": spec,
-        "status": {"format": RECORD_FORMAT, **fields, "needsPerson": recovery.needs_person},
+        "spec": msgspec.to_builtins(spec_of(recovery)),
+        "status": {
+            "format": RECORD_FORMAT,
+            "observedGeneration": recovery.generation,
+            **fields,
+            **({"notifications": notifications} if notifications else {}),
+        },
     }
 
 
-class _Meta(msgspec.Struct, rename="camel"):
+class _Meta(Struct, rename="camel"):
     name: str
     resource_version: str = ""
+    generation: int = 0
 
 
-class _Object(msgspec.Struct):
+class _Object(Struct):
     metadata: _Meta
     spec: dict[str, Any] = {}
     status: dict[str, Any] = {}
 
 
-class _List(msgspec.Struct):
+class _List(Struct):
     items: list[msgspec.Raw] = []
 
 
@@ -64,23 +148,99 @@ _list = msgspec.json.Decoder(_List)
 
 
 def decode(raw: bytes | msgspec.Raw) -> Recovery:
-    """The recovery in an object; ValidationError names what in it is nonsense."""
+    """The recovery in an object; ValidationError names what in it is nonsense.
+
+    One without a status has claimed nothing. What its spec says is owed: a hold outlives its
+    incident, and applications that were moved are brought home as after any failover.
+    """
     wire = _object.decode(raw)
-    status = dict(wire.status)
-    version = status.pop("format", 1)
-    status.pop("needsPerson", None)  # follows from the phase
-    if not isinstance(version, int) or version > RECORD_FORMAT:
-        raise msgspec.ValidationError(
-            f"status.format is {version}; this controller reads up to {RECORD_FORMAT}: it was"
-            " written by a newer one"
-        )
-    told = (
-        {"notes": all_plain(status.pop("notes"))} if "notes" in status else {}
-    )  # the only texts of ours with several lines
-    recovery = msgspec.convert(
-        all_plain({**wire.spec, **status, "name": wire.metadata.name}, lines=False) | told, Recovery
+    plain_spec = all_plain(wire.spec, lines=False)
+    spec = msgspec.convert(plain_spec, RecoverySpec)
+    if wire.status:
+        asked = {key: plain_spec[key] for key in IN_SPEC if key in plain_spec}
+        recovery = _standing(wire.status, {"name": wire.metadata.name, **asked})
+    else:
+        recovery = _fresh(wire.metadata.name, spec)
+    return structs.replace(
+        recovery,
+        version=wire.metadata.resource_version,
+        generation=wire.metadata.generation,
+        spec_outdated=spec_of(recovery) != spec,
     )
-    return structs.replace(recovery, version=wire.metadata.resource_version)
+
+
+def _standing(read: dict[str, Any], asked: dict[str, Any]) -> Recovery:
+    status = dict(read)
+    version = status.pop("format", 1)
+    status.pop("observedGeneration", None)
+    if version != RECORD_FORMAT:
+        newer = isinstance(version, int) and version > RECORD_FORMAT
+        raise msgspec.ValidationError(
+            f"status.format is {version}; this controller reads {RECORD_FORMAT}: it was written by"
+            f" {'a newer' if newer else 'an older'} one"
+        )
+    notifications = dict(status.pop("notifications", {}))
+    pending = all_plain(notifications.pop("pending", []))  # texts of ours with several lines
+    told = notifications.pop(NOTIFICATIONS["told"], [])
+    fields = all_plain({**status, "talk": notifications, "told": told}, lines=False)
+    return msgspec.convert({**fields, "notes": pending, **asked}, Recovery)
+
+
+def _fresh(name: str, spec: RecoverySpec) -> Recovery:
+    steps = tuple(
+        StepRecord(
+            owed.attempt,
+            owed.index,
+            owed.action,
+            owed.started_at,
+            sent=True,
+            ended_at=owed.started_at,
+            outcome=StepOutcome.Skipped,
+            reason=NOT_CLAIMED,
+            owes=owed.hold,
+            debt=Debt.returning if owed.returning else Debt.open,
+        )
+        for owed in spec.holds
+    )
+    away = tuple(
+        Relocation(
+            owed.namespace,
+            owed.name,
+            owed.uid,
+            owed.origin,
+            owed.target,
+            RelocationPhase.Moved,
+            home=owed.home,
+        )
+        for owed in spec.relocations
+    )
+    over = RecoveryPhase.Resolved if steps else RecoveryPhase.Suppressed
+    return Recovery(
+        name,
+        spec.policy,
+        "",
+        spec.subject,
+        spec.opened_at,
+        RecoveryPhase.Stalled if away else over,
+        reason=NOT_CLAIMED,
+        message="nothing is known of what was done: the object has no status",
+        resolved_at=spec.opened_at if steps and not away else None,
+        requests=spec.requests,
+        steps=steps,
+        relocations=away,
+    )
+
+
+class _Header(Struct):
+    metadata: _Meta
+
+
+def at_version_of(raw: bytes, recovery: Recovery) -> Recovery:
+    """The recovery, to be written next over the object that was answered."""
+    meta = msgspec.json.decode(raw, type=_Header).metadata
+    return structs.replace(
+        recovery, version=meta.resource_version, generation=meta.generation, spec_outdated=False
+    )
 
 
 def listed(raw: bytes) -> tuple[Recovery, ...]:
@@ -116,12 +276,12 @@ _SHOWN = (
     "cause",
     "phase",
     "attempt",
-    "limit",
+    "maxAttempts",
     "reason",
     "message",
-    "openedAt",
-    "resolvedAt",
-    "nextAt",
+    "openedTime",
+    "resolvedTime",
+    "nextAttemptTime",
 )
 
 

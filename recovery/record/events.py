@@ -12,41 +12,52 @@ from recovery.kube.client import EVENTS, Client
 from recovery.kube.errors import KubeError
 from recovery.model.names import USERNAME
 from recovery.model.redact import redact
-from recovery.record.codec import stamp
 
 log = structlog.get_logger(__name__)
 MAX_WAITING_EVENTS = 500
+NOTE_BYTES = 1000
+"""The API server takes 1,024 (kubernetes pkg/apis/core/validation/events.go)."""
 
 
 class Events:
     """A bounded queue of Events to create; what does not fit is dropped and counted."""
 
-    def __init__(self, client: Client, clock: Clock) -> None:
+    def __init__(self, client: Client, clock: Clock, instance: str) -> None:
+        """``instance`` is what this replica is called."""
+        self._instance = instance[:128]
         self._client = client
         self._clock = clock
         self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(MAX_WAITING_EVENTS)
         self.dropped = 0
 
     def emit(
-        self, about: dict[str, str], reason: str, message: str, *, warning: bool = False
+        self,
+        about: dict[str, str],
+        reason: str,
+        message: str,
+        *,
+        action: str,
+        related: dict[str, str] | None = None,
+        warning: bool = False,
     ) -> None:
-        """An Event about an object given as its apiVersion, kind, namespace, name and uid."""
-        now = stamp(self._clock.now())
+        """An Event about an object given as its apiVersion, kind, namespace, name and uid: what was
+        done (``action``), why it is told (``reason``), and what else it concerns."""
         body = {
-            "apiVersion": "v1",
+            "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {
                 "generateName": f"{about['name'][:40].rstrip('-.')}-recovery-",
                 "namespace": about["namespace"],
             },
-            "involvedObject": about,
+            "eventTime": self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingController": f"recovery.gitops.dev/{USERNAME}",
+            "reportingInstance": self._instance,
+            "action": action,
             "reason": reason,
-            "message": redact(message, 1000),
+            "regarding": about,
+            **({"related": related} if related else {}),
+            "note": redact(message, NOTE_BYTES).encode()[:NOTE_BYTES].decode(errors="ignore"),
             "type": "Warning" if warning else "Normal",
-            "source": {"component": USERNAME},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
         }
         try:
             self._queue.put_nowait((about["namespace"], body))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from recovery.clock import Clock
 from recovery.decide.circuit_breaker import Circuit, circuits
 from recovery.decide.holds import effective
 from recovery.decide.outcomes import concluded
-from recovery.kube.client import RECOVERIES, Client
+from recovery.kube.client import RECOVERIES, RECOVERY_STATUS, Client
 from recovery.kube.errors import Conflict, KubeError, NotFound, Unavailable
 from recovery.kube.lease import shard_of
 from recovery.kube.reading import older
@@ -24,7 +24,8 @@ from recovery.model.names import SubjectKey
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
 from recovery.model.situation import Fleet, RecentDisruptions
 from recovery.model.storm import STORM
-from recovery.record.codec import counted, decode, encode, listed, more
+from recovery.record.codec import at_version_of, counted, decode, encode, listed, more, spec_of
+from recovery.record.kstatus import with_conditions
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ LISTED_WITHIN = 60.0
 RETENTION = timedelta(days=7)
 KEPT_AT_MOST = 1000
 RECOVERIES_PAGE = 200
-WISHES = 10
+REQUESTS_KEPT = 10
 """Requests of people that a record keeps, the newest."""
 
 
@@ -79,6 +80,11 @@ class Recoveries:
         self._lost = lost
         self._saved = saved
         self._saved_at: dict[str, float] = {}
+        self._unclaimed: dict[str, Recovery] = {}
+        """Made by somebody who died before he claimed anything in it."""
+        self._writing = Counter[str]()
+        self._brought: dict[str, Recovery] = {}
+        """By name, what the watch brought of a record while it was written."""
         self._destructive = destructive
         self._destroyed: dict[str, tuple[datetime, ...]] = {}
         self._storms: set[str] = set()
@@ -89,7 +95,14 @@ class Recoveries:
 
     def put(self, item: Recovery) -> None:
         """As the API server has it; older than what we wrote ourselves is ignored."""
+        if self._writing[item.name]:
+            self._brought[item.name] = item  # half of it, perhaps: its status follows its spec
+            return
         held = self._all.get(item.name)
+        if item.unclaimed and held is None:
+            self._unclaimed[item.name] = item
+            self._changed(_key(item))
+            return
         if held is not None and (item.version == held.version or older(item.version, held.version)):
             return
         self._index(item)
@@ -97,6 +110,8 @@ class Recoveries:
 
     def drop(self, namespace: str, name: str) -> None:  # noqa: ARG002 (a Sink)
         """Deleted by hand, or by our own retention."""
+        self._brought.pop(name, None)
+        self._unclaimed.pop(name, None)
         gone = self._forget(name)
         if gone is not None:
             self._lost(gone)
@@ -149,7 +164,7 @@ class Recoveries:
     def keep(self, gone: Recovery) -> None:
         """Keep a recovery whose object was deleted, and it still owes something: it stays what it
         was, and its next write makes it anew."""
-        self._index(structs.replace(gone, version="", wishes=()))
+        self._index(structs.replace(gone, version="", requests=()))
 
     async def reread(self) -> None:
         """All of them as they are now, whatever the watch has brought by now. KubeError when they
@@ -183,6 +198,8 @@ class Recoveries:
         """After a whole list: what is not named is gone."""
         present = {name for _, name in names}
         now = self._clock.monotonic()
+        for name in [n for n in self._unclaimed if n not in present]:
+            del self._unclaimed[name]
         for name in [n for n in self._all if n not in present]:
             # A list of several pages is older than what was written while it was read: the watch
             # tells of those.
@@ -345,14 +362,15 @@ class Recoveries:
         """Delete what ended long ago and owes nothing, neither a message nor (``owing``) a hold;
         how many."""
         now, gone = self._clock.now(), 0
+        left = [r for r in self._unclaimed.values() if now - r.opened_at > HOUR]
         ended = [
             r
             for r in self.all()
             if r.phase.over and not r.notes and r.debt is None and r.name not in owing
         ]
-        for index, recovery in enumerate(ended):
+        for index, recovery in enumerate([*ended, *left]):
             at = recovery.resolved_at or recovery.opened_at
-            if index < KEPT_AT_MOST and now - at < RETENTION:
+            if index < KEPT_AT_MOST and now - at < RETENTION and not recovery.unclaimed:
                 continue
             try:
                 await self._client.delete(RECOVERIES, self._namespace, recovery.name)
@@ -369,18 +387,20 @@ class Recoveries:
         """Write it. ClaimLost after a conflict, and it is as the API server has it, or, where that
         cannot be read, as it was ``held``: what was meant and not written is never believed, for
         no event may come that would say otherwise."""
-        body = encode(structs.replace(wanted, wishes=wanted.wishes[-WISHES:]), self._namespace)
+        wanted = structs.replace(wanted, requests=wanted.requests[-REQUESTS_KEPT:])
+        self._writing[wanted.name] += 1
         try:
-            if wanted.version:
-                raw = await self._client.update(RECOVERIES, self._namespace, wanted.name, body)
-            else:
-                raw = await self._client.create(RECOVERIES, self._namespace, body)
+            try:
+                saved = await self._written(wanted, held)
+            finally:
+                self._writing[wanted.name] -= 1
         except Conflict as error:
             lost = ClaimLost(str(error))
             taken = await self._reload(wanted.name)
             if taken is None:
                 self._restore(wanted.name, held)
             lost.taken = bool(taken)
+            self._catch_up(wanted.name)
             raise lost from error
         except NotFound as error:
             (
@@ -388,15 +408,45 @@ class Recoveries:
                 if wanted.version
                 else self._forget(wanted.name)
             )
+            self._catch_up(wanted.name)
             raise ClaimLost(
                 f"{wanted.name} was deleted, or the CRD recoveries.recovery.gitops.dev is missing:"
                 f" {error}"
             ) from error
-        saved = decode(raw)
         self._saved_at[saved.name] = self._clock.monotonic()
+        self._unclaimed.pop(saved.name, None)
         self._index(saved)
+        self._catch_up(saved.name)
         self._saved(_key(saved))
         return saved
+
+    async def _written(self, wanted: Recovery, held: Recovery | None) -> Recovery:
+        """Create it, or write its spec where what is asked or owed changed; then its status, which
+        is the claim. What is owed stands in the spec before anything is taken: a backup keeps it.
+        """
+        known = (
+            held is not None
+            and held.version == wanted.version
+            and not wanted.spec_outdated
+            and spec_of(held) == spec_of(wanted)
+        )
+        if not wanted.version and (made := self._unclaimed.get(wanted.name)):
+            wanted = structs.replace(wanted, version=made.version)
+        if not wanted.version:
+            raw = await self._client.create(
+                RECOVERIES, self._namespace, encode(wanted, self._namespace)
+            )
+            wanted = at_version_of(raw, wanted)
+        elif not known:
+            raw = await self._client.update(
+                RECOVERIES, self._namespace, wanted.name, encode(wanted, self._namespace)
+            )
+            wanted = at_version_of(raw, wanted)
+        wanted = with_conditions(wanted, self._clock.now())
+        raw = await self._client.update(
+            RECOVERY_STATUS, self._namespace, wanted.name, encode(wanted, self._namespace)
+        )
+        return decode(raw)
 
     async def _reload(self, name: str) -> bool | None:
         """Take in the object as it is; by a list of one, which needs no right that watching does
@@ -409,7 +459,11 @@ class Recoveries:
         except (KubeError, msgspec.DecodeError):
             return None
         for item in items:
-            self._index(item)
+            if item.unclaimed:
+                self._forget(name)
+                self._unclaimed[name] = item
+            else:
+                self._index(item)
         if not items:
             self._forget(name)
         return counted(raw) > len(items)
@@ -423,6 +477,15 @@ class Recoveries:
                 self._index(held)
         else:
             self._forget(name)
+        self._catch_up(name)
+
+    def _catch_up(self, name: str) -> None:
+        """Take in what the watch brought while we wrote it."""
+        if self._writing[name]:
+            return  # another write of it is on its way, and takes it in at its end
+        del self._writing[name]
+        if (item := self._brought.pop(name, None)) is not None:
+            self.put(item)
 
     def _index(self, recovery: Recovery) -> None:
         before = self._all.get(recovery.name)

@@ -75,7 +75,7 @@ class Traces:
 def trace(recovery: Recovery, now: datetime) -> dict[str, Any]:
     """As OTLP/JSON: a root span from the first sight of the illness to the end, and one span a
     step."""
-    began, ended = recovery.ill_since or recovery.opened_at, recovery.resolved_at or now
+    began, ended = recovery.unhealthy_since or recovery.opened_at, recovery.resolved_at or now
     identity = f"{recovery.name}/{recovery.opened_at.isoformat()}"
     root, subject = _id(identity, 8), recovery.subject
     well = recovery.phase is RecoveryPhase.Resolved

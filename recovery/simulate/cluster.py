@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from recovery.clock import Clock
-from recovery.kube.client import Body, Resource
+from recovery.kube.client import RECOVERIES, RECOVERIES_BEFORE, Body, Resource
 from recovery.kube.errors import Conflict, Gone, Invalid, NotFound, Unavailable
 from recovery.record.codec import stamp
 
@@ -42,6 +42,8 @@ FIELD_SELECTORS = frozenset(
     }
 )
 """What a fieldSelector may name: of all kinds, and of Events."""
+WITH_STATUS = frozenset({RECOVERIES})
+"""Kinds whose status is written by itself: all other writes leave it as it is."""
 BOOKMARK_EVERY = 50.0
 MAX_WATCH_EVENTS = 20_000
 """Events a watch can still go back to; older resourceVersions are Gone, as after etcd's
@@ -129,6 +131,7 @@ class Cluster:
 
     async def list(self, what: Resource, namespace: str = "", **query: str) -> bytes:
         self._known(what)
+        what = RECOVERIES if what == RECOVERIES_BEFORE else what
         items = [
             o
             for (ns, _), o in sorted(self._objects.get(what, {}).items())
@@ -246,6 +249,9 @@ class Cluster:
     async def create(self, what: Resource, namespace: str, body: Body) -> bytes:
         self._known(what)
         item = _copied(body)
+        if what in WITH_STATUS:
+            item.pop("status", None)
+        what = RECOVERIES if what == RECOVERIES_BEFORE else what
         meta = item.setdefault("metadata", {})
         meta["namespace"] = namespace
         if not meta.get("name"):
@@ -260,9 +266,13 @@ class Cluster:
         return self._store("create", what, item, "ADDED", body)
 
     async def update(self, what: Resource, namespace: str, name: str, body: Body) -> bytes:
+        part, what = what.subresource, what._replace(subresource="")
+        whole = what not in WITH_STATUS
+        what = RECOVERIES if what == RECOVERIES_BEFORE else what
         old = self._existing(what, namespace, name)
         item = _copied(body)
         self._fence(what, old, item["metadata"].get("resourceVersion", ""))
+        item = item if whole else _only(part, old, item)
         for kept in ("uid", "creationTimestamp"):
             item["metadata"][kept] = old["metadata"][kept]
         item["metadata"].setdefault("namespace", namespace)
@@ -270,6 +280,7 @@ class Cluster:
 
     async def patch(self, what: Resource, namespace: str, name: str, body: Body) -> bytes:
         what.path(namespace, name)
+        part, what = what.subresource, what._replace(subresource="")
         old = self._existing(what, namespace, name)
         self._fence(what, old, (body.get("metadata") or {}).get("resourceVersion", ""))
         uid = (body.get("metadata") or {}).get("uid", "")
@@ -279,7 +290,9 @@ class Cluster:
                 f" {old['metadata']['uid']}",
                 409,
             )
-        return self._store("patch", what, merged(old, body), "MODIFIED", body)
+        item = merged(old, body)
+        item = _only(part, old, item) if what in WITH_STATUS else item
+        return self._store("patch", what, item, "MODIFIED", body)
 
     async def delete(self, what: Resource, namespace: str, name: str) -> None:
         gone = _copied(self._existing(what, namespace, name))
@@ -361,6 +374,15 @@ def merged(old: Any, patch: Any) -> Any:
         else:
             result[key] = merged(result.get(key), value)
     return result
+
+
+def _only(part: str, old: Object, new: Object) -> Object:
+    """The object after a write of one part: the status alone, or all but the status."""
+    if part:
+        meta = {**old["metadata"], "resourceVersion": new["metadata"].get("resourceVersion", "")}
+        return {**_copied(old), part: new.get(part, {}), "metadata": _copied(meta)}
+    kept = {"status": _copied(old["status"])} if "status" in old else {}
+    return {key: value for key, value in new.items() if key != "status"} | kept
 
 
 def _without(item: Object, path: tuple[str, ...]) -> Object:

@@ -308,7 +308,7 @@ class Demo:
             r for r in self.world.recoveries() if r.subject.name == "web" and r.debt is not None
         )
         asked = structs.replace(
-            held, wishes=(*held.wishes, UserRequest("release", "ada", self.clock.now()))
+            held, requests=(*held.requests, UserRequest("release", "ada", self.clock.now()))
         )
         await self.world.cluster.update(RECOVERIES, OURS, held.name, encode(asked, OURS))
         given_back = await self._until(
@@ -397,7 +397,7 @@ class Demo:
         recovery = self._newest(name)
         done = ", ".join(_tried(recovery)) if recovery else "nothing"
         ended = (recovery.resolved_at or self.clock.now()) if recovery else self.clock.now()
-        began = (recovery.ill_since or recovery.opened_at) if recovery else ended
+        began = (recovery.unhealthy_since or recovery.opened_at) if recovery else ended
         took = spell(ended - began)
         if phase is RecoveryPhase.Suppressed:
             done, took = "nothing in vain; a person was told the cause", f"held back after {took}"

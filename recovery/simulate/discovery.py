@@ -3,6 +3,7 @@ prints them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +34,9 @@ DISCOVERED_KINDS: dict[Resource, tuple[str, tuple[str, ...]]] = {
 """Each with its kind and short names (argo-cd manifests/crds; manifests/crds/recoveries.yaml)."""
 AGE = ".metadata.creationTimestamp"
 SINGULAR = {"Recovery": "recovery"}
+_OF_A_LIST = re.compile(
+    r'\.status\.(?P<list>\w+)\[\?\(@\.type=="(?P<type>\w+)"\)\](?P<field>\.\w+)'
+)
 COLUMNS: dict[Resource, tuple[tuple[str, str], ...]] = {
     APPLICATIONS: (
         ("Sync Status", ".status.sync.status"),
@@ -41,9 +45,9 @@ COLUMNS: dict[Resource, tuple[tuple[str, str], ...]] = {
     RECOVERIES: (
         ("Subject", ".spec.subject.name"),
         ("Policy", ".spec.policy"),
-        ("Cause", ".spec.cause"),
+        ("Cause", ".status.cause"),
         ("Phase", ".status.phase"),
-        ("Person", ".status.needsPerson"),
+        ("Stalled", '.status.conditions[?(@.type=="Stalled")].status'),
         ("Attempt", ".status.attempt"),
         ("Age", AGE),
         ("Message", ".status.message"),
@@ -147,6 +151,10 @@ def table(
 
 def _at(item: Mapping[str, Any], path: str) -> str:
     value: Any = item
+    if found := _OF_A_LIST.fullmatch(path):
+        entries = item.get("status", {}).get(found["list"]) or ()
+        value = next((e for e in entries if e.get("type") == found["type"]), {})
+        path = found["field"]
     for part in path.strip(".").split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -184,7 +184,11 @@ class EmbeddedEnvironment:
 
     def recoveries(self) -> list[Recovery]:
         """All Recovery objects, oldest first."""
-        found = [decode(msgspec.json.encode(item)) for item in self.cluster.every(RECOVERIES)]
+        found = [
+            decode(msgspec.json.encode(item))
+            for item in self.cluster.every(RECOVERIES)
+            if item.get("status")
+        ]
         return sorted(found, key=lambda r: r.opened_at)
 
 

@@ -16,7 +16,7 @@ from recovery.simulate.cluster import Cluster
 from recovery.simulate.discovery import discovered, table
 
 _PATH = re.compile(
-    r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<ns>[^/]+))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?$"
+    r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<ns>[^/]+))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<part>status))?$"
 )
 
 
@@ -93,7 +93,9 @@ class APIServer:
             return web.json_response(
                 {"kind": "SubjectAccessReview", "status": {"allowed": True}}, status=201
             )
-        what = Resource(found["group"] or "", found["version"], found["plural"])
+        what = Resource(
+            found["group"] or "", found["version"], found["plural"], found["part"] or ""
+        )
         namespace, name = found["ns"] or "", found["name"] or ""
         query = {
             k: v

@@ -221,20 +221,20 @@ class _Replay:
         await self._wish(lambda held: (f"approve {held.awaiting}",))
 
     async def _failback(self, *how: str) -> None:
-        wishes = (
+        requests = (
             "stay" if "stay" in how else "failback",
             *(("cleanup",) if "cleanup" in how else ()),
         )
-        await self._wish(lambda _: wishes)
+        await self._wish(lambda _: requests)
 
     async def _wish(self, ask: Callable[[Recovery], tuple[str, ...]]) -> None:
         """A request, as `recovery approve` and `recovery failback` write it."""
         found = next(r for r in reversed(self._world.recoveries()) if not r.phase.over)
-        wishes = tuple(
+        requests = tuple(
             UserRequest(what, "ada", self._clock.now(), step)
             for what, _, step in (w.partition(" ") for w in ask(found))
         )
-        body = encode(structs.replace(found, wishes=(*found.wishes, *wishes)), OURS)
+        body = encode(structs.replace(found, requests=(*found.requests, *requests)), OURS)
         await self._world.cluster.update(RECOVERIES, OURS, found.name, body)
 
     async def _controller(self, what: str) -> None:
@@ -292,13 +292,13 @@ class _Replay:
 
     def _heard(self, what: Resource, kind: str, item: Object) -> None:
         name = item["metadata"]["name"]
-        if what == RECOVERIES and kind != "DELETED":
+        if what == RECOVERIES and kind != "DELETED" and item.get("status"):
             recovery = decode(msgspec.json.encode(item))
             old = self._last.get(recovery.name)
             for line in changes(old, recovery):
                 self._say(recovery.subject.name.rpartition("/")[2], line)
-            before = {m.uid: m.phase for m in old.moves} if old else {}
-            for move in recovery.moves:
+            before = {m.uid: m.phase for m in old.relocations} if old else {}
+            for move in recovery.relocations:
                 if before.get(move.uid) is not move.phase:
                     home = move.phase in (RelocationPhase.Returning, RelocationPhase.Home)
                     way = (

@@ -719,9 +719,9 @@ def test_rollback_after_a_restart_that_did_not_help(
         phase=RecoveryPhase.Remediating,
         resolved_at=None,
         attempt=1,
-        limit=1,
+        max_attempts=1,
         steps=(restart,),
-        ill_since=NOW - timedelta(minutes=9),
+        unhealthy_since=NOW - timedelta(minutes=9),
         version="1",
     )
     recovery = structs.replace(recovery, subject=structs.replace(recovery.subject, uid="uid-cart"))
@@ -850,7 +850,7 @@ def test_what_people_are_told_to_add_to_an_application_set_is_what_is_looked_for
     skip = rollback.fits(
         ROLLBACK.policies[0].actions[0],
         situation,
-        a_recovery("cart-1", NOW, ill_since=NOW - timedelta(minutes=9)),
+        a_recovery("cart-1", NOW, unhealthy_since=NOW - timedelta(minutes=9)),
     )
     assert skip is not None
     assert skip.reason == "OwnerWouldRevert"

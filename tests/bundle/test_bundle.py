@@ -124,7 +124,7 @@ def answers(**more: Any) -> dict[str, Any]:
         "/api/v1/namespaces/shop/events": {"items": []},
         "/api/v1/namespaces/argocd/pods": {"items": [POD]},
         "/api/v1/namespaces/gitops-system/pods": {"items": []},
-        "/apis/recovery.gitops.dev/v1alpha1/namespaces/gitops-system/recoveries": {"items": []},
+        "/apis/recovery.gitops.dev/v1alpha2/namespaces/gitops-system/recoveries": {"items": []},
         "/api/v1/nodes": {"items": [{"metadata": {"name": "n1"}, "status": {"conditions": [{"type": "Ready", "status": "False"}]}}]},
         "/api/v1/pods": {"items": [POD]},
         "/api/v1/persistentvolumeclaims": {"items": [{"metadata": {"name": "data", "namespace": "shop"}, "status": {"phase": "Pending"}}]},

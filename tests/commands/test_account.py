@@ -18,7 +18,7 @@ from aiohttp import web
 from msgspec import structs
 
 from recovery.clock import SystemClock
-from recovery.kube.client import RECOVERIES, SECRETS
+from recovery.kube.client import SECRETS
 from recovery.model.move import UserRequest
 from recovery.model.recovery import (
     NotificationStatus,
@@ -28,10 +28,9 @@ from recovery.model.recovery import (
     StepRecord,
     Subject,
 )
-from recovery.record.codec import encode
 from recovery.simulate.environment import OURS, EmbeddedEnvironment
 from recovery.simulate.http import APIServer
-from tests.builders import a_recovery
+from tests.builders import a_recovery, plant
 from tests.commands.test_commands import recovery
 
 NOW = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -53,20 +52,20 @@ def held(name: str, *steps: StepRecord, **fields: Any) -> Recovery:
         a_recovery(name, NOW, steps=steps),
         subject=subject,
         policy="web",
-        ill_since=NOW - timedelta(minutes=5),
+        unhealthy_since=NOW - timedelta(minutes=5),
     )
     return structs.replace(made, **{"resolved_at": NOW + timedelta(minutes=5), **fields})
 
 
 FLEET = (
     held("cart", STEP, talk=NotificationStatus(("slack",))),
-    held("api", watched=True),
+    held("api", observe_only=True),
     held(
         "pay",
-        structs.replace(STEP, regret="undone"),
+        structs.replace(STEP, review="Reverted"),
         phase=RecoveryPhase.Stalled,
         resolved_at=None,
-        wishes=(UserRequest("approve", "ada", NOW, "1.0"),),
+        requests=(UserRequest("approve", "ada", NOW, "1.0"),),
         talk=NotificationStatus(undelivered=("slack: dead: pay needs a person",)),
     ),
 )
@@ -107,7 +106,7 @@ class Cluster:
             SECRETS, OURS, {"metadata": {"name": "recovery-channels"}, "data": data}
         )
         for one in FLEET:
-            await self.world.cluster.create(RECOVERIES, OURS, encode(one, OURS))
+            await plant(self.world.cluster, one, OURS)
 
     def stop(self) -> None:
         self.call(self._face.stop())
@@ -149,7 +148,7 @@ def test_the_audit_tells_who_did_what_and_why(cluster: Cluster) -> None:
 
     rows = [line for line in done.stdout.splitlines() if line.startswith("20")]
     assert sorted(row.split()[2] for row in rows) == ["ada", "controller", "controller"]
-    assert "Succeeded Cured undone" in done.stdout
+    assert "Succeeded Cured Reverted" in done.stdout
     assert "RECORD" in wide.stdout
     assert "Nothing was done since" in nothing.stdout
 

@@ -27,11 +27,10 @@ from recovery.model.connection import Repository
 from recovery.model.recovery import RecoveryPhase, Subject
 from recovery.observe.adoption import ADOPTED, adoptions
 from recovery.observe.pauses import read
-from recovery.record.codec import encode
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.discovery import COLUMNS
 from recovery.simulate.http import APIServer
-from tests.builders import NOW, a_recovery, an_application
+from tests.builders import NOW, a_recovery, an_application, plant
 from tests.commands.forked import run
 
 NAME = "checkout-service-in-production-3f9a1c2b7d"
@@ -79,7 +78,7 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
     cluster = Cluster(SystemClock())
     subject = Subject("Application", "argocd", "checkout-service-in-production", "u")
     recovery = a_recovery(NAME, NOW, subject=subject, phase=RecoveryPhase.Stalled, resolved_at=None)
-    await cluster.create(RECOVERIES, "gitops-system", encode(recovery, "gitops-system"))
+    await plant(cluster, recovery)
     await cluster.create(
         CONFIG_MAPS, "gitops-system", {"metadata": {"name": "recovery-policies"}, "data": {}}
     )
@@ -92,9 +91,12 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
         "policy": "application-health-degraded",
         "phase": "Stalled",
         "attempt": 3,
-        "limit": 3,
+        "maxAttempts": 3,
     }
-    row |= {"openedAt": "2026-03-02T12:00:00Z", "message": "out of remedies after 3 attempts " * 8}
+    row |= {
+        "openedTime": "2026-03-02T12:00:00Z",
+        "message": "out of remedies after 3 attempts " * 8,
+    }
     made.body = {
         "version": "0.2.0",
         "recoveries": [row],
@@ -370,7 +372,7 @@ async def test_a_pause_by_a_records_name_is_for_its_subject_alone(there: There) 
     record = a_recovery(
         "git-1", NOW, subject=subject, phase=RecoveryPhase.Stalled, resolved_at=None
     )
-    await there.cluster.create(RECOVERIES, "gitops-system", encode(record, "gitops-system"))
+    await plant(there.cluster, record)
 
     assert (await there.run("pause", "git-1"))[0] == 0
 

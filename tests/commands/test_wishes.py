@@ -16,10 +16,10 @@ from recovery.clock import SystemClock
 from recovery.kube.client import RECOVERIES
 from recovery.model.move import Place, Relocation, RelocationPhase
 from recovery.model.recovery import Recovery, RecoveryPhase, StepRecord, Subject
-from recovery.record.codec import decode, encode
+from recovery.record.codec import decode
 from recovery.simulate.cluster import Cluster
 from recovery.simulate.http import APIServer
-from tests.builders import NOW, a_recovery
+from tests.builders import NOW, a_recovery, plant
 from tests.commands.forked import run
 
 
@@ -44,7 +44,7 @@ class There:
             "primary-1",
             NOW,
             subject=subject,
-            moves=(move,),
+            relocations=(move,),
             steps=(step,),
             attempt=1,
             resolved_at=None,
@@ -52,7 +52,7 @@ class There:
         recovery = structs.replace(
             recovery, **{"phase": RecoveryPhase.Stalled, "reason": "SplitBrain", **changes}
         )
-        await self.cluster.create(RECOVERIES, "gitops-system", encode(recovery, "gitops-system"))
+        await plant(self.cluster, recovery)
 
     async def held(self) -> Recovery:
         return decode(await self.cluster.get(RECOVERIES, "gitops-system", "primary-1"))
@@ -79,9 +79,9 @@ async def test_failback_is_written_with_who_and_when(there: There) -> None:
 
     assert code == 0
     assert "argocd/web  secondary -> primary" in out
-    wishes = (await there.held()).wishes
-    assert [w.what for w in wishes] == ["failback", "cleanup"]
-    assert all(w.by and w.at.tzinfo for w in wishes)
+    requests = (await there.held()).requests
+    assert [w.type for w in requests] == ["failback", "cleanup"]
+    assert all(w.by and w.at.tzinfo for w in requests)
 
 
 async def test_staying_is_said_and_waits_for_nothing(there: There) -> None:
@@ -90,7 +90,7 @@ async def test_staying_is_said_and_waits_for_nothing(there: There) -> None:
     code, out, _ = await there.run("failback", "primary-1", "--stay")
 
     assert (code, "stay where they are" in out, "not seen well yet" in out) == (0, True, False)
-    assert [w.what for w in (await there.held()).wishes] == ["stay"]
+    assert [w.type for w in (await there.held()).requests] == ["stay"]
 
 
 async def test_a_failback_says_when_it_has_to_wait(there: There) -> None:
@@ -111,14 +111,14 @@ async def test_an_approval_names_the_step_that_waits(there: There) -> None:
 
     assert code == 0
     assert "step 1.2 failover approved by" in out
-    assert [(w.what, w.step) for w in (await there.held()).wishes] == [("approve", waits)]
+    assert [(w.type, w.step) for w in (await there.held()).requests] == [("approve", waits)]
 
 
 @pytest.mark.parametrize(
     ("words", "changes", "told"),
     [
         (("approve", "primary-1"), {}, "waits for no approval: it is Stalled (SplitBrain)"),
-        (("failback", "primary-1"), {"moves": ()}, "has moved no application"),
+        (("failback", "primary-1"), {"relocations": ()}, "has moved no application"),
         (("failback", "primary-1"), {"phase": RecoveryPhase.Resolved}, "is over (Resolved)"),
         (
             ("failback", "nobody"),
@@ -137,7 +137,7 @@ async def test_what_makes_no_sense_is_refused_with_the_next_thing_to_try(
 
     assert code == 1
     assert told in err
-    assert (await there.held()).wishes == ()
+    assert (await there.held()).requests == ()
 
 
 async def test_explain_tells_the_plan_also_when_the_controller_is_down(there: There) -> None:

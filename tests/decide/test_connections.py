@@ -708,7 +708,7 @@ def test_an_approval_is_for_one_step_and_an_hour(at: Any, step: str, passes: boo
         assert place == "1.2"
         words = step.format(this=no.awaiting, what=what, digest=what.partition(" ")[2])
 
-        held = planned(wishes=(UserRequest("approve", "ada", at, words),))
+        held = planned(requests=(UserRequest("approve", "ada", at, words),))
         assert (
             refusal(asked(about_a_cluster(recovery=held, **changes), **policy)) is None
         ) is passes

@@ -304,14 +304,14 @@ def test_the_second_try_of_what_is_worth_one_is_none() -> None:
         policy="p",
         resolved_at=None,
         attempt=1,
-        limit=3,
+        max_attempts=3,
         steps=(tried,),
         version="1",
     )
     held = structs.replace(
         held,
         subject=structs.replace(held.subject, uid="uid-cart"),
-        ill_since=NOW - timedelta(minutes=9),
+        unhealthy_since=NOW - timedelta(minutes=9),
     )
 
     decision = decided(finding("RolloutFailed"), recovery=held)
@@ -336,14 +336,14 @@ def test_a_try_that_may_never_have_gone_out_does_not_count() -> None:
         policy="p",
         resolved_at=None,
         attempt=1,
-        limit=3,
+        max_attempts=3,
         steps=(lost,),
         version="1",
     )
     held = structs.replace(
         held,
         subject=structs.replace(held.subject, uid="uid-cart"),
-        ill_since=NOW - timedelta(minutes=9),
+        unhealthy_since=NOW - timedelta(minutes=9),
     )
 
     assert str(decided(finding("RolloutFailed"), recovery=held).step) == "restart"

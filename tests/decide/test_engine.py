@@ -232,7 +232,7 @@ def test_exactly_three_attempts_five_minutes_apart_then_a_person_is_called_once(
     last = failing(case)
 
     assert last.kind is Kind.Stall
-    assert case.recovery.attempt == case.recovery.limit == 3
+    assert case.recovery.attempt == case.recovery.max_attempts == 3
     assert [n.title for n in case.recovery.notes if "needs a person" in n.title] == [
         "argocd/cart (in-cluster) needs a person: cause unknown, after 3 attempts (refresh, sync)"
     ]
@@ -259,12 +259,12 @@ def test_a_stalled_recovery_reopens_for_another_failure_at_most_hourly() -> None
     )
 
     early = case.look(timedelta(minutes=10), other)
-    assert case.recovery.limit == 3
+    assert case.recovery.max_attempts == 3
     later = case.look(timedelta(hours=1), other)
 
     assert early.kind is Kind.Stall
     assert later.kind is Kind.Remediate
-    assert (case.recovery.attempt, case.recovery.limit) == (4, 6)
+    assert (case.recovery.attempt, case.recovery.max_attempts) == (4, 6)
 
 
 def test_a_stalled_recovery_does_not_reopen_for_the_same_failure_in_other_numbers() -> None:
@@ -284,7 +284,7 @@ def test_a_stalled_recovery_does_not_reopen_for_the_same_failure_in_other_number
 
 def test_the_third_stall_in_a_week_is_chronic() -> None:
     case = stalled()
-    recovery = structs.replace(case.recovery, stalls=(NOW, NOW, NOW))
+    recovery = structs.replace(case.recovery, stalled_times=(NOW, NOW, NOW))
     case.situation = structs.replace(case.situation, recovery=recovery)
     other = structs.replace(
         case.situation.subject,
@@ -697,13 +697,13 @@ def owed(**changes: Any) -> Recovery:
         ),
         pytest.param(
             degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,)),
-            structs.replace(owed(), wishes=(UserRequest("release", "ada", NOW + timedelta(seconds=1)),)),
+            structs.replace(owed(), requests=(UserRequest("release", "ada", NOW + timedelta(seconds=1)),)),
             "HoldOver", "ada lets ccccccc be deployed", id="a person says that it is the fix",
         ),
         pytest.param(degraded(hold=HELD, auto_sync=True), owed(debt=Debt.returning), "HoldOver", "being given back", id="by ourselves"),
         pytest.param(
             degraded(hold=HELD, auto_sync=False),
-            structs.replace(owed(), wishes=(UserRequest("release", "ada", NOW + timedelta(seconds=1)),)),
+            structs.replace(owed(), requests=(UserRequest("release", "ada", NOW + timedelta(seconds=1)),)),
             "HoldTakenBack", "ada released it", id="a person asked for it",
         ),
         pytest.param(

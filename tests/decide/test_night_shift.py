@@ -37,9 +37,9 @@ def opened(name: str, **changes: Any) -> Any:
         "phase": RecoveryPhase.Remediating,
         "resolved_at": None,
         "attempt": 1,
-        "limit": 3,
+        "max_attempts": 3,
         "version": "1",
-        "ill_since": NOW - timedelta(hours=1),
+        "unhealthy_since": NOW - timedelta(hours=1),
     }
     recovery = a_recovery(name, NOW - timedelta(minutes=1), **{**base, **changes})
     return structs.replace(recovery, subject=structs.replace(recovery.subject, uid="uid-cart"))
@@ -265,7 +265,7 @@ def test_a_new_operation_is_no_new_failure() -> None:
         "r",
         phase=RecoveryPhase.Stalled,
         attempt=3,
-        stalls=(NOW - timedelta(hours=2),),
+        stalled_times=(NOW - timedelta(hours=2),),
         fingerprint=fingerprint(failed),
     )
 

@@ -41,7 +41,7 @@ def recovery(name: str, *steps: StepRecord, policy: str = "web", **fields: Any) 
     )
 
 
-BAD = step(regret="worse")
+BAD = step(review="Worsened")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,9 @@ BAD = step(regret="worse")
             id="eight good ones since",
         ),
         pytest.param(
-            [recovery("a", step("notify", regret="worse"), BAD)], False, id="a message is no action"
+            [recovery("a", step("notify", review="Worsened"), BAD)],
+            False,
+            id="a message is no action",
         ),
         pytest.param(
             [recovery("a", structs.replace(BAD, outcome=StepOutcome.Skipped), BAD)],
@@ -206,7 +208,7 @@ def test_a_remedy_that_has_to_be_repeated_is_none() -> None:
     (called,) = decide(a_situation(app, past=tuple(days), recovery=stood))
     assert called.step is not None
     assert called.step.traits.name == "escalate"
-    told = recovery("d3", escalated=True, stalls=(NOW,))
+    told = recovery("d3", escalated=True, stalled_times=(NOW,))
     (fifth,) = decide(a_situation(app, past=(*days, told), recovery=stood))
     assert (fifth.kind, fifth.reason) == (Kind.Stall, "NoRemedyLeft")
     assert fifth.recovery is not None
@@ -214,21 +216,21 @@ def test_a_remedy_that_has_to_be_repeated_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "regret"),
+    ("before", "after", "review"),
     [
-        (Health.Healthy, Health.Degraded, "worse"),
-        (Health.Degraded, Health.Missing, "worse"),
+        (Health.Healthy, Health.Degraded, "Worsened"),
+        (Health.Degraded, Health.Missing, "Worsened"),
         (Health.Degraded, Health.Degraded, ""),
         (Health.Healthy, Health.Progressing, ""),
         (Health.Degraded, Health.Healthy, ""),
     ],
 )
 def test_worse_is_what_was_better_when_the_step_began(
-    before: Health, after: Health, regret: str
+    before: Health, after: Health, review: str
 ) -> None:
     record = step(claim=Claim(health=before.value))
 
-    assert compared(record, an_application(health=after)).regret == regret
+    assert compared(record, an_application(health=after)).review == review
 
 
 def test_what_a_person_took_back_is_marked_at_the_effect_it_was() -> None:
@@ -237,7 +239,7 @@ def test_what_a_person_took_back_is_marked_at_the_effect_it_was() -> None:
         "auto-sync was switched on again by somebody: respected",
     )
 
-    assert [regretted(s) for s in after.steps] == ["undone", ""]
+    assert [regretted(s) for s in after.steps] == ["Reverted", ""]
     assert "respected" in after.steps[0].message
 
 
@@ -278,15 +280,15 @@ def over(name: str, minutes: int, *steps: StepRecord, **fields: Any) -> Recovery
     return recovery(
         name,
         *steps,
-        **{"phase": RecoveryPhase.Resolved, "ill_since": NOW, "resolved_at": at, **fields},
+        **{"phase": RecoveryPhase.Resolved, "unhealthy_since": NOW, "resolved_at": at, **fields},
     )
 
 
 FLEET = [
     over("cured", 10, step()),
     over("by-itself", 4),
-    over("watched", 30, watched=True),
-    recovery("stalled", BAD, phase=RecoveryPhase.Stalled, stalls=(NOW,)),
+    over("watched", 30, observe_only=True),
+    recovery("stalled", BAD, phase=RecoveryPhase.Stalled, stalled_times=(NOW,)),
     over("other", 60, step("rollback", reason="HoldReleased"), policy="z"),
     recovery("old", step(), opened_at=NOW - timedelta(days=8)),
 ]
@@ -313,7 +315,7 @@ def test_the_audit_names_who_and_why_in_order() -> None:
     asked = recovery(
         "a",
         step(minute=3, message="still ill"),
-        wishes=(UserRequest("approve", "ada", NOW, "1.0"),),
+        requests=(UserRequest("approve", "ada", NOW, "1.0"),),
     )
 
     entries = statistics.audit([asked], NOW)

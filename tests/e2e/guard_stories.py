@@ -252,7 +252,7 @@ async def paused_and_approved(stage: RealStage) -> list[str]:
 
         await stage.until("recovered", well, 90)
         assert await is_well(stage, name)
-        assert [w.by for w in (await stage.recoveries(name))[-1].wishes][-1] == me
+        assert [w.by for w in (await stage.recoveries(name))[-1].requests][-1] == me
         # Everything, by command; and what may not be done with our own rights.
         done = await asyncio.to_thread(
             recovery,

@@ -34,8 +34,8 @@ from recovery.model.names import REFRESH
 from recovery.model.recovery import Recovery
 from recovery.observe import wire
 from recovery.observe.reflector import Reflector
-from recovery.record.codec import decode, encode, stamp
-from tests.builders import a_recovery
+from recovery.record.codec import decode, stamp
+from tests.builders import a_recovery, plant
 from tests.embedded_stage import called
 from tests.testbed.bed import Bed
 from tests.testbed.installation import ACCOUNT, ROOT, Controller, install
@@ -154,8 +154,13 @@ class RealStage:
     async def approve(self, held: Recovery, by: str) -> str:
         """As the README says it is done without our command; what the API server said against
         it."""
-        wish = {"what": "approve", "by": by, "at": stamp(datetime.now(UTC)), "step": held.awaiting}
-        where, value = ("/status/wishes/-", wish) if held.wishes else ("/status/wishes", [wish])
+        asks = {
+            "type": "approve",
+            "by": by,
+            "time": stamp(datetime.now(UTC)),
+            "step": held.awaiting,
+        }
+        where, value = ("/spec/requests/-", asks) if held.requests else ("/spec/requests", [asks])
         patch = json.dumps([{"op": "add", "path": where, "value": value}])
         said = await self.kubectl(
             "-n", self.namespace, "patch", "rcv", held.name, "--type=json", "-p", patch
@@ -257,7 +262,7 @@ class RealStage:
 
     async def old_recovery(self, name: str) -> None:
         old = a_recovery(name, datetime.now(UTC) - timedelta(days=30))
-        await self._client.create(RECOVERIES, self.namespace, encode(old, self.namespace))
+        await plant(self._client, old, self.namespace)
 
     async def until(self, what: str, holds: Callable[[], Awaitable[bool]], seconds: float) -> None:
         loop = asyncio.get_running_loop()

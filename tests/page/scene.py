@@ -94,11 +94,11 @@ class Scene:
             at,
             phase,
             cause="CrashLoop",
-            ill_since=at - timedelta(minutes=5),
+            unhealthy_since=at - timedelta(minutes=5),
             reason="Because",
             message=f"Degraded for 5m (attempt 1 of 3), number {number}",
             attempt=1,
-            limit=3,
+            max_attempts=3,
             steps=steps,
             evidence=("status: Synced and Degraded", "cause: CrashLoop (certain)"),
             talk=NotificationStatus(("slack",), first_at=at),
@@ -117,7 +117,7 @@ class Scene:
         self.recovery(
             5,
             RecoveryPhase.Stalled,
-            wishes=(UserRequest("approve", "ada", self.now, "1.0"),),
+            requests=(UserRequest("approve", "ada", self.now, "1.0"),),
             notes=(PendingNotification("k", "on its way", ""),),
         )
         for number in range(6, 30):
@@ -128,7 +128,7 @@ class Scene:
                 number,
                 phase,
                 opened_at=at,
-                ill_since=at,
+                unhealthy_since=at,
                 resolved_at=at + timedelta(minutes=number),
                 **steps,
             )

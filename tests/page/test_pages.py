@@ -218,7 +218,7 @@ async def test_the_front_page_says_where_the_unwell_are() -> None:
 async def test_times_are_lengths_with_the_time_itself_beside_them() -> None:
     scene = Scene()
     at = scene.now - timedelta(minutes=26)
-    scene.recovery(1, RecoveryPhase.Stalled, opened_at=at, ill_since=at)
+    scene.recovery(1, RecoveryPhase.Stalled, opened_at=at, unhealthy_since=at)
     async with scene.served() as url:
         _, front, _ = await got(f"{url}/")
 

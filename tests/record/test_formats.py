@@ -15,7 +15,7 @@ import pytest
 
 from recovery.kube.client import CONFIG_MAPS
 from recovery.model.recovery import RecoveryPhase
-from recovery.record import checkpoint, codec
+from recovery.record import checkpoint, codec, v1alpha1
 from recovery.record.checkpoint import Checkpoint
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
@@ -35,9 +35,10 @@ def test_there_is_a_sample_of_every_format_up_to_today() -> None:
 
 @pytest.mark.parametrize("number", formats("recovery"))
 def test_a_recovery_of_each_format_is_read_and_goes_on(number: int) -> None:
-    recovery = codec.decode((SAMPLES / f"recovery-{number}.json").read_bytes())
+    read = v1alpha1.upgraded if number == v1alpha1.OLD_FORMAT else codec.decode
+    recovery = read((SAMPLES / f"recovery-{number}.json").read_bytes())
 
-    assert (recovery.name, recovery.phase, recovery.attempt, recovery.limit) == (
+    assert (recovery.name, recovery.phase, recovery.attempt, recovery.max_attempts) == (
         "cart-27af9188a8",
         RecoveryPhase.Remediating,
         1,
@@ -50,7 +51,7 @@ def test_a_recovery_of_each_format_is_read_and_goes_on(number: int) -> None:
     assert recovery.token(running) == "cart-27af9188a8/1.1/1795317120", (
         "what its operation carries is found again"
     )
-    assert [(w.what, w.by, w.step) for w in recovery.wishes] == [("approve", "ada", "1.1")]
+    assert [(w.type, w.by, w.step) for w in recovery.requests] == [("approve", "ada", "1.1")]
     assert [str(m.target) for m in recovery.owed] == ["secondary"]
     assert [n.key for n in recovery.notes] == ["cart-27af9188a8/notify"]
 
@@ -82,7 +83,7 @@ def test_a_checkpoint_of_each_format_is_read(number: int) -> None:
 
 
 def test_what_is_unknown_in_a_recovery_of_today_does_not_stop_it() -> None:
-    raw = json.loads((SAMPLES / "recovery-1.json").read_bytes())
+    raw = json.loads((SAMPLES / f"recovery-{codec.RECORD_FORMAT}.json").read_bytes())
     raw["status"]["somethingNew"] = {"of": "a later patch release"}
 
     assert codec.decode(json.dumps(raw).encode()).attempt == 1

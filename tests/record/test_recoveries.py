@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,7 +22,7 @@ from recovery.record.codec import RECORD_FORMAT, decode, encode
 from recovery.record.recovery_store import KEPT_AT_MOST, ClaimLost, Recoveries
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
-from tests.builders import NOW, a_recovery, the_policies
+from tests.builders import NOW, a_recovery, plant, the_policies
 
 OPEN = a_recovery(
     "cart",
@@ -29,7 +30,7 @@ OPEN = a_recovery(
     phase=RecoveryPhase.Remediating,
     resolved_at=None,
     attempt=1,
-    limit=3,
+    max_attempts=3,
     steps=(StepRecord(1, 0, "refresh", NOW),),
 )
 Play = Callable[[Cluster, Recoveries, virtual.VirtualClock], Awaitable[None]]
@@ -96,7 +97,7 @@ def test_a_claim_is_saved_before_it_is_given_out_and_an_unchanged_one_is_not_wri
         assert cluster.find(RECOVERIES, "ours", "cart") is not None
         again = structs.replace(saved, message="other numbers")
         assert await recoveries.claim(intent(again)) == saved
-        assert len(cluster.writes) == 1
+        assert [w[0] for w in cluster.writes] == ["create", "update"], "its spec, then its status"
 
     play(script)
 
@@ -220,14 +221,18 @@ def test_an_outcome_that_cannot_be_recorded_leaves_the_unsent_claim() -> None:
     class Failing(Cluster):
         broken = False
 
-        async def update(self, *args: object) -> bytes:  # type: ignore[override]
-            raise Unavailable("no answer")
+        async def update(self, *args: Any) -> bytes:
+            if self.broken:
+                raise Unavailable("no answer")
+            return await super().update(*args)
 
     async def inside() -> None:
         clock = virtual.VirtualClock()
-        recoveries = Recoveries(Failing(clock), "ours", clock, lambda key: None)
+        cluster = Failing(clock)
+        recoveries = Recoveries(cluster, "ours", clock, lambda key: None)
         decision = intent(OPEN)
         claimed = await recoveries.claim(decision)
+        cluster.broken = True
         assert await recoveries.record(decision, claimed, Outcome(Result.Sent), ()) is None
         held = recoveries.get("cart")
         assert held is not None
@@ -282,9 +287,7 @@ def test_old_ones_are_deleted_but_never_one_that_is_open_or_owes_a_message() -> 
             ),
         ]
         for recovery in (a_recovery("old", old), *kept):
-            recoveries.put(
-                decode(await cluster.create(RECOVERIES, "ours", encode(recovery, "ours")))
-            )
+            recoveries.put(decode(await plant(cluster, recovery, "ours")))
         assert await recoveries.retire(frozenset({"held"})) == 1
         assert {r["metadata"]["name"] for r in cluster.every(RECOVERIES)} == {
             "held",
@@ -301,9 +304,7 @@ def test_no_more_than_a_thousand_ended_ones_are_kept() -> None:
     async def script(cluster: Cluster, recoveries: Recoveries, clock: virtual.VirtualClock) -> None:
         for number in range(KEPT_AT_MOST + 20):
             recovery = a_recovery(f"r{number}", clock.now() - timedelta(minutes=number))
-            recoveries.put(
-                decode(await cluster.create(RECOVERIES, "ours", encode(recovery, "ours")))
-            )
+            recoveries.put(decode(await plant(cluster, recovery, "ours")))
         assert await recoveries.retire(frozenset()) == 20
         assert cluster.find(RECOVERIES, "ours", "r0") is not None
         assert cluster.find(RECOVERIES, "ours", f"r{KEPT_AT_MOST + 19}") is None

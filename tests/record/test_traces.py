@@ -27,7 +27,7 @@ STEP = StepRecord(
 OVER = structs.replace(
     a_recovery("cart", NOW, steps=(STEP,)),
     phase=RecoveryPhase.Resolved,
-    ill_since=NOW - timedelta(minutes=5),
+    unhealthy_since=NOW - timedelta(minutes=5),
     resolved_at=NOW + timedelta(minutes=2),
 )
 

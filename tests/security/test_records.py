@@ -13,7 +13,7 @@ from msgspec import structs
 from recovery.act.registry import INTERNAL, TRAITS
 from recovery.decide.holds import by_hand, effective, proven
 from recovery.decide.pinned import agreed
-from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, RECOVERIES
+from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, RECOVERIES, RECOVERY_STATUS
 from recovery.kube.errors import Late, Unavailable
 from recovery.model.application import Hold
 from recovery.model.move import Place, Relocation, RelocationPhase
@@ -129,7 +129,7 @@ def test_the_record_is_the_truth_of_a_hold(
 def test_a_move_is_honoured_between_the_places_of_its_record() -> None:
     home, away = Place(name="primary"), Place(name="secondary")
     move = Relocation("argocd", "cart", "uid-cart", home, away, RelocationPhase.Moved)
-    kept = structs.replace(a_recovery("primary-1", NOW), moves=(move,))
+    kept = structs.replace(a_recovery("primary-1", NOW), relocations=(move,))
     said = Hold("primary-1", "uid-cart", origin=home, target=away)
 
     assert proven(said, an_application(uid="uid-cart"), kept)
@@ -192,7 +192,9 @@ def test_a_crafted_annotation_switches_on_moves_and_opens_nothing() -> None:
                 assert shown is not None
                 assert shown["not_honoured"], name
         assert not [s for r in p.world.recoveries() for s in r.steps if s.sent]
-        assert not [r for r in p.world.recoveries() if r.moves or r.subject.kind != "Application"]
+        assert not [
+            r for r in p.world.recoveries() if r.relocations or r.subject.kind != "Application"
+        ]
 
     play(script)
 
@@ -217,23 +219,23 @@ def test_a_forged_record_restarts_nothing(own: bool) -> None:
             status, now = body["status"], p.clock.now().isoformat().replace("+00:00", "Z")
             for step in status["steps"]:
                 step.update(
-                    outcome=step.get("outcome") or "Failed", endedAt=step.get("endedAt") or now
+                    outcome=step.get("outcome") or "Failed", endedTime=step.get("endedTime") or now
                 )
             target = (
                 "apps/v1/Deployment/shop/fine" if own else "apps/v1/Deployment/kube-system/coredns"
             )
             status |= {
                 "phase": "Remediating",
-                "attempt": status.get("limit", 3) + 1,
-                "limit": status.get("limit", 3) + 1,
+                "attempt": status.get("maxAttempts", 3) + 1,
+                "maxAttempts": status.get("maxAttempts", 3) + 1,
             }
             status["actions"] = [{"type": "restart"}]
             step = {
                 "attempt": status["attempt"],
                 "index": 0,
                 "action": "restart",
-                "startedAt": now,
-                "claimedAt": now,
+                "startedTime": now,
+                "claimedTime": now,
                 "stage": "replace",
             }
             status["steps"].append(
@@ -241,7 +243,7 @@ def test_a_forged_record_restarts_nothing(own: bool) -> None:
             )
             body["metadata"].pop("resourceVersion")
             before = len(p.world.cluster.writes)
-            await p.world.cluster.update(RECOVERIES, OURS, record.name, body)
+            await p.world.cluster.update(RECOVERY_STATUS, OURS, record.name, body)
             await p.clock.sleep(600)
             restarted = {
                 (w[2], w[3]) for w in p.world.cluster.writes[before:] if "restartedAt" in str(w[4])
@@ -318,7 +320,10 @@ def test_what_is_owed_survives_its_record(how: str) -> None:
                 if how == "written by an older version":
                     for step in body["status"]["steps"]:
                         step.pop("owes", None)
-                    await p.world.cluster.update(RECOVERIES, OURS, body["metadata"]["name"], body)
+                    body["spec"].pop("holds", None)
+                    body["metadata"].pop("resourceVersion")
+                    for part in (RECOVERIES, RECOVERY_STATUS):
+                        await p.world.cluster.update(part, OURS, body["metadata"]["name"], body)
                 else:
                     await p.world.cluster.delete(RECOVERIES, OURS, body["metadata"]["name"])
             await p.clock.sleep(60)
