@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements/*.txt pyproject.toml | cksu
 # What is compiled once is not compiled again in each process that a test starts.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test lint unit long e2e soak fuzz audit sbom licences bed bench shots lock clean help
+.PHONY: demo docs test lint unit long e2e soak fuzz audit sbom licences bed bench shots lock clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -55,6 +55,16 @@ bed: $(STAMP)  ## The real Kubernetes and Argo CD, for playing by hand, until Ct
 shots: $(STAMP)  ## The README's pictures anew: a demo recorded, and its page in Chromium.
 	$(BIN)/python -m tools.shots
 
+# The site is built in an environment of its own: what it needs is none of ours.
+SITE := build/site-tools-$(shell cksum < requirements/docs.txt | cut -d' ' -f1)
+$(SITE)/.installed:
+	@$(PYTHON) -m venv $(SITE)
+	@$(SITE)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+docs: $(SITE)/.installed  ## build/site: the documentation as a site; fails for a link that leads nowhere.
+	@$(SITE)/bin/mkdocs build -q
+
 # Tools that look at the dependencies live in an environment of their own: what they need is none of ours.
 TOOLS := build/tools
 $(TOOLS)/.installed:
@@ -78,6 +88,7 @@ lock: $(STAMP)  ## Compile requirements/*.txt from requirements/*.in.
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal requirements/run.in -o requirements/run.txt
 	$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal requirements/dev.in -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal requirements/docs.in -o requirements/docs.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -19,7 +19,7 @@ INTRO = """# Causes and cures
 Why an application is ill, as `recovery explain` names it and `condition.cause` selects it, and what that leaves to do. Whatever a
 policy says, a cure that its cause forbids, or that cannot help, is not tried: the guard *cure forbidden* says so, with the cause, the
 evidence and what a person should look at. *Once* means one try in a recovery. This page is made from
-[recovery/causes/catalogue.py](../recovery/causes/catalogue.py); a test fails when it is not up to date.
+`recovery/causes/catalogue.py`; a test fails when it is not up to date.
 
 """
 
@@ -68,7 +68,7 @@ def seen(found: list[dict[str, Any]]) -> str:
     )
     lines = [
         f"{SEEN}\n",
-        "Argo CD 3.2.11 on Kubernetes 1.34, the controller under the shipped RBAC with [the policies by cause](../config/by-cause.yaml) and",
+        "Argo CD 3.2.11 on Kubernetes 1.34, the controller under the shipped RBAC with the policies by cause (`config/by-cause.yaml`) and",
         "short times. Each of these was made to happen; `make e2e` does it again.\n",
         f"**Classified right: {right} of {len(found)}. Actions that were wrong: {wrong} of {steps}.**\n",
         "| made to happen | recognised as | by | what was done |",

@@ -62,7 +62,7 @@ def awaiting(a: GuardRequest) -> str:
 
 
 def approval(a: GuardRequest) -> str:
-    """A person wants to be asked first."""
+    """The step waits for `recovery approve` (``mode: approve``)."""
     if mode_of(a) is not Mode.approve or plans(a) or begun(a) or approved(a):
         return ""
     return f"mode is approve: would {_what(a)}; {how_to_approve(a)}{_lapsed(a)}"

@@ -15,7 +15,8 @@ REFRESH_EVERY = timedelta(seconds=10)
 
 
 def per_hour(a: GuardRequest) -> str | Closed:
-    """Not too much is changed within an hour; what is done one by one is counted one by one."""
+    """Too much was restarted, rolled back or moved within an hour
+    (``guards.budget.destructive_per_hour``), workload by workload."""
     running = a.recovery.running if a.recovery else None
     more = running is not None and bool(running.effects) and a.step.traits.one_by_one
     if not a.step.traits.destructive or ((begun(a) or under_way(a)) and not more):
@@ -50,7 +51,8 @@ def _own(a: GuardRequest) -> set[datetime]:
 
 
 def per_minute(a: GuardRequest) -> str | Closed:
-    """Pods of many workloads are not replaced at once, whoever they belong to."""
+    """Too many workloads were restarted within a minute
+    (``guards.budget.restarts_per_minute``)."""
     if not a.step.traits.one_by_one:
         return ""
     own = _own(a)
@@ -66,7 +68,7 @@ def per_minute(a: GuardRequest) -> str | Closed:
 
 
 def pace(a: GuardRequest) -> str:
-    """Repositories are asked politely."""
+    """The repository was refreshed less than ten seconds ago."""
     last = a.situation.fleet.refreshed_at
     if not a.step.traits.paced or last is None or a.situation.now - last >= REFRESH_EVERY:
         return ""
@@ -77,7 +79,8 @@ def pace(a: GuardRequest) -> str:
 
 
 def budget(a: GuardRequest) -> str:
-    """Not too many at once."""
+    """Too many recoveries are in progress (``guards.budget.in_flight``, ``per_cluster``,
+    ``per_project``)."""
     fleet, limits, app = a.situation.fleet, a.situation.policies.budget, a.situation.subject
     if (
         fleet.calm_since is not None

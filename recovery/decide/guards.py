@@ -88,13 +88,13 @@ class Guard(Struct, frozen=True):
 
 
 def stale(a: GuardRequest) -> str:
-    """The cache may be stale."""
+    """The cache may be stale: a watch has been silent for too long, or the fleet is not listed
+    yet."""
     return "" if a.situation.freshness.fresh else a.situation.freshness.message
 
 
 def deleting(a: GuardRequest) -> Objection | None:
-    """The application is being deleted: nothing is done to it. People are told when it does not get
-    there."""
+    """The application is being deleted. People are notified if its deletion does not end."""
     app, finding = a.situation.subject, a.situation.finding
     if not app.deleting:
         return None
@@ -113,8 +113,8 @@ def deleting(a: GuardRequest) -> Objection | None:
 
 
 def paused(a: GuardRequest) -> str | Closed:
-    """A person said: not now, by `recovery pause`, in the policy file, or by the annotation
-    ``paused`` on the application or its project (true, or why, or until when)."""
+    """Recovery is paused: by `recovery pause`, in the policy file, or by the annotation ``paused``
+    on the application or its project (true, a reason, or a time until when)."""
     about, project = a.situation.about, a.situation.project
     if under_way(a):
         return ""
@@ -151,19 +151,18 @@ def _paused_by(pause: Pause, a: GuardRequest) -> str | Closed:
 
 
 def reconcile_skipped(a: GuardRequest) -> str:
-    """Argo CD does not reconcile it: a person is at work, or somebody would have us believe
-    something."""
+    """Argo CD does not reconcile the application (annotation skip-reconcile), so what it shows is
+    not trusted."""
     return a.situation.unreconciled
 
 
 def not_permitted(a: GuardRequest) -> str:
-    """Argo CD would refuse every operation on it, and a name in spec.project makes nobody a
-    member."""
+    """Argo CD would refuse every operation: the AppProject does not permit this application."""
     return a.situation.foreign
 
 
 def never_ours(a: GuardRequest) -> str:
-    """Argo CD and this controller themselves, and what lives for a pull request only."""
+    """The application is Argo CD itself, this controller, or a preview of a pull request."""
     if a.situation.subject.control_plane:
         return "it deploys Argo CD or this controller"
     made_by = a.situation.application_set
@@ -175,8 +174,8 @@ def never_ours(a: GuardRequest) -> str:
 
 
 def adoption(a: GuardRequest) -> str:
-    """Many were unwell when we first came: that is how this fleet lives, until a person says
-    otherwise."""
+    """The subject was unhealthy before the controller was installed, as were many others; `recovery
+    adopt` ends this."""
     count = a.situation.fleet.inherited_unwell
     if not inherited(a.situation) or count <= MANY_INHERITED:
         return ""
@@ -187,7 +186,7 @@ def adoption(a: GuardRequest) -> str:
 
 
 def hold(a: GuardRequest) -> str:
-    """The application was rolled back from this revision on purpose."""
+    """The application was rolled back from this very revision."""
     app = a.situation.subject
     if app.unreadable:
         return (
@@ -206,8 +205,8 @@ def hold(a: GuardRequest) -> str:
 
 
 def owner_intent(a: GuardRequest) -> str:
-    """Syncing is up to the owner: a manual policy is a release gate, and so is drift with selfHeal
-    off."""
+    """Syncing is the owner's decision: a manual sync policy is a release gate, and so is drift with
+    selfHeal off."""
     app = a.situation.subject
     if not (a.step.traits.syncs or a.policy.condition.status) or app.mark("sync") == "allowed":
         return ""
@@ -250,7 +249,7 @@ def owner_intent(a: GuardRequest) -> str:
 
 
 def owner_busy(a: GuardRequest) -> str:
-    """An operation of somebody else is at work on it."""
+    """An operation of somebody else is in progress."""
     app, operation = a.situation.subject, a.situation.subject.operation
     mine = f"{a.recovery.name}/" if a.recovery else "\0"
     if app.requested and not app.requested.recovery.startswith(mine):
@@ -304,8 +303,8 @@ def owner_busy(a: GuardRequest) -> str:
 
 
 def taken_back(a: GuardRequest) -> str:
-    """An action that a person reverted for a revision is not done again for it: it is theirs until
-    another one is deployed."""
+    """A person reverted this action for this revision. It is not repeated until another revision is
+    deployed."""
     if not a.step.traits.destructive or begun(a) or under_way(a):
         return ""
     app, known = a.situation.subject, (*a.situation.past, *((a.recovery,) if a.recovery else ()))
@@ -320,7 +319,8 @@ def taken_back(a: GuardRequest) -> str:
 
 
 def cure_forbidden(a: GuardRequest) -> Objection | None:
-    """This is not the cure of the cause, or nobody knows the cause of what would be replaced."""
+    """The action does not fix the cause, or would make it worse, or the cause of what it would
+    replace is unknown."""
     if begun(a) or under_way(a):
         return None
     words = remedies.objection(a.situation, a.policy, a.step, a.recovery)
@@ -339,9 +339,8 @@ def cure_forbidden(a: GuardRequest) -> Objection | None:
 
 
 def unseen(a: GuardRequest) -> str:
-    """Running workloads are not touched before somebody has looked why it is ill; nor is anything
-    tried once more that was held back for its cause, when a restart has forgotten what was seen of
-    it."""
+    """No inspection is newer than the last change yet. Running workloads are not touched without
+    one; nor is a remedy retried that was suppressed for its cause before a restart."""
     known = a.recovery is not None and bool(a.recovery.notified_causes)
     return (
         a.situation.unseen
@@ -351,21 +350,20 @@ def unseen(a: GuardRequest) -> str:
 
 
 def frozen(a: GuardRequest) -> str:
-    """Argo CD does not look at it any more: what it shows is old, and nothing that is asked of it
-    would be done."""
+    """Argo CD does not reconcile the application: what it shows is outdated, and no request would
+    be executed."""
     return a.situation.frozen if not under_way(a) else ""
 
 
 def dependency(a: GuardRequest) -> str:
-    """A dependency has failed: it is not the application that is ill."""
+    """The application is unhealthy because its repository or cluster is."""
     if a.situation.cluster_failed:
         return a.situation.cluster_failed
     return a.situation.failed[0] if a.situation.failed and a.step.traits.fetches else ""
 
 
 def dismissed(a: GuardRequest) -> str:
-    """A person deleted its recovery: that was meant. It stays so until the subject has once been
-    well."""
+    """A person deleted the subject's recovery. It is left alone until it has been healthy once."""
     held = a.situation.sight.dismissed
     known = a.recovery is not None and bool(a.recovery.version)
     if known or a.policy.name not in held:
@@ -374,18 +372,18 @@ def dismissed(a: GuardRequest) -> str:
 
 
 def storm(a: GuardRequest) -> str:
-    """Many fell ill with it: one incident, and not as many cures as members."""
+    """The application is a member of a storm: one incident, handled as one."""
     return a.situation.storm[1] if a.situation.storm and not under_way(a) else ""
 
 
 def after(a: GuardRequest) -> str:
-    """A dependency is unhealthy as well, and is cured first."""
+    """Another application that this one depends on is unhealthy and recovers first."""
     return "" if under_way(a) else a.situation.waits_for
 
 
 def windows(a: GuardRequest) -> Closed | None:
-    """The calendar: Argo CD's sync windows for all that syncs or changes what runs, and our own
-    maintenance windows."""
+    """A sync window of Argo CD or a maintenance window of the policy file is closed for this
+    action."""
     situation, traits = a.situation, a.step.traits
     if traits.speaks or begun(a) or under_way(a):
         return None
@@ -400,14 +398,14 @@ def windows(a: GuardRequest) -> Closed | None:
 
 
 def together(a: GuardRequest) -> str:
-    """Several clusters, or repositories of one host, fell ill at once: that is one incident, and
-    not as many calls as there are."""
+    """Several clusters, or repositories of one host, failed at the same time: one incident,
+    reported once."""
     return a.situation.together if a.recovery is None or not a.recovery.version else ""
 
 
 def corroboration(a: GuardRequest) -> str:
-    """A cluster is down when two witnesses have agreed for the whole duration, and somebody outside
-    answers us."""
+    """Too few probes agree that the cluster is down, or they have not agreed for the whole
+    duration."""
     cluster = a.situation.about
     if not a.step.traits.relocates or not isinstance(cluster, Cluster) or begun(a):
         return ""
@@ -424,8 +422,8 @@ def corroboration(a: GuardRequest) -> str:
 
 
 def cut_off(a: GuardRequest) -> str:
-    """Is it they who are gone, or we? Only somebody outside who answers tells the two apart; else a
-    person does."""
+    """Nothing outside answers: this controller may be isolated, not the cluster down. A person may
+    approve."""
     if not a.step.traits.relocates or a.situation.witnessed or plans(a) or begun(a) or approved(a):
         return ""
     return (
@@ -435,7 +433,8 @@ def cut_off(a: GuardRequest) -> str:
 
 
 def distrusted(a: GuardRequest) -> str:
-    """An action that people reverted, or that made it worse, is not done again and again."""
+    """The circuit breaker is open: actions of this policy were reverted, made it worse or did not
+    help."""
     about = a.situation.about
     project = about.project if isinstance(about, Application) else ""
     here, everywhere = (
@@ -452,7 +451,8 @@ def distrusted(a: GuardRequest) -> str:
 
 
 def disabled(a: GuardRequest) -> str:
-    """We are to look, not to touch. Asked last, so that the answer reads as what would be done."""
+    """The controller only observes: RECOVERY_ENABLED=false, or mode observe. Asked last, so that
+    the answer says what would be done."""
     if not a.situation.enabled:
         return f"RECOVERY_ENABLED is false: would {a.step}"
     return f"mode is observe: would {a.step}" if mode_of(a) is Mode.observe else ""

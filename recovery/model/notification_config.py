@@ -4,7 +4,7 @@ the policy file, none of it a credential."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
@@ -14,7 +14,7 @@ from recovery.model.selector import Selector
 
 LOUDNESS = ("info", "warning", "high", "critical")
 """Severities, the loudest last."""
-GitHost = Literal["github", "gitlab", "gitea", "forgejo", "bitbucket"]
+GitHost = Annotated[str, Meta(pattern=r"^(github|gitlab|gitea|forgejo|bitbucket)$")]
 Loud = Annotated[str, Meta(pattern=r"^(critical|high|warning|info)$")]
 
 

@@ -62,24 +62,26 @@ class Metrics:
         self.registry = CollectorRegistry()
         at = self.registry
         ProcessCollector(registry=at)
-        Info("recovery_build", "Which version this is", registry=at).info({"version": __version__})
+        Info("recovery_build", "Version of the controller", registry=at).info(
+            {"version": __version__}
+        )
         self.pending = Gauge(
             "recovery_pending_conditions",
-            "Conditions that hold, but not yet for their duration",
+            "Policy conditions that hold, but not yet for their duration",
             ["policy"],
             registry=at,
         )
         self.active = Gauge("recovery_recoveries", "Recoveries by phase", ["phase"], registry=at)
         self.needs_person = Gauge(
             "recovery_needs_person",
-            "Recoveries for which nothing more is done until a person acts",
+            "Recoveries that are Stalled: a person has to act",
             registry=at,
         )
         self.causes = Gauge(
-            "recovery_causes", "Applications by what they are ill of", ["cause"], registry=at
+            "recovery_causes", "Unhealthy applications by diagnosed cause", ["cause"], registry=at
         )
         self.suppressed = Gauge(
-            "recovery_suppressed", "Subjects held back now, by guard", ["guard"], registry=at
+            "recovery_suppressed", "Subjects suppressed now, by guard", ["guard"], registry=at
         )
         self.decisions = Counter(
             "recovery_decisions_total",
@@ -89,19 +91,19 @@ class Metrics:
         )
         self.steps = Counter(
             "recovery_steps_total",
-            "Steps that ended",
+            "Steps that ended, by result",
             ["policy", "action", "result", "reason"],
             registry=at,
         )
         self.writes = Counter(
             "recovery_writes_total",
-            "Effects that went to a door",
+            "Writes to the cluster or to Argo CD, by result",
             ["action", "result"],
             registry=at,
         )
         self.recovered = Histogram(
             "recovery_time_to_recover_seconds",
-            "From the first sight of the illness to the proven cure",
+            "Seconds from the start of a failure to the verified recovery",
             ["policy"],
             buckets=_SECONDS,
             registry=at,
@@ -114,13 +116,13 @@ class Metrics:
         )
         self.watch_age = Gauge(
             "recovery_watch_age_seconds",
-            "Since the last sign of life of a stream",
+            "Seconds since a watch last showed a sign of life",
             ["stream"],
             registry=at,
         )
         self.watch_restarts = Count(
             "recovery_watch_restarts_total",
-            "Times a stream had to begin anew",
+            "Restarts of a watch",
             ("stream",),
             registry=at,
         )
@@ -142,53 +144,59 @@ class Metrics:
         )
         self.away = Gauge(
             "recovery_applications_away",
-            "Applications that a failover moved and owes back",
+            "Applications that a failover moved and has to move back",
             registry=at,
         )
         self.policy_errors = Count(
-            "recovery_policy_errors_total", "Policy texts refused", registry=at
+            "recovery_policy_errors_total", "Policy files refused", registry=at
         )
         self.policies_good = Gauge(
-            "recovery_policies_up_to_date", "1: the newest policy text is in force", registry=at
+            "recovery_policies_up_to_date", "1 if the newest policy file is in force", registry=at
         )
         self.messages = Counter(
-            "recovery_messages_total", "Messages to people", ["channel", "result"], registry=at
+            "recovery_messages_total",
+            "Notifications, by result",
+            ["channel", "result"],
+            registry=at,
         )
         self.channel_failures = Gauge(
             "recovery_channel_failures",
-            "Tries in a row that a channel did not take",
+            "Consecutive failures of a channel",
             ["channel"],
             registry=at,
         )
         self.messages_waiting = Gauge(
             "recovery_messages_waiting",
-            "Messages that wait for their channel",
+            "Notifications queued for a channel",
             ["channel"],
             registry=at,
         )
         self.dead_letters = Gauge(
             "recovery_dead_letters",
-            "Messages that nobody took, the newest 100 at most",
+            "Undelivered notifications, the newest 100 at most",
             registry=at,
         )
         self.distrusted = Gauge(
             "recovery_policies_distrusted",
-            "Policies that only watch: their actions were regretted",
+            "Policies whose circuit breaker is open",
             registry=at,
         )
         self.events_dropped = Count(
             "recovery_events_dropped_total",
-            "Kubernetes Events that found no place in the queue",
+            "Kubernetes Events dropped because the queue was full",
             registry=at,
         )
-        self.queue = Gauge("recovery_queue_length", "Subjects to be looked at", registry=at)
+        self.queue = Gauge("recovery_queue_length", "Subjects in the work queue", registry=at)
         self.lag = Gauge(
             "recovery_event_loop_lag_seconds",
             "Longest time within the last minute that the event loop was late",
             registry=at,
         )
         self.passes = Counter(
-            "recovery_reconciles_total", "Passes over a subject", ["result"], registry=at
+            "recovery_reconciles_total",
+            "Reconciliations of a subject, by result",
+            ["result"],
+            registry=at,
         )
 
     def render(self) -> bytes:
