@@ -465,11 +465,7 @@ class App:
             await self._wind_down()
 
     async def _begin(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
-        written = await self._persist(
-            "recoveries of v1alpha1", lambda: migrate(self._client, self.settings.namespace)
-        )
-        if written:
-            log.info("recoveries of v1alpha1 were written anew", recoveries=written)
+        await self._persist("recoveries of v1alpha1", self._migrate)
         self.store.sights.update(await self._persist("checkpoint", self.checkpoint.load))
         # A hole in what we remember is no leave: what is unwell and unknown is treated as on the
         # first day.
@@ -538,7 +534,13 @@ class App:
                 self._announce_inheritance()
         self._led = self.shards.lead
 
+    async def _migrate(self) -> None:
+        """Records as an older release wrote them; one may still run beside us."""
+        if written := await migrate(self._client, self.settings.namespace):
+            log.info("recoveries of v1alpha1 were written anew", recoveries=written)
+
     async def _read_up(self) -> None:
+        await self._persist("recoveries of v1alpha1", self._migrate)
         await self._persist("records", self.recoveries.reread)
         self._behind = False
         self._wake()
@@ -635,6 +637,9 @@ class App:
         while True:
             held = [app for name in self.store.held if (app := self.store.applications.get(name))]
             if self.shards.lead:
+                if self._records.unreadable:
+                    with contextlib.suppress(KubeError):
+                        await self._migrate()
                 await self.recoveries.retire(
                     frozenset(app.hold.recovery for app in held if app.hold)
                 )

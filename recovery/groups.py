@@ -83,7 +83,7 @@ class Groups:
             crowd = self._of(group).crowd(group, onset - within, onset + within)
             storm = known.get(crowd.key.name)
             if storm is not None and (storm.unhealthy_since or storm.opened_at) - within <= onset:
-                let_go = approved_at(storm)
+                let_go = approved_at(storm, base.now)
                 if let_go is not None and (onset <= let_go or base.recovery is not None):
                     return None  # a person has let it go; what falls ill later is another matter
                 if let_go is None and self._member(group, storm, onset, within):
@@ -134,7 +134,7 @@ class Groups:
             ]
         )
         window = SLOW_WINDOW / 2 if group.startswith(SLOW_PREFIX) else window
-        let_go = approved_at(opened) if opened else None
+        let_go = approved_at(opened, now) if opened else None
         began = (
             let_go or opened.unhealthy_since
             if opened and opened.unhealthy_since

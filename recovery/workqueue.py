@@ -43,7 +43,10 @@ class WorkQueue:
         if len(self._heap) > 64 + 4 * len(self._due):
             self._heap = [(due, next(self._order), key) for key, due in self._due.items()]
             heapq.heapify(self._heap)
-        if key not in self._working and (self._until is None or when < self._until):
+        # What is due now wakes whoever watches, whatever he waits for: the wall clock may have been
+        # set forward since he looked at it, and he sleeps by another one.
+        sooner = self._until is None or when < self._until or when <= self._clock.now()
+        if key not in self._working and sooner:
             self._wake()
 
     async def get(self) -> SubjectKey:

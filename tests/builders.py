@@ -262,7 +262,7 @@ def controlled(controller: str, **meta: Any) -> dict[str, Any]:
 
 async def plant(client: Client, recovery: Recovery, namespace: str = "gitops-system") -> bytes:
     """Put a recovery into the cluster, as the controller writes it: its spec, then its status."""
-    body = encode(recovery, namespace)
+    body = encode(structs.replace(recovery, asked=recovery.asked or recovery.requests), namespace)
     await client.create(RECOVERIES, namespace, body)
     body["metadata"].pop("resourceVersion", None)
     return await client.update(RECOVERY_STATUS, namespace, recovery.name, body)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from recovery.model.move import MAX_RELOCATIONS, UserRequest
 from recovery.model.recovery import NotificationStatus, PendingNotification, Recovery
 from recovery.record import codec
 from recovery.record.codec import RecoverySpec
@@ -20,7 +21,7 @@ TARGET = Path(__file__).parents[1] / "manifests/crds/recoveries.yaml"
 HEAD = "# Made by python -m tools.crd from the types that the controller writes: change them.\n"
 MOST = {
     "steps": 50,
-    "relocations": 500,
+    "relocations": 2 * MAX_RELOCATIONS,
     "requests": 50,
     "holds": 50,
     "evidence": 50,
@@ -114,15 +115,23 @@ def _spec() -> dict[str, Any]:
     made["description"] = (
         "What is asked for, and what is owed. People add requests; the controller writes the rest."
     )
-    made["properties"]["requests"]["items"]["properties"]["type"]["enum"] = [
+    request = made["properties"]["requests"]["items"]["properties"]
+    request["type"]["enum"] = [
         *("approve", "expired", "reset", "failback", "stay", "cleanup", "release")
     ]
+    # People write these: no longer than they have to be, and no time that only Kubernetes can read.
+    request["step"]["maxLength"] = 120
+    request["by"]["maxLength"] = 256
+    request["time"]["pattern"] = (
+        r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$"
+    )
     return made
 
 
 def _status() -> dict[str, Any]:
     made = _schema(Recovery)
     fields = made["properties"]
+    requests = _bounded("requests", {"type": "array", "items": _schema(UserRequest)})
     for key in (*codec.IN_SPEC, *codec.NOT_IN_STATUS, *codec.NOTIFICATIONS, "talk"):
         fields.pop(key)
     told = _schema(NotificationStatus)
@@ -132,6 +141,8 @@ def _status() -> dict[str, Any]:
     }
     fields |= {
         "format": {"type": "integer", "description": "Of this status."},
+        codec.HANDLED: {"description": "Of spec.requests, those that need nothing more."}
+        | requests,
         "observedGeneration": {"type": "integer", "format": "int64"},
         "notifications": told,
     }

@@ -37,7 +37,7 @@ from recovery.model.action import ActionKind, Progress, Skip, StepStatus
 from recovery.model.connection import Connection
 from recovery.model.decision import Outcome, Result
 from recovery.model.duration import Duration, default, spell
-from recovery.model.move import Relocation, RelocationPhase
+from recovery.model.move import MAX_RELOCATIONS, Relocation, RelocationPhase
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.selector import Selector
@@ -459,17 +459,22 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
 
 async def _plan(order: ActionRequest, doors: Clients) -> Outcome:
     """Which of its applications go, where to, and why the others do not. Nothing is touched."""
-    relocations = await relocate.plan(order, doors)
+    found, left = await relocate.plan(order, doors)
     kept = order.recovery.owed if order.recovery else ()
     known = {move.uid for move in kept}
-    relocations = (*kept, *(move for move in relocations if move.uid not in known))
+    new = tuple(move for move in found if move.uid not in known)
+    room = max(MAX_RELOCATIONS - len(kept), 0)
+    relocations, left = (*kept, *new[:room]), left + len(new[room:])
     if not relocations:
         return Outcome(Result.Skipped, "NothingThere", "no application that is meant runs on it")
     if not counted(relocations, RelocationPhase.Planned):
         first = next(m for m in relocations if m.reason)
         words = f"none of {len(relocations)} applications can be moved; {first}: {first.reason}"
         return Outcome(Result.Failed, "NothingMovable", words, relocations=relocations)
-    return Outcome(Result.Sent, "Planned", f"plan: {summary(relocations)}", relocations=relocations)
+    words = f"plan: {summary(relocations)}"
+    if left:
+        words += f"; {left} more stay: one recovery moves {MAX_RELOCATIONS} applications at most"
+    return Outcome(Result.Sent, "Planned", words, relocations=relocations)
 
 
 FAILOVER = Action(

@@ -3,6 +3,7 @@ application."""
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -30,14 +31,12 @@ from recovery.kube.errors import (
 from recovery.model.application import Application, Hold
 from recovery.model.connection import Cluster
 from recovery.model.decision import Outcome, Result
-from recovery.model.move import Place, Relocation, RelocationPhase
+from recovery.model.move import MAX_RELOCATIONS, Place, Relocation, RelocationPhase
 from recovery.model.names import HOLD
 from recovery.model.situation import Dependent
 
 PLAN_FRESH = timedelta(minutes=2)
 """For so long what a plan saw is not looked at again."""
-MAX_RELOCATIONS = 500
-"""Moves that one recovery keeps."""
 PLANNED_AT_ONCE = 5
 """Applications that are looked at in one moment."""
 PROVEN_FOR = 15.0
@@ -45,13 +44,18 @@ PROVEN_FOR = 15.0
 _OVER = ("Succeeded", "Failed", "Error")
 
 
-async def plan(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
-    """Every application of the cluster that is meant: Planned or Refused, with its reason."""
+async def plan(order: ActionRequest, doors: Clients) -> tuple[tuple[Relocation, ...], int]:
+    """Applications of the cluster that are meant, Planned or Refused with the reason, and how many
+    more there are than one recovery keeps.
+
+    Of too many, each project has its share: one with hundreds does not keep others from being
+    moved.
+    """
     situation, parameters = order.situation, order.step.parameters
     target, _, _ = target_of(parameters.target_cluster, situation)
     there = await doors.ways.to(target.server) if target else None
     if target is None:
-        return ()
+        return (), 0
     import asyncio
 
     # A label takes all of a set along, selected or not: each of them has to be fit to go.
@@ -59,10 +63,12 @@ async def plan(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
         taken_along(parameters.label, situation, target) if parameters.label else on_it(situation)
     )
     meant = tuple(dep for dep in meant if parameters.label or parameters.apps.selects(dep.app))
+    every, meant = len(meant), _share(meant)
+    together = f"a label moves all {every}, and one recovery keeps {MAX_RELOCATIONS} applications"
     ground = TargetChecks(target.name, there) if there is not None else None
     places = asyncio.Semaphore(PLANNED_AT_ONCE)
 
-    async def one(number: int, dep: Dependent) -> Relocation:
+    async def one(dep: Dependent) -> Relocation:
         app = dep.app
         to = place_of(target, app.destination.place)
         move = Relocation(
@@ -81,8 +87,8 @@ async def plan(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
             stateful=parameters.allow_stateful,
             by_label=bool(parameters.label),
         )
-        if number >= MAX_RELOCATIONS:
-            why = f"one recovery moves {MAX_RELOCATIONS} applications at most"
+        if parameters.label and every > MAX_RELOCATIONS:
+            why = together
         if not why and ground is None:
             why = (
                 f"{target.name} cannot be looked into: its Secret is not among"
@@ -97,17 +103,28 @@ async def plan(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:
             structs.replace(move, phase=RelocationPhase.Refused, reason=why[:300]) if why else move
         )
 
-    relocations = tuple(
-        await asyncio.gather(*(one(number, dep) for number, dep in enumerate(meant)))
-    )
+    relocations = tuple(await asyncio.gather(*map(one, meant)))
     stays = next((m for m in relocations if m.phase is RelocationPhase.Refused), None)
     if parameters.label and stays is not None:
         why = f"the label takes all of them, and {stays} stays: {stays.reason}"[:300]
         return tuple(
             structs.replace(m, phase=RelocationPhase.Refused, reason=m.reason or why)
             for m in relocations
-        )
-    return relocations
+        ), every - len(meant)
+    return relocations, every - len(meant)
+
+
+def _share(meant: tuple[Dependent, ...]) -> tuple[Dependent, ...]:
+    """As many as one recovery keeps: the first of each project, then the second of each, and so
+    on."""
+    seen = Counter[str]()
+    ranked = []
+    for dep in meant:
+        ranked.append((seen[dep.app.project], dep))
+        seen[dep.app.project] += 1
+    chosen = sorted(ranked, key=lambda each: each[0])[:MAX_RELOCATIONS]
+    kept = {dep.app.uid for _, dep in chosen}
+    return tuple(dep for dep in meant if dep.app.uid in kept)
 
 
 async def looked_again(order: ActionRequest, doors: Clients) -> tuple[Relocation, ...]:

@@ -9,18 +9,15 @@ from typing import Any
 import msgspec
 
 from recovery.decide.guard_request import GuardRequest, begun
+from recovery.decide.requests import PERSON_SKEW
 from recovery.model.application import Application, short
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
-from recovery.model.move import UserRequest
+from recovery.model.move import EXPIRED, UserRequest
 from recovery.model.policy import Mode
 from recovery.model.recovery import Recovery
 from recovery.model.text import shell
 
-PERSON_SKEW = timedelta(minutes=5)
-"""By so much a person's clock may differ from ours."""
-EXPIRED = "expired"
-"""What an approval is called that was not used in time."""
 APPROVED_FOR = timedelta(hours=1)
 """An approval is good for this long; the world moves on."""
 
@@ -132,7 +129,7 @@ def expired(recovery: Recovery, this: str, now: datetime) -> tuple[UserRequest, 
     given = (
         w for w in recovery.requests if w.type == "approve" and w.step.partition(" ")[0] not in used
     )
-    return tuple(w for w in given if now - w.at >= APPROVED_FOR or w.step != this)
+    return tuple(w for w in given if not -PERSON_SKEW < now - w.at < APPROVED_FOR or w.step != this)
 
 
 def plans(a: GuardRequest) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from recovery.decide import notifications, remedies
-from recovery.decide.approvals import EXPIRED, expired
+from recovery.decide.approvals import expired
 from recovery.decide.circuit_breaker import called_for_it
 from recovery.decide.connections import connection
 from recovery.decide.failover_progress import summary
@@ -25,11 +25,12 @@ from recovery.decide.guards import (
 )
 from recovery.decide.operations import claim_on
 from recovery.decide.placement import cluster_of
+from recovery.decide.requests import requested
 from recovery.model.application import Application
 from recovery.model.connection import Cluster
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
-from recovery.model.move import RelocationPhase, UserRequest
+from recovery.model.move import EXPIRED, RelocationPhase, UserRequest
 from recovery.model.names import STRANGERS
 from recovery.model.policy import Policy, Severity, Step
 from recovery.model.recovery import (
@@ -392,10 +393,8 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
         situation.now,
         recovery.stalled_times[-1] if recovery.stalled_times else recovery.opened_at,
     )
-    asked = next(
-        (w for w in reversed(recovery.requests) if w.type == "reset" and w.at > last), None
-    )
-    if asked is not None:
+    asked = requested(recovery, "reset", now)
+    if asked is not None and asked.at > last:
         anew = structs.replace(
             recovery,
             max_attempts=recovery.attempt + policy.attempts,

@@ -14,6 +14,7 @@ from recovery.decide.fingerprint import fingerprint
 from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import refusal
 from recovery.decide.placement import cluster_of
+from recovery.decide.requests import requested
 from recovery.model.action import ActionKind, Judge, Progress, StepStatus
 from recovery.model.application import Application, Sync
 from recovery.model.connection import Cluster, Repository
@@ -185,7 +186,7 @@ def forgiven(situation: Situation, policy: Policy, recovery: Recovery) -> Decisi
     if (
         not recovery.owed
         or recovery.running is not None
-        or all(w.type != "stay" for w in recovery.requests)
+        or requested(recovery, "stay", situation.now) is None
     ):
         return None
     return _begin(situation, policy, recovery, FAILBACK, {"stay": True}, wish="stay")
@@ -194,7 +195,11 @@ def forgiven(situation: Situation, policy: Policy, recovery: Recovery) -> Decisi
 def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
     """Applications run elsewhere and, most likely, here as well: people decide, or the policy
     did."""
-    requests = {w.type for w in recovery.requests}
+    requests = {
+        kind
+        for kind in ("stay", "failback", "cleanup")
+        if requested(recovery, kind, situation.now) is not None
+    }
     listed = _newest(recovery, LIST_LEFTOVERS.name, recovery.healthy_since)
     if not recovery.owed:
         settled = _newest(recovery, FAILBACK.name)

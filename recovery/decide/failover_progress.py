@@ -15,7 +15,7 @@ from recovery.model.action import Progress, StepStatus
 from recovery.model.application import Application, Health, Operation, Phase, Sync
 from recovery.model.connection import Cluster
 from recovery.model.duration import spell
-from recovery.model.move import Relocation, RelocationPhase
+from recovery.model.move import MAX_RELOCATIONS, Relocation, RelocationPhase
 from recovery.model.recovery import Recovery, StepRecord
 from recovery.model.situation import Situation
 
@@ -410,6 +410,9 @@ def reconciled(recovery: Recovery, situation: Situation) -> Recovery:
     relocations = [_readdressed(move, cluster_of(situation)) for move in relocations]
     known = {move.uid for move in relocations}
     relocations += [orphan for orphan in situation.orphans if orphan.uid not in known]
+    if len(relocations) > MAX_RELOCATIONS:  # what is owed has its place before what only says why
+        ours = (RelocationPhase.Planned, RelocationPhase.Returning)
+        relocations = [m for m in relocations if m.phase.owed or m.phase in ours]
     return (
         recovery
         if tuple(relocations) == recovery.relocations

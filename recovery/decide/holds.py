@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import refusal
 from recovery.decide.operations import WITHDRAW
+from recovery.decide.requests import requested
 from recovery.model.action import ActionKind, Progress, StepStatus
 from recovery.model.application import Application, Health, Hold, Phase, Sync, alike, named, short
 from recovery.model.decision import Decision, Kind
@@ -207,11 +208,7 @@ def _over(app: Application, situation: Situation) -> str:
     debt = record.debt if record is not None else None
     if debt is not None and debt.debt is Debt.returning and (app.auto_sync or not hold.names(app)):
         return "it is being given back"
-    asked = (
-        next((w for w in reversed(record.requests) if w.type == RELEASE.name), None)
-        if record is not None
-        else None
-    )
+    asked = requested(record, RELEASE.name, situation.now) if record is not None else None
     # Who lets a newer revision go undoes nothing: the rollback was right, and its reason is gone.
     newer = bool(app.revisions) and app.sync is not Sync.Unknown and not hold.names(app)
     if asked is not None and debt is not None and asked.at >= debt.started_at:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, structs
 
+from recovery.decide.requests import requested
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase, Subject
@@ -170,8 +171,8 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
         return ()
     if recovery is None:
         return (_opened(weather),) if over(weather.crowd, weather.limits) else ()
-    if recovery.reason != APPROVED and any(wish.type == "approve" for wish in recovery.requests):
-        by = recovery.requests[-1].by
+    if recovery.reason != APPROVED and (asked := requested(recovery, "approve", now)):
+        by = asked.by
         message = f"{by} has let its members go: they are recovered one after the other"
         return (_said(weather, recovery, Kind.Wait, RecoveryPhase.Verifying, APPROVED, message),)
     if over(weather.crowd, weather.limits):
@@ -236,9 +237,11 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
     return (_over(weather, recovery),)
 
 
-def approved_at(storm: Recovery) -> datetime | None:
-    """When a person let its members go; who falls ill later was not meant."""
-    return next((w.at for w in reversed(storm.requests) if w.type == "approve"), None)
+def approved_at(storm: Recovery, now: datetime) -> datetime | None:
+    """When a person let its members go, which is not later than now; who falls ill later was not
+    meant."""
+    asked = requested(storm, "approve", now)
+    return min(asked.at, now) if asked is not None else None
 
 
 def _anew(weather: StormSituation, recovery: Recovery) -> Decision:

@@ -64,8 +64,16 @@ class AsyncioClient:
     async def patch(self, what: Resource, namespace: str, name: str, body: Body) -> bytes:
         return await self._request("PATCH", what.path(namespace, name), "patch", body, kind=_MERGE)
 
-    async def delete(self, what: Resource, namespace: str, name: str) -> None:
-        await self._request("DELETE", what.path(namespace, name), "delete")
+    async def delete(
+        self, what: Resource, namespace: str, name: str, *, resource_version: str = ""
+    ) -> None:
+        only = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"resourceVersion": resource_version},
+        }
+        body = only if resource_version else None
+        await self._request("DELETE", what.path(namespace, name), "delete", body)
 
     async def raw(self, path: str, *, shown: str = "", **query: str) -> bytes:
         """GET any path, such as a service's proxy. ``shown``: a token for who is behind the proxy,

@@ -128,8 +128,10 @@ class Client(Protocol):
     async def patch(self, what: Resource, namespace: str, name: str, body: Body) -> bytes:
         """Merge patch (RFC 7386); a resourceVersion in it makes it conditional."""
 
-    async def delete(self, what: Resource, namespace: str, name: str) -> None:
-        """NotFound when it is gone already."""
+    async def delete(
+        self, what: Resource, namespace: str, name: str, *, resource_version: str = ""
+    ) -> None:
+        """NotFound when it is gone already; Conflict when it is not at this version any more."""
 
     async def raw(self, path: str, **query: str) -> bytes:
         """GET any path, such as what a group serves."""

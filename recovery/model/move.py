@@ -10,6 +10,11 @@ from msgspec import Struct
 
 from recovery.model.api_name import api_name
 
+MAX_RELOCATIONS = 500
+"""Applications that one recovery keeps; the CRD takes twice as many."""
+EXPIRED = "expired"
+"""Type of an approval that was not used in time."""
+
 
 class RelocationPhase(Enum):
     """How far it has come."""

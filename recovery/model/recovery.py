@@ -238,7 +238,10 @@ class Recovery(Struct, frozen=True, rename=api_name, omit_defaults=True):
     relocations: tuple[Relocation, ...] = ()
     """Of a failover: its plan, and how far each application has come; at most 500."""
     requests: tuple[UserRequest, ...] = ()
-    """What people asked for by command; at most 10."""
+    """What people asked for by command and is not done yet, with the approvals that were used and
+    those that expired; at most 10."""
+    asked: tuple[UserRequest, ...] = ()
+    """All that stands in the object's spec, as people wrote it."""
     notes: tuple[PendingNotification, ...] = ()
     talk: NotificationStatus = NotificationStatus()
     conditions: tuple[Condition, ...] = ()

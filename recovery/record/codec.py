@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from recovery.decide.notifications import done
 from recovery.model.api_name import api_name
 from recovery.model.application import Hold
-from recovery.model.move import Place, Relocation, RelocationPhase, UserRequest
+from recovery.model.move import EXPIRED, Place, Relocation, RelocationPhase, UserRequest
 from recovery.model.recovery import (
     NOT_CLAIMED,
     Debt,
@@ -68,7 +68,8 @@ class RecoverySpec(Struct, frozen=True, rename=api_name, omit_defaults=True):
 
 
 IN_SPEC = ("policy", "subject", "openedTime", "requests")
-NOT_IN_STATUS = ("name", "version", "generation", "specOutdated")
+NOT_IN_STATUS = ("name", "version", "generation", "specOutdated", "asked")
+HANDLED = "handledRequests"
 NOTIFICATIONS = {"told": "notified", "notes": "pending"}
 """What stands among the notifications in the object, under which name."""
 
@@ -93,7 +94,33 @@ def spec_of(recovery: Recovery) -> RecoverySpec:
         if move.phase.owed
     )
     return RecoverySpec(
-        recovery.policy, recovery.subject, recovery.opened_at, recovery.requests, holds, away
+        recovery.policy, recovery.subject, recovery.opened_at, recovery.asked, holds, away
+    )
+
+
+def handled(recovery: Recovery) -> tuple[UserRequest, ...]:
+    """Of what people asked for, what needs nothing more: the claim itself says so, for the spec is
+    another write. An approval that expired is named as that."""
+    return tuple(
+        structs.replace(request, type=EXPIRED)
+        if _expired(request) in recovery.requests
+        else request
+        for request in recovery.asked
+        if request not in recovery.requests
+    )
+
+
+def _expired(request: UserRequest) -> UserRequest:
+    return structs.replace(request, type=EXPIRED)
+
+
+def _pending(
+    asked: tuple[UserRequest, ...], done: tuple[UserRequest, ...]
+) -> tuple[UserRequest, ...]:
+    return tuple(
+        _expired(request) if _expired(request) in done else request
+        for request in asked
+        if request not in done
     )
 
 
@@ -123,6 +150,7 @@ def encode(recovery: Recovery, namespace: str) -> dict[str, Any]:
             "observedGeneration": recovery.generation,
             **fields,
             **({"notifications": notifications} if notifications else {}),
+            **({HANDLED: msgspec.to_builtins(done)} if (done := handled(recovery)) else {}),
         },
     }
 
@@ -155,24 +183,44 @@ def decode(raw: bytes | msgspec.Raw) -> Recovery:
     """
     wire = _object.decode(raw)
     plain_spec = all_plain(wire.spec, lines=False)
-    spec = msgspec.convert(plain_spec, RecoverySpec)
+    written = wire.spec.get("requests") or ()
+    requests = _readable(written)
+    spec = structs.replace(
+        msgspec.convert({**plain_spec, "requests": []}, RecoverySpec), requests=requests
+    )
     if wire.status:
         asked = {key: plain_spec[key] for key in IN_SPEC if key in plain_spec}
-        recovery = _standing(wire.status, {"name": wire.metadata.name, **asked})
+        done = msgspec.convert(wire.status.get(HANDLED, []), tuple[UserRequest, ...])
+        pending = _pending(requests, done)
+        named = {"name": wire.metadata.name, **asked, "requests": [], "asked": []}
+        recovery = structs.replace(_standing(wire.status, named), requests=pending, asked=requests)
     else:
         recovery = _fresh(wire.metadata.name, spec)
     return structs.replace(
         recovery,
         version=wire.metadata.resource_version,
         generation=wire.metadata.generation,
-        spec_outdated=spec_of(recovery) != spec,
+        spec_outdated=spec_of(recovery) != spec or len(requests) != len(written),
     )
+
+
+def _readable(written: Any) -> tuple[UserRequest, ...]:
+    """Requests that can be read. People write them: one that is nonsense, or by somebody whose name
+    is not plain text, is none, and takes the rest of the record with it no more."""
+    found = []
+    for each in written if isinstance(written, list) else ():
+        with suppress(msgspec.ValidationError):
+            request = msgspec.convert(all_plain(each, lines=False), UserRequest)
+            if request.by == each["by"]:
+                found.append(request)
+    return tuple(found)
 
 
 def _standing(read: dict[str, Any], asked: dict[str, Any]) -> Recovery:
     status = dict(read)
     version = status.pop("format", 1)
-    status.pop("observedGeneration", None)
+    for unused in ("observedGeneration", HANDLED):
+        status.pop(unused, None)
     if version != RECORD_FORMAT:
         newer = isinstance(version, int) and version > RECORD_FORMAT
         raise msgspec.ValidationError(
@@ -226,6 +274,7 @@ def _fresh(name: str, spec: RecoverySpec) -> Recovery:
         message="nothing is known of what was done: the object has no status",
         resolved_at=spec.opened_at if steps and not away else None,
         requests=spec.requests,
+        asked=spec.requests,
         steps=steps,
         relocations=away,
     )

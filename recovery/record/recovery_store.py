@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -21,7 +22,7 @@ from recovery.kube.reading import older
 from recovery.model.application import Application
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import SubjectKey
-from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
+from recovery.model.recovery import NOT_CLAIMED, Recovery, RecoveryPhase, StepOutcome
 from recovery.model.situation import Fleet, RecentDisruptions
 from recovery.model.storm import STORM
 from recovery.record.codec import at_version_of, counted, decode, encode, listed, more, spec_of
@@ -96,13 +97,20 @@ class Recoveries:
     def put(self, item: Recovery) -> None:
         """As the API server has it; older than what we wrote ourselves is ignored."""
         if self._writing[item.name]:
-            self._brought[item.name] = item  # half of it, perhaps: its status follows its spec
+            # Half of it, perhaps: its status follows its spec.
+            before = self._brought.get(item.name)
+            if before is None or not older(item.version, before.version):
+                self._brought[item.name] = item
             return
         held = self._all.get(item.name)
+        if held is not None and not held.version and item.reason == NOT_CLAIMED:
+            self._index(_over(held, item))  # kept, and half written: what we know is the rest of it
+            return
         if item.unclaimed and held is None:
             self._unclaimed[item.name] = item
             self._changed(_key(item))
             return
+        self._unclaimed.pop(item.name, None)
         if held is not None and (item.version == held.version or older(item.version, held.version)):
             return
         self._index(item)
@@ -164,7 +172,7 @@ class Recoveries:
     def keep(self, gone: Recovery) -> None:
         """Keep a recovery whose object was deleted, and it still owes something: it stays what it
         was, and its next write makes it anew."""
-        self._index(structs.replace(gone, version="", requests=()))
+        self._index(structs.replace(gone, version="", requests=(), asked=()))
 
     async def reread(self) -> None:
         """All of them as they are now, whatever the watch has brought by now. KubeError when they
@@ -285,7 +293,7 @@ class Recoveries:
         if wanted is None:
             return None
         held = self._all.get(wanted.name)
-        if held is not None and _same(held, wanted):
+        if held is not None and _same(held, wanted) and len(held.asked) <= REQUESTS_KEPT:
             return held
         if (held.version if held else "") != wanted.version:
             raise ClaimLost(f"{wanted.name} changed since it was judged")
@@ -362,15 +370,15 @@ class Recoveries:
         """Delete what ended long ago and owes nothing, neither a message nor (``owing``) a hold;
         how many."""
         now, gone = self._clock.now(), 0
-        left = [r for r in self._unclaimed.values() if now - r.opened_at > HOUR]
+        await self._retire_unclaimed()
         ended = [
             r
             for r in self.all()
             if r.phase.over and not r.notes and r.debt is None and r.name not in owing
         ]
-        for index, recovery in enumerate([*ended, *left]):
+        for index, recovery in enumerate(ended):
             at = recovery.resolved_at or recovery.opened_at
-            if index < KEPT_AT_MOST and now - at < RETENTION and not recovery.unclaimed:
+            if index < KEPT_AT_MOST and now - at < RETENTION:
                 continue
             try:
                 await self._client.delete(RECOVERIES, self._namespace, recovery.name)
@@ -383,40 +391,54 @@ class Recoveries:
             gone += 1
         return gone
 
+    async def _retire_unclaimed(self) -> None:
+        """Delete what somebody made and never claimed, and nobody took over."""
+        for name, made in list(self._unclaimed.items()):
+            if self._clock.now() - made.opened_at <= HOUR:
+                continue
+            if self._unclaimed.get(name) is not made or name in self._all or self._writing[name]:
+                continue  # somebody has claimed it meanwhile
+            # As it was seen, and no other: whoever claims it now has it.
+            with suppress(KubeError):
+                await self._client.delete(
+                    RECOVERIES, self._namespace, name, resource_version=made.version
+                )
+                self._unclaimed.pop(name, None)
+
     async def _save(self, wanted: Recovery, held: Recovery | None) -> Recovery:
         """Write it. ClaimLost after a conflict, and it is as the API server has it, or, where that
         cannot be read, as it was ``held``: what was meant and not written is never believed, for
         no event may come that would say otherwise."""
-        wanted = structs.replace(wanted, requests=wanted.requests[-REQUESTS_KEPT:])
+        wanted = _with_few_requests(wanted, held)
         self._writing[wanted.name] += 1
         try:
             try:
                 saved = await self._written(wanted, held)
             finally:
                 self._writing[wanted.name] -= 1
+            self._saved_at[saved.name] = self._clock.monotonic()
+            self._unclaimed.pop(saved.name, None)
+            self._index(saved)
         except Conflict as error:
             lost = ClaimLost(str(error))
             taken = await self._reload(wanted.name)
             if taken is None:
                 self._restore(wanted.name, held)
             lost.taken = bool(taken)
-            self._catch_up(wanted.name)
             raise lost from error
         except NotFound as error:
-            (
+            if wanted.version:
                 self.drop(self._namespace, wanted.name)
-                if wanted.version
-                else self._forget(wanted.name)
-            )
-            self._catch_up(wanted.name)
+            elif held is not None:
+                self._index(structs.replace(held, version=""))  # kept: it still has to be written
+            else:
+                self._forget(wanted.name)
             raise ClaimLost(
                 f"{wanted.name} was deleted, or the CRD recoveries.recovery.gitops.dev is missing:"
                 f" {error}"
             ) from error
-        self._saved_at[saved.name] = self._clock.monotonic()
-        self._unclaimed.pop(saved.name, None)
-        self._index(saved)
-        self._catch_up(saved.name)
+        finally:
+            self._catch_up(wanted.name)
         self._saved(_key(saved))
         return saved
 
@@ -459,11 +481,17 @@ class Recoveries:
         except (KubeError, msgspec.DecodeError):
             return None
         for item in items:
-            if item.unclaimed:
+            held = self._all.get(name)
+            if held is not None and not held.version and item.reason == NOT_CLAIMED:
+                self._index(_over(held, item))
+            elif item.unclaimed:
                 self._forget(name)
                 self._unclaimed[name] = item
             else:
+                self._unclaimed.pop(name, None)
                 self._index(item)
+        if not items:
+            self._unclaimed.pop(name, None)
         if not items:
             self._forget(name)
         return counted(raw) > len(items)
@@ -544,6 +572,38 @@ class Recoveries:
 
 def _key(recovery: Recovery) -> SubjectKey:
     return recovery.subject.key
+
+
+def _over(held: Recovery, item: Recovery) -> Recovery:
+    """The record as we know it, to be written over the object as it is: that one has no status."""
+    return structs.replace(
+        held,
+        version=item.version,
+        generation=item.generation,
+        asked=item.asked,
+        requests=item.requests,
+        spec_outdated=True,
+    )
+
+
+def _with_few_requests(wanted: Recovery, held: Recovery | None) -> Recovery:
+    """The same with ten requests at most in its spec: what is done with goes first, then what
+    somebody has asked for again since; nobody's newest is pushed out by another's many."""
+    asked = wanted.asked
+    if len(asked) <= REQUESTS_KEPT:
+        return wanted
+    pending = held.requests if held is not None else ()
+    left = [request for request in asked if request in pending]
+    newest = {(request.by, request.type): request for request in left}
+    others = [request for request in left if request not in newest.values()]
+    room = max(REQUESTS_KEPT - len(newest), 0)
+    kept = {*newest.values(), *(others[-room:] if room else ())}
+    gone = {request for request in asked if request not in kept}
+    return structs.replace(
+        wanted,
+        asked=tuple(request for request in asked if request in kept),
+        requests=tuple(request for request in wanted.requests if request not in gone),
+    )
 
 
 def _same(held: Recovery, wanted: Recovery) -> bool:

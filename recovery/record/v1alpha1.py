@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from recovery.kube.client import RECOVERIES_BEFORE, Client
-from recovery.kube.errors import Conflict, NotFound
+from recovery.kube.errors import Busy, Conflict, KubeError, NotFound, Unavailable
 from recovery.model.recovery import Recovery
 from recovery.model.text import all_plain
 from recovery.record.codec import encode, more
@@ -85,12 +85,14 @@ def upgraded(raw: bytes | msgspec.Raw) -> Recovery:
     notes = all_plain(status.pop("notes", []))  # texts of ours with several lines
     fields = all_plain({**spec, **status, "name": wire.metadata.name}, lines=False)
     fields |= {"notes": notes, "version": wire.metadata.resource_version}
-    return msgspec.convert(fields, Recovery)
+    recovery = msgspec.convert(fields, Recovery)
+    return structs.replace(recovery, asked=recovery.requests)
 
 
 async def migrate(client: Client, namespace: str) -> int:
     """Write each old one anew, in one conditional request; how many. What somebody else writes
-    meanwhile, or what cannot be read, is left as it is. KubeError when they cannot be listed."""
+    meanwhile, what cannot be read and what is refused is left as it is. KubeError when they cannot
+    be listed, or the API server does not answer."""
     token, done = "", 0
     while True:
         query = {"limit": str(PAGE), **({"continue": token} if token else {})}
@@ -110,13 +112,21 @@ async def _migrated(client: Client, namespace: str, item: msgspec.Raw) -> bool:
         if not is_old(wire.status):
             return False
         body = encode(upgraded(item), namespace)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, TypeError, AttributeError, KeyError) as error:
         log.warning("a recovery of the version before cannot be read", why=str(error))
         return False
     body["apiVersion"] = f"{RECOVERIES_BEFORE.group}/{RECOVERIES_BEFORE.version}"
     try:
         await client.update(RECOVERIES_BEFORE, namespace, wire.metadata.name, body)
-    except (Conflict, NotFound):
+    except (Unavailable, Busy):
+        raise
+    except KubeError as error:
+        if not isinstance(error, Conflict | NotFound):
+            log.warning(
+                "a recovery of the version before is not taken by the API server",
+                recovery=wire.metadata.name,
+                why=str(error),
+            )
         return False
     return True
 

@@ -294,8 +294,11 @@ class Cluster:
         item = _only(part, old, item) if what in WITH_STATUS else item
         return self._store("patch", what, item, "MODIFIED", body)
 
-    async def delete(self, what: Resource, namespace: str, name: str) -> None:
+    async def delete(
+        self, what: Resource, namespace: str, name: str, *, resource_version: str = ""
+    ) -> None:
         gone = _copied(self._existing(what, namespace, name))
+        self._fence(what, gone, resource_version)
         del self._objects[what][namespace, name]
         self._version += 1
         gone["metadata"]["resourceVersion"] = str(self._version)

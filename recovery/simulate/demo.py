@@ -308,7 +308,7 @@ class Demo:
             r for r in self.world.recoveries() if r.subject.name == "web" and r.debt is not None
         )
         asked = structs.replace(
-            held, requests=(*held.requests, UserRequest("release", "ada", self.clock.now()))
+            held, asked=(*held.asked, UserRequest("release", "ada", self.clock.now()))
         )
         await self.world.cluster.update(RECOVERIES, OURS, held.name, encode(asked, OURS))
         given_back = await self._until(

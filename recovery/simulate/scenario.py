@@ -234,7 +234,7 @@ class _Replay:
             UserRequest(what, "ada", self._clock.now(), step)
             for what, _, step in (w.partition(" ") for w in ask(found))
         )
-        body = encode(structs.replace(found, requests=(*found.requests, *requests)), OURS)
+        body = encode(structs.replace(found, asked=(*found.asked, *requests)), OURS)
         await self._world.cluster.update(RECOVERIES, OURS, found.name, body)
 
     async def _controller(self, what: str) -> None:

@@ -310,6 +310,7 @@ class RealConnectedStage(RealStage):
         found = [
             r
             for r in map(decode, items)
+            if not r.unclaimed
             if r.subject.kind.lower() == kind and name in ("", r.subject.name)
         ]
         return sorted(found, key=lambda r: r.opened_at)

@@ -131,10 +131,8 @@ class RealStage:
 
     async def every(self) -> list[Recovery]:
         """Every recovery of this story."""
-        return [
-            decode(item)
-            for item in wire.listed(await self._client.list(RECOVERIES, self.namespace)).items
-        ]
+        items = wire.listed(await self._client.list(RECOVERIES, self.namespace)).items
+        return [recovery for recovery in map(decode, items) if not recovery.unclaimed]
 
     async def kubectl(self, *words: str, config: str = "") -> str:
         """kubectl in Argo CD's namespace, by default as admin; what it said, also when it was
@@ -181,6 +179,8 @@ class RealStage:
     # The reflector's sink
 
     def put(self, item: Recovery) -> None:
+        if item.unclaimed:
+            return  # only just made: its status follows
         lines = changes(self._all.get(item.name), item)
         self._lines.setdefault(called(item), []).extend(lines)
         self._all[item.name] = item
@@ -256,8 +256,7 @@ class RealStage:
         )
 
     async def recoveries(self, name: str) -> list[Recovery]:
-        items = wire.listed(await self._client.list(RECOVERIES, self.namespace)).items
-        found = [r for r in map(decode, items) if r.subject.name == name]
+        found = [r for r in await self.every() if r.subject.name == name]
         return sorted(found, key=lambda r: r.opened_at)
 
     async def old_recovery(self, name: str) -> None:

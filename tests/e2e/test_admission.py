@@ -653,6 +653,19 @@ def test_who_may_ask_may_only_ask(installed: Installed) -> None:
         "another's name": {"spec": {"requests": [first, {**mine, "by": "bob", "step": "2.0"}]}},
         "a request taken away": {"spec": {"requests": []}},
         "another's request changed": {"spec": {"requests": [{**first, "step": "9.9"}]}},
+        "an owner": {
+            "metadata": {
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "none"}
+                ]
+            }
+        },
+        "its request before another's": {"spec": {"requests": [mine, first]}},
+        "eleven of its own": {
+            "spec": {
+                "requests": [first, *({**mine, "step": f"{number}.0"} for number in range(11))]
+            }
+        },
         "an expiry": {"spec": {"requests": [first, {**mine, "type": "expired"}]}},
     }
     allowed = {
