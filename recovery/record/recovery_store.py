@@ -414,6 +414,8 @@ class Recoveries:
         try:
             try:
                 saved = await self._written(wanted, held)
+            except msgspec.DecodeError as error:
+                raise Unavailable(f"an answer that cannot be read: {error}") from error
             finally:
                 self._writing[wanted.name] -= 1
             self._saved_at[saved.name] = self._clock.monotonic()

@@ -100,9 +100,13 @@ async def migrate(client: Client, namespace: str) -> int:
             raw = await client.list(RECOVERIES_BEFORE, namespace, **query)
         except NotFound:
             return done  # this version is not served any more: there are none of it
-        for item in msgspec.json.decode(raw, type=_List).items:
+        try:
+            items, token = msgspec.json.decode(raw, type=_List).items, more(raw)
+        except msgspec.DecodeError as error:
+            raise Unavailable(f"a list that cannot be read: {error}") from error
+        for item in items:
             done += await _migrated(client, namespace, item)
-        if not (token := more(raw)):
+        if not token:
             return done
 
 

@@ -1,4 +1,4 @@
-"""Findings on the way from v1alpha1."""
+"""Recoveries of v1alpha1 are written anew, whatever is among them and whoever writes beside us."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from recovery.kube.client import RECOVERIES, RECOVERIES_BEFORE, Resource
-from recovery.kube.errors import Invalid, KubeError
+from recovery.kube.errors import Invalid, KubeError, Unavailable
 from recovery.record.v1alpha1 import migrate
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
@@ -124,3 +124,15 @@ def test_what_an_old_replica_opens_after_the_new_one_has_started_goes_on() -> No
             assert app.recoveries.get(name) is not None, "nobody goes on with it"
 
     play(script)
+
+
+def test_a_list_that_is_cut_off_is_asked_for_again() -> None:
+    class Cut(Cluster):
+        async def list(self, what: Any, namespace: str = "", **query: str) -> bytes:
+            return (await super().list(what, namespace, **query))[:-20]
+
+    async def inside() -> None:
+        with pytest.raises(Unavailable):
+            await migrate(Cut(virtual.VirtualClock()), "ours")
+
+    virtual.run(inside())
