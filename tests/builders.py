@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -263,6 +264,6 @@ def controlled(controller: str, **meta: Any) -> dict[str, Any]:
 async def plant(client: Client, recovery: Recovery, namespace: str = "gitops-system") -> bytes:
     """Put a recovery into the cluster, as the controller writes it: its spec, then its status."""
     body = encode(structs.replace(recovery, asked=recovery.asked or recovery.requests), namespace)
-    await client.create(RECOVERIES, namespace, body)
-    body["metadata"].pop("resourceVersion", None)
+    made = json.loads(await client.create(RECOVERIES, namespace, body))
+    body["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"]
     return await client.update(RECOVERY_STATUS, namespace, recovery.name, body)

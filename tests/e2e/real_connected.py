@@ -24,7 +24,7 @@ from recovery.kube.client import (
 )
 from recovery.kube.errors import Conflict, KubeError
 from recovery.model.names import USERNAME
-from recovery.model.recovery import Recovery
+from recovery.model.recovery import NOT_CLAIMED, Recovery
 from recovery.observe import wire
 from recovery.observe.reflector import Reflector
 from recovery.record.codec import decode, stamp
@@ -310,7 +310,7 @@ class RealConnectedStage(RealStage):
         found = [
             r
             for r in map(decode, items)
-            if not r.unclaimed
+            if r.reason != NOT_CLAIMED
             if r.subject.kind.lower() == kind and name in ("", r.subject.name)
         ]
         return sorted(found, key=lambda r: r.opened_at)

@@ -31,7 +31,7 @@ from recovery.kube.client import (
 from recovery.kube.errors import Conflict
 from recovery.model.application import Application
 from recovery.model.names import REFRESH
-from recovery.model.recovery import Recovery
+from recovery.model.recovery import NOT_CLAIMED, Recovery
 from recovery.observe import wire
 from recovery.observe.reflector import Reflector
 from recovery.record.codec import decode, stamp
@@ -132,7 +132,7 @@ class RealStage:
     async def every(self) -> list[Recovery]:
         """Every recovery of this story."""
         items = wire.listed(await self._client.list(RECOVERIES, self.namespace)).items
-        return [recovery for recovery in map(decode, items) if not recovery.unclaimed]
+        return [recovery for recovery in map(decode, items) if recovery.reason != NOT_CLAIMED]
 
     async def kubectl(self, *words: str, config: str = "") -> str:
         """kubectl in Argo CD's namespace, by default as admin; what it said, also when it was
@@ -179,7 +179,7 @@ class RealStage:
     # The reflector's sink
 
     def put(self, item: Recovery) -> None:
-        if item.unclaimed:
+        if item.reason == NOT_CLAIMED:
             return  # only just made: its status follows
         lines = changes(self._all.get(item.name), item)
         self._lines.setdefault(called(item), []).extend(lines)
