@@ -161,18 +161,22 @@ class _Meta(Struct, rename="camel"):
     generation: int = 0
 
 
-class _Object(Struct):
+class ObjectText(Struct):
+    """A Recovery as it stands in the API server, not yet understood."""
+
     metadata: _Meta
     spec: dict[str, Any] = {}
     status: dict[str, Any] = {}
 
 
-class _List(Struct):
+class ListText(Struct):
+    """A page of them."""
+
     items: list[msgspec.Raw] = []
 
 
-_object = msgspec.json.Decoder(_Object)
-_list = msgspec.json.Decoder(_List)
+_object = msgspec.json.Decoder(ObjectText)
+_list = msgspec.json.Decoder(ListText)
 
 
 def decode(raw: bytes | msgspec.Raw) -> Recovery:

@@ -494,7 +494,6 @@ class Recoveries:
                 self._index(item)
         if not items:
             self._unclaimed.pop(name, None)
-        if not items:
             self._forget(name)
         return counted(raw) > len(items)
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 import structlog
-from msgspec import Struct, structs
+from msgspec import structs
 
 from recovery.kube.client import RECOVERIES_BEFORE, Client
 from recovery.kube.errors import Busy, Conflict, KubeError, NotFound, Unavailable
 from recovery.model.recovery import Recovery
 from recovery.model.text import all_plain
-from recovery.record.codec import encode, more
+from recovery.record.codec import ListText, ObjectText, encode, more
 
 log = structlog.get_logger(__name__)
 
@@ -52,21 +52,6 @@ _TALK = {"firstAt": "firstTime", "lastAt": "lastTime", "dueAt": "dueTime"}
 _WISH = {"what": "type", "at": "time"}
 
 
-class _Meta(Struct, rename="camel"):
-    name: str
-    resource_version: str = ""
-
-
-class _Object(Struct):
-    metadata: _Meta
-    spec: dict[str, Any] = {}
-    status: dict[str, Any] = {}
-
-
-class _List(Struct):
-    items: list[msgspec.Raw] = []
-
-
 def is_old(status: dict[str, Any]) -> bool:
     """Was this status written by the version before?"""
     return bool(status) and status.get("format", OLD_FORMAT) == OLD_FORMAT
@@ -74,7 +59,7 @@ def is_old(status: dict[str, Any]) -> bool:
 
 def upgraded(raw: bytes | msgspec.Raw) -> Recovery:
     """The recovery in an object of format 1; ValidationError names what in it is nonsense."""
-    wire = msgspec.json.decode(raw, type=_Object)
+    wire = msgspec.json.decode(raw, type=ObjectText)
     spec, status = dict(wire.spec), _renamed(wire.status, _STATUS)
     for unused in ("format", "needsPerson"):
         status.pop(unused, None)
@@ -101,7 +86,7 @@ async def migrate(client: Client, namespace: str) -> int:
         except NotFound:
             return done  # this version is not served any more: there are none of it
         try:
-            items, token = msgspec.json.decode(raw, type=_List).items, more(raw)
+            items, token = msgspec.json.decode(raw, type=ListText).items, more(raw)
         except msgspec.DecodeError as error:
             raise Unavailable(f"a list that cannot be read: {error}") from error
         for item in items:
@@ -112,7 +97,7 @@ async def migrate(client: Client, namespace: str) -> int:
 
 async def _migrated(client: Client, namespace: str, item: msgspec.Raw) -> bool:
     try:
-        wire = msgspec.json.decode(item, type=_Object)
+        wire = msgspec.json.decode(item, type=ObjectText)
         if not is_old(wire.status):
             return False
         body = encode(upgraded(item), namespace)
