@@ -540,7 +540,8 @@ class App:
             log.info("recoveries of v1alpha1 were written anew", recoveries=written)
 
     async def _read_up(self) -> None:
-        await self._persist("recoveries of v1alpha1", self._migrate)
+        if self._records.unreadable:  # by an older replica, as long as one runs beside us
+            await self._persist("recoveries of v1alpha1", self._migrate)
         await self._persist("records", self.recoveries.reread)
         self._behind = False
         self._wake()
