@@ -192,22 +192,23 @@ class Cluster:
             timer = asyncio.ensure_future(self._clock.sleep(bookmark - self._clock.monotonic()))
             try:
                 await asyncio.wait({ringing, timer}, return_when=asyncio.FIRST_COMPLETED)
-                if not ringing.done():
-                    if not queue.empty():
-                        continue  # a bookmark says that nothing of before it is still to come
-                    bookmark = self._clock.monotonic() + BOOKMARK_EVERY
-                    if self._version < since:
-                        continue  # silent until it has counted so far
-                    mark = {
-                        "kind": KIND_OF_PLURAL.get(what.plural, ""),
-                        "metadata": {"resourceVersion": str(self._version)},
-                    }
-                    yield msgspec.json.encode({"type": "BOOKMARK", "object": mark})
-                    continue
-                told = ringing.result()
+                rang, more = ringing.done(), not queue.empty()
             finally:
                 timer.cancel()
-                ringing.cancel()
+                ringing.cancel()  # before anything is handed out: what it took after that was lost
+            if not rang:
+                if more:
+                    continue  # a bookmark says that nothing of before it is still to come
+                bookmark = self._clock.monotonic() + BOOKMARK_EVERY
+                if self._version < since:
+                    continue  # silent until it has counted so far
+                mark = {
+                    "kind": KIND_OF_PLURAL.get(what.plural, ""),
+                    "metadata": {"resourceVersion": str(self._version)},
+                }
+                yield msgspec.json.encode({"type": "BOOKMARK", "object": mark})
+                continue
+            told = ringing.result()
             if told is None:
                 yield msgspec.json.encode(
                     {
