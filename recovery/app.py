@@ -610,7 +610,7 @@ class App:
                 self.outbox.say(
                     PendingNotification(
                         f"targets/{policies.hash}/{words}",
-                        "a failover has nowhere to go",
+                        "failover target not found",
                         words,
                         "warning",
                     )
@@ -876,7 +876,7 @@ class App:
                 what = "silence" if pause.silences else "pause"
                 body = (
                     f"{what} {pause.name} by {pause.by or 'somebody'}"
-                    f" ({pause.reason or 'no reason given'}) is over: it is as before"
+                    f" ({pause.reason or 'no reason given'}) expired; recovery resumed"
                 )
                 self.outbox.say(
                     PendingNotification(
@@ -922,7 +922,7 @@ class App:
 
     def _unheard(self, note: PendingNotification, recovery: str) -> None:
         log.warning(
-            "nobody to tell",
+            "no channel configured",
             title=note.title,
             body=note.body,
             recovery=recovery,

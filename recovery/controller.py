@@ -21,7 +21,7 @@ from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import SubjectKey
 from recovery.model.recovery import PendingNotification, Recovery
 from recovery.model.situation import Situation
-from recovery.model.storm import STORM, uid_of
+from recovery.model.storm import STORM, STORM_MEMBER, uid_of
 from recovery.model.unreconciled import SHARD, UID, UnreconciledApplications
 
 log = structlog.get_logger(__name__)
@@ -193,7 +193,11 @@ class Controller:
         )
         if not all(map(self._holds, uids)):
             self._look_on(key, decisions)
-            if situation is not None and situation.storm and any(d.by == STORM for d in decisions):
+            if (
+                situation is not None
+                and situation.storm
+                and any(d.by == STORM_MEMBER for d in decisions)
+            ):
                 self._again(
                     situation.storm[0], None
                 )  # the storm may be ours, whoever has its members
@@ -311,7 +315,7 @@ class Controller:
             # Should nobody have taken it by then, that is noted: who comes next is called all the
             # same.
             self._again(SubjectKey(RECOVERY, "", after.name), self._clock.now() + UNTAKEN)
-        if situation is not None and situation.storm and decision.by == STORM:
+        if situation is not None and situation.storm and decision.by == STORM_MEMBER:
             self._again(
                 situation.storm[0], None
             )  # somebody was held back: it is looked at as one incident

@@ -16,7 +16,7 @@ from recovery.record.recovery_store import Recoveries
 
 DEPENDENCY_DEPTH = 100
 """Applications that one waits for, itself or by others; with more of them it waits for none."""
-WAITING_REASONS = ("After", "Budget", "Pace")
+WAITING_REASONS = ("DependencyFirst", "InFlightLimit", "RateLimited")
 """What is held back for one of these goes on by itself, and is waited for."""
 FIRST_WITHIN = timedelta(minutes=5)
 """What stands on an application that is due waits for its recovery to begin, and not for ever."""
@@ -50,10 +50,13 @@ class Dependencies:
             )
             if opened is not None and (opened.phase in working or in_turn):
                 how = f" ({opened.name}: {opened.phase.value})" if own else ""
-                return f"{who} {why} and is being recovered first{how}"
+                return f"{who} {why} and is recovered first{how}"
             due = self._due(other)
             if opened is None and due is not None and now < due + FIRST_WITHIN:
-                return f"{who} {why}, is ill as well and comes first (due {due:%H:%M:%S} UTC)"
+                return (
+                    f"{who} {why}, is unhealthy as well and is recovered first"
+                    f" (due {due:%H:%M:%S} UTC)"
+                )
         return ""
 
     def _before(self, app: Application) -> list[tuple[tuple[str, str], str]]:

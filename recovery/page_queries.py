@@ -197,8 +197,8 @@ class PageQueries:
         }
 
     def open(self, sees: CanView, query: Query) -> Page[Any]:
-        """Recoveries that are not over: those that need a person first, then what is being done;
-        those that read the same as one row."""
+        """Recoveries that are not over: those that need manual intervention first, then what is
+        being done; those that read the same as one row."""
         found = [
             r for r in self._recoveries.all() if not r.phase.over and self._wanted(r, sees, query)
         ]
@@ -242,7 +242,7 @@ class PageQueries:
         )
         return paged(found, query, self._app)
 
-    def places(self, sees: CanView, query: Query) -> Page[Any]:
+    def connections(self, sees: CanView, query: Query) -> Page[Any]:
         """Repositories and clusters, those that failed first."""
         now = self._clock.now()
         found = []

@@ -271,12 +271,12 @@ class SnapshotBuilder:
         if not lookable or (app.namespace, app.name) not in self._store.ailing:
             return ""
         if signs is None:
-            return "nobody has looked at its resources yet; that takes seconds"
+            return "its resources are not inspected yet; that takes seconds"
         turned = self._store.turned.get(app.uid)
         if turned is None or signs.at >= turned:
             return ""
         return (
-            f"it has changed at {turned:%H:%M:%S} UTC, and its resources were last looked at at"
+            f"it has changed at {turned:%H:%M:%S} UTC, and its resources were last inspected at"
             f" {signs.at:%H:%M:%S}; that takes seconds"
         )
 
@@ -331,7 +331,7 @@ class SnapshotBuilder:
                 and abs((opened.unhealthy_since or opened.opened_at) - mine) <= CORRELATED_WITHIN
             ):
                 return (
-                    f"cluster {other.name} fell ill with it and is the incident for both:"
+                    f"cluster {other.name} failed with it and is the incident for both:"
                     f" {opened.name}"
                 )
         return ""

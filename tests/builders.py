@@ -155,7 +155,7 @@ def a_recovery(name: str, at: datetime, **changes: Any) -> Recovery:
         subject,
         at,
         RecoveryPhase.Resolved,
-        reason="Cured",
+        reason="Recovered",
         resolved_at=at,
     )
     return structs.replace(recovery, **changes)

@@ -132,7 +132,7 @@ async def password_rotated(stage: ConnectedStage) -> list[str]:
         over = await newest(stage, "repository")
         assert (over.steps[0].action, over.steps[0].reason) in (
             ("refresh_credentials", "Reachable"),
-            ("refresh_credentials", "Cured"),
+            ("refresh_credentials", "Recovered"),
         )
         assert any("credentials refused" in line for line in over.evidence), over.evidence
     # how often it was looked at before the operator had fetched it is not for a transcript
@@ -206,12 +206,14 @@ async def fails_over_and_back(stage: ConnectedStage) -> list[str]:
             90,
         )
         await stage.until(
-            "people hear", heard_of(stage, "is back: 2 applications live elsewhere"), 30
+            "people hear",
+            heard_of(stage, "is reachable again: 2 applications still run elsewhere"),
+            30,
         )
         split = await newest(stage, "cluster", "primary")
         assert sum(len(m.leftovers) for m in split.relocations) == 2
         assert await stage.has("primary", "deployments", web)
-        assert "go home to primary" in await stage.command("failback", split.name)
+        assert "move back to primary" in await stage.command("failback", split.name)
         await stage.until("home", stands(stage, "cluster", "primary", RecoveryPhase.Resolved), 120)
         over = await newest(stage, "cluster", "primary")
         assert {m.phase for m in over.relocations} == {
@@ -247,8 +249,12 @@ async def token_revoked(stage: ConnectedStage) -> list[str]:
         await stage.until(
             "stalled", stands(stage, "cluster", "primary", RecoveryPhase.Stalled), 150
         )
-        await stage.until("told", heard_of(stage, "cluster primary needs a person"), 30)
-        told = next(m["message"] for m in stage.received if "needs a person" in m["title"])
+        await stage.until(
+            "told", heard_of(stage, "cluster primary requires manual intervention"), 30
+        )
+        told = next(
+            m["message"] for m in stage.received if "requires manual intervention" in m["title"]
+        )
         assert "Its credentials are refused: no outage" in told
         assert "cluster-primary" in told
         held = await newest(stage, "cluster", "primary")
@@ -285,7 +291,7 @@ async def both_unreachable(stage: ConnectedStage) -> list[str]:
             "NotDown",
         )
         assert (await stage.seen(name)).destination.cluster == "primary"
-        assert sum("needs a person" in m["title"] for m in stage.received) == 1
+        assert sum("requires manual intervention" in m["title"] for m in stage.received) == 1
     return []
 
 
@@ -390,7 +396,7 @@ async def target_refuses(stage: ConnectedStage) -> list[str]:
         why = {m.name: m.reason for m in held.relocations}
         assert "may not create it" in why[far]
         assert "does not serve Pump" in why[kinds]
-        assert [(s.action, s.reason) for s in held.steps][-1] == ("failover", "NothingMovable")
+        assert [(s.action, s.reason) for s in held.steps][-1] == ("failover", "NoneMovable")
         for name in (far, kinds):
             assert await stage.writes(name) == 0
             assert (await stage.seen(name)).destination.cluster == "primary"

@@ -190,7 +190,7 @@ class EmbeddedConnectedStage(EmbeddedStage):
             "ada",
             self._clock,
         )
-        return f"{len(found.owed)} applications go home to {found.subject.name}"
+        return f"{len(found.owed)} applications move back to {found.subject.name}"
 
     async def syncs(self, name: str) -> int:
         history = (await self.raw(name))["status"]["history"]

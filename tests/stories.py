@@ -75,7 +75,7 @@ async def manual_sync(stage: Stage) -> list[str]:
             "suppressed", lambda: in_phase(stage, gated, RecoveryPhase.Suppressed), 60
         )
         held = (await stage.recoveries(gated))[-1]
-        assert held.reason == "OwnerIntent"
+        assert held.reason == "ManualSync"
         assert "release gate" in held.message
         assert "manual_apps" in held.message
         await stage.sleep(10)
@@ -184,7 +184,7 @@ async def nothing_cures(stage: Stage) -> list[str]:
         await stage.until(
             "left to people", lambda: in_phase(stage, name, RecoveryPhase.Stalled), 120
         )
-        await stage.until("told", heard_of(stage, "needs a person: MissingCRD"), 60)
+        await stage.until("told", heard_of(stage, "requires manual intervention: MissingCRD"), 60)
         await stage.sleep(40)
         held = (await stage.recoveries(name))[-1]
         assert (held.phase, held.reason, held.cause) == (
@@ -194,7 +194,7 @@ async def nothing_cures(stage: Stage) -> list[str]:
         ), held
         assert not any(step.sent for step in held.steps), held.steps
         assert await stage.writes(name) == 0
-        assert sum("needs a person" in m["title"] for m in stage.received) == 1
+        assert sum("requires manual intervention" in m["title"] for m in stage.received) == 1
         await stage.install("Gadget")
         await stage.until("recovered", lambda: in_phase(stage, name, RecoveryPhase.Resolved), 180)
         assert (
@@ -214,7 +214,7 @@ async def switched_off(stage: Stage) -> list[str]:
         await stage.install(kind)
         await stage.until("suppressed", lambda: in_phase(stage, name, RecoveryPhase.Suppressed), 60)
         held = (await stage.recoveries(name))[-1]
-        assert held.reason == "Disabled"
+        assert held.reason == "ObserveOnly"
         assert "would refresh (hard: true)" in held.message
         await stage.sleep(15)
         assert await stage.writes(name) == 0
@@ -255,7 +255,7 @@ async def killed_before_the_answer(stage: Stage) -> list[str]:
 
 async def killed_after_the_answer(stage: Stage) -> list[str]:
     """kill -9 when the sync is confirmed and not yet recorded: found again, not written twice."""
-    return await _killed(stage, "after", "Bolt")
+    return await _killed(stage, "DependencyFirst", "Bolt")
 
 
 async def _killed(stage: Stage, when: str, kind: str) -> list[str]:

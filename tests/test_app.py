@@ -144,12 +144,12 @@ def test_a_restart_that_a_person_took_back_is_theirs_until_the_next_deploy() -> 
 
             held = p.world.recoveries()[-1]
             assert len(restarts()) == mine
-            assert (held.phase, held.reason) == (RecoveryPhase.Suppressed, "TakenBack")
+            assert (held.phase, held.reason) == (RecoveryPhase.Suppressed, "ActionReverted")
             assert "a person undid the restart" in held.message
             assert sum("a person undid the restart" in n.body for n in p.told) == 1
             await p.world.commit("web-1", (deployment("web-1", "crash"),))
             await p.clock.sleep(5 * MINUTE)
-            assert p.world.recoveries()[-1].reason != "TakenBack"
+            assert p.world.recoveries()[-1].reason != "ActionReverted"
 
     play(script)
 
@@ -445,7 +445,7 @@ def test_what_is_seen_in_metrics_and_answers() -> None:
             text = app.views.metrics().decode()
             assert 'recovery_recoveries{phase="Resolved"} 1.0' in text
             assert (
-                'recovery_steps_total{action="sync",policy="application-sync-failure",reason="Cured",result="Succeeded"} 1.0'
+                'recovery_steps_total{action="sync",policy="application-sync-failure",reason="Recovered",result="Succeeded"} 1.0'
                 in text
             )
             assert (
@@ -510,7 +510,7 @@ def test_an_open_hold_is_told_of_every_day() -> None:
             await p.clock.sleep(10.5 * 60 * MINUTE)
         reminders = [n.title for n in p.told if "has been held back" in n.title]
         assert reminders == [
-            f"argocd/web-1 (in-cluster) has been held back for {days}"
+            f"argocd/web-1 (in-cluster) has been on hold for {days}"
             for days in ("1 day", "2 days", "3 days")
         ]
         assert all(
@@ -676,7 +676,7 @@ def test_an_approval_that_is_not_used_in_time_is_told_of_once() -> None:
             await p.world.application("web-1", (deployment("web-1"), custom("Mute", "w")))
             await p.clock.sleep(2 * MINUTE)
             (held,) = p.world.recoveries()
-            assert held.reason == "Approval"
+            assert held.reason == "ApprovalRequired"
             await p.world.annotate("web-1", {"recovery.gitops.dev/paused": "not yet"})
             await write(p.world.cluster, OURS, held.name, asked, "ada", p.clock)  # type: ignore[arg-type]
             await p.clock.sleep(90 * MINUTE)

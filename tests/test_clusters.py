@@ -393,7 +393,7 @@ def test_an_approval_lets_the_plan_go_and_only_then(word: str) -> None:
             dies(p)
             await p.clock.sleep(120)
             assert where(p, "w-a") == ["primary"]
-            assert newest(p).reason == "Approval"
+            assert newest(p).reason == "ApprovalRequired"
             assert [m.phase for m in newest(p).relocations] == [RelocationPhase.Planned]
             if word == "approve":
                 await ask(p, approval)
@@ -438,7 +438,7 @@ def test_a_target_that_nobody_knows_is_told_when_the_policy_is_loaded() -> None:
             (words,) = app.views.details()["warnings"]
 
         assert (
-            "'secundary' is no cluster that Argo CD knows; it knows in-cluster, primary, secondary"
+            "'secundary' is not a cluster that Argo CD knows; it knows in-cluster, primary, secondary"
             in words
         )
         assert [r for r in p.world.recoveries() if r.subject.kind == "Cluster"] == []
@@ -480,7 +480,7 @@ def test_what_is_seen_of_them_is_in_the_answers_and_in_the_metrics() -> None:
             }
             metrics = app.views.metrics().decode()
             assert 'recovery_connections{kind="cluster",state="Failed"} 1.0' in metrics
-            assert "recovery_applications_away 1.0" in metrics
+            assert "recovery_relocated_applications 1.0" in metrics
 
     play(script)
 
@@ -576,7 +576,9 @@ def test_a_label_that_cannot_be_moved_away_stays_and_is_not_on_both() -> None:
                 p, 2, error=Forbidden("no right on it", 403)
             )  # on to the target, and not off the source
             dies(p)
-            while not any("LabelStays" in s.reason for r in p.world.recoveries() for s in r.steps):
+            while not any(
+                "LabelMoveFailed" in s.reason for r in p.world.recoveries() for s in r.steps
+            ):
                 await p.clock.sleep(0.1)
             assert label_is(p) == ["yes", None]
             (move,) = newest(p).relocations
@@ -614,7 +616,7 @@ def test_what_joined_the_set_after_the_plan_is_planned_before_it_is_moved() -> N
         async with running(p):
             dies(p)
             await p.clock.sleep(120)
-            assert newest(p).reason == "Approval"
+            assert newest(p).reason == "ApprovalRequired"
             await fleet(p, "w-db", (stateful_set("w-db"),))
             await p.clock.sleep(120)
 
@@ -633,7 +635,7 @@ def test_a_plan_that_nobody_approved_is_made_anew_and_costs_no_attempt() -> None
         async with running(p):
             dies(p)
             await p.clock.sleep(5 * 3600)
-            assert newest(p).reason == "Approval"
+            assert newest(p).reason == "ApprovalRequired"
             assert newest(p).attempt == 1
             planned = newest(p).relocations[0].since
             assert planned is not None
@@ -866,6 +868,6 @@ def test_nothing_is_deleted_where_it_may_be_live(how: str) -> None:
                 s.message for s in newest(p).steps if s.action in ("list_leftovers", "cleanup")
             )
             assert ("under another address" in words) is (how == "it is the same one by now"), words
-            assert ("nobody knows whether" in words) is (how == "it could not be asked"), words
+            assert ("it is unknown whether" in words) is (how == "it could not be asked"), words
 
     play(script)

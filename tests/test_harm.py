@@ -179,7 +179,7 @@ def test_what_somebody_changed_since_is_not_what_the_deploy_brought(what: str) -
                 )
             await p.clock.sleep(40 * MINUTE)
 
-        assert step(p).reason == "NotTheDeploy"
+        assert step(p).reason == "UnrelatedToDeploy"
         assert BY_HAND[what] in step(p).message
         assert len(p.world.raw("web")["status"]["history"]) == 2
 
@@ -241,7 +241,7 @@ def test_what_a_person_went_back_from_is_not_brought_again() -> None:
         assert [h["revision"] for h in p.world.raw("web")["status"]["history"]][-1] == first[
             "revision"
         ]
-        assert step(p).reason == "TakenAway"
+        assert step(p).reason == "ResourceMissing"
 
     play(script)
 
@@ -375,7 +375,7 @@ def test_what_we_ended_ourselves_is_synced_again_whatever_comes_in_between(close
             await p.clock.sleep(40 * MINUTE)
 
         assert p.world.seen("web").sync.value == "Synced"
-        assert not [note.title for note in p.told if "needs a person" in note.title]
+        assert not [note.title for note in p.told if "requires manual intervention" in note.title]
 
     play(script)
 
@@ -420,7 +420,7 @@ def test_the_answer_to_our_own_write_undoes_nothing_that_came_after_it(then: str
 
         assert (held is None) is (then == "deleted")
         assert held is None or held.skipped
-        assert not [note.title for note in p.told if "standing still" in note.title]
+        assert not [note.title for note in p.told if "is not reconciling" in note.title]
         assert len(p.world.recoveries()) == 1
 
     play(script)
@@ -584,7 +584,7 @@ def test_what_failed_was_nobodys_wish_for_a_deploy(what: str) -> None:
             await p.clock.sleep(60 * MINUTE)
 
         assert runs(p)[0] == "ready-a"
-        assert p.world.recoveries()[-1].reason == "OwnerIntent"
+        assert p.world.recoveries()[-1].reason == "ManualSync"
 
     play(script)
 
@@ -607,7 +607,7 @@ def test_a_relapse_after_a_resolve_calls_people_anew() -> None:
             await p.world.commit("web", web("noconfig"))
             await p.clock.sleep(90 * MINUTE)
 
-        assert any("needs a person" in n.title for n in p.told[told:])
+        assert any("requires manual intervention" in n.title for n in p.told[told:])
 
     play(script)
 
@@ -701,13 +701,13 @@ def test_what_an_application_set_would_undo_is_a_persons() -> None:
 
         assert step(p).reason == "OwnerWouldRevert"
         assert p.world.recoveries()[-1].phase is RecoveryPhase.Stalled
-        assert any("needs a person" in n.title for n in p.told)
+        assert any("requires manual intervention" in n.title for n in p.told)
 
     play(script)
 
 
 def test_the_embedded_application_set_owns_what_a_real_one_owns() -> None:
-    """Seen on 3.2: an edit of an owned Application is undone within a second, a set that ignores a
+    """Seen on 3.2: an edit of an owned Application is reverted within a second, a set that ignores a
     field leaves that alone."""
 
     async def script(p: Play) -> None:

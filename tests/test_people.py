@@ -50,7 +50,7 @@ def test_an_escalation_in_its_order_through_a_restart_and_the_resolve_to_all_who
         async with p.controller():
             await p.world.application("web", (deployment("web", "crash", 5),))
             await p.clock.sleep(8 * MINUTE)
-            assert any("needs a person" in title for title in at(p, "chat"))
+            assert any("requires manual intervention" in title for title in at(p, "chat"))
             assert at(p, "primary") == []
         async with p.controller():
             await p.clock.sleep(8 * MINUTE)
@@ -101,12 +101,12 @@ def test_a_policy_that_is_regretted_only_watches_until_it_is_edited() -> None:
             await p.world.application("web", (deployment("web", "crash-until-restart", 5),))
             await p.clock.sleep(10 * MINUTE)
             held = next(r for r in p.world.recoveries() if r.subject.name == "web")
-            assert (held.reason, held.observe_only, held.steps) == ("Distrusted", True, ())
+            assert (held.reason, held.observe_only, held.steps) == ("CircuitOpen", True, ())
             assert (
-                "2 of its last 2 actions were undone by people or made it worse: restart of"
+                "2 of its last 2 actions were reverted by people or made it worse: restart of"
                 in held.message
             )
-            assert sum("only watches" in title for title in at(p, "chat")) == 1, (
+            assert sum("only observes" in title for title in at(p, "chat")) == 1, (
                 "and it says so, once"
             )
             assert "web/" in str(app.views.details()["distrusted"])

@@ -102,14 +102,14 @@ def test_a_storm_is_one_incident_and_nothing_is_done_to_its_members() -> None:
             )
             assert p.touched("web") == []
             (told,) = [e["note"] for e in p.world.cluster.every(EVENTS) if e["reason"] == "Message"]
-            assert told.startswith("12 applications of project shop are ill: one incident")
+            assert told.startswith("12 applications of project shop are unhealthy: one incident")
             assert all(f"- argocd/web-{n}" in told for n in range(12)), "it lists its members"
             rows = app.views.recoveries(EVERYBODY.sees)["pending"]
             assert {
                 (r["by"], "12 of 12 applications of project shop" in r["message"])
                 for r in rows
                 if r["by"]
-            } == {("storm", True)}
+            } == {("Storm", True)}
             assert b'recovery_decisions_total{decision="Suppress"' in app.views.metrics()
             explained = app.views.explain(p.world.seen("web-3").key, EVERYBODY.sees)
             assert explained is not None
@@ -121,7 +121,7 @@ def test_a_storm_is_one_incident_and_nothing_is_done_to_its_members() -> None:
             assert [r.reason for r in p.world.recoveries()] == ["Cooldown"]
             await p.clock.sleep(5 * MINUTE)
             assert [(r.phase, r.reason) for r in p.world.recoveries()] == [
-                (RecoveryPhase.Resolved, "Calm")
+                (RecoveryPhase.Resolved, "StormEnded")
             ]
             assert p.touched("web") == []
 
@@ -174,7 +174,9 @@ def test_a_person_may_let_its_members_go() -> None:
             await p.clock.sleep(10 * MINUTE)
             assert p.touched("web") != []
             (storm,) = [r for r in p.world.recoveries() if r.subject.kind == "Storm"]
-            assert storm.reason in ("LetGo", "Calm"), "let go, and over when nothing new came"
+            assert storm.reason in ("MembersApproved", "StormEnded"), (
+                "let go, and over when nothing new came"
+            )
             assert [w.by for w in storm.requests] == ["ada"]
 
     play(script)

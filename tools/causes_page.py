@@ -17,7 +17,7 @@ SEEN = "## Seen on a real Argo CD"
 INTRO = """# Causes and cures
 
 Why an application is ill, as `recovery explain` names it and `condition.cause` selects it, and what that leaves to do. Whatever a
-policy says, a cure that its cause forbids, or that cannot help, is not tried: the guard *cure forbidden* says so, with the cause, the
+policy says, a cure that its cause forbids, or that cannot help, is not tried: the guard `RemedyForbidden` says so, with the cause, the
 evidence and what a person should look at. *Once* means one try in a recovery. This page is made from
 `recovery/causes/catalogue.py`; a test fails when it is not up to date.
 

@@ -53,14 +53,16 @@ def metrics() -> str:
 def guards() -> str:
     """Each guard, in the order in which they are asked."""
     intro = (
-        "Guards are asked before every step, in this order; the first refusal is the answer. Its name"
-        " stands in `recovery status` and in the metric `recovery_suppressed`, and in CamelCase as"
-        " the reason of a Recovery.\n\n"
+        "Guards are asked before every step, in this order; the first refusal is the answer. Its code"
+        " is the reason of the Recovery, the label `guard` of the metric `recovery_suppressed` and"
+        " what `recovery status` shows; `guards/#CODE` is its place on this page.\n\n"
     )
     rows = ["| guard | refuses when | for |", "|---|---|---|"]
     for guard in GUARDS:
         about = ", ".join(sorted(guard.about))
-        rows.append(f"| {guard.name} | {_first_paragraph(guard)} | {about} |")
+        rows.append(
+            f'| <span id="{guard.name}">{guard.name}</span> | {_first_paragraph(guard)} | {about} |'
+        )
     return f"# Guards\n\n{MADE}{intro}" + "\n".join(rows) + "\n"
 
 

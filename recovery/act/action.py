@@ -184,7 +184,7 @@ class ActionRequest(Struct, frozen=True):
         """The claim."""
         record = self.recovery.running if self.recovery else None
         if record is None:
-            raise ValueError("an order for a step that was not claimed")
+            raise ValueError("step has no claim")
         return record
 
     @property

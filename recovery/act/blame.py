@@ -70,18 +70,15 @@ async def not_this_deploy(
     if not ill:
         return (
             NOTHING_DEGRADED,
-            (
-                "none of its own resources is seen to be ill: there is nothing that going back"
-                " would cure"
-            ),
+            ("none of its own resources is unhealthy: a rollback would not help"),
         )
     if any(each.kind == APPLICATION for each in ill):
         return (
             "ParentOfOthers",
-            f"{_names(ill)} is ill, and a parent is not rolled back for a child",
+            f"{_names(ill)} is unhealthy, and a parent is not rolled back for a child",
         )
     if other := _something_else_runs(order, fresh, ill):
-        return "NotTheDeploy", other
+        return "UnrelatedToDeploy", other
     changed, unclear = _by_operation(fresh) if whole else _as_seen(order)
     if (
         doors.argocd is not None
@@ -99,12 +96,13 @@ async def not_this_deploy(
         return (
             "DeployUnclear",
             (
-                f"whether this deploy changed {_names(ill)} can no longer be seen ({what}): a"
-                " person decides"
+                f"whether this deploy changed {_names(ill)} can no longer be seen ({what}):"
+                " a person must decide"
             ),
         )
     if others := ill - changed:
-        return "NotTheDeploy", f"{_names(others)} is ill, and this deploy did not change it"
+        words = f"{_names(others)} is unhealthy, and this deploy did not change it"
+        return "UnrelatedToDeploy", words
     return "", ""
 
 
@@ -161,7 +159,8 @@ def _something_else_runs(
     rows = (r for r in (fresh.get("status") or {}).get("resources") or () if isinstance(r, dict))
     differs = frozenset(ResourceKey.of_row(r) for r in rows if r.get("status") == "OutOfSync") & ill
     return (
-        f"{_names(differs)} is ill, and is not what {short(app.deployed)} brought: it was changed"
+        f"{_names(differs)} is unhealthy, and is not what {short(app.deployed)} brought: it was"
+        f" changed"
         " since"
         if differs
         else ""

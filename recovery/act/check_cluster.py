@@ -29,7 +29,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  
         return StepStatus(Progress.Again)
     if not isinstance(about, Cluster) or not looked_since(about, record, situation.now):
         return StepStatus(
-            Progress.Running, message="not everybody has looked yet", soon=timedelta(seconds=3)
+            Progress.Running, message="not all probes have answered yet", soon=timedelta(seconds=3)
         )
     is_down, words = down(about, situation.now)
     sentence = f"down: {words}" if is_down else f"{worst(about, situation.now).value}: {words}"
@@ -38,7 +38,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  
 
 async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG001 (a Start: the poller looks anyway, every few seconds)
     """Nothing to send."""
-    return Outcome(Result.Sent, "Looking")
+    return Outcome(Result.Sent, "Probing")
 
 
 TEST_CLUSTER_CONNECTIVITY = Action(

@@ -1,4 +1,4 @@
-"""escalate: a person is needed."""
+"""escalate: manual intervention required."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     if called_for_it(situation.past, situation.now):
         return Skip(
             "EscalatedAlready",
-            "people were called for it within the day: its remedy has to be repeated",
+            "escalated within the last day: its remedy has to be repeated",
         )
     if recovery.escalated:
-        return Skip("EscalatedAlready", "people were called once for this recovery")
+        return Skip("EscalatedAlready", "escalated once for this recovery already")
     return (
-        Skip("TooEarly", f"attempt {recovery.attempt}, and it speaks from attempt {after} on")
+        Skip("TooEarly", f"attempt {recovery.attempt}, and it escalates from attempt {after} on")
         if recovery.attempt < after
         else None
     )
@@ -48,7 +48,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG00
     """The message with the evidence."""
     policy, recovery, parameters = policy_of(order), order.recovery, order.step.parameters
     if recovery is None:
-        return Outcome(Result.Failed, "NoRecovery", "there is no recovery to speak of")
+        return Outcome(Result.Failed, "NoRecovery", "there is no Recovery to escalate")
     channels = parameters.channels or (policy.channels if policy else ())
     note = escalated(
         order.situation, recovery, severity=parameters.severity.value, channels=channels
@@ -56,7 +56,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG00
     told = channels or (DEFAULT_CHANNELS,)
     return Outcome(
         Result.Done,
-        "Told",
+        "Notified",
         f"called {', '.join(channels) or 'the default channels'}",
         notes=(note,),
         told=told,

@@ -32,7 +32,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
     if order.step.parameters.stay:
         return await _stay(order, doors)
     if not order.record.stage:
-        return Outcome(Result.Sent, "Begun", f"bringing home {len(recovery.owed)} applications")
+        return Outcome(Result.Sent, "Begun", f"moving back {len(recovery.owed)} applications")
     label = label_of(recovery)
     target = _target(order, recovery.relocations)
     if label and order.record.stage == FIRST_WAVE:
@@ -50,7 +50,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
                     else m
                     for m in recovery.relocations
                 )
-                return Outcome(Result.Failed, "LabelStays", forbidden, relocations=stay)
+                return Outcome(Result.Failed, "LabelMoveFailed", forbidden, relocations=stay)
         moved = await relocate.relabel(order, doors, label, target, home)
         if moved.result is Result.Failed:
             stay = tuple(
@@ -70,7 +70,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
         for m in relocations
         if m.phase is RelocationPhase.Returning and m.since == order.record.claimed_at
     ]
-    words = f"moved home {', '.join(gone)}" if gone else summary(relocations)
+    words = f"moved back {', '.join(gone)}" if gone else summary(relocations)
     note = acted(order.situation, recovery, words) if gone else None
     return Outcome(
         Result.Sent,

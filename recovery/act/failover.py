@@ -109,8 +109,8 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     if inherited(situation):
         return Skip(
             "Inherited",
-            "it was down before this controller came; nothing is moved until it has once been up,"
-            " or `recovery adopt`",
+            "it was down before this controller was installed; nothing is moved until it has"
+            " been up once, or `recovery adopt`",
         )
     if counted(recovery.relocations, RelocationPhase.Failed) >= FAILURES:
         return Skip("StoppedAfterFailures", summary(recovery.relocations))
@@ -126,13 +126,13 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
     if recovery.owed and not any(
         dep.app.uid not in away and _here(dep, situation) for dep in situation.dependents
     ):
-        return Skip("MovedAlready", summary(recovery.relocations))
+        return Skip("AlreadyMoved", summary(recovery.relocations))
     if step.parameters.strategy is Strategy.cluster_label:
         _, forbidden = relabelled(
             step.parameters.label, situation.application_sets, cluster_of(situation), target
         )
         if forbidden:
-            return Skip("LabelStays", forbidden)
+            return Skip("LabelMoveFailed", forbidden)
     return None
 
 
@@ -163,7 +163,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:
                 )
                 for m in recovery.relocations
             )
-            return StepStatus(Progress.Failed, "TheClusterIsBack", words, relocations=stay)
+            return StepStatus(Progress.Failed, "ClusterRecovered", words, relocations=stay)
     relocations = progressed(recovery, record, situation, by_label=by_label)
     if by_label and record.stage and unsent(relocations, RelocationPhase.Moving, record, situation):
         return StepStatus(Progress.Next, stage=stage_after(record.stage), relocations=relocations)
@@ -219,7 +219,8 @@ def _stopped(
     about = cluster_of(situation)
     if failed >= FAILURES:
         return stopped(
-            relocations, f"not begun: {failed} applications did not get well at their new place"
+            relocations,
+            f"not begun: {failed} applications did not become healthy at their new place",
         )
     if connection(about, situation.now)[0] is Connection.Successful:
         return stopped(relocations, "not begun: the cluster is back")
@@ -257,9 +258,7 @@ def _outdated(
             ),
             None,
         )
-        return (
-            f"the label takes {more.key} along by now, which the plan does not know" if more else ""
-        )
+        return f"the label also moves {more.key} by now, which is not in the plan" if more else ""
     return f"the plan is for {planned}, and by now they are to go to {target.name}"
 
 
@@ -279,7 +278,7 @@ def _proven(situation: Situation, relocations: tuple[Relocation, ...]) -> tuple[
     )
     target = next((c for c in situation.clusters if planned and c.called(str(planned))), None)
     if target is None:
-        return False, f"{planned} is no cluster that is known"
+        return False, f"{planned} is not a known cluster"
     _, same = not_another(cluster_of(situation), target)
     return (False, same) if same else healthy(target, situation.now)
 
@@ -352,7 +351,10 @@ def _go(
                 f"{refused.reason if refused else ''}"
             )
             return StepStatus(
-                Progress.Failed, "LabelStays", why, relocations=stopped(tuple(checked), why[:300])
+                Progress.Failed,
+                "LabelMoveFailed",
+                why,
+                relocations=stopped(tuple(checked), why[:300]),
             )
         # The label moves them all, whatever comes: owed from this claim on.
         gone = tuple(
@@ -397,7 +399,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
         )
         new = next((c for c in order.situation.clusters if c.called(planned)), None)
         if new is None:
-            return Outcome(Result.Failed, "UnknownTarget", f"{planned} is no cluster that is known")
+            return Outcome(Result.Failed, "UnknownTarget", f"{planned} is not a known cluster")
         first = stage == LABEL_STAGE and parameters.label not in (new.labels or {})
         looked = await relocate.looked_again(order, doors) if first else recovery.relocations
         if stays := next(
@@ -417,7 +419,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
                 )
                 for m in looked
             )
-            return Outcome(Result.Failed, "LabelStays", why, relocations=stay)
+            return Outcome(Result.Failed, "LabelMoveFailed", why, relocations=stay)
         ends = (
             (cluster_of(order.situation), new)
             if stage == LABEL_STAGE
@@ -466,11 +468,11 @@ async def _plan(order: ActionRequest, doors: Clients) -> Outcome:
     room = max(MAX_RELOCATIONS - len(kept), 0)
     relocations, left = (*kept, *new[:room]), left + len(new[room:])
     if not relocations:
-        return Outcome(Result.Skipped, "NothingThere", "no application that is meant runs on it")
+        return Outcome(Result.Skipped, "NothingToMove", "no selected application runs on it")
     if not counted(relocations, RelocationPhase.Planned):
         first = next(m for m in relocations if m.reason)
         words = f"none of {len(relocations)} applications can be moved; {first}: {first.reason}"
-        return Outcome(Result.Failed, "NothingMovable", words, relocations=relocations)
+        return Outcome(Result.Failed, "NoneMovable", words, relocations=relocations)
     words = f"plan: {summary(relocations)}"
     if left:
         words += f"; {left} more stay: one recovery moves {MAX_RELOCATIONS} applications at most"

@@ -39,7 +39,7 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits)
     """While it is still unwell, a report of success has nothing to say."""
     return (
-        Skip("NotCured", "it speaks of a cure only")
+        Skip("NotRecovered", "it notifies of a recovery only")
         if step.parameters.when is When.success
         else None
     )
@@ -47,7 +47,7 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
     """Nothing to wait for; unsaid after a crash, it is said again."""
-    return StepStatus(Progress.Succeeded, "Told") if record.sent else StepStatus(Progress.Again)
+    return StepStatus(Progress.Succeeded, "Notified") if record.sent else StepStatus(Progress.Again)
 
 
 async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)
@@ -67,7 +67,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG00
     )
     return Outcome(
         Result.Done,
-        "Told",
+        "Notified",
         f"told {', '.join(channels) or 'the default channels'}",
         notes=(note,),
         told=channels or (DEFAULT_CHANNELS,),

@@ -87,7 +87,7 @@ async def withdraw(order: ActionRequest, doors: Clients, fresh: dict[str, Any]) 
     """Take an operation of ours back that Argo CD has not taken up."""
     state = (fresh.get("status") or {}).get("operationState") or {}
     if token_of(state.get("operation")) == order.token:
-        return Outcome(Result.Sent, "TakenUp", "Argo CD has taken it up after all")
+        return Outcome(Result.Sent, "PickedUp", "Argo CD has started it after all")
     if token_of(fresh.get("operation")) != order.token:
         return Outcome(Result.Sent, "Withdrawn", "it is gone already")
     version = fresh["metadata"]["resourceVersion"]

@@ -84,7 +84,7 @@ async def _one_cluster(
         None,
     )
     if home is None:
-        return f"{app.destination.cluster} is no cluster that Argo CD knows"
+        return f"{app.destination.cluster} is not a cluster that Argo CD knows"
     asked = []
     for each in (home, where):
         there = await doors.ways.to(each.server)
@@ -162,7 +162,7 @@ async def _remove(order: ActionRequest, doors: Clients, app: Application, entry:
         if item is None:
             return ""
         if not carries(item, instance_of(app, doors.home)):
-            return "it is somebody else's now"
+            return "it is another application's now"
         await there.delete(
             path,
             {"preconditions": {"uid": item["metadata"]["uid"]}, "propagationPolicy": "Background"},

@@ -33,7 +33,7 @@ def ceiling(
     )
     reasons = (
         (not auto_prune, "the application's own automated.prune is not set"),
-        (inherited(order.situation), "it was unwell before this controller came"),
+        (inherited(order.situation), "it was unhealthy before this controller was installed"),
         (len(going) > PRUNED_AT_MOST, f"{len(going)} would go, and {PRUNED_AT_MOST} may"),
         (len(going) > SHARE * of, f"{len(going)} of {of} would go, and {SHARE:.0%} may"),
         (

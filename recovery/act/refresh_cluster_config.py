@@ -41,9 +41,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  
         return StepStatus(
             Progress.Failed, "NoChange", f"listed anew, and it is still {state.value}: {words}"
         )
-    return StepStatus(
-        Progress.Running, message="nobody has looked since", soon=timedelta(seconds=5)
-    )
+    return StepStatus(Progress.Running, message="no probe since", soon=timedelta(seconds=5))
 
 
 def looked_since(cluster: Cluster, record: StepRecord, now: datetime) -> bool:

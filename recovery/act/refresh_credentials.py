@@ -97,7 +97,7 @@ async def start(order: ActionRequest, doors: Clients) -> Outcome:
         return Outcome(
             Result.Sent,
             "Waiting",
-            f"ExternalSecret {name} asked to fetch",
+            f"refresh of ExternalSecret {name} requested",
             targets=(f"ExternalSecret/{name}",),
         )
     return await _look(order, doors, about, found)

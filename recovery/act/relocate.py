@@ -227,7 +227,7 @@ async def relabel(
     except (Forbidden, NotFound, Invalid) as error:
         return Outcome(
             Result.Failed,
-            "LabelStays",
+            "LabelMoveFailed",
             f"the Secret of {target.name} cannot be labelled: {words_of(error)}",
         )
     try:
@@ -243,7 +243,7 @@ async def relabel(
             )
         return Outcome(
             Result.Failed,
-            "LabelStays",
+            "LabelMoveFailed",
             f"the label cannot be taken off the Secret of {source.name}: {words_of(error)}",
         )
     finally:
@@ -292,7 +292,7 @@ async def send(
                 hindered = True
                 log = structlog.get_logger(__name__)
                 log.warning(
-                    "nobody knows whether it was moved; looked at again",
+                    "whether it was moved is unknown; checked again",
                     application=str(move),
                     why=str(error),
                 )

@@ -186,7 +186,7 @@ def _taken_back(order: ActionRequest, workload: Workload, state: dict[str, Any])
         f"the restart of {plain(str(workload), 100)} at {began:%Y-%m-%d %H:%M:%S} UTC was taken"
         " back by hand"
     )
-    return f"{words}: it is somebody's until another revision is deployed"
+    return f"{words}: not repeated until another revision is deployed"
 
 
 def _nothing(kinds: tuple[str, ...], alone: list[_Alone]) -> Outcome:
@@ -332,7 +332,7 @@ def _left_alone(order: ActionRequest, why: _Alone) -> Outcome:
     record = order.record
     if number_of(record) + 1 < len(record.targets) or record.effects:
         return Outcome(
-            Result.Sent, "LeftAlone", f"left alone: {why}", settle=_until(order, timedelta())
+            Result.Sent, "WorkloadLeft", f"left alone: {why}", settle=_until(order, timedelta())
         )
     return Outcome(
         Result.Skipped,
@@ -433,7 +433,7 @@ RESTART = Action(
         destructive=True,
         counts_as_sent=True,
         one_by_one=True,
-        exempt=frozenset({"owner intent"}),
+        exempt=frozenset({"ManualSync"}),
     ),
     start,
 )

@@ -133,7 +133,7 @@ def _forbidden(situation: Situation, recovery: Recovery) -> Skip | None:
         s.action == "rollback" and s.outcome is not StepOutcome.Skipped and s.outcome
         for s in recovery.steps
     ):
-        return Skip("OnceARecovery", "it was tried in this recovery already")
+        return Skip("AlreadyTried", "it was tried in this recovery already")
     if app.hold:
         what = (
             f"held back from {app.hold.bad[0][:7]}"
@@ -146,10 +146,11 @@ def _forbidden(situation: Situation, recovery: Recovery) -> Skip | None:
     if inherited(situation):
         return Skip(
             "Inherited",
-            "it was unwell before this controller came; no rollback until it has once been well",
+            "it was unhealthy before this controller was installed; no rollback until it has"
+            " been healthy once",
         )
     if app.health is Health.Healthy:
-        return Skip("Healthy", "what runs is Healthy: nothing to go back from")
+        return Skip("Healthy", "what runs is Healthy: nothing to roll back")
     return None
 
 
@@ -165,9 +166,9 @@ def _undone(recovery: Recovery, past: tuple[Recovery, ...]) -> Skip | None:
     if len(undone) < MAX_REVERTED:
         return None
     return Skip(
-        "UndoneTwice",
+        "RevertedTwice",
         f"undone {len(undone)} times in 7 days ({undone[-1].reason},"
-        f" {undone[-1].ended_at:%Y-%m-%d %H:%M} UTC): a person decides",
+        f" {undone[-1].ended_at:%Y-%m-%d %H:%M} UTC): a person must decide",
     )
 
 
@@ -210,7 +211,7 @@ def _not_yet(parameters: Parameters, recovery: Recovery) -> Skip | None:
         "Superseded",
         "Forbidden",
         "Unauthorized",
-        "NotCarriedOut",
+        "NotExecuted",
     ):
         return Skip("RestartNotTried", f"the restart was not tried: {last.message}")
     return None
@@ -222,13 +223,14 @@ def _not_the_deploy(parameters: Parameters, app: Application, recovery: Recovery
         return Skip("NoDeploy", "its history does not say when it was deployed")
     if ill < at - SLACK:
         return Skip(
-            "NotTheDeploy", f"it was ill {spell(at - ill)} before what runs now was deployed"
+            "UnrelatedToDeploy",
+            f"it was unhealthy {spell(at - ill)} before the current revision was deployed",
         )
     if ill - at > parameters.within:
         return Skip(
-            "NotTheDeploy",
-            f"it fell ill {spell(ill - at)} after its deploy; within {spell(parameters.within)}"
-            " would point to it",
+            "UnrelatedToDeploy",
+            f"it became unhealthy {spell(ill - at)} after its deploy (limit"
+            f" {spell(parameters.within)})",
         )
     other = app.revisions != app.deployed or not alike(app.source, app.deployed_source)
     newer = app.sync is Sync.OutOfSync and app.auto_sync and other
@@ -292,12 +294,12 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  
         return StepStatus(
             Progress.Failed,
             "OwnerReverted",
-            "auto-sync did not stay suspended: somebody switches it on again",
+            "auto-sync did not stay suspended: something switches it on again",
         )
     if stayed < PROVEN:
         return StepStatus(
             Progress.Running,
-            message="auto-sync is suspended; does it stay so?",
+            message="auto-sync is suspended; waiting to see whether it stays so",
             soon=PROVEN - stayed,
         )
     if app.operating:
@@ -520,7 +522,7 @@ ROLLBACK = Action(
         cures=lambda _: (Remedy.rollback,),
         destructive=True,
         fetches=True,
-        exempt=frozenset({"owner intent"}),
+        exempt=frozenset({"ManualSync"}),
     ),
     start,
 )

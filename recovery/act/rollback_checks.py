@@ -36,7 +36,7 @@ async def against(
     anything is written."""
     status = fresh.get("status") or {}
     if away := _gone_back_by_hand(order.app, status, good):
-        return "TakenAway", away
+        return "ResourceMissing", away
     whole, seen = _of_this_deploy(order, status), order.situation.brought
     reason, words = await not_this_deploy(order, doors, fresh, good, whole=whole)
     if reason:
@@ -46,16 +46,16 @@ async def against(
             "what is deployed now was followed by another operation, and whether hooks ran with it"
             " can no longer be seen"
         )
-        return "HooksUnknown", f"{why}; `allow: [{ALLOW_HOOKS}]` goes back all the same"
+        return "HooksUnknown", f"{why}; `allow: [{ALLOW_HOOKS}]` rolls back anyway"
     if ALLOW_HOOKS not in allow and (skipped := await _in_between(order, doors, status, good)):
         return skipped
     ran = _migrations(status) if whole or seen is None else seen.ran
     if ALLOW_HOOKS not in allow and ran:
         why = (
-            f"{plain(', '.join(ran), 300)} ran with what is deployed now, and going back does not"
-            " undo it"
+            f"{plain(', '.join(ran), 300)} ran with what is deployed now, and a rollback does"
+            f" not undo it"
         )
-        why += f"; `allow: [{ALLOW_HOOKS}]` goes back all the same"
+        why += f"; `allow: [{ALLOW_HOOKS}]` rolls back anyway"
         return "MigrationHook", why
     guarded = tuple(kind for kind in SHAPED if kind not in allow)
     held = sorted(
@@ -75,7 +75,7 @@ async def against(
             why = (
                 f"it has {', '.join(held[:5])}, and {how} nobody can see whether they would change"
             )
-            return "ShapeUnknown", f"{why}; `allow: [{', '.join(guarded)}]` goes back all the same"
+            return "ShapeUnknown", f"{why}; `allow: [{', '.join(guarded)}]` rolls back anyway"
         return "", ""
     try:
         then = _shapes(await doors.argocd.rendered(order.app, good.revisions), guarded)
@@ -96,7 +96,7 @@ async def against(
             "ShapeChanges",
             (
                 f"{', '.join(changed[:5])} would change with it; `allow: [{', '.join(guarded)}]`"
-                " goes back all the same"
+                " rolls back anyway"
             ),
         )
     return "", ""
@@ -114,7 +114,7 @@ def _gone_back_by_hand(app: Application, status: dict[str, Any], good: HealthyRe
         return ""
     return (
         f"{short(app.deployed)} ran before {short(good.revisions)} did, and somebody went back to"
-        " it: a person decides"
+        " it: a person must decide"
     )
 
 
@@ -174,7 +174,7 @@ async def _in_between(
     if not between:
         return None
     named = ", ".join(f"{short(revisions_of(e))} (deploy {e.get('id')})" for e in between[:3])
-    way_out = f"`allow: [{ALLOW_HOOKS}]` goes back all the same"
+    way_out = f"`allow: [{ALLOW_HOOKS}]` rolls back anyway"
     if doors.argocd is None:
         return (
             "HooksUnknown",
@@ -204,8 +204,8 @@ async def _in_between(
             return (
                 "MigrationHook",
                 (
-                    f"{plain(', '.join(ran), 300)} ran with {short(revisions_of(entry))}, and going"
-                    f" back does not undo it; {way_out}"
+                    f"{plain(', '.join(ran), 300)} ran with {short(revisions_of(entry))}, and a"
+                    f" rollback does not undo it; {way_out}"
                 ),
             )
     if len(between) > _BETWEEN:

@@ -40,16 +40,16 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
     if _orphaned(step, situation):
         return None
     if operation is None or operation.phase is not Phase.Running or operation.started_at is None:
-        return Skip("NothingRuns", "no operation is running")
+        return Skip("NoOperation", "no operation is running")
     if operation.retrying:
         return Skip("RetryPending", f"it waits for its own retry: {operation.message[:160]}")
     if any(words in operation.message for words in _WAITING):
-        return Skip("WaitsForPeople", f"it waits on purpose: {operation.message[:160]}")
+        return Skip("WaitsForApproval", f"it waits on purpose: {operation.message[:160]}")
     moved = situation.sight.moved
     still = situation.now - (moved[1] if moved else situation.now)
     if still < step.parameters.after:
         return Skip(
-            "NotHung",
+            "OperationProgressing",
             f"it made progress {spell(still)} ago, and counts as hung after"
             f" {spell(step.parameters.after)} without any",
         )
@@ -131,7 +131,7 @@ TERMINATE = Action(
         cures=lambda p: (
             (Remedy.terminate, Remedy.repair) if p.repair_orphans else (Remedy.terminate,)
         ),
-        exempt=frozenset({"owner busy", "owner intent"}),
+        exempt=frozenset({"OperationInProgress", "ManualSync"}),
     ),
     start,
 )

@@ -93,7 +93,7 @@ def _application(app: Mapping[str, Any]) -> str:
         return f"<h3>{name}</h3><p>{state}. <span class=note>No cause seen.</span></p>"
     seen = "".join(f"<li><code>{escape(line)}</code>" for line in found["evidence"])
     rows = [
-        ("Right", escape(", ".join(found["allowed"]) or "nothing that a machine should do")),
+        ("Right", escape(", ".join(found["allowed"]) or "none automatic")),
         (
             "Forbidden",
             f"<span class=bad>{escape(', '.join(found['forbidden']) or 'nothing')}</span>",

@@ -39,7 +39,7 @@ Dry = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be adopted, and change nothing.")
 ]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")]
-ADOPTION = "adoption"
+ADOPTION = "PreExisting"
 """The guard that holds them back."""
 SHOWN_ADOPTED = 20
 
@@ -80,7 +80,9 @@ def adopt(
     )
     if not held.known:
         typer.echo(
-            "recovery: the controller does not answer; who is held back is not known", err=True
+            "recovery: the controller does not answer; which applications are suppressed is"
+            " unknown",
+            err=True,
         )
     for name in held.names[:SHOWN_ADOPTED]:
         typer.echo(f"  {name}")
@@ -91,7 +93,7 @@ def adopt(
         return
     if wanted and held.known and not held.names:
         raise Refused(
-            "none of these is held back by adoption; nothing is changed\nTry: recovery status"
+            "none of these is suppressed by PreExisting; nothing is changed\nTry: recovery status"
             " --all",
             WRONG,
         )

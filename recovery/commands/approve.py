@@ -46,7 +46,7 @@ def asked(held: Recovery) -> tuple[str, ...]:
     if held.phase is RecoveryPhase.Suppressed and held.subject.kind == held.reason == STORM_KIND:
         return ("approve",)  # its members
     raise Refused(
-        f"{held.name} waits for no approval: it is {held.phase.value} ({held.reason}):"
+        f"{held.name} is not waiting for approval: it is {held.phase.value} ({held.reason}):"
         f" {held.message}",
         WRONG,
     )

@@ -107,7 +107,7 @@ def _table(console: Any, scenes: list[Any], seconds: float) -> bool:
     from rich.table import Table
 
     table = Table(
-        title=f"\nWhat happened, in {seconds:.0f} s of yours",
+        title=f"\nWhat happened, in {seconds:.0f} s",
         title_justify="left",
         header_style="bold",
     )
@@ -117,7 +117,7 @@ def _table(console: Any, scenes: list[Any], seconds: float) -> bool:
         "CAUSE",
         "WHAT WAS DONE",
         "TIME TO RECOVER",
-        "AS PROMISED",
+        "EXPECTED",
     ):
         table.add_column(column, overflow="fold")
     for scene in scenes:

@@ -79,7 +79,7 @@ def lines(body: dict[str, Any]) -> list[str]:
     """The same for people."""
     if body["cause"] is None:
         more = "" if body.get("tree_read", True) else " (its resource tree was not at hand: --tree)"
-        return [f"  cause: none seen{more}; nothing speaks against the usual cures"]
+        return [f"  cause: none seen{more}; no usual remedy is ruled out"]
     what = f"{body['cause']}/{body['variant']}" if body.get("variant") else body["cause"]
     about = f", {body['about']}" if body.get("about") else ""
     once = f" ({', '.join(body['once'])}: once)" if body["once"] else ""
@@ -88,10 +88,10 @@ def lines(body: dict[str, Any]) -> list[str]:
         f"    {body['title']}" + (f" {body['note']}" if body.get("note") else ""),
         *(f"    seen: {line}" for line in body["evidence"]),
         *([f"    seen besides: {', '.join(body['also'])}"] if body["also"] else []),
-        f"    right:     {', '.join(body['allowed']) or 'nothing that a machine should do'}{once}",
-        *([f"    useless:   {', '.join(body['useless'])}"] if body["useless"] else []),
-        f"    forbidden: {', '.join(body['forbidden']) or 'nothing'}",
-        f"    for you:   {body['advice']}",
+        f"    recommended: {', '.join(body['allowed']) or 'none automatic'}{once}",
+        *([f"    ineffective: {', '.join(body['useless'])}"] if body["useless"] else []),
+        f"    forbidden:   {', '.join(body['forbidden']) or 'nothing'}",
+        f"    manual:      {body['advice']}",
     ]
 
 

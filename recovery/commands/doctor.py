@@ -236,7 +236,7 @@ async def _channels(client: AsyncioClient, settings: Settings) -> AsyncIterator[
         yield Found(
             "channels",
             WARN,
-            f"there is no Secret {settings.channels}: nobody is told of anything",
+            f"there is no Secret {settings.channels}: no notification is sent",
             fix,
         )
         return
@@ -245,8 +245,8 @@ async def _channels(client: AsyncioClient, settings: Settings) -> AsyncIterator[
         missing = sorted(named_channels(await _in_force(client, settings)).keys() - there)
         if missing:
             words = (
-                f"named in the policies, and not in the Secret: {', '.join(missing)}; the default"
-                " channels are told instead"
+                f"named in the policies, and not in the Secret: {', '.join(missing)}; the"
+                f" default channels are used instead"
             )
             yield Found(
                 "channels",
@@ -282,13 +282,13 @@ async def _controller(client: AsyncioClient, settings: Settings) -> AsyncIterato
     for reason in body.get("reasons") or ():
         yield Found("controller", FAIL, f"not ready: {reason}")
     if body.get("enabled") is False:
-        yield Found("controller", WARN, "RECOVERY_ENABLED is false: it watches, and does nothing")
+        yield Found("controller", WARN, "RECOVERY_ENABLED is false: it only observes")
     trouble = (body.get("replica") or {}).get("trouble")
     if trouble:
         yield Found("controller", FAIL, f"it does not act: {trouble}")
     for lane in body.get("channels") or ():
         if lane.get("why"):
-            words = f"channel {lane['channel']} is not reached: {lane['why']}"
+            words = f"channel {lane['channel']} is not reachable: {lane['why']}"
             yield Found(
                 "controller", FAIL, words, f"recovery notify --test {shell(lane['channel'])}"
             )

@@ -165,7 +165,7 @@ def lines(body: dict[str, Any]) -> list[str]:
         told.append(f"  ! {body['trouble']}")
     told.extend(f"  - {_look(e)}" for e in body.get("evidence") or ())
     if "depending" in body:
-        good = f", last seen good at {when(body['good_at'])}" if body.get("good_at") else ""
+        good = f", last reachable at {when(body['good_at'])}" if body.get("good_at") else ""
         told.append(f"  {body['applications']} applications depend on it{good}")
         told += [f"    {d['subject']}  {d['state']}" for d in body["depending"][:20]]
     if "diagnosis" in body and (body["diagnosis"]["cause"] or "depending" not in body):

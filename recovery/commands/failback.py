@@ -34,14 +34,14 @@ def failback(recovery: Name, stay: Stay = False, cleanup: Clean = False) -> None
 
     Three at a time, as soon as their cluster is healthy."""
     found = wish(recovery, lambda held: asked(held, stay=stay, cleanup=cleanup))
-    what = "stay where they are" if stay else f"go home to {found.subject.name}"
+    what = "stay where they are" if stay else f"move back to {found.subject.name}"
     typer.echo(f"{len(found.owed)} applications {what}:")
     for move in found.owed:
         typer.echo(f"  {move}  {move.target} -> {move.target if stay else move.goal}")
     if not stay and found.reason != "SplitBrain":
         typer.echo(
-            f"{found.subject.name} is not seen well yet ({found.reason}): they go as soon as it is;"
-            " --stay does not wait for it"
+            f"{found.subject.name} is not seen healthy yet ({found.reason}): they are moved as"
+            f" soon as it is; --stay does not wait"
         )
     typer.echo(f"Watch it: recovery explain {shell(found.subject)}")
 
@@ -50,7 +50,7 @@ def asked(held: Recovery, *, stay: bool, cleanup: bool) -> tuple[str, ...]:
     """The wishes, or why they make no sense."""
     if held.phase.over:
         raise Refused(
-            f"{held.name} is over ({held.phase.value}); nothing is away from home on its account",
+            f"{held.name} is over ({held.phase.value}); none of its applications is away",
             WRONG,
         )
     if not held.owed:

@@ -104,12 +104,15 @@ def sample(policies: Policies) -> Message:
     )
     body = (
         "OutOfSync and Degraded at 9f2c1aa. Tried: restart Deployment/cart Failed (still Degraded);"
-        " rollback 41c90aa Skipped (no revision was ever seen well). Argo CD says: back-off"
+        " rollback 41c90aa Skipped (no revision was ever seen healthy). Argo CD says: back-off"
         " restarting failed container.\nStop it: kubectl -n shop annotate application cart"
         " recovery.gitops.dev/paused=true"
     )
     note = PendingNotification(
-        f"{recovery.name}/escalate", "shop/cart (prod-eu) needs a person", body, "critical"
+        f"{recovery.name}/escalate",
+        "shop/cart (prod-eu) requires manual intervention",
+        body,
+        "critical",
     )
     return compose(note, recovery, policies.notices.words, now)
 
@@ -174,7 +177,7 @@ def _test(channel: str) -> None:
             asyncio.run(receivers.send(url, over))
     except Undelivered as error:
         raise Refused(
-            f"{channel} did not take it: {error}\nTry: kubectl -n {shell(settings.namespace)} get"
+            f"{channel} refused it: {error}\nTry: kubectl -n {shell(settings.namespace)} get"
             f" secret {shell(settings.channels)}",
             UNREACHABLE,
         ) from error

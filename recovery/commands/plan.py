@@ -94,7 +94,14 @@ IF_SEEN = ", if a closer look finds a crash loop"
 NAMED_ALIKE = 4
 """Applications of which the same is to be said: more of them are counted, and named with -o
 json."""
-WAITING_GUARDS = ("budget", "pace", "per minute", "per hour", "after", "owner busy")
+WAITING_GUARDS = (
+    "InFlightLimit",
+    "RateLimited",
+    "RestartRateLimit",
+    "DisruptionBudget",
+    "DependencyFirst",
+    "OperationInProgress",
+)
 """Guards that let it go by themselves."""
 
 
@@ -193,10 +200,10 @@ def _last_line(summary: dict[str, Any], applications: int, well: int) -> str:
         else ""
     )
     return (
-        f"{applications} application{'s' * (applications != 1)}: {summary['act']} would be acted"
-        f" on{unsure}, {summary['wait']} wait, {summary['refuse']} held back"
+        f"{applications} application{'s' * (applications != 1)}: {summary['act']} would be"
+        f" recovered{unsure}, {summary['wait']} wait, {summary['refuse']} held back"
         + (f" ({held})" if held else "")
-        + f", {summary['person']} need a person, {well} match no policy"
+        + f", {summary['person']} require manual intervention, {well} match no policy"
     )
 
 

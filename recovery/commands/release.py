@@ -191,7 +191,7 @@ def _words(app: Application, given: Hold | None, *, dry_run: bool) -> str:
     if app.hold is None:
         what = "would be removed" if dry_run else "is removed"
         return (
-            f"its annotation {what}; no record says that this is owed, so nothing else is changed"
+            f"its annotation {what}; no Recovery says that this is owed, so nothing else is changed"
         )
     if app.hold.target is not None:
         return (

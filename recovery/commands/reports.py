@@ -144,7 +144,7 @@ def history(subject: Subject, output: Output = Shape.table) -> None:
 def told(recovery: Recovery, *, wide: bool) -> list[str]:
     """One recovery as lines."""
     took = statistics.took(recovery)
-    how = f", well after {spell(timedelta(seconds=took))}" if took is not None else ""
+    how = f", healthy after {spell(timedelta(seconds=took))}" if took is not None else ""
     opened = f"{recovery.opened_at:%Y-%m-%d %H:%M:%SZ}"
     what = f"{recovery.phase.value}{how}: {recovery.message}"
     said = [f"{opened}  {recovery.name}  {recovery.policy}  {what}"]

@@ -26,7 +26,7 @@ def reset(recovery: Name) -> None:
 
     It has as many attempts again as its policy allows."""
     found = wish(recovery, asked)
-    typer.echo(f"{found.name}: begins anew, asked for by {found.requests[-1].by}")
+    typer.echo(f"{found.name}: reset, requested by {found.requests[-1].by}")
 
 
 def asked(held: Recovery) -> tuple[str, ...]:

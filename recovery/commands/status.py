@@ -254,7 +254,7 @@ def _print(body: dict[str, Any], *, show_all: bool, wide: bool) -> None:
         typer.secho(plain(f"! {words}"), fg=colour)
     pending = body.get("pending") or []
     _section(
-        "Pending and held back",
+        "Pending and suppressed",
         PENDING_COLUMNS,
         _alike(pending, everything=show_all or wide),
         limit,
@@ -313,7 +313,9 @@ def _alike(pending: list[dict[str, Any]], *, everything: bool) -> list[tuple[obj
         groups.setdefault((row["policy"], row["by"] or row["reason"]), []).append(row)
     found: list[tuple[object, ...]] = []
     for (policy, _), rows in groups.items():
-        state = f"held back by {rows[0]['by']}" if rows[0]["by"] else str(rows[0]["reason"]).lower()
+        state = (
+            f"suppressed by {rows[0]['by']}" if rows[0]["by"] else str(rows[0]["reason"]).lower()
+        )
         if everything or len(rows) <= FOLDED_FROM:
             found += [(row["subject"], state, policy, row["message"]) for row in rows]
         else:
@@ -363,15 +365,15 @@ def _warnings(body: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[tupl
         *(body.get("undelivered") or ()),
         *(f"{r['name']}: {words}" for r in rows for words in r.get("undelivered") or ()),
     ):
-        yield f"not told: {lost}", "red"
+        yield f"undelivered: {lost}", "red"
     for dead in (c for c in body.get("channels") or () if c["why"]):
         yield (
-            f"channel {dead['channel']}: {dead['why']} ({dead['waiting']} messages wait)",
+            f"channel {dead['channel']}: {dead['why']} ({dead['waiting']} messages queued)",
             "yellow",
         )
     for policy, why in (body.get("distrusted") or {}).items():
         name, _, project = (*policy.split("/", 2), "", "")[:3]
         where = f" in project {project}" if project else ""
-        yield f"policy {name} only watches{where}: {why}; edit it to let it act again", "yellow"
+        yield f"policy {name} only observes{where}: {why}; edit it to close the circuit", "yellow"
     for missing in (*(body.get("warnings") or ()), *(body.get("missing") or ())):
         yield str(missing), "yellow"

@@ -58,7 +58,7 @@ def awaiting(a: GuardRequest) -> str:
     return f"{a.recovery.attempt}.{index} {a.step.traits.name} {digest}"
 
 
-def approval(a: GuardRequest) -> str:
+def approval_required(a: GuardRequest) -> str:
     """The step waits for `recovery approve` (``mode: approve``)."""
     if mode_of(a) is not Mode.approve or plans(a) or begun(a) or approved(a):
         return ""
@@ -139,6 +139,6 @@ def plans(a: GuardRequest) -> bool:
 
 def how_to_approve(a: GuardRequest) -> str:
     return (
-        f"`recovery approve {shell(a.recovery.name) if a.recovery else ''}` lets it go, for"
-        f" {spell(APPROVED_FOR)}"
+        f"`recovery approve {shell(a.recovery.name) if a.recovery else ''}` approves it (valid"
+        f" {spell(APPROVED_FOR)})"
     )

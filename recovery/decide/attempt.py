@@ -14,12 +14,11 @@ from recovery.decide.failover_progress import summary
 from recovery.decide.fingerprint import fingerprint
 from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import (
-    CURE_FORBIDDEN,
-    DISABLED,
-    DISTRUSTED,
+    CIRCUIT_OPEN,
+    OBSERVE_ONLY,
+    REMEDY_FORBIDDEN,
     Refusal,
     barred,
-    reason,
     refusal,
     silenced,
 )
@@ -115,7 +114,7 @@ def advance(
             and _given_up(recovery)
             and not remedy_left(situation, policy, recovery)
         ):
-            told = "people are told with the call for a person"
+            told = "included in the request for manual intervention"
             recovery = recovery.with_step(
                 ended(record, StepOutcome.Skipped, NO_REMEDY, told, situation.now)
             )
@@ -123,7 +122,7 @@ def advance(
         no = refusal(asked)
         if words := remedies.objection(situation, policy, step, recovery):
             without = recovery.with_step(
-                ended(record, StepOutcome.Skipped, reason(CURE_FORBIDDEN), words, situation.now)
+                ended(record, StepOutcome.Skipped, REMEDY_FORBIDDEN, words, situation.now)
             )
             if treats_later(situation, policy, actions[index + 1 :], without) or _stood(
                 situation, recovery, no
@@ -166,7 +165,7 @@ def remedy_left(situation: Situation, policy: Policy, recovery: Recovery) -> boo
         words = "" if skip else remedies.objection(situation, policy, step, trial)
         if not skip and not words:
             return True
-        why = skip.reason if skip else reason(CURE_FORBIDDEN)
+        why = skip.reason if skip else REMEDY_FORBIDDEN
         record = StepRecord(trial.attempt, index, step.traits.name, situation.now)
         trial = trial.with_step(ended(record, StepOutcome.Skipped, why, words, situation.now))
     return False
@@ -177,7 +176,7 @@ def _given_up(recovery: Recovery) -> bool:
     steps = recovery.in_attempt()
     return (
         bool(steps)
-        and any(s.reason == reason(CURE_FORBIDDEN) for s in steps)
+        and any(s.reason == REMEDY_FORBIDDEN for s in steps)
         and all(s.outcome is StepOutcome.Skipped for s in steps)
     )
 
@@ -185,11 +184,9 @@ def _given_up(recovery: Recovery) -> bool:
 def _stood(situation: Situation, recovery: Recovery, no: Refusal | None) -> bool:
     """Was it held back for this cause for as long as makes it news, with no remedy left? Then a
     person is called."""
-    if no is None or no.by != CURE_FORBIDDEN or not no.tells or recovery.suppressed_since is None:
+    if no is None or no.by != REMEDY_FORBIDDEN or not no.tells or recovery.suppressed_since is None:
         return False
-    same = recovery.reason == reason(CURE_FORBIDDEN) and recovery.cause == _cause(
-        situation, recovery
-    )
+    same = recovery.reason == REMEDY_FORBIDDEN and recovery.cause == _cause(situation, recovery)
     return same and situation.now - recovery.suppressed_since >= no.tells_after
 
 
@@ -211,7 +208,7 @@ def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: St
     why = (
         f"{policy.sentence} (attempt {recovery.attempt} of {recovery.max_attempts})"
         if named
-        else f"{about.key} is well again"
+        else f"{about.key} is healthy again"
     )
     message = f"{step}: {why}"
     recovery = structs.replace(
@@ -244,30 +241,30 @@ def suppress(situation: Situation, policy: Policy, recovery: Recovery, no: Refus
     # as another cause.
     cause = (
         _cause(situation, recovery)
-        if no.by == CURE_FORBIDDEN or not recovery.cause
+        if no.by == REMEDY_FORBIDDEN or not recovery.cause
         else recovery.cause
     )
-    if no.by == CURE_FORBIDDEN and (
-        cause != recovery.cause or recovery.reason != reason(CURE_FORBIDDEN)
+    if no.by == REMEDY_FORBIDDEN and (
+        cause != recovery.cause or recovery.reason != REMEDY_FORBIDDEN
     ):
         since = now  # another cause is other news, once it has stood for a moment
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Suppressed,
         cause=cause,
-        reason=reason(no.by),
+        reason=no.by,
         message=f"suppressed by {no.by}: {no.message}",
         suppressed_since=since,
         awaiting=no.awaiting,
     )
-    if no.by in (DISABLED, DISTRUSTED):
+    if no.by in (OBSERVE_ONLY, CIRCUIT_OPEN):
         recovery = structs.replace(recovery, observe_only=True)
     if no.tells and now - since < no.tells_after:
         again = min(again, since + no.tells_after)
-    elif no.tells and no.by != CURE_FORBIDDEN and not recovery.suppression_told:
+    elif no.tells and no.by != REMEDY_FORBIDDEN and not recovery.suppression_told:
         note = notifications.held_back(situation, recovery, no.by, no.message, policy.channels)
         recovery = structs.replace(called(recovery, note), suppression_told=True)
-    for late in expired(recovery, no.awaiting, now) if no.by == "approval" else ():
+    for late in expired(recovery, no.awaiting, now) if no.by == "ApprovalRequired" else ():
         recovery = _expired(situation, policy, recovery, late)
     kept = recovery if no.keeps or recovery.version else None
     return Decision(
@@ -293,7 +290,7 @@ def _attempt_over(situation: Situation, policy: Policy, recovery: Recovery) -> D
     if recovery.owed and isinstance(situation.about, Cluster):
         return away(situation, policy, recovery)
     if not policy.actions:
-        message = f"policy {policy.name} is no longer in force; nothing is owed any more"
+        message = f"policy {policy.name} is no longer in force; nothing is left to undo"
         return supersede(recovery, "PolicyRemoved", message, situation.now)
     if (recovery.escalated or _given_up(recovery)) and not remedy_left(situation, policy, recovery):
         return _no_remedy(situation, policy, recovery)
@@ -330,7 +327,7 @@ def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Deci
     forbidden = (
         s.message
         for s in recovery.in_attempt()
-        if s.outcome is StepOutcome.Skipped and s.reason == reason(CURE_FORBIDDEN)
+        if s.outcome is StepOutcome.Skipped and s.reason == REMEDY_FORBIDDEN
     )
     why = next(forbidden, notifications.done(recovery))
     told = tuple(dict.fromkeys((*recovery.notified_causes, cause.partition("/")[0])))
@@ -344,7 +341,7 @@ def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Deci
         )
         if not by_step and not called_for_it(situation.past, situation.now):
             recovery = called(recovery, notifications.incurable(situation, recovery, why, policy))
-    message = f"no remedy is left; a person is needed: {why}"
+    message = f"no remedy left; manual intervention required: {why}"
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Stalled,
@@ -367,8 +364,8 @@ def _no_remedy(situation: Situation, policy: Policy, recovery: Recovery) -> Deci
 
 def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     message = (
-        f"out of remedies after {recovery.attempt} attempts ({notifications.done(recovery)}); "
-        "a person is needed"
+        f"no remedy left after {recovery.attempt} attempts ({notifications.done(recovery)}); "
+        "manual intervention required"
     )
     if not recovery.escalated:
         channels = policy.channels
@@ -434,7 +431,7 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
         )
     times = _times_stalled(situation, recovery)
     if times >= CHRONIC:
-        message = f"stalled {times} times in 7 days: chronic, left to people"
+        message = f"stalled {times} times in 7 days: chronic, not retried automatically"
         return Decision(
             Kind.Stall,
             policy.name,
@@ -445,8 +442,7 @@ def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decisio
     if now < last + REOPEN_AFTER:
         again = last + REOPEN_AFTER
         message = (
-            f"the failure has changed; looked at again at {again:%H:%M:%S} UTC, at most once an"
-            " hour"
+            f"the failure has changed; next attempt at {again:%H:%M:%S} UTC, at most once an hour"
         )
         return Decision(Kind.Stall, policy.name, recovery.reason, message, again, recovery=recovery)
     fresh = structs.replace(
@@ -488,7 +484,7 @@ def resolve(
             )
             record = StepRecord(recovery.attempt, index, step.traits.name, now, sent=True)
             recovery = recovery.with_step(
-                ended(record, StepOutcome.Succeeded, "Told", "told of the cure", now)
+                ended(record, StepOutcome.Succeeded, "Notified", "recovery notified", now)
             )
     if reported or recovery.told:
         # Whoever heard of it hears of the end; the policy's reports go out in any case.
@@ -497,16 +493,16 @@ def resolve(
         )
     took = spell(now - (recovery.unhealthy_since or recovery.opened_at))
     lasted = f"{notifications.standing(situation)} for {spell(policy.healthy_delay)}"
-    message = f"{lasted}; it was ill for {took}"
+    message = f"{lasted}; it was unhealthy for {took}"
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Resolved,
-        reason="Cured",
+        reason="Recovered",
         message=message,
         resolved_at=now,
         next_attempt_at=None,
     )
-    return Decision(Kind.Resolve, policy.name, "Cured", message, recovery=recovery)
+    return Decision(Kind.Resolve, policy.name, "Recovered", message, recovery=recovery)
 
 
 def supersede(recovery: Recovery, reason: str, message: str, now: datetime) -> Decision:
@@ -544,8 +540,8 @@ def away(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     cluster = cluster_of(situation)
     _, words = connection(cluster, situation.now)
     message = (
-        f"failed over ({summary(recovery.relocations)}); {cluster.name} is still down and has to be"
-        f" repaired: {words}"
+        f"failed over ({summary(recovery.relocations)}); {cluster.name} is still down and must"
+        f" be repaired: {words}"
     )
     reason = (
         "FailedOver"

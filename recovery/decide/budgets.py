@@ -14,7 +14,7 @@ REFRESH_EVERY = timedelta(seconds=10)
 """One of our refreshes for each repository in this time."""
 
 
-def per_hour(a: GuardRequest) -> str | Closed:
+def disruption_budget(a: GuardRequest) -> str | Closed:
     """Too much was restarted, rolled back or moved within an hour
     (``guards.budget.destructive_per_hour``), workload by workload."""
     running = a.recovery.running if a.recovery else None
@@ -26,14 +26,14 @@ def per_hour(a: GuardRequest) -> str | Closed:
     counts = (
         (" in all", done.fleet, limits.fleet),
         (f" in project {done.name}", done.project, limits.project),
-        (" of this one", done.subject, limits.application),
+        (" of this subject", done.subject, limits.application),
     )
     for where, starts, limit in counts:
         times = tuple(at for at in starts if at not in own)
         if len(times) >= limit:
             words = (
-                f"{len(times)} restarts, rollbacks and failovers{where} within the hour, and"
-                f" {limit} may be"
+                f"{len(times)} restarts, rollbacks and failovers{where} within the last hour"
+                f" (limit {limit})"
             )
             return (
                 Closed(words, times[len(times) - limit] + BUDGET_WINDOW)
@@ -50,7 +50,7 @@ def _own(a: GuardRequest) -> set[datetime]:
     return {running.started_at} if running is not None and not running.effects else set()
 
 
-def per_minute(a: GuardRequest) -> str | Closed:
+def restart_rate_limit(a: GuardRequest) -> str | Closed:
     """Too many workloads were restarted within a minute
     (``guards.budget.restarts_per_minute``)."""
     if not a.step.traits.one_by_one:
@@ -61,24 +61,24 @@ def per_minute(a: GuardRequest) -> str | Closed:
     if len(times) < limit:
         return ""
     return Closed(
-        f"{len(times)} workloads were restarted or rolled back within the minute, and {limit}"
-        " may be",
+        f"{len(times)} workloads were restarted or rolled back within the last minute (limit"
+        f" {limit})",
         times[-limit] + MINUTE,
     )
 
 
-def pace(a: GuardRequest) -> str:
+def rate_limited(a: GuardRequest) -> str:
     """The repository was refreshed less than ten seconds ago."""
     last = a.situation.fleet.refreshed_at
     if not a.step.traits.paced or last is None or a.situation.now - last >= REFRESH_EVERY:
         return ""
     return (
-        f"its repository was refreshed {spell(a.situation.now - last)} ago; one refresh every"
-        f" {spell(REFRESH_EVERY)}"
+        f"its repository was refreshed {spell(a.situation.now - last)} ago (one refresh per"
+        f" {spell(REFRESH_EVERY)})"
     )
 
 
-def budget(a: GuardRequest) -> str:
+def in_flight_limit(a: GuardRequest) -> str:
     """Too many recoveries are in progress (``guards.budget.in_flight``, ``per_cluster``,
     ``per_project``)."""
     fleet, limits, app = a.situation.fleet, a.situation.policies.budget, a.situation.subject
@@ -86,11 +86,11 @@ def budget(a: GuardRequest) -> str:
         fleet.calm_since is not None
         and (step := int((a.situation.now - fleet.calm_since) / RESUMES)) < limits.in_flight - 1
     ):
-        at_work = f"{fleet.in_flight} recoveries are at work, and {1 + step} may be"
+        at_work = f"{fleet.in_flight} recoveries in progress (limit {1 + step})"
         if fleet.in_flight >= 1 + step:
             return (
-                f"{at_work}: the storm was over {spell(a.situation.now - fleet.calm_since)} ago,"
-                " and one more may be each minute"
+                f"{at_work}: the storm ended {spell(a.situation.now - fleet.calm_since)} ago,"
+                f" and the limit rises by one each minute"
             )
     # One place of a cluster that several projects share is left to the others.
     theirs = max(1, limits.per_cluster - 1) if fleet.cluster_shared else limits.per_cluster
@@ -111,5 +111,5 @@ def budget(a: GuardRequest) -> str:
     )
     for where, count, limit in counts:
         if count >= limit:
-            return f"{count} recoveries are at work{where}, and {limit} may be"
+            return f"{count} recoveries in progress{where} (limit {limit})"
     return ""

@@ -15,14 +15,14 @@ from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome, StepRe
 LAST, TOO_MANY = 10, 2
 WORSE = "Worsened"
 REVERTED = "Reverted"
-RESTART_UNDONE = "RestartUndone"
+RESTART_UNDONE = "RestartReverted"
 """Why a restart is left out: a person took the last one back."""
 BY_PEOPLE = frozenset({"OwnerReverted", "HoldReleased", RESTART_UNDONE})
 """Reasons of steps that say so themselves."""
 _TALK = frozenset({"notify", "escalate"})
 _REPLACES = frozenset({"restart", "rollback", "failover"})
 _HARMLESS = frozenset({"refresh", "terminate"})
-_NOT_DONE = frozenset({"NotCarriedOut", "NotStarted", "HoldReleased", "OwnerReverted"})
+_NOT_DONE = frozenset({"NotExecuted", "NotStarted", "HoldReleased", "OwnerReverted"})
 """Reasons of steps whose effect was never tried."""
 SUBJECTS, SUBJECTS_EVERYWHERE, OPENING_PROJECTS = 3, 5, 3
 """So many subjects of one project within an hour, or so many of so many projects, that it did not
@@ -164,7 +164,7 @@ def circuits(recoveries: Iterable[Recovery]) -> dict[str, Circuit]:
         if len(bad) >= TOO_MANY:
             newest = max(s.ended_at or s.started_at for s, _ in last if regretted(s))
             words = (
-                f"{len(bad)} of its last {len(last)} actions were undone by people or made it"
+                f"{len(bad)} of its last {len(last)} actions were reverted by people or made it"
                 f" worse: {', '.join(bad[-3:])}"
             )
             found[key] = Circuit(words, newest)
@@ -195,8 +195,8 @@ def _in_vain(
             tried = ", ".join(sorted({s.action for s, _ in hour}))
             named = ", ".join(sorted(map(str, whom.values()))[:3])
             words = (
-                f"{tried} did not help {len(whom)} subjects within an hour, and {subjects} are too"
-                f" many: {named}"
+                f"{tried} did not help {len(whom)} subjects within an hour (limit"
+                f" {subjects - 1}): {named}"
             )
             return Circuit(words, newest, newest + OPEN_FOR)
     return None
@@ -219,7 +219,7 @@ def repeated(past: Iterable[Recovery], now: datetime) -> str:
     )
     return (
         f"{done} was done for it in {len(lately)} recoveries within a day ({lately[-1].name}), and"
-        " it fell ill again each time"
+        " it became unhealthy again each time"
     )
 
 

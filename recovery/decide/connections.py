@@ -60,7 +60,7 @@ def _repository(repository: Repository, now: datetime) -> tuple[Connection, str]
         # CD cannot reach it.
         state = Connection.Successful if found.verdict is Verdict.reachable else Connection.Unknown
         return state, str(found)
-    return Connection.Unknown, repository.trouble or "nobody has looked in the last minute"
+    return Connection.Unknown, repository.trouble or "no probe within the last minute"
 
 
 def _cluster(cluster: Cluster, now: datetime) -> tuple[Connection, str]:
@@ -78,8 +78,8 @@ def _cluster(cluster: Cluster, now: datetime) -> tuple[Connection, str]:
             Connection.Successful if told.verdict is Verdict.reachable else Connection.Failed
         ), str(told)
     if not cluster.applications:
-        return Connection.Unknown, "no applications run on it, and nobody looks at it directly"
-    return Connection.Unknown, cluster.trouble or "nobody has looked in the last minute"
+        return Connection.Unknown, "no applications run on it, and no probe asks it directly"
+    return Connection.Unknown, cluster.trouble or "no probe within the last minute"
 
 
 def down(cluster: Cluster, now: datetime) -> tuple[bool, str]:
@@ -87,13 +87,13 @@ def down(cluster: Cluster, now: datetime) -> tuple[bool, str]:
     otherwise? With the words."""
     votes = tuple(e for e in fresh(cluster, now) if e.by in LOOKERS)
     agree = {e.by for e in votes if e.verdict is Verdict.unreachable}
-    words = "; ".join(map(str, votes)) or "nobody has looked in the last minute"
+    words = "; ".join(map(str, votes)) or "no probe within the last minute"
     if other := [e for e in votes if e.verdict is not Verdict.unreachable]:
         return False, f"{other[0].by.value} says {other[0].verdict.value}: {words}"
     if len(agree) < NEEDED_PROBES:
         return (
             False,
-            f"{len(agree)} of {NEEDED_PROBES} witnesses say that it is unreachable: {words}",
+            f"{len(agree)} of {NEEDED_PROBES} probes say that it is unreachable: {words}",
         )
     return True, words
 

@@ -9,7 +9,7 @@ first policy in file order whose condition has lasted opens one; the others wait
         |  '----------'  relapse: the next step
         |--> BackingOff -> Remediating            an attempt failed: pause, next attempt
         |--> Suppressed -> Remediating            a guard said no: ask again
-        '--> Stalled                              out of attempts: a person is needed
+        '--> Stalled                              out of attempts: manual intervention required
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from recovery.decide.conditions import in_force
 from recovery.decide.failover_followups import aftercare, forgiven
 from recovery.decide.failover_progress import PLAN_OUTDATED, given_up, reconciled
 from recovery.decide.guard_request import GuardRequest
-from recovery.decide.guards import CURE_FORBIDDEN, Refusal, reason, refusal
+from recovery.decide.guards import REMEDY_FORBIDDEN, Refusal, refusal
 from recovery.decide.holds import settle_hold
 from recovery.decide.notifications import DEFAULT_CHANNELS
 from recovery.decide.operations import WITHDRAW, claim_on
@@ -108,8 +108,8 @@ def decide(situation: Situation) -> tuple[Decision, ...]:
             answer = Decision(
                 Kind.Wait,
                 policy.name,
-                "OneAtATime",
-                "after the hold is given back",
+                "WriteInProgress",
+                "after the hold is released",
                 situation.now + timedelta(seconds=1),
             )
         if answer:
@@ -125,7 +125,7 @@ def _left_alone(
     if recovery is None:
         again, words = situation.now + timedelta(minutes=5), situation.unreconciled
         return Decision(
-            Kind.Suppress, NO_POLICY, reason(RECONCILE_SKIPPED), words, again, by=RECONCILE_SKIPPED
+            Kind.Suppress, NO_POLICY, RECONCILE_SKIPPED, words, again, by=RECONCILE_SKIPPED
         )
     policy = next(p for p in policies if p.name == recovery.policy)
     pause = timedelta(minutes=5)
@@ -142,7 +142,7 @@ def _left_alone(
 
 NO_POLICY = "(none)"
 """Stands in the place of a policy's name where none was asked."""
-YIELDING = ("owner intent", CURE_FORBIDDEN, "approval", "disabled")
+YIELDING = ("ManualSync", REMEDY_FORBIDDEN, "ApprovalRequired", "ObserveOnly")
 """Guards behind which a recovery that has done nothing yet gives way to another policy that may
 act."""
 
@@ -159,9 +159,7 @@ def _yields(
 ) -> Decision | None:
     """Held back for as long as the owner wants, it must not keep a second illness from being
     cured."""
-    waiting = recovery.phase is RecoveryPhase.Suppressed and recovery.reason in map(
-        reason, YIELDING
-    )
+    waiting = recovery.phase is RecoveryPhase.Suppressed and recovery.reason in YIELDING
     waiting = waiting or (recovery.phase is RecoveryPhase.Stalled and recovery.reason == NO_REMEDY)
     if not waiting or any(acted(step) for step in recovery.steps):
         return None
@@ -169,9 +167,9 @@ def _yields(
         if policy.name != recovery.policy:
             answer = _consider(situation, policy, "")
             if answer and answer.kind is Kind.Remediate:
-                message = f"held back without a step done, it gives way to policy {policy.name}"
+                message = f"suppressed before its first step; superseded by policy {policy.name}"
                 return structs.replace(
-                    supersede(recovery, "GaveWay", message, situation.now), again_at=situation.now
+                    supersede(recovery, "Preempted", message, situation.now), again_at=situation.now
                 )
     return None
 
@@ -187,7 +185,7 @@ def _one_record(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
 
 
 def _take_on(situation: Situation) -> Decision | None:
-    """Applications are away from home and the recovery that moved them is gone: one is opened that
+    """Applications are away from home and the Recovery that moved them is gone: one is opened that
     knows of them."""
     kind = situation.about.key.kind
     policy = next(
@@ -203,13 +201,13 @@ def _take_on(situation: Situation) -> Decision | None:
     since = min((m.since for m in situation.orphans if m.since), default=situation.now)
     recovery = opened(situation, policy, name_of(situation), since)
     message = (
-        f"{len(situation.orphans)} applications are away from home, and the recovery that moved"
-        " them is gone"
+        f"{len(situation.orphans)} applications run outside their home cluster, and the Recovery"
+        f" that moved them is gone"
     )
     recovery = structs.replace(
         recovery,
         phase=RecoveryPhase.Stalled,
-        reason="TakenOn",
+        reason="OrphansAdopted",
         message=message,
         relocations=situation.orphans,
         attempt=recovery.max_attempts,
@@ -217,7 +215,7 @@ def _take_on(situation: Situation) -> Decision | None:
     return Decision(
         Kind.Stall,
         policy.name,
-        "TakenOn",
+        "OrphansAdopted",
         message,
         situation.now + timedelta(seconds=1),
         recovery=recovery,
@@ -241,7 +239,7 @@ def _orphaned(
         return supersede(
             recovery,
             "SubjectReplaced",
-            f"the {situation.about.key.kind} was deleted and made again",
+            f"the {situation.about.key.kind} was deleted and recreated",
             situation.now,
         )
     if policy is None:
@@ -271,7 +269,7 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
         )
         return Decision(Kind.Wait, policy.name, "Pending", message, due)
     if first:
-        message = f"policy {first} is at work on it"
+        message = f"policy {first} is already recovering it"
         return Decision(Kind.Suppress, policy.name, "AnotherPolicy", message, by=first)
     relapsed = _relapse(situation, policy, since)
     if relapsed is None:
@@ -292,7 +290,7 @@ def _consider(situation: Situation, policy: Policy, first: str) -> Decision | No
         talk=structs.replace(relapsed.talk, first_at=None, last_at=None, paged=0, repeated={}),
     )
     if not _tried(situation, again):
-        # Nothing was tried in its last attempt (held back, healed by itself): that one does not
+        # Nothing was tried in its last attempt (held back, self-healed): that one does not
         # count.
         again = structs.replace(
             again,
@@ -406,7 +404,7 @@ def _latest(situation: Situation, policy: Policy, recovery: Recovery) -> datetim
 def _another_cause(situation: Situation, recovery: Recovery) -> bool:
     """Was it held back, or left to a person, for a cause that is no longer the cause?"""
     finding = situation.finding
-    held = recovery.reason == reason(CURE_FORBIDDEN) and bool(recovery.cause)
+    held = recovery.reason == REMEDY_FORBIDDEN and bool(recovery.cause)
     # That nobody can say any more why it is ill is no other cause.
     return (
         finding is not None
@@ -456,7 +454,7 @@ def _verify(
         if not record.sent and _went_out(situation, recovery, record, step):
             record, recovery = _found(recovery, record, step)
         taken_back = record.stage == WITHDRAW and record.reason == "Withdrawn"
-        reason = "NotStarted" if taken_back else "Cured"
+        reason = "NotStarted" if taken_back else "Recovered"
         recovery = recovery.with_last(
             ended(record, StepOutcome.Succeeded, reason, f"{policy.condition} no longer", now)
         )
@@ -470,7 +468,7 @@ def _verify(
         )
     until = since + policy.healthy_delay
     message = (
-        f"no longer {policy.condition} since {since:%H:%M:%S} UTC; it has to last"
+        f"no longer {policy.condition} since {since:%H:%M:%S} UTC; must stay so for"
         f" {spell(policy.healthy_delay)}"
     )
     recovery = structs.replace(
@@ -496,8 +494,8 @@ def _running(
         lost = ended(
             record,
             StepOutcome.Failed,
-            "ActionsLost",
-            "what this attempt began with can no longer be read",
+            "ActionsUnreadable",
+            "the start of this attempt can no longer be read",
             now,
         )
         return away(
@@ -510,8 +508,8 @@ def _running(
     if record.index >= len(actions):
         return supersede(
             recovery,
-            "ActionsLost",
-            "the actions this attempt began with can no longer be read",
+            "ActionsUnreadable",
+            "the actions of this attempt can no longer be read",
             situation.now,
         )
     step = actions[record.index]
@@ -549,10 +547,10 @@ def _running(
             record.deadline or record.started_at + max(step.settle, WRITE_PATIENCE)
         ):
             message = (
-                f"could not be carried out within {spell(now - record.started_at)}:"
-                f" {record.message or 'no trace of it'}"
+                f"not executed within {spell(now - record.started_at)}:"
+                f" {record.message or 'no trace of it in the cluster'}"
             )
-            over = ended(record, StepOutcome.TimedOut, "NotCarriedOut", message, now)
+            over = ended(record, StepOutcome.TimedOut, "NotExecuted", message, now)
         case Progress.Again if (
             situation.freshness.fresh
             and not record.stage
@@ -583,7 +581,7 @@ def _running(
     if recovery.healthy_since is not None:
         # A lasting step came to its end while the subject was well: what is owed next is seen with
         # the next look.
-        message = f"{step.traits.name} is over: {over.message}"
+        message = f"{step.traits.name} finished: {over.message}"
         kept = structs.replace(
             recovery.with_last(over),
             phase=RecoveryPhase.Verifying,
@@ -612,7 +610,7 @@ def _no_longer(
     if skip := step.traits.fits(step, seen, before):
         return skip
     words = objection(seen, policy, step, before)
-    return Skip(reason(CURE_FORBIDDEN), words) if words else None
+    return Skip(REMEDY_FORBIDDEN, words) if words else None
 
 
 def _found(

@@ -1,4 +1,4 @@
-"""Steps still owed when a repository or a cluster is well again, before its recovery may end."""
+"""Steps still owed when a repository or a cluster is healthy again, before its recovery may end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from recovery.model.text import shell
 REFRESHED_AT_ONCE = 5
 """Applications refreshed in one go when their repository is back; the next ones after PAUSE."""
 REFRESH_PAUSE = timedelta(seconds=3)
-_EXEMPT = frozenset({"approval", "budget"})
+_EXEMPT = frozenset({"ApprovalRequired", "InFlightLimit"})
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -291,15 +291,15 @@ def _split_brain(situation: Situation, policy: Policy, recovery: Recovery) -> De
     left = sum(": /" in entry for m in recovery.relocations for entry in m.leftovers)
     unseen = any(": /" not in entry for m in recovery.relocations for entry in m.leftovers)
     how = (
-        f"they go home at {due:%H:%M:%S} UTC if it stays well"
+        f"they are moved back at {due:%H:%M:%S} UTC if it stays healthy"
         if due
-        else f"`recovery failback {shell(recovery.name)}` brings them home, --stay leaves them"
+        else f"`recovery failback {shell(recovery.name)}` moves them back, --stay keeps them there"
     )
     copies = (
         f"{left} of their resources are live on both (split brain)"
         if left
         else (
-            "what is live on both could not be seen"
+            "whether any are live on both is unknown"
             if unseen
             else "none of their resources was found on both"
         )

@@ -33,7 +33,7 @@ one)."""
 LOOK_AGAIN = timedelta(seconds=2)
 PLAN_OUTDATED = "PlanOutdated"
 """Reason of a plan that is made anew: nothing was tried with it."""
-HINDERED = "Hindered"
+HINDERED = "APIBusy"
 """Reason of a wave that the API server was too busy for, in part: the rest waits longer than for an
 answer."""
 ECHO_WITHIN = timedelta(seconds=3)
@@ -95,7 +95,7 @@ def _progressed(
         return structs.replace(
             move,
             phase=ends,
-            reason=f"somebody moved it on to {app.destination.cluster}: respected",
+            reason=f"moved on to {app.destination.cluster} by another writer: kept",
             since=now,
         )
     if app.destination.place != where:
@@ -221,13 +221,13 @@ def summary(relocations: tuple[Relocation, ...]) -> str:
     """``2 moved, 1 on its way, 1 refused``."""
     words = {
         RelocationPhase.Moved: "moved",
-        RelocationPhase.Moving: "on their way",
-        RelocationPhase.Planned: "to go",
+        RelocationPhase.Moving: "moving",
+        RelocationPhase.Planned: "planned",
         RelocationPhase.Failed: "failed",
         RelocationPhase.Refused: "stay",
-        RelocationPhase.Returning: "on their way home",
-        RelocationPhase.Home: "home again",
-        RelocationPhase.Stayed: "stay for good",
+        RelocationPhase.Returning: "moving back",
+        RelocationPhase.Home: "moved back",
+        RelocationPhase.Stayed: "stay permanently",
     }
     return (
         ", ".join(f"{n} {words[phase]}" for phase in words if (n := counted(relocations, phase)))
@@ -293,7 +293,7 @@ def homeward(
                 )
             elif stays := next((m for m in held if m.phase is RelocationPhase.Failed), None):
                 why = f"the label takes all of them home, and {stays} has to stay: {stays.reason}"
-                return StepStatus(Progress.Failed, "LabelStays", why, relocations=held)
+                return StepStatus(Progress.Failed, "LabelMoveFailed", why, relocations=held)
             else:
                 waved = renewed(
                     tuple(_to(m, RelocationPhase.Moved, RelocationPhase.Returning) for m in held),
@@ -307,7 +307,7 @@ def homeward(
         elif not busy:
             return StepStatus(
                 Progress.Running,
-                message=f"waits: {cluster_of(situation).name} is not seen well: {words}",
+                message=f"waits: {cluster_of(situation).name} is not seen healthy: {words}",
                 soon=LOOK_AGAIN,
                 relocations=relocations,
             )
@@ -317,7 +317,7 @@ def homeward(
         )
     if failed or away:
         return StepStatus(
-            Progress.Failed, "NotAllHome", summary(relocations), relocations=relocations
+            Progress.Failed, "FailbackIncomplete", summary(relocations), relocations=relocations
         )
     return StepStatus(Progress.Succeeded, "Home", summary(relocations), relocations=relocations)
 
@@ -368,7 +368,7 @@ def _may_return(
             )
             if why:
                 move = structs.replace(
-                    move, phase=RelocationPhase.Failed, reason=f"not sent home: {why}"
+                    move, phase=RelocationPhase.Failed, reason=f"not moved back: {why}"
                 )
             elif not dep.app.operating:
                 may.add(move.uid)
@@ -446,7 +446,7 @@ def _settled(
         return structs.replace(
             move,
             phase=RelocationPhase.Stayed,
-            reason=f"somebody moved it on to {app.destination.cluster}: respected",
+            reason=f"moved on to {app.destination.cluster} by another writer: kept",
         )
     # What a label moved has no hold of its own.
     return (
@@ -463,7 +463,7 @@ def _found_at_home(move: Relocation, recovery: Recovery, situation: Situation) -
         return move  # its ApplicationSet has yet to move it
     if recovery.healthy_since is not None and recovery.running is None:
         reason = (
-            move.reason if move.phase is RelocationPhase.Failed else "brought home by somebody else"
+            move.reason if move.phase is RelocationPhase.Failed else "moved back by another writer"
         )
         return structs.replace(move, phase=RelocationPhase.Home, reason=reason)
     if move.phase is RelocationPhase.Failed:
@@ -471,5 +471,5 @@ def _found_at_home(move: Relocation, recovery: Recovery, situation: Situation) -
     return structs.replace(
         move,
         phase=RelocationPhase.Stayed,
-        reason="brought home by somebody else, and its cluster is down: respected",
+        reason="moved back by another writer, and its cluster is down: kept",
     )

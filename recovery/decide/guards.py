@@ -10,8 +10,21 @@ from msgspec import Struct
 
 from recovery.causes.remedy_matrix import cause_of
 from recovery.decide import circuit_breaker, remedies
-from recovery.decide.approvals import approval, approved, awaiting, how_to_approve, mode_of, plans
-from recovery.decide.budgets import REFRESH_EVERY, budget, pace, per_hour, per_minute
+from recovery.decide.approvals import (
+    approval_required,
+    approved,
+    awaiting,
+    how_to_approve,
+    mode_of,
+    plans,
+)
+from recovery.decide.budgets import (
+    REFRESH_EVERY,
+    disruption_budget,
+    in_flight_limit,
+    rate_limited,
+    restart_rate_limit,
+)
 from recovery.decide.circuit_breaker import trust_key
 from recovery.decide.connections import DOWN, down
 from recovery.decide.guard_request import GuardRequest, Objection, begun, under_way
@@ -24,7 +37,7 @@ from recovery.model.duration import spell
 from recovery.model.policy import Mode, SubjectType
 from recovery.model.selector import Selector
 from recovery.model.situation import Situation
-from recovery.model.storm import STORM
+from recovery.model.storm import STORM_MEMBER
 from recovery.model.text import shell
 from recovery.model.timestamps import aware
 from recovery.model.window import Pause
@@ -38,10 +51,10 @@ later."""
 ROLLS_WITHIN = timedelta(hours=1)
 """A rollout that is newer than the illness may be the fix: for so long nobody replaces its pods
 while Argo CD calls it Progressing."""
-CURE_FORBIDDEN = "cure forbidden"
+REMEDY_FORBIDDEN = "RemedyForbidden"
 """The guard that knows the cause."""
-NOT_PERMITTED = "not permitted"
-DISTRUSTED, DISABLED = "distrusted", "disabled"
+NOT_PERMITTED = "NotPermitted"
+CIRCUIT_OPEN, OBSERVE_ONLY = "CircuitOpen", "ObserveOnly"
 """The guards that let it watch only."""
 
 
@@ -56,12 +69,6 @@ class Refusal(Struct, frozen=True):
     tells_after: timedelta = timedelta(minutes=30)
     awaiting: str = ""
     """What a person may approve, and it goes; empty where no approval lets it go."""
-
-
-def reason(by: str) -> str:
-    """A guard's name as the reason code of a recovery it holds back: ``owner intent`` becomes
-    ``OwnerIntent``."""
-    return by.title().replace(" ", "")
 
 
 class Guard(Struct, frozen=True):
@@ -87,7 +94,7 @@ class Guard(Struct, frozen=True):
     """A person's approval of the step lets it go."""
 
 
-def stale(a: GuardRequest) -> str:
+def stale_cache(a: GuardRequest) -> str:
     """The cache may be stale: a watch has been silent for too long, or the fleet is not listed
     yet."""
     return "" if a.situation.freshness.fresh else a.situation.freshness.message
@@ -102,7 +109,7 @@ def deleting(a: GuardRequest) -> Objection | None:
     held = f" (finalizers: {', '.join(app.finalizers)})" if app.finalizers else ""
     stuck = finding is not None and finding.cause == "DeletionStuck"
     more = (
-        f" It does not get to the end. {cause_of(finding).advised()}"
+        f" Its deletion is stuck. {cause_of(finding).advised()}"
         if finding is not None and stuck
         else ""
     )
@@ -161,7 +168,7 @@ def not_permitted(a: GuardRequest) -> str:
     return a.situation.foreign
 
 
-def never_ours(a: GuardRequest) -> str:
+def protected(a: GuardRequest) -> str:
     """The application is Argo CD itself, this controller, or a preview of a pull request."""
     if a.situation.subject.control_plane:
         return "it deploys Argo CD or this controller"
@@ -173,19 +180,19 @@ def never_ours(a: GuardRequest) -> str:
     )
 
 
-def adoption(a: GuardRequest) -> str:
+def pre_existing(a: GuardRequest) -> str:
     """The subject was unhealthy before the controller was installed, as were many others; `recovery
     adopt` ends this."""
     count = a.situation.fleet.inherited_unwell
     if not inherited(a.situation) or count <= MANY_INHERITED:
         return ""
     return (
-        f"it was unwell before this controller came, and so are {count} in all (more than"
-        f" {MANY_INHERITED}); `recovery adopt` takes them on"
+        f"it was unhealthy before this controller was installed, as were {count} in all (limit"
+        f" {MANY_INHERITED}); `recovery adopt` includes them"
     )
 
 
-def hold(a: GuardRequest) -> str:
+def known_bad_revision(a: GuardRequest) -> str:
     """The application was rolled back from this very revision."""
     app = a.situation.subject
     if app.unreadable:
@@ -204,7 +211,7 @@ def hold(a: GuardRequest) -> str:
     return ""
 
 
-def owner_intent(a: GuardRequest) -> str:
+def manual_sync(a: GuardRequest) -> str:
     """Syncing is the owner's decision: a manual sync policy is a release gate, and so is drift with
     selfHeal off."""
     app = a.situation.subject
@@ -224,7 +231,8 @@ def owner_intent(a: GuardRequest) -> str:
             " allowed, lets it be synced"
         )
         return (
-            f"auto-sync is off and nobody asked for {short(app.revisions)}: a manual sync policy is"
+            f"auto-sync is off and no sync of {short(app.revisions)} was requested: a manual"
+            f" sync policy is"
             f" a release gate; {ways}"
         )
     compared = (
@@ -242,19 +250,19 @@ def owner_intent(a: GuardRequest) -> str:
         and app.sync is Sync.OutOfSync
     ):
         return (
-            f"{short(app.revisions)} was synced and has drifted since, and selfHeal is off: the"
-            " owner keeps drift"
+            f"{short(app.revisions)} was synced and has drifted since, and selfHeal is off:"
+            f" drift is the owner's decision"
         )
     return ""
 
 
-def owner_busy(a: GuardRequest) -> str:
+def operation_in_progress(a: GuardRequest) -> str:
     """An operation of somebody else is in progress."""
     app, operation = a.situation.subject, a.situation.subject.operation
     mine = f"{a.recovery.name}/" if a.recovery else "\0"
     if app.requested and not app.requested.recovery.startswith(mine):
         return (
-            f"an operation by {_who(app.requested.username, app.requested.automated)} is asked for"
+            f"an operation by {_who(app.requested.username, app.requested.automated)} was requested"
         )
     if operation and not operation.phase.over and not operation.recovery.startswith(mine):
         what = "waits for its retry" if operation.retrying else f"is {operation.phase.value}"
@@ -272,7 +280,7 @@ def owner_busy(a: GuardRequest) -> str:
         ago = a.situation.now - operation.finished_at
         uncompared = app.reconciled_at is None or app.reconciled_at < operation.finished_at
         if uncompared and ago < UNCOMPARED_WITHIN:
-            return f"an operation ended {spell(ago)} ago and Argo CD has not compared since"
+            return f"an operation ended {spell(ago)} ago and Argo CD has not compared it since"
     began = a.recovery.unhealthy_since if a.recovery else None
     waits = (
         Health.Progressing not in (a.policy.condition.health or ()) and a.step.traits.destructive
@@ -287,8 +295,8 @@ def owner_busy(a: GuardRequest) -> str:
     ):
         since = spell(a.situation.now - app.deployed_at)
         return (
-            f"{short(app.deployed)} was deployed {since} ago, after it fell ill, and is being"
-            " rolled out: it is Progressing"
+            f"{short(app.deployed)} was deployed {since} ago, after it became unhealthy, and is"
+            " being rolled out: it is Progressing"
         )
     parent = a.situation.parent
     if parent is not None and parent.operating and a.step.traits.syncs:
@@ -302,7 +310,7 @@ def owner_busy(a: GuardRequest) -> str:
     return ""
 
 
-def taken_back(a: GuardRequest) -> str:
+def action_reverted(a: GuardRequest) -> str:
     """A person reverted this action for this revision. It is not repeated until another revision is
     deployed."""
     if not a.step.traits.destructive or begun(a) or under_way(a):
@@ -313,12 +321,12 @@ def taken_back(a: GuardRequest) -> str:
         return ""
     step, recovery = found
     return (
-        f"a person undid the {step.action} of {recovery.name} for {short(app.deployed)}; it is"
-        " theirs until another revision is deployed"
+        f"a person undid the {step.action} of {recovery.name} for {short(app.deployed)}; not"
+        f" repeated until another revision is deployed"
     )
 
 
-def cure_forbidden(a: GuardRequest) -> Objection | None:
+def remedy_forbidden(a: GuardRequest) -> Objection | None:
     """The action does not fix the cause, or would make it worse, or the cause of what it would
     replace is unknown."""
     if begun(a) or under_way(a):
@@ -338,7 +346,7 @@ def cure_forbidden(a: GuardRequest) -> Objection | None:
     )
 
 
-def unseen(a: GuardRequest) -> str:
+def inspection_pending(a: GuardRequest) -> str:
     """No inspection is newer than the last change yet. Running workloads are not touched without
     one; nor is a remedy retried that was suppressed for its cause before a restart."""
     known = a.recovery is not None and bool(a.recovery.notified_causes)
@@ -349,7 +357,7 @@ def unseen(a: GuardRequest) -> str:
     )
 
 
-def frozen(a: GuardRequest) -> str:
+def not_reconciling(a: GuardRequest) -> str:
     """Argo CD does not reconcile the application: what it shows is outdated, and no request would
     be executed."""
     return a.situation.frozen if not under_way(a) else ""
@@ -362,13 +370,13 @@ def dependency(a: GuardRequest) -> str:
     return a.situation.failed[0] if a.situation.failed and a.step.traits.fetches else ""
 
 
-def dismissed(a: GuardRequest) -> str:
+def recovery_deleted(a: GuardRequest) -> str:
     """A person deleted the subject's recovery. It is left alone until it has been healthy once."""
     held = a.situation.sight.dismissed
     known = a.recovery is not None and bool(a.recovery.version)
     if known or a.policy.name not in held:
         return ""
-    return "its recovery was deleted by hand; nothing is done until it has once been well"
+    return "its recovery was deleted by hand; nothing is done until it has been healthy once"
 
 
 def storm(a: GuardRequest) -> str:
@@ -376,12 +384,12 @@ def storm(a: GuardRequest) -> str:
     return a.situation.storm[1] if a.situation.storm and not under_way(a) else ""
 
 
-def after(a: GuardRequest) -> str:
+def dependency_first(a: GuardRequest) -> str:
     """Another application that this one depends on is unhealthy and recovers first."""
     return "" if under_way(a) else a.situation.waits_for
 
 
-def windows(a: GuardRequest) -> Closed | None:
+def outside_window(a: GuardRequest) -> Closed | None:
     """A sync window of Argo CD or a maintenance window of the policy file is closed for this
     action."""
     situation, traits = a.situation, a.step.traits
@@ -397,13 +405,13 @@ def windows(a: GuardRequest) -> Closed | None:
     return closed or maintenance(about, traits.name, situation.policies.windows, situation.now)
 
 
-def together(a: GuardRequest) -> str:
+def correlated_incident(a: GuardRequest) -> str:
     """Several clusters, or repositories of one host, failed at the same time: one incident,
     reported once."""
     return a.situation.together if a.recovery is None or not a.recovery.version else ""
 
 
-def corroboration(a: GuardRequest) -> str:
+def quorum_pending(a: GuardRequest) -> str:
     """Too few probes agree that the cluster is down, or they have not agreed for the whole
     duration."""
     cluster = a.situation.about
@@ -415,24 +423,24 @@ def corroboration(a: GuardRequest) -> str:
     lasted = a.situation.now - a.situation.sight.clocks.get(DOWN, a.situation.now)
     if lasted < a.policy.condition.duration:
         return (
-            f"two witnesses have agreed for {spell(lasted)}, and"
-            f" {spell(a.policy.condition.duration)} are asked for: {words}"
+            f"cluster unreachable for {spell(lasted)} of"
+            f" {spell(a.policy.condition.duration)} required: {words}"
         )
     return ""
 
 
-def cut_off(a: GuardRequest) -> str:
+def controller_isolated(a: GuardRequest) -> str:
     """Nothing outside answers: this controller may be isolated, not the cluster down. A person may
     approve."""
     if not a.step.traits.relocates or a.situation.witnessed or plans(a) or begun(a) or approved(a):
         return ""
     return (
-        "no other remote cluster and no witness has answered in the last minute: it may be we who"
-        f" are cut off; {how_to_approve(a)}, or name a witness in RECOVERY_WITNESS"
+        "no other remote cluster and no outside URL answered within the last minute: this"
+        f" controller may be off; {how_to_approve(a)}, or set RECOVERY_WITNESS to an outside URL"
     )
 
 
-def distrusted(a: GuardRequest) -> str:
+def circuit_open(a: GuardRequest) -> str:
     """The circuit breaker is open: actions of this policy were reverted, made it worse or did not
     help."""
     about = a.situation.about
@@ -444,13 +452,13 @@ def distrusted(a: GuardRequest) -> str:
     why = a.situation.distrusted.get(here) or a.situation.distrusted.get(everywhere, "")
     where = f" in project {project}" if project and here in a.situation.distrusted else ""
     return (
-        f"policy {a.policy.name} only watches{where}: {why}; edit the policy to let it act again"
+        f"policy {a.policy.name} only observes{where}: {why}; edit the policy to close the circuit"
         if why
         else ""
     )
 
 
-def disabled(a: GuardRequest) -> str:
+def observe_only(a: GuardRequest) -> str:
     """The controller only observes: RECOVERY_ENABLED=false, or mode observe. Asked last, so that
     the answer says what would be done."""
     if not a.situation.enabled:
@@ -468,39 +476,83 @@ _CLUSTER = frozenset({"cluster"})
 _TOGETHER = frozenset({"cluster", "repository"})
 
 GUARDS = (
-    Guard("stale", stale, again=timedelta(seconds=5), keeps=False, subject=True, about=_CONNECTED),
-    Guard("deleting", deleting, subject=True),
-    Guard("paused", paused, subject=True, about=_CONNECTED),
+    Guard(
+        "StaleCache",
+        stale_cache,
+        again=timedelta(seconds=5),
+        keeps=False,
+        subject=True,
+        about=_CONNECTED,
+    ),
+    Guard("Deleting", deleting, subject=True),
+    Guard("Paused", paused, subject=True, about=_CONNECTED),
     Guard(RECONCILE_SKIPPED, reconcile_skipped, subject=True, tells_after=timedelta()),
     Guard(NOT_PERMITTED, not_permitted),
-    Guard("never ours", never_ours, keeps=False, tells=False, subject=True),
-    Guard("dismissed", dismissed, keeps=False, tells=False, subject=True, about=_CONNECTED),
-    Guard("adoption", adoption, keeps=False, tells=False, subject=True, about=_CONNECTED),
-    Guard("hold", hold),
-    Guard("owner intent", owner_intent),
-    Guard("taken back", taken_back, tells_after=timedelta()),
-    Guard("unseen", unseen, again=timedelta(seconds=5), keeps=False, tells=False),
-    Guard(CURE_FORBIDDEN, cure_forbidden, again=timedelta(minutes=1)),
-    Guard("dependency", dependency, again=_SOON, tells=False),
-    Guard("after", after, again=_SOON, tells=False),
-    Guard(STORM, storm, again=timedelta(minutes=1), keeps=False, tells=False, subject=True),
-    Guard("frozen", frozen, again=timedelta(minutes=1), keeps=False, tells=False, subject=True),
-    Guard("owner busy", owner_busy, again=timedelta(seconds=30)),
+    Guard("Protected", protected, keeps=False, tells=False, subject=True),
     Guard(
-        "together", together, again=_SOON, keeps=False, tells=False, subject=True, about=_TOGETHER
+        "RecoveryDeleted",
+        recovery_deleted,
+        keeps=False,
+        tells=False,
+        subject=True,
+        about=_CONNECTED,
     ),
-    Guard("windows", windows, about=_CONNECTED),
-    Guard("corroboration", corroboration, again=timedelta(seconds=5), tells=False, about=_CLUSTER),
+    Guard("PreExisting", pre_existing, keeps=False, tells=False, subject=True, about=_CONNECTED),
+    Guard("KnownBadRevision", known_bad_revision),
+    Guard("ManualSync", manual_sync),
+    Guard("ActionReverted", action_reverted, tells_after=timedelta()),
     Guard(
-        "cut off", cut_off, again=_SOON, tells_after=timedelta(), about=_CLUSTER, approvable=True
+        "InspectionPending",
+        inspection_pending,
+        again=timedelta(seconds=5),
+        keeps=False,
+        tells=False,
     ),
-    Guard("approval", approval, tells_after=timedelta(), about=_CONNECTED, approvable=True),
-    Guard("pace", pace, again=REFRESH_EVERY, keeps=False),
-    Guard("budget", budget, again=_SOON),
-    Guard("per minute", per_minute, again=timedelta(seconds=5), tells=False),
-    Guard("per hour", per_hour, again=timedelta(minutes=1), about=_CONNECTED),
-    Guard(DISTRUSTED, distrusted, again=timedelta(minutes=5), about=_CONNECTED),
-    Guard(DISABLED, disabled, tells=False, about=_CONNECTED),
+    Guard(REMEDY_FORBIDDEN, remedy_forbidden, again=timedelta(minutes=1)),
+    Guard("Dependency", dependency, again=_SOON, tells=False),
+    Guard("DependencyFirst", dependency_first, again=_SOON, tells=False),
+    Guard(STORM_MEMBER, storm, again=timedelta(minutes=1), keeps=False, tells=False, subject=True),
+    Guard(
+        "NotReconciling",
+        not_reconciling,
+        again=timedelta(minutes=1),
+        keeps=False,
+        tells=False,
+        subject=True,
+    ),
+    Guard("OperationInProgress", operation_in_progress, again=timedelta(seconds=30)),
+    Guard(
+        "CorrelatedIncident",
+        correlated_incident,
+        again=_SOON,
+        keeps=False,
+        tells=False,
+        subject=True,
+        about=_TOGETHER,
+    ),
+    Guard("OutsideWindow", outside_window, about=_CONNECTED),
+    Guard("QuorumPending", quorum_pending, again=timedelta(seconds=5), tells=False, about=_CLUSTER),
+    Guard(
+        "ControllerIsolated",
+        controller_isolated,
+        again=_SOON,
+        tells_after=timedelta(),
+        about=_CLUSTER,
+        approvable=True,
+    ),
+    Guard(
+        "ApprovalRequired",
+        approval_required,
+        tells_after=timedelta(),
+        about=_CONNECTED,
+        approvable=True,
+    ),
+    Guard("RateLimited", rate_limited, again=REFRESH_EVERY, keeps=False),
+    Guard("InFlightLimit", in_flight_limit, again=_SOON),
+    Guard("RestartRateLimit", restart_rate_limit, again=timedelta(seconds=5), tells=False),
+    Guard("DisruptionBudget", disruption_budget, again=timedelta(minutes=1), about=_CONNECTED),
+    Guard(CIRCUIT_OPEN, circuit_open, again=timedelta(minutes=5), about=_CONNECTED),
+    Guard(OBSERVE_ONLY, observe_only, tells=False, about=_CONNECTED),
 )
 
 
@@ -510,7 +562,8 @@ def refusal(asked: GuardRequest) -> Refusal | None:
     return _first(
         asked,
         lambda g: (
-            g.name == DISABLED or (g.name not in traits.exempt and (g.subject or not traits.speaks))
+            g.name == OBSERVE_ONLY
+            or (g.name not in traits.exempt and (g.subject or not traits.speaks))
         ),
     )
 
@@ -549,9 +602,9 @@ def _first(asked: GuardRequest, binds: Callable[[Guard], bool]) -> Refusal | Non
 def silenced(asked: GuardRequest) -> Refusal | None:
     """The off switch alone, for what is no step: a call for a person when all attempts are used
     up."""
-    message = disabled(asked)
+    message = observe_only(asked)
     return (
-        Refusal(DISABLED, message, timedelta(minutes=5), keeps=True, tells=False)
+        Refusal(OBSERVE_ONLY, message, timedelta(minutes=5), keeps=True, tells=False)
         if message
         else None
     )

@@ -30,7 +30,7 @@ LATE_CURE = timedelta(minutes=30)
 back when that has stood for a moment, what is ill otherwise after this."""
 GOING_BACK = "apply"
 """The stage of a rollback in which its operation is written."""
-TAKEN_BACK = "HoldTakenBack"
+TAKEN_BACK = "HoldOverruled"
 """Why a hold ends: a person has undone what it was for."""
 LEDGER = "(hold)"
 """Stands in the place of a policy's name: a hold is nobody's policy, it is what we owe."""
@@ -51,15 +51,15 @@ RELEASE = ActionKind(
     judge=_gone,
     exempt=frozenset(
         {
-            "paused",
-            "not permitted",
-            "never ours",
-            "adoption",
-            "hold",
-            "owner intent",
-            "approval",
-            "pace",
-            "budget",
+            "Paused",
+            "NotPermitted",
+            "Protected",
+            "PreExisting",
+            "KnownBadRevision",
+            "ManualSync",
+            "ApprovalRequired",
+            "RateLimited",
+            "InFlightLimit",
         }
     ),
 )
@@ -140,8 +140,8 @@ def _same(said: Hold, owed: Hold) -> bool:
 def unproven(hold: Hold) -> str:
     """Why an annotation is left alone, for people."""
     return (
-        f"no record says that {plain(hold.recovery, 80) or 'anybody'} owes it this: it is shown and"
-        " left alone"
+        f"no Recovery says that {plain(hold.recovery, 80) or 'anybody'} set it: it is shown and"
+        f" left alone"
     )
 
 
@@ -175,7 +175,7 @@ def settle_hold(situation: Situation) -> Decision | None:
     ):
         return None
     why = _over(app, situation) or _for_nothing(situation) or _in_vain(situation)
-    if not why:
+    if why is None:
         return None
     step = Step(RELEASE, Nothing(), ActionSpec("release"))
     policy = Policy(LEDGER, Condition(SubjectType.application, timedelta()), (step,))
@@ -186,14 +186,30 @@ def settle_hold(situation: Situation) -> Decision | None:
     return Decision(
         Kind.Remediate,
         LEDGER,
-        TAKEN_BACK if why.endswith("respected") else "HoldOver",
-        why,
+        why.reason,
+        why.message,
         situation.now + timedelta(seconds=30),
         step=step,
     )
 
 
-def _over(app: Application, situation: Situation) -> str:
+class HoldEnd(Struct, frozen=True):
+    """Why a hold ends: HoldOverruled when somebody decided otherwise, HoldEnded when its reason is
+    gone."""
+
+    reason: str
+    message: str
+
+
+def _overruled(message: str) -> HoldEnd:
+    return HoldEnd(TAKEN_BACK, message)
+
+
+def _ended(message: str) -> HoldEnd:
+    return HoldEnd("HoldEnded", message)
+
+
+def _over(app: Application, situation: Situation) -> HoldEnd | None:
     hold = app.hold
     assert hold is not None  # noqa: S101 (asked for a held application only)
     record = _record(situation, hold)
@@ -201,44 +217,38 @@ def _over(app: Application, situation: Situation) -> str:
         # Moved: the failover's own recovery brings it home; somebody who moved it has taken it
         # over.
         if app.destination.place == hold.target:
-            return ""
+            return None
         if app.destination.place == hold.origin:
-            return "somebody brought it home: respected"
-        return f"somebody moved it on to {app.destination.cluster}: respected"
+            return _overruled("moved back by another writer: kept")
+        return _overruled(f"moved on to {app.destination.cluster} by another writer: kept")
     debt = record.debt if record is not None else None
     if debt is not None and debt.debt is Debt.returning and (app.auto_sync or not hold.names(app)):
-        return "it is being given back"
+        return _ended("it is being released")
     asked = requested(record, RELEASE.name, situation.now) if record is not None else None
     # Who lets a newer revision go undoes nothing: the rollback was right, and its reason is gone.
     newer = bool(app.revisions) and app.sync is not Sync.Unknown and not hold.names(app)
     if asked is not None and debt is not None and asked.at >= debt.started_at:
-        return (
-            f"{asked.by} lets {short(app.revisions)} be deployed"
-            if newer
-            else f"{asked.by} released it: respected"
-        )
+        if newer:
+            return _ended(f"{asked.by} released {short(app.revisions)}")
+        return _overruled(f"{asked.by} released it")
     if hold.suspended and app.auto_sync:
-        return "auto-sync was switched on again by somebody" + (
-            f", at {short(app.revisions)}" if newer else ": respected"
-        )
+        words = "auto-sync was switched on again by another writer"
+        return _ended(f"{words}, at {short(app.revisions)}") if newer else _overruled(words)
     if by := _synced_by_hand(app, hold):
-        return by
+        return _overruled(by)
     unsure = app.sync is Sync.Unknown or not app.revisions or bool(app.errors)
     if unsure or hold.sticky or hold.release == MANUAL or hold.names(app):
-        return ""
+        return None
     if named(app.revisions) in hold.bad:
-        return (
-            f"what is to be deployed of {short(app.revisions)} was changed in its source"
-            " (parameters, images, path)"
+        return _ended(
+            f"the source of {short(app.revisions)} was changed (parameters, images, path)"
         )
     moved = f"Git has moved past {hold.bad[0][:7]} to {short(app.revisions)}"
     if hold.release == REVISION:
-        return moved
-    return (
-        f"{moved}, and its own manifests changed"
-        if own_change(app, situation) is OwnChange.changed
-        else ""
-    )
+        return _ended(moved)
+    if own_change(app, situation) is OwnChange.changed:
+        return _ended(f"{moved}, and its own manifests changed")
+    return None
 
 
 def own_change(app: Application, situation: Situation) -> OwnChange:
@@ -296,7 +306,7 @@ def _synced_by_hand(app: Application, hold: Hold) -> str:
     )
     return (
         f"{operation.username or 'somebody'} synced {short(operation.revisions)}, and it is"
-        " Healthy: respected"
+        " Healthy: kept"
         if later and well
         else ""
     )
@@ -316,7 +326,7 @@ def _record(situation: Situation, hold: Hold) -> Recovery | None:
     return next((r for r in _records(situation) if r.name == hold.recovery), None)
 
 
-def _in_vain(situation: Situation) -> str:
+def _in_vain(situation: Situation) -> HoldEnd | None:
     """Gone back, and that did not cure it either: what was taken for it is given back."""
     app, hold = situation.subject, situation.subject.hold
     record = _record(situation, hold) if hold is not None else None
@@ -327,16 +337,16 @@ def _in_vain(situation: Situation) -> str:
         or step is None
         or step.outcome not in (StepOutcome.Failed, StepOutcome.TimedOut)
     ):
-        return ""
+        return None
     ago = situation.now - (step.ended_at or situation.now)
     if app.health is Health.Healthy or ago < (
         DEGRADED_STANDS if app.health is Health.Degraded else LATE_CURE
     ):
-        return ""  # it may still come: an old version takes its time as well
-    return f"going back did not cure it ({step.reason}), so auto-sync is given back"
+        return None  # it may still come: an old version takes its time as well
+    return _ended(f"the rollback did not help ({step.reason}), so auto-sync is restored")
 
 
-def _for_nothing(situation: Situation) -> str:
+def _for_nothing(situation: Situation) -> HoldEnd | None:
     """Suspended, and then not rolled back after all: it healed meanwhile, or the step ended before
     its second write."""
     hold = situation.subject.hold
@@ -347,13 +357,11 @@ def _for_nothing(situation: Situation) -> str:
         for o in (app.operation, app.requested)
     )
     if not records or ours:
-        return ""
+        return None
     gone_back = any(s.action == "rollback" and _went(s) for r in records for s in r.steps)
-    return (
-        ""
-        if gone_back or app.hold is None or app.hold.target is not None
-        else "auto-sync was suspended for a rollback that did not take place"
-    )
+    if gone_back or app.hold is None or app.hold.target is not None:
+        return None
+    return _ended("auto-sync was suspended for a rollback that did not take place")
 
 
 def _went(step: StepRecord) -> bool:

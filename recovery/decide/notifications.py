@@ -66,7 +66,7 @@ def done(recovery: Recovery) -> str:
     """Actions tried in this attempt, one clause a step."""
     clauses = []
     for step in recovery.in_attempt():
-        if step.outcome and step.reason != "Told":
+        if step.outcome and step.reason != "Notified":
             target = f" {targets(step)}" if step.targets else ""
             why = (
                 f" ({step.message})"
@@ -116,7 +116,8 @@ def noted(
     cause = f": {situation.finding.what}" if situation.finding else ""
     return PendingNotification(
         key,
-        f"{place(situation.about)}: {policy.name}, not cured yet{cause}{_tried_in_short(recovery)}",
+        f"{place(situation.about)}: {policy.name}, not recovered"
+        f" yet{cause}{_tried_in_short(recovery)}",
         body,
         _loud(situation, severity),
         channels,
@@ -147,7 +148,7 @@ def escalated(
     )
     return PendingNotification(
         f"{recovery.name}/escalate",
-        f"{place(situation.about)} needs a person:"
+        f"{place(situation.about)} requires manual intervention:"
         f" {finding.what if finding else 'cause unknown'}{_tried_in_short(recovery)}",
         body,
         _loud(situation, severity),
@@ -181,7 +182,7 @@ def resolved(
         (
             s
             for s in reversed(recovery.steps)
-            if s.outcome is StepOutcome.Succeeded and s.reason != "Told"
+            if s.outcome is StepOutcome.Succeeded and s.reason != "Notified"
         ),
         None,
     )
@@ -189,7 +190,7 @@ def resolved(
     took = spell(situation.now - (recovery.unhealthy_since or recovery.opened_at))
     title = f"{place(situation.about)} recovered {by}"
     body = (
-        f"{standing(situation)}; it was ill for {took}. Tried: {done(recovery)}."
+        f"{standing(situation)}; it was unhealthy for {took}. Tried: {done(recovery)}."
         f" {_facts(situation, recovery)}"
     )
     return PendingNotification(
@@ -210,7 +211,7 @@ def held_back(
     title = (
         f"{place(situation.about)} is not being recovered"
         + (f": {finding.what}" if finding else "")
-        + f", held back by {by}"
+        + f", suppressed by {by}"
     )
     body = (
         f"{standing(situation)} {_for_so_long(recovery, situation.now)}; suppressed by {by}:"
@@ -232,7 +233,7 @@ def incurable(
     """The cause is known, and only people can mend it."""
     finding = situation.finding
     title = (
-        f"{place(situation.about)} needs a person:"
+        f"{place(situation.about)} requires manual intervention:"
         f" {finding.what if finding else 'cause unknown'}{_tried_in_short(recovery)}"
     )
     spoken = dict.fromkeys(
@@ -277,7 +278,7 @@ def still_held(app: Application, now: datetime) -> PendingNotification | None:
     body = f"{state(app)}.{_held(app)}\nRecord: {hold.recovery}"
     return PendingNotification(
         f"{app.uid}/held/{hold.recovery}/{age.days}",
-        f"{place(app)} has been held back for {days}",
+        f"{place(app)} has been on hold for {days}",
         body,
         Severity.warning.value,
     )
@@ -292,9 +293,7 @@ def asks_to_release(app: Application, now: datetime) -> PendingNotification:
         f"{state(app)}. Git has moved on to {at}, and it cannot be told whether its own manifests"
         " changed with it: "
     )
-    body += (
-        f"it stays held back until somebody says so. Deploy it: recovery release {shell(app.key)}"
-    )
+    body += f"the hold stays until it is released. Deploy it: recovery release {shell(app.key)}"
     return PendingNotification(
         f"{app.uid}/asked/{hold.recovery if hold else ''}/{now:%Y%m%d}",
         title,
@@ -310,10 +309,10 @@ def circuit_opened(key: str, circuit: Circuit) -> PendingNotification:
     where = "" if project in ("", ALL_PROJECTS) else f" in project {project}"
     until = f" It tries again at {circuit.until:%H:%M} UTC." if circuit.until else ""
     body = (
-        f"{circuit.words}.{until} Look at what they have in common; edit the policy to let it act"
-        " again."
+        f"{circuit.words}.{until} Look at what they have in common; edit the policy to close the"
+        f" circuit."
     )
-    title = f"policy {policy} only watches{where}: it does no good"
+    title = f"policy {policy} only observes{where}: its actions do not help"
     return PendingNotification(
         f"{_circuit(key)}/{circuit.since:%Y%m%dT%H}", title, body, Severity.critical.value
     )
@@ -326,7 +325,7 @@ def circuit_closed(key: str, circuit: Circuit, now: datetime) -> PendingNotifica
     project = rest.partition("/")[2]
     where = "" if project in ("", ALL_PROJECTS) else f" in project {project}"
     title = f"policy {policy} acts again{where}"
-    body = f"It only watched since {circuit.since:%Y-%m-%d %H:%M} UTC."
+    body = f"It only observed since {circuit.since:%Y-%m-%d %H:%M} UTC."
     return PendingNotification(
         f"{_circuit(key)}/resolve/{now:%Y%m%dT%H%M%S}",
         title,
@@ -349,7 +348,7 @@ def unvouched(app: Application) -> PendingNotification:
     body = f"{state(app)}. {app.unreadable}. Undo: recovery release {shell(app.key)}"
     return PendingNotification(
         f"{app.uid}/unvouched",
-        f"{place(app)}: its hold has no record",
+        f"{place(app)}: its hold has no Recovery",
         body,
         Severity.warning.value,
     )
@@ -379,7 +378,8 @@ def split_brain(
     body = message + _plan(recovery) + f"\nRecord: {recovery.name}"
     return PendingNotification(
         key,
-        f"{place(situation.about)} is back: {len(recovery.owed)} applications live elsewhere",
+        f"{place(situation.about)} is reachable again: {len(recovery.owed)} applications still"
+        f" run elsewhere",
         body,
         Severity.critical.value,
         channels,
@@ -404,9 +404,9 @@ def evidence(
     if not isinstance(about, Application):
         looks = sorted(about.evidence, key=lambda e: e.at)
         good = (
-            f"last seen good at {about.good_at:%Y-%m-%d %H:%M:%SZ}"
+            f"last reachable at {about.good_at:%Y-%m-%d %H:%M:%SZ}"
             if about.good_at
-            else "not seen good since this controller started"
+            else "not reachable since this controller started"
         )
         return (
             f"{about.applications} applications depend on it; {good}",
@@ -464,7 +464,7 @@ def _tried_in_short(recovery: Recovery) -> str:
     went = dict.fromkeys(
         s.action
         for s in recovery.steps
-        if s.sent and s.outcome and s.reason != "Told" and s.action not in SPOKEN
+        if s.sent and s.outcome and s.reason != "Notified" and s.action not in SPOKEN
     )
     if not went:
         return ", nothing was tried"
@@ -494,10 +494,10 @@ def _held(app: Application) -> str:
         return ""
     if app.hold.target is not None:
         return (
-            f"\nIt was moved from {app.hold.origin} to {app.hold.target}. Bring it home: recovery"
+            f"\nIt was moved from {app.hold.origin} to {app.hold.target}. Move it back: recovery"
             f" failback {shell(app.hold.recovery)}"
         )
-    off = "Auto-sync is OFF" if app.hold.suspended else "It is held back"
+    off = "Auto-sync is OFF" if app.hold.suspended else "It is on hold"
     return (
         f"\n{off} until a commit after {app.hold.bad[0][:7]}. Undo: recovery release"
         f" {shell(app.key)}"
@@ -541,7 +541,7 @@ def whom(about: Repository | Cluster, situation: Situation) -> str:
     if found is Verdict.api_partial:
         return (
             "It answers, but a part of its API does not (a webhook, an APIService, missing rights):"
-            " no outage. Its operators are to look"
+            " no outage. Its operators must look"
         )
     return ""
 
@@ -608,18 +608,18 @@ def adoption_digest(unwell: list[Application]) -> PendingNotification | None:
         f"{count} {group}" for group, count in sorted(groups.items(), key=lambda g: -g[1])[:20]
     ]
     careful = (
-        "They are left alone; `recovery adopt` takes them on."
+        "They are left alone; `recovery adopt` includes them."
         if len(unwell) > MANY_INHERITED
         else "They are recovered, but not rolled back or pruned."
     )
     body = (
-        "Unwell before this controller came:\n"
+        "Unhealthy before this controller was installed:\n"
         + "\n".join(f"- {line}" for line in lines)
         + f"\n{careful}"
     )
     return PendingNotification(
         f"adoption/{len(unwell)}/{unwell[0].uid}",
-        f"{len(unwell)} applications were unwell before",
+        f"{len(unwell)} applications were unhealthy before installation",
         body,
         Severity.info.value,
     )

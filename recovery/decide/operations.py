@@ -38,7 +38,7 @@ def overtaken(claim: Claim, app: Application) -> str:
     """Others who acted since the claim, in words; empty when nobody did."""
     operation = app.operation
     if app.requested is not None:
-        return f"an operation by {app.requested.username or 'Argo CD'} is asked for"
+        return f"an operation by {app.requested.username or 'Argo CD'} was requested"
     started = operation.started_at if operation else None
     if operation and started and started != claim.operation_started_at:
         return f"an operation by {operation.username or 'Argo CD'} began at {started:%H:%M:%S}"
@@ -66,7 +66,7 @@ def progress(record: StepRecord, situation: Situation) -> StepStatus:
     requested = app.requested is not None and app.requested.recovery == token
     if record.stage == WITHDRAW and not requested and not ours(record, situation):
         return StepStatus(
-            Progress.Failed, "NotStarted", "Argo CD did not take up the operation; it was withdrawn"
+            Progress.Failed, "NotStarted", "Argo CD did not start the operation; it was withdrawn"
         )
     if operation := ours(record, situation):
         return _judged(operation, requested)
@@ -79,7 +79,7 @@ def progress(record: StepRecord, situation: Situation) -> StepStatus:
         if waited < PICKED_UP_WITHIN:
             return StepStatus(Progress.Running, soon=PICKED_UP_WITHIN - waited)
         return StepStatus(
-            Progress.Next, "NotStarted", f"not taken up for {waited.seconds}s", stage=WITHDRAW
+            Progress.Next, "NotStarted", f"not started for {waited.seconds}s", stage=WITHDRAW
         )
     if by := overtaken(record.claim, app):
         return StepStatus(Progress.Superseded, "Superseded", f"{by}; it is not repeated")
@@ -118,7 +118,7 @@ def effect(record: StepRecord, situation: Situation) -> StepStatus:
         if (waited := situation.now - done) < CACHE_LAG:
             # The first comparison after it may have been of what the cluster cache knew before it;
             # the right one follows.
-            words = "the operation succeeded; the comparison right after it is waited out"
+            words = "the operation succeeded; waiting for the comparison that follows it"
             return StepStatus(
                 Progress.Running, message=words, soon=min(CACHE_LAG - waited, CACHE_LAG)
             )
@@ -146,7 +146,9 @@ def ill_again(
     lasted = now - app.health_since if app.health_since else STILL
     if timedelta() <= lasted < STILL:
         return StepStatus(
-            Progress.Running, message="it is Degraded again; does it stay so?", soon=STILL - lasted
+            Progress.Running,
+            message="it is Degraded again; waiting to see whether it stays so",
+            soon=STILL - lasted,
         )
     return StepStatus(Progress.Failed, "DegradedAgain", f"it became Degraded again after {what}")
 

@@ -22,7 +22,7 @@ STATEFUL = ("StatefulSet", "PersistentVolumeClaim", "PersistentVolume")
 def cluster_of(situation: Situation) -> Cluster:
     """The cluster it is about; TypeError when it is about something else."""
     if not isinstance(situation.about, Cluster):
-        raise TypeError(f"{situation.about.key} is no cluster")
+        raise TypeError(f"{situation.about.key} is not a cluster")
     return situation.about
 
 
@@ -42,7 +42,7 @@ def unknown_targets(policies: Policies, clusters: Iterable[Cluster]) -> tuple[st
         for c in known
     ]
     told = [
-        f"{where} {word!r} is no cluster that Argo CD knows; it knows {names}"
+        f"{where} {word!r} is not a cluster that Argo CD knows; it knows {names}"
         for where, word in wanted
         if word and not any(c.called(word) for c in known)
     ]
@@ -77,16 +77,16 @@ def target_of(wanted: str, situation: Situation) -> tuple[Cluster | None, str, s
         return (
             None,
             "NoTarget",
-            f"neither target_cluster nor the label {FAILOVER_TO} on its Secret says where to",
+            f"neither target_cluster nor the label {FAILOVER_TO} on its Secret names a target",
         )
     named = [c for c in situation.clusters if c.called(word)]
     if not named:
         known = ", ".join(sorted(c.name for c in situation.clusters)) or "none"
         return None, "UnknownTarget", f"Argo CD knows no cluster {word!r}; it knows {known}"
     if named[0].server == source.server:
-        return None, "TargetIsSource", f"{word!r} is the very cluster that is down"
+        return None, "TargetIsSource", f"{word!r} is the cluster that is down"
     if named[0].trouble:
-        return None, "TargetTroubled", f"{word!r}: {named[0].trouble}"
+        return None, "TargetUnhealthy", f"{word!r}: {named[0].trouble}"
     well, words = healthy(named[0], situation.now)
     if not well:
         return None, "TargetNotHealthy", f"{named[0].name} is not proven healthy: {words}"
@@ -113,7 +113,7 @@ def not_another(source: Cluster, target: Cluster) -> tuple[str, str]:
     if not unknown:
         return "", ""
     words = (
-        f"nobody knows whether {target.name} is another cluster than {source.name}: namespace"
+        f"it is unknown whether {target.name} is another cluster than {source.name}: namespace"
         f" kube-system of {unknown} could never be read"
     )
     return (
@@ -182,7 +182,7 @@ def unmovable(
         )
     kinds = app.kinds or dep.sight.kinds
     if not kinds:
-        return "what it consists of was never seen, so nobody knows whether it holds data"
+        return "what it consists of was never seen, so it is unknown whether it holds data"
     if not stateful and (held := [kind for kind in kinds if kind in STATEFUL]):
         return (
             f"it is stateful ({', '.join(held)}), and allow_stateful is not set: its data is not on"
@@ -229,7 +229,7 @@ def barred(dep: Dependent, situation: Situation, *, moved: bool = False) -> str:
     if not app.auto_sync and app.mark("sync") != "allowed":
         return (
             "auto-sync is off: a manual sync policy is a release gate; the annotation"
-            " recovery.gitops.dev/sync: allowed lets it go"
+            " recovery.gitops.dev/sync: allowed permits it"
         )
     return ""
 
@@ -252,7 +252,7 @@ def busy(dep: Dependent) -> str:
     if app.requested or (operation and not operation.phase.over):
         by = (operation.username if operation else "") or "Argo CD"
         return (
-            f"an operation by {by} is under way:"
+            f"an operation by {by} is in progress:"
             f" {operation.message[:120] if operation else 'asked for'}"
         )
     return dep.failed[0] if dep.failed else ""

@@ -11,7 +11,7 @@ from recovery.model.application import Application, Project
 from recovery.model.connection import Cluster
 from recovery.model.names import SKIP_RECONCILE
 
-RECONCILE_SKIPPED = "reconcile skipped"
+RECONCILE_SKIPPED = "ReconcileSkipped"
 """The guard; reason ReconcileSkipped."""
 
 _ATOM = r"(?:[a-z0-9-]|\.|\\[.dw]|\[[a-z0-9-]{1,40}\])"

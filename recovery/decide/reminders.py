@@ -125,7 +125,7 @@ def _still(
     recovery: Recovery, key: str, now: datetime, severity: str, channels: tuple[str, ...]
 ) -> PendingNotification:
     ill = spell(now - (recovery.unhealthy_since or recovery.opened_at))
-    title = f"{recovery.subject}: still ill after {ill}"
+    title = f"{recovery.subject}: still unhealthy after {ill}"
     body = f"{recovery.phase.value} ({recovery.reason}): {recovery.message}"
     body += f"\nSee: recovery explain {shell(recovery.subject)}\nRecord: {recovery.name}"
     return PendingNotification(f"{recovery.name}/{key}", title, body, severity, channels)

@@ -1,4 +1,4 @@
-"""Statistics of what came of recoveries: acted, would have acted, healed by itself, undone, how
+"""Statistics of what came of recoveries: acted, would have acted, self-healed, undone, how
 long it took."""
 
 from __future__ import annotations

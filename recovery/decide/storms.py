@@ -19,6 +19,7 @@ from recovery.model.storm import (
     SLOW_SHARE,
     SLOW_WINDOW,
     STORM,
+    STORM_MEMBER,
     GroupCount,
     StormLimits,
     called,
@@ -29,7 +30,7 @@ from recovery.model.text import shell
 SMALL = 10
 """In a smaller fleet shares say little: half of it, and at least three, are a storm."""
 SMALL_LEAST = 3
-APPROVED = "LetGo"
+APPROVED = "MembersApproved"
 """Reason of a storm whose members a person has let go."""
 COOLING = "Cooldown"
 RESUMES = timedelta(minutes=1)
@@ -121,15 +122,15 @@ def common(crowds: Iterable[GroupCount], limits: StormLimits) -> GroupCount | No
 
 
 def words(crowd: GroupCount, limits: StormLimits, window: timedelta) -> str:
-    """``31 of 60 applications of repository X fell ill within 10m of it (30%, at least 5)``."""
+    """``31 of 60 applications of repository X became unhealthy within 10m (30%, at least 5)``."""
     if crowd.group.startswith(SLOW_PREFIX):
         least = (
             f"{SLOW_SHARE}%, at least {limits.minimum}, is a storm where each ran well with what is"
             " deployed"
         )
         return (
-            f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill within"
-            f" {spell(SLOW_WINDOW)} of it ({least})"
+            f"{crowd.fallen} of {crowd.of} applications of {crowd} became unhealthy within"
+            f" {spell(SLOW_WINDOW)} ({least})"
         )
     least = (
         f"{limits.fleet if crowd.group == 'fleet' else limits.group}%, at least {limits.minimum}"
@@ -139,8 +140,8 @@ def words(crowd: GroupCount, limits: StormLimits, window: timedelta) -> str:
         f"half, at least {SMALL_LEAST}" if crowd.group == "fleet" and crowd.total < SMALL else least
     )
     return (
-        f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill within {spell(window)} of"
-        f" it ({least} is a storm)"
+        f"{crowd.fallen} of {crowd.of} applications of {crowd} became unhealthy within"
+        f" {spell(window)} ({least} is a storm)"
     )
 
 
@@ -173,12 +174,12 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
         return (_opened(weather),) if over(weather.crowd, weather.limits) else ()
     if recovery.reason != APPROVED and (asked := requested(recovery, "approve", now)):
         by = asked.by
-        message = f"{by} has let its members go: they are recovered one after the other"
+        message = f"{by} approved the recovery of its members, one after the other"
         return (_said(weather, recovery, Kind.Wait, RecoveryPhase.Verifying, APPROVED, message),)
     if over(weather.crowd, weather.limits):
         if recovery.reason == APPROVED:
             return (_anew(weather, recovery),)
-        if recovery.reason == STORM.title():
+        if recovery.reason == STORM_MEMBER:
             again = now + timedelta(
                 minutes=1 if weather.crowd.fallen >= SHOWN_MEMBERS else 0, seconds=15
             )
@@ -192,7 +193,7 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
         message = _message(weather)  # it came back while it was cooling down
         recovery = _counted(structs.replace(recovery, healthy_since=None), weather)
         return (
-            _said(weather, recovery, Kind.Stall, RecoveryPhase.Suppressed, STORM.title(), message),
+            _said(weather, recovery, Kind.Stall, RecoveryPhase.Suppressed, STORM_MEMBER, message),
         )
     if (
         recovery.reason == APPROVED
@@ -214,7 +215,7 @@ def judge(weather: StormSituation) -> tuple[Decision, ...]:
         until = since + weather.limits.cooldown
         reason = APPROVED if recovery.reason == APPROVED else COOLING
         message = (
-            f"{weather.crowd.fallen} of {weather.crowd.of} still ill, no storm since"
+            f"{weather.crowd.fallen} of {weather.crowd.of} still unhealthy, no storm since"
             f" {since:%H:%M:%S} UTC; over at {until:%H:%M:%S}"
         )
         kept = structs.replace(
@@ -259,7 +260,7 @@ def _anew(weather: StormSituation, recovery: Recovery) -> Decision:
         _counted(recovery, weather),
         Kind.Stall,
         RecoveryPhase.Suppressed,
-        STORM.title(),
+        STORM_MEMBER,
         _message(weather),
     )
 
@@ -273,9 +274,9 @@ def _counted(recovery: Recovery, weather: StormSituation) -> Recovery:
 def _message(weather: StormSituation) -> str:
     crowd = weather.crowd
     return (
-        f"{crowd.fallen} of {crowd.of} applications of {crowd} fell ill together since"
-        f" {crowd.since:%H:%M:%S} UTC: one incident with one cause; none of them is recovered by"
-        " itself"
+        f"{crowd.fallen} of {crowd.of} applications of {crowd} became unhealthy together since"
+        f" {crowd.since:%H:%M:%S} UTC: one incident with one cause; its members are not"
+        f" recovered one by one"
     )
 
 
@@ -295,7 +296,7 @@ def _opened(weather: StormSituation) -> Decision:
         now,
         RecoveryPhase.Suppressed,
         unhealthy_since=crowd.since,
-        reason=STORM.title(),
+        reason=STORM_MEMBER,
         message=message,
         suppressed_since=now,
     )
@@ -304,7 +305,7 @@ def _opened(weather: StormSituation) -> Decision:
         *(weather.channels or ("default",))
     )
     return Decision(
-        Kind.Stall, STORM, STORM.title(), message, now + timedelta(minutes=1), recovery=recovery
+        Kind.Stall, STORM, STORM_MEMBER, message, now + timedelta(minutes=1), recovery=recovery
     )
 
 
@@ -317,14 +318,14 @@ def _note(weather: StormSituation, name: str) -> PendingNotification:
         else ""
     )
     body = (
-        f"{_message(weather)}. What is under way is finished, nothing new is begun;"
-        f" {spell(weather.limits.cooldown)} after it is over they are recovered again, one after"
-        f" the other. To let them go now: recovery approve {shell(name)}\n{listed}{more}\nRecord:"
+        f"{_message(weather)}. Recoveries in progress finish, no new one starts;"
+        f" {spell(weather.limits.cooldown)} after it ends they are recovered one after the"
+        f" other. To start now: recovery approve {shell(name)}\n{listed}{more}\nRecord:"
         f" {name}"
     )
     return PendingNotification(
         f"{name}/storm",
-        f"{crowd.fallen} applications of {crowd} are ill: one incident",
+        f"{crowd.fallen} applications of {crowd} are unhealthy: one incident",
         body,
         "critical",
         weather.channels,
@@ -349,7 +350,7 @@ def _over(weather: StormSituation, recovery: Recovery) -> Decision:
     now = weather.now
     lasted = spell(now - (recovery.unhealthy_since or recovery.opened_at))
     left = (
-        f"; {weather.crowd.fallen} still ill are recovered one after the other"
+        f"; {weather.crowd.fallen} still unhealthy are recovered one after the other"
         if weather.crowd.fallen
         else ""
     )
@@ -363,6 +364,10 @@ def _over(weather: StormSituation, recovery: Recovery) -> Decision:
         resolves=True,
     )
     done = structs.replace(
-        recovery, phase=RecoveryPhase.Resolved, reason="Calm", message=message, resolved_at=now
+        recovery,
+        phase=RecoveryPhase.Resolved,
+        reason="StormEnded",
+        message=message,
+        resolved_at=now,
     )
-    return Decision(Kind.Resolve, STORM, "Calm", message, recovery=done.with_notes(note))
+    return Decision(Kind.Resolve, STORM, "StormEnded", message, recovery=done.with_notes(note))

@@ -22,7 +22,7 @@ from recovery.model.unreconciled import (
     UnreconciledApplications,
 )
 
-FROZEN, THAWED = "ReconcileFrozen", "ReconcilingAgain"
+FROZEN, THAWED = "ReconcileFrozen", "ReconcilingResumed"
 ASK_AGAIN_AFTER = timedelta(seconds=30)
 
 
@@ -40,7 +40,7 @@ def frozen(
         return ""
     limit = reconciling.limit
     if asked is not None and now - asked > reconciling.patience:
-        return f"a refresh was asked for {spell(now - asked)} ago and nobody has taken it up"
+        return f"a refresh requested {spell(now - asked)} ago is not consumed"
     if (
         any(c.type in ("InvalidSpecError", "UnknownError") for c in app.conditions)
         or not reconciling.interval
@@ -115,8 +115,8 @@ def judge(frost: UnreconciledApplications) -> tuple[Decision, ...]:
 
 def _message(frost: UnreconciledApplications) -> str:
     return (
-        f"{frost.frozen} of {frost.total} applications ({_places(frost)}) are not looked at by Argo"
-        f" CD any more: {frost.why}"
+        f"{frost.frozen} of {frost.total} applications ({_places(frost)}) are not reconciled by"
+        f" Argo CD any more: {frost.why}"
     )
 
 
@@ -145,8 +145,9 @@ def _opened(frost: UnreconciledApplications) -> Decision:
         evidence=frost.members,
     )
     body = (
-        f"{message}. What they show is old; nothing is done to any of them until they are looked at"
-        " again. Look at the application controller: is every shard running, is one out of memory,"
+        f"{message}. What they show is old; nothing is done to any of them until they are"
+        f" reconciled again. Look at the application controller: is every shard running, is one"
+        f" out of memory,"
         " is this cluster owned by a shard? kubectl -n argocd get pods -l"
         " app.kubernetes.io/name=argocd-application-controller\n"
         + "\n".join(f"- {member}" for member in frost.members[:20])
@@ -154,7 +155,8 @@ def _opened(frost: UnreconciledApplications) -> Decision:
     )
     note = PendingNotification(
         f"{name}/frozen",
-        f"Argo CD is standing still: {frost.frozen} applications {_places(frost)}",
+        f"Argo CD application controller is not reconciling {frost.frozen} applications"
+        f" {_places(frost)}",
         body,
         "critical",
         frost.channels,
@@ -165,7 +167,7 @@ def _opened(frost: UnreconciledApplications) -> Decision:
 
 def _over(frost: UnreconciledApplications, recovery: Recovery) -> Decision:
     lasted = spell(frost.now - recovery.opened_at)
-    message = f"Argo CD looks at all applications again, after {lasted}"
+    message = f"Argo CD reconciles all applications again, after {lasted}"
     note = PendingNotification(f"{recovery.name}/resolve", message, message, "info", resolves=True)
     done = structs.replace(
         recovery,

@@ -254,7 +254,7 @@ def _decoded(name: str, raw: bytes) -> tuple[Known, _Config | None]:
     except Invalid as error:
         trouble = str(error)
     if labels.get("argocd.argoproj.io/secret-type") != "cluster":
-        trouble = "it is no cluster Secret (label argocd.argoproj.io/secret-type)"
+        trouble = "it is not a cluster Secret (label argocd.argoproj.io/secret-type)"
     elif not known.server.startswith(("https://", "http://")):
         trouble = "it names no server" if not known.server else "its server is no URL"
     elif config and (config.aws_auth_config or config.exec_provider_config):

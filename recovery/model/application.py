@@ -318,7 +318,7 @@ class Application(Struct, frozen=True, gc=False):
     @property
     def rollout_paused(self) -> bool:
         """Suspended, and a Rollout of it may be why: at a step of its own, or because an analysis
-        could not tell, which needs a person."""
+        could not tell, which requires manual intervention."""
         return self.health is Health.Suspended and "Rollout" in self.kinds
 
     @property

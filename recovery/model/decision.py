@@ -25,7 +25,7 @@ class Kind(Enum):
     Remediate = "Remediate"
     """Do this step now."""
     Stall = "Stall"
-    """Out of remedies; a person is needed."""
+    """Out of remedies; manual intervention required."""
     Resolve = "Resolve"
     """Cured, or no longer ours."""
 

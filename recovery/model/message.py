@@ -17,9 +17,9 @@ KEPT_LINES = (
     "Deploy it",
     "See",
     "Then",
-    "To let",
+    "To start",
     "Auto-sync is OFF",
-    "Bring it home",
+    "Move it back",
     "Compare",
 )
 """How lines begin that are never shortened: what a person has to do."""

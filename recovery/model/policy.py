@@ -190,7 +190,7 @@ class Policy(Struct, frozen=True):
         return f"{self.condition} for {spell(self.condition.duration)}"
 
 
-class PerHour(Struct, frozen=True, forbid_unknown_fields=True):
+class DisruptionBudget(Struct, frozen=True, forbid_unknown_fields=True):
     """How many restarts, rollbacks and failovers may be begun within an hour."""
 
     fleet: int = 20
@@ -204,7 +204,7 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     in_flight: int = 10
     per_cluster: int = 3
     per_project: int = 3
-    destructive_per_hour: PerHour = PerHour()
+    destructive_per_hour: DisruptionBudget = DisruptionBudget()
     restarts_per_minute: int = 10
     """Workloads whose pods may be replaced within one minute, over the fleet."""
 

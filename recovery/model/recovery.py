@@ -29,7 +29,7 @@ class RecoveryPhase(Enum):
     Suppressed = "Suppressed"
     """A guard said no; looked at again."""
     Stalled = "Stalled"
-    """Out of remedies; a person is needed."""
+    """Out of remedies; manual intervention required."""
     Resolved = "Resolved"
     """Cured, for long enough."""
     Superseded = "Superseded"

@@ -56,7 +56,7 @@ class SubjectState(Struct, frozen=True, omit_defaults=True, gc=False):
     moved: tuple[str, datetime] | None = None
     """What its running operation last showed, and since when it has shown nothing else."""
     inherited: bool = False
-    """It was unwell when we first came; until it has once been well we are careful with it."""
+    """It was unwell when we first came; until it has been healthy once we are careful with it."""
     soaking: HealthyRevision | None = None
     """Synced and Healthy now; becomes good when the soak time has passed."""
     ledger: tuple[HealthyRevision, ...] = ()
@@ -239,7 +239,7 @@ class Situation(Struct, frozen=True):
     """About a cluster: applications whose hold says that they were moved away from it, and that no
     other recovery knows."""
     together: str = ""
-    """About a cluster: which other one fell ill with it and is the incident for both, in words."""
+    """About a cluster: which other one failed with it and is the incident for both, in words."""
     witnessed: str = ""
     """About a cluster: who outside answered just now, in words."""
 

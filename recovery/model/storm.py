@@ -10,7 +10,9 @@ from msgspec import Struct
 from recovery.model.names import SubjectKey
 
 STORM = "storm"
-"""Kind of the keys that stand for a storm, and the name of the policy and the guard."""
+"""Kind of the keys that stand for a storm, and the name of its policy."""
+STORM_MEMBER = "Storm"
+"""Code of the guard that holds the members back, and reason of the storm's own recovery."""
 
 
 SLOW_PREFIX = "slow-"

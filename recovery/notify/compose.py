@@ -56,7 +56,7 @@ def digest(messages: Sequence[Message], incident: str) -> Message:
     counts = ", ".join(
         part
         for part in (
-            f"{len(ill)} not well" if ill else "",
+            f"{len(ill)} unhealthy" if ill else "",
             f"{len(over)} recovered" if over else "",
         )
         if part
@@ -107,21 +107,20 @@ def next_of(recovery: Recovery) -> str:
     match recovery.phase:
         case RecoveryPhase.Stalled:
             return (
-                "nothing is tried any more: a person is needed; then `recovery reset"
+                "nothing is tried any more: manual intervention required; then `recovery reset"
                 f" {shell(recovery.name)}`"
             )
         case RecoveryPhase.BackingOff:
-            return (
-                f"attempt {recovery.attempt + 1} of {recovery.max_attempts}{at}, if it is still ill"
-            )
+            number = f"{recovery.attempt + 1} of {recovery.max_attempts}"
+            return f"attempt {number}{at}, if it is still unhealthy"
         case RecoveryPhase.Suppressed:
             return (
-                f"nothing is tried until what holds it back is over; next check{at}"
+                f"suppressed until the reason is gone; next check{at}"
                 if at
-                else "nothing until what holds it back is over"
+                else "suppressed until the reason is gone"
             )
         case RecoveryPhase.Verifying:
-            return "the cure has to last"
+            return "verifying that it stays healthy"
         case RecoveryPhase.Remediating:
             return (
                 f"waits for what {recovery.running.action} does"

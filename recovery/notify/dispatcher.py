@@ -308,9 +308,12 @@ class Dispatcher:
             self._remember(note)
             self.counted("", "flapping")
             self._strike(note.key, recovery.name)
-        title = f"{recovery.subject} is flapping: it fell ill {times} times within {limits.within}"
+        title = (
+            f"{recovery.subject} is flapping: it became unhealthy {times} times within"
+            f" {limits.within}"
+        )
         body = (
-            "What it goes through is no longer told one by one; what is critical is.\nSee:"
+            "Its single events are no longer sent; critical ones are.\nSee:"
             f" recovery history {shell(recovery.subject)}"
         )
         self.say(

@@ -9,7 +9,7 @@ from typing import Any
 LONGEST_TEXT = 12_000
 """Characters of what a template makes."""
 SAMPLE: Mapping[str, Any] = {
-    "title": "shop/cart (prod-eu) needs a person",
+    "title": "shop/cart (prod-eu) requires manual intervention",
     "body": (
         "OutOfSync and Degraded at 9f2c1aa since 13:58 UTC. Tried: restart Deployment/cart Failed."
     ),

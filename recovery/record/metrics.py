@@ -73,7 +73,7 @@ class Metrics:
         )
         self.active = Gauge("recovery_recoveries", "Recoveries by phase", ["phase"], registry=at)
         self.needs_person = Gauge(
-            "recovery_needs_person",
+            "recovery_manual_intervention_required",
             "Recoveries that are Stalled: a person has to act",
             registry=at,
         )
@@ -143,18 +143,20 @@ class Metrics:
             "recovery_shards_held", "Shards whose Lease this replica holds", registry=at
         )
         self.away = Gauge(
-            "recovery_applications_away",
+            "recovery_relocated_applications",
             "Applications that a failover moved and has to move back",
             registry=at,
         )
         self.policy_errors = Count(
-            "recovery_policy_errors_total", "Policy files refused", registry=at
+            "recovery_config_reload_failures_total", "Policy files refused", registry=at
         )
         self.policies_good = Gauge(
-            "recovery_policies_up_to_date", "1 if the newest policy file is in force", registry=at
+            "recovery_config_last_reload_successful",
+            "1 if the newest policy file is in force",
+            registry=at,
         )
         self.messages = Counter(
-            "recovery_messages_total",
+            "recovery_notifications_total",
             "Notifications, by result",
             ["channel", "result"],
             registry=at,
@@ -166,18 +168,18 @@ class Metrics:
             registry=at,
         )
         self.messages_waiting = Gauge(
-            "recovery_messages_waiting",
+            "recovery_notification_queue_length",
             "Notifications queued for a channel",
             ["channel"],
             registry=at,
         )
         self.dead_letters = Gauge(
-            "recovery_dead_letters",
+            "recovery_undelivered_notifications",
             "Undelivered notifications, the newest 100 at most",
             registry=at,
         )
         self.distrusted = Gauge(
-            "recovery_policies_distrusted",
+            "recovery_circuits_open",
             "Policies whose circuit breaker is open",
             registry=at,
         )
@@ -186,7 +188,7 @@ class Metrics:
             "Kubernetes Events dropped because the queue was full",
             registry=at,
         )
-        self.queue = Gauge("recovery_queue_length", "Subjects in the work queue", registry=at)
+        self.queue = Gauge("recovery_workqueue_depth", "Subjects in the work queue", registry=at)
         self.lag = Gauge(
             "recovery_event_loop_lag_seconds",
             "Longest time within the last minute that the event loop was late",

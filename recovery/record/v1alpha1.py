@@ -18,6 +18,7 @@ from recovery.kube.errors import Busy, Conflict, KubeError, NotFound, Unavailabl
 from recovery.model.recovery import Recovery
 from recovery.model.text import all_plain
 from recovery.record.codec import ListText, ObjectText, encode, more
+from recovery.record.reasons import REASONS
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +65,7 @@ def upgraded(raw: bytes | msgspec.Raw) -> Recovery:
     for unused in ("format", "needsPerson"):
         status.pop(unused, None)
     spec["openedTime"] = spec.pop("openedAt", None)
+    status["reason"] = _called_now(status.get("reason"))
     status["steps"] = [_step(step) for step in status.get("steps") or ()]
     status["requests"] = [_renamed(wish, _WISH) for wish in status.pop("wishes", None) or ()]
     status["talk"] = _renamed(status.get("talk") or {}, _TALK)
@@ -126,7 +128,12 @@ def _step(step: dict[str, Any]) -> dict[str, Any]:
         new["claim"] = _renamed(new["claim"], _CLAIM)
     if "review" in new:
         new["review"] = _REVIEWS.get(new["review"], new["review"])
+    new["reason"] = _called_now(new.get("reason"))
     return new
+
+
+def _called_now(reason: Any) -> Any:
+    return REASONS.get(reason, reason) if isinstance(reason, str) else ""
 
 
 def _renamed(fields: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

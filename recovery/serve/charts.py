@@ -12,9 +12,9 @@ from recovery.model.duration import spell
 
 WIDTH, HEIGHT, FOOT, HEAD = 420, 150, 22, 16
 OUTCOME_SERIES = (
-    ("cured", "cured", "cured"),
-    ("by_itself", "healed by itself", "itself"),
-    ("needed_person", "needs a person", "person"),
+    ("cured", "recovered", "cured"),
+    ("by_itself", "self-healed", "itself"),
+    ("needed_person", "requires manual intervention", "person"),
     ("other", "other", "other"),
 )
 """Field, words, class."""
@@ -44,7 +44,7 @@ def outcomes(days: Sequence[Day]) -> str:
             )
         parts.append(_foot(index, step, day))
     said = "; ".join(
-        f"{d.day:%a}: {d.cured} cured, {d.by_itself} by itself, {d.needed_person} need a person,"
+        f"{d.day:%a}: {d.cured} recovered, {d.by_itself} self-healed, {d.needed_person} by hand,"
         f" {d.other} other"
         for d in days
     )

@@ -93,7 +93,7 @@ class Site:
         browsing, asked = self._views().browsing, query(request.query)
         if browsing is None:
             return self.no(
-                request, 503, "Starting", "The controller is starting; look again in a moment."
+                request, 503, "Starting", "The controller is starting; try again in a moment."
             )
         days = browsing.days(viewer.sees)
         return self._page(
@@ -134,10 +134,7 @@ class Site:
             found.append(
                 (
                     False,
-                    (
-                        "RECOVERY_ENABLED is false: everything is decided and shown, nothing is"
-                        " touched."
-                    ),
+                    ("RECOVERY_ENABLED is false: decisions are shown, nothing is changed."),
                 )
             )
         found += [(True, f"Storm: {words}") for words in browsing.storms(viewer.sees)]
@@ -157,11 +154,11 @@ class Site:
             name, _, project = policy.split("/", 2)
             where = f" in project {project}" if project else ""
             found.append(
-                (False, f"Policy {name} only watches{where}: {why}. Edit it to let it act again.")
+                (False, f"Policy {name} only observes{where}: {why}. Edit it to close the circuit.")
             )
         for channel in told.get("channels") or () if viewer.everything else ():
             if channel["why"]:
-                wait = f"{channel['why']}; {channel['waiting']} messages wait"
+                wait = f"{channel['why']}; {channel['waiting']} messages queued"
                 found.append((False, f"Channel {channel['channel']} does not answer: {wait}."))
         return found
 
@@ -169,7 +166,7 @@ class Site:
         browsing, asked = self._views().browsing, query(request.query)
         if browsing is None:
             return self.no(
-                request, 503, "Starting", "The controller is starting; look again in a moment."
+                request, 503, "Starting", "The controller is starting; try again in a moment."
             )
         past = browsing.past(viewer.sees, asked)
         return self._page(
@@ -185,7 +182,7 @@ class Site:
         browsing, asked = self._views().browsing, query(request.query)
         if browsing is None:
             return self.no(
-                request, 503, "Starting", "The controller is starting; look again in a moment."
+                request, 503, "Starting", "The controller is starting; try again in a moment."
             )
         projects = sorted(p for p in browsing.projects() if p and viewer.sees(p))
         found = browsing.applications(viewer.sees, asked)
@@ -193,14 +190,18 @@ class Site:
             "applications.html", request, viewer, query=asked, found=found, projects=projects
         )
 
-    async def places(self, request: web.Request, viewer: Viewer) -> web.Response:
+    async def connections(self, request: web.Request, viewer: Viewer) -> web.Response:
         browsing, asked = self._views().browsing, query(request.query)
         if browsing is None:
             return self.no(
-                request, 503, "Starting", "The controller is starting; look again in a moment."
+                request, 503, "Starting", "The controller is starting; try again in a moment."
             )
         return self._page(
-            "places.html", request, viewer, query=asked, found=browsing.places(viewer.sees, asked)
+            "connections.html",
+            request,
+            viewer,
+            query=asked,
+            found=browsing.connections(viewer.sees, asked),
         )
 
     async def recovery(self, request: web.Request, viewer: Viewer) -> web.Response:
@@ -211,7 +212,8 @@ class Site:
                 request,
                 404,
                 "Not known",
-                "There is no such recovery, or not for you to see. They are kept for seven days.",
+                "There is no such recovery, or you may not see it. Recoveries are kept for seven"
+                " days.",
                 viewer,
             )
         return self._page("recovery.html", request, viewer, t=found)
@@ -223,7 +225,7 @@ class Site:
                 request,
                 404,
                 "Not known",
-                "There is no such subject, or it is not for you to see.",
+                "There is no such subject, or you may not see it.",
                 viewer,
             )
         shown = {

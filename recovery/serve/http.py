@@ -29,7 +29,7 @@ Show = Callable[[web.Request, Viewer], Awaitable[web.StreamResponse]]
 LISTENERS, LISTENERS_EACH = 200, 20
 """Open event streams, in all and of one person."""
 _BACK = re.compile(
-    r"recoveries/[A-Za-z0-9.-]+|history|applications|places|subject\?name=[A-Za-z0-9%._/-]+"
+    r"recoveries/[A-Za-z0-9.-]+|history|applications|connections|subject\?name=[A-Za-z0-9%._/-]+"
 )
 """Where one may be sent after saying who one is."""
 BACKLOG = 128
@@ -98,7 +98,8 @@ class Server:
         app.router.add_get("/", self._seen(self._site.now))
         app.router.add_get("/history", self._seen(self._site.history))
         app.router.add_get("/applications", self._seen(self._site.applications))
-        app.router.add_get("/places", self._seen(self._site.places))
+        app.router.add_get("/connections", self._seen(self._site.connections))
+        app.router.add_get("/places", _renamed)  # until v1alpha1 goes: a bookmark of before
         app.router.add_get("/recoveries/{name}", self._seen(self._site.recovery))
         app.router.add_get("/subject", self._seen(self._site.subject))
         app.router.add_get("/events", self._seen(self._events))
@@ -151,7 +152,7 @@ class Server:
                     request,
                     503,
                     "Starting",
-                    "The controller is starting; who you are cannot be asked yet.",
+                    "The controller is starting; authentication is not available yet.",
                 )
             browsing = self.views.browsing
             try:
@@ -159,12 +160,13 @@ class Server:
                     token, browsing.projects() if browsing else (), request.remote or ""
                 )
             except KubeError as error:
-                log.warning("who looks could not be asked", why=str(error))
+                log.warning("authentication unavailable", why=str(error))
                 return self._site.no(
                     request,
                     503,
                     "Not now",
-                    "Kubernetes cannot be asked who you are; nothing is shown until it can.",
+                    "Authentication is unavailable: the API server does not answer. Nothing is"
+                    " shown until it does.",
                 )
             if viewer is None:
                 return self._site.who_are_you(
@@ -251,7 +253,10 @@ class Server:
         carries."""
         if _foreign(request):
             return self._site.no(
-                request, 403, "Not from here", "This form is sent from its own page only."
+                request,
+                403,
+                "Cross-site request refused",
+                "This form is sent from its own page only.",
             )
         try:
             plain = request.content_type == "application/x-www-form-urlencoded"
@@ -272,7 +277,7 @@ class Server:
         where = (
             back
             if re.fullmatch(
-                r"(recoveries/[A-Za-z0-9.-]+|history|applications|places|subject\?name=[A-Za-z0-9%._/-]+)",
+                r"(recoveries/[A-Za-z0-9.-]+|history|applications|connections|subject\?name=[A-Za-z0-9%._/-]+)",
                 back,
             )
             else "./"
@@ -350,3 +355,8 @@ def _foreign(request: web.Request) -> bool:
         request.headers.get("X-Forwarded-Host", ""),
         request.host,
     )
+
+
+async def _renamed(request: web.Request) -> web.StreamResponse:
+    """The old address of the page of repositories and clusters; relative, for proxies."""
+    raise web.HTTPPermanentRedirect(f"connections?{request.query_string}".rstrip("?"))

@@ -27,7 +27,7 @@ from recovery.workqueue import WorkQueue
 KEPT_ANNOTATIONS = (REFRESH, "argocd.argoproj.io/hydrate", "notified.notifications.argoproj.io")
 """Annotations of an owned Application that are never written back."""
 UNDO_AFTER = timedelta(milliseconds=500)
-"""An edit of an owned Application is undone within a second (seen on 3.2)."""
+"""An edit of an owned Application is reverted within a second (seen on 3.2)."""
 
 
 class ApplicationSets:

@@ -482,7 +482,7 @@ class Demo:
                     + (f": {entry['message']}" if entry.get("message") else "")
                 )
                 self._say(name, "does", f"{words} [{entry['result']}]")
-            case "nobody to tell":
+            case "no channel configured":
                 self._say(name or "people", "tells", str(entry.get("title", "")))
             case "inherited":
                 self._say("fleet", "sees", f"{entry['title']}: left alone")
@@ -502,7 +502,7 @@ def _tried(recovery: Recovery) -> list[str]:
     words = [
         f"{s.action} {s.outcome.value.lower()}"
         for s in recovery.steps
-        if s.outcome and s.reason != "Told" and s.outcome.value != "Skipped"
+        if s.outcome and s.reason != "Notified" and s.outcome.value != "Skipped"
     ]
     seen: dict[str, int] = {}
     for word in words:

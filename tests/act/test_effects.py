@@ -636,7 +636,7 @@ def skipped(app: Application, **changes: Any) -> str:
         pytest.param(
             degraded(deploy=structs.replace(degraded().deploy, at=NOW - timedelta(hours=3))),
             {},
-            "NotTheDeploy",
+            "UnrelatedToDeploy",
             id="ill long after its deploy",
         ),  # type: ignore[type-var]
         pytest.param(degraded(deploy=None), {}, "NoDeploy", id="no history"),
@@ -837,7 +837,7 @@ def test_where_the_first_restart_does_not_help_the_others_are_left_alone() -> No
 def test_one_that_is_well_by_now_does_not_end_the_step_of_the_others() -> None:
     argocd = Umbrella(cart={"readyReplicas": 3, "availableReplicas": 3}, other=DEGRADED)
 
-    assert one_of_two(argocd, "replace", 0).reason == "LeftAlone"
+    assert one_of_two(argocd, "replace", 0).reason == "WorkloadLeft"
     assert one_of_two(argocd, "replace 2", 0).reason == "Restarted"
     argocd.how["other"] = argocd.how["cart"]
     assert one_of_two(argocd, "replace 2", 0).result is Result.Skipped

@@ -425,7 +425,7 @@ HEALED = {"operation": {"sync": {"resources": [{"kind": "Deployment", "name": "c
         ),
         pytest.param(
             DeployEffects((BAD,), frozenset({"/ConfigMap/shop/x"})),
-            "NotTheDeploy",
+            "UnrelatedToDeploy",
             id="the watch saw that it changed something else",
         ),
         pytest.param(

@@ -42,7 +42,7 @@ STEP = StepRecord(
     sent=True,
     ended_at=NOW + timedelta(seconds=90),
     outcome=StepOutcome.Succeeded,
-    reason="Cured",
+    reason="Recovered",
 )
 
 
@@ -66,7 +66,7 @@ FLEET = (
         phase=RecoveryPhase.Stalled,
         resolved_at=None,
         requests=(UserRequest("approve", "ada", NOW, "1.0"),),
-        talk=NotificationStatus(undelivered=("slack: dead: pay needs a person",)),
+        talk=NotificationStatus(undelivered=("slack: dead: pay requires manual intervention",)),
     ),
 )
 
@@ -148,7 +148,7 @@ def test_the_audit_tells_who_did_what_and_why(cluster: Cluster) -> None:
 
     rows = [line for line in done.stdout.splitlines() if line.startswith("20")]
     assert sorted(row.split()[2] for row in rows) == ["ada", "controller", "controller"]
-    assert "Succeeded Cured Reverted" in done.stdout
+    assert "Succeeded Recovered Reverted" in done.stdout
     assert "RECORD" in wide.stdout
     assert "Nothing was done since" in nothing.stdout
 
@@ -169,8 +169,8 @@ def test_history_tells_step_by_step(cluster: Cluster) -> None:
     done = cluster.run("history", "argocd/cart")
     other = cluster.run("history", "nobody")
 
-    assert "1.0 restart: Succeeded after 1m30s (Cured)" in done.stdout
-    assert "Resolved, well after 10m" in done.stdout
+    assert "1.0 restart: Succeeded after 1m30s (Recovered)" in done.stdout
+    assert "Resolved, healthy after 10m" in done.stdout
     assert "told: slack" in done.stdout
     assert (other.returncode, "Try: recovery explain nobody" in other.stderr) == (1, True)
 
@@ -179,7 +179,7 @@ def test_status_shows_what_nobody_took_and_says_who_answers(cluster: Cluster) ->
     done, wide = cluster.run("status"), cluster.run("status", "-o", "wide")
 
     assert "the controller does not answer" in done.stdout
-    assert "! not told: pay: slack: dead: pay needs a person" in done.stdout
+    assert "! undelivered: pay: slack: dead: pay requires manual intervention" in done.stdout
     assert {"CAUSE", "TRIED", "NEXT", "TOLD"} <= set(wide.stdout.split())
     assert yaml.safe_load(cluster.run("status", "-o", "yaml").stdout)["source"] == "objects"
 

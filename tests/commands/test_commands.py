@@ -231,8 +231,8 @@ def test_plan_is_a_table_for_people() -> None:
 
     assert "argocd/api" in done.stdout
     assert done.stdout.endswith(
-        "2 applications: 1 would be acted on (1 of them only if a closer look finds a crash loop; --trees tells), "
-        "0 wait, 0 held back, 0 need a person, 1 match no policy\n"
+        "2 applications: 1 would be recovered (1 of them only if a closer look finds a crash loop; --trees tells), "
+        "0 wait, 0 held back, 0 require manual intervention, 1 match no policy\n"
     )
 
 
@@ -265,7 +265,7 @@ def test_explain_of_a_file_needs_no_cluster(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "cause: C31 ImageUnavailable/NotFound" in done.stdout
-    assert "right:     rollback" in done.stdout
+    assert "recommended: rollback" in done.stdout
 
 
 def test_explain_of_a_file_speaks_json_as_documented(tmp_path: Path) -> None:

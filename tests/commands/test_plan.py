@@ -46,7 +46,7 @@ def test_a_fleet_that_is_unhealthy_already_is_left_alone_on_the_first_day() -> N
         "person": 0,
         "wait": 0,
         "refuse": 40,
-        "held_back_by": {"adoption": 40},
+        "held_back_by": {"PreExisting": 40},
         "unsure": 0,
     }
     assert found["well"] == 1
@@ -57,7 +57,7 @@ def test_after_adopt_the_budget_lets_them_go_one_after_the_other() -> None:
 
     summary, limit = found["summary"], parse(shipped(), POLICY_ACTIONS).budget.per_project
     assert (summary["act"], summary["wait"], summary["refuse"]) == (limit, 40 - limit, 0)
-    assert {row["by"] for row in found["rows"] if row["verdict"] == "wait"} == {"budget"}
+    assert {row["by"] for row in found["rows"] if row["verdict"] == "wait"} == {"InFlightLimit"}
 
 
 def test_a_manual_application_that_is_degraded_is_restarted_as_in_life() -> None:
@@ -69,7 +69,7 @@ def test_a_manual_application_that_is_degraded_is_restarted_as_in_life() -> None
     assert (
         rows["application-sync-failure"]["verdict"],
         rows["application-sync-failure"]["by"],
-    ) == ("refuse", "owner intent")
+    ) == ("refuse", "ManualSync")
     assert rows["application-health-degraded"]["message"].startswith("would restart")
 
 

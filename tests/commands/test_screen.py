@@ -39,8 +39,8 @@ PENDING = [
     {
         "subject": f"argocd/legacy-{n:03}",
         "policy": "sync",
-        "reason": "Adoption",
-        "by": "adoption",
+        "reason": "PreExisting",
+        "by": "PreExisting",
         "message": "it was unwell before",
     }
     for n in range(200)
@@ -214,7 +214,7 @@ async def test_adopt_takes_on_what_is_named_and_nothing_else(there: There) -> No
     none = await there.run("adopt", "argocd/no-such")
 
     assert one[0] == 0, one
-    assert (none[0], "none of these is held back" in none[2]) == (1, True)
+    assert (none[0], "none of these is suppressed" in none[2]) == (1, True)
     found = adoptions(_annotations(there))
     assert found.of(_app("legacy-001")) is not None
     assert found.of(_app("legacy-002")) is None
@@ -300,7 +300,10 @@ async def test_doctor_says_what_is_missing_and_what_to_do(there: There) -> None:
     assert code == 1
     assert found["kubernetes"]["state"] == found["crd"]["state"] == found["argocd"]["state"] == "ok"
     assert found["policies"]["state"] == "error"
-    assert (found["channels"]["state"], "nobody is told" in found["channels"]["message"]) == (
+    assert (
+        found["channels"]["state"],
+        "no notification is sent" in found["channels"]["message"],
+    ) == (
         "warning",
         True,
     )
@@ -359,7 +362,7 @@ async def test_wait_ends_with_the_phase_that_was_asked_for_or_says_what_came_ins
 ) -> None:
     stalled = await there.run("wait", "checkout-service-in-production", "--for", "stalled")
     late = await there.run("wait", NAME, "--timeout", "1s")
-    wrong = await there.run("wait", NAME, "--for", "Cured")
+    wrong = await there.run("wait", NAME, "--for", "Recovered")
 
     assert (stalled[0], NAME in stalled[1]) == (0, True)
     assert (late[0], "not within 1s: Stalled" in late[2]) == (1, True)

@@ -97,14 +97,18 @@ async def test_a_failback_says_when_it_has_to_wait(there: There) -> None:
     await there.keep(reason="FailedOver")
 
     assert (
-        "primary is not seen well yet (FailedOver)" in (await there.run("failback", "primary-1"))[1]
+        "primary is not seen healthy yet (FailedOver)"
+        in (await there.run("failback", "primary-1"))[1]
     )
 
 
 async def test_an_approval_names_the_step_that_waits(there: There) -> None:
     waits = "1.2 failover 0123456789"
     await there.keep(
-        phase=RecoveryPhase.Suppressed, reason="Approval", message="mode is approve", awaiting=waits
+        phase=RecoveryPhase.Suppressed,
+        reason="ApprovalRequired",
+        message="mode is approve",
+        awaiting=waits,
     )
 
     code, out, _ = await there.run("approve", "primary-1")
@@ -117,7 +121,7 @@ async def test_an_approval_names_the_step_that_waits(there: There) -> None:
 @pytest.mark.parametrize(
     ("words", "changes", "told"),
     [
-        (("approve", "primary-1"), {}, "waits for no approval: it is Stalled (SplitBrain)"),
+        (("approve", "primary-1"), {}, "is not waiting for approval: it is Stalled (SplitBrain)"),
         (("failback", "primary-1"), {"relocations": ()}, "has moved no application"),
         (("failback", "primary-1"), {"phase": RecoveryPhase.Resolved}, "is over (Resolved)"),
         (

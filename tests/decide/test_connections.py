@@ -221,7 +221,7 @@ def test_a_cluster_without_applications_is_unknown_and_no_proven_target() -> Non
 
     assert connection(standby, NOW) == (
         Connection.Unknown,
-        "no applications run on it, and nobody looks at it directly",
+        "no applications run on it, and no probe asks it directly",
     )
     assert not healthy(standby, NOW)[0]
 
@@ -332,7 +332,7 @@ TARGETS = [
             clusters=(a_dead_cluster(), lives("secondary", trouble="2 clusters are called so"))
         ),
         "secondary",
-        "TargetTroubled",
+        "TargetUnhealthy",
         id="ambiguous",
     ),
     pytest.param(
@@ -504,9 +504,9 @@ def test_what_stays_says_why(dependent: Any, words: str) -> None:
         (a_dependent(), ""),
         (
             a_dependent(operation=Operation(Phase.Running, "x", username="ada")),
-            "by ada is under way",
+            "by ada is in progress",
         ),
-        (a_dependent(requested=Requested("", "ada")), "under way"),
+        (a_dependent(requested=Requested("", "ada")), "in progress"),
         (
             structs.replace(a_dependent(), failed=("repository x is Failed",)),
             "repository x is Failed",
@@ -635,41 +635,44 @@ GUARDS = [
     pytest.param(
         about_a_cluster(freshness=Freshness(fresh=False, message="300s ago")),
         {},
-        "stale",
+        "StaleCache",
         id="stale",
     ),
     pytest.param(
         about_a_cluster(a_dead_cluster(marks=marked(paused="works"))),
         {},
-        "paused",
+        "Paused",
         id="paused on its Secret",
     ),
     pytest.param(
         about_a_cluster(together="cluster secondary fell ill with it"),
         {},
-        "together",
+        "CorrelatedIncident",
         id="one incident",
     ),
     pytest.param(
-        about_a_cluster(a_cluster("primary", seen(LIVE, AWAY))), {}, "corroboration", id="one word"
+        about_a_cluster(a_cluster("primary", seen(LIVE, AWAY))), {}, "QuorumPending", id="one word"
     ),
     pytest.param(
-        about_a_cluster(down_for=100), {}, "corroboration", id="two words, not for long enough"
+        about_a_cluster(down_for=100), {}, "QuorumPending", id="two words, not for long enough"
     ),
     pytest.param(
         about_a_cluster(witnessed="", recovery=planned()),
         {},
-        "cut off",
+        "ControllerIsolated",
         id="nobody outside answers",
     ),
     pytest.param(
-        about_a_cluster(recovery=planned()), {"mode": Mode.approve}, "approval", id="asks first"
+        about_a_cluster(recovery=planned()),
+        {"mode": Mode.approve},
+        "ApprovalRequired",
+        id="asks first",
     ),
-    pytest.param(about_a_cluster(enabled=False), {}, "disabled", id="switched off"),
+    pytest.param(about_a_cluster(enabled=False), {}, "ObserveOnly", id="switched off"),
     pytest.param(
         about_a_cluster(a_dead_cluster(marks=marked(mode="observe"))),
         {},
-        "disabled",
+        "ObserveOnly",
         id="observed only",
     ),
 ]

@@ -79,7 +79,7 @@ def decided(cause: Diagnosis | None, **changes: Any) -> Decision:
 
 def test_an_unknown_cause_is_no_permission_and_a_person_is_called() -> None:
     first = decided(None)
-    assert (first.kind, first.by) == (Kind.Suppress, "cure forbidden")
+    assert (first.kind, first.by) == (Kind.Suppress, "RemedyForbidden")
     assert "restart needs a cause that calls for it" in first.message
     assert first.recovery is not None
 
@@ -114,7 +114,7 @@ def test_where_no_remedy_is_left_the_escalation_does_not_wait_for_its_attempt_an
     assert (called.kind, called.step and called.step.traits.name) == (Kind.Remediate, "escalate")
     assert called.recovery is not None
     told = structs.replace(
-        called.recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Told"
+        called.recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Notified"
     )
     over = decided(
         finding("ConfigMissing"),
@@ -142,7 +142,7 @@ def test_a_cure_that_cannot_help_is_left_out_where_another_treats_the_cause() ->
     assert (skipped.action, skipped.outcome, skipped.reason) == (
         "restart",
         StepOutcome.Skipped,
-        "CureForbidden",
+        "RemedyForbidden",
     )
     assert "C31 ImageUnavailable/NotFound" in skipped.message
     assert decision.recovery.cause == "ImageUnavailable/NotFound"
@@ -165,7 +165,7 @@ def settled(cause: str, recovery: Recovery, **changes: Any) -> Decision:
         assert decision.step.traits.speaks
         recovery = recovery.with_last(
             structs.replace(
-                recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Told"
+                recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Notified"
             )
         )
     return decision
@@ -173,7 +173,7 @@ def settled(cause: str, recovery: Recovery, **changes: Any) -> Decision:
 
 def test_where_no_step_treats_the_cause_nothing_is_tried_and_people_hear_it_once() -> None:
     first = decided(finding("ConfigMissing"), policies=QUIET)
-    assert (first.kind, first.by) == (Kind.Suppress, "cure forbidden")
+    assert (first.kind, first.by) == (Kind.Suppress, "RemedyForbidden")
     assert first.recovery is not None
     assert first.recovery.notes == (), "a cause is news when it has stood for a moment"
 
@@ -181,7 +181,10 @@ def test_where_no_step_treats_the_cause_nothing_is_tried_and_people_hear_it_once
     assert over.recovery is not None
     assert over.recovery.phase is RecoveryPhase.Stalled
     (note,) = over.recovery.notes
-    assert note.title == "argocd/cart (in-cluster) needs a person: ConfigMissing, nothing was tried"
+    assert (
+        note.title
+        == "argocd/cart (in-cluster) requires manual intervention: ConfigMissing, nothing was tried"
+    )
     assert note.channels == ("pager",), "whom the policy would have called"
     assert "Find what provides it" in note.body
 
@@ -206,7 +209,7 @@ def test_another_cause_is_other_news() -> None:
     told = settled("Unschedulable", new.recovery)
     assert told.recovery is not None
     assert [n.title for n in told.recovery.notes] == [
-        "argocd/cart (in-cluster) needs a person: Unschedulable, nothing was tried"
+        "argocd/cart (in-cluster) requires manual intervention: Unschedulable, nothing was tried"
     ]
 
     back = decided(
@@ -224,7 +227,7 @@ def test_that_nobody_can_say_any_more_why_it_is_ill_lets_nothing_pass() -> None:
 
     blind = decided(None, recovery=structs.replace(held, version="1"), unseen="nobody has looked")
 
-    assert (blind.kind, blind.by) == (Kind.Suppress, "unseen")
+    assert (blind.kind, blind.by) == (Kind.Suppress, "InspectionPending")
 
 
 def test_what_a_person_has_ended_is_not_begun_again() -> None:
@@ -255,7 +258,7 @@ def test_what_we_ended_because_its_hook_hung_is_tried_once_more() -> None:
 def test_what_was_left_out_for_one_cause_may_be_the_cure_of_the_next() -> None:
     first = decided(finding("Unschedulable"))
     assert first.recovery is not None
-    passed = StepRecord(1, 0, "restart", NOW, outcome=StepOutcome.Skipped, reason="CureForbidden")
+    passed = StepRecord(1, 0, "restart", NOW, outcome=StepOutcome.Skipped, reason="RemedyForbidden")
     held = structs.replace(first.recovery, version="1", steps=(passed,), cause="Unschedulable")
 
     again = decided(finding("RolloutFailed"), recovery=held)
@@ -270,7 +273,7 @@ def test_what_somebody_wants_so_leaves_no_record() -> None:
 
     assert (decision.kind, decision.by, decision.recovery) == (
         Kind.Suppress,
-        "cure forbidden",
+        "RemedyForbidden",
         None,
     )
 
@@ -283,8 +286,8 @@ def test_a_repository_that_failed_is_an_incident_of_its_own() -> None:
     )
     alone = decided(finding("GitUnreachable"), failed=("repository x is Failed",))
 
-    assert (decision.by, decision.recovery) == ("cure forbidden", None)
-    assert (alone.by, alone.recovery is None) == ("cure forbidden", False)
+    assert (decision.by, decision.recovery) == ("RemedyForbidden", None)
+    assert (alone.by, alone.recovery is None) == ("RemedyForbidden", False)
 
 
 def test_the_second_try_of_what_is_worth_one_is_none() -> None:

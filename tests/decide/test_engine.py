@@ -65,7 +65,9 @@ class Case:
             kept = structs.replace(kept, version="1")
             if chosen.kind is Kind.Remediate:
                 told = chosen.step is not None and chosen.step.traits.speaks
-                kept = concluded(kept, Outcome(Result.Done, "Told") if told else outcome, self.now)
+                kept = concluded(
+                    kept, Outcome(Result.Done, "Notified") if told else outcome, self.now
+                )
             over = kept.phase.over
             self.situation = structs.replace(
                 self.situation,
@@ -147,13 +149,13 @@ def test_refresh_then_sync_then_the_cure_has_to_last() -> None:
     assert case.look(timedelta(seconds=29)).reason == "Verifying"
     over = case.look(timedelta(seconds=1))
 
-    assert (over.kind, over.reason) == (Kind.Resolve, "Cured")
+    assert (over.kind, over.reason) == (Kind.Resolve, "Recovered")
     kept = case.situation.past[-1]
     assert kept.phase is RecoveryPhase.Resolved
     assert [(s.action, s.outcome.value, s.reason) for s in kept.steps if s.outcome] == [
         ("refresh", "Failed", "NoChange"),
-        ("sync", "Succeeded", "Cured"),
-        ("notify", "Succeeded", "Told"),
+        ("sync", "Succeeded", "Recovered"),
+        ("notify", "Succeeded", "Notified"),
     ]
     assert [note.resolves for note in kept.notes] == [True]
 
@@ -233,12 +235,12 @@ def test_exactly_three_attempts_five_minutes_apart_then_a_person_is_called_once(
 
     assert last.kind is Kind.Stall
     assert case.recovery.attempt == case.recovery.max_attempts == 3
-    assert [n.title for n in case.recovery.notes if "needs a person" in n.title] == [
-        "argocd/cart (in-cluster) needs a person: cause unknown, after 3 attempts (refresh, sync)"
+    assert [n.title for n in case.recovery.notes if "requires manual intervention" in n.title] == [
+        "argocd/cart (in-cluster) requires manual intervention: cause unknown, after 3 attempts (refresh, sync)"
     ]
     for _ in range(5):
         assert case.look(timedelta(minutes=10)).kind is Kind.Stall
-    assert len([n for n in case.recovery.notes if "needs a person" in n.title]) == 1
+    assert len([n for n in case.recovery.notes if "requires manual intervention" in n.title]) == 1
 
 
 def stalled() -> Case:
@@ -419,13 +421,13 @@ def test_guards_are_asked_before_every_step_and_people_are_told_after_half_an_ho
     )
 
     held = case.look(timedelta(seconds=2), paused)
-    assert (held.kind, held.by) == (Kind.Suppress, "paused")
+    assert (held.kind, held.by) == (Kind.Suppress, "Paused")
     assert case.recovery.phase is RecoveryPhase.Suppressed
     assert case.recovery.notes == ()
     case.look(timedelta(minutes=30))
     case.look(timedelta(minutes=30))
     assert [n.title for n in case.recovery.notes] == [
-        "argocd/cart (in-cluster) is not being recovered, held back by paused"
+        "argocd/cart (in-cluster) is not being recovered, suppressed by Paused"
     ]
     resumed = case.look(timedelta(minutes=1), structs.replace(paused, marks=None))
 
@@ -682,7 +684,7 @@ def owed(**changes: Any) -> Recovery:
     ("app", "record", "reason", "words"),
     [
         pytest.param(
-            degraded(hold=HELD, auto_sync=False), owed(outcome=StepOutcome.TimedOut), "HoldOver", "did not cure", id="it did not cure"
+            degraded(hold=HELD, auto_sync=False), owed(outcome=StepOutcome.TimedOut), "HoldEnded", "did not help", id="it did not cure"
         ),
         pytest.param(
             degraded(hold=HELD, auto_sync=False, health=Health.Healthy), owed(outcome=StepOutcome.TimedOut), "", "", id="cured late"
@@ -690,28 +692,28 @@ def owed(**changes: Any) -> Recovery:
         pytest.param(
             degraded(hold=HELD, auto_sync=False, health=Health.Progressing), owed(outcome=StepOutcome.TimedOut), "", "", id="on its way"
         ),
-        pytest.param(degraded(hold=HELD, auto_sync=True), owed(), "HoldTakenBack", "switched on again by somebody", id="switched on"),
+        pytest.param(degraded(hold=HELD, auto_sync=True), owed(), "HoldOverruled", "switched on again by another writer", id="switched on"),
         pytest.param(
-            degraded(hold=HELD, auto_sync=True, sync=Sync.OutOfSync, revisions=("c" * 40,)), owed(), "HoldOver", "at ccccccc",
-            id="switched on for a newer revision: nothing is undone",
+            degraded(hold=HELD, auto_sync=True, sync=Sync.OutOfSync, revisions=("c" * 40,)), owed(), "HoldEnded", "at ccccccc",
+            id="switched on for a newer revision: nothing is reverted",
         ),
         pytest.param(
             degraded(hold=HELD, auto_sync=False, sync=Sync.OutOfSync, revisions=("c" * 40,)),
             structs.replace(owed(), requests=(UserRequest("release", "ada", NOW + timedelta(seconds=1)),)),
-            "HoldOver", "ada lets ccccccc be deployed", id="a person says that it is the fix",
+            "HoldEnded", "ada released ccccccc", id="a person says that it is the fix",
         ),
-        pytest.param(degraded(hold=HELD, auto_sync=True), owed(debt=Debt.returning), "HoldOver", "being given back", id="by ourselves"),
+        pytest.param(degraded(hold=HELD, auto_sync=True), owed(debt=Debt.returning), "HoldEnded", "being released", id="by ourselves"),
         pytest.param(
             degraded(hold=HELD, auto_sync=False),
             structs.replace(owed(), requests=(UserRequest("release", "ada", NOW + timedelta(seconds=1)),)),
-            "HoldTakenBack", "ada released it", id="a person asked for it",
+            "HoldOverruled", "ada released it", id="a person asked for it",
         ),
         pytest.param(
             an_application(
                 hold=structs.replace(HELD, since=NOW - timedelta(hours=2)), auto_sync=False,
                 operation=Operation(Phase.Succeeded, started_at=NOW - timedelta(hours=1), revisions=(GOOD,), username="ada"),
             ),
-            owed(), "HoldTakenBack", "ada synced", id="a person synced something that is well",
+            owed(), "HoldOverruled", "ada synced", id="a person synced something that is well",
         ),
     ],
 )  # fmt: skip
@@ -727,7 +729,7 @@ def test_a_hold_is_not_given_back_while_switched_off() -> None:
 
     decisions = decide(a_situation(app, enabled=False))
 
-    assert [d.by for d in decisions if d.policy == "(hold)"] == ["disabled"]
+    assert [d.by for d in decisions if d.policy == "(hold)"] == ["ObserveOnly"]
 
 
 def test_a_situation_is_judged_the_same_way_twice() -> None:

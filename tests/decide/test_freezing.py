@@ -80,7 +80,7 @@ OLD = NOW - timedelta(hours=57)
             an_application(marks={REFRESH: "hard"}),
             Reconciling(timedelta()),
             NOW - timedelta(minutes=6),
-            "nobody has taken it up",
+            "is not consumed",
             id="the same where it is only told",
         ),
         pytest.param(
@@ -121,7 +121,7 @@ def test_all_of_a_cluster_are_one_incident_and_one_message() -> None:
     )
     (note,) = opened.recovery.notes
     assert (note.title, note.channels) == (
-        "Argo CD is standing still: 313 applications on prod-eu",
+        "Argo CD application controller is not reconciling 313 applications on prod-eu",
         ("pager",),
     )
 
@@ -136,7 +136,7 @@ def test_all_of_a_cluster_are_one_incident_and_one_message() -> None:
         structs.replace(FROST, recovery=opened.recovery, frozen=0, now=NOW + timedelta(minutes=5))
     )
     assert over.recovery is not None
-    assert (over.kind, over.recovery.reason) == (Kind.Resolve, "ReconcilingAgain")
+    assert (over.kind, over.recovery.reason) == (Kind.Resolve, "ReconcilingResumed")
     assert over.recovery.notes[-1].resolves
 
 

@@ -84,14 +84,14 @@ def asked_for(**changes: Any) -> Application:
 REFUSALS = [
     pytest.param(
         a_situation(asked_for(partial=True)),
-        "owner intent",
-        "nobody asked for",
+        "ManualSync",
+        "no sync of bbbbbbb was requested",
         id="one resource, or a dry run, is no deploy",
     ),
     pytest.param(
         a_situation(gave_up(auto_sync=False)),
-        "owner intent",
-        "nobody asked for",
+        "ManualSync",
+        "no sync of bbbbbbb was requested",
         id="auto-sync's own attempt, switched off since",
     ),
     pytest.param(
@@ -101,75 +101,81 @@ REFUSALS = [
                 "RolloutFailed", ("Pod/cart-1: CrashLoopBackOff",), Confidence.likely
             ),
         ),
-        "cure forbidden",
+        "RemedyForbidden",
         "the cause is C30 RolloutFailed, and sync is forbidden",
         id="cure forbidden",
     ),
     pytest.param(
         a_situation(gave_up(), frozen="not compared for 57h"),
-        "frozen",
+        "NotReconciling",
         "not compared for 57h",
         id="frozen",
     ),
     pytest.param(
         a_situation(gave_up(), freshness=Freshness(fresh=False, message="last heard of 300s ago")),
-        "stale",
+        "StaleCache",
         "300s ago",
         id="stale",
     ),
-    pytest.param(a_situation(gave_up(deleting=True)), "deleting", "being deleted", id="deleting"),
+    pytest.param(a_situation(gave_up(deleting=True)), "Deleting", "being deleted", id="deleting"),
     pytest.param(
         a_situation(gave_up(marks=marked(paused="true"))),
-        "paused",
+        "Paused",
         "argocd/cart",
         id="paused application",
     ),
     pytest.param(
         a_situation(gave_up(), project=Project("shop", marked(paused="migration"))),
-        "paused",
+        "Paused",
         "migration",
         id="paused project, with why",
     ),
     pytest.param(
         a_situation(gave_up(marks=marked(paused="2026-03-02T13:00:00Z"))),
-        "paused",
+        "Paused",
         "13:00",
         id="paused until later",
     ),
     pytest.param(
         a_situation(gave_up(), foreign="there is no AppProject made-up"),
-        "not permitted",
+        "NotPermitted",
         "made-up",
         id="a project that is not",
     ),
     pytest.param(
         a_situation(gave_up(), unreconciled="annotated skip-reconcile"),
-        "reconcile skipped",
+        "ReconcileSkipped",
         "skip-reconcile",
         id="skipped by Argo CD",
     ),
     pytest.param(
-        a_situation(gave_up(control_plane=True)), "never ours", "Argo CD", id="holds Argo CD"
+        a_situation(gave_up(control_plane=True)), "Protected", "Argo CD", id="holds Argo CD"
     ),
     pytest.param(
         a_situation(
             gave_up(application_set="pr"),
             application_set=ApplicationSet("argocd", "pr", pull_requests=True),
         ),
-        "never ours",
+        "Protected",
         "pull request",
         id="preview",
     ),
-    pytest.param(inherited(6), "adoption", "6 in all (more than 5)", id="six inherited"),
+    pytest.param(inherited(6), "PreExisting", "6 in all (limit 5)", id="six inherited"),
     pytest.param(
-        a_situation(gave_up(hold=HELD)), "hold", "KnownBadRevision", id="known bad revision"
+        a_situation(gave_up(hold=HELD)),
+        "KnownBadRevision",
+        "KnownBadRevision",
+        id="known bad revision",
     ),
     pytest.param(
-        a_situation(gave_up(unreadable="broken JSON")), "hold", "broken JSON", id="unreadable hold"
+        a_situation(gave_up(unreadable="broken JSON")),
+        "KnownBadRevision",
+        "broken JSON",
+        id="unreadable hold",
     ),
     pytest.param(
         a_situation(gave_up(auto_sync=False, operation=None)),
-        "owner intent",
+        "ManualSync",
         "release gate",
         id="manual sync policy",
     ),
@@ -182,7 +188,7 @@ REFUSALS = [
                 ),
             )
         ),
-        "owner intent",
+        "ManualSync",
         "selfHeal is off",
         id="drift kept on purpose",
     ),
@@ -191,40 +197,43 @@ REFUSALS = [
             gave_up(),
             failed=("repository https://git.example/cart.git is Failed: connection refused",),
         ),
-        "dependency",
+        "Dependency",
         "connection refused",
         id="its repository has failed",
     ),
     pytest.param(
         a_situation(gave_up(), cluster_failed="cluster primary is Failed: connection refused"),
-        "dependency",
+        "Dependency",
         "cluster primary",
         id="its cluster has failed",
     ),
     pytest.param(
         a_situation(running()),
-        "owner busy",
+        "OperationInProgress",
         "by ada is Running since 11:59:00",
         id="a person's operation",
     ),
     pytest.param(
-        a_situation(running(automated=True)), "owner busy", "auto-sync", id="Argo CD's operation"
+        a_situation(running(automated=True)),
+        "OperationInProgress",
+        "auto-sync",
+        id="Argo CD's operation",
     ),
     pytest.param(
         a_situation(running(finished_at=NOW)),
-        "owner busy",
+        "OperationInProgress",
         "waits for its retry",
         id="Argo CD's retry pause",
     ),
     pytest.param(
         a_situation(gave_up(requested=Requested("", "ada"))),
-        "owner busy",
-        "by ada is asked for",
+        "OperationInProgress",
+        "by ada was requested",
         id="requested by a person",
     ),
     pytest.param(
         a_situation(gave_up(), parent=an_application(name="apps", requested=Requested("", "ada"))),
-        "owner busy",
+        "OperationInProgress",
         "its parent application argocd/apps is being synced",
         id="its parent is being synced",
     ),
@@ -241,25 +250,25 @@ REFUSALS = [
                 ),
             ),
         ),
-        "paused",
+        "Paused",
         "paused by ada: migration, until 2026-03-02 13:00 UTC; `recovery resume project-shop` ends it",
         id="paused by command",
     ),
     pytest.param(
         a_situation(gave_up(), pauses=(Pause(),)),
-        "paused",
+        "Paused",
         "everything is paused by somebody",
         id="paused altogether",
     ),
     pytest.param(
         a_situation(gave_up(), sight=SubjectState("uid-cart", NOW, dismissed=(POLICY.name,))),
-        "dismissed",
+        "RecoveryDeleted",
         "deleted by hand",
         id="its recovery was deleted",
     ),
     pytest.param(
         a_situation(gave_up(), waits_for="argocd/db is of sync wave -1, before 0"),
-        "after",
+        "DependencyFirst",
         "sync wave -1",
         id="its database comes first",
     ),
@@ -267,7 +276,7 @@ REFUSALS = [
         a_situation(
             gave_up(), storm=(SubjectKey("storm", "", "project/shop"), "31 of 60 fell ill")
         ),
-        "storm",
+        "Storm",
         "31 of 60",
         id="one of many",
     ),
@@ -276,20 +285,20 @@ REFUSALS = [
             gave_up(),
             project=Project("shop", windows=(SyncWindow("deny", "0 11 * * *", "2h", ("*",)),)),
         ),
-        "windows",
+        "OutsideWindow",
         "deny '0 11 * * *' for 2h, until 2026-03-02 13:00 UTC",
         id="a closed sync window",
     ),
     pytest.param(
         a_situation(gave_up(), fleet=Fleet(in_flight=2, calm_since=NOW - timedelta(minutes=1))),
-        "budget",
-        "2 recoveries are at work, and 2 may be: the storm was over 1m ago",
+        "InFlightLimit",
+        "2 recoveries in progress (limit 2): the storm ended 1m ago",
         id="after a storm, gradually",
     ),
     pytest.param(
         a_situation(gave_up(), fleet=Fleet(in_flight=3, in_flight_shard=3, shards=3)),
-        "budget",
-        "3 recoveries are at work in this shard of 3, and 3 may be",
+        "InFlightLimit",
+        "3 recoveries in progress in this shard of 3 (limit 3)",
         id="a shard's part of the budget",
     ),
     pytest.param(
@@ -298,8 +307,8 @@ REFUSALS = [
                 phase=Phase.Succeeded, finished_at=NOW - timedelta(seconds=9), recovery="other/1.1"
             )
         ),
-        "owner busy",
-        "ended 9s ago and Argo CD has not compared since",
+        "OperationInProgress",
+        "ended 9s ago and Argo CD has not compared it since",
         id="just ended, not compared",
     ),
     pytest.param(
@@ -307,49 +316,49 @@ REFUSALS = [
             gave_up(application_set="all"),
             application_set=ApplicationSet("argocd", "all", rolling=True),
         ),
-        "owner busy",
+        "OperationInProgress",
         "RollingSync",
         id="progressive sync",
     ),
     pytest.param(
         a_situation(gave_up(), fleet=Fleet(in_flight=10)),
-        "budget",
-        "10 recoveries are at work, and 10 may be",
+        "InFlightLimit",
+        "10 recoveries in progress (limit 10)",
         id="budget in all",
     ),
     pytest.param(
         a_situation(gave_up(), fleet=Fleet(in_flight_cluster=3)),
-        "budget",
-        "on cluster in-cluster, and 3 may be",
+        "InFlightLimit",
+        "on cluster in-cluster (limit 3)",
         id="budget of a cluster",
     ),
     pytest.param(
         a_situation(gave_up(), fleet=Fleet(in_flight_project=3)),
-        "budget",
-        "in project shop, and 3 may be",
+        "InFlightLimit",
+        "in project shop (limit 3)",
         id="budget of a project",
     ),
     pytest.param(
         a_situation(gave_up(), enabled=False),
-        "disabled",
+        "ObserveOnly",
         "would sync (prune: true, force: false)",
         id="disabled",
     ),
     pytest.param(
         a_situation(gave_up(marks=marked(mode="observe"))),
-        "disabled",
+        "ObserveOnly",
         "mode is observe",
         id="narrowed by annotation",
     ),
     pytest.param(
         a_situation(gave_up(marks=marked(mode="nonsense"))),
-        "disabled",
+        "ObserveOnly",
         "mode is observe",
         id="an unreadable mode narrows",
     ),
     pytest.param(
         a_situation(gave_up(marks=marked(mode="approve"))),
-        "approval",
+        "ApprovalRequired",
         "mode is approve",
         id="approve holds back",
     ),
@@ -370,7 +379,7 @@ def test_what_runs_is_not_touched_before_somebody_has_looked_why_it_is_ill() -> 
 
     no = refusal(asked(blind, restart))
     assert no is not None
-    assert (no.by, no.message) == ("unseen", "nobody has looked")
+    assert (no.by, no.message) == ("InspectionPending", "nobody has looked")
     assert refusal(asked(structs.replace(blind, unseen=""), restart)) is None, "a crash was seen"
 
 
@@ -378,7 +387,14 @@ def test_every_guard_is_in_the_table() -> None:
     of_clusters = {str(case.values[2]) for case in CLUSTER_GUARDS}
     shown = (
         {str(case.values[1]) for case in REFUSALS}
-        | {"pace", "per hour", "per minute", "taken back", "unseen", "distrusted"}
+        | {
+            "RateLimited",
+            "DisruptionBudget",
+            "RestartRateLimit",
+            "ActionReverted",
+            "InspectionPending",
+            "CircuitOpen",
+        }
         | of_clusters
     )
 
@@ -445,7 +461,7 @@ def test_ten_workloads_a_minute_are_restarted_over_the_fleet_at_most(
 
     no = refusal(asked(a_situation(gave_up(), destroyed=done, finding=A_CRASH), restart))
 
-    assert (no is not None and no.by == "per minute") is refused, no
+    assert (no is not None and no.by == "RestartRateLimit") is refused, no
 
 
 @pytest.mark.parametrize(("ago", "refused"), [(0, True), (9, True), (10, False)])
@@ -454,7 +470,7 @@ def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: 
 
     no = refusal(asked(situation, REFRESH))
 
-    assert (no is not None and no.by == "pace") is refused
+    assert (no is not None and no.by == "RateLimited") is refused
     assert refusal(asked(situation, SYNC)) is None
 
 
@@ -463,7 +479,7 @@ def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: 
     [
         pytest.param(
             RecentDisruptions(subject=(NOW - timedelta(minutes=50),) * 6),
-            "6 restarts, rollbacks and failovers of this one",
+            "6 restarts, rollbacks and failovers of this subject",
             id="this one",
         ),
         pytest.param(
@@ -505,7 +521,7 @@ def test_maintenance_binds_the_actions_it_names() -> None:
     no = refusal(asked(situation))
 
     assert no is not None
-    assert (no.by, no.again) == ("windows", timedelta(hours=1))
+    assert (no.by, no.again) == ("OutsideWindow", timedelta(hours=1))
     assert (
         "maintenance window 0 11 * * * UTC (2h): no sync until 2026-03-02 13:00 UTC" in no.message
     )
@@ -533,7 +549,7 @@ ABOUT_THE_SUBJECT = {guard.name for guard in GUARDS if guard.subject}
     [
         pytest.param(*case.values[:2], id=case.id)
         for case in REFUSALS
-        if case.values[1] not in ("disabled", "approval")
+        if case.values[1] not in ("ObserveOnly", "ApprovalRequired")
     ],
 )
 def test_telling_people_is_bound_by_what_is_about_the_subject_and_by_the_off_switch(
@@ -548,7 +564,7 @@ def test_observe_mode_does_not_even_speak() -> None:
     no = refusal(asked(a_situation(gave_up()), NOTIFY, mode=Mode.observe))
 
     assert no is not None
-    assert no.by == "disabled"
+    assert no.by == "ObserveOnly"
 
 
 def test_an_own_operation_is_not_somebody_elses() -> None:
@@ -566,10 +582,10 @@ def test_a_budget_of_zero_allows_nothing() -> None:
     no = refusal(asked(a_situation(an_application(), policies=policies), REFRESH))
 
     assert no is not None
-    assert no.by == "budget"
+    assert no.by == "InFlightLimit"
 
 
-@pytest.mark.parametrize(("sent", "by"), [(True, ""), (False, "storm")])
+@pytest.mark.parametrize(("sent", "by"), [(True, ""), (False, "Storm")])
 def test_what_is_under_way_is_finished_in_a_storm(sent: bool, by: str) -> None:
     from recovery.model.recovery import StepRecord
     from tests.builders import a_recovery
@@ -602,9 +618,9 @@ def test_a_deletion_that_hangs_reaches_a_person_and_one_on_its_way_does_not() ->
     hangs = refusal(asked(a_situation(going, finding=stuck), NOTIFY))
 
     assert young is not None
-    assert (young.by, young.keeps, young.tells) == ("deleting", False, False)
+    assert (young.by, young.keeps, young.tells) == ("Deleting", False, False)
     assert hangs is not None
-    assert (hangs.by, hangs.keeps, hangs.tells) == ("deleting", True, True)
+    assert (hangs.by, hangs.keeps, hangs.tells) == ("Deleting", True, True)
     assert hangs.tells_after < timedelta(minutes=1)
     assert "resources-finalizer.argocd.argoproj.io" in hangs.message
-    assert "does not get to the end" in hangs.message
+    assert "deletion is stuck" in hangs.message

@@ -77,7 +77,7 @@ def test_the_same_incident_is_not_opened_twice_under_one_name_after_it_was_overt
 @pytest.mark.parametrize(
     ("changes", "by"),
     [
-        pytest.param({"project": PAUSED}, "paused", id="paused"),
+        pytest.param({"project": PAUSED}, "Paused", id="paused"),
         pytest.param(
             {
                 "sight": SubjectState(
@@ -85,7 +85,7 @@ def test_the_same_incident_is_not_opened_twice_under_one_name_after_it_was_overt
                 ),
                 "fleet": Fleet(inherited_unwell=200),
             },
-            "adoption",
+            "PreExisting",
             id="inherited",
         ),
     ],
@@ -112,7 +112,7 @@ def test_observe_mode_never_calls_a_person() -> None:
 
     (decision,) = decide(a_situation(far, policies=the_policies(text)))
 
-    assert decision.by == "disabled"
+    assert decision.by == "ObserveOnly"
     assert decision.recovery is not None
     assert decision.recovery.notes == ()
 
@@ -141,7 +141,7 @@ def test_a_step_that_can_never_be_carried_out_ends() -> None:
     (decision,) = decide(a_situation(degraded(), recovery=recovery))
 
     assert decision.recovery is not None
-    assert decision.recovery.steps[0].reason == "NotCarriedOut"
+    assert decision.recovery.steps[0].reason == "NotExecuted"
 
 
 def test_a_revision_that_was_rolled_back_from_is_never_a_place_to_go_back_to() -> None:
@@ -167,11 +167,11 @@ def test_a_fix_that_was_deployed_after_it_fell_ill_is_not_rolled_back() -> None:
     (decision,) = decide(a_situation(fixed, policies=policies, ill_for=timedelta(minutes=40)))
 
     assert decision.recovery is not None
-    assert decision.recovery.steps[0].reason == "NotTheDeploy"
+    assert decision.recovery.steps[0].reason == "UnrelatedToDeploy"
 
 
 def test_a_release_gate_does_not_keep_a_crash_from_being_cured() -> None:
-    gate = opened("gate", phase=RecoveryPhase.Suppressed, reason="OwnerIntent", steps=())
+    gate = opened("gate", phase=RecoveryPhase.Suppressed, reason="ManualSync", steps=())
     app = gave_up(
         auto_sync=False,
         operation=None,
@@ -182,19 +182,19 @@ def test_a_release_gate_does_not_keep_a_crash_from_being_cured() -> None:
     (gave_way,) = decide(a_situation(app, recovery=gate, finding=A_CRASH))
     assert gave_way.recovery is not None
     assert (gave_way.reason, gave_way.recovery.phase, gave_way.again_at) == (
-        "GaveWay",
+        "Preempted",
         RecoveryPhase.Superseded,
         NOW,
     )
 
     first, second = decide(a_situation(app, past=(gave_way.recovery,), finding=A_CRASH))
-    assert (first.kind, first.by, first.recovery) == (Kind.Suppress, "owner intent", None)
+    assert (first.kind, first.by, first.recovery) == (Kind.Suppress, "ManualSync", None)
     assert (second.kind, second.policy) == (Kind.Remediate, "application-health-degraded")
 
 
 def test_a_hold_without_a_rollback_is_given_back() -> None:
     suspended = StepRecord(
-        1, 1, "rollback", NOW, sent=True, outcome=StepOutcome.Succeeded, reason="Cured"
+        1, 1, "rollback", NOW, sent=True, outcome=StepOutcome.Succeeded, reason="Recovered"
     )
     past = opened("r", phase=RecoveryPhase.Resolved, resolved_at=NOW, steps=(suspended,))
     app = an_application(hold=Hold("r", "uid-cart", (GOOD,), suspended=True), auto_sync=False)
@@ -209,7 +209,9 @@ def test_a_hold_without_a_rollback_is_given_back() -> None:
 @pytest.mark.parametrize(
     ("step", "given_back"),
     [
-        pytest.param({"stage": "apply", "sent": True, "reason": "Cured"}, False, id="gone back"),
+        pytest.param(
+            {"stage": "apply", "sent": True, "reason": "Recovered"}, False, id="gone back"
+        ),
         pytest.param(
             {"stage": "apply", "sent": False, "reason": "NoGoodRevision"},
             True,
@@ -221,7 +223,9 @@ def test_a_hold_without_a_rollback_is_given_back() -> None:
             id="taken back in time",
         ),
         pytest.param(
-            {"stage": "withdraw", "sent": True, "reason": "Cured"}, False, id="taken up after all"
+            {"stage": "withdraw", "sent": True, "reason": "Recovered"},
+            False,
+            id="taken up after all",
         ),
     ],
 )
@@ -304,7 +308,7 @@ def test_an_edit_that_narrows_an_action_binds_a_running_attempt() -> None:
         a_situation(degraded(), policies=the_policies(text), recovery=recovery, pinned=pinned)
     )
 
-    assert decision.by == "disabled"
+    assert decision.by == "ObserveOnly"
 
 
 @pytest.mark.parametrize(("ago", "fits"), [(5, False), (20, True)])
@@ -381,7 +385,7 @@ def test_nothing_is_given_up_on_a_stale_picture() -> None:
         a_situation(gave_up(), recovery=recovery, freshness=Freshness(fresh=False, message="old"))
     )
 
-    assert (decision.kind, decision.by) == (Kind.Suppress, "stale")
+    assert (decision.kind, decision.by) == (Kind.Suppress, "StaleCache")
 
 
 def test_a_rollback_is_never_forgotten_among_many_steps() -> None:
@@ -415,7 +419,7 @@ def test_a_restart_found_claimed_after_a_crash_is_told_of_and_counts() -> None:
     assert decision.recovery.told == ("default",)
 
 
-@pytest.mark.parametrize(("times", "reason"), [(1, ""), (2, "UndoneTwice")])
+@pytest.mark.parametrize(("times", "reason"), [(1, ""), (2, "RevertedTwice")])
 def test_what_was_undone_twice_is_not_done_a_third_time(times: int, reason: str) -> None:
     from recovery.act import rollback
 
@@ -440,6 +444,6 @@ def test_what_was_undone_twice_is_not_done_a_third_time(times: int, reason: str)
     assert (no.reason if no else "") == reason
     assert (
         no is None
-        or "undone 2 times in 7 days (OwnerReverted, 2026-03-01 12:00 UTC): a person decides"
+        or "undone 2 times in 7 days (OwnerReverted, 2026-03-01 12:00 UTC): a person must decide"
         in no.message
     )

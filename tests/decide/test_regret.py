@@ -187,9 +187,9 @@ def test_an_open_circuit_holds_its_policy_and_no_other_projects() -> None:
         )
         return no.by if no else ""
 
-    assert (by("shop", here), by("other", here)) == ("distrusted", "")
+    assert (by("shop", here), by("other", here)) == ("CircuitOpen", "")
     everywhere = {f"{policy.name}/{policy.hash}/*": "it does not help"}
-    assert (by("shop", everywhere), by("other", everywhere)) == ("distrusted", "distrusted")
+    assert (by("shop", everywhere), by("other", everywhere)) == ("CircuitOpen", "CircuitOpen")
 
 
 def test_a_remedy_that_has_to_be_repeated_is_none() -> None:
@@ -199,7 +199,7 @@ def test_a_remedy_that_has_to_be_repeated_is_none() -> None:
     (third,) = decide(a_situation(app, past=tuple(days[:2])))
     assert (third.kind, third.step and third.step.traits.name) == (Kind.Remediate, "restart")
     (fourth,) = decide(a_situation(app, past=tuple(days)))
-    assert (fourth.kind, fourth.by) == (Kind.Suppress, "cure forbidden")
+    assert (fourth.kind, fourth.by) == (Kind.Suppress, "RemedyForbidden")
     assert "restart was done for it in 3 recoveries within a day" in fourth.message
     assert fourth.recovery is not None
     stood = structs.replace(
@@ -236,11 +236,11 @@ def test_worse_is_what_was_better_when_the_step_began(
 def test_what_a_person_took_back_is_marked_at_the_effect_it_was() -> None:
     after = undone(
         recovery("a", step("rollback"), step("notify", 1)),
-        "auto-sync was switched on again by somebody: respected",
+        "auto-sync was switched on again by another writer",
     )
 
     assert [regretted(s) for s in after.steps] == ["Reverted", ""]
-    assert "respected" in after.steps[0].message
+    assert "another writer" in after.steps[0].message
 
 
 def test_a_distrusted_policy_watches_and_says_why() -> None:
@@ -254,8 +254,8 @@ def test_a_distrusted_policy_watches_and_says_why() -> None:
     no = refusal(GuardRequest(situation, policy, policy.actions[0], None))
 
     assert no is not None
-    assert no.by == "distrusted"
-    assert "2 of its last 3 actions; edit the policy to let it act again" in no.message
+    assert no.by == "CircuitOpen"
+    assert "2 of its last 3 actions; edit the policy to close the circuit" in no.message
     assert (
         refusal(
             GuardRequest(

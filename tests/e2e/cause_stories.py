@@ -871,7 +871,10 @@ async def causes_of_the_platform(stage: RealStage) -> list[str]:
             await stage.until("orphan recognised", seen(cases[3]), 60)
 
             async def told() -> bool:
-                return any("Argo CD is standing still" in m["title"] for m in stage.received)
+                return any(
+                    "Argo CD application controller is not reconciling" in m["title"]
+                    for m in stage.received
+                )
 
             await stage.until("people are told", told, 30)
             shard = [r for r in await stage.every() if r.subject.kind == "Shard"]
@@ -883,7 +886,7 @@ async def causes_of_the_platform(stage: RealStage) -> list[str]:
 
         async def thawed() -> bool:
             return all(
-                r.reason == "ReconcilingAgain"
+                r.reason == "ReconcilingResumed"
                 for r in await stage.every()
                 if r.subject.kind == "Shard"
             )
@@ -899,7 +902,13 @@ async def causes_of_the_platform(stage: RealStage) -> list[str]:
         )
         await stage.until("the orphan of a removed operation recognised", seen(cases[4]), 90)
         await played(stage, watch, 90)
-        assert sum("Argo CD is standing still" in m["title"] for m in stage.received) == 1
+        assert (
+            sum(
+                "Argo CD application controller is not reconciling" in m["title"]
+                for m in stage.received
+            )
+            == 1
+        )
         await stage.client.delete(APPLICATIONS, "argocd", hung)
     return []
 

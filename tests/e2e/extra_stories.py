@@ -25,5 +25,5 @@ async def looked_at_only(stage: RealStage) -> list[str]:
         await stage.until("suppressed", lambda: in_phase(stage, name, RecoveryPhase.Suppressed), 60)
         await stage.sleep(10)
         assert await stage.writes(name) == 0
-        assert (await stage.recoveries(name))[-1].reason == "Disabled"
+        assert (await stage.recoveries(name))[-1].reason == "ObserveOnly"
     return [name]

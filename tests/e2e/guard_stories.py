@@ -137,11 +137,11 @@ async def storm(stage: RealStage) -> list[str]:
         assert written == [], "none is touched"
         explained = await stage.asked(f"/api/v1/explain/argocd/{names[0]}")
         assert "applications of repository" in explained["decisions"][0]["message"], explained
-        assert explained["decisions"][0]["by"] == "storm"
+        assert explained["decisions"][0]["by"] == "Storm"
         await folders(stage, repository, {name: [config_map(name, "3")] for name in names})
 
         async def calm() -> bool:
-            return [r.reason for r in await stage.every()] == ["Calm"]
+            return [r.reason for r in await stage.every()] == ["StormEnded"]
 
         await stage.until("over", calm, 150)
         assert [e for e in stage.writes_of_all() if e["objectRef"]["name"] in names] == []
@@ -188,7 +188,7 @@ async def sync_window(stage: RealStage) -> list[str]:
 
         async def held() -> bool:
             found = await stage.recoveries(name)
-            return bool(found) and found[-1].reason == "Windows"
+            return bool(found) and found[-1].reason == "OutsideWindow"
 
         await stage.until("held back", held, 60)
         (waiting,) = await stage.recoveries(name)
@@ -228,10 +228,10 @@ async def paused_and_approved(stage: RealStage) -> list[str]:
 
             return asked
 
-        await stage.until("paused", because("Paused"), 60)
+        await stage.until("Paused", because("Paused"), 60)
         assert "looking at it myself" in (await stage.recoveries(name))[-1].message
         await stage.kubectl("annotate", "application", name, "recovery.gitops.dev/paused-")
-        await stage.until("waits for approval", because("Approval"), 60)
+        await stage.until("waits for approval", because("ApprovalRequired"), 60)
         await stage.sleep(5)
         assert await stage.writes(name) == 0
         held = (await stage.recoveries(name))[-1]
@@ -242,11 +242,11 @@ async def paused_and_approved(stage: RealStage) -> list[str]:
             await stage.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
         ).strip()
         assert await stage.approve(held, by=me) == ""
-        await stage.until("its first step is done", because("Approval"), 60)
+        await stage.until("its first step is done", because("ApprovalRequired"), 60)
 
         async def well() -> bool:
             held = (await stage.recoveries(name))[-1]
-            if held.phase is RecoveryPhase.Suppressed and held.reason == "Approval":
+            if held.phase is RecoveryPhase.Suppressed and held.reason == "ApprovalRequired":
                 await stage.approve(held, by=me)
             return held.phase is RecoveryPhase.Resolved
 

@@ -246,7 +246,7 @@ async def owned_crash_loop(stage: RealStage) -> list[str]:
         ]
         assert {s.reason for s in held.steps if s.action == "rollback"} == {"OwnerWouldRevert"}
         assert held.attempt <= 3
-        await stage.until("a person is called", heard_of(stage, "needs a person"), 30)
+        await stage.until("a person is called", heard_of(stage, "requires manual intervention"), 30)
         assert (await stage.seen(name)).auto_sync
         await stage.client.delete(APPLICATION_SETS, "argocd", stage.prefix + "-set")
     return []
@@ -277,7 +277,7 @@ async def a_person_switches_it_on(stage: RealStage) -> list[str]:
         first, second = await stage.recoveries(name)
         assert (second.phase, second.reason, second.steps) == (
             RecoveryPhase.Suppressed,
-            "TakenBack",
+            "ActionReverted",
             (),
         )
         assert first.phase is RecoveryPhase.Resolved

@@ -750,7 +750,7 @@ def test_kubectl_reads_it_as_any_other_object(installed: Installed) -> None:
         {
             "type": kind,
             "status": status,
-            "reason": "Cured",
+            "reason": "Recovered",
             "message": "",
             "lastTransitionTime": "2026-01-01T00:00:00Z",
             "observedGeneration": 1,

@@ -130,7 +130,7 @@ def test_whoever_is_called_reads_which_commit_and_whom_to_ask() -> None:
         notifications.escalated(situation, record, severity="critical", channels=()),
         notifications.noted(situation, policy, record, severity="high", channels=()),
         notifications.acted(situation, record, "rolled back bbbbbbb to aaaaaaa"),
-        notifications.held_back(situation, record, "storm", "too many at once", ()),
+        notifications.held_back(situation, record, "Storm", "too many at once", ()),
         notifications.incurable(situation, record, "no cure is left", policy),
     )
     for note in notes:

@@ -31,7 +31,9 @@ from recovery.policies import templates
 from tests.answering import Answering
 from tests.builders import NOW, a_recovery, a_situation, degraded
 
-NOTE = PendingNotification("cart-1/escalate", "shop/cart needs a person", "it is ill", "critical")
+NOTE = PendingNotification(
+    "cart-1/escalate", "shop/cart requires manual intervention", "it is ill", "critical"
+)
 CART = structs.replace(
     a_recovery("cart-1", NOW),
     subject=Subject("Application", "shop", "cart", "uid", "shop", "prod"),
@@ -58,7 +60,7 @@ def test_every_message_says_what_where_since_when_and_what_is_next() -> None:
         "Cause": "CrashLoop",
         "Since": f"{stalled.unhealthy_since or stalled.opened_at:%Y-%m-%d %H:%M:%S} UTC (0s ago)",
         "Attempt": "3 of 3",
-        "Next": "nothing is tried any more: a person is needed; then `recovery reset cart-1`",
+        "Next": "nothing is tried any more: manual intervention required; then `recovery reset cart-1`",
     }
     assert dict(message.links) == {
         "Page": "https://recovery.example/recoveries/cart-1",
@@ -98,7 +100,7 @@ def test_a_template_that_cannot_be_used_is_said_so(template: str, why: str) -> N
 def test_a_template_that_fails_leaves_our_own_words() -> None:
     assert (
         compose(NOTE, CART, MessageTemplates(title="{{ 1 // attempt }}{{ nothing }}"), NOW).title
-        == "shop/cart needs a person"
+        == "shop/cart requires manual intervention"
     )
 
 
@@ -150,7 +152,7 @@ def test_a_digest_names_the_loudest_first() -> None:
 
     message = digest([*many, over], "crowd")
 
-    assert message.title == "31 incidents: 30 not well, 1 recovered"
+    assert message.title == "31 incidents: 30 unhealthy, 1 recovered"
     assert message.body.splitlines()[0] == "- r7 is ill"
     assert message.body.splitlines()[-1] == "- ... and 11 more: recovery status"
     assert (message.severity, message.resolves, len(message.members)) == ("critical", False, 31)
@@ -304,7 +306,8 @@ def test_who_is_called_reads_what_to_do_and_nothing_about_what_does_not_run() ->
     note = notifications.escalated(situation, gave_up, severity="critical", channels=())
 
     assert (
-        note.title == "argocd/cart (in-cluster) needs a person: ImageUnavailable, nothing was tried"
+        note.title
+        == "argocd/cart (in-cluster) requires manual intervention: ImageUnavailable, nothing was tried"
     )
     assert "for 26m, since 11:34 UTC" in note.body
     assert "\nWhat to do: " in note.body

@@ -450,7 +450,7 @@ def test_what_flaps_is_told_once_as_that_and_what_is_critical_all_the_same() -> 
             await p.clock.sleep(60)
             assert p.written(recovery).notes == ()
         assert len(p.got) == 1
-        assert "is flapping: it fell ill 3 times within 1" in p.messages[0].title
+        assert "is flapping: it became unhealthy 3 times within 1" in p.messages[0].title
         p.outbox.tell(ill("r9", note("r9/escalate", "slack", severity="critical")))
         await p.clock.sleep(60)
         assert p.got[-1] == ("slack", "r9/escalate")

@@ -36,7 +36,7 @@ from tests.notify.test_outbox import AT_ONCE, Post, ill, note, play
 ILL = Message(
     "shop-1/1/2",
     "shop-1",
-    "shop/cart needs a person",
+    "shop/cart requires manual intervention",
     "first line\n" + "- evidence\n" * 3000 + "What to do: mend it\nRecord: shop-1",
 )
 NIGHT = ReceiverOptions(

@@ -121,7 +121,7 @@ PAGES = {
     "now": "/",
     "history": "/history",
     "applications": "/applications",
-    "places": "/places",
+    "connections": "/connections",
     "recovery": "/recoveries/app-00001-abc",
     "subject": "/subject?name=argocd/late",
     "nothing": "/?q=nowhere",

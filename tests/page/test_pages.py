@@ -56,7 +56,9 @@ async def test_the_front_page_tells_what_is_wrong_and_what_is_done() -> None:
         "Not ready",
     ):
         assert words in html, words
-    assert html.index("app-00000") < html.index("app-00001"), "who needs a person comes first"
+    assert html.index("app-00000") < html.index("app-00001"), (
+        "who requires manual intervention comes first"
+    )
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert not re.search(r"\sstyle=|<style|<script>|\son[a-z]+=", html)
     assert "http://" not in html.replace("http://www.w3.org/2000/svg", "").replace(url, "")
@@ -68,7 +70,7 @@ async def test_the_front_page_tells_what_is_wrong_and_what_is_done() -> None:
         "/",
         "/history",
         "/applications",
-        "/places",
+        "/connections",
         "/recoveries/app-00005-abc",
         "/subject?name=argocd/late",
     ],
@@ -81,6 +83,14 @@ async def test_every_page_renders(path: str) -> None:
 
     assert status == 200
     assert html.count("<h1>") == 1
+
+
+async def test_the_old_address_of_the_connections_leads_to_the_new_one() -> None:
+    scene = Scene()
+    scene.fill()
+    async with scene.served() as url:
+        status, _, headers = await got(url + "/places?q=git")
+    assert (status, headers["Location"]) == (308, "connections?q=git")
 
 
 async def test_what_others_wrote_is_text() -> None:
@@ -111,7 +121,7 @@ async def test_search_and_filter_are_in_the_url() -> None:
     ]  # above them stands why a policy only watches, with whom it did not help
     assert "app-00005" in rows
     assert "app-00000" not in rows
-    assert "Nothing matches" in nothing
+    assert "No matches" in nothing
 
 
 async def test_what_needs_a_person_is_first_with_what_to_do_in_full() -> None:
@@ -130,9 +140,9 @@ async def test_what_needs_a_person_is_first_with_what_to_do_in_full() -> None:
 
     advice = "Install the CRD (or the application that brings it)"
     assert front.index("app-00004") < front.index("app-00003")
-    assert front.count(advice) == 1, "only for what needs a person"
+    assert front.count(advice) == 1, "only for what requires manual intervention"
     assert words in front
-    assert "needs a person" in one
+    assert "requires manual intervention" in one
     assert one.index("What to do") < one.index(advice) < one.index("Timeline")
 
 
@@ -161,10 +171,10 @@ async def test_what_reads_the_same_is_one_row() -> None:
         held = Decision(
             Kind.Suppress,
             "application-health-degraded",
-            "Adoption",
+            "PreExisting",
             "unwell before",
             None,
-            by="adoption",
+            by="PreExisting",
         )
         scene.app.journal.note(app.key, (held,), ours=True)
     for number in range(200):
@@ -257,7 +267,7 @@ async def test_ten_thousand_applications_are_paged_here() -> None:
 
     assert "app-09999" in last
     assert "Page 200 of 200" in last
-    assert "Page 3 of 50, 2500 in all" in front
+    assert "Page 3 of 50, 2500 in total" in front
     assert "1000 applications" in ill
     assert all(len(html) < 120_000 for html in (last, front, ill))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recovery.act.registry import POLICY_ACTIONS
 from recovery.model.application import Health, Sync
-from recovery.model.policy import PerHour
+from recovery.model.policy import DisruptionBudget
 from recovery.model.storm import StormLimits
 from recovery.policies import Defaults, InvalidPolicies, parse, steps_from
 from recovery.policies.nodes import LARGEST_POLICIES
@@ -293,7 +293,7 @@ channels: {slack: {group_wait: 30s, repeat_interval: 4h}}
     assert policies.storm == StormLimits(
         timedelta(minutes=10), 5, 30, 30, 25, timedelta(minutes=10)
     )
-    assert policies.budget.destructive_per_hour == PerHour(6, 2, 1)
+    assert policies.budget.destructive_per_hour == DisruptionBudget(6, 2, 1)
     (window,) = policies.windows
     assert (window.schedule, window.duration, window.timezone) == (
         "0 22 * * 5",

@@ -136,3 +136,18 @@ def test_a_list_that_is_cut_off_is_asked_for_again() -> None:
             await migrate(Cut(virtual.VirtualClock()), "ours")
 
     virtual.run(inside())
+
+
+def test_its_reasons_are_translated_so_that_what_judges_by_them_knows_them() -> None:
+    step = {"attempt": 1, "index": 0, "action": "notify", "startedAt": "2026-03-02T12:00:00Z"}
+
+    async def inside() -> None:
+        cluster = Cluster(virtual.VirtualClock())
+        body = old("a", reason="OwnerIntent", steps=[{**step, "reason": "Told"}, step])
+        await cluster.create(RECOVERIES_BEFORE, "ours", body)
+        assert await migrate(cluster, "ours") == 1
+        status = cluster.find(RECOVERIES, "ours", "a")["status"]
+        assert status["reason"] == "ManualSync"
+        assert [s.get("reason", "") for s in status["steps"]] == ["Notified", ""]
+
+    virtual.run(inside())

@@ -103,7 +103,7 @@ def test_who_let_a_storm_go_is_who_did() -> None:
             await rewrite(p, storm.name, lambda have: [mallory, *have])
             await p.clock.sleep(5)
             storm = next(r for r in p.world.recoveries() if r.subject.kind == "Storm")
-            assert storm.reason == "LetGo"
+            assert storm.reason == "MembersApproved"
             assert storm.message.startswith("mallory"), storm.message
 
     play(script)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from recovery.decide.budgets import budget
+from recovery.decide.budgets import in_flight_limit
 from recovery.decide.guard_request import GuardRequest
 from recovery.decide.reconciled import _matches, foreign
 from recovery.decide.storms import explained, many, over, part_stands
@@ -242,7 +242,7 @@ def test_an_application_in_a_namespace_that_its_project_does_not_take_belongs_to
         async with p.controller(application_namespaces=("evil-ns",)) as app:
             await p.clock.sleep(3600)
             (pending,) = app.journal.latest[next(k for k in app.journal.latest if k.name == "evil")]
-        assert pending.by == "reconcile skipped"
+        assert pending.by == "ReconcileSkipped"
         assert "spec.sourceNamespaces" in pending.message
         assert p.world.recoveries() == []
 
@@ -500,9 +500,11 @@ def test_a_cluster_that_argo_cd_does_not_know_has_no_shard() -> None:
 
 def test_a_project_leaves_one_place_of_a_shared_cluster_to_others() -> None:
     busy = Fleet(in_flight=2, in_flight_cluster=2, in_flight_project=2, in_flight_theirs=2)
-    assert budget(asked(busy)) == ""
-    assert "of project" in budget(asked(structs.replace(busy, cluster_shared=True)))
-    assert budget(asked(structs.replace(busy, cluster_shared=True, in_flight_theirs=1))) == ""
+    assert in_flight_limit(asked(busy)) == ""
+    assert "of project" in in_flight_limit(asked(structs.replace(busy, cluster_shared=True)))
+    assert (
+        in_flight_limit(asked(structs.replace(busy, cluster_shared=True, in_flight_theirs=1))) == ""
+    )
 
 
 def asked(fleet: Fleet) -> GuardRequest:
