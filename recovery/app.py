@@ -874,14 +874,15 @@ class App:
                     )
                     break
                 what = "silence" if pause.silences else "pause"
+                again = "notifications" if pause.silences else "recovery"
                 body = (
                     f"{what} {pause.name} by {pause.by or 'somebody'}"
-                    f" ({pause.reason or 'no reason given'}) expired; recovery resumed"
+                    f" ({pause.reason or 'no reason given'}) expired; {again} resumed"
                 )
                 self.outbox.say(
                     PendingNotification(
                         f"pauses/{pause.name}/{pause.until}",
-                        f"{what} {pause.name} is over",
+                        f"{what} {pause.name} expired",
                         body,
                         "info",
                     )

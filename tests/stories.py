@@ -255,7 +255,7 @@ async def killed_before_the_answer(stage: Stage) -> list[str]:
 
 async def killed_after_the_answer(stage: Stage) -> list[str]:
     """kill -9 when the sync is confirmed and not yet recorded: found again, not written twice."""
-    return await _killed(stage, "DependencyFirst", "Bolt")
+    return await _killed(stage, "after", "Bolt")
 
 
 async def _killed(stage: Stage, when: str, kind: str) -> list[str]:

@@ -367,7 +367,7 @@ def test_a_projects_word_holds_beside_application_sets() -> None:
                 app.views.explain(SubjectKey("application", ARGOCD, "web-1"), EVERYBODY.sees)[
                     "decisions"
                 ][0]["by"]
-                == "paused"
+                == "Paused"
             )  # type: ignore[index]
             assert app.application_sets.application_set(ARGOCD, "gate") is not None
 
@@ -508,7 +508,7 @@ def test_an_open_hold_is_told_of_every_day() -> None:
             async with p.controller():  # a restart repeats nothing once the first hour is over
                 await p.clock.sleep(30 * MINUTE)
             await p.clock.sleep(10.5 * 60 * MINUTE)
-        reminders = [n.title for n in p.told if "has been held back" in n.title]
+        reminders = [n.title for n in p.told if "has been on hold" in n.title]
         assert reminders == [
             f"argocd/web-1 (in-cluster) has been on hold for {days}"
             for days in ("1 day", "2 days", "3 days")
@@ -516,7 +516,7 @@ def test_an_open_hold_is_told_of_every_day() -> None:
         assert all(
             "recovery release argocd/web-1" in n.body
             for n in p.told
-            if "has been held back" in n.title
+            if "has been on hold" in n.title
         )
 
     play(script)
@@ -735,7 +735,7 @@ def test_a_silence_holds_back_messages_and_nothing_else() -> None:
             assert not any(
                 key.startswith("web-1-") for n in p.told for key in n.members or (n.key,)
             ), "over by then: it is not told of afterwards"
-            assert any("silence silence is over" in n.title for n in p.told)
+            assert any("silence silence expired" in n.title for n in p.told)
 
     play(script)
 

@@ -689,7 +689,7 @@ def test_what_is_away_and_on_no_record_is_left_alone_and_shown() -> None:
 
         assert [r for r in p.world.recoveries() if r.owed] == []
         assert where(p, "w-a") == before
-        assert "no record says" in str(told["not_honoured"])  # type: ignore[index]
+        assert "no Recovery says" in str(told["not_honoured"])  # type: ignore[index]
 
     play(script)
 

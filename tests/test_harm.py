@@ -314,7 +314,7 @@ def test_our_own_suspension_is_never_held_against_its_owner(seconds: float) -> N
         assert not [
             words
             for words in (*said, *kept)
-            if "release gate" in words or "no record says" in words
+            if "release gate" in words or "no Recovery says" in words
         ]
         assert sum("auto-sync is as it was" in words for words in said) == 1
         ours = [
@@ -629,7 +629,7 @@ def test_a_question_is_asked_once_whatever_its_owner_writes() -> None:
                 await p.world.annotate("web", {HOLD: hold})
                 await p.clock.sleep(10 * MINUTE)
 
-        assert sum("has no record" in n.title for n in p.told) == 1
+        assert sum("has no Recovery" in n.title for n in p.told) == 1
 
     play(script)
 

@@ -54,14 +54,16 @@ def test_an_escalation_in_its_order_through_a_restart_and_the_resolve_to_all_who
             assert at(p, "primary") == []
         async with p.controller():
             await p.clock.sleep(8 * MINUTE)
-            assert [t for t in at(p, "primary") if "still ill" in t], (
+            assert [t for t in at(p, "primary") if "still unhealthy" in t], (
                 "ten minutes after the first word, whoever is in charge"
             )
             assert at(p, "secondary") == []
             await p.clock.sleep(20 * MINUTE)
             assert len(at(p, "secondary")) == 1
             await p.clock.sleep(5 * 60 * MINUTE)
-            assert sum("still ill" in t for t in at(p, "chat")) == 1, "a reminder after four hours"
+            assert sum("still unhealthy" in t for t in at(p, "chat")) == 1, (
+                "a reminder after four hours"
+            )
             await p.world.commit("web", (deployment("web", "ready", 5),))
             await p.clock.sleep(10 * MINUTE)
             for url in ("chat", "primary", "secondary"):

@@ -73,7 +73,7 @@ OLD = NOW - timedelta(hours=57)
             an_application(marks={REFRESH: "hard"}),
             EVERY_3M,
             NOW - timedelta(minutes=6),
-            "a refresh was asked for 6m ago",
+            "a refresh requested 6m ago",
             id="a refresh nobody takes up",
         ),
         pytest.param(

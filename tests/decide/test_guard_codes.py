@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from recovery.act.registry import TRAITS
+from recovery.commands.plan import WAITING_GUARDS
+from recovery.decide.engine import YIELDING
 from recovery.decide.guards import GUARDS
+from recovery.dependencies import WAITING_REASONS
 from recovery.record.reasons import REASONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guards.md").read_text()
@@ -30,3 +34,11 @@ def test_an_old_reason_is_said_nowhere_any_more() -> None:
             continue
         said = set(re.findall(r'"([A-Z][A-Za-z]+)"', path.read_text()))
         assert not said & gone, (path, said & gone)
+
+
+def test_whoever_names_a_guard_names_one_that_there_is() -> None:
+    codes = {guard.name for guard in GUARDS}
+
+    for traits in TRAITS.values():
+        assert traits.exempt <= codes, traits.name
+    assert {*WAITING_GUARDS, *YIELDING, *WAITING_REASONS} <= codes

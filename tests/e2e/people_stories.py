@@ -115,7 +115,7 @@ async def _told(stage: RealStage, people: Receivers) -> None:
         return len(people.of("pagerduty")) >= 1
 
     async def mailed() -> bool:
-        return any("still ill" in m["subject"] for m in people.of("mail"))
+        return any("still unhealthy" in m["subject"] for m in people.of("mail"))
 
     async with stage.controller():
         await stage.application(name, (deployment(name, "ready", DEADLINE),))

@@ -112,7 +112,10 @@ async def test_nobody_there_is_unreachable() -> None:
             "only Argo CD can use",
         ),
         ({"config": "{}"}, "names no server"),
-        ({"server": "https://x", "config": "{}", "metadata": {"labels": {}}}, "no cluster Secret"),
+        (
+            {"server": "https://x", "config": "{}", "metadata": {"labels": {}}},
+            "not a cluster Secret",
+        ),
     ],
 )
 async def test_a_secret_that_cannot_be_used_says_why_and_shows_nothing(
