@@ -22,7 +22,7 @@ def test_restart_through_argo_cds_api(show: Show) -> None:
     user = f"system:serviceaccount:{played.stage.namespace}:{ACCOUNT}"
 
     (transcript,) = played.transcripts.values()
-    assert "attempt 1 restart Succeeded Cured" in transcript
+    assert "attempt 1 restart Succeeded Recovered" in transcript
     touched = [
         e
         for e in played.stage.audit()
@@ -35,7 +35,7 @@ def test_the_observe_overlay_tries_no_write_outside_its_own_namespace(show: Show
     played = show.results["looked_at_only"].result()
     user = f"system:serviceaccount:{played.stage.namespace}:{ACCOUNT}"
 
-    assert played.transcripts == {f"{played.stage.prefix}-observe": ["Suppressed Disabled"]}
+    assert played.transcripts == {f"{played.stage.prefix}-observe": ["Suppressed ObserveOnly"]}
     writes = [
         e
         for e in played.stage.audit()
