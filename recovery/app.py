@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -18,17 +17,9 @@ from recovery.act.registry import ALL_ACTIONS, POLICY_ACTIONS, TRAITS
 from recovery.argocd.ownership import Ownership
 from recovery.clock import Clock
 from recovery.controller import RECOVERY, RETRY_CONFLICT, Controller
-from recovery.decide.circuit_breaker import Circuit
-from recovery.decide.holds import undecided
 from recovery.decide.notifications import (
     adoption_digest,
-    asks_to_release,
-    circuit_closed,
-    circuit_opened,
-    still_held,
-    unvouched,
 )
-from recovery.decide.placement import unknown_targets
 from recovery.decide.reconciled import foreign, unreconciled
 from recovery.groups import Groups
 from recovery.kube.client import (
@@ -47,7 +38,12 @@ from recovery.model.connection import IN_CLUSTER, IN_CLUSTER_SERVER, Cluster
 from recovery.model.names import SubjectKey
 from recovery.model.policy import Policies
 from recovery.model.recovery import PendingNotification, Recovery
-from recovery.model.situation import Freshness, shifted, unwatched
+from recovery.model.situation import Freshness
+from recovery.monitors.circuits import CircuitMonitor
+from recovery.monitors.clock import ClockMonitor
+from recovery.monitors.holds import HoldMonitor
+from recovery.monitors.pauses import PauseMonitor
+from recovery.monitors.targets import TargetMonitor
 from recovery.notification_context import NotificationContext
 from recovery.notify.dispatcher import Dispatcher, Send
 from recovery.notify.heartbeat import Heartbeat
@@ -87,20 +83,6 @@ WORKERS = 8
 STOP_GRACE = 3.0
 """Seconds that a write in hand is given when we are told to stop."""
 TROUBLED = timedelta(minutes=1)
-CLOCK_INTERVAL = 5.0
-JUMPS = timedelta(seconds=5)
-"""By more than this wall and monotonic clock do not drift apart between two heartbeats: somebody
-set one."""
-STOOD_STILL = 20.0
-UNWATCHED = timedelta(seconds=60)
-"""A shorter gap in what is seen is none: a watch that ends is opened again within seconds."""
-QUESTION_STANDS = timedelta(minutes=1)
-"""A question is asked of people when it has stood for so long."""
-NEWS = timedelta(minutes=10)
-"""An open circuit that is younger is told of; an older one was told of by whoever was here then."""
-PAUSES_EVERY = 15.0
-TARGETS_EVERY = 30.0
-"""Seconds between two looks at where policies would move applications to."""
 
 
 class AskArgoCD(ArgoCD, Word, ArgoCDReader, Describes, Protocol):
@@ -153,6 +135,14 @@ class App:
         self.metrics = Metrics()
         self.events = Events(client, clock, settings.identity)
         self.traces = Traces(settings.otlp_endpoint, settings.otlp_headers, clock)
+        self._build_records()
+        self._build_observers(argocd, looks)
+        self._build_channels(send)
+        self._build_streams()
+        self._build_judgement(argocd)
+
+    def _build_records(self) -> None:
+        settings, client, clock = self.settings, self._client, self._clock
         destructive = frozenset(name for name, traits in TRAITS.items() if traits.destructive)
         # Switched off, it keeps its own records and must not keep another one from acting.
         name = settings.lease if settings.enabled else f"{settings.lease}-observe"
@@ -168,12 +158,6 @@ class App:
         )
         self.shards.changed = self._shards_changed
         self._led = False
-        self._questions: dict[str, datetime] = {}
-        """What people may have to be asked, and since when."""
-        self._paged: set[tuple[str, datetime]] = set()
-        """Circuits that were told of, by their key and since when they are open."""
-        self._open_circuits: dict[str, Circuit] = {}
-        """Those that were open when they were last looked at."""
         self._had: set[int] = set()
         self._behind = False
         """Another replica had what is ours now, and what it wrote last is still to be read."""
@@ -187,6 +171,9 @@ class App:
             settings.shards,
             self._written,
         )
+
+    def _build_observers(self, argocd: AskArgoCD | None, looks: Looks | None) -> None:
+        settings, client, clock = self.settings, self._client, self._clock
         globs = (settings.argocd_namespace, *settings.application_namespaces)
         effective = self.recoveries.effective
         self.store = Store(
@@ -225,6 +212,9 @@ class App:
             self._policies_refused,
         )
         self.pauses = Pauses(self._paused)
+
+    def _build_channels(self, send: Send) -> None:
+        settings, client, clock = self.settings, self._client, self._clock
         self.journal = Journal(
             self.metrics, self.events, self.traces, settings.namespace, settings.enabled
         )
@@ -241,6 +231,9 @@ class App:
             self._told,
         )
         self.heartbeat = Heartbeat(self._channels, clock, self._not_well, post)
+
+    def _build_streams(self) -> None:
+        settings = self.settings
         self._records = self._stream(RECOVERIES, settings.namespace, decode, self.recoveries)
         self._ours = (
             self._stream(
@@ -272,6 +265,9 @@ class App:
                 for ns in settings.namespaces
             ),
         )
+
+    def _build_judgement(self, argocd: AskArgoCD | None) -> None:
+        settings, clock = self.settings, self._clock
         crowds = Groups(self.store, self.recoveries, self.source, clock, self.freshness)
         self.commits = Commits(argocd, clock)
         self._scene = scene = SnapshotBuilder(
@@ -292,6 +288,13 @@ class App:
             has_token=argocd is not None,
             commits=self.commits,
         )
+        self._build_monitors(scene)
+        doors = self._build_inspectors(argocd, scene)
+        self._build_reconcilers(scene, crowds, doors)
+        self._build_read_model(scene)
+
+    def _build_inspectors(self, argocd: AskArgoCD | None, scene: SnapshotBuilder) -> Clients:
+        settings, client, clock = self.settings, self._client, self._clock
         self.dialects = VersionPoller(argocd, clock)
         owns = Ownership(
             client,
@@ -313,7 +316,7 @@ class App:
             self.queue.add,
             self._on_a_known_cluster,
         )
-        doors = Clients(
+        return Clients(
             client,
             self.looks.ways,
             owns,
@@ -321,7 +324,9 @@ class App:
             settings.argocd_namespace,
             lambda: self.dialects.now,
         )
-        holds = self.shards.holds
+
+    def _build_reconcilers(self, scene: SnapshotBuilder, crowds: Groups, doors: Clients) -> None:
+        clock, holds = self._clock, self.shards.holds
         executor = Executor(ALL_ACTIONS, doors, self._barred, clock)
         hearing = NotificationContext(
             self.store,
@@ -345,6 +350,9 @@ class App:
             holds,
             hearing.reminds,
         )
+
+    def _build_read_model(self, scene: SnapshotBuilder) -> None:
+        settings, client, clock = self.settings, self._client, self._clock
         streams = (*self._ours, *self._theirs)
         self.views = Queries(
             self.store,
@@ -365,6 +373,25 @@ class App:
             scene.reason,
             lambda: str(self.dialects.now),
             self.outbox,
+        )
+
+    def _build_monitors(self, scene: SnapshotBuilder) -> None:
+        say, clock = self.outbox.say, self._clock
+        self._circuit_monitor = CircuitMonitor(self.recoveries.circuits, say, clock)
+        self._hold_monitor = HoldMonitor(scene.situation, say, clock)
+        self._clock_monitor = ClockMonitor(
+            self.store, clock, lambda: all(stream.fresh for stream in self._theirs)
+        )
+        self._target_monitor = TargetMonitor(
+            lambda: self.source.policies, self.connections, lambda: self.shards.lead, say, clock
+        )
+        self._pause_monitor = PauseMonitor(
+            self.pauses,
+            self._client,
+            self.settings.namespace,
+            lambda: self.shards.lead and self.freshness().fresh,
+            say,
+            clock,
         )
 
     def _stream(
@@ -502,13 +529,13 @@ class App:
         if self.comparer is not None:
             start(self._kept_going("manifests", self.comparer.run))
         start(self._until_looked())
-        start(self._kept_going("targets", self._watch_targets))
+        start(self._kept_going("targets", self._target_monitor.run))
         for _ in range(WORKERS):
             start(self._work())
         start(self._kept_going("checkpoint", self._keep_checkpoint))
         start(self._kept_going("housekeeping", self._housekeeping))
-        start(self._kept_going("pauses", self._end_pauses))
-        start(self._kept_going("time", self._keep_time))
+        start(self._kept_going("pauses", self._pause_monitor.run))
+        start(self._kept_going("time", self._clock_monitor.run))
 
     def _shards_changed(self) -> None:
         """Something became ours to act on, or somebody else's."""
@@ -524,7 +551,7 @@ class App:
                 self.outbox.tell(recovery)
         self._wake()
         if self.shards.lead:
-            self._circuits_opened()
+            self._circuit_monitor.check()
         if self.shards.lead and not self._led:
             self.store.dirty |= set(
                 self.store.sights
@@ -594,29 +621,6 @@ class App:
         )
         self.connections.first = False
 
-    async def _watch_targets(self) -> None:
-        """Where policies would move applications to: what is wrong with it is told when it is
-        written, not in the outage."""
-        told: tuple[str, ...] = ()
-        while True:
-            await self._clock.sleep(TARGETS_EVERY)
-            policies = self.source.policies
-            if policies is None or not self.connections.clusters_listed:
-                continue
-            found = unknown_targets(policies, self.connections.clusters.values())
-            self.connections.warnings = found
-            for words in found if found != told and self.shards.lead else ():
-                log.warning("failover", warning=words)
-                self.outbox.say(
-                    PendingNotification(
-                        f"targets/{policies.hash}/{words}",
-                        "failover target not found",
-                        words,
-                        "warning",
-                    )
-                )
-            told = found
-
     async def _keep_checkpoint(self) -> None:
         while True:
             await self._clock.sleep(CHECKPOINT_INTERVAL)
@@ -644,10 +648,9 @@ class App:
                 await self.recoveries.retire(
                     frozenset(app.hold.recovery for app in held if app.hold)
                 )
-                for app in held:
-                    if note := still_held(app, self._clock.now()):
-                        self.outbox.say(note)
-                self._ask_people(held)
+                apps = self.store.applications
+                noted = (app for name in self.store.noted if (app := apps.get(name)) is not None)
+                self._hold_monitor.check(held, noted)
             for key in self.recoveries.debtors:
                 self.queue.add(
                     key
@@ -664,53 +667,6 @@ class App:
             for app, _ in list(self.store.pending()):
                 self.queue.add(app.key)
             await self._clock.sleep(self.settings.interval.total_seconds())
-
-    def _ask_people(self, held: list[Application]) -> None:
-        """Ask people what only they can tell of holds: is it the fix, and whose is an annotation
-        without a record? Asked once, when it has stood for a while: a comparison or a record may be
-        on its way."""
-        now = self._clock.now()
-        situations = ((app, self._scene.situation(app.key)) for app in held)
-        notes = [
-            asks_to_release(app, now)
-            for app, situation in situations
-            if situation is not None and undecided(situation)
-        ]
-        strangers = (self.store.applications.get(name) for name in self.store.noted)
-        notes += [unvouched(app) for app in strangers if app is not None and app.hold is None]
-        self._questions = {note.key: self._questions.get(note.key, now) for note in notes}
-        for note in notes:
-            if now - self._questions[note.key] >= QUESTION_STANDS:
-                self.outbox.say(note)
-
-    async def _keep_time(self) -> None:
-        """Time that nobody watched (a partition, a process that stood still) does not count, as
-        after a restart; and a wall clock that is set while we run makes nothing last longer or
-        shorter."""
-        wall, monotonic, seen = self._clock.now(), self._clock.monotonic(), self._clock.monotonic()
-        while True:
-            await self._clock.sleep(CLOCK_INTERVAL)
-            now, at = self._clock.now(), self._clock.monotonic()
-            passed = timedelta(seconds=at - monotonic)
-            jump = now - wall - passed
-            if abs(jump) > JUMPS:
-                log.warning(
-                    "the wall clock was set while we run", by_seconds=round(jump.total_seconds())
-                )
-                self.store.retime(partial(shifted, jump=jump), jump)
-            watching = all(stream.fresh for stream in self._theirs)
-            stood = at - monotonic - CLOCK_INTERVAL
-            if stood > STOOD_STILL:
-                seen = min(seen, monotonic)
-            if watching:
-                if (gap := timedelta(seconds=at - seen)) > UNWATCHED:
-                    log.warning(
-                        "nobody watched for a while: it does not count",
-                        seconds=round(gap.total_seconds()),
-                    )
-                    self.store.retime(partial(unwatched, gap=gap, now=now))
-                seen = at
-            wall, monotonic = now, at
 
     async def _wind_down(self) -> None:
         began = self._clock.monotonic()
@@ -756,19 +712,7 @@ class App:
         if key.kind == "application":
             self.store.rehold((key.namespace, key.name))
         if self.shards.lead:
-            self._circuits_opened()
-
-    def _circuits_opened(self) -> None:
-        """A policy that only watches from now on is told of once, with a page; what opened while
-        nobody was here is old news."""
-        now, known = self._clock.now(), self.recoveries.circuits()
-        for name in [name for name in self._open_circuits if name not in known]:
-            self.outbox.say(circuit_closed(name, self._open_circuits.pop(name), now))
-        self._open_circuits.update(known)
-        for name, circuit in known.items():
-            if (name, circuit.since) not in self._paged and now - circuit.since < NEWS:
-                self.outbox.say(circuit_opened(name, circuit))
-            self._paged.add((name, circuit.since))
+            self._circuit_monitor.check()
 
     def _lost(self, gone: Recovery) -> None:
         """A recovery was deleted by hand: if it was open that was meant, and it is not opened again
@@ -849,45 +793,6 @@ class App:
             self.queue.add(app.key)
         for about in self.connections.all():
             self.queue.add(about.key)
-
-    async def _end_pauses(self) -> None:
-        """Pauses that ended: recovery goes on, and people hear of it; the entry is taken away."""
-        while True:
-            await self._clock.sleep(PAUSES_EVERY)
-            for pause in self.pauses.expired(self._clock.now()):
-                if not self.shards.lead or not self.freshness().fresh:
-                    break
-                # Only as it was seen: it may have been prolonged in this moment.
-                without = {
-                    "metadata": {"resourceVersion": self.pauses.version},
-                    "data": {pause.name: None},
-                }
-                try:
-                    await self._client.patch(
-                        CONFIG_MAPS, self.settings.namespace, pauses.NAME, without
-                    )
-                except KubeError as error:
-                    log.warning(
-                        "a pause that is over could not be taken away",
-                        pause=pause.name,
-                        why=str(error),
-                    )
-                    break
-                what = "silence" if pause.silences else "pause"
-                again = "notifications" if pause.silences else "recovery"
-                body = (
-                    f"{what} {pause.name} by {pause.by or 'somebody'}"
-                    f" ({pause.reason or 'no reason given'}) expired; {again} resumed"
-                )
-                self.outbox.say(
-                    PendingNotification(
-                        f"pauses/{pause.name}/{pause.until}",
-                        f"{what} {pause.name} expired",
-                        body,
-                        "info",
-                    )
-                )
-                log.info("pause over", pause=pause.name, by=pause.by, reason=pause.reason)
 
     def _policies_refused(self, item: ConfigMap, message: str) -> None:
         meta = item.metadata

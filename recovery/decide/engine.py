@@ -490,28 +490,8 @@ def _running(
 ) -> Decision:
     """A step has been started: what became of it?"""
     now = situation.now
-    if record.index >= len(actions) and recovery.owed:
-        lost = ended(
-            record,
-            StepOutcome.Failed,
-            "ActionsUnreadable",
-            "the start of this attempt can no longer be read",
-            now,
-        )
-        return away(
-            situation,
-            policy,
-            structs.replace(
-                recovery.with_last(lost), relocations=given_up(recovery.relocations, lost.message)
-            ),
-        )
     if record.index >= len(actions):
-        return supersede(
-            recovery,
-            "ActionsUnreadable",
-            "the actions of this attempt can no longer be read",
-            situation.now,
-        )
+        return _actions_unreadable(situation, policy, recovery, record)
     step = actions[record.index]
     judged = step.traits.judge(record, step, situation)
     if judged.relocations is not None and judged.progress is not Progress.Next:
@@ -571,8 +551,34 @@ def _running(
             over = ended(record, StepOutcome.Skipped, judged.reason, judged.message, now)
         case _ as never:
             assert_never(never)
-    over = compared(over, situation.about)
-    if over.reason == PLAN_OUTDATED and not record.stage and not recovery.owed:
+    return _after(situation, policy, recovery, compared(over, situation.about), actions)
+
+
+def _actions_unreadable(
+    situation: Situation, policy: Policy, recovery: Recovery, record: StepRecord
+) -> Decision:
+    """The policy has changed and the record no longer says what its steps were: what is away from
+    home is still owed, and all else is superseded."""
+    if not recovery.owed:
+        message = "the actions of this attempt can no longer be read"
+        return supersede(recovery, "ActionsUnreadable", message, situation.now)
+    message = "the start of this attempt can no longer be read"
+    lost = ended(record, StepOutcome.Failed, "ActionsUnreadable", message, situation.now)
+    relocations = given_up(recovery.relocations, message)
+    return away(
+        situation, policy, structs.replace(recovery.with_last(lost), relocations=relocations)
+    )
+
+
+def _after(
+    situation: Situation,
+    policy: Policy,
+    recovery: Recovery,
+    over: StepRecord,
+    actions: tuple[Step, ...],
+) -> Decision:
+    """What follows a step that has ended."""
+    if over.reason == PLAN_OUTDATED and not over.stage and not recovery.owed:
         # Nothing was tried: it is no attempt, and the next plan is of what there is by now.
         steps = tuple(s for s in recovery.steps if s.attempt != recovery.attempt)
         return begin(
@@ -581,7 +587,7 @@ def _running(
     if recovery.healthy_since is not None:
         # A lasting step came to its end while the subject was well: what is owed next is seen with
         # the next look.
-        message = f"{step.traits.name} finished: {over.message}"
+        message = f"{actions[over.index].traits.name} finished: {over.message}"
         kept = structs.replace(
             recovery.with_last(over),
             phase=RecoveryPhase.Verifying,
@@ -589,7 +595,12 @@ def _running(
             message=message,
         )
         return Decision(
-            Kind.Wait, policy.name, "Verifying", message, now + timedelta(seconds=1), recovery=kept
+            Kind.Wait,
+            policy.name,
+            "Verifying",
+            message,
+            situation.now + timedelta(seconds=1),
+            recovery=kept,
         )
     return advance(situation, policy, recovery.with_last(over), actions)
 

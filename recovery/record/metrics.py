@@ -60,11 +60,16 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each one, which nobody asks for
         self.registry = CollectorRegistry()
-        at = self.registry
-        ProcessCollector(registry=at)
-        Info("recovery_build", "Version of the controller", registry=at).info(
+        ProcessCollector(registry=self.registry)
+        Info("recovery_build", "Version of the controller", registry=self.registry).info(
             {"version": __version__}
         )
+        self._of_recoveries(self.registry)
+        self._of_observation(self.registry)
+        self._of_notifications(self.registry)
+        self._of_the_process(self.registry)
+
+    def _of_recoveries(self, at: CollectorRegistry) -> None:
         self.pending = Gauge(
             "recovery_pending_conditions",
             "Policy conditions that hold, but not yet for their duration",
@@ -82,6 +87,9 @@ class Metrics:
         )
         self.suppressed = Gauge(
             "recovery_suppressed", "Subjects suppressed now, by guard", ["guard"], registry=at
+        )
+        self.distrusted = Gauge(
+            "recovery_circuits_open", "Policies whose circuit breaker is open", registry=at
         )
         self.decisions = Counter(
             "recovery_decisions_total",
@@ -108,6 +116,8 @@ class Metrics:
             buckets=_SECONDS,
             registry=at,
         )
+
+    def _of_observation(self, at: CollectorRegistry) -> None:
         self.api = Count(
             "recovery_api_requests_total",
             "Answers of the API server",
@@ -155,6 +165,8 @@ class Metrics:
             "1 if the newest policy file is in force",
             registry=at,
         )
+
+    def _of_notifications(self, at: CollectorRegistry) -> None:
         self.messages = Counter(
             "recovery_notifications_total",
             "Notifications, by result",
@@ -178,11 +190,8 @@ class Metrics:
             "Undelivered notifications, the newest 100 at most",
             registry=at,
         )
-        self.distrusted = Gauge(
-            "recovery_circuits_open",
-            "Policies whose circuit breaker is open",
-            registry=at,
-        )
+
+    def _of_the_process(self, at: CollectorRegistry) -> None:
         self.events_dropped = Count(
             "recovery_events_dropped_total",
             "Kubernetes Events dropped because the queue was full",
