@@ -320,7 +320,7 @@ def _note(weather: StormSituation, name: str) -> PendingNotification:
     body = (
         f"{_message(weather)}. Recoveries in progress finish, no new one starts;"
         f" {spell(weather.limits.cooldown)} after it ends they are recovered one after the"
-        f" other. To start now: recovery approve {shell(name)}\n{listed}{more}\nRecord:"
+        f" other.\nTo start now: recovery approve {shell(name)}\n{listed}{more}\nRecord:"
         f" {name}"
     )
     return PendingNotification(

@@ -19,6 +19,7 @@ KEPT_LINES = (
     "Then",
     "To start",
     "Auto-sync is OFF",
+    "It is on hold",
     "Move it back",
     "Compare",
 )
