@@ -78,7 +78,7 @@ class Commands(TyperGroup):
 
 
 def loaded(name: str) -> Any:
-    """One command with its options."""
+    """Import one command, with its options."""
     function = getattr(import_module(f"recovery.commands.{COMMANDS[name]}"), name)
     if "structlog" in sys.modules:
         from recovery import logs

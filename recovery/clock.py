@@ -12,13 +12,13 @@ class Clock(Protocol):
     """Wall time (UTC), a clock that never jumps, and waiting."""
 
     def now(self) -> datetime:
-        """The time of day, UTC."""
+        """The time of day, in UTC."""
 
     def monotonic(self) -> float:
         """Seconds that never go back; only differences mean anything."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for so many seconds."""
 
 
 class SystemClock:

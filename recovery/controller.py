@@ -68,7 +68,7 @@ class Groups(Protocol):
 
 
 class Claims(Protocol):
-    """Keeps intents and outcomes."""
+    """Keeps what was claimed, before an effect, and what came of it."""
 
     async def claim(self, decision: Decision) -> Recovery | None:
         """Save the intent; raises when somebody was faster."""
@@ -80,7 +80,7 @@ class Claims(Protocol):
         outcome: Outcome,
         repositories: tuple[str, ...],
     ) -> Recovery | None:
-        """Save the outcome."""
+        """Save what came of a claimed step; None where it could not be saved."""
 
     async def amend(self, name: str, change: Callable[[Recovery], Recovery]) -> None:
         """Save a change that is no decision."""
@@ -89,20 +89,20 @@ class Claims(Protocol):
         """Open recoveries of whatever was called this."""
 
     def get(self, name: str) -> Recovery | None:
-        """One by name."""
+        """The recovery of this name, or None."""
 
 
 class Actions(Protocol):
-    """Starts effects."""
+    """Starts the effect of a decision."""
 
     async def carry_out(
         self, situation: Situation, decision: Decision, recovery: Recovery | None
     ) -> Outcome:
-        """Start the decision's step."""
+        """Start the decision's step and say what came of it at once."""
 
 
 class Records(Protocol):
-    """Writes down what happened."""
+    """Writes decisions, effects and transitions to log, Events and metrics."""
 
     def note(self, key: SubjectKey, decisions: tuple[Decision, ...], *, ours: bool) -> None:
         """The decisions of one pass; those that are another replica's to carry out are only
@@ -111,28 +111,28 @@ class Records(Protocol):
     def effect(
         self, key: SubjectKey, decision: Decision, outcome: Outcome, recovery: Recovery | None
     ) -> None:
-        """One effect."""
+        """Write down one effect with its outcome."""
 
     def transition(
         self, app: Application | None, before: Recovery | None, after: Recovery | None
     ) -> None:
-        """A change of a recovery."""
+        """Write down a change of a recovery's phase."""
 
 
 class Messages(Protocol):
-    """Takes messages on."""
+    """Takes on notifications, and knows what became of them."""
 
     def tell(self, recovery: Recovery | None) -> None:
         """Send the pending notifications of this recovery."""
 
     def say(self, note: PendingNotification) -> None:
-        """One message without a recovery."""
+        """Send one message that belongs to no recovery."""
 
     def news(self, recovery: str) -> News:
-        """Results of its messages."""
+        """Results of a recovery's messages that are not recorded yet."""
 
     def forget(self, recovery: str, news: News) -> None:
-        """Forget results that are recorded."""
+        """Forget the results that are recorded by now."""
 
 
 class Reminds(Protocol):

@@ -18,7 +18,7 @@ from recovery.record.recovery_store import Recoveries
 
 
 class NotificationContext:
-    """Reads the stages; changes nothing."""
+    """Reads store, connections and recoveries for messages; changes nothing."""
 
     def __init__(
         self,

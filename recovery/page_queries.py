@@ -44,7 +44,7 @@ _ORDER = {Connection.Failed: 0, Connection.Unknown: 1, Connection.Successful: 2}
 
 
 class Shown(Struct, frozen=True):
-    """A recovery as a row."""
+    """A recovery as a row of a table."""
 
     name: str
     subject: str
@@ -96,7 +96,7 @@ class Breakdown(Struct, frozen=True):
 
 
 class AppRow(Struct, frozen=True):
-    """An application as a row."""
+    """An application as a row of a table."""
 
     subject: str
     project: str
@@ -119,7 +119,7 @@ class Place(Struct, frozen=True):
 
 
 class TimelineStep(Struct, frozen=True):
-    """One step of a recovery."""
+    """One step of a recovery, as its timeline shows it."""
 
     at: datetime
     number: str
@@ -155,7 +155,7 @@ class Timeline(Struct, frozen=True):
 
 
 class PageQueries:
-    """Reads the stages."""
+    """Rows of the page, read from store and recoveries."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ class PageQueries:
         return ".".join(map(str, (*counts, states)))
 
     def now(self) -> datetime:
-        """UTC."""
+        """The time of day, in UTC."""
         return self._clock.now()
 
     def projects(self) -> set[str]:
@@ -302,7 +302,7 @@ class PageQueries:
         ]
 
     def days(self, sees: CanView) -> list[statistics.Day]:
-        """The last seven days."""
+        """Outcomes of the last seven days, by day."""
         return statistics.days(
             (r for r in self._recoveries.all() if sees(r.subject.project)), self._clock.now()
         )

@@ -268,7 +268,7 @@ class Queries:
         }
 
     def _about(self, key: SubjectKey, uid: str, sees: CanView) -> dict[str, Any]:
-        """Fields that every subject has."""
+        """The fields that the status of every subject has."""
         sight = self._store.sights.get(uid)
         opened, past = self._recoveries.of(uid)
         return {

@@ -23,7 +23,7 @@ class InvalidSettings(Exception):
 
 
 class Settings(Struct, frozen=True):
-    """Settings from the environment."""
+    """Settings from the environment, read once at the start."""
 
     argocd_namespace: str = "argocd"
     application_namespaces: tuple[str, ...] = ()

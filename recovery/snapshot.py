@@ -136,7 +136,7 @@ class SnapshotBuilder:
             self._store.wrote(wire.application(raw))
 
     def _base(self, about: Application | Repository | Cluster) -> Situation:
-        """Fields that every subject has."""
+        """The fields that the situation of every subject has."""
         policies = self._source.policies
         assert policies is not None  # noqa: S101 (asked for by situation only, which has looked)
         opened, past = self._recoveries.of(about.uid)

@@ -34,7 +34,7 @@ class Workload(Struct, frozen=True, gc=False):
 
 
 class WorkloadRef(Protocol):
-    """Anything that names a workload."""
+    """Anything that names a workload by kind, namespace and name."""
 
     @property
     def group(self) -> str:
@@ -72,13 +72,13 @@ class ArgoCD(Protocol):
         """One live resource of it, whole, read in its cluster now."""
 
     async def restart(self, app: Application, workload: Any) -> None:
-        """Run the resource action ``restart``."""
+        """Run the resource action ``restart`` of Argo CD on a workload; raises KubeError."""
 
     async def test_repository(self, url: str, project: str, kind: str) -> None:
         """One ls-remote by Argo CD, now."""
 
     async def invalidate(self, server: str) -> None:
-        """List this cluster anew."""
+        """Have Argo CD list this cluster's resources anew; raises KubeError."""
 
     async def managed(self, app: Application) -> Sequence[ManagedResource]:
         """Resources that the application wants in its cluster, from Argo CD's cache."""
@@ -121,7 +121,7 @@ class ManagedResource(Protocol):
 
 
 class ClusterClient(Protocol):
-    """Another cluster's API server."""
+    """Requests to another cluster's API server; each raises KubeError."""
 
     async def get(self, path: str) -> bytes:
         """GET a path."""

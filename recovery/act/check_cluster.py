@@ -37,7 +37,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  
 
 
 async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG001 (a Start: the poller looks anyway, every few seconds)
-    """Nothing to send."""
+    """Send nothing: the probes run by themselves, and the step waits for them."""
     return Outcome(Result.Sent, "Probing")
 
 

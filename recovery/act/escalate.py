@@ -19,7 +19,7 @@ from recovery.model.situation import Situation
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields allowed under ``parameters``."""
+    """Fields allowed under ``parameters`` of escalate; others are refused."""
 
     after_attempts: Annotated[int, Meta(ge=1)] = 1
     """From this attempt on."""
@@ -45,7 +45,7 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:
 
 
 async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)
-    """The message with the evidence."""
+    """Compose the message with the evidence; the dispatcher sends it."""
     policy, recovery, parameters = policy_of(order), order.recovery, order.step.parameters
     if recovery is None:
         return Outcome(Result.Failed, "NoRecovery", "there is no Recovery to escalate")

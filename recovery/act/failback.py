@@ -112,7 +112,7 @@ async def _stay(order: ActionRequest, doors: Clients) -> Outcome:
 
 
 def _target(order: ActionRequest, relocations: tuple[Relocation, ...]) -> Cluster | None:
-    """Where they are now."""
+    """The cluster that the applications are on now."""
     place = next((m.target for m in relocations if m.phase.owed), None)
     return next((c for c in order.situation.clusters if place and c.called(str(place))), None)
 

@@ -48,7 +48,7 @@ LABEL_STAGE, UNLABEL = "label", "unlabel"
 
 
 class Strategy(Enum):
-    """How applications are moved."""
+    """How applications are moved: by their destination, or by a cluster's label."""
 
     destination = "destination"
     """Each application's own destination."""
@@ -57,7 +57,7 @@ class Strategy(Enum):
 
 
 class Failback(Enum):
-    """How they come home."""
+    """How they return once the cluster is healthy: by itself, or on request."""
 
     manual = "manual"
     """By command."""
@@ -66,7 +66,7 @@ class Failback(Enum):
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields allowed under ``parameters``."""
+    """Fields allowed under ``parameters`` of failover; others are refused."""
 
     if_primary_cluster_down: bool = True
     """Always so: applications are moved only away from a cluster that two witnesses call

@@ -84,6 +84,6 @@ class _Ways(_Door):
     """The ways it finds are fenced as well."""
 
     async def to(self, server: str) -> Any:
-        """The way to a cluster."""
+        """The client of a cluster with writes fenced; None where there is none."""
         there = await self._door.to(server)
         return _Door(there, self._why, self._went, ("delete",)) if there is not None else None

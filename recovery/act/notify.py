@@ -25,7 +25,7 @@ class When(Enum):
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields allowed under ``parameters``."""
+    """Fields allowed under ``parameters`` of notify; others are refused."""
 
     channels: tuple[str, ...] = ()
     """Keys of the Secret with the channels; none given: the policy's, or defaults.channels."""
@@ -51,7 +51,7 @@ def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  
 
 
 async def start(order: ActionRequest, doors: Clients) -> Outcome:  # noqa: ARG001 (a Start: the message leaves with the recovery)
-    """The message; sending is notify/'s."""
+    """Compose the message; the dispatcher sends it."""
     policy, recovery, parameters = policy_of(order), order.recovery, order.step.parameters
     if policy is None or recovery is None:
         return Outcome(Result.Failed, "PolicyRemoved", "its policy is no longer in force")

@@ -19,7 +19,7 @@ from recovery.model.situation import Situation
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields allowed under ``parameters``."""
+    """Fields allowed under ``parameters`` of refresh; others are refused."""
 
     hard: bool = False
     """Also drop the manifest cache, with the errors that are cached in it."""

@@ -40,7 +40,7 @@ _FOUND = "replace"
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields allowed under ``parameters``."""
+    """Fields allowed under ``parameters`` of restart; others are refused."""
 
     resources: tuple[str, ...] = ("Deployment", "StatefulSet")
     """Kinds that may be restarted: Deployment, StatefulSet, DaemonSet, Rollout."""

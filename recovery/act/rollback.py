@@ -44,7 +44,7 @@ STICKY_WITHIN = timedelta(hours=24)
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields allowed under ``parameters``."""
+    """Fields allowed under ``parameters`` of rollback; others are refused."""
 
     if_restart_fails: bool = False
     """Only after a restart in the same attempt did not help."""

@@ -20,7 +20,7 @@ from recovery.model.situation import Situation
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields allowed under ``parameters``."""
+    """Fields allowed under ``parameters`` of sync; others are refused."""
 
     prune: bool = False
     """A ceiling: resources go only if the application's own automated.prune is true, and only a few
@@ -44,7 +44,7 @@ def fits(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  
 
 
 def judge(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge)
-    """See operations.effect."""
+    """Judge the operation as ``decide.operations.effect`` does."""
     return effect(record, situation)
 
 

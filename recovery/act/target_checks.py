@@ -188,5 +188,5 @@ def tracked_by(item: dict[str, Any]) -> str:
 
 
 def words_of(error: KubeError) -> str:
-    """An error for people."""
+    """An error as one line for people."""
     return redact(str(error), 250)

@@ -24,7 +24,7 @@ _WAITING = ("blocked by sync window", "waiting for pruning confirmation", "waiti
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields allowed under ``parameters``."""
+    """Fields allowed under ``parameters`` of terminate; others are refused."""
 
     after: Duration = default(minutes=15)
     """How long an operation may go without progress before it counts as hung."""

@@ -44,7 +44,7 @@ class State(Struct, frozen=True, rename="camel"):
 
 
 class ListedRepository(Struct, frozen=True, rename="camel"):
-    """One entry of GET /api/v1/repositories."""
+    """One entry of GET /api/v1/repositories, with its connection state."""
 
     repo: str = ""
     type: str = "git"

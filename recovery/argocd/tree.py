@@ -18,14 +18,14 @@ class Info(Struct, frozen=True, gc=False):
 
 
 class HealthWords(Struct, frozen=True, gc=False):
-    """Health of a node."""
+    """Health of a node: status and message."""
 
     status: str = ""
     message: str = ""
 
 
 class Node(Struct, frozen=True, rename="camel"):
-    """One entry of the tree."""
+    """One entry of the resource tree, as Argo CD's API gives it."""
 
     kind: str = ""
     group: str = ""
@@ -44,7 +44,7 @@ class Node(Struct, frozen=True, rename="camel"):
         return self.health.status if self.health else ""
 
     def told(self, what: str) -> str:
-        """One of its ``info`` values."""
+        """The value of one of its ``info`` entries; empty where there is none."""
         return next((i.value for i in self.info or () if i.name == what), "")
 
 

@@ -60,7 +60,7 @@ class Archive:
         self._add(name, body.encode(errors="replace"))
 
     def json(self, name: str, item: Any) -> None:
-        """An object, cleaned."""
+        """Add an object as JSON, with credentials taken out."""
         self._add(
             name,
             msgspec.json.format(msgspec.json.encode(clean(msgspec.to_builtins(item))), indent=2),

@@ -42,7 +42,7 @@ class Door(Protocol):
     """The API server, as the person who asks is let in."""
 
     async def raw(self, path: str, **query: str) -> bytes:
-        """GET any path."""
+        """GET any path of the API server; raises KubeError."""
 
 
 class Scope(Struct, frozen=True):
@@ -64,7 +64,7 @@ class Word(Protocol):
         """Repositories that Argo CD lists, with what it says of each connection."""
 
     async def clusters(self) -> Sequence[Any]:
-        """The same of clusters."""
+        """Clusters as Argo CD's API lists them; raises KubeError."""
 
     async def test_repository(self, url: str, project: str, kind: str) -> None:
         """Argo CD's own ls-remote of one repository, now; KubeError when it fails."""

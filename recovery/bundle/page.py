@@ -120,7 +120,7 @@ def _columns(rows: list[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Cells are HTML already."""
+    """A table; its cells are HTML already."""
     top = (
         "<tr>" + "".join(f"<th scope=col>{escape(name)}</th>" for name in head) + "</tr>"
         if head

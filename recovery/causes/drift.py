@@ -127,7 +127,7 @@ def never_converging(patient: DiagnosisInput) -> Diagnosis | None:
 
 
 def warnings(patient: DiagnosisInput) -> Diagnosis | None:
-    """Only warnings are left."""
+    """A cause where only warnings are left of its conditions."""
     warned = [c for c in patient.app.conditions if c.type.endswith("Warning")]
     return (
         found(

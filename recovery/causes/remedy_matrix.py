@@ -27,7 +27,7 @@ STRICT = tuple(Verdict)
 
 
 def cause_of(finding: Diagnosis) -> Cause:
-    """The entry in the catalogue."""
+    """The catalogue's entry for a diagnosis."""
     return BY_NAME[finding.cause]
 
 

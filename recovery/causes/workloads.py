@@ -235,7 +235,7 @@ def workloads(patient: DiagnosisInput) -> Diagnosis | None:
 
 
 def suspended(patient: DiagnosisInput) -> Diagnosis | None:
-    """The application is Suspended."""
+    """The cause of an application that is Suspended on purpose."""
     if patient.app.health is not Health.Suspended:
         return None
     told = [

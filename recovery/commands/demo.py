@@ -92,7 +92,7 @@ class _Teller:
         self.since: Any = None
 
     def say(self, who: str, kind: str, words: str) -> None:
-        """Print it."""
+        """Print one line of the demo."""
         from rich.text import Text
 
         elapsed = int((self.clock.now() - self.since).total_seconds())

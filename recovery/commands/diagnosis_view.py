@@ -76,7 +76,7 @@ def closer_look(
 
 
 def lines(body: dict[str, Any]) -> list[str]:
-    """The same for people."""
+    """The diagnosis as lines for people."""
     if body["cause"] is None:
         more = "" if body.get("tree_read", True) else " (its resource tree was not at hand: --tree)"
         return [f"  cause: none seen{more}; no usual remedy is ruled out"]

@@ -59,7 +59,7 @@ name it is for."""
 
 
 class Found(Struct, frozen=True):
-    """Result of one check."""
+    """Result of one check: state, message and fix."""
 
     check: str
     state: str

@@ -152,7 +152,7 @@ async def _seen(
 
 
 def lines(body: dict[str, Any]) -> list[str]:
-    """The answer in words."""
+    """The explanation as lines for people."""
     told = [str(body["subject"])]
     if note := body.get("note"):
         told.append(f"  ! {note}")
@@ -210,7 +210,7 @@ def _seen_well(ledger: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _look(seen: str | dict[str, Any]) -> str:
-    """One piece of evidence."""
+    """One piece of evidence as a line."""
     if isinstance(seen, str):
         return seen
     return f"{when(seen['at'])}  {seen['by']}: {seen['verdict']}" + (

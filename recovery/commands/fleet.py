@@ -30,7 +30,7 @@ LONGEST_NAME = 200
 
 
 class Objects(Struct):
-    """Objects of a fleet."""
+    """Applications, projects and ApplicationSets of a fleet."""
 
     applications: list[Application] = []
     projects: list[Project] = []

@@ -41,7 +41,7 @@ def paper() -> Console:
 
 
 def printed(body: Any, shape: Shape) -> None:
-    """For a script."""
+    """Print a value as JSON or YAML, for scripts."""
     plain = msgspec.to_builtins(body)
     if shape is Shape.yaml:
         import yaml

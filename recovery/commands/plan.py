@@ -32,7 +32,7 @@ from recovery.policies import Defaults, InvalidPolicies, parse
 
 
 class Row(Struct, frozen=True):
-    """One policy on one application."""
+    """Forecast of one policy for one application."""
 
     application: str
     state: str

@@ -142,7 +142,7 @@ def history(subject: Subject, output: Output = Shape.table) -> None:
 
 
 def told(recovery: Recovery, *, wide: bool) -> list[str]:
-    """One recovery as lines."""
+    """One recovery as lines for people."""
     took = statistics.took(recovery)
     how = f", healthy after {spell(timedelta(seconds=took))}" if took is not None else ""
     opened = f"{recovery.opened_at:%Y-%m-%d %H:%M:%SZ}"

@@ -25,7 +25,7 @@ _TARGET: ContextVar[Target] = ContextVar("target", default=Target())  # noqa: B0
 
 
 def target() -> Target:
-    """Of the command that runs."""
+    """The cluster and namespace that the running command asks."""
     return _TARGET.get()
 
 

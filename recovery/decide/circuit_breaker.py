@@ -71,7 +71,7 @@ def undone(recovery: Recovery, why: str) -> Recovery:
 
 
 def acted(step: StepRecord) -> bool:
-    """Did it do something?"""
+    """Did this step write more than a message?"""
     return step.sent and step.outcome is not StepOutcome.Skipped and step.action not in _TALK
 
 

@@ -577,7 +577,7 @@ def _after(
     over: StepRecord,
     actions: tuple[Step, ...],
 ) -> Decision:
-    """What follows a step that has ended."""
+    """Decide what follows a step that has ended."""
     if over.reason == PLAN_OUTDATED and not over.stage and not recovery.owed:
         # Nothing was tried: it is no attempt, and the next plan is of what there is by now.
         steps = tuple(s for s in recovery.steps if s.attempt != recovery.attempt)

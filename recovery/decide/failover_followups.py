@@ -33,11 +33,11 @@ _EXEMPT = frozenset({"ApprovalRequired", "InFlightLimit"})
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
-    """No parameters."""
+    """An action that takes no parameters."""
 
 
 class Failback(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a failover ends."""
+    """Parameters of a failback: how a failover ends."""
 
     stay: bool = False
     """The new place becomes home: nothing moves, what is owed is forgiven."""

@@ -213,7 +213,7 @@ def next_wave(
 
 
 def counted(relocations: tuple[Relocation, ...], *phases: RelocationPhase) -> int:
-    """How many are there."""
+    """How many relocations are in one of these phases."""
     return sum(move.phase in phases for move in relocations)
 
 
@@ -246,7 +246,7 @@ def stopped(relocations: tuple[Relocation, ...], why: str) -> tuple[Relocation, 
 
 
 def stage_after(stage: str) -> str:
-    """``move 1``, ``move 2`` ..."""
+    """The stage that follows: ``move 1``, ``move 2`` ..."""
     number = stage.rpartition(" ")[2]
     return f"move {int(number) + 1 if number.isdecimal() else 1}"
 

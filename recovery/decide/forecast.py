@@ -83,5 +83,5 @@ def forecast(situation: Situation) -> Forecast:
 
 
 def _actions(situation: Situation, recovery: Recovery) -> tuple[Step, ...]:
-    """The actions of its policy."""
+    """The actions of the policy that opened it."""
     return next((p.actions for p in situation.policies.policies if p.name == recovery.policy), ())

@@ -72,7 +72,7 @@ class Refusal(Struct, frozen=True):
 
 
 class Guard(Struct, frozen=True):
-    """One reason not to act."""
+    """One reason not to act, and how its refusal is treated."""
 
     name: str
     ask: Callable[[GuardRequest], str | Closed | Objection | None]

@@ -37,7 +37,7 @@ LEDGER = "(hold)"
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
-    """No parameters."""
+    """An action that takes no parameters."""
 
 
 def _gone(record: StepRecord, step: Step, situation: Situation) -> StepStatus:  # noqa: ARG001 (a Judge; the annotation is the whole truth)
@@ -94,7 +94,7 @@ def returning(recovery: Recovery) -> Recovery:
 
 
 def settled(recovery: Recovery) -> Recovery:
-    """Mark everything as given back."""
+    """The recovery with all its debts marked as settled."""
     return _with_debt(recovery, Debt.settled)
 
 

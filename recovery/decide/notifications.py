@@ -49,7 +49,7 @@ def place(about: Application | Repository | Cluster) -> str:
 
 
 def state(app: Application) -> str:
-    """``OutOfSync and Degraded at 9f2c1aa``."""
+    """The state in words: ``OutOfSync and Degraded at 9f2c1aa``."""
     return f"{app.sync.value} and {app.health.value} at {short(app.revisions)}"
 
 
@@ -131,7 +131,7 @@ def _loud(situation: Situation, severity: str) -> str:
 def escalated(
     situation: Situation, recovery: Recovery, *, severity: str, channels: tuple[str, ...]
 ) -> PendingNotification:
-    """A person is needed."""
+    """Notification that a recovery requires manual intervention."""
     finding = situation.finding
     ill = _for_so_long(recovery, situation.now)
     body = (
@@ -387,7 +387,7 @@ def split_brain(
 
 
 def gave_back(app: Application, words: str) -> PendingNotification:
-    """A hold ended."""
+    """Notification that a hold ended, and why."""
     return PendingNotification(
         f"{app.uid}/release/{short(app.revisions)}",
         f"{place(app)}: {words}",

@@ -13,7 +13,7 @@ from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
 
 
 class Line(Struct, frozen=True):
-    """One policy's account."""
+    """Results of one policy's recoveries, counted."""
 
     policy: str
     recoveries: int = 0

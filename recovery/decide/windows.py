@@ -22,7 +22,7 @@ UNREADABLE_FOR = timedelta(minutes=5)
 
 
 class Closed(NamedTuple):
-    """A calendar's no."""
+    """Refusal by a calendar: until when."""
 
     message: str
     until: datetime

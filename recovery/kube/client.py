@@ -117,7 +117,7 @@ class Client(Protocol):
         """
 
     async def get(self, what: Resource, namespace: str, name: str) -> bytes:
-        """One object."""
+        """One object as JSON; raises NotFound or another KubeError."""
 
     async def create(self, what: Resource, namespace: str, body: Body) -> bytes:
         """The object as stored; Conflict when the name is taken."""

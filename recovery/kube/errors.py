@@ -34,7 +34,7 @@ class Gone(KubeError):
 
 
 class Forbidden(KubeError):
-    """403: our ServiceAccount may not."""
+    """403: our ServiceAccount lacks the right."""
 
 
 class Unauthorized(KubeError):

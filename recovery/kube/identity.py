@@ -17,10 +17,10 @@ of a cluster."""
 
 
 class Reads(Protocol):
-    """A cluster's API server."""
+    """Reads of a cluster's API server."""
 
     async def get(self, path: str) -> bytes:
-        """GET a path."""
+        """GET a path; raises KubeError."""
 
 
 class _Meta(Struct):

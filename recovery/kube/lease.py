@@ -144,7 +144,7 @@ class Shards:
         return self.holds_shard(0)
 
     def held(self) -> tuple[int, ...]:
-        """The shards that are ours."""
+        """The shards whose Lease this replica holds."""
         return tuple(shard for shard in range(self.count) if self.holds_shard(shard))
 
     async def run(self) -> None:

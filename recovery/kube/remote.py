@@ -94,11 +94,11 @@ class Remote:
             await self._session.close()
 
     async def get(self, path: str) -> bytes:
-        """GET a path."""
+        """GET a path of this cluster; raises KubeError."""
         return await self._request("GET", path, None)
 
     async def create(self, path: str, body: Body) -> bytes:
-        """POST to a path."""
+        """POST to a path of this cluster; raises KubeError."""
         return await self._request("POST", path, body)
 
     async def delete(self, path: str, body: Body) -> None:

@@ -65,7 +65,7 @@ Judge = Callable[["StepRecord", "Step", "Situation"], StepStatus]
 
 
 def always(step: Step, situation: Situation, recovery: Recovery) -> Skip | None:  # noqa: ARG001 (a Fits that never says no)
-    """Fits everywhere."""
+    """A step that fits whatever the situation."""
     return None
 
 

@@ -44,7 +44,7 @@ class Sync(Lenient):
 
 
 class Health(Lenient):
-    """``status.health.status``."""
+    """Health of an application (``status.health.status``)."""
 
     Healthy = "Healthy"
     Progressing = "Progressing"
@@ -55,7 +55,7 @@ class Health(Lenient):
 
 
 class Phase(Lenient):
-    """``status.operationState.phase``."""
+    """Phase of an operation (``status.operationState.phase``)."""
 
     Running = "Running"
     Terminating = "Terminating"
@@ -142,7 +142,7 @@ def alike(one: int, other: int) -> bool:
 
 
 class Deploy(Struct, frozen=True, gc=False):
-    """The newest entry of ``status.history``."""
+    """The newest entry of ``status.history``: revisions, source and time."""
 
     id: int
     revisions: tuple[str, ...]

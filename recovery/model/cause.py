@@ -47,7 +47,7 @@ class NotifyWhen(Enum):
 
 
 class Confidence(Enum):
-    """How sure a diagnosis is."""
+    """How sure a diagnosis is, from certain to guess."""
 
     certain = "certain"
     """Argo CD or Kubernetes says so in a field made for it."""
@@ -84,11 +84,11 @@ class Cause(Struct, frozen=True):
         return self.advices.get(variant, self.advice)
 
     def verdict(self, cure: Remedy, variant: str = "") -> Verdict:
-        """Suitability of this remedy."""
+        """Whether this remedy is recommended, ineffective or forbidden."""
         return self.variants.get(variant, {}).get(cure, self.matrix[cure])
 
     def with_verdict(self, verdict: Verdict, variant: str = "") -> tuple[Remedy, ...]:
-        """All cures that are this."""
+        """All remedies with this verdict."""
         return tuple(cure for cure in Remedy if self.verdict(cure, variant) is verdict)
 
 
@@ -109,7 +109,7 @@ class Diagnosis(Struct, frozen=True):
 
     @property
     def what(self) -> str:
-        """``ImageUnavailable/NotFound``."""
+        """Cause and variant: ``ImageUnavailable/NotFound``."""
         return f"{self.cause}/{self.variant}" if self.variant else self.cause
 
 

@@ -74,7 +74,7 @@ def is_commit(revision: str) -> bool:
 
 
 def described(revision: str, author: str, message: str, at: datetime | None) -> Commit:
-    """From Argo CD's answer."""
+    """The commit in Argo CD's answer to a revision's metadata."""
     subject = message[:LONGEST_READ].strip().partition("\n")[0]
     return Commit(
         revision,

@@ -96,7 +96,7 @@ class Repository(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Name for people."""
+        """Name shown to people: its URL, with the project that it belongs to."""
         return f"{self.url}#{self.project}" if self.project else self.url
 
     @property
@@ -163,7 +163,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
 
     @property
     def in_cluster(self) -> bool:
-        """Argo CD itself runs there."""
+        """Is it the cluster that Argo CD itself runs in?"""
         return self.server == IN_CLUSTER_SERVER
 
     def mark(self, name: str) -> str:

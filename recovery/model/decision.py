@@ -14,7 +14,7 @@ from recovery.model.recovery import PendingNotification, Recovery
 
 
 class Kind(Enum):
-    """The six answers."""
+    """The six answers that a judgement has."""
 
     Rest = "Rest"
     """Nothing wrong, or nothing that this policy is for."""

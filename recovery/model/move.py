@@ -17,7 +17,7 @@ EXPIRED = "expired"
 
 
 class RelocationPhase(Enum):
-    """How far it has come."""
+    """How far the move of one application has come."""
 
     Planned = "Planned"
     """May go; has not been touched."""
@@ -38,7 +38,7 @@ class RelocationPhase(Enum):
 
     @property
     def owed(self) -> bool:
-        """Is it away from home?"""
+        """Does it run away from its home cluster, so that a failback is owed?"""
         return self in (
             RelocationPhase.Moving,
             RelocationPhase.Moved,
@@ -58,7 +58,7 @@ class Place(Struct, frozen=True, omit_defaults=True):
 
 
 class Relocation(Struct, frozen=True, rename=api_name, omit_defaults=True):
-    """One application's move."""
+    """The move of one application, from where to where."""
 
     namespace: str
     name: str
@@ -77,7 +77,7 @@ class Relocation(Struct, frozen=True, rename=api_name, omit_defaults=True):
 
     @property
     def goal(self) -> Place:
-        """Where it belongs."""
+        """The place that it belongs to and is moved back to."""
         return self.home or self.origin
 
     def __str__(self) -> str:

@@ -97,7 +97,7 @@ class MessageTemplates(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NotificationConfig(Struct, frozen=True):
-    """All of it, in force."""
+    """Receivers, routes, silences and templates that are in force."""
 
     routes: tuple[Route, ...] = ()
     channels: dict[str, ReceiverOptions] = {}

@@ -36,13 +36,13 @@ class Mode(Enum):
     observe = "observe"
 
     def narrowed(self, other: Mode) -> Mode:
-        """The narrower of the two."""
+        """The narrower of two modes: observe before approve before auto."""
         order = list(Mode)
         return order[max(order.index(self), order.index(other))]
 
 
 class Severity(Enum):
-    """How loudly people are told."""
+    """How urgent a notification is, from critical to info."""
 
     critical = "critical"
     high = "high"
@@ -186,7 +186,7 @@ class Policy(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """``Degraded for 5m``."""
+        """Condition and duration in words: ``Degraded for 5m``."""
         return f"{self.condition} for {spell(self.condition.duration)}"
 
 
@@ -216,7 +216,7 @@ class Ledger(Struct, frozen=True):
 
 
 class Policies(Struct, frozen=True):
-    """A whole file, in force."""
+    """A whole policy file, as it is in force."""
 
     policies: tuple[Policy, ...]
     budget: Budget = Budget()

@@ -18,7 +18,7 @@ NOT_CLAIMED = "NotClaimed"
 
 
 class RecoveryPhase(Enum):
-    """Where a recovery stands."""
+    """Where a recovery stands (``status.phase``)."""
 
     Remediating = "Remediating"
     """A step is running."""
@@ -42,7 +42,7 @@ class RecoveryPhase(Enum):
 
 
 class StepOutcome(Enum):
-    """How a step ended."""
+    """How a step ended, from Succeeded to TimedOut."""
 
     Succeeded = "Succeeded"
     Failed = "Failed"
@@ -157,7 +157,7 @@ class NotificationStatus(Struct, frozen=True, rename=api_name, omit_defaults=Tru
 
 
 class Subject(Struct, frozen=True):
-    """Whom the incident is about."""
+    """The application, repository or cluster that an incident is about."""
 
     kind: str
     namespace: str

@@ -37,7 +37,7 @@ class Labels(
     forbid_unknown_fields=True,
     rename={"match_labels": "matchLabels", "match_expressions": "matchExpressions"},
 ):
-    """A label selector."""
+    """A label selector, as Kubernetes reads it."""
 
     match_labels: dict[str, str] = {}
     match_expressions: tuple[LabelRequirement, ...] = ()
@@ -60,7 +60,7 @@ class Selector(Struct, frozen=True, forbid_unknown_fields=True):
     labels: Labels = Labels()
 
     def selects(self, about: Application | Repository | Cluster) -> bool:
-        """Is this subject meant?"""
+        """Does the selector select this subject?"""
         match about:
             case Repository():
                 given: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (

@@ -102,7 +102,7 @@ def whole_of(group: tuple[str, str]) -> tuple[tuple[str, str], str]:
 
 
 def called(group: str, name: str) -> str:
-    """A group in words."""
+    """A group of applications in words, as messages name it."""
     (group, name), project = whole_of((group, name))
     if project:
         return f"project {project}" + (f" in {called(group, name)}" if group != "fleet" else "")

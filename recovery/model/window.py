@@ -39,7 +39,7 @@ class Pause(Struct, frozen=True):
     """Nothing is held back; people are not told."""
 
     def runs(self, now: datetime) -> bool:
-        """Is it in force?"""
+        """Is the pause in force at this time?"""
         return self.until is None or now < self.until
 
     def holds_back(self, about: Application | Repository | Cluster, now: datetime) -> bool:

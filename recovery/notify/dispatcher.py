@@ -34,7 +34,7 @@ Send = Callable[[str, Message], Awaitable[str]]
 
 
 class Addresses(Protocol):
-    """Where channels lead."""
+    """Where channels lead: their URLs, read anew when they change."""
 
     async def url(self, channel: str) -> str:
         """The channel's URL, empty when there is none."""
@@ -349,7 +349,7 @@ class Dispatcher:
         return tuple(lane.state() for lane in self._lanes.values())
 
     def news(self, recovery: str) -> News:
-        """Results of this recovery's messages."""
+        """Results of this recovery's messages that are not recorded yet."""
         c = self._news.get(recovery)
         if c is None:
             return News()

@@ -27,7 +27,7 @@ Post = Callable[[str, str, object], Awaitable[object]]
 
 
 class Addresses(Protocol):
-    """Where channels lead."""
+    """Where channels lead: their URLs, read anew when they change."""
 
     async def url(self, channel: str) -> str:
         """The channel's URL, empty when there is none."""
@@ -73,7 +73,7 @@ class Heartbeat:
         return ""
 
     def _tell(self, why: str) -> None:
-        """Once, not every minute."""
+        """Log a change once, not every minute."""
         if why != self._said:
             self._said = why
             (log.warning if why else log.info)(

@@ -36,7 +36,7 @@ APART = 5
 
 
 class QueuedNotification(Struct, eq=False):
-    """One message for one channel."""
+    """One message for one channel, with its tries so far."""
 
     message: Message
     recovery: str
@@ -54,7 +54,7 @@ class QueuedNotification(Struct, eq=False):
 
 
 class State(Struct, frozen=True):
-    """How a lane stands."""
+    """How a channel's queue stands, for status and metrics."""
 
     channel: str
     waiting: int
@@ -73,7 +73,7 @@ class Desk(Protocol):
         """Where it leads, empty for nowhere."""
 
     async def send(self, url: str, message: Message) -> str:
-        """Deliver."""
+        """Deliver one message; raises Undelivered."""
 
     def reread(self) -> None:
         """Where channels lead is asked anew before the next try."""
@@ -117,7 +117,7 @@ class Desk(Protocol):
         ``overtaken``, ``failed``, ``passed on``, ``taken over``."""
 
     def counted(self, channel: str, result: str) -> None:
-        """For the metrics."""
+        """Count the result of a delivery, for the metrics."""
 
 
 class ReceiverQueue:
@@ -136,15 +136,15 @@ class ReceiverQueue:
 
     @property
     def dead(self) -> bool:
-        """Does it not answer?"""
+        """Has the channel failed for so long that its fallback is used?"""
         return self._failures >= DEAD_AFTER
 
     def state(self) -> State:
-        """For people."""
+        """State of the queue, for status and page."""
         return State(self._channel, len(self._letters), self._failures, self._why)
 
     def put(self, letter: QueuedNotification) -> None:
-        """Take on one letter."""
+        """Queue one message for this channel."""
         self._letters.append(letter)
         self._news.set()
 

@@ -65,7 +65,7 @@ _WELL = "#2e7d32"
 
 
 class Address(NamedTuple):
-    """Parts of a slack:// URL."""
+    """Parts of a ``slack://`` URL: token or webhook, and channel."""
 
     token: str
     """A bot's; empty for a webhook."""

@@ -37,12 +37,12 @@ class Adoption(Struct, frozen=True, omit_defaults=True):
 
     @property
     def selector(self) -> Selector:
-        """Whom it takes on."""
+        """The subjects that this adoption includes."""
         return Selector(projects=self.projects, namespaces=self.namespaces, names=self.names)
 
 
 class Adoptions(Struct, frozen=True):
-    """All of them."""
+    """Every adoption that is written on the policies' ConfigMap."""
 
     everything_at: datetime | None = None
     chosen: tuple[Adoption, ...] = ()

@@ -25,7 +25,7 @@ FAILED_PAUSE = timedelta(minutes=10)
 
 
 class Describes(Protocol):
-    """Argo CD's API."""
+    """Requests to Argo CD's API for a revision's metadata."""
 
     async def commit(self, app: Application, number: int, revision: str) -> Commit:
         """The author of a commit of one of its sources (from 0), when, and its subject;

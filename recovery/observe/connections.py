@@ -122,7 +122,7 @@ class Connections:
             self._tell(repository)
 
     def found(self, about: Repository | Cluster, evidence: ProbeResult) -> None:
-        """Take in a probe result."""
+        """Take in the result of a probe."""
         held = self._held(about)
         if held is None:
             return
@@ -334,7 +334,7 @@ class Connections:
         )
 
     def repositories_of(self, app: Application) -> tuple[Repository, ...]:
-        """Repositories that it reads from."""
+        """The repositories that an application reads from."""
         return tuple(
             r
             for url in app.repositories
@@ -353,7 +353,7 @@ class Connections:
             self._tell(about)
 
     def all(self) -> list[Repository | Cluster]:
-        """Everything that is known."""
+        """Every repository and cluster that is known."""
         return [*self.repositories.values(), *self.clusters.values()]
 
     def _repository_of(self, app: Application, url: str) -> str:

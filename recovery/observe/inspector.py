@@ -47,10 +47,10 @@ _KINDS = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "DaemonSet": 
 
 
 class ArgoCDReader(Protocol):
-    """Requests made of Argo CD."""
+    """Requests to Argo CD's API that an inspection makes."""
 
     async def tree(self, app: Application) -> bytes:
-        """The resource tree."""
+        """The resource tree of an application; raises KubeError."""
 
     async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
         """One live resource of it, whole."""
@@ -59,7 +59,7 @@ class ArgoCDReader(Protocol):
         """The Events about one resource of it."""
 
     async def version(self) -> str:
-        """Argo CD's own."""
+        """Version of this Argo CD; raises KubeError."""
 
     async def api_versions(self, server: str) -> frozenset[str]:
         """Kinds that a cluster serves, as ``group/version/Kind``."""

@@ -30,7 +30,7 @@ RETRY_RENDER_AFTER = timedelta(minutes=1)
 
 
 class Renderer(Protocol):
-    """Requests made of Argo CD."""
+    """Requests to Argo CD's API for rendered manifests."""
 
     async def rendered(
         self, app: Application, revisions: tuple[str, ...]

@@ -57,7 +57,7 @@ class Pauses:
             self._use(())
 
     def expired(self, now: datetime) -> tuple[Pause, ...]:
-        """Those whose time is over."""
+        """The entries whose end has passed."""
         return tuple(pause for pause in self.all if not pause.runs(now))
 
     def _use(self, pauses: tuple[Pause, ...]) -> None:
@@ -91,7 +91,7 @@ def read(name: str, text: str) -> Pause:
 
 
 def write(pause: Pause) -> str:
-    """The text of an entry."""
+    """The text of an entry, as the ConfigMap keeps it."""
     until = pause.until.isoformat(timespec="seconds") if pause.until else ""
     return msgspec.json.encode(
         Entry(pause.selector, pause.reason, pause.by, until, pause.silences)

@@ -47,22 +47,22 @@ LIVE_READS = 3
 
 
 class Word(Protocol):
-    """Requests made of Argo CD."""
+    """Requests to Argo CD's API that the poller makes."""
 
     async def repositories(self) -> Sequence[Any]:
-        """Repositories that Argo CD lists."""
+        """Repositories that Argo CD lists; raises KubeError."""
 
     async def clusters(self) -> Sequence[Any]:
-        """Clusters that Argo CD lists."""
+        """Clusters that Argo CD lists; raises KubeError."""
 
     async def test_repository(self, url: str, project: str, kind: str) -> None:
-        """One ls-remote, now."""
+        """Have Argo CD run one ls-remote now; raises KubeError."""
 
     async def live_read(self, app: Application) -> str:
-        """One resource, now."""
+        """Have Argo CD read one live resource now; raises KubeError."""
 
     async def alive(self) -> None:
-        """Does it answer at all?"""
+        """Does Argo CD's API answer at all?"""
 
 
 class ClusterClients(Protocol):
@@ -72,7 +72,7 @@ class ClusterClients(Protocol):
         """Those Secrets, without what is secret in them."""
 
     async def to(self, server: str) -> Any:
-        """The way to a cluster."""
+        """The client of a cluster; None for one that may not be asked directly."""
 
 
 Connect = Callable[[Any, datetime], Awaitable[ProbeResult]]

@@ -83,7 +83,7 @@ class ReconcileMonitor:
             self.look()
 
     def look(self) -> None:
-        """Once over the fleet."""
+        """Look once over the whole fleet."""
         now, found = self._clock.now() - self._store.skew.behind, dict[Name, str]()
         asked: dict[str, datetime] = {}
         seen: dict[str, Counter[str]] = {}

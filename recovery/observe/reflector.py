@@ -46,7 +46,7 @@ class HistoryRewound(Exception):
 
 
 class State(Enum):
-    """Where the stream stands."""
+    """State of a stream: listing, watching or broken."""
 
     Listing = "Listing"
     Watching = "Watching"
@@ -115,7 +115,7 @@ class Reflector(Generic[T]):
 
     @property
     def name(self) -> str:
-        """``applications in argocd``."""
+        """Name of the stream, as ``applications in argocd``."""
         return f"{self._what.plural} in {self._namespace or 'all namespaces'}"
 
     @property

@@ -30,7 +30,7 @@ class Skew:
         self._least = age if self._least is None else min(self._least, age)
 
     def jumped(self, jump: timedelta) -> None:
-        """Our own clock was set."""
+        """Move the skew by as much as our own clock was set."""
         self._least = max((self._least or timedelta()) + jump, timedelta())
         self._before = None
 

@@ -504,7 +504,7 @@ class ObjectCache:
         return len(self._items)
 
     def all_sets(self) -> tuple[ApplicationSet, ...]:
-        """Every ApplicationSet on it."""
+        """Every ApplicationSet that the store knows."""
         return tuple(item for item in self._items.values() if isinstance(item, ApplicationSet))
 
     def project(self, namespace: str, name: str) -> Project | None:
@@ -513,6 +513,6 @@ class ObjectCache:
         return item if isinstance(item, Project) else None
 
     def application_set(self, namespace: str, name: str) -> ApplicationSet | None:
-        """The ApplicationSet of this name."""
+        """The ApplicationSet of this namespace and name, or None."""
         item = self._items.get((namespace, name))
         return item if isinstance(item, ApplicationSet) else None

@@ -63,7 +63,7 @@ class UnhealthyIndex:
         """The same by project, for what several share."""
 
     def joined(self, app: Application) -> None:
-        """Count an application."""
+        """Count an application that came or changed."""
         for group in self._groups_of(app):
             known = self._projects.get(group)
             if known is None:
@@ -104,7 +104,7 @@ class UnhealthyIndex:
             self._onsets[name] = onset
 
     def onset(self, app: Application) -> datetime | None:
-        """Since when it is ill."""
+        """Since when the application is unhealthy, or None."""
         return self._onsets.get((app.namespace, app.name))
 
     def onsets(self, group: Group) -> list[datetime]:

@@ -18,7 +18,7 @@ FIRST_VERSION_INTERVAL = 15.0
 
 
 class Version(Protocol):
-    """Requests made of Argo CD."""
+    """Requests to Argo CD's API for its version."""
 
     async def version(self) -> str:
         """Argo CD's version, such as ``v3.2.11+abc``."""

@@ -284,7 +284,7 @@ def _kinds(resources: list[wire_types.Resource]) -> tuple[str, ...]:
 
 
 def project(raw: bytes | msgspec.Raw) -> model.Project:
-    """One AppProject."""
+    """The AppProject in this JSON; raises Unreadable."""
     wire = _project.decode(raw)
     meta = wire.metadata
     marks = {
@@ -337,7 +337,7 @@ def _too_many(windows: list[wire_types.Window]) -> bool:
 
 
 def application_set(raw: bytes | msgspec.Raw) -> model.ApplicationSet:
-    """One ApplicationSet."""
+    """The ApplicationSet in this JSON; raises Unreadable."""
     wire = _application_set.decode(raw)
     spec = wire.spec
     ignored = (spec.ignore_application_differences or [])[: Bounds.ignored]
@@ -620,7 +620,7 @@ class _ListMeta(Struct, rename={"resource_version": "resourceVersion", "more": "
 
 
 class Page(Struct):
-    """``metadata.continue`` names the next page."""
+    """One page of a list; ``metadata.continue`` names the next."""
 
     metadata: _ListMeta = field(default_factory=_ListMeta)
     items: list[msgspec.Raw] = []
@@ -654,7 +654,7 @@ def _whole(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
 
 
 def event(raw: bytes) -> WatchEvent:
-    """One line of a watch."""
+    """The event in one line of a watch; raises Unreadable."""
     return _whole(_event, raw)
 
 

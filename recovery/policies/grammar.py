@@ -62,7 +62,7 @@ class DefaultsText(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PolicyText(DefaultsText, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A policy as written."""
+    """A policy as it is written in the file."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
     condition: ConditionText
@@ -100,7 +100,7 @@ class PauseText(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GuardsText(Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits on all policies together."""
+    """Limits that hold for all policies together."""
 
     storm: StormText = field(default_factory=StormText)
     budget: Budget = Budget()
@@ -109,7 +109,7 @@ class GuardsText(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Document(Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole policy file."""
+    """A whole policy file as it is written."""
 
     recovery_policies: Annotated[tuple[PolicyText, ...], Meta(max_length=500)]
     defaults: DefaultsText = field(default_factory=DefaultsText)

@@ -130,7 +130,7 @@ PARAMETERS = frozenset(
 
 
 def snake(key: str) -> str:
-    """``afterAttempts`` as ``after_attempts``."""
+    """A camelCase key in snake_case: ``after_attempts`` for ``afterAttempts``."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower()
 
 

@@ -170,7 +170,7 @@ class ObjectText(Struct):
 
 
 class ListText(Struct):
-    """A page of them."""
+    """A page of Recoveries, as the API server lists them."""
 
     items: list[msgspec.Raw] = []
 

@@ -47,7 +47,7 @@ class Count(Collector):
         self._counts[labels] = value
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """As Prometheus asks for it."""
+        """Yield the metric, as Prometheus's registry asks for it."""
         family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
         for labels, value in self._counts.items():
             family.add_metric(labels, value)
@@ -211,5 +211,5 @@ class Metrics:
         )
 
     def render(self) -> bytes:
-        """The exposition text."""
+        """The exposition text that /metrics serves."""
         return generate_latest(self.registry)

@@ -224,7 +224,7 @@ class Recoveries:
         return sorted(self._all.values(), key=lambda r: r.opened_at, reverse=True)
 
     def get(self, name: str) -> Recovery | None:
-        """By name."""
+        """The recovery of this name, or None."""
         return self._all.get(name)
 
     def of(self, uid: str) -> tuple[Recovery | None, tuple[Recovery, ...]]:
@@ -238,11 +238,11 @@ class Recoveries:
         return tuple(self._all[name] for name in sorted(self._open.get(key, ())))
 
     def follows(self, key: SubjectKey) -> bool:
-        """Is one open there?"""
+        """Is a recovery of this subject open?"""
         return bool(self._open.get(key))
 
     def storms(self) -> tuple[Recovery, ...]:
-        """The open ones of storms."""
+        """The open recoveries of storms, by name."""
         return tuple(self._all[name] for name in sorted(self._storms))
 
     def destroyed(self, uid: str, project: str) -> RecentDisruptions:
@@ -552,7 +552,7 @@ class Recoveries:
         }
 
     def distrusted(self) -> dict[str, str]:
-        """The same in words."""
+        """Open circuits in words, by policy and project."""
         return {key: found.words for key, found in self.circuits().items()}
 
     def _count(self, recovery: Recovery) -> None:

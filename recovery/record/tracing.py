@@ -45,7 +45,7 @@ class Traces:
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_WAITING_SPANS)
 
     def ended(self, recovery: Recovery) -> None:
-        """End a span."""
+        """End a span with the outcome of its step."""
         if self._endpoint and not self._queue.full():
             self._queue.put_nowait(trace(recovery, self._clock.now()))
 

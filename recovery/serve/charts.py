@@ -21,7 +21,7 @@ OUTCOME_SERIES = (
 
 
 def outcomes(days: Sequence[Day]) -> str:
-    """Stacked bars, one a day."""
+    """Stacked bars of outcomes, one bar a day, as SVG."""
     most = max((d.cured + d.by_itself + d.needed_person + d.other for d in days), default=0)
     parts, step = [], WIDTH / max(len(days), 1)
     for index, day in enumerate(days):
@@ -78,7 +78,7 @@ def times(days: Sequence[Day]) -> str:
 
 
 def spelt(seconds: float) -> str:
-    """``4m10s``."""
+    """Seconds in words: ``4m10s``."""
     return spell(timedelta(seconds=round(seconds)))
 
 

@@ -67,7 +67,7 @@ class _Watched(asyncio.Protocol):
 
     @property
     def late(self) -> bool:
-        """Has it had its time?"""
+        """Has the connection had its time without a request?"""
         waited = time.monotonic() - self.since
         return waited > REQUEST_TIMEOUT and not self.lasting if self.asking else waited > IDLE
 
@@ -105,7 +105,7 @@ class Doorkeeper:
             self._make_room(largest, one if largest is mine else None)
 
     def closed(self, one: _Watched) -> None:
-        """Unregister a connection."""
+        """Forget a connection that has ended."""
         mine = self._by_peer.get(one.peer, {})
         mine.pop(one, None)
         if not mine:

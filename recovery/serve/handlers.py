@@ -26,7 +26,7 @@ _PHASES = ("Stalled", "Remediating", "Verifying", "BackingOff", "Suppressed")
 
 
 class Site:
-    """Renders; decides nothing."""
+    """Pages for a viewer; renders, and decides nothing."""
 
     def __init__(self, views: Callable[[], Views], namespace: str) -> None:
         self._views = views

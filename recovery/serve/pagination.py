@@ -32,7 +32,7 @@ class Query(Struct, frozen=True):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Small letters."""
+        """The search's words, in lower case."""
         return tuple(self.q.lower().split())
 
     def at(self, page: int) -> str:
@@ -60,7 +60,7 @@ def query(given: Mapping[str, str]) -> Query:
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """One page of rows."""
+    """One page of rows, and how many there are."""
 
     rows: Sequence[T]
     total: int

@@ -16,14 +16,14 @@ class CanView(Protocol):
 
 
 class PageQueries(Protocol):
-    """Rows for the page."""
+    """Rows of the page, as the HTTP server asks for them."""
 
     @property
     def version(self) -> str:
         """Another one whenever something that is shown may have changed."""
 
     def projects(self) -> set[str]:
-        """All there are."""
+        """Names of all projects that are known."""
 
     def open(self, sees: CanView, query: Query) -> Page[Any]: ...
     def past(self, sees: CanView, query: Query) -> Page[Any]: ...
@@ -40,7 +40,7 @@ class PageQueries(Protocol):
 
 
 class Views(Protocol):
-    """Views on the controller's state."""
+    """Views on the controller's state, for API and status."""
 
     def ready(self) -> tuple[str, ...]:
         """Why it is not ready, one sentence a reason; empty when it is."""
@@ -50,7 +50,7 @@ class Views(Protocol):
         newer text."""
 
     def metrics(self) -> bytes:
-        """The exposition text."""
+        """The exposition text that /metrics serves."""
 
     def recoveries(self, sees: CanView) -> Mapping[str, Any]:
         """Recoveries, pending conditions and suppressions."""

@@ -40,7 +40,7 @@ def render(
 
 
 def drawn(days: list[Day]) -> Mapping[str, str]:
-    """The charts."""
+    """The charts of the front page, as SVG."""
     return {"outcomes": charts.outcomes(days), "times": charts.times(days)}
 
 
@@ -80,7 +80,7 @@ def _at(context: Mapping[str, Any], moment: datetime | None) -> Markup:
 
 
 def _stamp(moment: datetime) -> Markup:
-    """The time itself."""
+    """The time in full, in UTC."""
     return Markup('<time datetime="{}">{} UTC</time>').format(
         f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d %H:%M:%S}"
     )

@@ -31,7 +31,7 @@ UNDO_AFTER = timedelta(milliseconds=500)
 
 
 class ApplicationSets:
-    """The controller of them."""
+    """The ApplicationSet controller, for list and cluster generators."""
 
     def __init__(self, cluster: Cluster, destinations: Destinations, clock: Clock) -> None:
         self._cluster = cluster

@@ -84,11 +84,11 @@ class Cluster:
         self._absent.discard(plural)
 
     def installed(self, plural: str) -> bool:
-        """Is this kind known?"""
+        """Is this kind served by the cluster?"""
         return plural not in self._absent
 
     def now(self) -> datetime:
-        """By its clock, UTC."""
+        """The time by the cluster's own clock, in UTC."""
         return self._clock.now()
 
     def find(self, what: Resource, namespace: str, name: str) -> Object | None:
@@ -96,7 +96,7 @@ class Cluster:
         return self._objects.get(what, {}).get((namespace, name))
 
     def every(self, what: Resource) -> list[Object]:
-        """All objects of a kind."""
+        """All objects of a kind, in every namespace."""
         return list(self._objects.get(what, {}).values())
 
     def compact(self) -> None:

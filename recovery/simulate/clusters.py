@@ -143,26 +143,26 @@ class Destinations:
         return next((d for d in self.all.values() if word in (d.name, d.server)), None)
 
     def labels(self, destination: Destination) -> dict[str, str]:
-        """Of its Secret."""
+        """Labels of the cluster's Secret."""
         item = self._home.find(SECRETS, "argocd", destination.secret) or {"metadata": {}}
         return dict(item["metadata"].get("labels") or {})
 
     async def known(self) -> Sequence[Known]:
-        """Secrets of clusters."""
+        """Secrets of all clusters that Argo CD knows."""
         return [
             Known(d.secret, d.server, d.name, self.labels(d), self._marks(d))
             for d in self.all.values()
         ]
 
     async def to(self, server: str) -> Destination | None:
-        """The way there."""
+        """The client of a cluster, which fails while it is down."""
         return next((d for d in self.all.values() if d.server == server), None)
 
     def forget(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: no connection is kept here."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open here."""
 
     def _marks(self, destination: Destination) -> dict[str, str]:
         item = self._home.find(SECRETS, "argocd", destination.secret) or {"metadata": {}}
@@ -194,7 +194,7 @@ class API:
             raise Unavailable("Argo CD's API: connection refused")
 
     async def alive(self) -> None:
-        """Does it answer?"""
+        """Does the embedded Argo CD answer?"""
         self._answer()
 
     async def repositories(self) -> Sequence[ListedRepository]:
@@ -230,7 +230,7 @@ class API:
         return [msgspec.convert(item, ListedCluster) for item in listed]
 
     async def test_repository(self, url: str, project: str, kind: str) -> None:  # noqa: ARG002 (the Protocol of actions)
-        """One ls-remote."""
+        """Answer as one ls-remote would."""
         self._answer()
         self.tests.append(url)
         if trouble := self._git.trouble(url):
@@ -239,7 +239,7 @@ class API:
             raise error
 
     async def live_read(self, app: Application) -> str:
-        """One resource of it."""
+        """Answer as a read of one live resource would."""
         self._answer()
         found = self._destinations.of(
             {"name": app.destination.name, "server": app.destination.server}
@@ -254,7 +254,7 @@ class API:
         return "Deployment/x"
 
     async def invalidate(self, server: str) -> None:
-        """List it anew."""
+        """Have the embedded Argo CD list the cluster anew."""
         self._answer()
         for each in self._destinations.all.values():
             if each.server == server:
@@ -275,7 +275,7 @@ class API:
         return found
 
     async def kinds(self, app: Application) -> frozenset[str]:
-        """Of what Git wants."""
+        """Kinds of what Git wants for an application."""
         return frozenset(each.kind for each in await self.managed(app))
 
     def _pods(self, app: Application) -> list[Object]:
@@ -327,14 +327,14 @@ class API:
         return msgspec.json.encode({"nodes": nodes})
 
     async def manifest(self, app: Application, node: Any) -> dict[str, Any]:
-        """One pod, or one workload."""
+        """The live manifest of one pod or workload."""
         self._answer()
         if (what := RESOURCES.get(node.kind)) is not None:
             return self._there(app).find(what, node.namespace, node.name) or {}
         return next((pod for pod in self._pods(app) if pod["metadata"]["name"] == node.name), {})
 
     async def events(self, app: Application, node: Any) -> list[dict[str, Any]]:  # noqa: ARG002 (nothing is told here)
-        """None."""
+        """No Events: the embedded cluster has none."""
         self._answer()
         return []
 
@@ -375,7 +375,7 @@ class API:
         return tuple(built(commit, item["spec"]["source"] if item else {}))
 
     async def api_versions(self, server: str) -> frozenset[str]:
-        """API versions that it serves."""
+        """API versions that the embedded cluster serves."""
         self._answer()
         found = self._destinations.of({"server": server, "name": server})
         served = (found.cluster if found else self._cluster).served

@@ -109,17 +109,17 @@ class Process:
             self._heard(entry)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill the controller at once, as ``kill -9`` does."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGKILL)
 
     async def gone(self) -> None:
-        """Until it has ended."""
+        """Wait until the controller has ended."""
         if self._process is not None:
             await self._process.wait()
 
     async def stop(self) -> None:
-        """SIGTERM, then kill."""
+        """Stop the controller: SIGTERM, and SIGKILL when that does not help."""
         if self._process is None or self._process.returncode is not None:
             return
         self._process.terminate()
@@ -166,12 +166,12 @@ class Demo:
 
     @property
     def url(self) -> str:
-        """Where the controller serves."""
+        """Address at which the controller serves its page."""
         return f"http://127.0.0.1:{self._process.port}" if self._process else ""
 
     @property
     def kubeconfig(self) -> Path:
-        """For kubectl and ``recovery status``."""
+        """A kubeconfig for kubectl and ``recovery status``."""
         return Path(self.folder.name) / "kubeconfig"
 
     @asynccontextmanager

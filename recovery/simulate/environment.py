@@ -97,7 +97,7 @@ class EmbeddedEnvironment:
         return found
 
     async def policies(self, text: str) -> None:
-        """Write the policies ConfigMap."""
+        """Write the ConfigMap of policies, as a person would."""
         body = {"metadata": {"name": POLICIES}, "data": {"policies.yaml": text}}
         if self.cluster.find(CONFIG_MAPS, OURS, POLICIES) is None:
             await self.cluster.create(CONFIG_MAPS, OURS, body)
@@ -178,12 +178,12 @@ class EmbeddedEnvironment:
         return wire.application(msgspec.json.encode(item))
 
     def raw(self, name: str) -> dict[str, Any]:
-        """The Application as stored."""
+        """The Application as the API server stores it."""
         item = self.cluster.find(APPLICATIONS, ARGOCD, name)
         return item or {}
 
     def recoveries(self) -> list[Recovery]:
-        """All Recovery objects, oldest first."""
+        """All recoveries in the cluster, oldest first."""
         found = [
             decode(msgspec.json.encode(item))
             for item in self.cluster.every(RECOVERIES)

@@ -48,12 +48,12 @@ class Git:
         return sha
 
     def head(self, url: str) -> Commit | None:
-        """The newest commit."""
+        """The newest commit of a repository, or None."""
         commits = self._commits.get(url)
         return commits[-1] if commits else None
 
     def at(self, url: str, sha: str) -> Commit | None:
-        """The commit of this hash."""
+        """The commit of this hash in a repository, or None."""
         return next((c for c in self._commits.get(url, ()) if c.sha == sha), None)
 
 

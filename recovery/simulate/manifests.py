@@ -26,7 +26,7 @@ def stateful_set(name: str, tag: str = "ready") -> dict[str, Any]:
 
 
 def daemon_set(name: str, tag: str = "ready") -> dict[str, Any]:
-    """A DaemonSet."""
+    """A DaemonSet that behaves as its image says."""
     manifest = _workload("DaemonSet", name, tag)
     del manifest["spec"]["replicas"]
     return manifest

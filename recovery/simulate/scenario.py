@@ -64,7 +64,7 @@ class Block(Struct, frozen=True):
 
 
 def read(text: str) -> list[Block]:
-    """The blocks of a scenario."""
+    """Read the blocks of a scenario's text."""
     blocks: list[Block] = []
     commands: list[str] = []
     expected: list[str] | None = None

@@ -64,6 +64,6 @@ class VirtualClock:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """asyncio.run on virtual time."""
+    """Run a coroutine to its end on virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(work)

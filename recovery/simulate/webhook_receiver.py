@@ -19,7 +19,7 @@ class Receiver:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> dict[str, str]:
-        """Listen; answers the Secret's data."""
+        """Listen on loopback, and return the data of the channels' Secret."""
         app = web.Application()
         app.router.add_post("/{channel}", self._take)
         self._runner = web.AppRunner(
@@ -34,7 +34,7 @@ class Receiver:
         }
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening, and drop open connections."""
         if self._runner is not None:
             await self._runner.cleanup()
 
