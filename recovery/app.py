@@ -64,7 +64,8 @@ from recovery.observe.reflector import Reflector
 from recovery.observe.store import ObjectCache, Store
 from recovery.observe.version_poller import VersionPoller
 from recovery.policies import Defaults
-from recovery.queries import Queries
+from recovery.queries import ProcessState, Queries
+from recovery.read_model import ReadModel
 from recovery.record.audit import Journal
 from recovery.record.checkpoint import CHECKPOINT_INTERVAL, Checkpoint
 from recovery.record.codec import API_VERSION, decode
@@ -74,7 +75,7 @@ from recovery.record.recovery_store import ClaimLost, Recoveries
 from recovery.record.tracing import Traces
 from recovery.record.v1alpha1 import migrate
 from recovery.settings import Settings
-from recovery.snapshot import SnapshotBuilder
+from recovery.snapshot import Installation, SnapshotBuilder
 from recovery.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -268,30 +269,35 @@ class App:
 
     def _build_judgement(self, argocd: AskArgoCD | None) -> None:
         settings, clock = self.settings, self._clock
-        crowds = Groups(self.store, self.recoveries, self.source, clock, self.freshness)
-        self.commits = Commits(argocd, clock)
-        self._scene = scene = SnapshotBuilder(
+        self._known = ReadModel(
             self.store,
             self.projects,
             self.application_sets,
+            self.connections,
             self.recoveries,
             self.source,
-            clock,
-            self.freshness,
-            lambda: self.pauses.all,
-            self.connections,
-            self.poller.witnessed,
-            TRAITS,
+            pauses=lambda: self.pauses.all,
+            freshness=self.freshness,
+            clock=clock,
+        )
+        crowds = Groups(self._known)
+        self.commits = Commits(argocd, clock)
+        self._scene = scene = SnapshotBuilder(
+            self._known,
             crowds,
-            home=settings.argocd_namespace,
-            enabled=settings.enabled,
-            has_token=argocd is not None,
-            commits=self.commits,
+            TRAITS,
+            self.commits,
+            Installation(
+                settings.argocd_namespace,
+                enabled=settings.enabled,
+                has_token=argocd is not None,
+            ),
+            self.poller.witnessed,
         )
         self._build_monitors(scene)
         doors = self._build_inspectors(argocd, scene)
         self._build_reconcilers(scene, crowds, doors)
-        self._build_read_model(scene)
+        self._build_queries(scene)
 
     def _build_inspectors(self, argocd: AskArgoCD | None, scene: SnapshotBuilder) -> Clients:
         settings, client, clock = self.settings, self._client, self._clock
@@ -328,15 +334,7 @@ class App:
     def _build_reconcilers(self, scene: SnapshotBuilder, crowds: Groups, doors: Clients) -> None:
         clock, holds = self._clock, self.shards.holds
         executor = Executor(ALL_ACTIONS, doors, self._barred, clock)
-        hearing = NotificationContext(
-            self.store,
-            self.connections,
-            self.recoveries,
-            self.source,
-            lambda: self.pauses.all,
-            clock,
-            holds,
-        )
+        hearing = NotificationContext(self._known, holds)
         self.outbox.fleet = hearing
         self.controller = Controller(
             scene,
@@ -351,29 +349,18 @@ class App:
             hearing.reminds,
         )
 
-    def _build_read_model(self, scene: SnapshotBuilder) -> None:
-        settings, client, clock = self.settings, self._client, self._clock
-        streams = (*self._ours, *self._theirs)
-        self.views = Queries(
-            self.store,
-            self.recoveries,
-            self.source,
-            self.journal,
-            self.metrics,
-            streams,
+    def _build_queries(self, scene: SnapshotBuilder) -> None:
+        client = self._client
+        process = ProcessState(
+            self.settings.enabled,
+            (*self._ours, *self._theirs),
+            self.shards,
             lambda: client.calls,
             self.queue.__len__,
             lambda: self.events.dropped,
-            settings.enabled,
-            self.connections,
-            clock,
-            self.shards,
-            lambda: self.pauses.all,
-            scene.diagnosis,
-            scene.reason,
             lambda: str(self.dialects.now),
-            self.outbox,
         )
+        self.views = Queries(self._known, scene, process, self.journal, self.metrics, self.outbox)
 
     def _build_monitors(self, scene: SnapshotBuilder) -> None:
         say, clock = self.outbox.say, self._clock

@@ -10,9 +10,7 @@ from recovery.model.application import Application
 from recovery.model.names import SYNC_WAVE
 from recovery.model.policy import Mode
 from recovery.model.recovery import RecoveryPhase
-from recovery.observe.policy_source import PolicySource
-from recovery.observe.store import Store
-from recovery.record.recovery_store import Recoveries
+from recovery.read_model import ReadModel
 
 DEPENDENCY_DEPTH = 100
 """Applications that one waits for, itself or by others; with more of them it waits for none."""
@@ -27,10 +25,10 @@ _WAVE = re.compile(r"-?[0-9]{1,9}")
 class Dependencies:
     """Knows what is cured before what."""
 
-    def __init__(self, store: Store, recoveries: Recoveries, source: PolicySource) -> None:
-        self._store = store
-        self._recoveries = recoveries
-        self._source = source
+    def __init__(self, known: ReadModel) -> None:
+        self._store = known.store
+        self._recoveries = known.recoveries
+        self._source = known.source
 
     def waits_for(self, app: Application, now: datetime) -> str:
         """An application it stands on that is being cured: named by annotation, or of an earlier

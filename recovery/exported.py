@@ -24,8 +24,9 @@ from recovery.observe.connections import Connections
 from recovery.observe.policy_source import PolicySource
 from recovery.observe.store import ObjectCache, Store
 from recovery.policies import Defaults
+from recovery.read_model import ReadModel
 from recovery.record.recovery_store import Recoveries
-from recovery.snapshot import SnapshotBuilder
+from recovery.snapshot import Installation, SnapshotBuilder
 
 LONG_AGO = timedelta(days=366)
 """An export does not say since when a sync status is what it is: it counts as having lasted."""
@@ -94,24 +95,24 @@ class ExportedFleet:
         connections.know_clusters((), whole=False)
         source = PolicySource(POLICY_ACTIONS, Defaults(), store.use, lambda _, __: None)
         source.policies = policies
-        crowds = Groups(store, self._recoveries, source, clock, _fresh)
-        self._scene = SnapshotBuilder(
+        known = ReadModel(
             store,
             self.projects,
             sets,
+            connections,
             self._recoveries,
             source,
-            clock,
-            _fresh,
-            tuple,
-            connections,
-            lambda _: "",
+            pauses=tuple,
+            freshness=_fresh,
+            clock=clock,
+        )
+        self._scene = SnapshotBuilder(
+            known,
+            Groups(known),
             TRAITS,
-            crowds,
-            home=home,
-            enabled=True,
-            has_token=has_token,
-            commits=Commits(None, clock),
+            Commits(None, clock),
+            Installation(home, enabled=True, has_token=has_token),
+            witnessed=lambda _: "",
         )
         store.use(policies)
         store.inheriting = True

@@ -4,13 +4,11 @@ look at any more."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import islice
 
 from msgspec import structs
 
-from recovery.clock import Clock
 from recovery.decide.conditions import in_force
 from recovery.decide.storms import (
     SHOWN_MEMBERS,
@@ -25,7 +23,7 @@ from recovery.decide.storms import (
 from recovery.model.application import Application
 from recovery.model.names import SubjectKey
 from recovery.model.recovery import Recovery
-from recovery.model.situation import Freshness, Situation
+from recovery.model.situation import Situation
 from recovery.model.storm import (
     SLOW_PREFIX,
     SLOW_WINDOW,
@@ -37,10 +35,8 @@ from recovery.model.storm import (
     whole_of,
 )
 from recovery.model.unreconciled import UID, UnreconciledApplications
-from recovery.observe.policy_source import PolicySource
-from recovery.observe.store import Store
 from recovery.observe.unhealthy_index import UnhealthyIndex, groups_of, slow_groups_of
-from recovery.record.recovery_store import Recoveries
+from recovery.read_model import ReadModel
 
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 
@@ -50,17 +46,13 @@ class Groups:
 
     def __init__(
         self,
-        store: Store,
-        recoveries: Recoveries,
-        source: PolicySource,
-        clock: Clock,
-        freshness: Callable[[], Freshness],
+        known: ReadModel,
     ) -> None:
-        self._store = store
-        self._recoveries = recoveries
-        self._source = source
-        self._clock = clock
-        self._freshness = freshness
+        self._store = known.store
+        self._recoveries = known.recoveries
+        self._source = known.source
+        self._clock = known.clock
+        self._freshness = known.freshness
 
     def storm(self, app: Application, base: Situation) -> tuple[SubjectKey, str] | None:
         """The storm that an ill application is a member of: one that is known, else what is seen of

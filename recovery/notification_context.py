@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from recovery.clock import Clock
 from recovery.decide.reminders import remind
 from recovery.decide.routing import About, flapping
 from recovery.model.recovery import Recovery
 from recovery.model.selector import Selector
-from recovery.model.window import Pause
-from recovery.observe.connections import Connections
-from recovery.observe.policy_source import PolicySource
-from recovery.observe.store import Store
-from recovery.record.recovery_store import Recoveries
+from recovery.read_model import ReadModel
 
 
 class NotificationContext:
@@ -22,21 +17,16 @@ class NotificationContext:
 
     def __init__(
         self,
-        store: Store,
-        connections: Connections,
-        recoveries: Recoveries,
-        source: PolicySource,
-        pauses: Callable[[], tuple[Pause, ...]],
-        clock: Clock,
+        known: ReadModel,
         holds: Callable[[str], bool],
     ) -> None:
         """``holds``: is a subject (by UID) ours to act on?"""
-        self._store = store
-        self._connections = connections
-        self._recoveries = recoveries
-        self._source = source
-        self._pauses = pauses
-        self._clock = clock
+        self._store = known.store
+        self._connections = known.connections
+        self._recoveries = known.recoveries
+        self._source = known.source
+        self._pauses = known.pauses
+        self._clock = known.clock
         self._holds = holds
 
     def about(self, recovery: Recovery) -> About:

@@ -10,7 +10,6 @@ from typing import Any
 from msgspec import Struct, structs
 
 from recovery.causes.catalogue import BY_NAME
-from recovery.clock import Clock
 from recovery.decide import statistics
 from recovery.decide.connections import connection
 from recovery.decide.notifications import targets
@@ -22,10 +21,8 @@ from recovery.model.notification_config import Links
 from recovery.model.recovery import Recovery, RecoveryPhase
 from recovery.model.text import shell
 from recovery.notify.compose import links_of, next_of
-from recovery.observe.connections import Connections
-from recovery.observe.store import Store
+from recovery.read_model import ReadModel
 from recovery.record.audit import Journal
-from recovery.record.recovery_store import Recoveries
 from recovery.serve.pagination import Page, Query, folded, has, ordered, paged
 
 CanView = Callable[[str], bool]
@@ -159,19 +156,20 @@ class PageQueries:
 
     def __init__(
         self,
-        store: Store,
-        recoveries: Recoveries,
+        known: ReadModel,
         journal: Journal,
-        connections: Connections,
-        clock: Clock,
-        links: Callable[[], Links],
     ) -> None:
-        self._store = store
-        self._recoveries = recoveries
+        self._store = known.store
+        self._recoveries = known.recoveries
         self._journal = journal
-        self._connections = connections
-        self._clock = clock
-        self._links = links
+        self._connections = known.connections
+        self._clock = known.clock
+        self._source = known.source
+
+    @property
+    def _links(self) -> Links:
+        policies = self._source.policies
+        return policies.notices.words.links if policies else Links()
 
     @property
     def version(self) -> str:
@@ -366,7 +364,7 @@ class PageQueries:
             tuple(
                 [*commands, *([stop] if stop and not r.phase.over else [])] or ["recovery status"]
             ),
-            tuple(link for link in links_of(r, self._links()) if link[0] != "Page"),
+            tuple(link for link in links_of(r, self._links) if link[0] != "Page"),
         )
 
     def _wanted(self, r: Recovery, sees: CanView, query: Query) -> bool:

@@ -4,38 +4,47 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from recovery import __version__
 from recovery.causes.report import told
-from recovery.clock import Clock
 from recovery.decide import notifications
 from recovery.decide.connections import connection
 from recovery.decide.guards import GUARDS
 from recovery.kube.lease import Shards
-from recovery.model.application import Application
-from recovery.model.cause import Diagnosis
 from recovery.model.connection import Cluster, Connection, Repository
 from recovery.model.names import SubjectKey
-from recovery.model.notification_config import Links
 from recovery.model.recovery import RecoveryPhase
-from recovery.model.window import Pause
 from recovery.notify.dispatcher import Dispatcher
-from recovery.observe.connections import Connections
-from recovery.observe.policy_source import PolicySource
 from recovery.observe.reflector import Reflector
-from recovery.observe.store import Store
 from recovery.page_queries import CanView, PageQueries
+from recovery.read_model import ReadModel
 from recovery.record.audit import Journal
 from recovery.record.codec import row
 from recovery.record.metrics import Metrics
-from recovery.record.recovery_store import Recoveries
+from recovery.snapshot import SnapshotBuilder
 
 SHOWN_ROWS = 500
 """Rows of each list that an answer holds."""
+
+
+class ProcessState(NamedTuple):
+    """State of the controller's own process, for status and metrics."""
+
+    enabled: bool
+    """False: it only observes."""
+    streams: Sequence[Reflector[Any]]
+    shards: Shards
+    calls: Callable[[], Mapping[tuple[str, str], int]]
+    """Requests to the API server, by verb and status."""
+    queued: Callable[[], int]
+    """Keys in the work queue."""
+    dropped: Callable[[], int]
+    """Kubernetes Events that were dropped."""
+    argocd: Callable[[], str]
+    """Version of Argo CD."""
 
 
 class Queries:
@@ -43,64 +52,40 @@ class Queries:
 
     def __init__(
         self,
-        store: Store,
-        recoveries: Recoveries,
-        source: PolicySource,
+        known: ReadModel,
+        scene: SnapshotBuilder,
+        process: ProcessState,
         journal: Journal,
         metrics: Metrics,
-        streams: Sequence[Reflector[Any]],
-        calls: Callable[[], Mapping[tuple[str, str], int]],
-        queued: Callable[[], int],
-        dropped: Callable[[], int],
-        enabled: bool,
-        connections: Connections,
-        clock: Clock,
-        shards: Shards,
-        pauses: Callable[[], tuple[Pause, ...]],
-        diagnosis: Callable[[Application], Diagnosis | None],
-        reason: Callable[[Repository | Cluster, datetime], Diagnosis | None],
-        argocd: Callable[[], str],
         outbox: Dispatcher,
     ) -> None:
-        self._store = store
-        self._recoveries = recoveries
-        self._source = source
+        self._store = known.store
+        self._recoveries = known.recoveries
+        self._source = known.source
+        self._connections = known.connections
+        self._clock = known.clock
+        self._pauses = known.pauses
+        self._scene = scene
+        self._process = process
         self._journal = journal
         self._metrics = metrics
-        self._streams = streams
-        self._calls = calls
-        self._queued = queued
-        self._dropped = dropped
-        self._enabled = enabled
-        self._connections = connections
-        self._clock = clock
-        self._shards = shards
-        self._pauses = pauses
-        self._diagnosis = diagnosis
-        self._reason = reason
-        self._argocd = argocd
         self._outbox = outbox
-        self.browsing = PageQueries(
-            store,
-            recoveries,
-            journal,
-            connections,
-            clock,
-            lambda: source.policies.notices.words.links if source.policies else Links(),
-        )
+        self.browsing = PageQueries(known, journal)
 
     def ready(self) -> tuple[str, ...]:
         reasons = [] if self._source.policies else [f"no policies: {self._source.error}"]
-        reasons += [s.stale + (f": {s.error}" if s.error else "") for s in self._streams if s.stale]
+        reasons += [
+            s.stale + (f": {s.error}" if s.error else "") for s in self._process.streams if s.stale
+        ]
         return tuple(reasons)
 
     def details(self) -> Mapping[str, Any]:
         policies = self._source.policies
         return {
-            "enabled": self._enabled,
+            "enabled": self._process.enabled,
             "applications": len(self._store.applications),
             "frozen": len(self._store.frozen),
-            "argocd": self._argocd(),
+            "argocd": self._process.argocd(),
             "policies": policies.hash if policies else None,
             "policies_error": self._source.error or None,
             "warnings": self._connections.warnings,
@@ -108,11 +93,11 @@ class Queries:
             "channels": [msgspec.to_builtins(lane) for lane in self._outbox.lanes()],
             "undelivered": list(self._outbox.dead),
             "replica": {
-                "identity": self._shards.identity,
-                "holds": self._shards.held(),
-                "shards": self._shards.count,
-                "replicas": self._shards.members,
-                "trouble": self._shards.trouble or None,
+                "identity": self._process.shards.identity,
+                "holds": self._process.shards.held(),
+                "shards": self._process.shards.count,
+                "replicas": self._process.shards.members,
+                "trouble": self._process.shards.trouble or None,
             },
             "pauses": [
                 {
@@ -130,8 +115,8 @@ class Queries:
     def metrics(self) -> bytes:
         m = self._metrics
         m.applications.set(len(self._store.applications))
-        m.queue.set(self._queued())
-        m.events_dropped.is_at(self._dropped())
+        m.queue.set(self._process.queued())
+        m.events_dropped.is_at(self._process.dropped())
         m.policy_errors.is_at(self._source.errors)
         m.policies_good.set(0 if self._source.error else 1)
         now = self._clock.now()
@@ -152,12 +137,12 @@ class Queries:
             m.messages_waiting.labels(lane.channel).set(lane.waiting)
         m.dead_letters.set(len(self._outbox.dead))
         m.distrusted.set(len(self._recoveries.distrusted()))
-        m.shards.set(len(self._shards.held()))
+        m.shards.set(len(self._process.shards.held()))
         m.needs_person.set(sum(r.needs_person for r in self._recoveries.all()))
         m.away.set(sum(len(r.owed) for r in self._recoveries.all()))
-        for (verb, status), count in self._calls().items():
+        for (verb, status), count in self._process.calls().items():
             m.api.is_at(count, verb, status)
-        for stream in self._streams:
+        for stream in self._process.streams:
             m.watch_age.labels(stream.name).set(stream.age)
             m.watch_restarts.is_at(stream.restarts, stream.name)
             m.unreadable.labels(stream.name).set(len(stream.unreadable))
@@ -204,7 +189,7 @@ class Queries:
         recoveries = [r for r in self._recoveries.all() if sees(r.subject.project)]
         return {
             "version": __version__,
-            **(self.details() if sees("") else {"enabled": self._enabled}),
+            **(self.details() if sees("") else {"enabled": self._process.enabled}),
             "ready": not reasons,
             "reasons": reasons,
             "recoveries": [row(r) for r in recoveries[:SHOWN_ROWS]],
@@ -260,7 +245,7 @@ class Queries:
         return {
             **self._about(about.key, about.uid, sees),
             **self._connected(about),
-            "diagnosis": told(self._reason(about, self._clock.now())),
+            "diagnosis": told(self._scene.reason(about, self._clock.now())),
             "depending": [
                 {"subject": str(app.key), "state": notifications.state(app), "project": app.project}
                 for app in apps
@@ -288,7 +273,7 @@ class Queries:
         app = self._store.applications.get((key.namespace, key.name))
         if app is None:
             return None
-        sight, finding = self._store.sights.get(app.uid), self._diagnosis(app)
+        sight, finding = self._store.sights.get(app.uid), self._scene.diagnosis(app)
         return {
             **self._about(key, app.uid, sees),
             "state": notifications.state(app),

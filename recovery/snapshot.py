@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -14,7 +15,6 @@ from recovery.act.registry import INTERNAL
 from recovery.causes.case import DiagnosisInput
 from recovery.causes.connections import of_connection
 from recovery.causes.diagnose import diagnose
-from recovery.clock import Clock
 from recovery.decide.conditions import plainly_well
 from recovery.decide.connections import connection, healthy, worst
 from recovery.decide.ownership import NOT_OWNED
@@ -31,16 +31,12 @@ from recovery.model.move import Relocation, RelocationPhase
 from recovery.model.names import SubjectKey
 from recovery.model.policy import Step
 from recovery.model.recovery import Recovery, RecoveryPhase
-from recovery.model.situation import Dependent, Fleet, Freshness, RecentDisruptions, Situation
+from recovery.model.situation import Dependent, Fleet, RecentDisruptions, Situation
 from recovery.model.text import shell
-from recovery.model.window import Pause
 from recovery.observe import wire
 from recovery.observe.commits import Commits
-from recovery.observe.connections import Connections
-from recovery.observe.policy_source import PolicySource
-from recovery.observe.store import ObjectCache, Store
 from recovery.policies import steps_from
-from recovery.record.recovery_store import Recoveries
+from recovery.read_model import ReadModel
 
 log = structlog.get_logger(__name__)
 CORRELATED_WITHIN = timedelta(minutes=10)
@@ -51,48 +47,47 @@ OBSERVATIONS_TTL = timedelta(minutes=20)
 most."""
 
 
+class Installation(NamedTuple):
+    """Facts of this installation: where its Argo CD is, and whether it may act."""
+
+    argocd_namespace: str
+    """Where the AppProjects are."""
+    enabled: bool
+    """False: it only observes."""
+    has_token: bool
+    """May Argo CD's API be asked?"""
+
+
 class SnapshotBuilder:
     """Makes the Situation that the judgement sees."""
 
     def __init__(
         self,
-        store: Store,
-        projects: ObjectCache,
-        application_sets: ObjectCache,
-        recoveries: Recoveries,
-        source: PolicySource,
-        clock: Clock,
-        freshness: Callable[[], Freshness],
-        pauses: Callable[[], tuple[Pause, ...]],
-        connections: Connections,
-        witnessed: Callable[[datetime], str],
+        known: ReadModel,
+        groups: Groups,
         actions: Mapping[str, ActionKind],
-        crowds: Groups,
-        *,
-        home: str,
-        enabled: bool,
-        has_token: bool,
         commits: Commits,
+        installation: Installation,
+        witnessed: Callable[[datetime], str],
     ) -> None:
-        """``home`` is Argo CD's namespace, where the AppProjects are; ``witnessed`` tells whether
-        somebody outside answers us."""
-        self._store = store
-        self._projects = projects
-        self._application_sets = application_sets
-        self._home = home
-        self._recoveries = recoveries
-        self._source = source
-        self._clock = clock
-        self._freshness = freshness
-        self._pauses = pauses
-        self._connections = connections
-        self._witnessed = witnessed
+        """``witnessed`` tells whether something outside answers us."""
+        self._store = known.store
+        self._projects = known.projects
+        self._application_sets = known.application_sets
+        self._recoveries = known.recoveries
+        self._source = known.source
+        self._clock = known.clock
+        self._freshness = known.freshness
+        self._pauses = known.pauses
+        self._connections = known.connections
+        self._crowds = groups
+        self._turns = Dependencies(known)
         self._actions = actions
-        self._crowds = crowds
-        self._turns = Dependencies(store, recoveries, source)
-        self._enabled = enabled
-        self._has_token = has_token
         self._commits = commits
+        self._home = installation.argocd_namespace
+        self._enabled = installation.enabled
+        self._has_token = installation.has_token
+        self._witnessed = witnessed
 
     def situation(self, key: SubjectKey) -> Situation | None:
         """Everything about one subject, now; None when it is gone or nothing is in force."""
