@@ -257,7 +257,7 @@ def manual_sync(a: GuardRequest) -> str:
 
 
 def operation_in_progress(a: GuardRequest) -> str:
-    """An operation of somebody else is in progress."""
+    """An operation of another writer is in progress."""
     app, operation = a.situation.subject, a.situation.subject.operation
     mine = f"{a.recovery.name}/" if a.recovery else "\0"
     if app.requested and not app.requested.recovery.startswith(mine):

@@ -62,7 +62,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Flapping(Struct, frozen=True, forbid_unknown_fields=True):
-    """A subject that falls ill again and again is told of once, as that."""
+    """A subject that fails again and again is notified once, as flapping."""
 
     times: Annotated[int, Meta(ge=2, le=100)] = 4
     within: Duration = default(hours=1)

@@ -71,7 +71,7 @@ class PolicyText(DefaultsText, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class StormText(Struct, frozen=True, forbid_unknown_fields=True):
-    """When many ill at once are one incident."""
+    """When many unhealthy applications are one incident."""
 
     window: Duration = default(minutes=10)
     minimum: Count = 5
