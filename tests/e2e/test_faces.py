@@ -51,7 +51,7 @@ def test_the_observe_overlay_tries_no_write_outside_its_own_namespace(show: Show
 def test_recoveries_as_kubectl_and_recovery_status_show_them(show: Show) -> None:
     namespace = show.results["looked_at_only"].result().stage.namespace
 
-    narrow = "NAME SUBJECT POLICY CAUSE PHASE STALLED ATTEMPT AGE".split()
+    narrow = ["NAME", "SUBJECT", "POLICY", "CAUSE", "PHASE", "STALLED", "ATTEMPT", "AGE"]
     assert show.bed.kubectl("-n", namespace, "get", "rcv").splitlines()[0].split() == narrow
     table = show.bed.kubectl("-n", namespace, "get", "rcv", "-o", "wide")
     assert table.splitlines()[0].split() == [*narrow, "MESSAGE"]
