@@ -219,7 +219,7 @@ async def hostile_object(stage: RealStage) -> list[str]:
         assert (await stage.ready_details())["ready"]
         assert "does not hold" not in stage.log()
         shown = await stage.asked(f"/api/v1/explain/argocd/{held}")
-        assert "no record says" in shown["not_honoured"]
+        assert "no Recovery says" in shown["not_honoured"]
         # (Argo CD itself takes out what says no more than that it is off.)
         automated = ((await stage.raw(held))["spec"].get("syncPolicy") or {}).get("automated")
         assert automated in (None, {"enabled": False})
