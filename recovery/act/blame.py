@@ -160,7 +160,7 @@ def _something_else_runs(
     differs = frozenset(ResourceKey.of_row(r) for r in rows if r.get("status") == "OutOfSync") & ill
     return (
         f"{_names(differs)} is unhealthy, and is not what {short(app.deployed)} brought: it was"
-        f" changed"
+        " changed"
         " since"
         if differs
         else ""

@@ -53,7 +53,7 @@ async def against(
     if ALLOW_HOOKS not in allow and ran:
         why = (
             f"{plain(', '.join(ran), 300)} ran with what is deployed now, and a rollback does"
-            f" not undo it"
+            " not undo it"
         )
         why += f"; `allow: [{ALLOW_HOOKS}]` rolls back anyway"
         return "MigrationHook", why

@@ -246,7 +246,7 @@ async def _channels(client: AsyncioClient, settings: Settings) -> AsyncIterator[
         if missing:
             words = (
                 f"named in the policies, and not in the Secret: {', '.join(missing)}; the"
-                f" default channels are used instead"
+                " default channels are used instead"
             )
             yield Found(
                 "channels",

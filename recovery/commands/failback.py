@@ -41,7 +41,7 @@ def failback(recovery: Name, stay: Stay = False, cleanup: Clean = False) -> None
     if not stay and found.reason != "SplitBrain":
         typer.echo(
             f"{found.subject.name} is not seen healthy yet ({found.reason}): they are moved as"
-            f" soon as it is; --stay does not wait"
+            " soon as it is; --stay does not wait"
         )
     typer.echo(f"Watch it: recovery explain {shell(found.subject)}")
 

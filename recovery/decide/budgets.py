@@ -90,7 +90,7 @@ def in_flight_limit(a: GuardRequest) -> str:
         if fleet.in_flight >= 1 + step:
             return (
                 f"{at_work}: the storm ended {spell(a.situation.now - fleet.calm_since)} ago,"
-                f" and the limit rises by one each minute"
+                " and the limit rises by one each minute"
             )
     # One place of a cluster that several projects share is left to the others.
     theirs = max(1, limits.per_cluster - 1) if fleet.cluster_shared else limits.per_cluster

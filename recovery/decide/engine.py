@@ -202,7 +202,7 @@ def _take_on(situation: Situation) -> Decision | None:
     recovery = opened(situation, policy, name_of(situation), since)
     message = (
         f"{len(situation.orphans)} applications run outside their home cluster, and the Recovery"
-        f" that moved them is gone"
+        " that moved them is gone"
     )
     recovery = structs.replace(
         recovery,

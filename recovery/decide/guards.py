@@ -232,7 +232,7 @@ def manual_sync(a: GuardRequest) -> str:
         )
         return (
             f"auto-sync is off and no sync of {short(app.revisions)} was requested: a manual"
-            f" sync policy is"
+            " sync policy is"
             f" a release gate; {ways}"
         )
     compared = (
@@ -251,7 +251,7 @@ def manual_sync(a: GuardRequest) -> str:
     ):
         return (
             f"{short(app.revisions)} was synced and has drifted since, and selfHeal is off:"
-            f" drift is the owner's decision"
+            " drift is the owner's decision"
         )
     return ""
 
@@ -322,7 +322,7 @@ def action_reverted(a: GuardRequest) -> str:
     step, recovery = found
     return (
         f"a person undid the {step.action} of {recovery.name} for {short(app.deployed)}; not"
-        f" repeated until another revision is deployed"
+        " repeated until another revision is deployed"
     )
 
 

@@ -141,7 +141,7 @@ def unproven(hold: Hold) -> str:
     """Why an annotation is left alone, for people."""
     return (
         f"no Recovery says that {plain(hold.recovery, 80) or 'anybody'} set it: it is shown and"
-        f" left alone"
+        " left alone"
     )
 
 

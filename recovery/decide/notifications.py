@@ -310,7 +310,7 @@ def circuit_opened(key: str, circuit: Circuit) -> PendingNotification:
     until = f" It tries again at {circuit.until:%H:%M} UTC." if circuit.until else ""
     body = (
         f"{circuit.words}.{until} Look at what they have in common; edit the policy to close the"
-        f" circuit."
+        " circuit."
     )
     title = f"policy {policy} only observes{where}: its actions do not help"
     return PendingNotification(
@@ -379,7 +379,7 @@ def split_brain(
     return PendingNotification(
         key,
         f"{place(situation.about)} is reachable again: {len(recovery.owed)} applications still"
-        f" run elsewhere",
+        " run elsewhere",
         body,
         Severity.critical.value,
         channels,

@@ -35,7 +35,7 @@ def _ailment(condition: Condition, app: Application, recovery: Recovery) -> str:
     if recovery.initial_resources and not app.resources:
         return (
             f"its resource list is empty, and had {recovery.initial_resources} entries when it"
-            f" became unhealthy"
+            " became unhealthy"
         )
     operation = app.operation
     if app.operating and operation and operation.recovery.startswith(recovery.name + "/"):

@@ -276,7 +276,7 @@ def _message(weather: StormSituation) -> str:
     return (
         f"{crowd.fallen} of {crowd.of} applications of {crowd} became unhealthy together since"
         f" {crowd.since:%H:%M:%S} UTC: one incident with one cause; its members are not"
-        f" recovered one by one"
+        " recovered one by one"
     )
 
 

@@ -146,8 +146,8 @@ def _opened(frost: UnreconciledApplications) -> Decision:
     )
     body = (
         f"{message}. What they show is old; nothing is done to any of them until they are"
-        f" reconciled again. Look at the application controller: is every shard running, is one"
-        f" out of memory,"
+        " reconciled again. Look at the application controller: is every shard running, is one"
+        " out of memory,"
         " is this cluster owned by a shard? kubectl -n argocd get pods -l"
         " app.kubernetes.io/name=argocd-application-controller\n"
         + "\n".join(f"- {member}" for member in frost.members[:20])
