@@ -369,9 +369,7 @@ class App:
         self._clock_monitor = ClockMonitor(
             self.store, clock, lambda: all(stream.fresh for stream in self._theirs)
         )
-        self._target_monitor = TargetMonitor(
-            lambda: self.source.policies, self.connections, lambda: self.shards.lead, say, clock
-        )
+        self._target_monitor = TargetMonitor(self._known, lambda: self.shards.lead, say)
         self._pause_monitor = PauseMonitor(
             self.pauses,
             self._client,

@@ -7,11 +7,9 @@ from collections.abc import Callable
 
 import structlog
 
-from recovery.clock import Clock
 from recovery.decide.placement import unknown_targets
-from recovery.model.policy import Policies
 from recovery.model.recovery import PendingNotification
-from recovery.observe.connections import Connections
+from recovery.read_model import ReadModel
 
 log = structlog.get_logger(__name__)
 
@@ -24,17 +22,15 @@ class TargetMonitor:
 
     def __init__(
         self,
-        policies: Callable[[], Policies | None],
-        connections: Connections,
+        known: ReadModel,
         leads: Callable[[], bool],
         say: Callable[[PendingNotification], None],
-        clock: Clock,
     ) -> None:
-        self._policies = policies
-        self._connections = connections
+        self._source = known.source
+        self._connections = known.connections
+        self._clock = known.clock
         self._leads = leads
         self._say = say
-        self._clock = clock
 
     async def run(self) -> None:
         """Check every thirty seconds, for ever. Warnings stand in the status; each is notified
@@ -42,7 +38,7 @@ class TargetMonitor:
         told: tuple[str, ...] = ()
         while True:
             await self._clock.sleep(TARGETS_EVERY)
-            policies = self._policies()
+            policies = self._source.policies
             if policies is None or not self._connections.clusters_listed:
                 continue
             found = unknown_targets(policies, self._connections.clusters.values())
