@@ -36,7 +36,6 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(out),
-        cache_logger_on_first_use=True,
     )
     stray = logging.StreamHandler(out)
     stray.setFormatter(_Line())

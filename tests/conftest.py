@@ -24,9 +24,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _plain_tracebacks() -> None:
-    """structlog's own default draws every local variable of every frame: seconds a traceback."""
+@pytest.fixture(autouse=True)
+def _log_as_before() -> None:
+    """Each test logs to the standard output it has itself, not to that of the test before, which a
+    command bound and pytest has closed since. structlog's own default draws every local variable
+    of every frame: seconds a traceback."""
+    structlog.reset_defaults()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -95,7 +95,9 @@ def _asked(
         ):
             ref = event["objectRef"]
             denied = event.get("responseStatus", {}).get("code") == 403
-            found[event["verb"], ref.get("apiGroup", ""), ref["resource"], denied] += 1
+            part = ref.get("subresource")
+            resource = ref["resource"] + (f"/{part}" if part else "")  # as RBAC spells it
+            found[event["verb"], ref.get("apiGroup", ""), resource, denied] += 1
     return found
 
 
