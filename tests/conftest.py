@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import structlog
+
+from tests.transition_watch import Watched, transitions_watched
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,3 +42,11 @@ def _log_as_before() -> None:
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
         ]
     )
+
+
+@pytest.fixture(autouse=True)
+def transitions() -> Iterator[Watched]:
+    """Every decision of every test is one that the table of transitions has."""
+    with transitions_watched() as watched:
+        yield watched
+    assert watched.wrong == []

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from recovery.decide import notifications, remedies
 from recovery.decide.approvals import expired
-from recovery.decide.circuit_breaker import called_for_it
+from recovery.decide.circuit_breaker import acted, called_for_it
 from recovery.decide.connections import connection
 from recovery.decide.failover_progress import summary
 from recovery.decide.fingerprint import fingerprint
@@ -22,15 +22,14 @@ from recovery.decide.guards import (
     refusal,
     silenced,
 )
+from recovery.decide.opening import subject_of
 from recovery.decide.operations import claim_on
 from recovery.decide.placement import cluster_of
-from recovery.decide.requests import requested
 from recovery.model.application import Application
 from recovery.model.connection import Cluster
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.move import EXPIRED, RelocationPhase, UserRequest
-from recovery.model.names import STRANGERS
 from recovery.model.policy import Policy, Severity, Step
 from recovery.model.recovery import (
     Debt,
@@ -39,24 +38,15 @@ from recovery.model.recovery import (
     RecoveryPhase,
     StepOutcome,
     StepRecord,
-    Subject,
 )
 from recovery.model.situation import Situation
 
-SETTLES_WITHIN = timedelta(minutes=5)
-"""Argo CD goes on writing about a failure for a while (retries, conditions): until then its picture
-is only taken."""
-REOPEN_AFTER = timedelta(hours=1)
-"""A stalled recovery reopens for a new failure at most this often."""
 NO_REMEDY = "NoRemedyLeft"
 NO_REMEDY_AGAIN = timedelta(minutes=1)
 """How soon it is asked again whether a remedy has come: a revision proven good, an owner that lets
 it stand."""
 TOO_EARLY = "TooEarly"
 """Why an escalation waits for a later attempt: not where no remedy is left."""
-CHRONIC = 3
-"""Stalls within CHRONIC_WITHIN that make a subject chronic: it is left to people."""
-CHRONIC_WITHIN = timedelta(days=7)
 
 
 def ended(
@@ -73,7 +63,7 @@ def begin(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
     """Start the next attempt with the policy's actions as they are now; the subject may belong
     elsewhere by now."""
     if recovery.subject.uid == situation.about.uid:
-        recovery = structs.replace(recovery, subject=_subject(situation))
+        recovery = structs.replace(recovery, subject=subject_of(situation))
     recovery = structs.replace(
         recovery,
         attempt=recovery.attempt + 1,
@@ -137,6 +127,22 @@ def advance(
         )
         return remediate(situation, policy, recovery.with_step(record), step)
     return _attempt_over(situation, policy, recovery)
+
+
+def tried(situation: Situation, recovery: Recovery) -> bool:
+    """Did anything go out in its last attempt? A hold of this recovery on the application says so
+    where a crash kept it from being noted: the step that says what is owed must not be dropped."""
+    app = situation.about
+    held = (
+        isinstance(app, Application) and app.hold is not None and app.hold.recovery == recovery.name
+    )
+    return any(acted(step) or (held and step.owes is not None) for step in recovery.in_attempt())
+
+
+def uncounted(recovery: Recovery) -> Recovery:
+    """Without its last attempt: nothing was tried in it, so that it does not count."""
+    kept = tuple(step for step in recovery.steps if step.attempt != recovery.attempt)
+    return structs.replace(recovery, attempt=recovery.attempt - 1, steps=kept)
 
 
 def treats_later(
@@ -384,85 +390,6 @@ def _stall(situation: Situation, policy: Policy, recovery: Recovery) -> Decision
     return Decision(Kind.Stall, policy.name, "RetriesExceeded", message, recovery=recovery)
 
 
-def stalled(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
-    """Stay with a person, unless the failure has become another one."""
-    now, last = (
-        situation.now,
-        recovery.stalled_times[-1] if recovery.stalled_times else recovery.opened_at,
-    )
-    asked = requested(recovery, "reset", now)
-    if asked is not None and asked.at > last:
-        anew = structs.replace(
-            recovery,
-            max_attempts=recovery.attempt + policy.attempts,
-            evidence=notifications.evidence(situation.about, situation.finding),
-            escalated=False,
-        )
-        return begin(
-            situation,
-            policy,
-            structs.replace(anew, requests=tuple(w for w in anew.requests if w.type != "reset")),
-        )
-    if recovery.reason == NO_REMEDY:  # had one come, it would have begun anew
-        return Decision(
-            Kind.Stall,
-            policy.name,
-            NO_REMEDY,
-            recovery.message,
-            now + NO_REMEDY_AGAIN,
-            recovery=recovery,
-        )
-    # While an operation runs, Argo CD's words on the last one are gone: nothing can be said about
-    # the failure.
-    operating = isinstance(situation.about, Application) and situation.about.operating
-    if operating or fingerprint(situation.about) == recovery.fingerprint:
-        return Decision(
-            Kind.Stall, policy.name, recovery.reason, recovery.message, recovery=recovery
-        )
-    if now < last + SETTLES_WITHIN:
-        kept = structs.replace(recovery, fingerprint=fingerprint(situation.about))
-        return Decision(
-            Kind.Stall,
-            policy.name,
-            recovery.reason,
-            recovery.message,
-            last + SETTLES_WITHIN,
-            recovery=kept,
-        )
-    times = _times_stalled(situation, recovery)
-    if times >= CHRONIC:
-        message = f"stalled {times} times in 7 days: chronic, not retried automatically"
-        return Decision(
-            Kind.Stall,
-            policy.name,
-            "Chronic",
-            message,
-            recovery=structs.replace(recovery, reason="Chronic", message=message),
-        )
-    if now < last + REOPEN_AFTER:
-        again = last + REOPEN_AFTER
-        message = (
-            f"the failure has changed; next attempt at {again:%H:%M:%S} UTC, at most once an hour"
-        )
-        return Decision(Kind.Stall, policy.name, recovery.reason, message, again, recovery=recovery)
-    fresh = structs.replace(
-        recovery,
-        max_attempts=recovery.attempt + policy.attempts,
-        evidence=notifications.evidence(situation.about, situation.finding),
-    )
-    return begin(situation, policy, fresh)
-
-
-def _times_stalled(situation: Situation, recovery: Recovery) -> int:
-    recent = [
-        at
-        for r in (*situation.past, recovery)
-        for at in r.stalled_times
-        if situation.now - at <= CHRONIC_WITHIN
-    ]
-    return len(recent)
-
-
 def resolve(
     situation: Situation, policy: Policy, recovery: Recovery, actions: tuple[Step, ...]
 ) -> Decision:
@@ -581,51 +508,3 @@ def undertake(situation: Situation, policy: Policy, recovery: Recovery, step: St
     return remediate(
         situation, policy, structs.replace(recovery, actions=actions).with_step(record), step
     )
-
-
-def _subject(situation: Situation) -> Subject:
-    about = situation.about
-    if isinstance(about, Application):
-        # A name in spec.project makes nobody a member: what is counted by project must not be
-        # somebody else's word.
-        project = STRANGERS if situation.foreign else about.project
-        return Subject(
-            "Application",
-            about.namespace,
-            about.name,
-            about.uid,
-            project,
-            about.destination.cluster,
-        )
-    kind = "Cluster" if isinstance(about, Cluster) else "Repository"
-    return Subject(
-        kind, "", about.name, about.uid, cluster=about.name if isinstance(about, Cluster) else ""
-    )
-
-
-def opened(situation: Situation, policy: Policy, name: str, since: datetime) -> Recovery:
-    """A new recovery, before its first attempt."""
-    subject = _subject(situation)
-    return Recovery(
-        name,
-        policy.name,
-        policy.hash,
-        subject,
-        situation.now,
-        RecoveryPhase.Remediating,
-        unhealthy_since=since,
-        earliest=earliest(situation, policy, since),
-        max_attempts=policy.attempts,
-    )
-
-
-def earliest(situation: Situation, policy: Policy, since: datetime) -> datetime:
-    """The earliest beginning that anybody knows of: also from before this controller watched."""
-    app = situation.about
-    if (
-        isinstance(app, Application)
-        and app.health_since
-        and app.health in (policy.condition.health or ())
-    ):
-        return min(since, app.health_since)
-    return since

@@ -180,15 +180,8 @@ def _refresh(situation: Situation, policy: Policy, recovery: Recovery) -> Decisi
     return undertake(situation, policy, recovery, step)
 
 
-def forgiven(situation: Situation, policy: Policy, recovery: Recovery) -> Decision | None:
-    """A person lets them stay: that needs no old cluster, and is mostly said when there is none any
-    more."""
-    if (
-        not recovery.owed
-        or recovery.running is not None
-        or requested(recovery, "stay", situation.now) is None
-    ):
-        return None
+def stay(situation: Situation, policy: Policy, recovery: Recovery) -> Decision:
+    """Let the applications stay where they were moved to: what is owed is forgiven."""
     return _begin(situation, policy, recovery, FAILBACK, {"stay": True}, wish="stay")
 
 
@@ -215,7 +208,7 @@ def _homecoming(situation: Situation, policy: Policy, recovery: Recovery) -> Dec
     if listed is None:
         return _begin(situation, policy, recovery, LIST_LEFTOVERS)
     if "stay" in requests:
-        return _begin(situation, policy, recovery, FAILBACK, {"stay": True}, wish="stay")
+        return stay(situation, policy, recovery)
     if "failback" in requests or _in_time(situation, policy, recovery):
         away = tuple(
             structs.replace(m, phase=RelocationPhase.Moved)
