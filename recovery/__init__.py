@@ -13,7 +13,7 @@ One straight line runs through the code, one folder a stage::
      Two shells wire it: app.py (real cluster), simulate/ (embedded cluster, virtual clock)
 
 ``decide/`` is pure: values in, decisions out. Start reading at ``controller.py``, then
-``decide/engine.py``.
+``decide/engine.py`` and ``decide/state.py``.
 """
 
 __version__ = "0.2.0"

@@ -14,12 +14,21 @@ from typer.testing import CliRunner
 from recovery.act.registry import POLICY_ACTIONS
 from recovery.cli import COMMANDS, app
 from recovery.decide.guards import GUARDS, Guard
+from recovery.decide.state import State
+from recovery.decide.transitions import TRANSITIONS
+from recovery.model.recovery import RecoveryPhase
 from recovery.policies.schema import schema
 from recovery.record.metrics import Metrics
 
 DOCS = Path(__file__).parents[1] / "docs"
 MADE = "<!-- Made by python -m tools.reference. -->\n\n"
 WIDTH = "100"
+ENDED = tuple(
+    state
+    for state, row in TRANSITIONS.items()
+    if row.leads_to == TRANSITIONS[State.StepFailed].leads_to
+)
+"""The states in which a step has ended: the diagram shows them as one."""
 
 
 def commands() -> str:
@@ -131,7 +140,61 @@ def _kind(part: dict[str, Any], known: dict[str, Any]) -> str:
     return str(part.get("type", "any"))
 
 
+def states() -> str:
+    """Each state of a policy and its subject, and the diagram of the phases that they lead to."""
+    intro = (
+        "With every change of a subject, and whenever time decides, each policy is held against it and"
+        " is in exactly one of these states. What is done in it, and which phase the Recovery has"
+        " afterwards, stands in one table (`recovery/decide/transitions`); every decision of every"
+        " test is held against that table. The words are those of the code; the phases are what"
+        " `kubectl get recoveries` shows.\n\n"
+    )
+    rows = ["| state | what is the case | found in | leads to |", "|---|---|---|---|"]
+    for state, row in TRANSITIONS.items():
+        cells = (_phases(row.found_in), _phases(row.leads_to))
+        rows.append(f"| `{state.name}` | {state.value} | {cells[0]} | {cells[1]} |")
+    return f"# States of a recovery\n\n{MADE}{intro}{_diagram()}\n" + "\n".join(rows) + "\n"
+
+
+def _phases(phases: frozenset[RecoveryPhase]) -> str:
+    """The phases in the order of their type; a dash for no recovery."""
+    return ", ".join(phase.value for phase in RecoveryPhase if phase in phases) or "-"
+
+
+def _diagram() -> str:
+    """Which phase leads to which, and in which states; what stays in its phase is left out."""
+    opened = frozenset(phase for phase in RecoveryPhase if not phase.over)
+    inner: dict[tuple[str, str], list[str]] = {}
+    outer: dict[tuple[str, str], list[str]] = {}
+    for state, row in TRANSITIONS.items():
+        everywhere = row.found_in == opened
+        edges = outer if everywhere or row.leads_to.isdisjoint(opened) else inner
+        sources = ["Open"] if everywhere else [phase.value for phase in row.found_in]
+        for after in row.leads_to:
+            for before in sources or ["[*]"]:
+                if before != after.value:
+                    edges.setdefault((before, after.value), []).append(state.name)
+    lines = ["```mermaid", "stateDiagram-v2", "  state Open {"]
+    lines += _edges(inner, "    ")
+    lines += ["  }", *_edges(outer, "  ")]
+    lines += [f"  {phase.value} --> [*]" for phase in RecoveryPhase if phase.over]
+    note = "StepEnded stands for " + ", ".join(f"`{state.name}`" for state in ENDED) + "."
+    return "\n".join([*lines, "```", "", note, ""])
+
+
+def _edges(edges: dict[tuple[str, str], list[str]], indent: str) -> list[str]:
+    ended = {state.name for state in ENDED}
+    lines = []
+    for (before, after), names in sorted(edges.items()):
+        shown = [name for name in names if name not in ended]
+        if ended <= set(names):
+            shown.append("StepEnded")
+        lines.append(f"{indent}{before} --> {after}: {'<br>'.join(shown)}")
+    return lines
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "states.md": states,
     "commands.md": commands,
     "metrics.md": metrics,
     "guards.md": guards,

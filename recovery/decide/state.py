@@ -49,6 +49,7 @@ class State(Enum):
     Preempted = "nothing was done yet and it is held back, while another policy may act"
 
     Recovering = "the condition no longer holds, and not yet for healthy_delay"
+    BackWhileAway = "the cluster answers again, and applications still run elsewhere"
     Recovered = "the condition has not held for healthy_delay"
 
     ActionsUnreadable = "the actions of the running attempt can no longer be read"
@@ -144,10 +145,12 @@ def _ended(e: Evaluation) -> State | None:
 
 def _healthy(e: Evaluation) -> State:
     recovery, now = e.open, e.situation.now
-    # Two live copies are told of at once; that the cluster stays well is asked for before anything
-    # moves.
+    if e.running is not None:
+        return State.Recovering
+    if recovery.owed:
+        return State.BackWhileAway
     lasted = now - (recovery.healthy_since or now) >= e.policy.healthy_delay
-    return State.Recovered if e.running is None and (recovery.owed or lasted) else State.Recovering
+    return State.Recovered if lasted else State.Recovering
 
 
 def _of_step(e: Evaluation) -> State:

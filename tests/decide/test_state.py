@@ -183,8 +183,22 @@ ROWS: list[tuple[State, Evaluation]] = [
     ),
     (State.Recovering, with_recovery(a_situation(), SYNC)),
     (
+        State.BackWhileAway,
+        with_recovery(
+            about_a_cluster(a_live_cluster("primary")),
+            CLUSTER,
+            phase=RecoveryPhase.Stalled,
+            relocations=(AWAY,),
+        ),
+    ),
+    (
         State.Recovered,
-        with_recovery(a_situation(), SYNC, healthy_since=NOW - timedelta(minutes=5)),
+        with_recovery(
+            a_situation(),
+            SYNC,
+            phase=RecoveryPhase.Verifying,
+            healthy_since=NOW - timedelta(minutes=5),
+        ),
     ),
     (
         State.ActionsUnreadable,

@@ -31,6 +31,10 @@ STEP = frozenset({P.Remediating, P.Suppressed})
 """A step is under way, or held back before its next write."""
 ENDS = frozenset({P.Superseded})
 STALLED = frozenset({P.Stalled})
+VERIFYING = frozenset({P.Verifying})
+AFTER_STEP = TRIES | VERIFYING
+"""What follows a step that has ended: the next one, or, where the subject is healthy, the cure's
+lasting."""
 
 TRANSITIONS: Mapping[State, Transition] = {
     State.ConditionNotMet: Transition(without_recovery.not_met),
@@ -44,18 +48,19 @@ TRANSITIONS: Mapping[State, Transition] = {
     State.NotSelected: Transition(overtaken.not_selected, OPEN, ENDS),
     State.NotReconciled: Transition(overtaken.not_reconciled, OPEN, frozenset({P.Suppressed})),
     State.Preempted: Transition(overtaken.preempted, frozenset({P.Suppressed, P.Stalled}), ENDS),
-    State.Recovering: Transition(healthy.recovering, OPEN, frozenset({P.Verifying})),
-    State.Recovered: Transition(healthy.recovered, OPEN, STEP | {P.Stalled, P.Resolved}),
+    State.Recovering: Transition(healthy.recovering, OPEN, VERIFYING),
+    State.BackWhileAway: Transition(healthy.recovered, OPEN, STEP | STALLED),
+    State.Recovered: Transition(healthy.recovered, VERIFYING, STEP | {P.Resolved}),
     State.ActionsUnreadable: Transition(step.actions_unreadable, STEP, ENDS | STALLED),
     State.StepInProgress: Transition(step.in_progress, STEP, frozenset({P.Remediating})),
     State.StepWriteDue: Transition(step.write_due, STEP, STEP),
     State.StepWritePaused: Transition(step.write_paused, STEP, STEP),
-    State.StepNoLongerFits: Transition(step.no_longer, STEP, TRIES | {P.Verifying}),
-    State.StepNotExecuted: Transition(step.not_executed, STEP, TRIES | {P.Verifying}),
-    State.StepTimedOut: Transition(step.timed_out, STEP, TRIES | {P.Verifying}),
-    State.StepSucceeded: Transition(step.done(StepOutcome.Succeeded), STEP, TRIES | {P.Verifying}),
-    State.StepFailed: Transition(step.done(StepOutcome.Failed), STEP, TRIES | {P.Verifying}),
-    State.StepSuperseded: Transition(step.done(StepOutcome.Skipped), STEP, TRIES | {P.Verifying}),
+    State.StepNoLongerFits: Transition(step.no_longer, STEP, AFTER_STEP),
+    State.StepNotExecuted: Transition(step.not_executed, STEP, AFTER_STEP),
+    State.StepTimedOut: Transition(step.timed_out, STEP, AFTER_STEP),
+    State.StepSucceeded: Transition(step.done(StepOutcome.Succeeded), STEP, AFTER_STEP),
+    State.StepFailed: Transition(step.done(StepOutcome.Failed), STEP, AFTER_STEP),
+    State.StepSuperseded: Transition(step.done(StepOutcome.Skipped), STEP, AFTER_STEP),
     State.StayRequested: Transition(failover.stay_requested, OPEN, STEP),
     State.LostOnTheWayHome: Transition(
         failover.lost_on_the_way_home, frozenset({P.Stalled, P.Verifying}), TRIES
