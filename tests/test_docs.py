@@ -37,7 +37,9 @@ def test_every_page_is_in_the_site() -> None:
         }
 
     text = (ROOT / "mkdocs.yml").read_text()
-    nav = yaml.safe_load(text[text.index("\nnav:") :])["nav"]  # above it are tags for Python objects
+    nav = yaml.safe_load(text[text.index("\nnav:") :])[
+        "nav"
+    ]  # above it are tags for Python objects
     assert pages(nav) == {page.name for page in DOCS.glob("*.md")}
 
 

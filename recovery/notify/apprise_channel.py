@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from html import escape
 
 from recovery.model.message import Message
 from recovery.notify.delivery_errors import Undelivered
@@ -53,16 +52,12 @@ async def send(url: str, message: Message) -> str:
 
 def html(message: Message) -> str:
     """For a mail: no style sheet, no picture, nothing fetched; all that others wrote is escaped."""
-    rows = "".join(
-        f'<tr><th align="left">{escape(name)}</th><td>{escape(value)}</td></tr>'
-        for name, value in message.facts
+    from jinja2 import Environment, PackageLoader  # only a controller that mails pays for it
+
+    made = Environment(
+        loader=PackageLoader("recovery.notify"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    links = " | ".join(
-        f'<a href="{escape(address)}">{escape(name)}</a>' for name, address in message.links
-    )
-    body = escape(message.body).replace("\n", "<br>\n")
-    return (
-        f"<p>{body}</p>"
-        + (f'<table cellpadding="4">{rows}</table>' if rows else "")
-        + (f"<p>{links}</p>" if links else "")
-    )
+    return made.get_template("mail.html").render(message=message)

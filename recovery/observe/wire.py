@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import islice
 from sys import intern
 from typing import Any, TypeVar
@@ -262,7 +263,6 @@ DECIDING_KINDS = (
     "CustomResourceDefinition",
 )
 """Kinds on which it depends what may be done."""
-_known_kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
 KNOWN, KNOWN_LENGTH = 500, 800
 """Combinations that are kept, and characters of one: a megabyte at most, whoever thinks them up."""
 
@@ -276,11 +276,13 @@ def _kinds(resources: list[wire_types.Resource]) -> tuple[str, ...]:
     found = tuple(
         sorted({_name(kind, Bounds.kind) for kind in (*deciding, *islice(distinct, Bounds.kinds))})
     )
-    if sum(map(len, found)) > KNOWN_LENGTH or (
-        found not in _known_kinds and len(_known_kinds) >= KNOWN
-    ):
-        return found
-    return _known_kinds.setdefault(found, found)
+    return found if sum(map(len, found)) > KNOWN_LENGTH else _one_tuple(found)
+
+
+@lru_cache(maxsize=KNOWN)
+def _one_tuple(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """The one value of all that are equal."""
+    return kinds
 
 
 def project(raw: bytes | msgspec.Raw) -> model.Project:

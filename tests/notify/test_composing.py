@@ -118,7 +118,7 @@ def test_a_mail_shows_what_others_wrote_as_text() -> None:
 
     assert "<script>" not in html
     assert "&lt;script&gt;x&lt;/script&gt;<br>" in html
-    assert 'href="https://x/&quot;onload="' in html
+    assert 'href="https://x/&#34;onload="' in html
 
 
 async def test_the_webhook_is_as_its_schema_says() -> None:

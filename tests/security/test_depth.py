@@ -223,19 +223,19 @@ def test_of_what_no_config_map_takes_the_clocks_of_all_are_kept() -> None:
 
 
 def test_kinds_that_somebody_thinks_up_are_not_kept_for_ever() -> None:
-    def raw(n: int) -> bytes:
-        rows = [{"kind": f"K{n}-{i}-{'x' * 200}", "name": "a"} for i in range(50)]
-        return msgspec.json.encode(
-            {"metadata": {"name": "evil"}, "spec": {}, "status": {"resources": rows}}
-        )
+    def read(n: int, kinds: int, length: int) -> tuple[str, ...]:
+        rows = [{"kind": f"K{n}-{i}-{'x' * length}", "name": "a"} for i in range(kinds)]
+        raw = {"metadata": {"name": "evil"}, "spec": {}, "status": {"resources": rows}}
+        return wire.application(msgspec.json.encode(raw)).kinds
 
+    wire._one_tuple.cache_clear()
+    long = read(0, 50, 200)
+    assert sum(map(len, long)) > wire.KNOWN_LENGTH
+    assert wire._one_tuple.cache_info().currsize == 0, "long ones are not kept at all"
     for n in range(600):
-        wire.application(raw(n))
-    assert (
-        sum(len(kind) for kinds in wire._known_kinds for kind in kinds)
-        <= wire.KNOWN * wire.KNOWN_LENGTH
-    )
-    assert len(wire._known_kinds) <= wire.KNOWN
+        read(n, 3, 20)
+    assert wire._one_tuple.cache_info().currsize == wire.KNOWN
+    assert read(599, 3, 20) is read(599, 3, 20), "equal ones are one"
 
 
 @pytest.mark.parametrize(
