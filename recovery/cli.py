@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "demo",
     "check": "check",
     "schema": "schema",
+    "test": "test",
     "plan": "plan",
     "status": "status",
     "explain": "explain",
@@ -43,7 +44,7 @@ COMMANDS = {
 }
 """Each command and the module of recovery/commands it is a function of, in the order of
 ``--help``."""
-OFFLINE = ("run", "demo", "check", "schema")
+OFFLINE = ("run", "demo", "check", "schema", "test")
 """Those that are not pointed at a cluster by kubectl's flags; ``run`` is configured by its
 environment."""
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}

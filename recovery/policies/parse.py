@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -44,7 +44,7 @@ from recovery.policies.grammar import (
     WindowText,
 )
 from recovery.policies.nodes import compose
-from recovery.policies.reading import MISSING, Missing, Problem, Reader, did_you_mean
+from recovery.policies.reading import MISSING, Problem, Reader, did_you_mean, readable
 
 T = TypeVar("T")
 MAX_CHANNELS, LONGEST_CHAIN = 200, 200
@@ -186,7 +186,7 @@ class _Resolver:
         unusable)."""
         names: dict[str, int] = {}
         policies = []
-        for index, text in _readable(document.recovery_policies):
+        for index, text in readable(document.recovery_policies):
             path = f"recovery_policies[{index}]"
             if text.name in names:
                 self._reader.also(
@@ -204,11 +204,9 @@ class _Resolver:
             document.defaults.channels or (),
             storm=_storm(guards.storm),
             windows=tuple(
-                self._window(w, f"guards.windows[{i}]") for i, w in _readable(guards.windows)
+                self._window(w, f"guards.windows[{i}]") for i, w in readable(guards.windows)
             ),
-            pauses=tuple(
-                self._pause(p, f"guards.pauses[{i}]") for i, p in _readable(guards.pauses)
-            ),
+            pauses=tuple(self._pause(p, f"guards.pauses[{i}]") for i, p in readable(guards.pauses)),
             warnings=advice(document, policies),
             notices=self._notices(document),
         )
@@ -222,7 +220,7 @@ class _Resolver:
             )
             return NotificationConfig()
         for name, options in document.channels.items():
-            for i, quiet in _readable(options.quiet_hours):
+            for i, quiet in readable(options.quiet_hours):
                 if why := wrong_with(quiet.schedule, quiet.timezone):
                     self._reader.also(None, f"channels.{name}.quiet_hours[{i}]", why)
                 elif not quiet.duration or quiet.duration > timedelta(days=1):
@@ -244,8 +242,8 @@ class _Resolver:
                     f"channels.{name}.fallback",
                     f"a channel cannot stand in for itself ({loop}); name another one",
                 )
-        for i, route in _readable(document.routes):
-            after = [later.after for _, later in _readable(route.then)]
+        for i, route in readable(document.routes):
+            after = [later.after for _, later in readable(route.then)]
             if after != sorted(after):
                 self._reader.also(
                     None,
@@ -323,7 +321,7 @@ class _Resolver:
         condition = self._condition(text.condition, f"{path}.condition")
         steps = tuple(
             self._step(action, f"{path}.actions[{i}]", condition.type)
-            for i, action in _readable(text.actions)
+            for i, action in readable(text.actions)
         )
         attempts = text.attempts or defaults.attempts or self._environment.attempts
         return Policy(
@@ -408,13 +406,6 @@ class _Resolver:
         return Backoff(
             _first(text.duration, None, self._environment.backoff), text.factor, text.max_duration
         )
-
-
-def _readable(items: Iterable[T]) -> Iterator[tuple[int, T]]:
-    """Those that could be read, with their places in the list."""
-    for index, item in enumerate(items):
-        if not isinstance(item, Missing):
-            yield index, item
 
 
 def _fallbacks(name: str, channels: Mapping[str, ReceiverOptions]) -> list[str]:

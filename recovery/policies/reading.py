@@ -4,15 +4,17 @@ place."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from msgspec import Struct, inspect
 
 from recovery.model.duration import Duration
 from recovery.policies import habits
+
+T = TypeVar("T")
 
 
 class Problem(Struct, frozen=True, order=True):
@@ -57,6 +59,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close := get_close_matches(word, known, 1, 0.6):
         return f", did you mean {close[0]!r}?"
     return f"; known are {', '.join(known)}" if known and len(known) <= 16 else ""
+
+
+def readable(items: Iterable[T]) -> Iterator[tuple[int, T]]:
+    """Those that could be read, with their places in the list."""
+    for index, item in enumerate(items):
+        if not isinstance(item, Missing):
+            yield index, item
 
 
 class Reader:
@@ -354,4 +363,4 @@ def _words(kind: inspect.Type) -> str:
             return "text"
 
 
-__all__ = ["MISSING", "Missing", "Problem", "Reader", "did_you_mean"]
+__all__ = ["MISSING", "Missing", "Problem", "Reader", "did_you_mean", "readable"]

@@ -10,6 +10,23 @@ UNSCHEDULABLE = (
 )
 
 
+TAGS = (
+    "ready",
+    "crash",
+    "crash-until-restart",
+    "oom",
+    "missing",
+    "denied",
+    "registry-down",
+    "noconfig",
+    "hang",
+    "unschedulable",
+    "fail",
+    "done",
+)
+"""What is modelled; ``v1`` and the like, and ``ready-...``, are ready as well."""
+
+
 def ready(tag: str, *, restarted: bool) -> bool:
     """Does a pod of this tag ever get ready? ``crash-until-restart`` does in pods that a restart
     made."""

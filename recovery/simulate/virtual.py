@@ -52,9 +52,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class VirtualClock:
     """The Clock on a VirtualLoop; asyncio.sleep and every timer are virtual there as well."""
 
+    def __init__(self, start: datetime = START) -> None:
+        self._start = start
+
     def now(self) -> datetime:
         # Whole microseconds, so that what was waited for is never a hair's breadth early.
-        return START + timedelta(microseconds=round(self.monotonic() * 1e6))
+        return self._start + timedelta(microseconds=round(self.monotonic() * 1e6))
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
