@@ -63,19 +63,18 @@ def rewritten(text: str, drafts: Mapping[int, list[str]]) -> str:
         block = [f"{indent}expect:", *(f"{indent}{line}" for line in drafts[number])]
         old = next(((k, v) for k, v in node.value if k.value == "expect"), None)
         if old is None:
-            first = last = _end(node, lines)
+            first = last = _end(node)
         else:
-            first, last = old[0].start_mark.line, _end(old[1], lines)
+            first, last = old[0].start_mark.line, _end(old[1])
         lines[first:last] = block
     return "\n".join(lines) + "\n"
 
 
-def _end(node: yaml.Node, lines: list[str]) -> int:
-    """The line after the last one that belongs to a node."""
-    end = node.end_mark.line + (node.end_mark.column > 0)
-    end = min(end, len(lines))
-    while end > node.start_mark.line + 1 and (
-        not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")
-    ):
-        end -= 1
-    return end
+def _end(node: yaml.Node) -> int:
+    """The line after the last one that belongs to a node. PyYAML ends a block where the next token
+    begins."""
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
+        return _end(node.value[-1])
+    if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
+        return max(_end(node.value[-1][0]), _end(node.value[-1][1]))
+    return int(node.end_mark.line) + (node.end_mark.column > 0)

@@ -29,6 +29,7 @@ class Stage(Protocol):
     async def delete(self, app: str) -> None: ...
     async def pause(self, selector: Selector, lasting: Duration | None, reason: str) -> None: ...
     async def ask(self, app: str, *requests: str) -> None: ...
+    async def credentials(self, app: str, *, accepted: bool) -> None: ...
     async def git(self, *, up: bool) -> None: ...
     async def cluster(self, name: str, now: ClusterState) -> None: ...
     async def argocd(self, *, up: bool) -> None: ...
@@ -51,6 +52,13 @@ class ProcessState(Enum):
     stops = "stops"
     dies = "dies"
     starts = "starts"
+
+
+class CredentialState(Enum):
+    """Whether a Git server accepts Argo CD's credentials."""
+
+    refuses = "refuses"
+    accepts = "accepts"
 
 
 class ClusterState(Enum):
@@ -241,6 +249,16 @@ class Git(Struct, frozen=True, forbid_unknown_fields=True):
         await stage.git(up=self.now is UpDown.starts)
 
 
+class RepositoryEvent(Struct, frozen=True, forbid_unknown_fields=True):
+    """The Git server refuses or accepts Argo CD's credentials for an application's repository."""
+
+    app: str
+    now: CredentialState
+
+    async def happen(self, stage: Stage) -> None:
+        await stage.credentials(self.app, accepted=self.now is CredentialState.accepts)
+
+
 class ArgoCD(Struct, frozen=True, forbid_unknown_fields=True):
     """Argo CD's application controller."""
 
@@ -307,6 +325,7 @@ EVENTS: Mapping[str, type[Any]] = {
     "reset": Reset,
     "failback": Failback,
     "cluster": ClusterEvent,
+    "repository": RepositoryEvent,
     "git": Git,
     "argocd": ArgoCD,
     "controller": Controller,

@@ -68,9 +68,10 @@ class Seen(Struct):
     @property
     def _end(self) -> str:
         """How a step ended, and when if it took its time."""
-        if not self.result or self.until is None:
+        if not self.result:
             return "started"
-        return self.result + (f" at {stamp(self.until)}" if self.until != self.at else "")
+        later = self.until is not None and self.until != self.at
+        return self.result + (f" at {stamp(self.until)}" if later and self.until else "")
 
     @property
     def _reason(self) -> str:

@@ -56,9 +56,9 @@ class Observer:
             self._decision(event)
         raise structlog.DropEvent
 
-    def wrote(self, verb: str, what: Resource, name: str) -> None:
+    def wrote(self, name: str, what: str) -> None:
         """The controller wrote to something that is no record of its own."""
-        self._note(Of.write, "app", name, f"{verb} {what.plural}/{name}")
+        self._note(Of.write, "app", name, what)
 
     def told(self, channel: str, message: Message) -> None:
         """A message reached a channel."""

@@ -209,6 +209,12 @@ class _Checked:
         for kind in SUBJECTS:
             if name := getattr(what, kind, ""):
                 self._named(f"{below}.{named[0]}.{kind}", kind, name, glob=True)
+        if named[0] == "repository" and what.app not in {
+            r.app for _, r in readable(self._test.repositories)
+        }:
+            self._wrong(
+                f"{below}.repository.app", f"{what.app!r} is not among the test's repositories"
+            )
         if named[0] == "cluster":
             self._named(f"{below}.cluster.name", "cluster", what.name)
         if named[0] == "commit" and bool(what.image) == bool(what.manifests):

@@ -29,6 +29,7 @@ from recovery.kube.client import (
 from recovery.kube.client import (
     EVENTS as KUBE_EVENTS,
 )
+from recovery.model.application import Application
 from recovery.model.duration import Duration
 from recovery.model.message import Message
 from recovery.model.move import UserRequest
@@ -45,6 +46,7 @@ from recovery.policytest.observer import Observer
 from recovery.policytest.reading import Suite, length_of, names_of
 from recovery.record.codec import encode
 from recovery.settings import Settings
+from recovery.simulate.clusters import API
 from recovery.simulate.environment import ARGOCD, OURS, EmbeddedEnvironment, url
 from recovery.simulate.git import Manifests
 from recovery.simulate.manifests import daemon_set, deployment, stateful_set
@@ -99,10 +101,29 @@ class _Noted:
             answer = await method(what, namespace, target, *args, **more)
             if what not in OWN_RECORDS:
                 named = target if isinstance(target, str) else target["metadata"]["name"]
-                self._observer.wrote(name, what, named)
+                self._observer.wrote(named, f"{name} {what.plural}/{named}")
             return answer
 
         return write
+
+
+class _NotedAPI:
+    """Argo CD's API as the controller has it: what changes something there is noted."""
+
+    def __init__(self, api: API, observer: Observer) -> None:
+        self._api = api
+        self._observer = observer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+    async def restart(self, app: Application, workload: Any) -> None:
+        await self._api.restart(app, workload)
+        self._observer.wrote(app.name, f"restart of {workload}")
+
+    async def invalidate(self, server: str) -> None:
+        await self._api.invalidate(server)
+        self._observer.wrote(server, "invalidation of the cluster's cache")
 
 
 class PolicyStage:
@@ -124,6 +145,7 @@ class PolicyStage:
             self._observation, self._elapsed, lambda at: self._repositories.get(at, at)
         )
         self._policies = suite.policies
+        self._connected = bool(test.clusters or test.repositories)
         self._app: App | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -300,6 +322,10 @@ class PolicyStage:
         body = encode(structs.replace(held, asked=(*held.asked, *asked)), OURS)
         await self._world.cluster.update(RECOVERIES, OURS, held.name, body)
 
+    async def credentials(self, app: str, *, accepted: bool) -> None:
+        for name in self._matching(app):
+            self._world.git.registered[url(name)] = "" if accepted else "outdated"
+
     async def git(self, *, up: bool) -> None:
         self._world.git.up = up
 
@@ -344,9 +370,10 @@ class PolicyStage:
             witness="https://outside.example",
             # Nobody is there to take over, and renewing is most of what a quiet hour costs.
             lease_duration=timedelta(minutes=10),
+            poll_interval=timedelta(seconds=10 if self._connected else 30),
         )
         client: Any = _Noted(world.cluster, self._observer)
-        token = world.api if self._test.token else None
+        token: Any = _NotedAPI(world.api, self._observer) if self._test.token else None
         self._app = App(settings, client, self._clock, self._send, token, world.looks)
         self._running = asyncio.create_task(self._app.run())
 
