@@ -52,9 +52,9 @@ from recovery.simulate.git import Manifests
 from recovery.simulate.manifests import daemon_set, deployment, stateful_set
 from recovery.simulate.virtual import VirtualClock, run
 
-WARM_UP = timedelta(minutes=10)
-"""How long everything has run when a test begins, at least; twice the ledger's soak time if that is
-longer."""
+SETTLED = timedelta(minutes=1)
+"""How long everything has run when a test begins, beside the ledger's soak time: what runs then is
+a revision that is known to be good."""
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 PROGRESS_DEADLINE = 60
 """Seconds; of the Deployments of a test."""
@@ -132,7 +132,7 @@ class PolicyStage:
     def __init__(self, suite: Suite, test: TestText) -> None:
         self._suite = suite
         self._test = test
-        warm_up = max(WARM_UP, 2 * suite.policies.ledger.soak)
+        warm_up = suite.policies.ledger.soak + SETTLED
         self._begin = warm_up.total_seconds()
         start = aware(test.start) if test.start else None
         self._clock = VirtualClock((start or MONDAY) - warm_up)
