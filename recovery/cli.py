@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "reports",
     "audit": "reports",
     "notify": "notify",
+    "routes": "routes",
     "diagnose": "diagnose",
     "approve": "approve",
     "reset": "reset",

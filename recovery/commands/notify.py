@@ -71,7 +71,7 @@ def notify(
     if test:
         _test(test)
         return
-    message = sample(_policies(file))
+    message = sample(policies_of(file))
     shown = {
         "text": f"{message.title}\n\n{message.text}",
         "email": apprise_channel.html(message),
@@ -117,8 +117,8 @@ def sample(policies: Policies) -> Message:
     return compose(note, recovery, policies.notices.words, now)
 
 
-def _policies(file: str) -> Policies:
-    """Of a file; else those in force, else none."""
+def policies_of(file: str) -> Policies:
+    """The policies of a file; else those in force, else none. Refused when they cannot be read."""
     if file:
         try:
             return parse(read(file), POLICY_ACTIONS)

@@ -4,14 +4,16 @@ defaults.channels, else all that there are."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from recovery.decide.notifications import DEFAULT_CHANNELS
 from recovery.decide.windows import opened
 from recovery.model.application import Application
 from recovery.model.connection import Cluster, Repository
-from recovery.model.notification_config import Flapping, MuteTimeInterval, Route
+from recovery.model.notification_config import LOUDNESS, Flapping, MuteTimeInterval, Route
 from recovery.model.policy import Policies
 from recovery.model.recovery import PendingNotification, Recovery
 from recovery.model.selector import Selector
@@ -97,6 +99,43 @@ def route_of(
             continue
         return route
     return None
+
+
+class Notified(Struct, frozen=True):
+    """One channel that is told of an incident while it lasts."""
+
+    channel: str
+    after: timedelta
+    """Since people were first told of it."""
+    severity: str
+    quiet_until: datetime | None = None
+    """It waits for the end of the channel's quiet hours; None where it leaves at once."""
+    fallback: str = ""
+    """Who is told where the channel does not answer."""
+
+
+def notified(
+    note: PendingNotification, recovery: Recovery, about: About, policies: Policies, now: datetime
+) -> tuple[Notified, ...]:
+    """Who is told of an incident now, and who later if it lasts: in the order of their times."""
+
+    def one(channel: str, after: timedelta, severity: str) -> Notified:
+        options = policies.notices.delivery(channel)
+        quiet = quiet_until(options.quiet_hours, severity, now + after)
+        return Notified(channel, after, severity, quiet, options.fallback)
+
+    route = route_of(note.severity, recovery, about, policies)
+    told = [
+        one(channel, timedelta(), note.severity)
+        for channel in channels_of(note, recovery, (), about, policies)
+    ]
+    # Whoever is called later is called because nobody has mended it: reminders.remind.
+    told += [
+        one(channel, later.after, LOUDNESS[-1])
+        for later in (route.then if route else ())
+        for channel in later.channels
+    ]
+    return tuple(told)
 
 
 def quiet_until(hours: Sequence[MuteTimeInterval], severity: str, now: datetime) -> datetime | None:
