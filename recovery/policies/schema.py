@@ -17,15 +17,15 @@ def schema(actions: Mapping[str, ActionKind]) -> dict[str, Any]:
     # msgspec names definitions by class; the actions' parameters share one name, so each is asked
     # for by itself.
     (root,), definitions = msgspec.json.schema_components(
-        [Document], schema_hook=_hook, ref_template="#/$defs/{name}"
+        [Document], schema_hook=hook, ref_template="#/$defs/{name}"
     )
     action = definitions["ActionText"]
     kinds = []
     for name, traits in actions.items():
         (reference,), parts = msgspec.json.schema_components(
-            [traits.parameters], schema_hook=_hook, ref_template=f"#/$defs/{name}.{{name}}"
+            [traits.parameters], schema_hook=hook, ref_template=f"#/$defs/{name}.{{name}}"
         )
-        definitions.update({f"{name}.{part}": _closed(body) for part, body in parts.items()})
+        definitions.update({f"{name}.{part}": closed(body) for part, body in parts.items()})
         kinds.append(
             {"properties": {"type": {"const": name}, "parameters": reference}, "required": ["type"]}
         )
@@ -35,11 +35,12 @@ def schema(actions: Mapping[str, ActionKind]) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "recovery policies",
         **root,
-        "$defs": {name: _closed(body) for name, body in definitions.items()},
+        "$defs": {name: closed(body) for name, body in definitions.items()},
     }
 
 
-def _hook(kind: type) -> dict[str, Any]:
+def hook(kind: type) -> dict[str, Any]:
+    """The schema of a type that msgspec does not know."""
     if kind is Duration:
         return {
             "type": "string",
@@ -49,7 +50,8 @@ def _hook(kind: type) -> dict[str, Any]:
     raise NotImplementedError
 
 
-def _closed(body: dict[str, Any]) -> dict[str, Any]:
+def closed(body: dict[str, Any]) -> dict[str, Any]:
+    """An object whose unknown keys are errors."""
     if body.get("type") == "object" and "properties" in body:
         body.setdefault("additionalProperties", False)
     return body

@@ -12,9 +12,13 @@ from typer.testing import CliRunner
 from recovery.cli import app
 from recovery.commands.errors import Refused
 from recovery.policytest import coverage, draft
-from recovery.policytest.reading import found, read
+from recovery.policytest.events import EVENTS
+from recovery.policytest.grammar import ApplicationText
+from recovery.policytest.reading import ALWAYS, KINDS, found, read
 from recovery.policytest.runner import Verdict, played, run
+from recovery.policytest.schema import schema
 from recovery.policytest.stage import play
+from recovery.simulate.pods import TAGS
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = found([ROOT / "config" / "tests"])
@@ -219,3 +223,32 @@ def test_mistakes_are_told_with_file_and_line(tmp_path: Path) -> None:
         "some.test.yaml:6:13: tests[0].expect[0].nevr: unknown key 'nevr', did you mean 'never'?"
         in output
     )
+
+
+# The page of the documentation
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "testing.md").read_text()
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "policies.yaml").write_text((ROOT / "config" / "policies.yaml").read_text())
+    (tmp_path / "tests").mkdir()
+    file = tmp_path / "tests" / "shop.test.yaml"
+    file.write_text(example)
+    came = played(file, 0)
+    assert (came.error, came.failures) == ("", ())
+
+
+def test_the_page_names_every_event_image_and_expectation() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text()
+    known = (*EVENTS, *KINDS, *TAGS[:-2], *ALWAYS, *ApplicationText.__struct_fields__)
+    assert [word for word in known if f"`{word}" not in page and f" {word}:" not in page] == []
+
+
+def test_the_schema_takes_what_the_reader_takes() -> None:
+    body = schema()
+    assert body["$defs"]["ExpectText"]["additionalProperties"] is False
+    assert set(body["$defs"]["EventText"]["properties"]) == {"at", *EVENTS}
+    assert body["$defs"]["EventText"]["oneOf"] == [{"required": [key]} for key in EVENTS]
+    said = CliRunner().invoke(app, ["schema", "tests"]).output
+    assert json.loads(said) == json.loads(json.dumps(body))
