@@ -58,6 +58,7 @@ class JumpingClock(virtual.VirtualClock):
     """A machine's wall clock that is set; its monotonic one goes on."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.offset = timedelta()
 
     def now(self) -> datetime:

@@ -10,7 +10,7 @@ import typer
 
 
 class Described(Enum):
-    """What a schema is of."""
+    """Subject of a schema."""
 
     policies = "policies"
     tests = "tests"

@@ -52,7 +52,7 @@ class Evaluation(Struct, frozen=True):
 
     @property
     def unhealthy(self) -> str:
-        """What still speaks against a cure, in words; empty when the subject is cured."""
+        """Reasons that still speak against a cure, in words; empty when the subject is cured."""
         if self.recovery is None:
             return ""
         situation = self.situation

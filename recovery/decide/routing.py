@@ -117,7 +117,7 @@ class Notified(Struct, frozen=True):
 def notified(
     note: PendingNotification, recovery: Recovery, about: About, policies: Policies, now: datetime
 ) -> tuple[Notified, ...]:
-    """Who is told of an incident now, and who later if it lasts: in the order of their times."""
+    """Channels that are told of an incident now, and later if it lasts, by time."""
 
     def one(channel: str, after: timedelta, severity: str) -> Notified:
         options = policies.notices.delivery(channel)

@@ -1,4 +1,4 @@
-"""What is the case between a policy and its subject: one of these states, and how it is told.
+"""States of a policy and its subject, and how it is told which one is the case.
 
 Read ``State`` first, then ``determine``: it writes nothing. What is done in a state stands in
 ``transitions.TRANSITIONS``.

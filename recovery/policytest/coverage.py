@@ -1,4 +1,4 @@
-"""What of a policy file no test reached."""
+"""Coverage of a policy file by its tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Unreached(Struct, frozen=True):
 
 
 def unreached(policies: Policies, reached: Iterable[Reached]) -> list[Unreached]:
-    """What no test reached, in the order of the file; guards last."""
+    """List what no test reached, in the order of the file; guards last."""
     seen = list(reached)
     missed: list[Unreached] = []
     for policy in policies.policies:

@@ -1,4 +1,4 @@
-"""What may happen in a test: one class an event, whose fields are what may be written. ``app`` is a
+"""Events of a test: one class an event, whose fields are what may be written. ``app`` is a
 name or a glob: then it happens to all of them."""
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class UpDown(Enum):
 
 
 class ProcessState(Enum):
-    """What happens to the controller's process: SIGTERM, kill -9, or a start."""
+    """Change of the controller's process: SIGTERM, kill -9, or a start."""
 
     stops = "stops"
     dies = "dies"
@@ -62,7 +62,7 @@ class CredentialState(Enum):
 
 
 class ClusterState(Enum):
-    """What happens to a cluster, or to Argo CD's credentials for it."""
+    """Change of a cluster, or of Argo CD's credentials for it."""
 
     dies = "dies"
     returns = "returns"
@@ -311,7 +311,7 @@ class Event(Protocol):
         """Make it happen."""
 
 
-EVENTS: Mapping[str, type[Any]] = {
+EVENT_TYPES: Mapping[str, type[Any]] = {
     "commit": Commit,
     "set": SetStatus,
     "follow": Follow,

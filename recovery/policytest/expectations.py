@@ -42,8 +42,8 @@ def _judge(number: int, expect: ExpectText, observation: Observation) -> Iterato
     if expect.never:
         yield from _never(number, expect, observation)
         return
-    kind = next(name for name in KINDS if getattr(expect, name) not in (None, "", ()))
-    check = KINDS[kind]
+    kind = next(name for name in RECOGNISED_BY if getattr(expect, name) not in (None, "", ()))
+    check = RECOGNISED_BY[kind]
     of_it = [s for s in observation.seen if _about(expect, s) and check(expect, s)]
     instant = expect.at is not None and kind in LASTING
     met = [s for s in of_it if _in_time(expect, s, instant=instant)]
@@ -143,7 +143,7 @@ def _told(expect: ExpectText, seen: Seen) -> bool:
     )
 
 
-KINDS: Mapping[str, Callable[[ExpectText, Seen], bool]] = {
+RECOGNISED_BY: Mapping[str, Callable[[ExpectText, Seen], bool]] = {
     "action": _action,
     "phase": _phase,
     "refused_by": _refused,
@@ -199,7 +199,7 @@ def _sentence(expect: ExpectText, kind: str) -> str:
 
 
 def _nearest(of_it: list[Seen], kind: str, observation: Observation) -> str:
-    """What there was instead."""
+    """Describe what there was instead."""
     if of_it:
         return "it was so " + ", ".join(f"at {stamp(s.at)}" for s in of_it[:5])
     wanted = (

@@ -13,13 +13,13 @@ from recovery.model.application import Health, Sync
 from recovery.model.duration import Duration
 from recovery.model.policy import Severity
 from recovery.model.recovery import RecoveryPhase, StepOutcome
-from recovery.policytest.events import EVENTS, Image
+from recovery.policytest.events import EVENT_TYPES, Image
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9*]([-a-z0-9.*]{0,250}[a-z0-9*])?$")]
 
 
 class WorkloadKind(Enum):
-    """What an application of a test runs."""
+    """Kind of workload that an application of a test runs."""
 
     Deployment = "Deployment"
     StatefulSet = "StatefulSet"
@@ -109,12 +109,12 @@ if TYPE_CHECKING:
 else:
     EventText = msgspec.defstruct(
         "EventText",
-        [("at", Duration), *[(key, kind | None, None) for key, kind in EVENTS.items()]],
+        [("at", Duration), *[(key, kind | None, None) for key, kind in EVENT_TYPES.items()]],
         frozen=True,
         forbid_unknown_fields=True,
         module=__name__,
     )
-    """An event: when, and one of ``events.EVENTS``."""
+    """An event: when, and one of ``events.EVENT_TYPES``."""
 
 
 class TestText(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""What was seen while a test ran, by people and in the cluster."""
+"""Observations made while a test ran, of people's messages and of the cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recovery.model.duration import spell
 
 
 class Of(Enum):
-    """What kind of thing was seen."""
+    """Kind of thing that was seen."""
 
     state = "state"
     """Sync and health of an application."""

@@ -20,18 +20,18 @@ from recovery.model.timestamps import aware
 from recovery.policies import InvalidPolicies, parse
 from recovery.policies.nodes import compose
 from recovery.policies.reading import MISSING, Problem, Reader, did_you_mean, readable
-from recovery.policytest.events import EVENTS, NewPolicies
+from recovery.policytest.events import EVENT_TYPES, NewPolicies
 from recovery.policytest.grammar import ApplicationText, ExpectText, TestFile, TestText
 
 REFUSALS = tuple(guard.name for guard in GUARDS)
 """What may refuse a step."""
-STILL = timedelta(minutes=30)
+WATCHED_AFTER = timedelta(minutes=30)
 """How long a test is watched after all that is written, where it does not say."""
 LONGEST_RUN = timedelta(days=31)
 ALWAYS = ("any", "write", "told")
 """What ``never`` may name beside actions and phases."""
-SUBJECTS = ("app", "cluster", "repository")
-KINDS = ("action", "phase", "refused_by", "sync", "health", "told", "never")
+SUBJECT_KEYS = ("app", "cluster", "repository")
+EXPECTATION_KEYS = ("action", "phase", "refused_by", "sync", "health", "told", "never")
 """What an expectation is of; told and never stand alone."""
 
 
@@ -106,7 +106,9 @@ def names_of(app: ApplicationText) -> tuple[str, ...]:
 
 def length_of(test: TestText) -> timedelta:
     """How long it is watched."""
-    return test.run if test.run is not None else max(_times(test), default=timedelta()) + STILL
+    return (
+        test.run if test.run is not None else max(_times(test), default=timedelta()) + WATCHED_AFTER
+    )
 
 
 def _times(test: TestText) -> Iterator[timedelta]:
@@ -152,7 +154,7 @@ def _twice(file: TestFile, reader: Reader) -> None:
 
 
 class _Checked:
-    """What the types cannot say of one test."""
+    """Checks of one test beyond what the types say."""
 
     def __init__(
         self, reader: Reader, path: Path, policies: Policies | None, test: TestText, where: str
@@ -200,13 +202,13 @@ class _Checked:
         self._wrong(below, f"no {kind} of this test is named {name!r}{did_you_mean(name, known)}")
 
     def _event(self, event: Any, below: str) -> None:
-        named = [key for key in EVENTS if getattr(event, key) is not None]
+        named = [key for key in EVENT_TYPES if getattr(event, key) is not None]
         if len(named) != 1:
             given = f"says {' and '.join(named)}" if named else "says nothing that happens"
-            self._wrong(below, f"{given}: write one of {', '.join(EVENTS)}")
+            self._wrong(below, f"{given}: write one of {', '.join(EVENT_TYPES)}")
             return
         what = getattr(event, named[0])
-        for kind in SUBJECTS:
+        for kind in SUBJECT_KEYS:
             if name := getattr(what, kind, ""):
                 self._named(f"{below}.{named[0]}.{kind}", kind, name, glob=True)
         if named[0] == "repository" and what.app not in {
@@ -224,14 +226,14 @@ class _Checked:
 
     def _expect(self, expect: ExpectText, below: str) -> None:
         never = (expect.never,) if isinstance(expect.never, str) else expect.never
-        said = [k for k in KINDS if getattr(expect, k) not in (None, "", ())]
-        if len([s for s in SUBJECTS if getattr(expect, s)]) > 1:
+        said = [k for k in EXPECTATION_KEYS if getattr(expect, k) not in (None, "", ())]
+        if len([s for s in SUBJECT_KEYS if getattr(expect, s)]) > 1:
             self._wrong(below, "is of one of app, cluster and repository")
-        for kind in SUBJECTS:
+        for kind in SUBJECT_KEYS:
             if name := getattr(expect, kind):
                 self._named(f"{below}.{kind}", kind, name, glob=True)
         if not said:
-            self._wrong(below, f"expects nothing: write one of {', '.join(KINDS)}")
+            self._wrong(below, f"expects nothing: write one of {', '.join(EXPECTATION_KEYS)}")
         elif len(said) > 1 and set(said) != {"sync", "health"}:
             self._wrong(below, f"expects {' and '.join(said)}: write an entry for each")
         if expect.action and expect.action not in POLICY_ACTIONS:

@@ -32,7 +32,7 @@ class Failed(Struct, frozen=True):
 
 
 class Reached(Struct, frozen=True):
-    """What of the policy file a test reached."""
+    """Parts of the policy file that a test reached."""
 
     policies: frozenset[str] = frozenset()
     conditions: frozenset[str] = frozenset()
@@ -43,7 +43,7 @@ class Reached(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """What came of one test."""
+    """Result of one test."""
 
     file: str
     line: int
@@ -83,8 +83,7 @@ def run(tests: Iterable[tuple[Path, int]], jobs: int = 0) -> Iterator[Verdict]:
 
 
 def _collect_seldom() -> None:
-    """What was imported stays, and a test makes little garbage that needs the collector: a tenth of
-    the time."""
+    """Keep the collector from what was imported: it takes a tenth of the time and finds little."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
 

@@ -9,7 +9,7 @@ import msgspec
 from recovery.act.registry import POLICY_ACTIONS
 from recovery.model.recovery import RecoveryPhase
 from recovery.policies.schema import closed, hook
-from recovery.policytest.events import EVENTS
+from recovery.policytest.events import EVENT_TYPES
 from recovery.policytest.grammar import TestFile
 from recovery.policytest.reading import ALWAYS, REFUSALS
 
@@ -19,7 +19,7 @@ def schema() -> dict[str, Any]:
     (root,), parts = msgspec.json.schema_components(
         [TestFile], schema_hook=hook, ref_template="#/$defs/{name}"
     )
-    parts["EventText"]["oneOf"] = [{"required": [key]} for key in EVENTS]
+    parts["EventText"]["oneOf"] = [{"required": [key]} for key in EVENT_TYPES]
     expect = parts["ExpectText"]["properties"]
     expect["action"] = {"enum": sorted(POLICY_ACTIONS)}
     expect["refused_by"] = {"enum": sorted(REFUSALS)}

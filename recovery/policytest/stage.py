@@ -56,13 +56,13 @@ SETTLED = timedelta(minutes=1)
 """How long everything has run when a test begins, beside the ledger's soak time: what runs then is
 a revision that is known to be good."""
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
-PROGRESS_DEADLINE = 60
+ROLLOUT_DEADLINE = 60
 """Seconds; of the Deployments of a test."""
 NOBODY_NAMED = "people"
 """The one channel there is where the policy file names none."""
 OWN_RECORDS = frozenset({RECOVERIES, RECOVERY_STATUS, CONFIG_MAPS, KUBE_EVENTS, LEASES})
 _WORKLOADS = {
-    WorkloadKind.Deployment: lambda name, image: deployment(name, image, PROGRESS_DEADLINE),
+    WorkloadKind.Deployment: lambda name, image: deployment(name, image, ROLLOUT_DEADLINE),
     WorkloadKind.StatefulSet: stateful_set,
     WorkloadKind.DaemonSet: daemon_set,
 }
@@ -127,7 +127,7 @@ class _NotedAPI:
 
 
 class PolicyStage:
-    """Who is there, and what may happen to them; ``events.Stage``."""
+    """Applications of a test and what may happen to them; an ``events.Stage``."""
 
     def __init__(self, suite: Suite, test: TestText) -> None:
         self._suite = suite

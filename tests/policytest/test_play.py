@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from recovery.cli import app
 from recovery.commands.errors import Refused
 from recovery.policytest import coverage, draft
-from recovery.policytest.events import EVENTS
+from recovery.policytest.events import EVENT_TYPES
 from recovery.policytest.grammar import ApplicationText
-from recovery.policytest.reading import ALWAYS, KINDS, found, read
+from recovery.policytest.reading import ALWAYS, EXPECTATION_KEYS, found, read
 from recovery.policytest.runner import Verdict, played, run
 from recovery.policytest.schema import schema
 from recovery.policytest.stage import play
@@ -241,14 +241,20 @@ def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
 
 def test_the_page_names_every_event_image_and_expectation() -> None:
     page = (ROOT / "docs" / "testing.md").read_text()
-    known = (*EVENTS, *KINDS, *TAGS[:-2], *ALWAYS, *ApplicationText.__struct_fields__)
+    known = (
+        *EVENT_TYPES,
+        *EXPECTATION_KEYS,
+        *TAGS[:-2],
+        *ALWAYS,
+        *ApplicationText.__struct_fields__,
+    )
     assert [word for word in known if f"`{word}" not in page and f" {word}:" not in page] == []
 
 
 def test_the_schema_takes_what_the_reader_takes() -> None:
     body = schema()
     assert body["$defs"]["ExpectText"]["additionalProperties"] is False
-    assert set(body["$defs"]["EventText"]["properties"]) == {"at", *EVENTS}
-    assert body["$defs"]["EventText"]["oneOf"] == [{"required": [key]} for key in EVENTS]
+    assert set(body["$defs"]["EventText"]["properties"]) == {"at", *EVENT_TYPES}
+    assert body["$defs"]["EventText"]["oneOf"] == [{"required": [key]} for key in EVENT_TYPES]
     said = CliRunner().invoke(app, ["schema", "tests"]).output
     assert json.loads(said) == json.loads(json.dumps(body))

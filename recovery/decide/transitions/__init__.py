@@ -1,4 +1,4 @@
-"""What is done in each state: one table, and nothing else changes a recovery's phase.
+"""Transitions of a recovery, by state: one table, and nothing else changes a recovery's phase.
 
 The state diagram in the documentation is made from it, and the tests hold every decision of every
 run against it.
@@ -30,7 +30,7 @@ TRIES = frozenset({P.Remediating, P.Suppressed, P.BackingOff, P.Stalled})
 STEP = frozenset({P.Remediating, P.Suppressed})
 """A step is under way, or held back before its next write."""
 ENDS = frozenset({P.Superseded})
-STALLED = frozenset({P.Stalled})
+LEFT_TO_PEOPLE = frozenset({P.Stalled})
 VERIFYING = frozenset({P.Verifying})
 AFTER_STEP = TRIES | VERIFYING
 """What follows a step that has ended: the next one, or, where the subject is healthy, the cure's
@@ -41,7 +41,7 @@ TRANSITIONS: Mapping[State, Transition] = {
     State.Pending: Transition(without_recovery.pending),
     State.RecoveredByAnother: Transition(without_recovery.recovered_by_another),
     State.Due: Transition(without_recovery.due, leads_to=TRIES),
-    State.OrphansFound: Transition(without_recovery.orphans_found, leads_to=STALLED),
+    State.OrphansFound: Transition(without_recovery.orphans_found, leads_to=LEFT_TO_PEOPLE),
     State.Relapsed: Transition(without_recovery.relapsed, leads_to=TRIES),
     State.SubjectReplaced: Transition(overtaken.subject_replaced, OPEN, ENDS),
     State.PolicyRemoved: Transition(overtaken.policy_removed, OPEN, ENDS),
@@ -49,9 +49,9 @@ TRANSITIONS: Mapping[State, Transition] = {
     State.NotReconciled: Transition(overtaken.not_reconciled, OPEN, frozenset({P.Suppressed})),
     State.Preempted: Transition(overtaken.preempted, frozenset({P.Suppressed, P.Stalled}), ENDS),
     State.Recovering: Transition(healthy.recovering, OPEN, VERIFYING),
-    State.BackWhileAway: Transition(healthy.recovered, OPEN, STEP | STALLED),
+    State.BackWhileAway: Transition(healthy.recovered, OPEN, STEP | LEFT_TO_PEOPLE),
     State.Recovered: Transition(healthy.recovered, VERIFYING, STEP | {P.Resolved}),
-    State.ActionsUnreadable: Transition(step.actions_unreadable, STEP, ENDS | STALLED),
+    State.ActionsUnreadable: Transition(step.actions_unreadable, STEP, ENDS | LEFT_TO_PEOPLE),
     State.StepInProgress: Transition(step.in_progress, STEP, frozenset({P.Remediating})),
     State.StepWriteDue: Transition(step.write_due, STEP, STEP),
     State.StepWritePaused: Transition(step.write_paused, STEP, STEP),
@@ -65,18 +65,18 @@ TRANSITIONS: Mapping[State, Transition] = {
     State.LostOnTheWayHome: Transition(
         failover.lost_on_the_way_home, frozenset({P.Stalled, P.Verifying}), TRIES
     ),
-    State.Away: Transition(failover.away, frozenset({P.Stalled, P.Verifying}), STALLED),
+    State.Away: Transition(failover.away, frozenset({P.Stalled, P.Verifying}), LEFT_TO_PEOPLE),
     State.CauseChanged: Transition(
         between_steps.start_over, frozenset({P.Suppressed, P.Stalled}), TRIES
     ),
-    State.RemedyFound: Transition(between_steps.start_over, STALLED, TRIES),
-    State.ResetRequested: Transition(stalled.reset_requested, STALLED, TRIES),
-    State.NoRemedyLeft: Transition(stalled.no_remedy_left, STALLED, STALLED),
-    State.FailureUnchanged: Transition(stalled.unchanged, STALLED, STALLED),
-    State.FailureSettling: Transition(stalled.settling, STALLED, STALLED),
-    State.FailureChanged: Transition(stalled.changed, STALLED, TRIES),
-    State.FailureChangedEarly: Transition(stalled.changed_early, STALLED, STALLED),
-    State.Chronic: Transition(stalled.chronic, STALLED, STALLED),
+    State.RemedyFound: Transition(between_steps.start_over, LEFT_TO_PEOPLE, TRIES),
+    State.ResetRequested: Transition(stalled.reset_requested, LEFT_TO_PEOPLE, TRIES),
+    State.NoRemedyLeft: Transition(stalled.no_remedy_left, LEFT_TO_PEOPLE, LEFT_TO_PEOPLE),
+    State.FailureUnchanged: Transition(stalled.unchanged, LEFT_TO_PEOPLE, LEFT_TO_PEOPLE),
+    State.FailureSettling: Transition(stalled.settling, LEFT_TO_PEOPLE, LEFT_TO_PEOPLE),
+    State.FailureChanged: Transition(stalled.changed, LEFT_TO_PEOPLE, TRIES),
+    State.FailureChangedEarly: Transition(stalled.changed_early, LEFT_TO_PEOPLE, LEFT_TO_PEOPLE),
+    State.Chronic: Transition(stalled.chronic, LEFT_TO_PEOPLE, LEFT_TO_PEOPLE),
     State.BackingOff: Transition(
         between_steps.backing_off, frozenset({P.BackingOff}), frozenset({P.BackingOff})
     ),

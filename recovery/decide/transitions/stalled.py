@@ -1,4 +1,5 @@
-"""It is left to people: it stays so, unless the failure has become another one or they say so."""
+"""Transitions of what is left to people: it stays so, unless the failure has become another one or
+they say so."""
 
 from __future__ import annotations
 

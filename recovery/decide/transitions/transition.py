@@ -16,7 +16,7 @@ NO_RECOVERY = frozenset[RecoveryPhase]()
 
 
 class Transition(Struct, frozen=True):
-    """What is done in one state, and the phases of the recovery before and after it."""
+    """Transition in one state: what is done, and the phases of the recovery before and after it."""
 
     act: Act
     found_in: frozenset[RecoveryPhase] = NO_RECOVERY
