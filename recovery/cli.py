@@ -23,6 +23,7 @@ COMMANDS = {
     "schema": "schema",
     "test": "test",
     "plan": "plan",
+    "replay": "replay",
     "status": "status",
     "explain": "explain",
     "history": "reports",
@@ -45,7 +46,7 @@ COMMANDS = {
 }
 """Each command and the module of recovery/commands it is a function of, in the order of
 ``--help``."""
-OFFLINE = ("run", "demo", "check", "schema", "test")
+OFFLINE = ("run", "demo", "check", "schema", "test", "replay")
 """Those that are not pointed at a cluster by kubectl's flags; ``run`` is configured by its
 environment."""
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}

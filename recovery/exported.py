@@ -55,7 +55,74 @@ class _Nowhere:
         raise Unavailable(f"an export has no API server to {name}")
 
 
-class ExportedFleet:
+class OfflineFleet:
+    """Applications without a cluster, put together as the controller sees them: what the judgement
+    would be asked about each of them, at a time that the caller sets."""
+
+    def __init__(
+        self, policies: Policies, now: datetime, *, home: str, has_token: bool, projects_known: bool
+    ) -> None:
+        """``home`` is Argo CD's namespace; without ``projects_known`` an application belongs to the
+        project that it names."""
+        self._clock = clock = _Standing(now)
+        nowhere: Client = _Nowhere()
+        self._recoveries = Recoveries(nowhere, "", clock, lambda _: None)
+        self.projects, self._sets = ObjectCache(), ObjectCache()
+        self.store = store = Store(
+            clock,
+            lambda _: None,
+            self._recoveries.follows,
+            unreconciled=lambda app: unreconciled(app, self._project(home, app), home),
+            foreign=lambda app: (
+                foreign(app, self._project(home, app), None, listed=False) if projects_known else ""
+            ),
+        )
+        connections = Connections(clock, store, lambda _: None, self._recoveries.follows)
+        connections.know_clusters((), whole=False)
+        self._source = PolicySource(POLICY_ACTIONS, Defaults(), store.use, lambda _, __: None)
+        self._source.policies = policies
+        known = ReadModel(
+            store,
+            self.projects,
+            self._sets,
+            connections,
+            self._recoveries,
+            self._source,
+            pauses=tuple,
+            freshness=_fresh,
+            clock=clock,
+        )
+        self._scene = SnapshotBuilder(
+            known,
+            Groups(known),
+            TRAITS,
+            Commits(None, clock),
+            Installation(home, enabled=True, has_token=has_token),
+            witnessed=lambda _: "",
+        )
+        store.use(policies)
+
+    def _project(self, home: str, app: Application) -> Project | None:
+        return self.projects.project(home, app.project or "default")
+
+    def at(self, now: datetime) -> None:
+        """Set the clock."""
+        self._clock.at = now
+
+    def situation(self, app: Application) -> Situation | None:
+        """All that is known of one of them; what has been begun for others counts in it."""
+        return self._scene.situation(app.key)
+
+    def begun(self, recovery: Recovery) -> None:
+        """A recovery that would be at work from now on: it takes its place in every budget."""
+        self._recoveries.put(structs.replace(recovery, version="1"))
+
+    def forget(self, recovery: Recovery) -> None:
+        """A recovery that counts no more."""
+        self._recoveries.drop("", recovery.name)
+
+
+class ExportedFleet(OfflineFleet):
     """A fleet from an export: what the judgement would be asked about each Application of an
     export, in the first minute after an installation."""
 
@@ -74,53 +141,25 @@ class ExportedFleet:
     ) -> None:
         """``home`` is Argo CD's namespace; ``adopted`` means that a person has run `recovery
         adopt`; ``seen`` is what a closer look at the ill ones has shown."""
-        clock = _Standing(now - LONG_AGO)
-        nowhere: Client = _Nowhere()
-        self._recoveries = Recoveries(nowhere, "", clock, lambda _: None)
-        self.projects, sets = ObjectCache(), ObjectCache()
+        projects = tuple(projects)
+        super().__init__(
+            policies,
+            now - LONG_AGO,
+            home=home,
+            has_token=has_token,
+            projects_known=bool(projects),
+        )
+        store = self.store
         for project in projects:
             self.projects.put(project)
         for application_set in application_sets:
-            sets.put(application_set)
-        self.store = store = Store(
-            clock,
-            lambda _: None,
-            self._recoveries.follows,
-            unreconciled=lambda app: unreconciled(app, self._project(home, app), home),
-            foreign=lambda app: (
-                foreign(app, self._project(home, app), None, listed=False) if self.projects else ""
-            ),
-        )
-        connections = Connections(clock, store, lambda _: None, self._recoveries.follows)
-        connections.know_clusters((), whole=False)
-        source = PolicySource(POLICY_ACTIONS, Defaults(), store.use, lambda _, __: None)
-        source.policies = policies
-        known = ReadModel(
-            store,
-            self.projects,
-            sets,
-            connections,
-            self._recoveries,
-            source,
-            pauses=tuple,
-            freshness=_fresh,
-            clock=clock,
-        )
-        self._scene = SnapshotBuilder(
-            known,
-            Groups(known),
-            TRAITS,
-            Commits(None, clock),
-            Installation(home, enabled=True, has_token=has_token),
-            witnessed=lambda _: "",
-        )
-        store.use(policies)
+            self._sets.put(application_set)
         store.inheriting = True
         listed = list(applications)
         for app in listed:  # a year ago, so that what Argo CD keeps no timestamp of has lasted
             store.put(app)
         store.inheriting = False
-        clock.at = now
+        self.at(now)
         for app in listed:
             store.put(app)
         for name in store.ailing:
@@ -129,18 +168,7 @@ class ExportedFleet:
                 app.uid, name, structs.replace(seen.get(name, Observations(now)), at=now)
             )
         if adopted:
-            source.adoptions = Adoptions(now)
-
-    def _project(self, home: str, app: Application) -> Project | None:
-        return self.projects.project(home, app.project or "default")
-
-    def situation(self, app: Application) -> Situation | None:
-        """All that is known of one of them; what has been begun for others counts in it."""
-        return self._scene.situation(app.key)
-
-    def begun(self, recovery: Recovery) -> None:
-        """A recovery that would be at work from now on: it takes its place in every budget."""
-        self._recoveries.put(structs.replace(recovery, version="1"))
+            self._source.adoptions = Adoptions(now)
 
 
 def _fresh() -> Freshness:
