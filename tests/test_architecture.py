@@ -60,7 +60,7 @@ def imported(path: Path) -> set[str]:
     ("library", "allowed"),
     [
         ("kubernetes_asyncio", ("kube",)),
-        ("aiohttp", ("kube", "argocd", "notify", "observe", "serve", "simulate")),
+        ("aiohttp", ("kube", "argocd", "notify", "observe", "replay", "serve", "simulate")),
         ("apprise", ("notify",)),
         ("yaml", ("policies", "policytest", "commands")),
         ("typer", ("commands", "recovery")),

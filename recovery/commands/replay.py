@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from recovery.replay.replaying import Replayed
     from recovery.replay.report import Difference, PolicyReport, Report
 
-LONGEST = timedelta(days=400)
+LONGEST_PAST = timedelta(days=365)
 TOKEN = "PROMETHEUS_TOKEN"  # noqa: S105 (the name of a variable)
 
 Address = Annotated[
@@ -84,8 +84,8 @@ def replay(
     names = diff or (file,)
     policies = [_policies(name) for name in names]
     lasting, apart = _duration("--since", since), _duration("--step", step)
-    if not timedelta(minutes=1) <= lasting <= LONGEST or apart < timedelta(seconds=5):
-        raise Refused("--since is from 1m to 400d, and --step at least 5s", USAGE)
+    if not timedelta(minutes=1) <= lasting <= LONGEST_PAST or apart < timedelta(seconds=5):
+        raise Refused("--since is from 1m to 365d, and --step at least 5s", USAGE)
     headers = _headers(header or [], token_file)
     end = time.time() // apart.total_seconds() * apart.total_seconds()
     came = _read(
@@ -196,7 +196,8 @@ def _summary(made: Report) -> Iterator[str]:
     )
     still = f", {made.open} not over" if made.open else ""
     lasted = f"; half of them lasted {_spelt(made.lasted)} or longer" if made.lasted else ""
-    yield f"{_count(made.incidents, 'incident')}{still}{lasted}; {made.hours_unwell} hours not well in all"
+    count = _count(made.incidents, "incident")
+    yield f"{count}{still}{lasted}; {made.hours_unwell} hours not well in all"
     if made.storms:
         yield (
             f"{_count(made.storms, 'storm')} with {_count(made.in_storms, 'incident')}: one message"
@@ -235,8 +236,8 @@ def _details(made: Report, incidents: list[Incident], policies: Policies) -> Ite
             yield f"{title}: " + ", ".join(f"{name} {count}" for name, count in counted.items())
     if made.gaps:
         yield (
-            f"{_count(made.gaps, 'gap')}, {_spelt(made.gap_seconds)} in all, of which nothing is stored: what"
-            " was the same before and after is taken to have lasted"
+            f"{_count(made.gaps, 'gap')}, {_spelt(made.gap_seconds)} in all, of which nothing is"
+            " stored: what was the same before and after is taken to have lasted"
         )
     if made.unread_seconds:
         yield f"{_spelt(made.unread_seconds)} could not be read"

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
+from itertools import count
 
 from msgspec import Struct, structs
 
@@ -27,7 +28,7 @@ from recovery.replay.timeline import Change, Name, PastState
 
 COUNTED_FOR = timedelta(hours=2)
 """How long an action counts in the budgets of the others; they look back an hour."""
-SOONEST, SHARE = timedelta(seconds=30), 10
+JUDGED_AFTER, JUDGED_SHARE = timedelta(seconds=30), 10
 """An application is judged again after this time at the earliest, or a tenth of how long it has not
 been well, unless it changes."""
 HOME = "argocd"
@@ -77,6 +78,8 @@ class Past:
         self._states: dict[Name, PastState] = {}
         self._open: dict[Name, Incident] = {}
         self._recoveries: dict[Name, Recovery] = {}
+        self._numbers = count()
+        self._at_work: list[tuple[datetime, int, Recovery]] = []
         self._spent: deque[tuple[datetime, Recovery]] = deque()
         self._timers: list[tuple[datetime, Name]] = []
         self._due: dict[Name, datetime] = {}
@@ -117,8 +120,6 @@ class Past:
         self._states[name] = state
         app = _application(name, state, now)
         self._fleet.store.put(app)
-        # A closer look is taken within seconds, and the metric has nothing of what it would show.
-        self._fleet.store.examined(app.uid, name, Observations(now))
         if state.well:
             self._well(name, now)
         else:
@@ -148,27 +149,32 @@ class Past:
         incident = self._open.pop(name, None)
         if incident is not None:
             incident.ended = now
-        recovery = self._recoveries.pop(name, None)
-        if recovery is None:
-            return
-        acted = incident is not None and incident.acted is not None
-        if not acted:
-            self._fleet.forget(recovery)
-            return
-        over = structs.replace(
-            recovery, phase=RecoveryPhase.Resolved, reason="Recovered", resolved_at=now
-        )
-        self._fleet.begun(over)
-        self._spent.append((now + COUNTED_FOR, over))
+        held = self._recoveries.pop(name, None)
+        if held is not None:
+            self._fleet.forget(held)
+
+    def _settle(self, now: datetime) -> None:
+        """Actions whose outcome nobody knows are taken to be at work for as long as their effect may
+        take to show; each counts in the budgets for as long as they look back."""
+        while self._at_work and self._at_work[0][0] <= now:
+            until, _, recovery = heappop(self._at_work)
+            over = structs.replace(
+                recovery, phase=RecoveryPhase.Resolved, reason="Recovered", resolved_at=until
+            )
+            self._fleet.begun(over)
+            self._spent.append((until + COUNTED_FOR, over))
+        while self._spent and self._spent[0][0] <= now:
+            self._fleet.forget(self._spent.popleft()[1])
 
     def _judge(self, name: Name, now: datetime) -> None:
         incident = self._open.get(name)
         if incident is None or incident.acted is not None or incident.undecided is not None:
             return
         self._fleet.at(now)
-        while self._spent and self._spent[0][0] <= now:
-            self._fleet.forget(self._spent.popleft()[1])
+        self._settle(now)
         app = self._fleet.store.applications[name]
+        # A closer look is taken within seconds, and the metric has nothing of what it would show.
+        self._fleet.store.examined(app.uid, name, Observations(now))
         situation = self._fleet.situation(app)
         if situation is None:
             return
@@ -190,7 +196,7 @@ class Past:
             if decision.again_at is not None:
                 dues.append(decision.again_at)
         if dues:
-            due = max(min(dues), now + max(SOONEST, (now - incident.began) / SHARE))
+            due = max(min(dues), now + max(JUDGED_AFTER, (now - incident.began) / JUDGED_SHARE))
             self._due[name] = due
             heappush(self._timers, (due, name))
 
@@ -217,9 +223,10 @@ class Past:
         incident.acted = Acted(
             decision.policy, step.traits.name, now, step.traits.destructive, told
         )
+        self._recoveries.pop(incident.name, None)
         if recovery is not None:
-            self._recoveries[incident.name] = recovery
             self._fleet.begun(recovery)
+            heappush(self._at_work, (now + step.settle, next(self._numbers), recovery))
 
 
 def _meant(policy: Policy, app: Application) -> bool:

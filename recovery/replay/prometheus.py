@@ -8,7 +8,6 @@ Prometheus has a label ``namespace`` of its own, Argo CD's is ``exported_namespa
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -19,6 +18,7 @@ import msgspec
 from msgspec import Struct, field
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from recovery.clock import Clock, SystemClock
 from recovery.model.redact import redact
 from recovery.replay.timeline import Gap, Interval, Name, PastState
 
@@ -27,6 +27,7 @@ POINTS = 10_000
 SLICE = 12 * 3600.0
 """Seconds of one query: what it answers is held in memory."""
 SHORTEST_SLICE = 900.0
+ATTEMPTS = 4
 METRIC = "argocd_app_info"
 PATIENCE = 120.0
 """Seconds for one answer."""
@@ -37,7 +38,7 @@ class Unanswered(Exception):
 
 
 class TooMuch(Unanswered):
-    """It refuses so long a time at once."""
+    """Refusal of so long a time at once."""
 
 
 class _Series(Struct):
@@ -61,7 +62,7 @@ _answer = msgspec.json.Decoder(_Answer)
 
 
 class Slice(Struct):
-    """What one slice of the past has."""
+    """One slice of the past."""
 
     intervals: dict[Name, list[Interval]] = {}
     """Times in which applications were not Synced and Healthy."""
@@ -80,12 +81,14 @@ class Prometheus:
         headers: Mapping[str, str] | None = None,
         ca_file: str = "",
         step: float = 60.0,
+        clock: Clock | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self._match = match.strip().strip("{}")
         self._headers = dict(headers or {})
         self._tls = ssl.create_default_context(cafile=ca_file or None)
         self._step = step
+        self._clock = clock or SystemClock()
         self.warnings: dict[str, None] = {}
         """What Prometheus said about its answers, each once: a partial answer is no whole one."""
         self.unread: list[Gap] = []
@@ -106,17 +109,16 @@ class Prometheus:
         return f"{METRIC}{{{','.join(filter(None, (*matchers, self._match)))}}}"
 
     def _seen(self, *matchers: str) -> str:
-        """Samples of the last step and a half: by itself Prometheus shows for five minutes more what
-        is not there any more, unless it was scraped and marked as gone."""
+        """Samples of the last step and a half: by itself Prometheus shows what is gone for five
+        minutes more, unless a scrape has marked it so."""
         return f"last_over_time({self._select(*matchers)}[{self._step * 1.5:.0f}s])"
 
     async def known(self, start: float, end: float) -> int:
         """How many applications the metric has at the end of this time. Unanswered where it has
         none, with how to get it."""
         window = f"{max(end - start, 60.0):.0f}s"
-        found = await self._ask(
-            "query", {"query": f"count(last_over_time({self._select()}[{window}]))", "time": end}
-        )
+        query = {"query": f"count(last_over_time({self._select()}[{window}]))", "time": end}
+        found = await self._ask("query", query, attempts=1)  # a wrong address is told at once
         count = int(float(found[0].value[1])) if found and found[0].value else 0
         if not count:
             raise Unanswered(
@@ -128,7 +130,7 @@ class Prometheus:
         return count
 
     async def slice(self, start: float, end: float) -> Slice:
-        """What the metric has of this time. A part that is refused for its size is asked for in
+        """Read this time. A part that is refused for its size is asked for in
         halves; one that is not answered is told in ``unread``."""
         found = Slice()
         try:
@@ -166,13 +168,15 @@ class Prometheus:
         moments = [at for series in counted for at, _ in series.values]
         found.gaps += _gaps(sorted(moments), start, end, self._step)
 
-    async def _ask(self, path: str, query: Mapping[str, Any]) -> list[_Series]:
+    async def _ask(
+        self, path: str, query: Mapping[str, Any], attempts: int = ATTEMPTS
+    ) -> list[_Series]:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((aiohttp.ClientError, TimeoutError, _Busy)),
-            stop=stop_after_attempt(4),
+            stop=stop_after_attempt(attempts),
             wait=wait_exponential(0.5, max=8),
             reraise=True,
-            sleep=asyncio.sleep,
+            sleep=self._clock.sleep,
         )
         try:
             async for attempt in retrying:
@@ -212,7 +216,7 @@ class Prometheus:
 
 
 class _Busy(Exception):
-    """It is asked again."""
+    """Answer after which it is asked again."""
 
 
 def _read_labels(metric: Mapping[str, str]) -> tuple[Name, PastState]:

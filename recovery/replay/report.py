@@ -17,7 +17,7 @@ NIGHT = range(22, 31)
 
 
 class PolicyReport(Struct, frozen=True):
-    """What one policy would have done."""
+    """Deeds of one policy, had it been in force."""
 
     policy: str
     incidents: int
@@ -140,7 +140,7 @@ class Difference(Struct, frozen=True):
 
 
 def differences(old: Iterable[Incident], new: Iterable[Incident]) -> list[Difference]:
-    """What differs, in the order of time: actions that are new, gone, others, or at another
+    """List what differs, in the order of time: actions that are new, gone, others, or at another
     time."""
     acts = ({(i.name, i.began): i for i in old}, {(i.name, i.began): i for i in new})
     found = []

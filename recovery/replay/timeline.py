@@ -61,6 +61,9 @@ class Timeline:
         self._step = step
         self._states: dict[Name, PastState] = {}
         self._until: dict[Name, float] = {}
+        """When it was last seen so."""
+        self._unseen: dict[Name, float] = {}
+        """Until when nothing was stored, where a gap reached the end of a slice."""
 
     def feed(
         self, intervals: Mapping[Name, Iterable[Interval]], gaps: Iterable[Gap], end: float
@@ -83,9 +86,10 @@ class Timeline:
     ) -> None:
         state = self._states.get(name)
         until = self._until.get(name, float("-inf"))
+        unseen = self._unseen.pop(name, until)
         for start, last, seen in intervals:
             apart = state is not None and start > until + self._step * 1.5
-            if apart and not (seen == state and self._bridged(until, start, gaps)):
+            if apart and not (seen == state and self._bridged(max(until, unseen), start, gaps)):
                 found.append(Change(until + self._step, name, None))
                 state = None
             if seen != state:
@@ -95,8 +99,8 @@ class Timeline:
                 state = seen
             until = max(until, last)
         # What reaches the end of the slice, or a gap that does, may go on in the next one.
-        open_end = until + self._step * 1.5 >= end or self._bridged(until, end, gaps)
-        if state is not None and not open_end:
+        gap = self._bridged(max(until, unseen), end, gaps)
+        if state is not None and not gap and until + self._step * 1.5 < end:
             found.append(Change(until + self._step, name, None))
             state = None
         if state is None:
@@ -104,6 +108,8 @@ class Timeline:
             self._until.pop(name, None)
         else:
             self._states[name], self._until[name] = state, until
+            if gap:
+                self._unseen[name] = end
 
     def _bridged(self, last: float, following: float, gaps: Iterable[Gap]) -> bool:
         """Is there nothing stored of the time between these two?"""
