@@ -154,7 +154,7 @@ class Past:
             self._fleet.forget(held)
 
     def _settle(self, now: datetime) -> None:
-        """Actions whose outcome nobody knows are taken to be at work for as long as their effect may
+        """Actions whose outcome nobody knows are taken to be at work for as long as an effect may
         take to show; each counts in the budgets for as long as they look back."""
         while self._at_work and self._at_work[0][0] <= now:
             until, _, recovery = heappop(self._at_work)
