@@ -38,7 +38,7 @@ At = Annotated[
     typer.Option("--at", metavar="TIME", help="When, such as 2026-11-23T02:00:00Z; default: now."),
 ]
 Verify = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--verify", metavar="A,B", help="Fail unless exactly these channels are told now."
     ),
@@ -65,7 +65,7 @@ def routes(
     namespace: Namespace = "argocd",
     cluster: ClusterName = "",
     at: At = "",
-    verify: Verify = "",
+    verify: Verify = None,
     output: Output = Shape.table,
 ) -> None:
     """Test who is told: `recovery routes test`.
@@ -96,8 +96,10 @@ def routes(
     if output.for_scripts:
         printed([_line(one) for one in told], output)
     else:
-        _show([_line(one) for one in told], _number(route, policies))
-    _verify(verify, [one.channel for one in told if not one.after])
+        own = "the policy's own channels; " if note.channels else ""
+        _show([_line(one) for one in told], own + _number(route, policies))
+    if verify is not None:
+        _verify(verify, [one.channel for one in told if not one.after and not one.quiet_until])
 
 
 def _line(one: Notified) -> Line:
@@ -127,7 +129,9 @@ def _number(route: Route | None, policies: Policies) -> str:
 
 def _verify(verify: str, told: list[str]) -> None:
     wanted = [name.strip() for name in verify.split(",") if name.strip()]
-    if wanted and sorted(wanted) != sorted(told):
+    if not wanted:
+        raise Refused("--verify: name the channels, such as --verify slack,pager", USAGE)
+    if sorted(wanted) != sorted(told):
         raise Refused(
             f"expected {', '.join(wanted)} to be told now, found {', '.join(told) or 'none'}", WRONG
         )

@@ -140,5 +140,10 @@ def _rewrite(suites: list[Suite], wanted: list[tuple[Suite, int]]) -> None:
     for suite in suites:
         numbers = [number for each, number in wanted if each is suite]
         drafts = {number: draft.drafted(play(suite, number)) for number in numbers}
-        suite.path.write_text(draft.rewritten(suite.text, drafts))
-        typer.echo(f"{suite.path}: {len(numbers)} tests rewritten; read them before you trust them")
+        try:
+            text = draft.rewritten(suite.text, drafts)
+        except draft.NotRewritten as error:
+            raise Refused(f"{suite.path}: {error}; nothing was changed", WRONG) from error
+        suite.path.write_bytes(text.encode())
+        count = f"{len(numbers)} test{'s' * (len(numbers) != 1)}"
+        typer.echo(f"{suite.path}: {count} rewritten; read them before you trust them")

@@ -64,7 +64,7 @@ def decide(situation: Situation) -> tuple[Decision, ...]:
         return (*decisions, *filter(None, (answer(owner, state),)))
     if owner and owner.recovery and not owner.in_force:
         policies = (*policies, owner.policy)
-    recovered_by = situation.recovery.policy if situation.recovery else ""
+    recovered_by = situation.recovery.policy if situation.recovery else None
     for policy in policies:
         if owner and policy.name == recovered_by:
             decision = answer(owner, state)
@@ -72,7 +72,7 @@ def decide(situation: Situation) -> tuple[Decision, ...]:
             decision = answer(Evaluation(situation, policy, recovered_by=recovered_by))
         if decision is None:
             continue
-        if not recovered_by and _holds_the_subject(decision):
+        if recovered_by is None and _holds_the_subject(decision):
             recovered_by = policy.name
         decisions.append(_in_turn(decision, decisions, situation.now))
     return tuple(decisions) if situation.recovery else _one_record(tuple(decisions))

@@ -21,8 +21,9 @@ class Evaluation(Struct, frozen=True):
     """The open one, if it is this policy's."""
     in_force: bool = True
     """Whether the policy file still has the policy."""
-    recovered_by: str = ""
-    """Another policy that already recovers the subject; empty for none."""
+    recovered_by: str | None = None
+    """Another policy that already recovers the subject; None for none. A record may name an empty
+    one."""
     preempted_by: str = ""
     """Another policy that may act while this one is held back; empty for none."""
 

@@ -113,14 +113,16 @@ def _without_recovery(e: Evaluation) -> State:
     since = situation.sight.clocks.get(policy.condition.symptom)
     if situation.unreconciled:
         return State.NotReconciled
+    if not policy.selector.selects(situation.about):
+        return State.ConditionNotMet
     adoptable = situation.orphans and not situation.recovery
     if adoptable and situation.freshness.fresh and situation.enabled:
         return State.OrphansFound
-    if since is None or not policy.selector.selects(situation.about):
+    if since is None:
         return State.ConditionNotMet
     if situation.now < since + policy.condition.duration:
         return State.Pending
-    if e.recovered_by:
+    if e.recovered_by is not None:
         return State.RecoveredByAnother
     return State.Relapsed if relapse_of(situation, policy, since) else State.Due
 

@@ -51,23 +51,34 @@ def _who(seen: Seen) -> str:
     return f"{seen.kind or 'app'}: {seen.name}"
 
 
+class NotRewritten(Exception):
+    """The file is written in a way that expectations cannot be put into; the message says where."""
+
+
 def rewritten(text: str, drafts: Mapping[int, list[str]]) -> str:
-    """The test file with these expectations in the place of those it has; comments and everything
-    else stay."""
+    """The test file with these expectations in the place of those it has; everything else stays,
+    comments and line ends as well. NotRewritten where a test is not written in block style."""
     nodes, _ = compose(text)
     tests = next(value for key, value in nodes[0].value if key.value == "tests")
-    lines = text.splitlines()
+    newline = "\r\n" if "\r\n" in text else "\n"
+    lines = text.split(newline)
     for number in sorted(drafts, reverse=True):
         node = tests.value[number]
+        if any(getattr(each, "flow_style", True) for each in (nodes[0], tests, node)):
+            raise NotRewritten(
+                f"line {node.start_mark.line + 1}: write the test with one key a line, and without"
+                " braces around it"
+            )
         indent = " " * node.start_mark.column
-        block = [f"{indent}expect:", *(f"{indent}{line}" for line in drafts[number])]
         old = next(((k, v) for k, v in node.value if k.value == "expect"), None)
         if old is None:
             first = last = _end(node)
+            before = indent
         else:
             first, last = old[0].start_mark.line, _end(old[1])
-        lines[first:last] = block
-    return "\n".join(lines) + "\n"
+            before = lines[first][: old[0].start_mark.column]  # "- " where it is the first key
+        lines[first:last] = [f"{before}expect:", *(f"{indent}{line}" for line in drafts[number])]
+    return newline.join(lines)
 
 
 def _end(node: yaml.Node) -> int:

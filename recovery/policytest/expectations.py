@@ -61,7 +61,7 @@ def _never(number: int, expect: ExpectText, observation: Observation) -> Iterato
     words = (expect.never,) if isinstance(expect.never, str) else expect.never
     for seen in observation.seen:
         word = next((word for word in words if _is(word, seen)), "")
-        if word and _about(expect, seen) and _in_time(expect, seen, instant=False):
+        if word and _about(expect, seen) and _overlaps(expect, seen):
             message = f"expected never {word}: {' '.join(seen.line.split())}"
             yield Failure(number, message, (seen.at - AROUND, seen.at + AROUND))
             return
@@ -169,6 +169,18 @@ def _in_time(expect: ExpectText, seen: Seen, *, instant: bool) -> bool:
     if expect.before is not None and seen.at > expect.before:
         return False
     return expect.after is None or seen.at >= expect.after
+
+
+def _overlaps(expect: ExpectText, seen: Seen) -> bool:
+    """Whether it was so at any moment of the time that is meant: what lasts may have begun
+    before."""
+    if seen.of is not Of.phase:
+        return _in_time(expect, seen, instant=False)
+    if expect.at is not None:
+        return seen.lasted_at(expect.at)
+    first = expect.within[0] if expect.within else expect.after or timedelta()
+    last = expect.within[1] if expect.within else expect.before
+    return (seen.until is None or seen.until > first) and (last is None or seen.at <= last)
 
 
 def _sentence(expect: ExpectText, kind: str) -> str:

@@ -30,7 +30,7 @@ class ApplicationText(Struct, frozen=True, forbid_unknown_fields=True):
     """An application, or a fleet of them."""
 
     name: Name
-    count: Annotated[int, Meta(ge=1, le=1000)] = 1
+    count: Annotated[int, Meta(ge=1, le=300)] = 1
     """So many; ``*`` in the name stands for their numbers."""
     project: str = "default"
     labels: dict[str, str] = {}

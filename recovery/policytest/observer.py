@@ -64,7 +64,16 @@ class Observer:
         """A message reached a channel."""
         kind, name = self._subject(message.subject)
         severity = "resolved" if message.resolves else message.severity
-        seen = self._note(Of.told, kind, name, channel, message=message.title, severity=severity)
+        recovery = self.recoveries.get(message.incident)
+        seen = self._note(
+            Of.told,
+            kind,
+            name,
+            channel,
+            message=message.title,
+            severity=severity,
+            policy=recovery.policy if recovery else "",
+        )
         seen.result = message.body
 
     def _subject(self, key: SubjectKey | None) -> tuple[str, str]:

@@ -14,25 +14,43 @@ from msgspec import Struct, inspect
 
 from recovery.act.registry import POLICY_ACTIONS
 from recovery.decide.guards import GUARDS
+from recovery.decide.routing import named_channels
+from recovery.model.duration import spell
 from recovery.model.policy import Policies
 from recovery.model.recovery import RecoveryPhase
 from recovery.model.timestamps import aware
 from recovery.policies import InvalidPolicies, parse
-from recovery.policies.nodes import compose
+from recovery.policies.nodes import LARGEST_POLICIES, compose
 from recovery.policies.reading import MISSING, Problem, Reader, did_you_mean, readable
-from recovery.policytest.events import EVENT_TYPES, NewPolicies
+from recovery.policytest.events import EVENT_TYPES, NewPolicies, SetStatus
 from recovery.policytest.grammar import ApplicationText, ExpectText, TestFile, TestText
 
 REFUSALS = tuple(guard.name for guard in GUARDS)
 """What may refuse a step."""
 WATCHED_AFTER = timedelta(minutes=30)
 """How long a test is watched after all that is written, where it does not say."""
-LONGEST_RUN = timedelta(days=31)
+LONGEST_RUN = timedelta(days=7)
 ALWAYS = ("any", "write", "told")
 """What ``never`` may name beside actions and phases."""
 SUBJECT_KEYS = ("app", "cluster", "repository")
 EXPECTATION_KEYS = ("action", "phase", "refused_by", "sync", "health", "told", "never")
 """What an expectation is of; told and never stand alone."""
+
+
+NOBODY_NAMED = "people"
+"""The one channel there is where the policy file names none."""
+MODIFIERS = ("policy", "result", "message", "count")
+"""What narrows an expectation beside its subject and its time."""
+BESIDE = {
+    "action": MODIFIERS,
+    "phase": ("policy", "message", "count"),
+    "refused_by": ("policy", "message", "count"),
+    "sync": ("count",),
+    "health": ("count",),
+    "told": ("policy",),
+    "never": ("policy",),
+}
+"""Which of them have a meaning for what."""
 
 
 class InvalidTests(Exception):
@@ -65,9 +83,10 @@ def read(path: Path, *, drafting: bool = False) -> Suite:
     """Read a test file and its policies; InvalidTests with every mistake. ``drafting``: a test
     without expectations is none."""
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidTests(path, [Problem(0, 0, "", f"cannot be read: {error}")]) from error
+        text = _read(path)
+    except (OSError, ValueError) as error:
+        said = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise InvalidTests(path, [Problem(1, 1, "", said)]) from error
     nodes, problems = compose(text)
     if problems or len(nodes) != 1:
         one = [Problem(1, 1, "", "a test file is one document: write `policies:` and `tests:`")]
@@ -124,14 +143,26 @@ def _marks(path: str) -> bool:
 
 def _policies(path: Path, name: str, where: str, reader: Reader) -> tuple[str, Policies | None]:
     try:
-        text = (path.parent / name).read_text()
-        return _text_of(text), parse(text, POLICY_ACTIONS)
-    except (OSError, UnicodeDecodeError) as error:
-        reader.wrong(None, where, f"{name!r} cannot be read: {getattr(error, 'strerror', error)}")
+        text = _read(path.parent / name)
+        policies = parse(text, POLICY_ACTIONS)
+        return _text_of(text), policies
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        reader.wrong(None, where, f"{name!r} cannot be read: {said}")
     except InvalidPolicies as error:
         for problem in error.problems:
             reader.wrong(None, where, f"{name}: {problem}")
     return "", None
+
+
+def _read(path: Path) -> str:
+    """A file's text, with its line ends, no more of it than is ever accepted. OSError or ValueError
+    where it is no file of text."""
+    if not path.is_file():
+        path.stat()
+        raise ValueError("it is no file")
+    with path.open("rb") as file:
+        return file.read(LARGEST_POLICIES + 1).decode()
 
 
 def _text_of(text: str) -> str:
@@ -167,8 +198,9 @@ class _Checked:
         self._known = {
             "app": [n for _, a in readable(test.applications) for n in names_of(a)],
             "cluster": [c.name for _, c in readable(test.clusters)],
+            "repository": [r.app for _, r in readable(test.repositories)],
+            "project": [a.project for _, a in readable(test.applications)],
         }
-        self._known["repository"] = self._known["app"]
 
     def check(self, *, drafting: bool) -> None:
         test = self._test
@@ -178,8 +210,10 @@ class _Checked:
             self._wrong(
                 ".start", f"{test.start!r} is no time; write one such as 2026-11-23T02:00:00Z"
             )
+        if test.run is not None and not test.run:
+            self._wrong(".run", "a test that runs for no time sees nothing")
         if length_of(test) > LONGEST_RUN:
-            self._wrong(".run", "a test is at most 31 days long")
+            self._wrong(".run", "a test is at most 7 days long")
         for name in {n for n in self._known["app"] if self._known["app"].count(n) > 1}:
             self._wrong(".applications", f"two applications are named {name!r}")
         for i, app in readable(test.applications):
@@ -209,7 +243,7 @@ class _Checked:
             return
         what = getattr(event, named[0])
         for kind in SUBJECT_KEYS:
-            if name := getattr(what, kind, ""):
+            if kind != named[0] and (name := getattr(what, kind, "")):
                 self._named(f"{below}.{named[0]}.{kind}", kind, name, glob=True)
         if named[0] == "repository" and what.app not in {
             r.app for _, r in readable(self._test.repositories)
@@ -217,6 +251,12 @@ class _Checked:
             self._wrong(
                 f"{below}.repository.app", f"{what.app!r} is not among the test's repositories"
             )
+        if self._test.run is not None and event.at >= self._test.run:
+            self._wrong(below, f"is later than the test runs ({spell(self._test.run)})")
+        if named[0] == "set" and what == SetStatus(what.app):
+            self._wrong(f"{below}.set", "sets nothing: write sync, health, conditions or operation")
+        if named[0] == "pause" and what.project:
+            self._named(f"{below}.pause.project", "project", what.project, glob=True)
         if named[0] == "cluster":
             self._named(f"{below}.cluster.name", "cluster", what.name)
         if named[0] == "commit" and bool(what.image) == bool(what.manifests):
@@ -262,9 +302,30 @@ class _Checked:
                 re.compile(pattern)
             except re.error as error:
                 self._wrong(f"{below}.{name}", f"not a regular expression: {error}")
-        latest = max(filter(None, (expect.at, expect.before, *expect.within)), default=None)
+        latest = max(
+            filter(None, (expect.at, expect.before, expect.after, *expect.within)), default=None
+        )
         if latest is not None and self._test.run is not None and latest > self._test.run:
-            self._wrong(below, f"is later than the test runs ({self._test.run})")
+            self._wrong(below, f"is later than the test runs ({spell(self._test.run)})")
+        for word in said:
+            useless = [
+                name
+                for name in MODIFIERS
+                if name not in BESIDE[word] and getattr(expect, name) not in (None, "")
+            ]
+            if useless and len(said) == 1:
+                self._wrong(below, f"{' and '.join(useless)} says nothing beside {word}")
+        if expect.policy and {"write", "any"} & set(never):
+            self._wrong(
+                f"{below}.never", "a write is not told apart by its policy; leave policy out"
+            )
+        if self._policies and expect.told and expect.told.channel:
+            channels = tuple(named_channels(self._policies)) or (NOBODY_NAMED,)
+            if expect.told.channel not in channels:
+                known = did_you_mean(expect.told.channel, channels)
+                self._wrong(
+                    f"{below}.told.channel", f"no channel is named {expect.told.channel!r}{known}"
+                )
 
     @staticmethod
     def _patterns(expect: ExpectText) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+from recovery.model.text import plain
 from recovery.policytest.runner import Verdict
 
 SIMULATED = "decided on a simulated Argo CD 3.2: it proves the policies, not Argo CD"
@@ -70,14 +71,15 @@ def as_junit(verdicts: Sequence[Verdict]) -> str:
             case = ElementTree.SubElement(
                 suite,
                 "testcase",
-                name=verdict.name,
+                name=plain(verdict.name),
                 classname=file,
                 time=f"{verdict.seconds:.3f}",
             )
             for failed in verdict.failures:
-                told = ElementTree.SubElement(case, "failure", message=failed.message)
-                told.text = "\n".join((f"{file}:{failed.line}", *failed.transcript))
+                told = ElementTree.SubElement(case, "failure", message=plain(failed.message))
+                lines = (f"{file}:{failed.line}", *failed.transcript)
+                told.text = "\n".join(plain(line) for line in lines)
             if verdict.error:
-                ElementTree.SubElement(case, "error", message=verdict.error)
+                ElementTree.SubElement(case, "error", message=plain(verdict.error))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)

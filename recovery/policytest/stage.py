@@ -41,9 +41,9 @@ from recovery.model.window import Pause
 from recovery.observe import pauses
 from recovery.policytest.events import ClusterState, ProcessState
 from recovery.policytest.grammar import ApplicationText, TestText, WorkloadKind
-from recovery.policytest.observation import Observation
+from recovery.policytest.observation import Observation, stamp
 from recovery.policytest.observer import Observer
-from recovery.policytest.reading import Suite, length_of, names_of
+from recovery.policytest.reading import NOBODY_NAMED, Suite, length_of, names_of
 from recovery.record.codec import encode
 from recovery.settings import Settings
 from recovery.simulate.clusters import API
@@ -55,11 +55,11 @@ from recovery.simulate.virtual import VirtualClock, run
 SETTLED = timedelta(minutes=1)
 """How long everything has run when a test begins, beside the ledger's soak time: what runs then is
 a revision that is known to be good."""
+STARTED = timedelta(seconds=30)
+"""How long applications have before the controller comes: it finds them healthy."""
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 ROLLOUT_DEADLINE = 60
 """Seconds; of the Deployments of a test."""
-NOBODY_NAMED = "people"
-"""The one channel there is where the policy file names none."""
 OWN_RECORDS = frozenset({RECOVERIES, RECOVERY_STATUS, CONFIG_MAPS, KUBE_EVENTS, LEASES})
 _WORKLOADS = {
     WorkloadKind.Deployment: lambda name, image: deployment(name, image, ROLLOUT_DEADLINE),
@@ -81,6 +81,10 @@ def play(suite: Suite, number: int) -> Observation:
 def channels_of(policies: Policies) -> tuple[str, ...]:
     """The channels that there are in a test: all that the policy file names."""
     return tuple(named_channels(policies)) or (NOBODY_NAMED,)
+
+
+class NothingToAsk(Exception):
+    """An event asks for what nothing waits for; the message says which."""
 
 
 class _Noted:
@@ -132,7 +136,7 @@ class PolicyStage:
     def __init__(self, suite: Suite, test: TestText) -> None:
         self._suite = suite
         self._test = test
-        warm_up = suite.policies.ledger.soak + SETTLED
+        warm_up = STARTED + suite.policies.ledger.soak + SETTLED
         self._begin = warm_up.total_seconds()
         start = aware(test.start) if test.start else None
         self._clock = VirtualClock((start or MONDAY) - warm_up)
@@ -153,6 +157,7 @@ class PolicyStage:
         """From the warm-up to the end."""
         # Looks are spread over time by chance; a test has to come out the same each time.
         random.seed(0)
+        structlog.reset_defaults()  # a command that is called in this process logs warnings only
         structlog.configure(processors=[self._observer.log_line], cache_logger_on_first_use=False)
         self._world.cluster.listen(self._observer.heard)
         async with self._world.living():
@@ -181,6 +186,7 @@ class PolicyStage:
         for repository in self._test.repositories:
             self._world.git.registered[url(repository.app)] = ""
         await self._deploy(ready=True)
+        await self._clock.sleep(STARTED.total_seconds())
         await self._secret()
         await self._world.policies(self._suite.policy_text)
         await self._world.cluster.create(
@@ -310,8 +316,12 @@ class PolicyStage:
             if not r.phase.over and (not subject or r.subject.name in names)
         )
         held = next(open_ones, None)
-        if held is not None:
-            await self._request(held, requests)
+        if held is None or ("approve" in requests and not held.awaiting):
+            at = stamp(self._elapsed())
+            raise NothingToAsk(
+                f"{requests[0]} at {at}: nothing of {subject or 'anything'} waits for it"
+            )
+        await self._request(held, requests)
 
     async def _request(self, held: Recovery, requests: tuple[str, ...]) -> None:
         now = self._clock.now()
@@ -353,7 +363,8 @@ class PolicyStage:
 
     async def controller(self, now: ProcessState) -> None:
         if now is ProcessState.starts:
-            self._start()
+            if self._app is None:
+                self._start()
         elif now is ProcessState.stops:
             await self._stop()
         elif self._running is not None:

@@ -368,7 +368,8 @@ class ArgoCD:
             },
         }
         patch["status"] |= {k: v for k, v in override.items() if k in ("conditions", "resources")}
-        if operation := self._auto_sync(app, sync, rows):
+        made_up = "sync" in override  # it would be synced to no end
+        if operation := None if made_up else self._auto_sync(app, sync, rows):
             patch["operation"] = operation
             patch["status"]["operationState"] = None
         await self._write(key, patch)

@@ -75,6 +75,11 @@ def test_quiet_hours_and_who_stands_in_are_told(tmp_path: Path) -> None:
     assert "email if it does not answer" in routes(tmp_path, *WEB)[1]
 
 
+def test_whom_quiet_hours_keep_waiting_is_not_told_now(tmp_path: Path) -> None:
+    words = (*WEB, "--severity", "warning", "--at", "2026-11-23T23:00:00Z", "--verify", "slack")
+    assert routes(tmp_path, *words)[0] == 1
+
+
 def test_pipelines_verify(tmp_path: Path) -> None:
     assert routes(tmp_path, *WEB, "--verify", "pager,slack")[0] == 0
     code, output = routes(tmp_path, "--verify", "slack,pager")
@@ -88,6 +93,7 @@ def test_pipelines_verify(tmp_path: Path) -> None:
         (("--policy", "hasti"), "did you mean 'hasty'?"),
         (("--labels", "web"), "'web' is no KEY=VALUE"),
         (("--at", "noon"), "'noon' is no time"),
+        (("--verify", ""), "name the channels"),
     ],
     ids=str,
 )

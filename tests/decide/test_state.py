@@ -19,12 +19,13 @@ from recovery.decide.transitions import TRANSITIONS
 from recovery.model.application import Application, Destination, Health, Operation, Phase
 from recovery.model.cause import Confidence, Diagnosis
 from recovery.model.connection import Cluster
-from recovery.model.decision import Result
+from recovery.model.decision import Kind, Result
 from recovery.model.move import Place, Relocation, RelocationPhase, UserRequest
 from recovery.model.recovery import Claim, Recovery, RecoveryPhase
 from recovery.model.situation import Freshness, Situation
 from tests.builders import (
     NOW,
+    a_dead_cluster,
     a_live_cluster,
     a_recovery,
     a_situation,
@@ -32,6 +33,7 @@ from tests.builders import (
     an_application,
     degraded,
     gave_up,
+    the_policies,
 )
 
 SYNC, DEGRADED, CLUSTER = (
@@ -294,6 +296,37 @@ def test_what_is_owed_outlives_its_policy(phase: RecoveryPhase) -> None:
 def test_what_argo_cd_does_not_reconcile_is_one_answer_for_all_policies() -> None:
     decisions = decide(a_situation(gave_up(), unreconciled="skip-reconcile is set"))
     assert [d.by for d in decisions] == ["ReconcileSkipped"]
+
+
+NARROWED = """
+recovery_policies:
+- name: {name}
+  selector: {{names: [other]}}
+  condition: {{type: cluster, connection_state: Failed, duration: 3m}}
+  actions: [{{type: failover, parameters: {{target_cluster: secondary, failback: auto}}}}]
+"""
+
+
+@pytest.mark.parametrize("about", [a_live_cluster("primary"), a_dead_cluster()], ids=["up", "down"])
+def test_a_policy_that_does_not_select_the_cluster_adopts_no_orphans(about: Cluster) -> None:
+    policies = the_policies(NARROWED.format(name="narrowed"))
+    assert decide(about_a_cluster(about, policies=policies, orphans=(AWAY,))) == ()
+
+
+def test_a_record_that_names_no_policy_holds_the_others_back() -> None:
+    """Whoever edits a record by hand: an empty name is not nobody."""
+    assert determine(of(SITUATION, SYNC, recovered_by="")) is State.RecoveredByAnother
+
+
+@pytest.mark.parametrize(
+    "phase", [RecoveryPhase.Suppressed, RecoveryPhase.Remediating, RecoveryPhase.Stalled]
+)
+def test_a_cure_that_was_seen_to_last_ends_it_in_any_phase(phase: RecoveryPhase) -> None:
+    """Held back by a stale cache meanwhile, or after a step that was owed."""
+    e = with_recovery(a_situation(), SYNC, phase=phase, healthy_since=NOW - 5 * MINUTE)
+    assert determine(e) is State.Recovered
+    (decision,) = decide(e.situation)
+    assert decision.kind is Kind.Resolve
 
 
 def test_stale_eyes_adopt_no_orphans() -> None:

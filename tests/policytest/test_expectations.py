@@ -65,7 +65,9 @@ def failures(**expect: Any) -> list[str]:
         {"never": "any", "before": "9m"},
         {"never": "any", "app": "bill"},
         {"never": "write", "after": "11m"},
-        {"policy": "c", "never": "any"},
+        {"policy": "c", "never": "restart"},
+        {"never": "Remediating", "after": "12m"},
+        {"never": "Remediating", "at": "13m"},
     ],
     ids=str,
 )
@@ -94,6 +96,8 @@ def test_what_was_so_is_met(expect: dict[str, Any]) -> None:
         ({"never": "told"}, "expected never told"),
         ({"never": "Remediating"}, "expected never Remediating"),
         ({"never": "any", "after": "11m"}, "expected never any"),
+        ({"never": "Remediating", "at": "11m30s"}, "expected never Remediating"),
+        ({"never": "Remediating", "within": ["11m20s", "11m40s"]}, "expected never Remediating"),
     ],
     ids=str,
 )

@@ -78,6 +78,105 @@ def test_a_test_comes_out_the_same_each_time(tmp_path: Path) -> None:
     assert first == second
 
 
+@pytest.mark.parametrize("level", ["warning", "error"])
+def test_refusals_are_seen_whatever_the_process_logs(tmp_path: Path, level: str) -> None:
+    """A command that is called in this process logs warnings only."""
+    from recovery import logs
+
+    logs.configure(level, "console")
+    test = """  applications: [{name: cart, auto_sync: false}]
+  events: [{at: 5m, commit: {app: cart, image: v2}}]
+  expect: [{app: cart, refused_by: ManualSync, count: 1}]
+"""
+    came = verdict(tmp_path, test)
+    assert (came.error, came.failures) == ("", ())
+
+
+def test_a_controller_that_runs_is_not_started_again(tmp_path: Path) -> None:
+    test = """  applications: [{name: cart}]
+  events:
+  - {at: 1m, controller: {now: starts}}
+  - {at: 5m, commit: {app: cart, image: crash-until-restart}}
+  - {at: 6m, controller: {now: starts}}
+  expect: [{app: cart, action: restart, count: 1, result: Succeeded}]
+"""
+    came = verdict(tmp_path, test)
+    assert (came.error, came.failures) == ("", ())
+
+
+def test_a_message_is_of_its_policy(tmp_path: Path) -> None:
+    expect = "  expect: [{policy: hasty, told: {channel: people}}]\n"
+    came = verdict(tmp_path, CRASH + expect, HASTY)
+    assert (came.error, came.failures) == ("", ())
+
+
+def test_what_nothing_waits_for_cannot_be_approved(tmp_path: Path) -> None:
+    events = "  events: [{at: 5m, approve: {app: cart}}]\n  expect: [{never: any}]\n"
+    came = verdict(tmp_path, "  applications: [{name: cart}]\n" + events)
+    assert "approve at 5m: nothing of cart waits for it" in came.error
+
+
+def test_a_status_that_is_set_is_not_synced_to_no_end(tmp_path: Path) -> None:
+    test = """  applications: [{name: cart, self_heal: true}]
+  events: [{at: 5m, set: {app: cart, sync: OutOfSync}}]
+  expect: [{app: cart, action: sync, within: [14m, 17m], count: 1}]
+"""
+    came = verdict(tmp_path, test)
+    assert (came.error, came.failures) == ("", ())
+    assert len(came.transcript) < 100
+
+
+def test_nobody_is_told_of_what_is_healthy_at_the_start(tmp_path: Path) -> None:
+    test = '  start: "2026-11-23T23:00:00Z"\n  applications: [{name: cart}]\n  run: 9h\n'
+    quiet = HASTY + (
+        "channels:\n  people: {quiet_hours: [{schedule: '0 22 * * *', duration: 8h}]}\n"
+        "defaults: {channels: [people]}\n"
+    )
+    came = verdict(tmp_path, test + "  expect: [{never: any}]\n", quiet)
+    assert (came.error, came.failures) == ("", ())
+
+
+FLOW = "{policies: policies.yaml, tests: [{name: one, applications: [{name: a}], run: 1m}]}\n"
+FIRST = "policies: policies.yaml\ntests:\n- expect:\n  - {never: any}\n  name: one\n  run: 1m\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [FLOW, "policies: policies.yaml\ntests:\n- {name: one, run: 1m}\n"],
+    ids=["file", "test"],
+)
+def test_what_cannot_be_rewritten_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    (tmp_path / "policies.yaml").write_text(HASTY)
+    file = tmp_path / "some.test.yaml"
+    file.write_text(text)
+    code, output = command(str(file), "--rewrite")
+    assert code == 1
+    assert "nothing was changed" in output
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [FIRST, FIRST.replace("\n", "\r\n"), FIRST.rstrip("\n")],
+    ids=["first", "crlf", "no end"],
+)
+def test_a_rewritten_file_can_be_read_and_keeps_its_line_ends(tmp_path: Path, text: str) -> None:
+    (tmp_path / "policies.yaml").write_text(HASTY)
+    file = tmp_path / "some.test.yaml"
+    file.write_bytes(text.encode())
+    assert command(str(file), "--rewrite")[0] == 0
+    after = file.read_bytes().decode()
+    assert [test.name for test in read(file).tests] == ["one"]
+    assert ("\r\n" in after) == ("\r\n" in text)
+    assert after.replace("\r\n", "").count("\n") == (0 if "\r\n" in text else after.count("\n"))
+
+
+def test_junit_is_xml_whatever_a_test_is_called(tmp_path: Path) -> None:
+    file = bad(tmp_path)
+    file.write_text(file.read_text().replace("name: calm", 'name: "ring \\a bell"'))
+    ElementTree.fromstring(command(str(file), "-o", "junit")[1])  # noqa: S314 (our own)
+
+
 def test_the_controller_may_be_killed_in_the_middle(tmp_path: Path) -> None:
     test = """  applications: [{name: cart}]
   events:

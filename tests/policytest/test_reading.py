@@ -88,7 +88,7 @@ NEVER = "  expect: [{never: any}]\n"
             "no cluster of this test is named",
         ),
         (APP + NEVER + "  start: yesterday\n", "'yesterday' is no time; write one such as"),
-        (APP + NEVER + "  run: 1000h\n", "a test is at most 31 days long"),
+        (APP + NEVER + "  run: 1000h\n", "a test is at most 7 days long"),
         (APP + NEVER + "- name: one\n" + NEVER, "'one' is the name of tests[0] already"),
         (
             APP + "  expect: [{app: cart, cluster: c, never: any}]\n",
@@ -148,3 +148,24 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     test = APP + "  expect:\n  - {never: any}\n  - {phase: Resolved}\n"
     suite = read(written(tmp_path, test))
     assert (suite.line(0), suite.line(0, 0), suite.line(0, 1)) == (3, 6, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("broken.yaml", "not YAML"), (".", "no file"), ("/dev/zero", "no file"), ("gone", "No such")],
+)
+def test_policies_that_are_no_policy_file_are_told(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "broken.yaml").write_text("not: [yaml\n")
+    file = tmp_path / "some.test.yaml"
+    file.write_text(f"policies: {name}\ntests:\n- name: one\n{APP}{NEVER}")
+    with pytest.raises(InvalidTests, match=said):
+        read(file)
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero"), tmp_path / "gone"):
+        with pytest.raises(InvalidTests, match="cannot be read"):
+            read(path)

@@ -25,8 +25,10 @@ from recovery.model.recovery import RecoveryPhase as P
 from recovery.model.recovery import StepOutcome
 
 OPEN = frozenset({P.Remediating, P.Verifying, P.BackingOff, P.Suppressed, P.Stalled})
-TRIES = frozenset({P.Remediating, P.Suppressed, P.BackingOff, P.Stalled})
+OPENS = frozenset({P.Remediating, P.Suppressed, P.BackingOff, P.Stalled})
 """Trying leads to a step, to a guard's no, to the pause after the last step, or to people."""
+TRIES = OPENS | {P.Superseded}
+"""The same of a recovery whose policy may be gone: it ends where nothing is left to undo."""
 STEP = frozenset({P.Remediating, P.Suppressed})
 """A step is under way, or held back before its next write."""
 ENDS = frozenset({P.Superseded})
@@ -40,9 +42,9 @@ TRANSITIONS: Mapping[State, Transition] = {
     State.ConditionNotMet: Transition(without_recovery.not_met),
     State.Pending: Transition(without_recovery.pending),
     State.RecoveredByAnother: Transition(without_recovery.recovered_by_another),
-    State.Due: Transition(without_recovery.due, leads_to=TRIES),
+    State.Due: Transition(without_recovery.due, leads_to=OPENS),
     State.OrphansFound: Transition(without_recovery.orphans_found, leads_to=LEFT_TO_PEOPLE),
-    State.Relapsed: Transition(without_recovery.relapsed, leads_to=TRIES),
+    State.Relapsed: Transition(without_recovery.relapsed, leads_to=OPENS),
     State.SubjectReplaced: Transition(overtaken.subject_replaced, OPEN, ENDS),
     State.PolicyRemoved: Transition(overtaken.policy_removed, OPEN, ENDS),
     State.NotSelected: Transition(overtaken.not_selected, OPEN, ENDS),
@@ -50,7 +52,7 @@ TRANSITIONS: Mapping[State, Transition] = {
     State.Preempted: Transition(overtaken.preempted, frozenset({P.Suppressed, P.Stalled}), ENDS),
     State.Recovering: Transition(healthy.recovering, OPEN, VERIFYING),
     State.BackWhileAway: Transition(healthy.recovered, OPEN, STEP | LEFT_TO_PEOPLE),
-    State.Recovered: Transition(healthy.recovered, VERIFYING, STEP | {P.Resolved}),
+    State.Recovered: Transition(healthy.recovered, OPEN, STEP | {P.Resolved}),
     State.ActionsUnreadable: Transition(step.actions_unreadable, STEP, ENDS | LEFT_TO_PEOPLE),
     State.StepInProgress: Transition(step.in_progress, STEP, frozenset({P.Remediating})),
     State.StepWriteDue: Transition(step.write_due, STEP, STEP),

@@ -33,7 +33,7 @@ def pending(e: Evaluation) -> Decision:
 def recovered_by_another(e: Evaluation) -> Decision:
     """Stand behind the policy that is first in the file."""
     message = f"policy {e.recovered_by} is already recovering it"
-    return Decision(Kind.Suppress, e.policy.name, "AnotherPolicy", message, by=e.recovered_by)
+    return Decision(Kind.Suppress, e.policy.name, "AnotherPolicy", message, by=e.recovered_by or "")
 
 
 def due(e: Evaluation) -> Decision:
