@@ -29,8 +29,8 @@ from recovery.replay.timeline import Change, Name, PastState
 COUNTED_FOR = timedelta(hours=2)
 """How long an action counts in the budgets of the others; they look back an hour."""
 JUDGED_AFTER, JUDGED_SHARE = timedelta(seconds=30), 10
-"""An application is judged again after this time at the earliest, or a tenth of how long it has not
-been well, unless it changes."""
+"""What is held back is judged again after this time at the earliest, or a tenth of how long it has
+not been well, unless it changes."""
 HOME = "argocd"
 EVERY_CHANNEL = "every channel"
 """Stands for those of the Secret, where nothing names one."""
@@ -181,6 +181,7 @@ class Past:
         if situation.storm:
             incident.storm = incident.storm or situation.storm[0].name
         dues = []
+        later = now + max(JUDGED_AFTER, (now - incident.began) / JUDGED_SHARE)
         for decision in decide(situation):
             if decision.by == REMEDY_FORBIDDEN and situation.finding is None:
                 incident.undecided = self._undecided(decision, now)
@@ -194,9 +195,10 @@ class Past:
                 self._recoveries[name] = decision.recovery
                 self._fleet.begun(decision.recovery)
             if decision.again_at is not None:
-                dues.append(decision.again_at)
+                waits = decision.kind is Kind.Wait
+                dues.append(decision.again_at if waits else max(decision.again_at, later))
         if dues:
-            due = max(min(dues), now + max(JUDGED_AFTER, (now - incident.began) / JUDGED_SHARE))
+            due = max(min(dues), now + timedelta(seconds=1))
             self._due[name] = due
             heappush(self._timers, (due, name))
 
@@ -216,8 +218,9 @@ class Past:
         told: tuple[str, ...] = ()
         if step.traits.destructive or step.traits.speaks:
             severity = policy.severity.value if policy else "high"
+            named = tuple(getattr(step.parameters, "channels", ()))
             note = PendingNotification(
-                "", "", "", severity, channels=policy.channels if policy else ()
+                "", "", "", severity, channels=named or (policy.channels if policy else ())
             )
             told = channels_of(note, recovery, (), app, self._policies) or (EVERY_CHANNEL,)
         incident.acted = Acted(

@@ -21,6 +21,7 @@ from tests.e2e.harm_stories import HARM_STORIES
 from tests.e2e.people_stories import PEOPLE_STORIES, in_and_out_by_helm, people_are_told
 from tests.e2e.real_connected import RealConnectedStage
 from tests.e2e.real_stage import RealStage
+from tests.e2e.replay_stories import REPLAY_STORIES
 from tests.e2e.rollout_stories import ALL_CAUSE_STORIES, causes_of_rollouts
 from tests.e2e.tenant_stories import TENANT_STORIES, forged_status_with_a_token
 from tests.stories import STORIES
@@ -167,7 +168,7 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
             }
             playing.begin(asked)
             for number, story in enumerate(
-                (s for s in GUARD_STORIES if s.__name__ in asked), start=60
+                (s for s in (*GUARD_STORIES, *REPLAY_STORIES) if s.__name__ in asked), start=60
             ):
                 playing.play(story, number)
             token = {

@@ -4,9 +4,9 @@ dashboard finds data."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
-import shutil
 import subprocess
 import urllib.parse
 import urllib.request
@@ -19,7 +19,7 @@ import yaml
 from recovery.commands.demo import shipped
 from recovery.record.metrics import Metrics
 from recovery.simulate.demo import Demo
-from tests.testbed.processes import Process, free_port, wait_for
+from tests.testbed.prometheus import installed, scraping
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "manifests/monitoring"
@@ -31,13 +31,7 @@ EMPTY_WHEN_ALL_IS_WELL = {"RecoveryControllerDown"}
 @pytest.fixture(scope="module", autouse=True)
 def _debian() -> None:
     """Debian's Prometheus."""
-    if shutil.which("prometheus") is None:
-        subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
-        subprocess.run(
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "prometheus"],
-            check=True,
-            capture_output=True,
-        )
+    installed()
 
 
 def test_the_rules_pass_promtool() -> None:
@@ -73,35 +67,20 @@ def test_every_metric_is_shown_somewhere() -> None:
 
 
 async def test_every_expression_finds_data_of_a_demo_run(tmp_path: Path) -> None:
-    port = free_port()
     demo = Demo(shipped().decode(), lambda *_: None)
     async with demo.stage() as process:
         playing = asyncio.create_task(demo.play(process))
         await asyncio.wait_for(process.ready.wait(), 60)
-        config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(MONITORING / "rules.yaml")],
-            "scrape_configs": [
-                {
-                    "job_name": "gitops-recovery-controller",
-                    "static_configs": [{"targets": [demo.url.removeprefix("http://")]}],
-                }
-            ],
-        }
-        (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-        words = [
-            f"--config.file={tmp_path}/prometheus.yml",
-            f"--storage.tsdb.path={tmp_path}/data",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ]
-        prometheus = Process("prometheus", ["prometheus", *words], tmp_path / "log").start()
-        try:
-            await asyncio.to_thread(wait_for, "Prometheus", lambda: _ready(port), 30, prometheus)
+        target = demo.url.removeprefix("http://")
+        with contextlib.ExitStack() as stack:
+            started = scraping(
+                tmp_path, "gitops-recovery-controller", target, rules=(MONITORING / "rules.yaml",)
+            )
+            port = await asyncio.to_thread(stack.enter_context, started)
             await playing
             answers: dict[str, list[Any]] = {}
-            for _ in range(
-                30
-            ):  # a rate takes two scrapes, and the machine may be busy with the other stories
+            for _ in range(30):
+                # A rate takes two scrapes, and the machine may be busy with the other stories.
                 await asyncio.sleep(2)
                 answers = await asyncio.to_thread(
                     lambda: {name: _ask(port, words) for name, words in expressions().items()}
@@ -109,21 +88,10 @@ async def test_every_expression_finds_data_of_a_demo_run(tmp_path: Path) -> None
                 if all(answers.values()):
                     break
             up = _ask(port, 'up{job="gitops-recovery-controller"}')
-        finally:
-            prometheus.stop()
     assert up
     # Guards and pending clocks are at rest when the play is over: that they were there is asked of
     # the hour.
     assert [name for name, found in answers.items() if not found] == []
-
-
-def _ready(port: int) -> bool:
-    try:
-        return bool(
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2).status == 200
-        )
-    except OSError:
-        return False
 
 
 def _ask(port: int, expression: str) -> list[Any]:

@@ -16,6 +16,7 @@ from tests.e2e.conftest import Show
 from tests.e2e.guard_stories import GUARD_STORIES
 from tests.e2e.harm_stories import HARM_STORIES
 from tests.e2e.people_stories import PEOPLE_STORIES
+from tests.e2e.replay_stories import REPLAY_STORIES
 from tests.e2e.rollout_stories import ALL_CAUSE_STORIES
 from tests.e2e.tenant_stories import TENANT_STORIES
 from tests.stage import Stage
@@ -42,6 +43,15 @@ def test_guards_and_replicas(show: Show, story: Callable[[Any], Awaitable[list[s
     played = show.results[story.__name__].result()
 
     assert all(code == 0 for code in played.stage.exit_codes)
+
+
+@pytest.mark.parametrize("story", REPLAY_STORIES, ids=lambda s: s.__name__)
+def test_the_past_is_found_as_it_was(
+    show: Show, story: Callable[[Any], Awaitable[list[str]]]
+) -> None:
+    played = show.results[story.__name__].result()
+
+    assert played.stage.exit_codes == [], "no controller ever ran"
 
 
 @pytest.mark.parametrize("story", TENANT_STORIES, ids=lambda s: s.__name__)

@@ -29,6 +29,8 @@ class Bed:
         self.folder = Path(self._folder.name)
         self.bin = binaries.ready()
         self.port = free_port()
+        self.metrics_port = free_port()
+        """Where Argo CD's application controller serves its metrics."""
         self.argocd_port = free_port()
         self._processes: list[Process] = []
         self.kubeconfig = self.folder / "admin.kubeconfig"
@@ -311,7 +313,8 @@ class Bed:
             "--disable-auth=false",
         ]
         self._run("argocd-server", command, env)
-        command = [str(self.bin / "argocd-application-controller"), *ports(), *talk]
+        command = [str(self.bin / "argocd-application-controller"), *talk]
+        command += ["--metrics-port", str(self.metrics_port)]
         command += [
             "--app-resync",
             "10",
