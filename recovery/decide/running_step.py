@@ -4,83 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from recovery.decide.backoff import AFTER, again_at
-from recovery.decide.evaluation import Evaluation
+from recovery.decide.evaluation import Evaluation, RunningStep
 from recovery.decide.guards import REMEDY_FORBIDDEN
-from recovery.decide.notifications import DEFAULT_CHANNELS
 from recovery.decide.operations import WITHDRAW
 from recovery.decide.remedies import objection
-from recovery.model.action import Progress, Skip, StepStatus
+from recovery.model.action import Progress, Skip
 from recovery.model.application import Application
 from recovery.model.decision import Result
-from recovery.model.policy import Step
-from recovery.model.recovery import Recovery, StepRecord
-
-WRITE_PATIENCE = timedelta(minutes=2)
-"""A step that cannot even be written is tried for this long at least, however short its settle
-time."""
-
-
-class RunningStep(Struct, frozen=True):
-    """A step that was started, with its progress as the situation shows it."""
-
-    step: Step
-    record: StepRecord
-    status: StepStatus
-    recovery: Recovery
-    """With the record as it is now known: sent, where a trace of it was found."""
-
-    @property
-    def deadline(self) -> datetime:
-        """When its effect has to show."""
-        record = self.record
-        return record.deadline or (record.claimed_at or record.started_at) + self.step.settle
-
-    @property
-    def write_deadline(self) -> datetime:
-        """When it has to be written, if nobody knows that it was."""
-        record = self.record
-        return record.deadline or record.started_at + max(self.step.settle, WRITE_PATIENCE)
-
-
-def running_step(e: Evaluation) -> RunningStep:
-    """Ask the action how far its step has come. ValueError when none runs that can be read."""
-    situation, recovery, record, step = e.situation, e.open, e.running, e.step
-    if record is None or step is None:
-        raise ValueError(f"no step of {recovery.name} runs that can be read")
-    status = step.traits.judge(record, step, situation)
-    if status.relocations is not None and status.progress is not Progress.Next:
-        recovery = structs.replace(recovery, relocations=status.relocations)
-    if (
-        status.progress is Progress.Next
-        and situation.unseen
-        and step.traits.destructive
-        and not step.traits.lasting
-    ):
-        # What it is to be judged by again is still to be looked at, as after a restart of this
-        # controller.
-        status = StepStatus(Progress.Running, message=situation.unseen, soon=timedelta(seconds=5))
-    if not record.sent and status.progress in (
-        Progress.Running,
-        Progress.Succeeded,
-        Progress.Failed,
-    ):
-        record, recovery = sent_after_all(recovery, record, step)
-    return RunningStep(step, record, status, recovery)
-
-
-def sent_after_all(
-    recovery: Recovery, record: StepRecord, step: Step | None
-) -> tuple[StepRecord, Recovery]:
-    """After a crash nobody noted that it went out. What a hold is for hangs on it; and whoever is
-    owed word of it hears at the end."""
-    record = structs.replace(record, sent=True)
-    recovery = recovery.with_last(record)
-    return record, (
-        recovery.heard_by(DEFAULT_CHANNELS) if step is None or step.traits.destructive else recovery
-    )
+from recovery.model.recovery import StepRecord
 
 
 def leaves_a_trace(e: Evaluation, record: StepRecord) -> bool:

@@ -16,7 +16,7 @@ from recovery.decide.fingerprint import fingerprint
 from recovery.decide.guards import REMEDY_FORBIDDEN
 from recovery.decide.opening import relapse_of
 from recovery.decide.requests import requested
-from recovery.decide.running_step import no_longer_fits, retry_at, running_step
+from recovery.decide.running_step import no_longer_fits, retry_at
 from recovery.model.action import Progress
 from recovery.model.application import Application
 from recovery.model.move import RelocationPhase
@@ -158,7 +158,7 @@ def _healthy(e: Evaluation) -> State:
 def _of_step(e: Evaluation) -> State:
     if e.step is None:
         return State.ActionsUnreadable
-    running, now = running_step(e), e.situation.now
+    running, now = e.under_way, e.situation.now
     progress = running.status.progress
     match progress:
         case Progress.Running | Progress.InDoubt:

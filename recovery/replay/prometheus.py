@@ -84,6 +84,8 @@ class Prometheus:
         clock: Clock | None = None,
     ) -> None:
         self._url = url.rstrip("/")
+        self._shown = redact(self._url, 200)
+        """Without a password that stands in it."""
         self._match = match.strip().strip("{}")
         self._headers = dict(headers or {})
         self._tls = ssl.create_default_context(cafile=ca_file or None)
@@ -122,7 +124,7 @@ class Prometheus:
         count = int(float(found[0].value[1])) if found and found[0].value else 0
         if not count:
             raise Unanswered(
-                f"{self._url} has no series {self._select()} in the time that is asked for.\n"
+                f"{self._shown} has no series {self._select()} in the time that is asked for.\n"
                 "It comes from Argo CD's application controller, port 8082, path /metrics: let"
                 " Prometheus scrape the Service argocd-metrics (a ServiceMonitor, or Argo CD's"
                 " Helm chart with controller.metrics.enabled=true)."
@@ -184,7 +186,7 @@ class Prometheus:
                     return await self._once(path, query)
         except (aiohttp.ClientError, TimeoutError, _Busy) as error:
             said = redact(str(error) or type(error).__name__, 300)
-            raise Unanswered(f"{self._url}: {said}") from error
+            raise Unanswered(f"{self._shown}: {said}") from error
         return []
 
     async def _once(self, path: str, query: Mapping[str, Any]) -> list[_Series]:
@@ -192,25 +194,27 @@ class Prometheus:
             raise Unanswered("not connected")
         address = f"{self._url}/api/v1/{path}"
         body = {name: str(value) for name, value in query.items()}
-        async with self._session.post(address, data=body, ssl=self._tls) as response:
+        # A redirect would take the headers along to whoever it names.
+        posted = self._session.post(address, data=body, ssl=self._tls, allow_redirects=False)
+        async with posted as response:
             raw = await response.read()
             if response.status in (429, 502, 503, 504):
                 raise _Busy(f"answered {response.status}")
             if response.status in (401, 403):
                 raise Unanswered(
-                    f"{self._url} answered {response.status}: give a token"
+                    f"{self._shown} answered {response.status}: give a token"
                     " (--bearer-token-file) or --header"
                 )
         try:
             answer = _answer.decode(raw)
         except msgspec.DecodeError as error:
             raise Unanswered(
-                f"{self._url} answered {response.status} and no Prometheus API's JSON: {error}"
+                f"{self._shown} answered {response.status} and no Prometheus API's JSON: {error}"
             ) from error
         if answer.status != "success":
             if response.status in (413, 422) or "exceeded maximum" in answer.error:
                 raise TooMuch(redact(answer.error, 300))
-            raise Unanswered(f"{self._url}: {redact(answer.error, 300)}")
+            raise Unanswered(f"{self._shown}: {redact(answer.error, 300)}")
         self.warnings |= dict.fromkeys(redact(warning, 200) for warning in answer.warnings)
         return answer.data.result
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from msgspec import structs
 from typer.testing import CliRunner
 
@@ -179,8 +180,6 @@ def test_a_slice_that_is_not_answered_is_told_and_the_others_count() -> None:
     original = made_up.answer
 
     async def answer(request: Any) -> Any:
-        from aiohttp import web
-
         query = await request.post()
         if "start" in query and float(str(query["start"])) < at(11):
             return web.json_response(error, status=500)
@@ -329,6 +328,35 @@ def test_a_token_goes_along_and_is_in_no_output(tmp_path: Path) -> None:
     assert code == 0
     assert made_up.headers["Authorization"] == "Bearer s3cr3t-t0ken"
     assert "s3cr3t" not in output
+
+
+def test_a_password_in_the_address_is_in_no_output() -> None:
+    code, output = _call("--prometheus", "http://ann:s3cr3t@127.0.0.1:1", "--since", "1h")
+    assert code == 3
+    assert "127.0.0.1:1" in output
+    assert "s3cr3t" not in output
+
+
+def test_a_redirect_is_not_followed() -> None:
+    made_up, elsewhere = MadeUp(*fleet()), MadeUp(*fleet())
+
+    async def work() -> None:
+        async with elsewhere.serving() as there:
+
+            async def away(request: web.Request) -> web.Response:
+                raise web.HTTPTemporaryRedirect(f"{there}{request.path}")
+
+            made_up.answer = away  # type: ignore[method-assign]
+            headers = {"X-Scope-OrgID": "team-a"}
+            async with (
+                made_up.serving() as url,
+                Prometheus(url, headers=headers, clock=Hurried()) as source,
+            ):
+                await replay(source, [the_policies(SYNC_TEXT)], START, END, 60)
+
+    with pytest.raises(Unanswered, match="answered 307"):
+        asyncio.run(work())
+    assert elsewhere.headers == {}
 
 
 @pytest.mark.parametrize(

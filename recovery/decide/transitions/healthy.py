@@ -5,10 +5,10 @@ from __future__ import annotations
 from msgspec import structs
 
 from recovery.decide.attempt import ended, resolve
-from recovery.decide.evaluation import Evaluation
+from recovery.decide.evaluation import Evaluation, sent_after_all
 from recovery.decide.failover_followups import aftercare
 from recovery.decide.operations import WITHDRAW
-from recovery.decide.running_step import leaves_a_trace, sent_after_all
+from recovery.decide.running_step import leaves_a_trace
 from recovery.model.decision import Decision, Kind
 from recovery.model.duration import spell
 from recovery.model.recovery import RecoveryPhase, StepOutcome

@@ -17,12 +17,12 @@ from recovery.decide.attempt import (
     uncounted,
 )
 from recovery.decide.circuit_breaker import compared
-from recovery.decide.evaluation import Evaluation
+from recovery.decide.evaluation import Evaluation, RunningStep
 from recovery.decide.failover_progress import PLAN_OUTDATED, given_up
 from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import refusal
 from recovery.decide.operations import claim_on
-from recovery.decide.running_step import RunningStep, no_longer_fits, retry_at, running_step
+from recovery.decide.running_step import no_longer_fits, retry_at
 from recovery.decide.transitions.transition import Act
 from recovery.model.action import Progress, Skip
 from recovery.model.decision import Decision, Kind, Result
@@ -48,7 +48,7 @@ def actions_unreadable(e: Evaluation) -> Decision:
 
 def in_progress(e: Evaluation) -> Decision:
     """Wait for the effect until the step's deadline."""
-    running, now = running_step(e), e.situation.now
+    running, now = e.under_way, e.situation.now
     soon, message = running.status.soon, running.recovery.message
     again = min(running.deadline, now + soon) if soon else running.deadline
     if running.status.message:
@@ -59,7 +59,7 @@ def in_progress(e: Evaluation) -> Decision:
 
 def timed_out(e: Evaluation) -> Decision:
     """End it without its effect; what it was moving stays where it is."""
-    running = running_step(e)
+    running = e.under_way
     record, status = running.record, running.status
     message = f"no effect within {spell(running.deadline - record.started_at)}" + (
         f": {status.message}" if status.message else ""
@@ -71,7 +71,7 @@ def timed_out(e: Evaluation) -> Decision:
 
 def not_executed(e: Evaluation) -> Decision:
     """End it: for as long as a write is tried, none has left a trace."""
-    running, now = running_step(e), e.situation.now
+    running, now = e.under_way, e.situation.now
     record = running.record
     message = (
         f"not executed within {spell(now - record.started_at)}:"
@@ -83,7 +83,7 @@ def not_executed(e: Evaluation) -> Decision:
 
 def no_longer(e: Evaluation) -> Decision:
     """Leave the rest of it out, and say why."""
-    running = running_step(e)
+    running = e.under_way
     skip = no_longer_fits(e, running) or Skip("NoLongerFits", "")
     over = ended(running.record, StepOutcome.Skipped, skip.reason, skip.message, e.situation.now)
     return _after(e, running.recovery, over)
@@ -93,7 +93,7 @@ def done(outcome: StepOutcome) -> Act:
     """End it with this outcome, as the action says."""
 
     def act(e: Evaluation) -> Decision:
-        running = running_step(e)
+        running = e.under_way
         status = running.status
         over = ended(running.record, outcome, status.reason, status.message, e.situation.now)
         return _after(e, running.recovery, over)
@@ -103,7 +103,7 @@ def done(outcome: StepOutcome) -> Act:
 
 def write_paused(e: Evaluation) -> Decision:
     """Wait until the write may be repeated."""
-    running = running_step(e)
+    running = e.under_way
     record, recovery = running.record, running.recovery
     message = record.message or recovery.message
     return Decision(
@@ -114,7 +114,7 @@ def write_paused(e: Evaluation) -> Decision:
 def write_due(e: Evaluation) -> Decision:
     """Claim the step's next write, or the same one over because nobody knows whether it went
     out."""
-    running, situation = running_step(e), e.situation
+    running, situation = e.under_way, e.situation
     recovery, step, status = running.recovery, running.step, running.status
     if no := refusal(GuardRequest(situation, e.policy, step, recovery)):
         return suppress(situation, e.policy, recovery, no)
