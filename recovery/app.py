@@ -13,7 +13,7 @@ import structlog
 from recovery.act.action import ArgoCD, Clients
 from recovery.act.action import ClusterClients as ActWays
 from recovery.act.executor import Executor
-from recovery.act.registry import ALL_ACTIONS, POLICY_ACTIONS, TRAITS
+from recovery.act.registry import ACTION_KINDS, ALL_ACTIONS, POLICY_ACTIONS
 from recovery.argocd.ownership import Ownership
 from recovery.clock import Clock
 from recovery.controller import RECOVERY, RETRY_CONFLICT, Controller
@@ -144,7 +144,7 @@ class App:
 
     def _build_records(self) -> None:
         settings, client, clock = self.settings, self._client, self._clock
-        destructive = frozenset(name for name, traits in TRAITS.items() if traits.destructive)
+        destructive = frozenset(name for name, kind in ACTION_KINDS.items() if kind.destructive)
         # Switched off, it keeps its own records and must not keep another one from acting.
         name = settings.lease if settings.enabled else f"{settings.lease}-observe"
         identity = settings.identity or f"{id(self):x}"
@@ -285,7 +285,7 @@ class App:
         self._scene = scene = SnapshotBuilder(
             self._known,
             crowds,
-            TRAITS,
+            ACTION_KINDS,
             self.commits,
             Installation(
                 settings.argocd_namespace,

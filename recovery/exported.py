@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
-from recovery.act.registry import POLICY_ACTIONS, TRAITS
+from recovery.act.registry import ACTION_KINDS, POLICY_ACTIONS
 from recovery.decide.reconciled import foreign, unreconciled
 from recovery.groups import Groups
 from recovery.kube.client import Client
@@ -95,7 +95,7 @@ class OfflineFleet:
         self._scene = SnapshotBuilder(
             known,
             Groups(known),
-            TRAITS,
+            ACTION_KINDS,
             Commits(None, clock),
             Installation(home, enabled=True, has_token=has_token),
             witnessed=lambda _: "",

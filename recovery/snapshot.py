@@ -172,7 +172,7 @@ class SnapshotBuilder:
             opened,
             policy,
             INTERNAL,
-            frozenset(n for n, traits in self._actions.items() if traits.destructive),
+            frozenset(n for n, kind in self._actions.items() if kind.destructive),
         ):
             log.warning(
                 "the actions in a record are not its policy's: those of the policy stand",

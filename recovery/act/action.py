@@ -200,7 +200,7 @@ Start = Callable[[ActionRequest, Clients], Awaitable[Outcome]]
 class Action(Struct, frozen=True):
     """One kind of action: what the judgement knows of it, and how it is started."""
 
-    traits: ActionKind
+    kind: ActionKind
     start: Start
 
 

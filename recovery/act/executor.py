@@ -64,7 +64,7 @@ class Executor:
 
         try:
             return _plain(
-                await self._actions[decision.step.traits.name].start(
+                await self._actions[decision.step.kind.name].start(
                     order, fenced(self._doors, why, went)
                 )
             )

@@ -46,10 +46,10 @@ ALL_ACTIONS: dict[str, Action] = {
 INTERNAL = frozenset({"release", "refresh_applications", "list_leftovers", "failback", "cleanup"})
 """What the judgement asks for by itself; policies may not name it."""
 
-TRAITS: Mapping[str, ActionKind] = {name: action.traits for name, action in ALL_ACTIONS.items()}
+ACTION_KINDS: Mapping[str, ActionKind] = {name: action.kind for name, action in ALL_ACTIONS.items()}
 """What a Recovery may have begun."""
 
 POLICY_ACTIONS: Mapping[str, ActionKind] = {
-    name: action.traits for name, action in ALL_ACTIONS.items() if name not in INTERNAL
+    name: action.kind for name, action in ALL_ACTIONS.items() if name not in INTERNAL
 }
 """What a policy file may name."""

@@ -217,7 +217,7 @@ def _until(order: ActionRequest, more: timedelta) -> timedelta | None:
     time-out of its own."""
     if order.step.timeout is not None:
         return None
-    return order.situation.now - order.record.started_at + max(order.step.traits.settle, more)
+    return order.situation.now - order.record.started_at + max(order.step.kind.settle, more)
 
 
 class _Alone(Exception):

@@ -236,7 +236,7 @@ def _rows(app: Application, world: ExportedFleet, *, looked: bool) -> list[Row]:
     ):
         other = forecast(structs.replace(situation, finding=ASSUMED_CAUSE))
         unsure = (
-            other.acts is not None and not other.acts.traits.speaks and _done(other) != _done(ahead)
+            other.acts is not None and not other.acts.kind.speaks and _done(other) != _done(ahead)
         )
         ahead = other if unsure else ahead
     for decision in ahead.now:
@@ -275,7 +275,7 @@ def _followed(decision: Decision, ahead: Forecast) -> tuple[str, str, str]:
     """The verdict on what becomes of an application whose recovery is opened."""
     step, last = ahead.acts, ahead.last
     if step is not None:
-        return ("person" if step.traits.speaks else "act"), "", f"would {step}"
+        return ("person" if step.kind.speaks else "act"), "", f"would {step}"
     if last is not None and last.kind is Kind.Stall:
         return "person", "", last.message
     return _alone(last or decision)

@@ -29,7 +29,7 @@ def mode_of(a: GuardRequest) -> Mode:
     for step in a.policy.actions:
         # A running attempt keeps its actions, but an edit that narrows one of this kind binds at
         # once.
-        mode = mode.narrowed(step.mode) if step.traits.name == a.step.traits.name else mode
+        mode = mode.narrowed(step.mode) if step.kind.name == a.step.kind.name else mode
     project, about = a.situation.project, a.situation.about
     own = about.mark("mode") if isinstance(about, Application | Cluster) else ""
     for said in (own, project.mark("mode") if project else ""):
@@ -51,11 +51,11 @@ def awaiting(a: GuardRequest) -> str:
     index = running.index if running else len(a.recovery.in_attempt())
     parts: list[Any] = [a.policy.hash, a.step.written]
     if isinstance(about, Application):
-        parts += [about.deployed, about.revisions if a.step.traits.syncs else ()]
-    if a.step.traits.relocates and running:
+        parts += [about.deployed, about.revisions if a.step.kind.syncs else ()]
+    if a.step.kind.relocates and running:
         parts.append(running.started_at)
     digest = hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:10]
-    return f"{a.recovery.attempt}.{index} {a.step.traits.name} {digest}"
+    return f"{a.recovery.attempt}.{index} {a.step.kind.name} {digest}"
 
 
 def approval_required(a: GuardRequest) -> str:
@@ -67,15 +67,13 @@ def approval_required(a: GuardRequest) -> str:
 
 def _what(a: GuardRequest) -> str:
     """The action, and what of the application it is about."""
-    about, traits = a.situation.about, a.step.traits
+    about, kind = a.situation.about, a.step.kind
     if not isinstance(about, Application):
         return str(a.step)
-    if traits.syncs:
+    if kind.syncs:
         return f"{a.step} to {short(about.revisions)}"
     return (
-        f"{a.step}, while {short(about.deployed)} is deployed"
-        if traits.destructive
-        else str(a.step)
+        f"{a.step}, while {short(about.deployed)} is deployed" if kind.destructive else str(a.step)
     )
 
 
@@ -134,7 +132,7 @@ def expired(recovery: Recovery, this: str, now: datetime) -> tuple[UserRequest, 
 
 def plans(a: GuardRequest) -> bool:
     """Does it only look for now, so that a person has a plan to approve?"""
-    return a.step.traits.relocates and (a.recovery is None or a.recovery.running is None)
+    return a.step.kind.relocates and (a.recovery is None or a.recovery.running is None)
 
 
 def how_to_approve(a: GuardRequest) -> str:

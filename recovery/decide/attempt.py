@@ -88,19 +88,19 @@ def advance(
         record = StepRecord(
             recovery.attempt,
             index,
-            step.traits.name,
+            step.kind.name,
             situation.now,
             claim,
             claimed_at=situation.now,
         )
-        skip = step.traits.fits(step, situation, recovery)
+        skip = step.kind.fits(step, situation, recovery)
         if skip and not (skip.reason == TOO_EARLY and not remedy_left(situation, policy, recovery)):
             recovery = recovery.with_step(
                 ended(record, StepOutcome.Skipped, skip.reason, skip.message, situation.now)
             )
             continue
         if (
-            step.traits.reports
+            step.kind.reports
             and _given_up(recovery)
             and not remedy_left(situation, policy, recovery)
         ):
@@ -121,7 +121,7 @@ def advance(
                 continue
         if no:
             return suppress(situation, policy, recovery, no)
-        owes = step.traits.owes(step, situation, recovery)
+        owes = step.kind.owes(step, situation, recovery)
         record = structs.replace(
             record, owes=owes, debt=Debt.open if owes is not None else Debt.none
         )
@@ -150,9 +150,9 @@ def treats_later(
 ) -> bool:
     """Is there a later step that treats this cause?"""
     return any(
-        step.traits.cures(step.parameters)
+        step.kind.cures(step.parameters)
         and not remedies.objection(situation, policy, step, recovery)
-        and not step.traits.fits(step, situation, recovery)
+        and not step.kind.fits(step, situation, recovery)
         for step in rest
     )
 
@@ -161,18 +161,18 @@ def remedy_left(situation: Situation, policy: Policy, recovery: Recovery) -> boo
     """Would one more attempt try anything that the cause allows? What only speaks is no remedy."""
     trial = structs.replace(recovery, attempt=recovery.attempt + 1)
     for index, step in enumerate(policy.actions):
-        if not step.traits.cures(step.parameters):
-            if not step.traits.speaks:
+        if not step.kind.cures(step.parameters):
+            if not step.kind.speaks:
                 # the action matrix does not know it: repositories and clusters have their own
                 # guards
                 return True
             continue
-        skip = step.traits.fits(step, situation, trial)
+        skip = step.kind.fits(step, situation, trial)
         words = "" if skip else remedies.objection(situation, policy, step, trial)
         if not skip and not words:
             return True
         why = skip.reason if skip else REMEDY_FORBIDDEN
-        record = StepRecord(trial.attempt, index, step.traits.name, situation.now)
+        record = StepRecord(trial.attempt, index, step.kind.name, situation.now)
         trial = trial.with_step(ended(record, StepOutcome.Skipped, why, words, situation.now))
     return False
 
@@ -210,7 +210,7 @@ def remediate(situation: Situation, policy: Policy, recovery: Recovery, step: St
             evidence=notifications.evidence(about, situation.finding),
             initial_resources=seen,
         )
-    named = any(action.traits.name == step.traits.name for action in policy.actions)
+    named = any(action.kind.name == step.kind.name for action in policy.actions)
     why = (
         f"{policy.sentence} (attempt {recovery.attempt} of {recovery.max_attempts})"
         if named
@@ -400,7 +400,7 @@ def resolve(
     for index in range(len(recovery.in_attempt()), len(actions)):
         step = actions[index]
         if (
-            step.traits.reports
+            step.kind.reports
             and getattr(step.parameters, "when", "always") != "failure"
             and _may_speak(situation, policy, step, recovery)
         ):
@@ -409,7 +409,7 @@ def resolve(
                 or policy.channels
                 or (notifications.DEFAULT_CHANNELS,)
             )
-            record = StepRecord(recovery.attempt, index, step.traits.name, now, sent=True)
+            record = StepRecord(recovery.attempt, index, step.kind.name, now, sent=True)
             recovery = recovery.with_step(
                 ended(record, StepOutcome.Succeeded, "Notified", "recovery notified", now)
             )
@@ -500,7 +500,7 @@ def undertake(situation: Situation, policy: Policy, recovery: Recovery, step: St
     record = StepRecord(
         recovery.attempt,
         index,
-        step.traits.name,
+        step.kind.name,
         situation.now,
         claim_on(situation.about),
         claimed_at=situation.now,

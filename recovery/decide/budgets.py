@@ -18,8 +18,8 @@ def disruption_budget(a: GuardRequest) -> str | Closed:
     """Too much was restarted, rolled back or moved within an hour
     (``guards.budget.destructive_per_hour``), workload by workload."""
     running = a.recovery.running if a.recovery else None
-    more = running is not None and bool(running.effects) and a.step.traits.one_by_one
-    if not a.step.traits.destructive or ((begun(a) or under_way(a)) and not more):
+    more = running is not None and bool(running.effects) and a.step.kind.one_by_one
+    if not a.step.kind.destructive or ((begun(a) or under_way(a)) and not more):
         return ""
     own = _own(a)
     done, limits = a.situation.destroyed, a.situation.policies.budget.destructive_per_hour
@@ -53,7 +53,7 @@ def _own(a: GuardRequest) -> set[datetime]:
 def restart_rate_limit(a: GuardRequest) -> str | Closed:
     """Too many workloads were restarted within a minute
     (``guards.budget.restarts_per_minute``)."""
-    if not a.step.traits.one_by_one:
+    if not a.step.kind.one_by_one:
         return ""
     own = _own(a)
     limit, since = a.situation.policies.budget.restarts_per_minute, a.situation.now - MINUTE
@@ -70,7 +70,7 @@ def restart_rate_limit(a: GuardRequest) -> str | Closed:
 def rate_limited(a: GuardRequest) -> str:
     """The repository was refreshed less than ten seconds ago."""
     last = a.situation.fleet.refreshed_at
-    if not a.step.traits.paced or last is None or a.situation.now - last >= REFRESH_EVERY:
+    if not a.step.kind.paced or last is None or a.situation.now - last >= REFRESH_EVERY:
         return ""
     return (
         f"its repository was refreshed {spell(a.situation.now - last)} ago (one refresh per"

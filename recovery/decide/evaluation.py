@@ -49,7 +49,7 @@ def sent_after_all(
     record = structs.replace(record, sent=True)
     recovery = recovery.with_last(record)
     return record, (
-        recovery.heard_by(DEFAULT_CHANNELS) if step is None or step.traits.destructive else recovery
+        recovery.heard_by(DEFAULT_CHANNELS) if step is None or step.kind.destructive else recovery
     )
 
 
@@ -128,14 +128,14 @@ class Evaluation(Struct, frozen=True, dict=True):
         situation, recovery, record, step = self.situation, self.open, self.running, self.step
         if record is None or step is None:
             raise ValueError(f"no step of {recovery.name} runs that can be read")
-        status = step.traits.judge(record, step, situation)
+        status = step.kind.judge(record, step, situation)
         if status.relocations is not None and status.progress is not Progress.Next:
             recovery = structs.replace(recovery, relocations=status.relocations)
         if (
             status.progress is Progress.Next
             and situation.unseen
-            and step.traits.destructive
-            and not step.traits.lasting
+            and step.kind.destructive
+            and not step.kind.lasting
         ):
             # What it is to be judged by again is still to be looked at, as after a restart of this
             # controller.

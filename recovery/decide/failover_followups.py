@@ -230,14 +230,12 @@ def _begin(
     situation: Situation,
     policy: Policy,
     recovery: Recovery,
-    traits: ActionKind,
+    kind: ActionKind,
     written: dict[str, Any] | None = None,
     wish: str = "",
 ) -> Decision:
     """Begin what is owed. A wish is fulfilled once: it is struck off with the claim."""
-    step = Step(
-        traits, traits.parameters(**(written or {})), ActionSpec(traits.name, written or {})
-    )
+    step = Step(kind, kind.parameters(**(written or {})), ActionSpec(kind.name, written or {}))
     if no := refusal(GuardRequest(situation, policy, step, recovery)):
         return suppress(situation, policy, recovery, no)
     left = tuple(w for w in recovery.requests if w.type != wish)
@@ -254,7 +252,7 @@ def _newest(recovery: Recovery, action: str, since: datetime | None = None) -> S
 
 def failover_step(policy: Policy) -> Step | None:
     """The policy's failover, if it has one."""
-    return next((step for step in policy.actions if step.traits.name == "failover"), None)
+    return next((step for step in policy.actions if step.kind.name == "failover"), None)
 
 
 def _in_time(situation: Situation, policy: Policy, recovery: Recovery) -> bool:

@@ -54,7 +54,7 @@ def forecast(situation: Situation) -> Forecast:
             and answer.step is not None
         ):
             record = structs.replace(recovery.running, sent=True)
-            outcome = StepOutcome.Succeeded if answer.step.traits.speaks else StepOutcome.Failed
+            outcome = StepOutcome.Succeeded if answer.step.kind.speaks else StepOutcome.Failed
             done = ended(record, outcome, ASSUMED, "", situation.now)
             recovery = recovery.with_last(done)
             steps[record.index] = (answer.step, done)

@@ -37,7 +37,5 @@ def under_way(a: GuardRequest) -> bool:
     but for a move's waves."""
     running = a.recovery.running if a.recovery else None
     return (
-        running is not None
-        and (running.sent or bool(running.stage))
-        and not a.step.traits.relocates
+        running is not None and (running.sent or bool(running.stage)) and not a.step.kind.relocates
     )

@@ -200,7 +200,7 @@ def known_bad_revision(a: GuardRequest) -> str:
             f"its annotation recovery.gitops.dev/hold is not honoured ({app.unreadable}); `recovery"
             f" release {shell(app.key)}` removes it"
         )
-    if app.hold and a.step.traits.syncs and app.expected_out_of_sync:
+    if app.hold and a.step.kind.syncs and app.expected_out_of_sync:
         known = app.hold.names(app)
         why = (
             "is known to be bad (KnownBadRevision)"
@@ -215,7 +215,7 @@ def manual_sync(a: GuardRequest) -> str:
     """Syncing is the owner's decision: a manual sync policy is a release gate, and so is drift with
     selfHeal off."""
     app = a.situation.subject
-    if not (a.step.traits.syncs or a.policy.condition.status) or app.mark("sync") == "allowed":
+    if not (a.step.kind.syncs or a.policy.condition.status) or app.mark("sync") == "allowed":
         return ""
     if any(getattr(step.parameters, "manual_apps", False) for step in a.policy.actions):
         return ""
@@ -282,9 +282,7 @@ def operation_in_progress(a: GuardRequest) -> str:
         if uncompared and ago < UNCOMPARED_WITHIN:
             return f"an operation ended {spell(ago)} ago and Argo CD has not compared it since"
     began = a.recovery.unhealthy_since if a.recovery else None
-    waits = (
-        Health.Progressing not in (a.policy.condition.health or ()) and a.step.traits.destructive
-    )
+    waits = Health.Progressing not in (a.policy.condition.health or ()) and a.step.kind.destructive
     younger = app.deployed_at is not None and began is not None and began < app.deployed_at
     if (
         waits
@@ -299,10 +297,10 @@ def operation_in_progress(a: GuardRequest) -> str:
             " being rolled out: it is Progressing"
         )
     parent = a.situation.parent
-    if parent is not None and parent.operating and a.step.traits.syncs:
+    if parent is not None and parent.operating and a.step.kind.syncs:
         return f"its parent application {parent.key} is being synced"
     rolling = a.situation.application_set
-    if rolling and rolling.rolling and (a.step.traits.syncs or a.step.traits.destructive):
+    if rolling and rolling.rolling and (a.step.kind.syncs or a.step.kind.destructive):
         return (
             f"ApplicationSet {rolling.name} syncs its applications itself, step by step"
             " (RollingSync)"
@@ -313,7 +311,7 @@ def operation_in_progress(a: GuardRequest) -> str:
 def action_reverted(a: GuardRequest) -> str:
     """A person reverted this action for this revision. It is not repeated until another revision is
     deployed."""
-    if not a.step.traits.destructive or begun(a) or under_way(a):
+    if not a.step.kind.destructive or begun(a) or under_way(a):
         return ""
     app, known = a.situation.subject, (*a.situation.past, *((a.recovery,) if a.recovery else ()))
     found = circuit_breaker.taken_back(known, named(app.deployed))
@@ -352,7 +350,7 @@ def inspection_pending(a: GuardRequest) -> str:
     known = a.recovery is not None and bool(a.recovery.notified_causes)
     return (
         a.situation.unseen
-        if (a.step.traits.destructive or known) and not begun(a) and not under_way(a)
+        if (a.step.kind.destructive or known) and not begun(a) and not under_way(a)
         else ""
     )
 
@@ -367,7 +365,7 @@ def dependency(a: GuardRequest) -> str:
     """The application is unhealthy because its repository or cluster is."""
     if a.situation.cluster_failed:
         return a.situation.cluster_failed
-    return a.situation.failed[0] if a.situation.failed and a.step.traits.fetches else ""
+    return a.situation.failed[0] if a.situation.failed and a.step.kind.fetches else ""
 
 
 def recovery_deleted(a: GuardRequest) -> str:
@@ -392,17 +390,13 @@ def dependency_first(a: GuardRequest) -> str:
 def outside_window(a: GuardRequest) -> Closed | None:
     """A sync window of Argo CD or a maintenance window of the policy file is closed for this
     action."""
-    situation, traits = a.situation, a.step.traits
-    if traits.speaks or begun(a) or under_way(a):
+    situation, kind = a.situation, a.step.kind
+    if kind.speaks or begun(a) or under_way(a):
         return None
     about, closed = situation.about, None
-    if (
-        isinstance(about, Application)
-        and situation.project
-        and (traits.syncs or traits.destructive)
-    ):
+    if isinstance(about, Application) and situation.project and (kind.syncs or kind.destructive):
         closed = sync_windows(about, situation.project.windows, situation.now)
-    return closed or maintenance(about, traits.name, situation.policies.windows, situation.now)
+    return closed or maintenance(about, kind.name, situation.policies.windows, situation.now)
 
 
 def correlated_incident(a: GuardRequest) -> str:
@@ -415,7 +409,7 @@ def quorum_pending(a: GuardRequest) -> str:
     """Too few probes agree that the cluster is down, or they have not agreed for the whole
     duration."""
     cluster = a.situation.about
-    if not a.step.traits.relocates or not isinstance(cluster, Cluster) or begun(a):
+    if not a.step.kind.relocates or not isinstance(cluster, Cluster) or begun(a):
         return ""
     agreed, words = down(cluster, a.situation.now)
     if not agreed:
@@ -432,7 +426,7 @@ def quorum_pending(a: GuardRequest) -> str:
 def controller_isolated(a: GuardRequest) -> str:
     """Nothing outside answers: this controller may be isolated, not the cluster down. A person may
     approve."""
-    if not a.step.traits.relocates or a.situation.witnessed or plans(a) or begun(a) or approved(a):
+    if not a.step.kind.relocates or a.situation.witnessed or plans(a) or begun(a) or approved(a):
         return ""
     return (
         "no other remote cluster and no outside URL answered within the last minute: this"
@@ -558,12 +552,11 @@ GUARDS = (
 
 def refusal(asked: GuardRequest) -> Refusal | None:
     """The first guard that says no to this step, or None."""
-    traits = asked.step.traits
+    kind = asked.step.kind
     return _first(
         asked,
         lambda g: (
-            g.name == OBSERVE_ONLY
-            or (g.name not in traits.exempt and (g.subject or not traits.speaks))
+            g.name == OBSERVE_ONLY or (g.name not in kind.exempt and (g.subject or not kind.speaks))
         ),
     )
 

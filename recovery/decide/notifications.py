@@ -237,7 +237,7 @@ def incurable(
         f" {finding.what if finding else 'cause unknown'}{_tried_in_short(recovery)}"
     )
     spoken = dict.fromkeys(
-        c for step in policy.actions if step.traits.speaks for c in step.parameters.channels
+        c for step in policy.actions if step.kind.speaks for c in step.parameters.channels
     )
     body = f"{standing(situation)} {_for_so_long(recovery, situation.now)}; {message}"
     body += f"{_commits(situation.deployed)}{_what_to_do(finding)}{_then(recovery)}"

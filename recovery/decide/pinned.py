@@ -28,5 +28,5 @@ def agreed(
     if recovery.policy_hash == policy.hash:
         return own in ((), tuple(step.written for step in policy.actions))
     return {written.type for written in own} & destructive <= {
-        step.traits.name for step in policy.actions
+        step.kind.name for step in policy.actions
     }

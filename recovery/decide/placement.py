@@ -35,7 +35,7 @@ def unknown_targets(policies: Policies, clusters: Iterable[Cluster]) -> tuple[st
         (f"policy {p.name}: target_cluster", s.parameters.target_cluster)
         for p in policies.policies
         for s in p.actions
-        if s.traits.relocates
+        if s.kind.relocates
     ]
     wanted += [
         (f"cluster {c.name}: label {FAILOVER_TO}", (c.labels or {}).get(FAILOVER_TO, ""))

@@ -19,7 +19,7 @@ def objection(
     situation: Situation, policy: Policy | None, step: Step, recovery: Recovery | None
 ) -> str:
     """Why none of the step's ways is to be tried, in words; empty when one of them may be."""
-    ways = step.traits.cures(step.parameters)
+    ways = step.kind.cures(step.parameters)
     if not ways:
         return ""
     begun = recovery is not None and any(acted(s) for s in recovery.steps)
@@ -43,7 +43,7 @@ def chosen(
     return next(
         (
             cure
-            for cure in step.traits.cures(step.parameters)
+            for cure in step.kind.cures(step.parameters)
             if not words(situation.finding, cure, tried)
         ),
         None,
@@ -57,12 +57,12 @@ def _tried(step: Step, policy: Policy | None, recovery: Recovery | None) -> int:
         return 0
     before = recovery.max_attempts - policy.attempts if policy else 0
     known = [StepOutcome.Failed, StepOutcome.Succeeded]
-    if not step.traits.counts_as_sent:
+    if not step.kind.counts_as_sent:
         known.append(
             StepOutcome.TimedOut
         )  # else: after a crash it counts as sent, and may never have gone out
     return sum(
-        s.action == step.traits.name and s.sent and s.outcome in known and s.attempt > before
+        s.action == step.kind.name and s.sent and s.outcome in known and s.attempt > before
         for s in recovery.steps
     )
 

@@ -66,7 +66,7 @@ def named_channels(policies: Policies) -> dict[str, str]:
         for step in policy.actions:
             add(
                 getattr(step.parameters, "channels", ()),
-                f"policy {policy.name}, {step.traits.name}",
+                f"policy {policy.name}, {step.kind.name}",
             )
     for number, route in enumerate(policies.notices.routes):
         add(route.channels, f"routes[{number}]")

@@ -26,7 +26,7 @@ def leaves_a_trace(e: Evaluation, record: StepRecord) -> bool:
     )
     counts = (
         e.step is not None
-        and e.step.traits.counts_as_sent
+        and e.step.kind.counts_as_sent
         and bool(record.stage)
         and record.reason != "Conflict"
     )
@@ -41,15 +41,15 @@ def no_longer_fits(e: Evaluation, running: RunningStep) -> Skip | None:
     if running.status.progress is Progress.Again:
         if not situation.freshness.fresh or running.record.stage:
             return None
-        return step.traits.fits(step, situation, recovery)
+        return step.kind.fits(step, situation, recovery)
     app = situation.about
-    if step.traits.lasting or running.status.stage == WITHDRAW or not isinstance(app, Application):
+    if step.kind.lasting or running.status.stage == WITHDRAW or not isinstance(app, Application):
         return None
     if app.hold is not None and app.hold.recovery == recovery.name:
         app = structs.replace(app, hold=None, auto_sync=app.auto_sync or app.hold.suspended)
     before = structs.replace(recovery, steps=recovery.steps[:-1])
     seen = structs.replace(situation, about=app, recovery=before)
-    if skip := step.traits.fits(step, seen, before):
+    if skip := step.kind.fits(step, seen, before):
         return skip
     forbidden = objection(seen, e.policy, step, before)
     return Skip(REMEDY_FORBIDDEN, forbidden) if forbidden else None

@@ -101,7 +101,7 @@ def determine(e: Evaluation) -> State:
         return _without_recovery(e)
     if ended := _ended(e):
         return ended
-    if e.running is not None and (e.unhealthy or (e.step is not None and e.step.traits.lasting)):
+    if e.running is not None and (e.unhealthy or (e.step is not None and e.step.kind.lasting)):
         return _of_step(e)
     if not e.unhealthy:
         return _healthy(e)

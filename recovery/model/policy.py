@@ -125,8 +125,8 @@ class ActionSpec(Struct, frozen=True, omit_defaults=True):
 class Step(Struct, frozen=True):
     """One action of a policy, with what its kind brings along."""
 
-    traits: ActionKind
-    parameters: Any  # the Struct that traits.parameters names
+    kind: ActionKind
+    parameters: Any  # the Struct that kind.parameters names
     written: ActionSpec
     timeout: timedelta | None = None
     mode: Mode = Mode.act
@@ -134,11 +134,11 @@ class Step(Struct, frozen=True):
     @property
     def settle(self) -> timedelta:
         """How long it has to show its effect; a timeout in the policy stands."""
-        return self.timeout if self.timeout is not None else self.traits.settle
+        return self.timeout if self.timeout is not None else self.kind.settle
 
     def __str__(self) -> str:
         said = ", ".join(f"{k}: {_plain(v)}" for k, v in self.written.parameters.items())
-        return f"{self.traits.name} ({said})" if said else self.traits.name
+        return f"{self.kind.name} ({said})" if said else self.kind.name
 
 
 def _plain(value: Any) -> str:

@@ -55,7 +55,7 @@ def _on(policy: Policy) -> list[str]:
             f"channels {', '.join(named)} have to be keys of the Secret recovery-channels; else"
             f" {_ALL}"
         )
-    elif any(step.traits.speaks for step in policy.actions):
+    elif any(step.kind.speaks for step in policy.actions):
         told.append(f"no channel is named here or in defaults.channels: {_EVERY}")
     if _describes_health(policy.condition):
         told.append(f"{policy.condition} is what is healthy: none of its actions will ever fit")

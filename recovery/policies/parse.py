@@ -109,11 +109,11 @@ def steps_from(
     try:
         steps = []
         for one in written:
-            traits = actions[one.type]
-            parameters = msgspec.convert(one.parameters, traits.parameters, dec_hook=_duration)
+            kind = actions[one.type]
+            parameters = msgspec.convert(one.parameters, kind.parameters, dec_hook=_duration)
             timeout = Duration.parse(one.timeout) if one.timeout else None
             steps.append(
-                Step(traits, parameters, one, timeout, Mode(one.mode) if one.mode else Mode.act)
+                Step(kind, parameters, one, timeout, Mode(one.mode) if one.mode else Mode.act)
             )
         return tuple(steps)
     except (KeyError, ValueError, msgspec.ValidationError):
@@ -377,11 +377,11 @@ class _Resolver:
         parameters = self._parameters(
             text.type, path, self._reader.places.get(f"{path}.parameters")
         )
-        traits = self._actions.get(text.type)
-        if traits is None or parameters is MISSING:
+        kind = self._actions.get(text.type)
+        if kind is None or parameters is MISSING:
             return None
-        if subject.value not in traits.applies_to:
-            what = f"works on {' and '.join(sorted(traits.applies_to))}, not on {subject.value}"
+        if subject.value not in kind.applies_to:
+            what = f"works on {' and '.join(sorted(kind.applies_to))}, not on {subject.value}"
             self._reader.also(None, f"{path}.type", f"{text.type!r} {what}")
         if text.timeout is not None and not text.timeout:
             self._reader.also(None, f"{path}.timeout", "a step needs some time to show its effect")
@@ -389,18 +389,18 @@ class _Resolver:
         written = ActionSpec(
             text.type, text.parameters, str(text.timeout) if text.timeout else "", mode
         )
-        return Step(traits, parameters, written, text.timeout, text.mode)
+        return Step(kind, parameters, written, text.timeout, text.mode)
 
     def _parameters(self, name: str, path: str, node: yaml.Node | None) -> Any:
-        traits = self._actions.get(name)
-        if traits is None:
+        kind = self._actions.get(name)
+        if kind is None:
             return self._reader.also(
                 None, f"{path}.type", f"unknown action {name!r}{did_you_mean(name, self._actions)}"
             )
-        kind = inspect.type_info(traits.parameters)
+        described = inspect.type_info(kind.parameters)
         if node is None or node.tag.endswith(":null"):
-            return traits.parameters()
-        return self._reader.read(node, kind, f"{path}.parameters")
+            return kind.parameters()
+        return self._reader.read(node, described, f"{path}.parameters")
 
     def _backoff(self, text: BackoffText) -> Backoff:
         return Backoff(

@@ -21,9 +21,9 @@ def schema(actions: Mapping[str, ActionKind]) -> dict[str, Any]:
     )
     action = definitions["ActionText"]
     kinds = []
-    for name, traits in actions.items():
+    for name, kind in actions.items():
         (reference,), parts = msgspec.json.schema_components(
-            [traits.parameters], schema_hook=hook, ref_template=f"#/$defs/{name}.{{name}}"
+            [kind.parameters], schema_hook=hook, ref_template=f"#/$defs/{name}.{{name}}"
         )
         definitions.update({f"{name}.{part}": closed(body) for part, body in parts.items()})
         kinds.append(

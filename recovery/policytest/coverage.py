@@ -28,7 +28,7 @@ def unreached(policies: Policies, reached: Iterable[Reached]) -> list[Unreached]
             missed.append(Unreached("condition", f"{policy.name}: {policy.condition}"))
         if not any(policy.name in r.policies for r in seen):
             missed.append(Unreached("policy", policy.name))
-        names = dict.fromkeys(step.traits.name for step in policy.actions)
+        names = dict.fromkeys(step.kind.name for step in policy.actions)
         missed += [
             Unreached("action", f"{policy.name}: {name}")
             for name in names

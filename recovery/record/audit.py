@@ -90,7 +90,7 @@ class Journal:
         self, key: SubjectKey, decision: Decision, outcome: Outcome, recovery: Recovery | None
     ) -> None:
         """One effect that went to a door, and what the door said."""
-        action = decision.step.traits.name if decision.step else ""
+        action = decision.step.kind.name if decision.step else ""
         self._metrics.writes.labels(action, outcome.result.value).inc()
         stage = recovery.running.stage if recovery and recovery.running else ""
         told = {

@@ -318,11 +318,7 @@ class Recoveries:
         if claimed is None or decision.kind is not Kind.Remediate:
             return claimed
         now = self._clock.now()
-        if (
-            decision.step is not None
-            and decision.step.traits.paced
-            and outcome.result is Result.Sent
-        ):
+        if decision.step is not None and decision.step.kind.paced and outcome.result is Result.Sent:
             self._refreshed.update(dict.fromkeys(repositories, now))
         after = concluded(claimed, outcome, now)
         if outcome.result is Result.Conflict:

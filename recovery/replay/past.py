@@ -205,8 +205,8 @@ class Past:
     def _undecided(self, decision: Decision, now: datetime) -> Acted:
         """The first remedy of the policy: whether it is tried hangs on a cause."""
         policy = next(p for p in self._policies.policies if p.name == decision.policy)
-        step = next((s for s in policy.actions if s.traits.cures(s.parameters)), policy.actions[0])
-        return Acted(policy.name, step.traits.name, now, step.traits.destructive)
+        step = next((s for s in policy.actions if s.kind.cures(s.parameters)), policy.actions[0])
+        return Acted(policy.name, step.kind.name, now, step.kind.destructive)
 
     def _acts(
         self, incident: Incident, decision: Decision, app: Application, now: datetime
@@ -216,16 +216,14 @@ class Past:
             return
         policy = next((p for p in self._policies.policies if p.name == decision.policy), None)
         told: tuple[str, ...] = ()
-        if step.traits.destructive or step.traits.speaks:
+        if step.kind.destructive or step.kind.speaks:
             severity = policy.severity.value if policy else "high"
             named = tuple(getattr(step.parameters, "channels", ()))
             note = PendingNotification(
                 "", "", "", severity, channels=named or (policy.channels if policy else ())
             )
             told = channels_of(note, recovery, (), app, self._policies) or (EVERY_CHANNEL,)
-        incident.acted = Acted(
-            decision.policy, step.traits.name, now, step.traits.destructive, told
-        )
+        incident.acted = Acted(decision.policy, step.kind.name, now, step.kind.destructive, told)
         self._recoveries.pop(incident.name, None)
         if recovery is not None:
             self._fleet.begun(recovery)

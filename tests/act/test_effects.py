@@ -14,7 +14,7 @@ from msgspec import structs
 from recovery.act import rollback, workloads
 from recovery.act.action import Clients, Workload
 from recovery.act.executor import Executor
-from recovery.act.registry import ALL_ACTIONS, INTERNAL, POLICY_ACTIONS, TRAITS
+from recovery.act.registry import ACTION_KINDS, ALL_ACTIONS, INTERNAL, POLICY_ACTIONS
 from recovery.act.restart import NO_TOKEN
 from recovery.decide.engine import decide
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, Body, Resource
@@ -742,9 +742,9 @@ def test_a_second_rollback_within_a_day_leaves_a_sticky_hold() -> None:
 
 
 def test_every_action_is_known_by_its_own_name() -> None:
-    assert all(action.traits.name == name for name, action in ALL_ACTIONS.items())
+    assert all(action.kind.name == name for name, action in ALL_ACTIONS.items())
     assert set(POLICY_ACTIONS) == set(ALL_ACTIONS) - INTERNAL
-    assert set(TRAITS) == set(ALL_ACTIONS)
+    assert set(ACTION_KINDS) == set(ALL_ACTIONS)
 
 
 TWO = ("apps/v1/Deployment/shop/cart", "apps/v1/Deployment/shop/other")

@@ -408,7 +408,7 @@ def test_who_may_repair(allowed: bool, variant: str, fits: bool) -> None:
         now=NOW + timedelta(hours=1),
     )
 
-    assert (step.traits.fits(step, situation, a_recovery("x", NOW)) is None) is fits
+    assert (step.kind.fits(step, situation, a_recovery("x", NOW)) is None) is fits
 
 
 HEALED = {"operation": {"sync": {"resources": [{"kind": "Deployment", "name": "cart"}]}}}

@@ -722,7 +722,7 @@ def test_the_shipped_cluster_policy_begins_after_three_minutes() -> None:
     due = decide(about_a_cluster(down_for=180))
 
     assert [(d.kind, d.reason) for d in early] == [(Kind.Wait, "Pending")]
-    assert [(d.kind, d.step.traits.name if d.step else "") for d in due] == [
+    assert [(d.kind, d.step.kind.name if d.step else "") for d in due] == [
         (Kind.Remediate, "refresh_cluster_config")
     ]
     assert due[0].recovery is not None

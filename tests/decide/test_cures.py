@@ -111,7 +111,7 @@ def test_where_no_remedy_is_left_the_escalation_does_not_wait_for_its_attempt_an
 
     called = decided(finding("ConfigMissing"), policies=late, recovery=stood)
 
-    assert (called.kind, called.step and called.step.traits.name) == (Kind.Remediate, "escalate")
+    assert (called.kind, called.step and called.step.kind.name) == (Kind.Remediate, "escalate")
     assert called.recovery is not None
     told = structs.replace(
         called.recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Notified"
@@ -162,7 +162,7 @@ def settled(cause: str, recovery: Recovery, **changes: Any) -> Decision:
         if decision.kind is not Kind.Remediate:
             break
         assert decision.step is not None
-        assert decision.step.traits.speaks
+        assert decision.step.kind.speaks
         recovery = recovery.with_last(
             structs.replace(
                 recovery.steps[-1], sent=True, outcome=StepOutcome.Succeeded, reason="Notified"
@@ -234,7 +234,7 @@ def test_what_a_person_has_ended_is_not_begun_again() -> None:
     ended = finding("AutoSyncGaveUp", "Terminated")
     decisions = decide(a_situation(gave_up(), finding=ended))
 
-    assert not any(d.step and d.step.traits.syncs for d in decisions)
+    assert not any(d.step and d.step.kind.syncs for d in decisions)
     assert verdict(ended, Remedy.sync) is Verdict.forbidden
     assert told_apart(ended, None) == ended
 

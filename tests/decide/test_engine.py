@@ -64,7 +64,7 @@ class Case:
         if kept is not None:
             kept = structs.replace(kept, version="1")
             if chosen.kind is Kind.Remediate:
-                told = chosen.step is not None and chosen.step.traits.speaks
+                told = chosen.step is not None and chosen.step.kind.speaks
                 kept = concluded(
                     kept, Outcome(Result.Done, "Notified") if told else outcome, self.now
                 )
@@ -136,12 +136,12 @@ def test_refresh_then_sync_then_the_cure_has_to_last() -> None:
     app = gave_up()
     case = Case(app)
 
-    assert case.look().step.traits.name == "refresh"  # type: ignore[union-attr]
+    assert case.look().step.kind.name == "refresh"  # type: ignore[union-attr]
     waiting = case.look(timedelta(seconds=1))
     assert (waiting.kind, waiting.reason) == (Kind.Wait, "Settling")
     synced = case.look(timedelta(seconds=2), consumed(app, NOW + timedelta(seconds=3)))
     assert synced.step is not None
-    assert synced.step.traits.name == "sync"
+    assert synced.step.kind.name == "sync"
     running = case.look(timedelta(seconds=1), operated(app, case, Phase.Running))
     assert running.reason == "Settling"
     done = operated(app, case, Phase.Succeeded, sync=Sync.Synced)
@@ -197,7 +197,7 @@ def test_a_relapse_while_verifying_goes_on_with_the_next_step() -> None:
     decision = case.look(timedelta(seconds=10), gave_up())
 
     assert decision.step is not None
-    assert decision.step.traits.name == "sync"
+    assert decision.step.kind.name == "sync"
 
 
 def test_a_step_without_effect_times_out_and_says_after_how_long() -> None:
@@ -354,7 +354,7 @@ def test_a_running_attempt_keeps_the_actions_it_began_with() -> None:
     decision = case.look(timedelta(seconds=2), consumed(gave_up(), NOW + timedelta(seconds=2)))
 
     assert decision.step is not None
-    assert decision.step.traits.name == "sync"
+    assert decision.step.kind.name == "sync"
 
 
 @pytest.mark.parametrize(
@@ -432,7 +432,7 @@ def test_guards_are_asked_before_every_step_and_people_are_told_after_half_an_ho
     resumed = case.look(timedelta(minutes=1), structs.replace(paused, marks=None))
 
     assert resumed.step is not None
-    assert resumed.step.traits.name == "sync"
+    assert resumed.step.kind.name == "sync"
 
 
 IN_DOUBT = Outcome(Result.InDoubt, "Unavailable", "no answer")

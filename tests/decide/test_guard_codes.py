@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from recovery.act.registry import TRAITS
+from recovery.act.registry import ACTION_KINDS
 from recovery.commands.plan import WAITING_GUARDS
 from recovery.decide.engine import YIELDING
 from recovery.decide.guards import GUARDS
@@ -39,6 +39,6 @@ def test_an_old_reason_is_said_nowhere_any_more() -> None:
 def test_whoever_names_a_guard_names_one_that_there_is() -> None:
     codes = {guard.name for guard in GUARDS}
 
-    for traits in TRAITS.values():
-        assert traits.exempt <= codes, traits.name
+    for kind in ACTION_KINDS.values():
+        assert kind.exempt <= codes, kind.name
     assert {*WAITING_GUARDS, *YIELDING, *WAITING_REASONS} <= codes

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from recovery.act.registry import TRAITS
+from recovery.act.registry import ACTION_KINDS
 from recovery.decide.guard_request import GuardRequest
 from recovery.decide.guards import GUARDS, refusal
 from recovery.model.application import (
@@ -456,7 +456,7 @@ def test_manual_apps_lets_a_manual_application_be_synced() -> None:
 def test_ten_workloads_a_minute_are_restarted_over_the_fleet_at_most(
     ago: int, refused: bool
 ) -> None:
-    restart = structs.replace(SYNC, traits=TRAITS["restart"])
+    restart = structs.replace(SYNC, kind=ACTION_KINDS["restart"])
     done = RecentDisruptions((NOW - timedelta(seconds=ago),) * 10)
 
     no = refusal(asked(a_situation(gave_up(), destroyed=done, finding=A_CRASH), restart))
@@ -500,7 +500,7 @@ def test_a_repository_is_refreshed_every_ten_seconds_at_most(ago: int, refused: 
     ],
 )
 def test_so_much_is_changed_within_an_hour_and_no_more(done: RecentDisruptions, words: str) -> None:
-    restart = structs.replace(SYNC, traits=TRAITS["restart"])
+    restart = structs.replace(SYNC, kind=ACTION_KINDS["restart"])
     situation = a_situation(gave_up(), destroyed=done, finding=A_CRASH)
 
     no = refusal(asked(situation, restart))

@@ -197,7 +197,7 @@ def test_a_remedy_that_has_to_be_repeated_is_none() -> None:
     app = degraded()
 
     (third,) = decide(a_situation(app, past=tuple(days[:2])))
-    assert (third.kind, third.step and third.step.traits.name) == (Kind.Remediate, "restart")
+    assert (third.kind, third.step and third.step.kind.name) == (Kind.Remediate, "restart")
     (fourth,) = decide(a_situation(app, past=tuple(days)))
     assert (fourth.kind, fourth.by) == (Kind.Suppress, "RemedyForbidden")
     assert "restart was done for it in 3 recoveries within a day" in fourth.message
@@ -207,7 +207,7 @@ def test_a_remedy_that_has_to_be_repeated_is_none() -> None:
     )
     (called,) = decide(a_situation(app, past=tuple(days), recovery=stood))
     assert called.step is not None
-    assert called.step.traits.name == "escalate"
+    assert called.step.kind.name == "escalate"
     told = recovery("d3", escalated=True, stalled_times=(NOW,))
     (fifth,) = decide(a_situation(app, past=(*days, told), recovery=stood))
     assert (fifth.kind, fifth.reason) == (Kind.Stall, "NoRemedyLeft")

@@ -29,7 +29,7 @@ def problems(text: str | bytes) -> list[str]:
 def test_the_shipped_policies_are_the_requirements_own_and_parse() -> None:
     policies = parse((CONFIG / "policies.yaml").read_bytes(), POLICY_ACTIONS)
 
-    told = {p.name: [s.traits.name for s in p.actions] for p in policies.policies}
+    told = {p.name: [s.kind.name for s in p.actions] for p in policies.policies}
     assert told == {
         "application-sync-failure": ["refresh", "sync", "notify"],
         "application-health-degraded": ["restart", "rollback", "escalate"],

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from recovery.act.registry import INTERNAL, TRAITS
+from recovery.act.registry import ACTION_KINDS, INTERNAL
 from recovery.decide.holds import by_hand, effective, proven
 from recovery.decide.pinned import agreed
 from recovery.kube.client import APPLICATIONS, DEPLOYMENTS, RECOVERIES, RECOVERY_STATUS
@@ -30,7 +30,7 @@ BY_REVISION = SHIPPED.replace(
     "if_restart_fails: true", "if_restart_fails: true\n      release: revision"
 )
 """Any newer revision ends a hold: without a token nobody can tell whose it is."""
-DESTRUCTIVE = frozenset(name for name, traits in TRAITS.items() if traits.destructive)
+DESTRUCTIVE = frozenset(name for name, kind in ACTION_KINDS.items() if kind.destructive)
 OWED = Hold("cart-1", "uid-cart", ("bad",), suspended=True, automated={"prune": False}, since=NOW)
 SAID = structs.replace(OWED, automated=None)
 

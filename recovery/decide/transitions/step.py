@@ -136,7 +136,7 @@ def _claimed(e: Evaluation, running: RunningStep, recovery: Recovery) -> StepRec
     # that. Where nobody knows whether that write went out, its annotation may stand by now: only
     # after a refusal it is reckoned anew.
     known = bool(stage) or (record.owes is not None and record.reason != Result.Conflict.value)
-    owes = record.owes if known else step.traits.owes(step, e.situation, recovery)
+    owes = record.owes if known else step.kind.owes(step, e.situation, recovery)
     return structs.replace(record, claim=claim, stage=stage, sent=False, claimed_at=now, owes=owes)
 
 
@@ -152,7 +152,7 @@ def _after(e: Evaluation, recovery: Recovery, over: StepRecord) -> Decision:
         return advance(situation, policy, recovery, e.actions)
     # A lasting step came to its end while the subject was well: what is owed next is seen with the
     # next look.
-    message = f"{e.actions[over.index].traits.name} finished: {over.message}"
+    message = f"{e.actions[over.index].kind.name} finished: {over.message}"
     recovery = structs.replace(
         recovery, phase=RecoveryPhase.Verifying, reason="Verifying", message=message
     )
