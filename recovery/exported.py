@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 from msgspec import structs
 
 from recovery.act.registry import ACTION_KINDS, POLICY_ACTIONS
+from recovery.decide import storms
 from recovery.decide.reconciled import foreign, unreconciled
 from recovery.groups import Groups
 from recovery.kube.client import Client
 from recovery.kube.errors import Unavailable
 from recovery.model.application import Application, ApplicationSet, Project
 from recovery.model.cause import Observations
+from recovery.model.decision import Decision
+from recovery.model.names import SubjectKey
 from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery
 from recovery.model.situation import Freshness, Situation
@@ -65,6 +69,8 @@ class OfflineFleet:
         """``home`` is Argo CD's namespace; without ``projects_known`` an application belongs to the
         project that it names."""
         self._clock = clock = _Standing(now)
+        self._versions = count(1)
+        """Of the records: a later one is newer."""
         nowhere: Client = _Nowhere()
         self._recoveries = Recoveries(nowhere, "", clock, lambda _: None)
         self.projects, self._sets = ObjectCache(), ObjectCache()
@@ -92,9 +98,10 @@ class OfflineFleet:
             freshness=_fresh,
             clock=clock,
         )
+        self._groups = Groups(known)
         self._scene = SnapshotBuilder(
             known,
-            Groups(known),
+            self._groups,
             ACTION_KINDS,
             Commits(None, clock),
             Installation(home, enabled=True, has_token=has_token),
@@ -113,9 +120,18 @@ class OfflineFleet:
         """All that is known of one of them; what has been begun for others counts in it."""
         return self._scene.situation(app.key)
 
+    def storm(self, key: SubjectKey) -> tuple[Decision, ...]:
+        """What is decided on a storm, by its key."""
+        weather = self._groups.weather(key)
+        return storms.judge(weather) if weather else ()
+
+    def members(self, key: SubjectKey) -> list[SubjectKey]:
+        """The applications that are ill in a storm's group."""
+        return self._groups.members(key)
+
     def begun(self, recovery: Recovery) -> None:
         """A recovery that would be at work from now on: it takes its place in every budget."""
-        self._recoveries.put(structs.replace(recovery, version="1"))
+        self._recoveries.put(structs.replace(recovery, version=str(next(self._versions))))
 
     def forget(self, recovery: Recovery) -> None:
         """A recovery that counts no more."""

@@ -246,8 +246,8 @@ def _details(made: Report, incidents: list[Incident], policies: Policies) -> Ite
     left_out = [p.name for p in policies.policies if p.condition.cause or p.condition.operation]
     others = [p.name for p in policies.policies if p.condition.type.value != "application"]
     yield (
-        "not judged, as the metric lacks it: causes, revisions, operations, labels of applications,"
-        " sync windows and annotations"
+        "not judged, as the metric lacks it: causes (a remedy that the cause forbids may be counted"
+        " as an act), revisions, operations, self-heal, labels, annotations, sync windows"
     )
     if left_out or others:
         yield f"policies not judged: {', '.join(dict.fromkeys((*left_out, *others)))}"

@@ -22,6 +22,7 @@ from recovery.exported import OfflineFleet
 from recovery.model.application import Application, Destination, Health, Sync
 from recovery.model.cause import Observations
 from recovery.model.decision import Decision, Kind
+from recovery.model.names import SubjectKey
 from recovery.model.policy import Policies, Policy
 from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase
 from recovery.replay.timeline import Change, Name, PastState
@@ -82,6 +83,8 @@ class Past:
         self._at_work: list[tuple[datetime, int, Recovery]] = []
         self._spent: deque[tuple[datetime, Recovery]] = deque()
         self._timers: list[tuple[datetime, Name]] = []
+        self._storms: dict[Name, SubjectKey] = {}
+        """Storms that are not over, each under a name that no application has."""
         self._due: dict[Name, datetime] = {}
         self.incidents: list[Incident] = []
 
@@ -106,8 +109,12 @@ class Past:
         """Judge those again whose time has come."""
         while self._timers and self._timers[0][0] <= moment:
             at, name = heappop(self._timers)
-            if self._due.get(name) == at:
-                del self._due[name]
+            if self._due.get(name) != at:
+                continue
+            del self._due[name]
+            if name in self._storms:
+                self._judge_storm(name, at)
+            else:
                 self._judge(name, at)
 
     def _change(self, change: Change) -> None:
@@ -179,7 +186,12 @@ class Past:
         if situation is None:
             return
         if situation.storm:
-            incident.storm = incident.storm or situation.storm[0].name
+            key = situation.storm[0]
+            incident.storm = incident.storm or key.name
+            if ("", key.name) not in self._storms:
+                # Its record is what keeps the members back until it is over.
+                self._storms["", key.name] = key
+                self._wake(("", key.name), now)
         dues = []
         later = now + max(JUDGED_AFTER, (now - incident.began) / JUDGED_SHARE)
         for decision in decide(situation):
@@ -198,9 +210,30 @@ class Past:
                 waits = decision.kind is Kind.Wait
                 dues.append(decision.again_at if waits else max(decision.again_at, later))
         if dues:
-            due = max(min(dues), now + timedelta(seconds=1))
-            self._due[name] = due
-            heappush(self._timers, (due, name))
+            self._wake(name, max(min(dues), now + timedelta(seconds=1)))
+
+    def _wake(self, name: Name, due: datetime) -> None:
+        self._due[name] = due
+        heappush(self._timers, (due, name))
+
+    def _judge_storm(self, name: Name, now: datetime) -> None:
+        """As the controller does: one incident for all its members, over after a quiet while."""
+        self._fleet.at(now)
+        key = self._storms[name]
+        decisions = self._fleet.storm(key)
+        for decision in decisions:
+            if decision.recovery is not None:
+                self._fleet.begun(decision.recovery)
+            if decision.kind is Kind.Resolve:
+                del self._storms[name]
+                for member in self._fleet.members(key):
+                    self._judge((member.namespace, member.name), now)
+                return
+        if not decisions:
+            del self._storms[name]
+            return
+        again = min((d.again_at for d in decisions if d.again_at), default=now + JUDGED_AFTER)
+        self._wake(name, max(again, now + timedelta(seconds=15)))
 
     def _undecided(self, decision: Decision, now: datetime) -> Acted:
         """The first remedy of the policy: whether it is tried hangs on a cause."""
