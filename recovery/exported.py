@@ -121,7 +121,7 @@ class OfflineFleet:
         return self._scene.situation(app.key)
 
     def storm(self, key: SubjectKey) -> tuple[Decision, ...]:
-        """What is decided on a storm, by its key."""
+        """Decisions on a storm, by its key."""
         weather = self._groups.weather(key)
         return storms.judge(weather) if weather else ()
 
