@@ -63,21 +63,21 @@ def objection(finding: Diagnosis | None, cure: Remedy, tried: int) -> str:
     said = verdict(finding, cure)
     if finding is None and said is Verdict.forbidden:
         return (
-            f"nobody has found out why it is ill, and {cure.value} needs a cause that calls for it:"
-            " a person looks"
+            f"no cause was found, and {cure.value} needs one that calls for it:"
+            " a person has to look"
         )
     if finding is None or said is Verdict.allowed or (said is Verdict.once and not tried):
         return ""
     cause = cause_of(finding)
     how = {
-        Verdict.once: f"{cure.value} was tried already and did not help",
-        Verdict.useless: f"{cure.value} cannot help",
-        Verdict.forbidden: f"{cure.value} is forbidden",
+        Verdict.once: f"{cure.value} was tried already and did not fix",
+        Verdict.useless: f"{cure.value} would not fix",
+        Verdict.forbidden: f"{cure.value} is forbidden for",
     }[said]
     note = f" {cause.notes[finding.variant]}" if finding.variant in cause.notes else ""
     about = f" ({finding.about})" if finding.about else ""
     seen = f" Seen: {finding.evidence[0].rstrip('.')}." if finding.evidence else ""
     return (
-        f"the cause is {cause.code} {finding.what}{about}, and {how}. {cause.title}{note}{seen}"
+        f"{how} {cause.code} {finding.what}{about}. {cause.title}{note}{seen}"
         f" {cause.advised(finding.variant)}"
     )

@@ -544,7 +544,7 @@ def test_only_one_try_where_a_second_would_be_a_loop() -> None:
     finding = Diagnosis("AutoSyncGaveUp", ("seen",), Confidence.likely)
 
     assert objection(finding, Remedy.sync, 0) == ""
-    assert "sync was tried already and did not help" in objection(finding, Remedy.sync, 1)
+    assert "sync was tried already and did not fix" in objection(finding, Remedy.sync, 1)
 
 
 def test_while_argo_cd_tries_again_nobody_gets_in_its_way_whatever_the_cause() -> None:
@@ -569,7 +569,7 @@ def test_a_no_names_cause_evidence_and_what_to_do() -> None:
         0,
     )
 
-    assert words.startswith("the cause is C21 QuotaExceeded (ConfigMap/a), and sync is forbidden.")
+    assert words.startswith("sync is forbidden for C21 QuotaExceeded (ConfigMap/a).")
     assert "exceeded quota: team" in words
     assert "ResourceQuota" in words
 

@@ -80,7 +80,7 @@ def decided(cause: Diagnosis | None, **changes: Any) -> Decision:
 def test_an_unknown_cause_is_no_permission_and_a_person_is_called() -> None:
     first = decided(None)
     assert (first.kind, first.by) == (Kind.Suppress, "RemedyForbidden")
-    assert "restart needs a cause that calls for it" in first.message
+    assert "restart needs one that calls for it" in first.message
     assert first.recovery is not None
 
     called = decided(

@@ -102,7 +102,7 @@ REFUSALS = [
             ),
         ),
         "RemedyForbidden",
-        "the cause is C30 RolloutFailed, and sync is forbidden",
+        "sync is forbidden for C30 RolloutFailed",
         id="cure forbidden",
     ),
     pytest.param(

@@ -517,10 +517,10 @@ def test_a_row_says_each_thing_once(kept: int) -> None:
     """Cause and advice have columns of their own; a message is cut at 500 characters, often within
     the advice."""
     cause = BY_NAME["MissingCRD"]
-    said = f"the cause is C16 MissingCRD/Absent, and refresh cannot help. {cause.title} The cluster does not serve it yet."
+    said = f"refresh would not fix C16 MissingCRD/Absent. {cause.title} The cluster does not serve it yet."
     message = f"{said} Seen: resource Widget/w: not found. {cause.advised('Absent')}"[:kept]
 
-    short = "the cause is C16 MissingCRD/Absent, and refresh cannot help. The cluster does not serve it yet. Seen: resource Widget/w: not found."
+    short = "refresh would not fix C16 MissingCRD/Absent. The cluster does not serve it yet. Seen: resource Widget/w: not found."
     assert brief(message, "MissingCRD", "Absent") == short
     more = f"attempt 1 failed (sync Skipped ({message})); the next one in 5m"
     assert brief(more, "MissingCRD", "Absent") == more, "it says more than the row does"
