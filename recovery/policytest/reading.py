@@ -123,6 +123,11 @@ def names_of(app: ApplicationText) -> tuple[str, ...]:
     return tuple(form.replace("*", str(n)) for n in range(1, app.count + 1))
 
 
+def channels_of(policies: Policies) -> tuple[str, ...]:
+    """The channels that there are in a test: all that the policy file names."""
+    return tuple(named_channels(policies)) or (NOBODY_NAMED,)
+
+
 def length_of(test: TestText) -> timedelta:
     """How long it is watched."""
     return (
@@ -320,7 +325,7 @@ class _Checked:
                 f"{below}.never", "a write is not told apart by its policy; leave policy out"
             )
         if self._policies and expect.told and expect.told.channel:
-            channels = tuple(named_channels(self._policies)) or (NOBODY_NAMED,)
+            channels = channels_of(self._policies)
             if expect.told.channel not in channels:
                 known = did_you_mean(expect.told.channel, channels)
                 self._wrong(

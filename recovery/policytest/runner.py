@@ -7,7 +7,7 @@ import os
 import time
 import traceback
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -69,17 +69,10 @@ def run(tests: Iterable[tuple[Path, int]], jobs: int = 0) -> Iterator[Verdict]:
     if workers <= 1 or len(wanted) <= ALONE:
         yield from (played(path, number) for path, number in wanted)
         return
-    done: dict[int, Verdict] = {}
-    following = 0
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_collect_seldom
     ) as pool:
-        futures = {pool.submit(played, *test): place for place, test in enumerate(wanted)}
-        for future in as_completed(futures):
-            done[futures[future]] = future.result()
-            while following in done:
-                yield done.pop(following)
-                following += 1
+        yield from pool.map(played, *zip(*wanted, strict=True))
 
 
 def _collect_seldom() -> None:

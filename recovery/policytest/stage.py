@@ -16,7 +16,7 @@ import structlog
 from msgspec import structs
 
 from recovery.app import App
-from recovery.decide.routing import named_channels, route_of
+from recovery.decide.routing import route_of
 from recovery.kube.client import (
     APPLICATIONS,
     CONFIG_MAPS,
@@ -33,7 +33,6 @@ from recovery.model.application import Application
 from recovery.model.duration import Duration
 from recovery.model.message import Message
 from recovery.model.move import UserRequest
-from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery
 from recovery.model.selector import Selector
 from recovery.model.timestamps import aware
@@ -43,9 +42,10 @@ from recovery.policytest.events import ClusterState, ProcessState
 from recovery.policytest.grammar import ApplicationText, TestText, WorkloadKind
 from recovery.policytest.observation import Observation, stamp
 from recovery.policytest.observer import Observer
-from recovery.policytest.reading import NOBODY_NAMED, Suite, length_of, names_of
+from recovery.policytest.reading import Suite, channels_of, length_of, names_of
 from recovery.record.codec import encode
 from recovery.settings import Settings
+from recovery.simulate import pods
 from recovery.simulate.clusters import API
 from recovery.simulate.environment import ARGOCD, OURS, EmbeddedEnvironment, url
 from recovery.simulate.git import Manifests
@@ -76,11 +76,6 @@ def play(suite: Suite, number: int) -> Observation:
         return run(PolicyStage(suite, suite.tests[number]).play())
     finally:
         structlog.configure(**configuration)
-
-
-def channels_of(policies: Policies) -> tuple[str, ...]:
-    """The channels that there are in a test: all that the policy file names."""
-    return tuple(named_channels(policies)) or (NOBODY_NAMED,)
 
 
 class NothingToAsk(Exception):
@@ -196,7 +191,7 @@ class PolicyStage:
 
     async def _deploy(self, *, ready: bool) -> None:
         for app in self._test.applications:
-            if ready == app.image.startswith(("ready", "v")):
+            if ready == pods.ready(app.image, restarted=False):
                 for name in names_of(app):
                     await self._application(name, app)
 
@@ -218,7 +213,6 @@ class PolicyStage:
             await self._world.sync(name)
 
     async def _secret(self) -> None:
-
         urls = {
             name: f"{name if name in _SCHEMES else 'test'}://{name}"
             for name in channels_of(self._suite.policies)

@@ -9,7 +9,7 @@ Prometheus has a label ``namespace`` of its own, Argo CD's is ``exported_namespa
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -269,7 +269,3 @@ def slices(start: float, end: float, step: float) -> list[tuple[float, float]]:
         parts.append((at, min(at + longest - step, end)))
         at += longest
     return parts
-
-
-Told = Callable[[int, int], None]
-"""How many slices of how many are read."""
