@@ -72,6 +72,7 @@ from recovery.record.codec import API_VERSION, decode
 from recovery.record.events import Events
 from recovery.record.metrics import Metrics
 from recovery.record.recovery_store import ClaimLost, Recoveries
+from recovery.record.states import FleetRecorder, StateLog
 from recovery.record.tracing import Traces
 from recovery.record.v1alpha1 import migrate
 from recovery.settings import Settings
@@ -216,8 +217,14 @@ class App:
 
     def _build_channels(self, send: Send) -> None:
         settings, client, clock = self.settings, self._client, self._clock
+        self.states = StateLog()
         self.journal = Journal(
-            self.metrics, self.events, self.traces, settings.namespace, settings.enabled
+            self.metrics,
+            self.events,
+            self.traces,
+            self.states,
+            settings.namespace,
+            settings.enabled,
         )
         self.checkpoint = Checkpoint(client, settings.namespace, clock)
         self._channels = Channels(
@@ -364,6 +371,13 @@ class App:
 
     def _build_monitors(self, scene: SnapshotBuilder) -> None:
         say, clock = self.outbox.say, self._clock
+        self._fleet_recorder = FleetRecorder(
+            self.states,
+            self.store.applications.values,
+            lambda: self.shards.lead,
+            self.queue.add,
+            clock.sleep,
+        )
         self._circuit_monitor = CircuitMonitor(self.recoveries.circuits, say, clock)
         self._hold_monitor = HoldMonitor(scene.situation, say, clock)
         self._clock_monitor = ClockMonitor(
@@ -478,7 +492,9 @@ class App:
 
     async def _begin(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         await self._persist("recoveries of v1alpha1", self._migrate)
-        self.store.sights.update(await self._persist("checkpoint", self.checkpoint.load))
+        remembered = await self._persist("checkpoint", self.checkpoint.load)
+        self.store.sights.update(remembered)
+        self.states.unwell_before = {uid for uid, sight in remembered.items() if sight.clocks}
         # A hole in what we remember is no leave: what is unwell and unknown is treated as on the
         # first day.
         self.store.inheriting = self.connections.first = not self.checkpoint.found or bool(
@@ -519,6 +535,7 @@ class App:
             start(self._work())
         start(self._kept_going("checkpoint", self._keep_checkpoint))
         start(self._kept_going("housekeeping", self._housekeeping))
+        start(self._kept_going("states", self._fleet_recorder.run))
         start(self._kept_going("pauses", self._pause_monitor.run))
         start(self._kept_going("time", self._clock_monitor.run))
 

@@ -108,6 +108,9 @@ class Records(Protocol):
         """The decisions of one pass; those that are another replica's to carry out are only
         shown."""
 
+    def seen(self, key: SubjectKey, situation: Situation | None) -> None:
+        """Write down what changed in the state of a subject of ours; None: it is gone."""
+
     def effect(
         self, key: SubjectKey, decision: Decision, outcome: Outcome, recovery: Recovery | None
     ) -> None:
@@ -202,6 +205,7 @@ class Controller:
                     situation.storm[0], None
                 )  # the storm may be ours, whoever has its members
             return
+        self._records.seen(key, situation)
         self._records.note(key, decisions, ours=True)
         for decision in decisions:
             await self._carry(key, situation, decision)

@@ -16,12 +16,12 @@ from recovery.groups import Groups
 from recovery.kube.client import Client
 from recovery.kube.errors import Unavailable
 from recovery.model.application import Application, ApplicationSet, Project
-from recovery.model.cause import Observations
+from recovery.model.cause import Diagnosis, Observations
 from recovery.model.decision import Decision
 from recovery.model.names import SubjectKey
 from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery
-from recovery.model.situation import Freshness, Situation
+from recovery.model.situation import Freshness, HealthyRevision, Situation, SubjectState
 from recovery.observe.adoption import Adoptions
 from recovery.observe.commits import Commits
 from recovery.observe.connections import Connections
@@ -119,6 +119,17 @@ class OfflineFleet:
     def situation(self, app: Application) -> Situation | None:
         """All that is known of one of them; what has been begun for others counts in it."""
         return self._scene.situation(app.key)
+
+    def inspected(
+        self, app: Application, recorded: Diagnosis | None, good: HealthyRevision | None = None
+    ) -> None:
+        """A closer look was just taken, and this is what was found then; ``good`` is the newest
+        deploy that was known to work."""
+        store, now = self.store, self._clock.at
+        store.signs[app.uid] = Observations(now, recorded=recorded)
+        if good is not None:
+            sight = store.sights.get(app.uid) or SubjectState(app.uid, now)
+            store.sights[app.uid] = structs.replace(sight, ledger=(good,))
 
     def storm(self, key: SubjectKey) -> tuple[Decision, ...]:
         """Decisions on a storm, by its key."""

@@ -50,9 +50,20 @@ def _clean(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
             event[key] = redact(
                 value, LONGEST_VALUE, lines=key == "exception"
             )  # ours, and of several lines
-        elif isinstance(value, list | tuple):
-            event[key] = [redact(v, LONGEST_VALUE) if isinstance(v, str) else v for v in value]
+        else:
+            event[key] = _cleaned(value)
     return event
+
+
+def _cleaned(value: Any) -> Any:
+    """The same of all texts in a value, however deep: the lines are ours, and none is deep."""
+    if isinstance(value, str):
+        return redact(value, LONGEST_VALUE)
+    if isinstance(value, list | tuple):
+        return [_cleaned(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _cleaned(each) for name, each in value.items()}
+    return value
 
 
 class _Line(logging.Formatter):

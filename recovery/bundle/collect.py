@@ -4,7 +4,7 @@ others go on."""
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from enum import Enum
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from recovery.bundle.archive import Archive
+from recovery.bundle.archive import FILE_AT_MOST, Archive
 from recovery.bundle.commands import recovery_commands
 from recovery.bundle.drift import drift
 from recovery.bundle.page import page
@@ -33,6 +33,10 @@ from recovery.observe import wire
 APPLICATIONS_WHOLE = 100
 """Applications whose whole object is kept; the others are in the report."""
 LOGS_OF, LOG_LINES = 10, 200
+STATE_LINE = 64 * 1024
+"""Characters of one of its lines; the longest ones count the fleet."""
+STATES_READ = 16 * 1024 * 1024
+"""Bytes of a controller's log that are looked through; kubelets keep 10 MiB of a container."""
 MAX_SECTION_ROWS = 500
 SECTION = 25.0
 """Seconds for one section, at most."""
@@ -578,8 +582,28 @@ class Collector:
                     self._archive.text(
                         f"logs/{namespace}-{name}.log", text.decode(errors="replace")
                     )
+                    if namespace == self._scope.ours and name.startswith("gitops-recovery"):
+                        await self._recorded(namespace, name)
                 except KubeError as error:
                     self._lacks(f"log of {namespace}/{name}", error)
+
+    async def _recorded(self, namespace: str, pod: str) -> None:
+        """The audit lines of a controller: ``recovery replay`` reads them."""
+        text = await self._door.raw(
+            f"/api/v1/namespaces/{namespace}/pods/{pod}/log", limitBytes=str(STATES_READ)
+        )
+        kept: deque[bytes] = deque()
+        size = 0
+        for line in text.splitlines(keepends=True):
+            if b'"audit"' in line:
+                kept.append(line)
+                size += len(line)
+            while size > FILE_AT_MOST:
+                size -= len(kept.popleft())
+        if kept:
+            lines = (redact(line.decode(errors="replace"), STATE_LINE) for line in kept)
+            name = f"states/{namespace}-{pod}.jsonl"
+            self._archive.text(name, "\n".join(lines), cleaned=True)
 
     # Reading
 

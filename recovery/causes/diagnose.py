@@ -45,6 +45,8 @@ def diagnose(patient: DiagnosisInput) -> Diagnosis | None:
     has no cause: it waits for a sync.
     """
     app = patient.app
+    if patient.signs is not None and patient.signs.recorded is not None:
+        return patient.signs.recorded
     if app.deleting:
         return comparisons.deletion(
             patient

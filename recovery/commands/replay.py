@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 LONGEST_PAST = timedelta(days=365)
 TOKEN = "PROMETHEUS_TOKEN"  # noqa: S105 (the name of a variable)
 
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE...",
+        help="The controller's log, a bundle, or an API server's audit log; - is standard input.",
+    ),
+]
 Address = Annotated[
     str,
     typer.Option(
@@ -38,7 +45,12 @@ Address = Annotated[
     ),
 ]
 Since = Annotated[
-    str, typer.Option("--since", metavar="DURATION", help="How far back, such as 30d.")
+    str,
+    typer.Option(
+        "--since",
+        metavar="DURATION",
+        help="How far back, such as 7d; default: 30d, or all of the files.",
+    ),
 ]
 File = Annotated[
     str, typer.Option("-p", "--policies", help="The policy file; default: the shipped policies.")
@@ -66,8 +78,9 @@ CAFile = Annotated[str, typer.Option("--ca-file", help="The CA that signed its c
 
 
 def replay(
-    prometheus: Address,
-    since: Since = "30d",
+    files: Files = None,
+    prometheus: Address = "",
+    since: Since = "",
     file: File = "",
     diff: Diff = None,
     match: Match = "",
@@ -79,22 +92,40 @@ def replay(
 ) -> None:
     """Replay the past.
 
-    Read the state of every application from Argo CD's metric argocd_app_info, and say what policies
-    would have done. Nothing is written anywhere."""
+    Read the state of every application from Argo CD's metric argocd_app_info, or from FILE, and say
+    what policies would have done. Nothing is written anywhere."""
+    if bool(files) == bool(prometheus):
+        raise Refused("give either --prometheus URL or FILE", USAGE)
     names = diff or (file,)
     policies = [_policies(name) for name in names]
-    lasting, apart = _duration("--since", since), _duration("--step", step)
+    lasting = _duration("--since", since or "30d")
+    apart = _duration("--step", step)
     if not timedelta(minutes=1) <= lasting <= LONGEST_PAST or apart < timedelta(seconds=5):
         raise Refused("--since is from 1m to 365d, and --step at least 5s", USAGE)
-    headers = _headers(header or [], token_file)
-    end = time.time() // apart.total_seconds() * apart.total_seconds()
-    came = _read(
-        prometheus, match, headers, ca_file, policies, (end - lasting.total_seconds(), end), apart
-    )
+    if files:
+        came = _recorded(files, policies, lasting if since else None)
+    else:
+        headers = _headers(header or [], token_file)
+        end = time.time() // apart.total_seconds() * apart.total_seconds()
+        span = (end - lasting.total_seconds(), end)
+        came = _read(prometheus, match, headers, ca_file, policies, span, apart)
     if diff:
         _diff(came, output)
     else:
         _report(came, policies[0], output)
+
+
+def _recorded(files: list[str], policies: list[Policies], lasting: timedelta | None) -> Replayed:
+    from recovery.replay.recorded import Unreadable, read_files
+    from recovery.replay.replaying import replay_recording
+
+    since = time.time() - lasting.total_seconds() if lasting else None
+    try:
+        recording = read_files(files, since)
+    except Unreadable as error:
+        raise Refused(str(error), WRONG) from error
+    with _bar() as told:
+        return replay_recording(recording, policies, told)
 
 
 def _read(
@@ -221,6 +252,8 @@ def _row(each: PolicyReport) -> tuple[object, ...]:
 
 
 def _details(made: Report, incidents: list[Incident], policies: Policies) -> Iterator[str]:
+    from recovery.replay.replaying import Source
+
     yield ""
     yield "HEALED: well again before the policy would have acted. ACTS: first steps that would have"
     yield "been carried out; what would have come of them is not known. THEN LASTED: from then on,"
@@ -242,13 +275,15 @@ def _details(made: Report, incidents: list[Incident], policies: Policies) -> Ite
     if made.unread_seconds:
         yield f"{_spelt(made.unread_seconds)} could not be read"
     for warning in made.warnings:
-        yield f"Prometheus warns: {warning}"
-    left_out = [p.name for p in policies.policies if p.condition.cause or p.condition.operation]
+        yield f"warning: {warning}"
+    metric = made.source == Source.metric.name
+    left_out = [
+        p.name for p in policies.policies if metric and (p.condition.cause or p.condition.operation)
+    ]
     others = [p.name for p in policies.policies if p.condition.type.value != "application"]
-    yield (
-        "not judged, as the metric lacks it: causes (a remedy that the cause forbids may be counted"
-        " as an act), revisions, operations, self-heal, labels, annotations, sync windows"
-    )
+    if made.carried_out is not None:
+        yield f"of these first steps the controller carried out {made.carried_out} then, too"
+    yield f"not judged, as the {made.source.replace('_', ' ')} lacks it: {made.lacks}"
     if left_out or others:
         yield f"policies not judged: {', '.join(dict.fromkeys((*left_out, *others)))}"
     yield f"{len(incidents)} incidents with their times: -o json"

@@ -143,3 +143,5 @@ class Observations(Struct, frozen=True):
     """Applications that bring a kind that is missing."""
     missing: tuple[str, ...] = ()
     """What could not be looked up, and why."""
+    recorded: Diagnosis | None = None
+    """The diagnosis of then, where the past is judged: what it was made from is not recorded."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import structlog
 from msgspec import Struct
 
 from recovery.model.application import Application
+from recovery.model.cause import Diagnosis
 from recovery.model.decision import Decision, Kind, Outcome
 from recovery.model.names import SubjectKey
 from recovery.model.recovery import Recovery, RecoveryPhase, StepOutcome
+from recovery.model.situation import HealthyRevision, Situation
 from recovery.record.codec import API_VERSION
 from recovery.record.events import Events
 from recovery.record.metrics import Metrics
@@ -17,6 +21,22 @@ from recovery.record.tracing import Traces
 log = structlog.get_logger("audit")
 AUDIT_VERSION = 1
 """Of the audit line."""
+
+
+class States(Protocol):
+    """Writes what changed in the state of an application."""
+
+    def note(
+        self,
+        app: Application,
+        finding: Diagnosis | None,
+        good: HealthyRevision | None,
+        ignored: str,
+    ) -> None:
+        """One pass has seen this application so; ``good`` is its newest deploy that worked."""
+
+    def gone(self, key: SubjectKey) -> None:
+        """Write that it is deleted, which is certain."""
 
 
 class Entry(Struct, frozen=True):
@@ -36,11 +56,18 @@ class Journal:
     written."""
 
     def __init__(
-        self, metrics: Metrics, events: Events, traces: Traces, namespace: str, enabled: bool
+        self,
+        metrics: Metrics,
+        events: Events,
+        traces: Traces,
+        states: States,
+        namespace: str,
+        enabled: bool,
     ) -> None:
         self._metrics = metrics
         self._events = events
         self._traces = traces
+        self._states = states
         self._namespace = namespace
         self._enabled = enabled
         self.latest: dict[SubjectKey, tuple[Entry, ...]] = {}
@@ -85,6 +112,17 @@ class Journal:
                 "message": "no condition holds any more",
             }
             log.info("decision", audit=AUDIT_VERSION, subject=str(key), **told)
+
+    def seen(self, key: SubjectKey, situation: Situation | None) -> None:
+        """The state of a subject of ours in one pass; None: it is certain that it is not there."""
+        if key.kind != "application":
+            return
+        if situation is None:
+            self._states.gone(key)
+        elif isinstance(situation.about, Application):
+            ignored = situation.unreconciled or situation.foreign
+            good = situation.sight.ledger[-1] if situation.sight.ledger else None
+            self._states.note(situation.about, situation.finding, good, ignored)
 
     def effect(
         self, key: SubjectKey, decision: Decision, outcome: Outcome, recovery: Recovery | None

@@ -6,7 +6,7 @@ well.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
@@ -14,25 +14,45 @@ from itertools import count
 
 from msgspec import Struct, structs
 
+from recovery.causes.catalogue import BY_NAME
 from recovery.decide.conditions import holds
 from recovery.decide.engine import decide
 from recovery.decide.guards import REMEDY_FORBIDDEN
 from recovery.decide.routing import channels_of
 from recovery.exported import OfflineFleet
-from recovery.model.application import Application, Destination, Health, Sync
-from recovery.model.cause import Observations
+from recovery.model.application import (
+    Application,
+    Deploy,
+    Destination,
+    Health,
+    Operation,
+    Phase,
+    Sync,
+)
+from recovery.model.cause import Confidence, Diagnosis
 from recovery.model.decision import Decision, Kind
 from recovery.model.names import SubjectKey
 from recovery.model.policy import Policies, Policy
+from recovery.model.recorded import RecordedGroup, RecordedState
 from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase
-from recovery.replay.timeline import Change, Name, PastState
+from recovery.model.situation import HealthyRevision
+from recovery.replay.timeline import Change, Name
 
-COUNTED_FOR = timedelta(hours=2)
-"""How long an action counts in the budgets of the others; they look back an hour."""
+INSPECTED_AFTER = timedelta(seconds=5)
+"""From a change to a closer look at pods and resources."""
+COMPARED_AFTER = timedelta(seconds=1)
+"""Argo CD compares an application anew as soon as its operation is over."""
+LONG_BEFORE = datetime.fromtimestamp(0, UTC)
+COUNTED_FOR = timedelta(hours=25)
+"""How long an action counts: budgets look back an hour, and one application's own a day."""
 JUDGED_AFTER, JUDGED_SHARE = timedelta(seconds=30), 10
 """What is held back is judged again after this time at the earliest, or a tenth of how long it has
 not been well, unless it changes."""
 HOME = "argocd"
+UNNAMED = "(unnamed)"
+"""Namespace of applications that were never ill, which no source names."""
+Group = tuple[str, str, str, tuple[str, ...], str]
+"""Project, server, cluster, repositories, ApplicationSet."""
 EVERY_CHANNEL = "every channel"
 """Stands for those of the Secret, where nothing names one."""
 
@@ -65,6 +85,11 @@ class Incident(Struct):
     storm: str = ""
 
     @property
+    def judged(self) -> bool:
+        """Something would have been done: from then on the past is not what would have been."""
+        return self.acted is not None or self.undecided is not None
+
+    @property
     def lasted(self) -> timedelta | None:
         """Until it was well; None while it was not."""
         return self.ended - self.began if self.ended else None
@@ -73,29 +98,52 @@ class Incident(Struct):
 class Past:
     """A fleet that is led through its past."""
 
-    def __init__(self, policies: Policies, start: datetime) -> None:
+    def __init__(self, policies: Policies, start: datetime, *, causes: bool = False) -> None:
+        """``causes``: the source tells what was diagnosed."""
         self._policies = policies
+        self._causes = causes
         self._fleet = OfflineFleet(policies, start, home=HOME, has_token=True, projects_known=False)
-        self._states: dict[Name, PastState] = {}
+        self._states: dict[Name, RecordedState] = {}
         self._open: dict[Name, Incident] = {}
         self._recoveries: dict[Name, Recovery] = {}
         self._numbers = count()
-        self._at_work: list[tuple[datetime, int, Recovery]] = []
+        self._at_work: list[tuple[datetime, int, Name, Recovery]] = []
+        self._working: dict[Name, Recovery] = {}
         self._spent: deque[tuple[datetime, Recovery]] = deque()
         self._timers: list[tuple[datetime, Name]] = []
         self._storms: dict[Name, SubjectKey] = {}
         """Storms that are not over, each under a name that no application has."""
         self._due: dict[Name, datetime] = {}
+        self._unnamed: Counter[Group] = Counter()
+        """Applications of which only the number is known."""
         self.incidents: list[Incident] = []
 
-    def known(self, names: Iterable[tuple[Name, PastState]], at: float) -> None:
+    def known(self, names: Iterable[tuple[Name, RecordedState]], at: float) -> None:
         """These are there, whatever they are like: shares of a fleet are reckoned of all."""
         now = _time(at)
         self._fleet.at(now)
         for name, state in names:
             if name not in self._states:
-                self._states[name] = state
-                self._fleet.store.put(_application(name, _well(state), now))
+                self._states[name] = well = _well(state)
+                self._fleet.store.put(_application(name, well, now))
+
+    def counted(self, groups: Iterable[RecordedGroup], at: float) -> None:
+        """So many share this and that, those that are known by name among them."""
+        now = _time(at)
+        self._fleet.at(now)
+        named = Counter(_group(state) for state in self._states.values())
+        wanted: Counter[Group] = Counter()
+        for each in groups:
+            wanted[each.shares] += each.count
+        wanted -= named
+        for group in {*wanted, *self._unnamed}:
+            have = self._unnamed[group]
+            for number in range(have, wanted[group]):
+                name = UNNAMED, f"{hash(group)}-{number}"
+                self._fleet.store.put(_application(name, _of_group(group), now))
+            for number in range(wanted[group], have):
+                self._fleet.store.drop(UNNAMED, f"{hash(group)}-{number}")
+        self._unnamed = wanted
 
     def lead(self, changes: Iterable[Change], until: float) -> None:
         """Through these changes, in their order, and on to a moment."""
@@ -123,17 +171,30 @@ class Past:
         before = self._states.get(name)
         if change.state is None and before is None:
             return
-        state = change.state or _well(before or PastState("Synced", "Healthy"))
+        state = change.state or _well(before or RecordedState("Synced", "Healthy"))
         self._states[name] = state
-        app = _application(name, state, now)
-        self._fleet.store.put(app)
+        if state == before and name in self._open:
+            return  # it was only written again
+        old = self._seen_until_now(name)
+        app = _application(name, state, now, old)
+        if state != before:
+            self._fleet.inspected(app, _diagnosis(state), _good(state))
+            self._fleet.store.put(app)
         if state.well:
             self._well(name, now)
         else:
             self._ill(name, app, now)
 
+    def _seen_until_now(self, name: Name) -> Application | None:
+        """The Application until this moment: what it runs may have proved good meanwhile."""
+        old = self._fleet.store.applications.get(name)
+        if old is not None:
+            self._fleet.store.look(old)
+        return old
+
     def _ill(self, name: Name, app: Application, now: datetime) -> None:
-        meant = tuple(p.name for p in self._policies.policies if _meant(p, app))
+        cause = self._states[name].cause.partition("/")[0]
+        meant = tuple(p.name for p in self._policies.policies if self._meant(p, app, cause))
         incident = self._open.get(name)
         if incident is None and meant:
             state = f"{app.sync.value} {app.health.value}"
@@ -141,16 +202,21 @@ class Past:
             self._open[name] = incident
             self.incidents.append(incident)
         elif incident is not None and not meant:
-            self._over(name, now)
+            if not incident.judged:
+                self._over(name, now)
             return
         if incident is not None:
             more = dict.fromkeys((*incident.policies, *meant))
             incident.policies = tuple(more)
-            self._judge(name, now)
+            # A closer look comes first, and takes its time.
+            self._wake(name, now + INSPECTED_AFTER)
 
     def _well(self, name: Name, now: datetime) -> None:
         self._due.pop(name, None)
         self._over(name, now)
+        working = self._working.pop(name, None)
+        if working is not None:
+            self._done(working, now)
 
     def _over(self, name: Name, now: datetime) -> None:
         incident = self._open.pop(name, None)
@@ -164,24 +230,28 @@ class Past:
         """Actions whose outcome nobody knows are taken to be at work for as long as an effect may
         take to show; each counts in the budgets for as long as they look back."""
         while self._at_work and self._at_work[0][0] <= now:
-            until, _, recovery = heappop(self._at_work)
-            over = structs.replace(
-                recovery, phase=RecoveryPhase.Resolved, reason="Recovered", resolved_at=until
-            )
-            self._fleet.begun(over)
-            self._spent.append((until + COUNTED_FOR, over))
+            until, _, name, recovery = heappop(self._at_work)
+            if self._working.get(name) is recovery:
+                del self._working[name]
+                self._done(recovery, until)
         while self._spent and self._spent[0][0] <= now:
             self._fleet.forget(self._spent.popleft()[1])
 
+    def _done(self, recovery: Recovery, at: datetime) -> None:
+        over = structs.replace(
+            recovery, phase=RecoveryPhase.Resolved, reason="Recovered", resolved_at=at
+        )
+        self._fleet.begun(over)
+        self._spent.append((at + COUNTED_FOR, over))
+
     def _judge(self, name: Name, now: datetime) -> None:
         incident = self._open.get(name)
-        if incident is None or incident.acted is not None or incident.undecided is not None:
+        if incident is None or incident.judged:
             return
         self._fleet.at(now)
         self._settle(now)
         app = self._fleet.store.applications[name]
-        # A closer look is taken within seconds, and the metric has nothing of what it would show.
-        self._fleet.store.examined(app.uid, name, Observations(now))
+        self._fleet.inspected(app, _diagnosis(self._states[name]))
         situation = self._fleet.situation(app)
         if situation is None:
             return
@@ -195,7 +265,8 @@ class Past:
         dues = []
         later = now + max(JUDGED_AFTER, (now - incident.began) / JUDGED_SHARE)
         for decision in decide(situation):
-            if decision.by == REMEDY_FORBIDDEN and situation.finding is None:
+            unknown = situation.finding is None and not self._causes
+            if decision.by == REMEDY_FORBIDDEN and unknown:
                 incident.undecided = self._undecided(decision, now)
                 return
             if decision.kind is Kind.Remediate and decision.step is not None:
@@ -235,6 +306,14 @@ class Past:
         again = min((d.again_at for d in decisions if d.again_at), default=now + JUDGED_AFTER)
         self._wake(name, max(again, now + timedelta(seconds=15)))
 
+    def _meant(self, policy: Policy, app: Application, cause: str) -> bool:
+        condition = policy.condition
+        return (
+            condition.type.value == "application"
+            and holds(condition, app, cause)
+            and policy.selector.selects(app)
+        )
+
     def _undecided(self, decision: Decision, now: datetime) -> Acted:
         """The first remedy of the policy: whether it is tried hangs on a cause."""
         policy = next(p for p in self._policies.policies if p.name == decision.policy)
@@ -259,41 +338,96 @@ class Past:
         incident.acted = Acted(decision.policy, step.kind.name, now, step.kind.destructive, told)
         self._recoveries.pop(incident.name, None)
         if recovery is not None:
+            *before, newest = recovery.steps
+            sent = structs.replace(newest, sent=True)
+            recovery = structs.replace(recovery, steps=(*before, sent))
             self._fleet.begun(recovery)
-            heappush(self._at_work, (now + step.settle, next(self._numbers), recovery))
+            self._working[incident.name] = recovery
+            due = now + step.settle
+            heappush(self._at_work, (due, next(self._numbers), incident.name, recovery))
 
 
-def _meant(policy: Policy, app: Application) -> bool:
-    condition = policy.condition
-    return (
-        condition.type.value == "application"
-        and not condition.cause
-        and holds(condition, app)
-        and policy.selector.selects(app)
+def _well(state: RecordedState) -> RecordedState:
+    return structs.replace(state, sync="Synced", health="Healthy", operation="", cause="")
+
+
+def _group(state: RecordedState) -> Group:
+    where = state.server, state.cluster
+    return (state.project, *where, state.repositories, state.application_set)
+
+
+def _of_group(group: Group) -> RecordedState:
+    project, server, cluster, repositories, application_set = group
+    return RecordedState(
+        "Synced",
+        "Healthy",
+        project=project,
+        server=server,
+        cluster=cluster,
+        repositories=repositories,
+        application_set=application_set,
     )
 
 
-def _well(state: PastState) -> PastState:
-    return structs.replace(state, sync="Synced", health="Healthy")
+def _diagnosis(state: RecordedState) -> Diagnosis | None:
+    cause, _, variant = state.cause.partition("/")
+    if not cause:
+        return None
+    known = cause in BY_NAME  # another version may have had other names
+    return Diagnosis(
+        cause if known else "Unclassified", (), Confidence.likely, variant, state.about
+    )
 
 
-def _application(name: Name, state: PastState, now: datetime) -> Application:
-    """The Application as far as the metric tells; its revision is not known, and no operation."""
+def _good(state: RecordedState) -> HealthyRevision | None:
+    if state.good is None:
+        return None
+    return HealthyRevision(state.good, state.good_revisions, LONG_BEFORE)
+
+
+def _application(
+    name: Name, state: RecordedState, now: datetime, old: Application | None = None
+) -> Application:
+    """The Application as far as the source tells; what is as it was before has lasted."""
+    health = Health(state.health)
+    same = old is not None and old.health is health
+    deploy = Deploy(state.deploy, state.deployed, now) if state.deploy is not None else None
+    history = sorted({n for n in (state.good, state.deploy) if n is not None})
+    sync = "Synced" if state.held and state.sync == "OutOfSync" else state.sync
     return Application(
         namespace=name[0],
         name=name[1],
         uid=f"{name[0]}/{name[1]}",
         resource_version="1",
         project=state.project,
-        destination=Destination(server=state.server, namespace=state.namespace),
-        repositories=(state.repository,) if state.repository else (),
+        labels=state.labels or None,
+        marks=state.marks or None,
+        skipped=bool(state.ignored),
+        destination=Destination(state.server, state.cluster, state.namespace),
+        repositories=state.repositories,
+        application_set=state.application_set,
         auto_sync=state.auto_sync,
-        sync=Sync.__members__.get(state.sync, Sync.Unknown),
-        health=Health.__members__.get(state.health, Health.Unknown),
-        health_since=now,
+        self_heal=state.self_heal,
+        sync=Sync(sync),
+        health=health,
+        health_since=old.health_since if old is not None and same else now,
+        revisions=state.revisions,
+        operation=_operation(state, now, old.operation if old else None),
+        deploy=deploy,
+        history=tuple(history),
         resources=1,
         reconciled_at=now,
     )
+
+
+def _operation(state: RecordedState, now: datetime, old: Operation | None) -> Operation | None:
+    if not state.operation:
+        return None
+    phase = Phase(state.operation)
+    if old is not None and (old.phase, old.revisions) == (phase, state.operation_revisions):
+        return old
+    over = now - COMPARED_AFTER if phase.over else None
+    return Operation(phase, started_at=now, finished_at=over, revisions=state.operation_revisions)
 
 
 def _time(at: float) -> datetime:

@@ -19,8 +19,9 @@ from msgspec import Struct, field
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from recovery.clock import Clock, SystemClock
+from recovery.model.recorded import RecordedState
 from recovery.model.redact import redact
-from recovery.replay.timeline import Gap, Interval, Name, PastState
+from recovery.replay.timeline import Gap, Interval, Name
 
 POINTS = 10_000
 """Points of a series that one answer has; Prometheus refuses more than 11,000."""
@@ -66,7 +67,7 @@ class Slice(Struct):
 
     intervals: dict[Name, list[Interval]] = {}
     """Times in which applications were not Synced and Healthy."""
-    present: dict[Name, PastState] = {}
+    present: dict[Name, RecordedState] = {}
     """All applications that were there, with one of their states."""
     gaps: list[Gap] = []
 
@@ -223,21 +224,22 @@ class _Busy(Exception):
     """Answer after which it is asked again."""
 
 
-def _read_labels(metric: Mapping[str, str]) -> tuple[Name, PastState]:
+def _read_labels(metric: Mapping[str, str]) -> tuple[Name, RecordedState]:
     namespace = metric.get("exported_namespace") or metric.get("namespace", "")
-    state = PastState(
-        metric.get("sync_status", "Unknown"),
-        metric.get("health_status", "Unknown"),
-        metric.get("autosync_enabled") == "true",
-        metric.get("project", "default"),
-        metric.get("dest_server", ""),
-        metric.get("repo", ""),
-        metric.get("dest_namespace", ""),
+    repository = metric.get("repo", "")
+    state = RecordedState(
+        sync=metric.get("sync_status", "Unknown"),
+        health=metric.get("health_status", "Unknown"),
+        auto_sync=metric.get("autosync_enabled") == "true",
+        project=metric.get("project", "default"),
+        server=metric.get("dest_server", ""),
+        repositories=(repository,) if repository else (),
+        namespace=metric.get("dest_namespace", ""),
     )
     return (namespace, metric.get("exported_name") or metric.get("name", "")), state
 
 
-def _intervals(moments: list[float], state: PastState, step: float) -> list[Interval]:
+def _intervals(moments: list[float], state: RecordedState, step: float) -> list[Interval]:
     """Moments in a row are one interval."""
     if not moments:
         return []

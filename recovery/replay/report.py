@@ -12,6 +12,8 @@ from msgspec import Struct
 from recovery.replay.past import Acted, Incident
 from recovery.replay.replaying import Replayed
 
+CLOSE = 120.0
+"""Seconds between two times that may be those of one step."""
 NIGHT = range(22, 31)
 """Hours of the day, UTC, in which people sleep; from 24 on of the next day."""
 
@@ -57,10 +59,15 @@ class Report(Struct, frozen=True):
     messages: dict[str, int]
     """First messages by channel."""
     messages_at_night: dict[str, int]
+    carried_out: int | None = None
+    """First steps that were carried out then, too; None where the source does not tell."""
     gaps: int = 0
     gap_seconds: float = 0.0
     unread_seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    source: str = ""
+    lacks: str = ""
+    """What is not judged, as the source does not tell it."""
 
 
 def report(incidents: Iterable[Incident], policies: Iterable[str], came: Replayed) -> Report:
@@ -85,10 +92,26 @@ def report(incidents: Iterable[Incident], policies: Iterable[str], came: Replaye
         in_storms=sum(bool(i.storm) for i in all_of_them),
         messages=_most(c for c, _ in told),
         messages_at_night=_most(c for c, at in told if _night(at)),
+        carried_out=_carried_out(all_of_them, came),
         gaps=len(came.gaps),
         gap_seconds=sum(gap.end - gap.start for gap in came.gaps),
         unread_seconds=sum(gap.end - gap.start for gap in came.unread),
         warnings=came.warnings,
+        source=came.source.name,
+        lacks=came.source.value,
+    )
+
+
+def _carried_out(incidents: list[Incident], came: Replayed) -> int | None:
+    if came.effects is None:
+        return None
+    done: dict[tuple[str, str], list[float]] = {}
+    for effect in came.effects:
+        done.setdefault((effect.subject, effect.action), []).append(effect.at)
+    acted = [("/".join(i.name), i.acted) for i in incidents if i.acted]
+    return sum(
+        any(abs(at - a.at.timestamp()) <= CLOSE for at in done.get((subject, a.action), ()))
+        for subject, a in acted
     )
 
 

@@ -5,27 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from msgspec import Struct
+from recovery.model.recorded import RecordedState
 
 Name = tuple[str, str]
 """Namespace and name."""
-
-
-class PastState(Struct, frozen=True, gc=False):
-    """How an application was, as far as the metric tells."""
-
-    sync: str
-    health: str
-    auto_sync: bool = False
-    project: str = "default"
-    server: str = ""
-    repository: str = ""
-    namespace: str = ""
-
-    @property
-    def well(self) -> bool:
-        """Synced and Healthy."""
-        return self.sync == "Synced" and self.health == "Healthy"
 
 
 class Interval(NamedTuple):
@@ -34,7 +17,7 @@ class Interval(NamedTuple):
 
     start: float
     end: float
-    state: PastState
+    state: RecordedState
 
 
 class Change(NamedTuple):
@@ -42,7 +25,7 @@ class Change(NamedTuple):
 
     at: float
     name: Name
-    state: PastState | None
+    state: RecordedState | None
 
 
 class Gap(NamedTuple):
@@ -59,7 +42,7 @@ class Timeline:
 
     def __init__(self, step: float) -> None:
         self._step = step
-        self._states: dict[Name, PastState] = {}
+        self._states: dict[Name, RecordedState] = {}
         self._until: dict[Name, float] = {}
         """When it was last seen so."""
         self._unseen: dict[Name, float] = {}

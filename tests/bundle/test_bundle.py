@@ -25,6 +25,7 @@ from recovery.model.application import Application
 from recovery.model.cause import Diagnosis, Observations
 from recovery.model.connection import ProbeResult, ProbeSource, Verdict
 from recovery.observe.probes import ask_git
+from recovery.replay.recorded import read_files
 from recovery.simulate import virtual
 from tests.builders import NOW
 
@@ -191,6 +192,19 @@ def test_it_holds_what_the_incident_script_collected_and_why(tmp_path: Path) -> 
         "index.html",
     ):
         assert name in files
+
+
+def test_it_holds_what_the_controller_recorded_for_a_replay(tmp_path: Path) -> None:
+    line = {"audit": 1, "kind": "state", "namespace": "argocd", "name": "cart"}
+    line |= {"state": {"sync": "Synced", "health": "Degraded"}, "timestamp": "2026-03-02T00:00:00Z"}
+    log = f"{json.dumps(line)}\n{json.dumps({'event': 'ready'})}\n".encode()
+    pod = {"metadata": {"name": "gitops-recovery-1"}, "spec": {}, "status": {}}
+    ours = "/api/v1/namespaces/gitops-system/pods"
+    door = Door(answers(**{ours: {"items": [pod]}, f"{ours}/gitops-recovery-1/log": log}))
+    files = collected(tmp_path, door)
+
+    assert json.loads(files["states/gitops-system-gitops-recovery-1.jsonl"]) == line
+    assert len(read_files([str(tmp_path / "b.tar.gz")]).changes) == 2  # from the log as well
 
 
 def test_the_commands_it_proposes_are_not_those_that_the_cause_forbids(tmp_path: Path) -> None:

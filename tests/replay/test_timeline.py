@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from recovery.replay.timeline import Gap, Interval, PastState, Timeline
+from recovery.model.recorded import RecordedState
+from recovery.replay.timeline import Gap, Interval, Timeline
 
-BAD, WORSE = PastState("Synced", "Degraded"), PastState("OutOfSync", "Degraded")
+BAD, WORSE = RecordedState("Synced", "Degraded"), RecordedState("OutOfSync", "Degraded")
 APP = ("argocd", "cart")
 
 
