@@ -24,6 +24,7 @@ COMMANDS = {
     "test": "test",
     "plan": "plan",
     "replay": "replay",
+    "drill": "drill",
     "status": "status",
     "explain": "explain",
     "history": "reports",

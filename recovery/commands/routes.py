@@ -83,7 +83,7 @@ def routes(
         "",
         "",
         project=project,
-        labels=_labels(labels),
+        labels=labels_of(labels),
         destination=Destination(name=cluster),
     )
     recovery = _recovery(about, policy or (names[0] if names else ""), now)
@@ -137,7 +137,8 @@ def _verify(verify: str, told: list[str]) -> None:
         )
 
 
-def _labels(pairs: str) -> dict[str, str]:
+def labels_of(pairs: str) -> dict[str, str]:
+    """Labels written as K=V,K=V; Refused for anything else."""
     found = {}
     for pair in filter(None, (part.strip() for part in pairs.split(","))):
         key, equals, value = pair.partition("=")

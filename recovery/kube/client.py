@@ -80,6 +80,7 @@ RECOVERIES_BEFORE = Resource("recovery.gitops.dev", "v1alpha1", "recoveries")
 """As an older version wrote them: read once, and written anew."""
 CONFIG_MAPS = Resource("", "v1", "configmaps")
 SECRETS = Resource("", "v1", "secrets")
+NAMESPACES = Resource("", "v1", "namespaces")
 EXTERNAL_SECRETS = Resource("external-secrets.io", "v1", "externalsecrets")
 EXTERNAL_SECRETS_BETA = Resource("external-secrets.io", "v1beta1", "externalsecrets")
 PODS = Resource("", "v1", "pods")

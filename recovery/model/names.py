@@ -11,6 +11,9 @@ REFRESH_TIMESTAMP = "argocd.argoproj.io/refresh-timestamp"
 REFRESH = "argocd.argoproj.io/refresh"
 """Annotation: Argo CD re-reads Git and the cluster, then removes it
 (util/argo/argo.go:RefreshApp)."""
+RESOURCES_FINALIZER = "resources-finalizer.argocd.argoproj.io"
+"""Argo CD deletes what an Application deployed before it is gone
+(pkg/apis/application/v1alpha1/application_defaults.go:ResourcesFinalizerName)."""
 SKIP_RECONCILE = "argocd.argoproj.io/skip-reconcile"
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 """Annotation: children of an app-of-apps come in this order, the lowest number first."""

@@ -8,13 +8,14 @@ is on, operations that wait for their turn.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from recovery.clock import Clock
 from recovery.kube.client import APPLICATIONS, Resource
-from recovery.kube.errors import KubeError
-from recovery.model.names import REFRESH, SKIP_RECONCILE, TRACKING, SubjectKey
+from recovery.kube.errors import KubeError, NotFound
+from recovery.model.names import REFRESH, RESOURCES_FINALIZER, SKIP_RECONCILE, TRACKING, SubjectKey
 from recovery.record.codec import stamp
 from recovery.simulate.cluster import Cluster, Object
 from recovery.simulate.clusters import Destination, Destinations, tracked
@@ -41,6 +42,8 @@ class ArgoCD:
         self._clock = clock
         self._queue = WorkQueue(clock)
         self._live: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+        self._orphaned: dict[tuple[str, str], Object] = {}
+        """Applications that were deleted with what they deployed, until that is gone."""
         self.running = True
         self.installed: set[str] = set()
         """Custom kinds whose CRD is there."""
@@ -67,6 +70,9 @@ class ArgoCD:
             asked = REFRESH in (meta.get("annotations") or {}) or item.get("operation") is not None
             if asked or kind == "ADDED" or self._spec_changed(item):
                 self._queue.add(SubjectKey("application", meta["namespace"], meta["name"]))
+        elif what == APPLICATIONS and RESOURCES_FINALIZER in (meta.get("finalizers") or ()):
+            self._orphaned[meta["namespace"], meta["name"]] = item
+            self._queue.add(SubjectKey("application", meta["namespace"], meta["name"]))
         elif what.plural in ("deployments", "statefulsets", "daemonsets"):
             owner = (meta.get("labels") or {}).get(INSTANCE)
             if owner:
@@ -101,6 +107,9 @@ class ArgoCD:
 
     async def _look(self, key: SubjectKey) -> None:
         app = self._cluster.find(APPLICATIONS, key.namespace, key.name)
+        deleted = self._orphaned.pop((key.namespace, key.name), None)
+        if app is None and deleted is not None:
+            await self._cascade(deleted)
         annotations = (app or {"metadata": {}})["metadata"].get("annotations") or {}
         if (
             app is None
@@ -114,6 +123,16 @@ class ArgoCD:
         if app is not None:
             await self._compare(key, app)
         self._queue.add(key, self._clock.now() + self.resync)
+
+    async def _cascade(self, app: Object) -> None:
+        """Delete what an Application with Argo CD's finalizer deployed (appcontroller.go:
+        finalizeApplicationDeletion); here the Application itself is gone at once."""
+        name = (app["metadata"]["namespace"], app["metadata"]["name"])
+        for _, kind, resource in self._live.pop(name, ()):
+            what = WORKLOAD_RESOURCES.get(kind)
+            if what is not None:
+                with suppress(NotFound):
+                    await self._there(app).delete(what, _namespace(app), resource)
 
     # Operations
 
@@ -361,6 +380,7 @@ class ArgoCD:
                 "sync": sync,
                 "health": {"status": worst, "lastTransitionTime": since},
                 "resources": [self._kept(row) for row in rows],
+                "sourceType": "Kustomize",
                 "summary": {"images": self._running(app, rows)},
                 "conditions": conditions or None,
                 "reconciledAt": stamp(now),
