@@ -80,7 +80,7 @@ def drill(
     repo: Repo,
     path: PathIn,
     revision: Revision = "HEAD",
-    namespace: Where = "",
+    place: Where = "",
     project: ProjectName = "default",
     labels: LabelPairs = "",
     channels: ChannelNames = "",
@@ -101,9 +101,9 @@ def drill(
     wanted = _names(channels)
 
     async def work(client: AsyncioClient) -> Report:
-        chosen = namespace or _only(await allowed_namespaces(client))
-        if namespace and namespace not in await allowed_namespaces(client):
-            raise Refused(_not_allowed(namespace), WRONG)
+        chosen = place or _only(await allowed_namespaces(client))
+        if place and place not in await allowed_namespaces(client):
+            raise Refused(_not_allowed(place), WRONG)
         made = Drill(
             id=secrets.token_hex(3),
             repo=repo,
@@ -152,10 +152,9 @@ def _look_ahead(
     if wanted and (others or everybody):
         who = ", ".join(others) or "every channel of the Secret"
         raise Refused(
-            f"the drill would notify {who}, too. Give drills a route of their own, before the"
-            " others:\n"
-            "routes:\n- {labels: {recovery.gitops.dev/drill: 'true'},"
-            f" channels: [{', '.join(wanted)}]}}",
+            f"the drill would notify {who}, too\nTry: a route before the others:"
+            f" {{selector: {{names: [recovery-drill-*]}}, channels: [{', '.join(wanted)}]}}"
+            + _named_by_actions(mine, wanted),
             WRONG,
         )
     if not quiet:
@@ -163,6 +162,18 @@ def _look_ahead(
         shown = "every channel of the Secret" if everybody else ", ".join(would)
         typer.echo(f"would notify: {shown or 'nobody'}")
         typer.echo(f"in namespace {made.namespace}, as {settings.argocd_namespace}/{made.name}\n")
+
+
+def _named_by_actions(mine: Iterable[Policy], wanted: tuple[str, ...]) -> str:
+    """A route moves nothing that an action names itself."""
+    lines = [
+        f"\npolicy {policy.name} names {', '.join(others)} in {step.kind.name}: name them in"
+        " --channels as well, or have a policy for drills select them by --labels"
+        for policy in mine
+        for step in policy.actions
+        if (others := [c for c in getattr(step.parameters, "channels", ()) if c not in wanted])
+    ]
+    return "".join(lines)
 
 
 def _would_be_told(made: Drill, policies: Policies, mine: Iterable[Policy]) -> list[str]:

@@ -62,7 +62,7 @@ def routes(
     labels: LabelPairs = "",
     project: ProjectName = "default",
     name: Name = "app",
-    namespace: Namespace = "argocd",
+    app_namespace: Namespace = "argocd",
     cluster: ClusterName = "",
     at: At = "",
     verify: Verify = None,
@@ -78,7 +78,7 @@ def routes(
     if policy and policy not in names:
         raise Refused(f"no policy is named {policy!r}{did_you_mean(policy, names)}", USAGE)
     about = Application(
-        namespace,
+        app_namespace,
         name,
         "",
         "",

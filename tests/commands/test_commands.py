@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from recovery import __version__
+from recovery.cli import COMMANDS, OFFLINE, loaded
+from recovery.commands.target import flags
 from tests.commands.forked import run as recovery
 
 ROOT = Path(__file__).parent.parent.parent
@@ -384,3 +386,13 @@ def test_a_pipeline_may_take_warnings_for_errors_and_knows_the_channels() -> Non
         recovery("check", "config/policies.yaml", "--channels", "slack,email,pagerduty").returncode
         == 0
     )
+
+
+def test_no_option_of_a_command_is_taken_for_one_of_kubectls() -> None:
+    """Both are kept by their name: one of the same name would point the command elsewhere."""
+    theirs = {flag.name for flag in flags()}
+    for name in COMMANDS:
+        names = [param.name for param in loaded(name).params]
+        assert len(names) == len(set(names)), f"{name}: {sorted(names)}"
+        if name in OFFLINE:
+            assert not theirs & set(names), name

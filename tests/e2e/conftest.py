@@ -14,6 +14,7 @@ from msgspec import Struct
 from recovery.kube.asyncio_client import connect
 from tests.connected_stories import CLUSTER_STORIES, CONNECTED_STORIES
 from tests.e2e.cause_stories import causes_of_the_platform, causes_of_workloads
+from tests.e2e.drill_stories import DRILL_STORIES
 from tests.e2e.extra_stories import looked_at_only, through_argo_cd
 from tests.e2e.further import Further
 from tests.e2e.guard_stories import GUARD_STORIES, storm, three_replicas
@@ -168,7 +169,12 @@ def show(request: pytest.FixtureRequest) -> Iterator[Show]:
             }
             playing.begin(asked)
             for number, story in enumerate(
-                (s for s in (*GUARD_STORIES, *REPLAY_STORIES) if s.__name__ in asked), start=60
+                (
+                    s
+                    for s in (*GUARD_STORIES, *REPLAY_STORIES, *DRILL_STORIES)
+                    if s.__name__ in asked
+                ),
+                start=60,
             ):
                 playing.play(story, number)
             token = {

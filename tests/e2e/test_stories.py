@@ -13,6 +13,7 @@ import pytest
 from tests.connected_stories import CONNECTED_STORIES
 from tests.e2e.cause_stories import SCORES, table
 from tests.e2e.conftest import Show
+from tests.e2e.drill_stories import DRILL_STORIES
 from tests.e2e.guard_stories import GUARD_STORIES
 from tests.e2e.harm_stories import HARM_STORIES
 from tests.e2e.people_stories import PEOPLE_STORIES
@@ -52,6 +53,13 @@ def test_the_past_is_found_as_it_was(
     played = show.results[story.__name__].result()
 
     assert played.stage.exit_codes == [], "no controller ever ran"
+
+
+@pytest.mark.parametrize("story", DRILL_STORIES, ids=lambda s: s.__name__)
+def test_a_drill(show: Show, story: Callable[[Any], Awaitable[list[str]]]) -> None:
+    played = show.results[story.__name__].result()
+
+    assert played.stage.exit_codes == [0]
 
 
 @pytest.mark.parametrize("story", TENANT_STORIES, ids=lambda s: s.__name__)
