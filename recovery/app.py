@@ -366,6 +366,7 @@ class App:
             self.queue.__len__,
             lambda: self.events.dropped,
             lambda: str(self.dialects.now),
+            lambda: self.checkpoint.totals,
         )
         self.views = Queries(self._known, scene, process, self.journal, self.metrics, self.outbox)
 
@@ -647,9 +648,8 @@ class App:
                 if self._records.unreadable:
                     with contextlib.suppress(KubeError):
                         await self._migrate()
-                await self.recoveries.retire(
-                    frozenset(app.hold.recovery for app in held if app.hold)
-                )
+                holding = frozenset(app.hold.recovery for app in held if app.hold)
+                self.checkpoint.retired(await self.recoveries.retire(holding))
                 apps = self.store.applications
                 noted = (app for name in self.store.noted if (app := apps.get(name)) is not None)
                 self._hold_monitor.check(held, noted)

@@ -10,9 +10,10 @@ from typing import Any
 from msgspec import Struct, structs
 
 from recovery.causes.catalogue import BY_NAME
-from recovery.decide import statistics
+from recovery.decide import statistics, totals
 from recovery.decide.connections import connection
 from recovery.decide.notifications import targets
+from recovery.decide.totals import Totals, TotalsRow
 from recovery.model.application import Application, Health, Sync
 from recovery.model.connection import Connection, Repository
 from recovery.model.duration import spell
@@ -158,7 +159,9 @@ class PageQueries:
         self,
         known: ReadModel,
         journal: Journal,
+        totals: Callable[[], Totals],
     ) -> None:
+        self._totals = totals
         self._store = known.store
         self._recoveries = known.recoveries
         self._journal = journal
@@ -209,6 +212,10 @@ class PageQueries:
         found.sort(key=lambda r: r.resolved_at or r.opened_at, reverse=True)
         ordered(found, query, _PAST)
         return paged(found, query, self._shown)
+
+    def since_installation(self, sees: CanView) -> tuple[datetime | None, list[TotalsRow]]:
+        """Outcomes of every incident, by policy, and since when they are counted."""
+        return totals.rows(self._totals(), self._recoveries.all(), sees)
 
     def waiting(self, sees: CanView, query: Query) -> Page[Any]:
         """Pending conditions with their clocks, and what a guard holds back before there is a

@@ -13,6 +13,7 @@ from recovery.causes.report import told
 from recovery.decide import notifications
 from recovery.decide.connections import connection
 from recovery.decide.guards import GUARDS
+from recovery.decide.totals import Totals
 from recovery.kube.lease import Shards
 from recovery.model.connection import Cluster, Connection, Repository
 from recovery.model.names import SubjectKey
@@ -45,6 +46,8 @@ class ProcessState(NamedTuple):
     """Kubernetes Events that were dropped."""
     argocd: Callable[[], str]
     """Version of Argo CD."""
+    totals: Callable[[], Totals]
+    """What came of the recoveries whose records are retired."""
 
 
 class Queries:
@@ -70,7 +73,7 @@ class Queries:
         self._journal = journal
         self._metrics = metrics
         self._outbox = outbox
-        self.browsing = PageQueries(known, journal)
+        self.browsing = PageQueries(known, journal, process.totals)
 
     def ready(self) -> tuple[str, ...]:
         reasons = [] if self._source.policies else [f"no policies: {self._source.error}"]

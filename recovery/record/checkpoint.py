@@ -13,8 +13,10 @@ import structlog
 from msgspec import Struct, structs
 
 from recovery.clock import Clock
+from recovery.decide.totals import Totals
 from recovery.kube.client import CONFIG_MAPS, Client
 from recovery.kube.errors import NotFound
+from recovery.model.recovery import Recovery
 from recovery.model.situation import SubjectState, unwatched
 from recovery.record.codec import stamp
 
@@ -48,6 +50,8 @@ class _Content(Struct):
     format: int
     saved_at: datetime
     sights: dict[str, SubjectState]
+    totals: Totals | None = None
+    """In the first part."""
     parts: int = 0
     """Over how many parts all of it was spread; 0 in what an older version wrote."""
 
@@ -72,6 +76,9 @@ class Checkpoint:
         """Parts that were there once and are gone or cannot be read: what they knew is not known
         any more."""
         self.saved_at: datetime | None = None
+        self.totals = Totals()
+        """What came of the recoveries whose records are retired."""
+        self._retired: list[Recovery] = []
 
     async def load(self) -> dict[str, SubjectState]:
         """Load what was kept, its clocks moved on by the time we were not there. KubeError when it
@@ -91,6 +98,7 @@ class Checkpoint:
                     for uid, sight in content.sights.items()
                 }
             )
+        self._take_totals(contents)
         numbers = {_number(item.metadata.name) for item in maps}
         self.found = bool(numbers)
         self._buckets = max((n + 1 for n in self._versions), default=1)
@@ -112,6 +120,17 @@ class Checkpoint:
         )
         return sights
 
+    def retired(self, recoveries: Iterable[Recovery]) -> None:
+        """Count these: their records are gone."""
+        self._retired += recoveries
+
+    def _take_totals(self, contents: Iterable[tuple[_ConfigMap, _Content]]) -> None:
+        for item, content in contents:
+            if _number(item.metadata.name) == 0 and content.totals is not None:
+                self.totals = content.totals
+        if self.totals.since is None:
+            self.totals.since = self._clock.now()
+
     def forget_layout(self) -> None:
         """Another replica wrote it until now, and may have spread it over more parts: the next
         write is of all of them."""
@@ -126,11 +145,13 @@ class Checkpoint:
             raw = await self._client.list(
                 CONFIG_MAPS, self._namespace, labelSelector=CHECKPOINT_LABEL
             )
-            numbers = [
-                _number(item.metadata.name) for item in msgspec.json.decode(raw, type=_List).items
-            ]
+            maps = msgspec.json.decode(raw, type=_List).items
+            numbers = [_number(item.metadata.name) for item in maps]
+            self._take_totals((m, c) for m in maps if (c := _content(m)) is not None)
             self._buckets, self.found = max((n + 1 for n in numbers), default=1), 0 in numbers
             self._taken_over = False
+        counted, self._retired = self._retired, []
+        self.totals.add(counted)
         wanted = max(self._buckets, -(-len(sights) // PER_BUCKET), 1)
         growing = wanted > self._buckets or not self.found or bool(self.hole)
         # From the last to the first: a growth that is cut short has lost nobody, and a first one
@@ -138,6 +159,8 @@ class Checkpoint:
         changed = sorted(
             range(wanted) if growing else {self._bucket(uid, wanted) for uid in dirty}, reverse=True
         )
+        if counted and 0 not in changed:
+            changed.append(0)
         if changed:
             parts: dict[int, dict[str, SubjectState]] = {number: {} for number in changed}
             for uid, sight in sights.items():
@@ -153,11 +176,11 @@ class Checkpoint:
 
     async def _write(self, number: int, part: dict[str, SubjectState], parts: int) -> None:
         now = self._clock.now()
-        content = zlib.compress(
-            msgspec.json.encode(_Content(CHECKPOINT_FORMAT, now, part, parts)), 6
-        )
+        totals = self.totals if number == 0 else None
+        whole = _Content(CHECKPOINT_FORMAT, now, part, totals, parts)
+        content = zlib.compress(msgspec.json.encode(whole), 6)
         if len(content) > FITS:
-            content = _fitting(number, _Content(CHECKPOINT_FORMAT, now, part, parts))
+            content = _fitting(number, whole)
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "ConfigMap",

@@ -362,10 +362,10 @@ class Recoveries:
             self._restore(name, held)
             raise ClaimLost(str(error)) from error
 
-    async def retire(self, owing: frozenset[str]) -> int:
+    async def retire(self, owing: frozenset[str]) -> list[Recovery]:
         """Delete what ended long ago and owes nothing, neither a message nor (``owing``) a hold;
-        how many."""
-        now, gone = self._clock.now(), 0
+        those that are gone."""
+        now, gone = self._clock.now(), list[Recovery]()
         await self._retire_unclaimed()
         ended = [
             r
@@ -384,7 +384,7 @@ class Recoveries:
                 log.warning("recovery not deleted", recovery=recovery.name, why=str(error))
                 continue
             self.drop(self._namespace, recovery.name)
-            gone += 1
+            gone.append(recovery)
         return gone
 
     async def _retire_unclaimed(self) -> None:

@@ -173,6 +173,7 @@ class Site:
             "history.html",
             request,
             viewer,
+            installed=browsing.since_installation(viewer.sees),
             query=asked,
             past=past,
             policies=browsing.policies(viewer.sees),

@@ -14,7 +14,7 @@ from recovery.model.situation import HealthyRevision, SubjectState
 from recovery.record.checkpoint import CHECKPOINT_FORMAT, PER_BUCKET, Checkpoint, NewerCheckpoint
 from recovery.simulate import virtual
 from recovery.simulate.cluster import Cluster
-from tests.builders import GOOD, NOW
+from tests.builders import GOOD, NOW, a_recovery
 
 
 def sights(clock: virtual.VirtualClock, count: int = 1) -> dict[str, SubjectState]:
@@ -170,5 +170,48 @@ def test_a_hole_is_noticed_and_filled(lost: tuple[int, ...], hole: tuple[str, ..
             (),
             len(known),
         )
+
+    virtual.run(inside())
+
+
+def test_totals_outlive_the_records_and_the_leader() -> None:
+    """Two replicas count what each has retired while it led."""
+
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster = Cluster(clock)
+        first, second = (Checkpoint(cluster, "ours", clock) for _ in range(2))
+        kept = sights(clock)
+        for checkpoint in (first, second):
+            await checkpoint.load()
+        first.retired([a_recovery("a", NOW)])
+        await first.save(kept, set(), ticking=True)
+        second.forget_layout()
+        second.retired([a_recovery("b", NOW)])
+        await second.save(kept, set(), ticking=True)
+        third = Checkpoint(cluster, "ours", clock)
+        await third.load()
+        (tally,) = (t for by in third.totals.tallies.values() for t in by.values())
+        assert tally.incidents == 2
+        writes = len(cluster.writes)
+        await third.save(kept, set(), ticking=False)
+        assert len(cluster.writes) == writes, "nothing more to count: nothing is written"
+
+    virtual.run(inside())
+
+
+def test_an_installation_begins_when_it_is_first_seen() -> None:
+    async def inside() -> None:
+        clock = virtual.VirtualClock()
+        cluster = Cluster(clock)
+        began = clock.now()
+        await Checkpoint(cluster, "ours", clock).save(sights(clock), {"uid-0"}, ticking=True)
+        checkpoint = Checkpoint(cluster, "ours", clock)
+        await checkpoint.load()
+        await checkpoint.save(sights(clock), {"uid-0"}, ticking=True)
+        await clock.sleep(86_400)
+        later = Checkpoint(cluster, "ours", clock)
+        await later.load()
+        assert later.totals.since == began
 
     virtual.run(inside())

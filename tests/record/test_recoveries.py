@@ -288,7 +288,7 @@ def test_old_ones_are_deleted_but_never_one_that_is_open_or_owes_a_message() -> 
         ]
         for recovery in (a_recovery("old", old), *kept):
             recoveries.put(decode(await plant(cluster, recovery, "ours")))
-        assert await recoveries.retire(frozenset({"held"})) == 1
+        assert len(await recoveries.retire(frozenset({"held"}))) == 1
         assert {r["metadata"]["name"] for r in cluster.every(RECOVERIES)} == {
             "held",
             "fresh",
@@ -305,7 +305,7 @@ def test_no_more_than_a_thousand_ended_ones_are_kept() -> None:
         for number in range(KEPT_AT_MOST + 20):
             recovery = a_recovery(f"r{number}", clock.now() - timedelta(minutes=number))
             recoveries.put(decode(await plant(cluster, recovery, "ours")))
-        assert await recoveries.retire(frozenset()) == 20
+        assert len(await recoveries.retire(frozenset())) == 20
         assert cluster.find(RECOVERIES, "ours", "r0") is not None
         assert cluster.find(RECOVERIES, "ours", f"r{KEPT_AT_MOST + 19}") is None
 
