@@ -85,6 +85,22 @@ async def test_every_page_renders(path: str) -> None:
     assert html.count("<h1>") == 1
 
 
+async def test_the_history_begins_with_what_came_of_all_since_the_installation() -> None:
+    scene = Scene()
+    scene.fill()
+    gone = scene.recovery(50, RecoveryPhase.Resolved)
+    scene.app.recoveries.drop("gitops-system", gone.name)
+    scene.app.checkpoint.totals.add([gone])
+    async with scene.served() as url:
+        _, html, _ = await got(url + "/history")
+        _, searched, _ = await got(url + "/history?q=app-00024")
+
+    assert "Since installation" in html
+    assert '<td data-label="Incidents">31</td>' in html
+    assert "(restart 25)" in html
+    assert "Since installation" not in searched
+
+
 async def test_the_old_address_of_the_connections_leads_to_the_new_one() -> None:
     scene = Scene()
     scene.fill()
