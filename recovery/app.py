@@ -17,6 +17,7 @@ from recovery.act.registry import ACTION_KINDS, ALL_ACTIONS, POLICY_ACTIONS
 from recovery.argocd.ownership import Ownership
 from recovery.clock import Clock
 from recovery.controller import RECOVERY, RETRY_CONFLICT, Controller
+from recovery.decide.conditions import plainly_well
 from recovery.decide.notifications import (
     adoption_digest,
 )
@@ -217,7 +218,7 @@ class App:
 
     def _build_channels(self, send: Send) -> None:
         settings, client, clock = self.settings, self._client, self._clock
-        self.states = StateLog()
+        self.states = StateLog(clock.now)
         self.journal = Journal(
             self.metrics,
             self.events,
@@ -374,7 +375,7 @@ class App:
         say, clock = self.outbox.say, self._clock
         self._fleet_recorder = FleetRecorder(
             self.states,
-            self.store.applications.values,
+            lambda: map(self.store.counted, self.store.applications.values()),
             lambda: self.shards.lead,
             self.queue.add,
             clock.sleep,
@@ -493,9 +494,7 @@ class App:
 
     async def _begin(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         await self._persist("recoveries of v1alpha1", self._migrate)
-        remembered = await self._persist("checkpoint", self.checkpoint.load)
-        self.store.sights.update(remembered)
-        self.states.unwell_before = {uid for uid, sight in remembered.items() if sight.clocks}
+        self.store.sights.update(await self._persist("checkpoint", self.checkpoint.load))
         # A hole in what we remember is no leave: what is unwell and unknown is treated as on the
         # first day.
         self.store.inheriting = self.connections.first = not self.checkpoint.found or bool(
@@ -548,6 +547,11 @@ class App:
             # moment ago is not seen yet, and a second recovery would be opened beside it.
             self._behind = True
             self._start(self._read_up())
+        if held - self._had:
+            self.states.gained(held, self.settings.shards)
+            for app in self.store.applications.values():
+                if not plainly_well(app):
+                    self.queue.add(app.key)
         self._had = held
         for recovery in self.recoveries.all():
             if self.shards.holds(recovery.subject.uid):

@@ -254,6 +254,7 @@ def _row(each: PolicyReport) -> tuple[object, ...]:
 def _details(made: Report, incidents: list[Incident], policies: Policies) -> Iterator[str]:
     from recovery.replay.replaying import Source
 
+    metric = made.source == Source.metric.name
     yield ""
     yield "HEALED: well again before the policy would have acted. ACTS: first steps that would have"
     yield "been carried out; what would have come of them is not known. THEN LASTED: from then on,"
@@ -270,13 +271,17 @@ def _details(made: Report, incidents: list[Incident], policies: Policies) -> Ite
     if made.gaps:
         yield (
             f"{_count(made.gaps, 'gap')}, {_spelt(made.gap_seconds)} in all, of which nothing is"
-            " stored: what was the same before and after is taken to have lasted"
+            " stored: "
+            + (
+                "what was the same before and after is taken to have lasted"
+                if metric
+                else "an incident counts for as long as it is known to have lasted"
+            )
         )
     if made.unread_seconds:
         yield f"{_spelt(made.unread_seconds)} could not be read"
     for warning in made.warnings:
         yield f"warning: {warning}"
-    metric = made.source == Source.metric.name
     left_out = [
         p.name for p in policies.policies if metric and (p.condition.cause or p.condition.operation)
     ]

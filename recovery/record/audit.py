@@ -117,12 +117,15 @@ class Journal:
         """The state of a subject of ours in one pass; None: it is certain that it is not there."""
         if key.kind != "application":
             return
-        if situation is None:
-            self._states.gone(key)
-        elif isinstance(situation.about, Application):
-            ignored = situation.unreconciled or situation.foreign
-            good = situation.sight.ledger[-1] if situation.sight.ledger else None
-            self._states.note(situation.about, situation.finding, good, ignored)
+        try:
+            if situation is None:
+                self._states.gone(key)
+            elif isinstance(situation.about, Application):
+                ignored = situation.unreconciled or situation.foreign
+                good = situation.sight.ledger[-1] if situation.sight.ledger else None
+                self._states.note(situation.about, situation.finding, good, ignored)
+        except Exception:
+            log.exception("its state is not recorded", subject=str(key))
 
     def effect(
         self, key: SubjectKey, decision: Decision, outcome: Outcome, recovery: Recovery | None

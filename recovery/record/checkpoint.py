@@ -31,6 +31,9 @@ CHECKPOINT_LABEL = "recovery.gitops.dev/checkpoint"
 CHECKPOINT_FORMAT = 1
 
 
+NO_TOTALS = msgspec.Raw(b"null")
+
+
 class _Meta(Struct, rename="camel"):
     name: str = ""
     resource_version: str = ""
@@ -50,8 +53,8 @@ class _Content(Struct):
     format: int
     saved_at: datetime
     sights: dict[str, SubjectState]
-    totals: Totals | None = None
-    """In the first part."""
+    totals: msgspec.Raw = NO_TOTALS
+    """In the first part; decoded apart, so that nothing else hangs on it."""
     parts: int = 0
     """Over how many parts all of it was spread; 0 in what an older version wrote."""
 
@@ -126,8 +129,12 @@ class Checkpoint:
 
     def _take_totals(self, contents: Iterable[tuple[_ConfigMap, _Content]]) -> None:
         for item, content in contents:
-            if _number(item.metadata.name) == 0 and content.totals is not None:
-                self.totals = content.totals
+            if _number(item.metadata.name) != 0 or bytes(content.totals) == bytes(NO_TOTALS):
+                continue
+            try:
+                self.totals = msgspec.json.decode(content.totals, type=Totals)
+            except msgspec.DecodeError as error:
+                log.error("totals cannot be read, and begin anew", why=str(error))
         if self.totals.since is None:
             self.totals.since = self._clock.now()
 
@@ -150,8 +157,6 @@ class Checkpoint:
             self._take_totals((m, c) for m in maps if (c := _content(m)) is not None)
             self._buckets, self.found = max((n + 1 for n in numbers), default=1), 0 in numbers
             self._taken_over = False
-        counted, self._retired = self._retired, []
-        self.totals.add(counted)
         wanted = max(self._buckets, -(-len(sights) // PER_BUCKET), 1)
         growing = wanted > self._buckets or not self.found or bool(self.hole)
         # From the last to the first: a growth that is cut short has lost nobody, and a first one
@@ -159,7 +164,7 @@ class Checkpoint:
         changed = sorted(
             range(wanted) if growing else {self._bucket(uid, wanted) for uid in dirty}, reverse=True
         )
-        if counted and 0 not in changed:
+        if self._retired and 0 not in changed:
             changed.append(0)
         if changed:
             parts: dict[int, dict[str, SubjectState]] = {number: {} for number in changed}
@@ -176,8 +181,11 @@ class Checkpoint:
 
     async def _write(self, number: int, part: dict[str, SubjectState], parts: int) -> None:
         now = self._clock.now()
-        totals = self.totals if number == 0 else None
-        whole = _Content(CHECKPOINT_FORMAT, now, part, totals, parts)
+        counted = len(self._retired)
+        totals = msgspec.json.decode(msgspec.json.encode(self.totals), type=Totals)
+        totals.add(self._retired)
+        shown = msgspec.Raw(msgspec.json.encode(totals)) if number == 0 else NO_TOTALS
+        whole = _Content(CHECKPOINT_FORMAT, now, part, shown, parts)
         content = zlib.compress(msgspec.json.encode(whole), 6)
         if len(content) > FITS:
             content = _fitting(number, whole)
@@ -200,6 +208,8 @@ class Checkpoint:
         except NotFound:
             raw = await self._client.create(CONFIG_MAPS, self._namespace, body)
         self._versions[number] = msgspec.json.decode(raw, type=_ConfigMap).metadata.resource_version
+        if number == 0:  # from now on they are counted, and not before
+            self.totals, self._retired = totals, self._retired[counted:]
 
     def _bucket(self, uid: str, buckets: int) -> int:
         return zlib.crc32(uid.encode()) % buckets

@@ -379,7 +379,8 @@ class Recoveries:
             try:
                 await self._client.delete(RECOVERIES, self._namespace, recovery.name)
             except NotFound:
-                pass
+                self.drop(self._namespace, recovery.name)  # whoever led before has counted it
+                continue
             except KubeError as error:
                 log.warning("recovery not deleted", recovery=recovery.name, why=str(error))
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
@@ -13,21 +13,29 @@ import structlog
 from recovery.decide.fingerprint import fingerprint
 from recovery.model.application import Application
 from recovery.model.cause import Diagnosis
-from recovery.model.names import SubjectKey
+from recovery.model.names import HOLD, SubjectKey
 from recovery.model.recorded import RecordedGroup, RecordedState
 from recovery.model.situation import HealthyRevision
 from recovery.record.audit import AUDIT_VERSION
 
 log = structlog.get_logger("audit")
-STATE, FLEET = "state", "fleet"
-"""``kind`` of the lines: one application's state, and what all of them have in common."""
+STATE, FLEET, LEADS = "state", "fleet", "leads"
+"""``kind`` of the lines: one application's state, how many share what, and which shards a process
+writes of from then on."""
 RESTATED_EVERY = timedelta(hours=6)
 """The fleet is counted, and what is not well is written again, so that a log of which the beginning
 is lost tells the whole story soon."""
 LOOKS_EVERY = timedelta(minutes=1)
 """For whether this replica leads."""
 GROUPS_IN_LINE = 50
-MAX_LABELS = 20
+MAX_LABELS, MAX_TEXTS = 20, 5
+LONGEST_FIELD, LONGEST_MARK = 200, 100
+"""Characters."""
+YIELDS_AFTER = 500
+LINES_AN_HOUR = 60
+"""Of one application: a flapping one must not push everybody else's lines out of the log."""
+UNLIKE_ANY = -1
+"""Differs from every state."""
 
 
 def state_of(
@@ -46,20 +54,20 @@ def state_of(
         server=app.destination.server,
         cluster=app.destination.name,
         namespace=app.destination.namespace,
-        repositories=app.repositories,
+        repositories=_few(app.repositories),
         self_heal=app.self_heal,
         operation=operation.phase.value if operation else "",
-        operation_revisions=operation.revisions if operation else (),
-        revisions=app.revisions,
+        operation_revisions=_few(operation.revisions) if operation else (),
+        revisions=_few(app.revisions),
         deploy=deploy.id if deploy else None,
-        deployed=deploy.revisions if deploy else (),
+        deployed=_few(deploy.revisions) if deploy else (),
         cause=finding.what if finding else "",
         about=finding.about if finding else "",
         held=app.expected_out_of_sync,
         labels=dict(sorted(labels.items())[:MAX_LABELS]),
-        marks=app.marks or {},
+        marks=_marks(app.marks or {}),
         application_set=app.application_set,
-        ignored=ignored,
+        ignored=ignored[:LONGEST_FIELD],
     )
     if state.well and finding is None and not app.errors:
         return state
@@ -67,19 +75,21 @@ def state_of(
         state,
         fingerprint=fingerprint(app),
         good=good.history_id if good else None,
-        good_revisions=good.revisions if good else (),
+        good_revisions=_few(good.revisions) if good else (),
     )
 
 
 class StateLog:
     """Writes the state of each application where it is first seen not to be well, and where it has
-    changed. What is remembered of each is one number."""
+    changed. What is remembered of each is two numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
         self._written: dict[SubjectKey, int] = {}
         self._unwell: set[SubjectKey] = set()
-        self.unwell_before: set[str] = set()
-        """UIDs of those that were not well when a process before this one looked."""
+        self._lines: dict[SubjectKey, int] = {}
+        """Lines of this hour."""
+        self._hour = 0
 
     def note(
         self,
@@ -93,12 +103,14 @@ class StateLog:
         number, before = _number(state), self._written.get(key)
         if number == before:
             return
+        if before is None and state.well:
+            self._written[key] = number
+            return
+        if self._too_often(key):
+            self._written[key] = UNLIKE_ANY  # it is written when the next hour has begun
+            return
         self._written[key] = number
         (self._unwell.discard if state.well else self._unwell.add)(key)
-        known = app.uid in self.unwell_before
-        self.unwell_before.discard(app.uid)
-        if before is None and state.well and not known:
-            return
         _write(key, uid=app.uid, state=msgspec.to_builtins(state))
 
     def gone(self, key: SubjectKey) -> None:
@@ -111,26 +123,23 @@ class StateLog:
         """Write those that are not well again, as soon as they are looked at, which the caller sees
         to."""
         for key in self._unwell:
-            self._written[key] = -1  # it differs from any state, also from a good one
+            self._written[key] = UNLIKE_ANY
         return tuple(self._unwell)
 
+    def gained(self, shards: Iterable[int], count: int) -> None:
+        """These shards of so many are ours from now on: whoever reads the log takes what another
+        process has written of them, and we do not write again, to be over."""
+        self._written.clear()
+        self._unwell.clear()
+        log.info(LEADS, audit=AUDIT_VERSION, kind=LEADS, shards=sorted(shards), count=count)
 
-def count_fleet(apps: Iterable[Application]) -> None:
-    """Write how many applications share what; storms are shares of these."""
-    groups = Counter(
-        (
-            app.project,
-            app.destination.server,
-            app.destination.name,
-            app.repositories,
-            app.application_set,
-        )
-        for app in apps
-    )
-    rows = [RecordedGroup(count, *group) for group, count in groups.items()]
-    for begin in range(0, len(rows), GROUPS_IN_LINE):
-        shown = msgspec.to_builtins(rows[begin : begin + GROUPS_IN_LINE])
-        log.info(FLEET, audit=AUDIT_VERSION, kind=FLEET, part=begin, groups=shown)
+    def _too_often(self, key: SubjectKey) -> bool:
+        hour = int(self._now().timestamp() // 3600)
+        if hour != self._hour:
+            self._hour = hour
+            self._lines.clear()
+        lines = self._lines[key] = self._lines.get(key, 0) + 1
+        return lines > LINES_AN_HOUR
 
 
 class FleetRecorder:
@@ -158,11 +167,38 @@ class FleetRecorder:
             counted = False
             for _ in range(RESTATED_EVERY // LOOKS_EVERY):
                 if not counted and self._leads():
-                    count_fleet(self._apps())
+                    await self.count()
                     counted = True
                 await self._sleep(LOOKS_EVERY.total_seconds())
             for key in self._states.restate():
                 self._again(key)
+
+    async def count(self) -> None:
+        """Write how many applications share what; storms are shares of these. Others have their
+        turn between two lines."""
+        groups: Counter[tuple[str, str, str, tuple[str, ...], str]] = Counter()
+        for number, app in enumerate(list(self._apps())):
+            where = app.destination
+            repositories = _few(app.repositories)
+            groups[app.project, where.server, where.name, repositories, app.application_set] += 1
+            if number % YIELDS_AFTER == 0:
+                await self._sleep(0)
+        rows = [RecordedGroup(count, *group) for group, count in groups.items()]
+        for begin in range(0, len(rows), GROUPS_IN_LINE):
+            shown = msgspec.to_builtins(rows[begin : begin + GROUPS_IN_LINE])
+            log.info(FLEET, audit=AUDIT_VERSION, kind=FLEET, part=begin, groups=shown)
+            await self._sleep(0)
+
+
+def _few(texts: Iterable[str]) -> tuple[str, ...]:
+    """Texts of somebody else, as far as a line has room for them."""
+    return tuple(text[:LONGEST_FIELD] for text, _ in zip(texts, range(MAX_TEXTS), strict=False))
+
+
+def _marks(marks: dict[str, str]) -> dict[str, str]:
+    """Annotations that bind a controller; a hold is told otherwise."""
+    some = sorted((key, text) for key, text in marks.items() if key != HOLD)
+    return {key: text[:LONGEST_MARK] for key, text in some[:MAX_LABELS]}
 
 
 def _write(key: SubjectKey, **more: object) -> None:

@@ -169,8 +169,13 @@ class Past:
         now, name = _time(change.at), change.name
         self._fleet.at(now)
         before = self._states.get(name)
+        if change.gone:
+            self._gone(name, now)
+            return
         if change.state is None and before is None:
             return
+        if before is None and change.state is not None:
+            self._named(change.state)
         state = change.state or _well(before or RecordedState("Synced", "Healthy"))
         self._states[name] = state
         if state == before and name in self._open:
@@ -184,6 +189,18 @@ class Past:
             self._well(name, now)
         else:
             self._ill(name, app, now)
+
+    def _gone(self, name: Name, now: datetime) -> None:
+        self._well(name, now)
+        self._states.pop(name, None)
+        self._fleet.store.drop(*name)
+
+    def _named(self, state: RecordedState) -> None:
+        """One of those of which only the number is known has a name from now on."""
+        group = _group(state)
+        if self._unnamed[group] > 0:
+            self._unnamed[group] -= 1
+            self._fleet.store.drop(UNNAMED, f"{hash(group)}-{self._unnamed[group]}")
 
     def _seen_until_now(self, name: Name) -> Application | None:
         """The Application until this moment: what it runs may have proved good meanwhile."""

@@ -95,8 +95,6 @@ def replay_recording(
     pasts = tuple(Past(each, since, causes=True) for each in policies)
     first = {change.name: change.state for change in reversed(recording.changes) if change.state}
     changes, counts = deque(recording.changes), deque(recording.counts)
-    for past in pasts:
-        past.known(first.items(), recording.start)
     parts = max(1, math.ceil((recording.end - recording.start) / PIECE))
     for number in range(parts):
         told(number, parts)
@@ -118,7 +116,7 @@ def replay_recording(
         since,
         until,
         pasts,
-        max([len(first), *(sum(g.count for g in groups) for _, groups in recording.counts)]),
+        max((sum(g.count for g in groups) for _, groups in recording.counts), default=len(first)),
         recording.gaps,
         (),
         recording.warnings,

@@ -21,11 +21,13 @@ class Interval(NamedTuple):
 
 
 class Change(NamedTuple):
-    """From a moment on it is so; None: Synced and Healthy, or gone."""
+    """From a moment on it is so; None: Synced and Healthy, or not known any more."""
 
     at: float
     name: Name
     state: RecordedState | None
+    gone: bool = False
+    """It was deleted."""
 
 
 class Gap(NamedTuple):

@@ -12,20 +12,23 @@ import pytest
 from msgspec import structs
 
 from recovery import logs
+from recovery.app import App
 from recovery.model.application import Application, Destination, Health
 from recovery.model.cause import Confidence, Diagnosis
 from recovery.model.names import SubjectKey
 from recovery.model.situation import HealthyRevision
 from recovery.record.states import (
     GROUPS_IN_LINE,
+    LINES_AN_HOUR,
     RESTATED_EVERY,
     FleetRecorder,
     StateLog,
-    count_fleet,
     state_of,
 )
+from recovery.settings import Settings
+from recovery.simulate.environment import EmbeddedEnvironment
 from recovery.simulate.virtual import VirtualClock, run
-from tests.builders import NOW, an_application, degraded
+from tests.builders import NOW, a_situation, an_application, degraded
 
 CRASH = Diagnosis("RolloutFailed", ("a secret: hunter2secret",), Confidence.likely, about="Pod/a")
 
@@ -50,7 +53,7 @@ def noted(states: StateLog, app: Application, finding: Diagnosis | None = None) 
 
 
 def test_what_is_well_at_first_sight_is_not_written(lines: Any) -> None:
-    states = StateLog()
+    states = StateLog(lambda: NOW)
     noted(states, an_application())
     assert lines() == []
     noted(states, degraded(), CRASH)
@@ -63,7 +66,7 @@ def test_what_is_well_at_first_sight_is_not_written(lines: Any) -> None:
 
 
 def test_a_state_is_written_once(lines: Any) -> None:
-    states = StateLog()
+    states = StateLog(lambda: NOW)
     for later in (0, 60):
         again = structs.replace(degraded(), reconciled_at=NOW + timedelta(seconds=later))
         noted(states, again, CRASH)
@@ -83,14 +86,14 @@ def test_a_state_is_written_once(lines: Any) -> None:
     ],
 )
 def test_each_change_is_written(lines: Any, change: dict[str, Any]) -> None:
-    states = StateLog()
+    states = StateLog(lambda: NOW)
     noted(states, degraded(), CRASH)
     noted(states, degraded(**change), CRASH)
     assert len(lines()) == 2
 
 
 def test_another_cause_is_a_change(lines: Any) -> None:
-    states = StateLog()
+    states = StateLog(lambda: NOW)
     for finding in (None, CRASH, structs.replace(CRASH, variant="Other")):
         noted(states, degraded(), finding)
     assert [line["state"].get("cause") for line in lines()] == [
@@ -100,16 +103,66 @@ def test_another_cause_is_a_change(lines: Any) -> None:
     ]
 
 
-def test_what_was_not_well_before_a_restart_is_written_when_it_is_well(lines: Any) -> None:
-    states = StateLog()
-    states.unwell_before = {an_application().uid}
-    noted(states, an_application())
-    assert [line["state"]["health"] for line in lines()] == ["Healthy"]
-    assert states.unwell_before == set()
+def test_who_takes_over_says_so_and_writes_again_what_is_not_well(lines: Any) -> None:
+    states = StateLog(lambda: NOW)
+    noted(states, degraded(), CRASH)
+    lines()
+    states.gained([2, 0], 4)
+    noted(states, degraded(), CRASH)
+    noted(states, an_application(name="well"))
+    leads, state = lines()
+    assert (leads["kind"], leads["shards"], leads["count"]) == ("leads", [0, 2], 4)
+    assert state["state"]["health"] == "Degraded"
+
+
+def test_one_application_does_not_fill_the_log(lines: Any) -> None:
+    now = [NOW]
+    states = StateLog(lambda: now[0])
+    for number in range(1_000):
+        noted(states, degraded(labels={"n": str(number)}), CRASH)
+    noted(states, an_application(name="other", health=Health.Degraded), CRASH)
+    written = lines()
+    assert len(written) == LINES_AN_HOUR + 1
+    assert written[-1]["name"] == "other"
+    now[0] = NOW + timedelta(hours=1)
+    noted(states, degraded(labels={"n": "999"}), CRASH)
+    assert len(lines()) == 1
+
+
+def test_a_line_is_bounded(lines: Any) -> None:
+    many = tuple(f"https://git.example/{n}/{'x' * 500}" for n in range(50))
+    app = degraded(
+        repositories=many,
+        revisions=many,
+        labels={f"l{n}": "v" * 63 for n in range(500)},
+        marks={f"recovery.gitops.dev/{n}": "m" * 500 for n in range(50)},
+    )
+    noted(StateLog(lambda: NOW), app, CRASH)
+    (line,) = lines()
+    assert len(json.dumps(line)) < 8_000
+
+
+def test_a_recorder_that_fails_keeps_nobody_from_recovering(lines: Any) -> None:
+    class Broken(StateLog):
+        def note(self, *_: Any) -> None:
+            raise RuntimeError("no")
+
+    async def inside() -> None:
+        app = App(Settings(), EmbeddedEnvironment(VirtualClock()).cluster, VirtualClock(), nobody)
+        app.journal._states = Broken(lambda: NOW)
+        app.journal.seen(degraded().key, a_situation(degraded()))
+
+    run(inside())
+    (line,) = lines()
+    assert line["event"] == "its state is not recorded"
+
+
+async def nobody(url: str, message: Any) -> str:
+    return ""
 
 
 def test_what_is_gone_is_written_once(lines: Any) -> None:
-    states = StateLog()
+    states = StateLog(lambda: NOW)
     states.gone(degraded().key)
     noted(states, degraded(), CRASH)
     lines()
@@ -119,7 +172,7 @@ def test_what_is_gone_is_written_once(lines: Any) -> None:
 
 
 def test_no_message_is_recorded_and_credentials_are_cleaned(lines: Any) -> None:
-    states = StateLog()
+    states = StateLog(lambda: NOW)
     url = "https://bot:hunter2secret@git.example/a.git"
     app = degraded(repositories=(url,), health_message="hunter2secret", labels={"a": url})
     noted(states, app, CRASH)
@@ -137,12 +190,21 @@ def test_the_newest_deploy_that_worked_is_told_of_what_is_not_well() -> None:
     assert state_of(an_application(), None, good).good is None
 
 
+def count_fleet(apps: list[Application]) -> None:
+    async def counted() -> None:
+        states = StateLog(lambda: NOW)
+        clock = VirtualClock(NOW)
+        await FleetRecorder(states, lambda: apps, lambda: True, print, clock.sleep).count()
+
+    run(counted())
+
+
 def test_a_fleet_is_counted_by_what_is_shared(lines: Any) -> None:
     apps = [an_application(name=f"app-{n}", project=f"p{n % 2}") for n in range(7)]
     count_fleet(apps)
     (line,) = lines()
     assert sorted((group[0], group[1]) for group in line["groups"]) == [(3, "p1"), (4, "p0")]
-    count_fleet(an_application(project=f"p{n}") for n in range(GROUPS_IN_LINE + 1))
+    count_fleet([an_application(project=f"p{n}") for n in range(GROUPS_IN_LINE + 1)])
     assert [(line["part"], len(line["groups"])) for line in lines()] == [
         (0, GROUPS_IN_LINE),
         (GROUPS_IN_LINE, 1),
@@ -152,7 +214,7 @@ def test_a_fleet_is_counted_by_what_is_shared(lines: Any) -> None:
 @pytest.mark.parametrize("leads", [True, False])
 def test_what_is_not_well_is_written_again(lines: Any, *, leads: bool) -> None:
     """By each replica for its own; the fleet is counted by the one that leads."""
-    clock, states = VirtualClock(NOW), StateLog()
+    clock, states = VirtualClock(NOW), StateLog(lambda: NOW)
     ill, well = degraded(), an_application(name="well")
 
     def looked(key: SubjectKey) -> None:
@@ -174,7 +236,7 @@ def test_what_is_not_well_is_written_again(lines: Any, *, leads: bool) -> None:
 
 
 def test_what_is_well_by_the_time_it_would_be_written_again_is_written(lines: Any) -> None:
-    states = StateLog()
+    states = StateLog(lambda: NOW)
     noted(states, degraded(), CRASH)
     assert states.restate() == (degraded().key,)
     noted(states, an_application())
