@@ -62,7 +62,7 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_cleaned(each) for each in value]
     if isinstance(value, dict):
-        return {name: _cleaned(each) for name, each in value.items()}
+        return {_cleaned(name): _cleaned(each) for name, each in value.items()}
     return value
 
 

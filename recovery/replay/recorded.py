@@ -293,7 +293,7 @@ def _lines(path: str) -> Iterator[bytes]:
             head = unzipped.read(TAR_MAGIC + 5)
             unzipped.seek(0)
             if head[TAR_MAGIC:] == b"ustar":
-                with tarfile.open(fileobj=bounded, mode="r|") as bundle:  # type: ignore[call-overload]  # its read is all that is asked for
+                with tarfile.open(fileobj=bounded, mode="r:") as bundle:  # type: ignore[call-overload]  # its read is all that is asked for
                     yield from _bundled(bundle)
             else:
                 yield from _split(bounded)
@@ -314,11 +314,21 @@ class _Bounded:
     def readline(self, size: int) -> bytes:
         return self._taken(self._file.readline(size))
 
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, place: int) -> int:
+        self._passed(place - self._file.tell())
+        return self._file.seek(place)
+
     def _taken(self, body: bytes) -> bytes:
-        self._left -= len(body)
+        self._passed(len(body))
+        return body
+
+    def _passed(self, size: int) -> None:
+        self._left -= max(size, 0)
         if self._left < 0:
             raise ValueError(f"it unzips to more than {MOST_BYTES >> 30} GiB")
-        return body
 
 
 class _Readline(Protocol):
