@@ -50,7 +50,13 @@ Where = Annotated[
         help="The namespace labelled recovery.gitops.dev/drill=allowed; default: the only one.",
     ),
 ]
-ProjectName = Annotated[str, typer.Option("--project", help="Its AppProject.")]
+ProjectName = Annotated[
+    str,
+    typer.Option(
+        "--project",
+        help="An AppProject that permits the namespace only; default: one made for the drill.",
+    ),
+]
 LabelPairs = Annotated[
     str,
     typer.Option(
@@ -81,7 +87,7 @@ def drill(
     path: PathIn,
     revision: Revision = "HEAD",
     place: Where = "",
-    project: ProjectName = "default",
+    project: ProjectName = "",
     labels: LabelPairs = "",
     channels: ChannelNames = "",
     helm_parameter: HelmParameter = "image.tag",
@@ -142,8 +148,8 @@ def _look_ahead(
     mine = selecting(policies, made)
     if not mine:
         raise Refused(
-            f"no policy in force selects project {made.project} with these labels\n"
-            "Try: --project or --labels as a policy's selector has them",
+            f"no policy in force selects {made.name} in project {made.in_project} with these"
+            " labels\nTry: --project or --labels as a policy's selector has them",
             WRONG,
         )
     would = _would_be_told(made, policies, mine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,8 @@ DRILL = PREFIX + "drill"
 ALLOWED = "allowed"
 NAME_PREFIX = "recovery-drill-"
 IMAGES_AT_MOST = 10
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""A revision of Git; a chart's is a version."""
 
 
 class Unfit(Exception):
@@ -32,7 +35,8 @@ class Drill(Struct, frozen=True):
     """Labelled for drills; nothing else is in it."""
     argocd_namespace: str = "argocd"
     revision: str = "HEAD"
-    project: str = "default"
+    project: str = ""
+    """An AppProject that permits no more than the namespace; empty: one is made for the drill."""
     labels: dict[str, str] = {}
     """Of the Application: policies and routes select by them."""
     helm_parameter: str = "image.tag"
@@ -42,6 +46,11 @@ class Drill(Struct, frozen=True):
     def name(self) -> str:
         """The Application's name."""
         return f"{NAME_PREFIX}{self.id}"
+
+    @property
+    def in_project(self) -> str:
+        """The AppProject it belongs to."""
+        return self.project or self.name
 
     @property
     def tag(self) -> str:
@@ -55,7 +64,7 @@ class Drill(Struct, frozen=True):
             name=self.name,
             uid="",
             resource_version="",
-            project=self.project,
+            project=self.in_project,
             labels={**self.labels, DRILL: "true"},
             destination=Destination(server=IN_CLUSTER_SERVER, namespace=self.namespace),
             repositories=(self.repo,),
@@ -71,7 +80,7 @@ def manifest(drill: Drill) -> dict[str, Any]:
         "kind": "Application",
         "metadata": {"name": drill.name, "labels": {**drill.labels, DRILL: "true"}},
         "spec": {
-            "project": drill.project,
+            "project": drill.in_project,
             "source": {
                 "repoURL": drill.repo,
                 "path": drill.path,
@@ -82,11 +91,40 @@ def manifest(drill: Drill) -> dict[str, Any]:
     }
 
 
-def enabled() -> dict[str, Any]:
-    """The patch that lets Argo CD deploy it, and take all of it away again when it is deleted."""
+def project_of(drill: Drill) -> dict[str, Any]:
+    """An AppProject for this drill: Argo CD lets it deploy nothing, hooks included, but into the
+    namespace, and from nowhere but the repository."""
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AppProject",
+        "metadata": {"name": drill.name, "labels": {DRILL: "true"}},
+        "spec": {
+            "description": "a recovery drill; it is deleted with it",
+            "sourceRepos": [drill.repo],
+            "destinations": [{"server": IN_CLUSTER_SERVER, "namespace": drill.namespace}],
+            "clusterResourceWhitelist": [],
+        },
+    }
+
+
+def wider(drill: Drill, project: dict[str, Any]) -> str:
+    """The parts in which an AppProject permits more than the namespace; empty for none."""
+    spec = project.get("spec") or {}
+    places = [each.get("namespace", "") for each in spec.get("destinations") or ()]
+    found = [f"destination namespace {each!r}" for each in places if each != drill.namespace]
+    if spec.get("clusterResourceWhitelist"):
+        found.append("clusterResourceWhitelist")
+    return ", ".join(found[:5])
+
+
+def enabled(application: dict[str, Any]) -> dict[str, Any]:
+    """The patch that lets Argo CD deploy what it has compared, at that commit and no later one, and
+    take all of it away again when it is deleted."""
+    revision = ((application.get("status") or {}).get("sync") or {}).get("revision") or ""
+    pinned = {"source": {"targetRevision": revision}} if COMMIT.fullmatch(revision) else {}
     return {
         "metadata": {"finalizers": [RESOURCES_FINALIZER]},
-        "spec": {"syncPolicy": {"automated": {"prune": True, "selfHeal": True}}},
+        "spec": {"syncPolicy": {"automated": {"prune": True, "selfHeal": True}}, **pinned},
     }
 
 
@@ -135,11 +173,13 @@ def _names(images: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))[:IMAGES_AT_MOST]
 
 
-def leftover(application: Application, namespaces: frozenset[str]) -> bool:
-    """Is it an Application of an earlier drill, by its label, its name and where it deploys?"""
+def leftover(application: Application, killed: str, namespace: str) -> bool:
+    """Is it the Application of the drill that held the Lease, by its name, its label and where it
+    deploys?"""
     return (
-        (application.labels or {}).get(DRILL) == "true"
-        and application.name.startswith(NAME_PREFIX)
+        application.name == killed
+        and killed.startswith(NAME_PREFIX)
+        and (application.labels or {}).get(DRILL) == "true"
         and application.destination.in_cluster
-        and application.destination.namespace in namespaces
+        and application.destination.namespace == namespace
     )

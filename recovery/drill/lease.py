@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
-
-import msgspec
 
 from recovery.clock import Clock
 from recovery.drill.application import Unfit
 from recovery.kube.client import LEASES, Client
-from recovery.kube.errors import Conflict, NotFound
+from recovery.kube.errors import Conflict, KubeError, NotFound
+from recovery.kube.reading import decoded
 
 LEASE = "recovery-drill"
 RENEWED_EVERY = 10.0
 """Seconds."""
 LAPSES_AFTER = 40.0
 """Seconds without a renewal after which whoever held it is gone."""
-FORGOTTEN_AFTER = timedelta(minutes=10)
-"""By clocks that may differ: a renewal that is so old needs no watching."""
+
+
+class LeaseLost(Exception):
+    """Another drill has it, or it could not be renewed for so long that another may have it."""
 
 
 class DrillLease:
@@ -40,17 +40,30 @@ class DrillLease:
         return ""
 
     async def renew(self) -> None:
-        """Renew it until cancelled."""
+        """Renew it until cancelled, through faults of the API server. Raises LeaseLost."""
+        renewed = self._clock.monotonic()
         while True:
             await self._clock.sleep(RENEWED_EVERY)
-            await self._client.patch(
-                LEASES, self._namespace, LEASE, {"spec": {"renewTime": self._now()}}
-            )
+            try:
+                held = await self._read()
+                if held["spec"].get("holderIdentity") != self._holder:
+                    raise LeaseLost(f"the Lease is {held['spec'].get('holderIdentity')}'s now")
+                body = self._body({"resourceVersion": held["metadata"]["resourceVersion"]})
+                await self._client.update(LEASES, self._namespace, LEASE, body)
+                renewed = self._clock.monotonic()
+            except NotFound as error:
+                raise LeaseLost("the Lease was deleted") from error
+            except KubeError as error:
+                if self._clock.monotonic() - renewed + RENEWED_EVERY >= LAPSES_AFTER:
+                    raise LeaseLost(f"the Lease cannot be renewed: {error}") from error
 
     async def release(self) -> None:
-        """Delete it."""
+        """Delete it, if it is ours. Raises KubeError."""
         try:
-            await self._client.delete(LEASES, self._namespace, LEASE)
+            held = await self._read()
+            if held["spec"].get("holderIdentity") == self._holder:
+                version = held["metadata"]["resourceVersion"]
+                await self._client.delete(LEASES, self._namespace, LEASE, resource_version=version)
         except NotFound:
             return
 
@@ -58,7 +71,7 @@ class DrillLease:
         held = await self._read()
         seen = held["spec"].get("renewTime", "")
         waited = 0.0
-        while waited < LAPSES_AFTER and not self._old(seen):
+        while waited < LAPSES_AFTER:
             await self._clock.sleep(RENEWED_EVERY / 2)
             waited += RENEWED_EVERY / 2
             held = await self._read()
@@ -76,18 +89,11 @@ class DrillLease:
         return str(held["spec"].get("holderIdentity", ""))
 
     async def _read(self) -> dict[str, Any]:
-        raw = await self._client.get(LEASES, self._namespace, LEASE)
-        found = msgspec.json.decode(raw, type=dict[str, Any])
+        found = decoded(await self._client.get(LEASES, self._namespace, LEASE), dict)
         return {"metadata": found["metadata"], "spec": found.get("spec") or {}}
 
-    def _old(self, renewed: str) -> bool:
-        try:
-            at = datetime.fromisoformat(renewed)
-        except ValueError:
-            return False
-        return self._clock.now() - at > FORGOTTEN_AFTER
-
     def _body(self, metadata: dict[str, str]) -> dict[str, Any]:
+        now = f"{self._clock.now():%Y-%m-%dT%H:%M:%S.%fZ}"
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -95,10 +101,7 @@ class DrillLease:
             "spec": {
                 "holderIdentity": self._holder,
                 "leaseDurationSeconds": int(LAPSES_AFTER),
-                "acquireTime": self._now(),
-                "renewTime": self._now(),
+                "acquireTime": now,
+                "renewTime": now,
             },
         }
-
-    def _now(self) -> str:
-        return f"{self._clock.now():%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -114,8 +114,11 @@ def _ended(recovery: Recovery, ending: Ending) -> Promise:
             evidence=f"it only observes: {recovery.message}",
         )
     resolved = recovery.phase is RecoveryPhase.Resolved and ending.healthy
-    called = recovery.needs_person
+    asked = bool(recovery.awaiting) and recovery.talk.first_at is not None
+    called = recovery.needs_person or asked
     evidence = f"{recovery.phase.value}: {recovery.message}"
+    if asked:
+        evidence = f"a person is asked to approve {recovery.awaiting}"
     return Promise("recovered, or called a person", kept=resolved or called, evidence=evidence)
 
 
@@ -133,7 +136,7 @@ def _nothing_worse(timeline: Timeline, recovery: Recovery, ending: Ending) -> Pr
 
 
 def _told(recovery: Recovery, channels: Iterable[str], ending: Ending) -> Promise:
-    heard = {each.partition("@")[0] for each in (*recovery.told, *recovery.talk.heard)}
+    heard = {each.partition("@")[0] for each in recovery.talk.heard}
     missing = [channel for channel in channels if channel not in heard]
     undelivered = "; ".join(recovery.talk.undelivered)
     evidence = f"told {', '.join(sorted(heard)) or 'nobody'}"
@@ -141,7 +144,7 @@ def _told(recovery: Recovery, channels: Iterable[str], ending: Ending) -> Promis
         evidence += f"; not {', '.join(missing)}"
     if undelivered:
         evidence += f"; undelivered: {undelivered}"
-    kept = ending.observed or (not missing and not undelivered)
+    kept = ending.observed or (bool(heard) and not missing and not undelivered)
     return Promise("told people", kept=kept, evidence=evidence)
 
 

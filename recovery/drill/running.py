@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec import Struct
 from recovery.clock import Clock
 from recovery.drill import application as parts
 from recovery.drill.application import Drill, Unfit
-from recovery.drill.lease import DrillLease
+from recovery.drill.lease import DrillLease, LeaseLost
 from recovery.drill.promises import Ending, Promise, judge
 from recovery.drill.timeline import Entry, Timeline
 from recovery.kube.client import (
@@ -22,12 +22,15 @@ from recovery.kube.client import (
     DAEMON_SETS,
     DEPLOYMENTS,
     NAMESPACES,
+    PODS,
+    PROJECTS,
     RECOVERIES,
     STATEFUL_SETS,
     Client,
     Resource,
 )
-from recovery.kube.errors import KubeError, NotFound
+from recovery.kube.errors import Forbidden, Invalid, KubeError, NotFound, Unauthorized
+from recovery.kube.reading import decoded
 from recovery.model.application import Application, Health, Sync
 from recovery.model.duration import spell
 from recovery.model.policy import Policies, Policy
@@ -44,7 +47,19 @@ LEDGER_MARGIN = timedelta(minutes=1)
 """Beyond the soak time: the controller looks at what is well once in a while."""
 TOLD_WITHIN = timedelta(minutes=2)
 """From the end of the recovery to the last message of it."""
-WATCHED_WORKLOADS: tuple[Resource, ...] = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS)
+DEPLOYED_KINDS = (
+    DEPLOYMENTS,
+    STATEFUL_SETS,
+    DAEMON_SETS,
+    PODS,
+    Resource("batch", "v1", "jobs"),
+    Resource("batch", "v1", "cronjobs"),
+    Resource("", "v1", "services"),
+    Resource("", "v1", "configmaps"),
+    Resource("", "v1", "persistentvolumeclaims"),
+)
+EVERYWHERE = ("kube-root-ca.crt",)
+"""Kubernetes puts it into every namespace."""
 
 
 class Report(Struct, frozen=True):
@@ -108,6 +123,9 @@ class Runner:
         self._said = said
         self._timeline = Timeline()
         self._made = False
+        self._deleting = False
+        self._left = ""
+        """Why something of a drill is still there."""
 
     async def run(self) -> Report:
         """All of it."""
@@ -115,22 +133,47 @@ class Runner:
         lease = DrillLease(self._client, drill.namespace, drill.name, self._clock)
         killed = await lease.acquire()
         renewing = asyncio.create_task(lease.renew())
+        working = asyncio.create_task(self._within(killed))
         try:
-            if killed:
-                self._note(f"the drill {killed} was killed; it is cleaned up first")
-            return await self._within()
+            await asyncio.wait({renewing, working}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done() and not self._deleting:
+                self._note(f"stopped: {renewing.exception()}")
         finally:
+            if not self._deleting:  # what is being taken away is taken away, whatever comes
+                working.cancel()
+            await asyncio.wait({working})
             renewing.cancel()
-            with suppress(asyncio.CancelledError, KubeError):
-                await renewing
-            await asyncio.shield(lease.release())
+            ends = await asyncio.gather(renewing, working, return_exceptions=True)
+            if not self._left:
+                try:
+                    await asyncio.shield(lease.release())
+                except KubeError as error:
+                    self._note(f"the Lease is left: {error}; the next drill takes it over")
+        if isinstance(ends[1], Report):
+            return ends[1]
+        if isinstance(ends[0], LeaseLost) and isinstance(ends[1], asyncio.CancelledError):
+            raise Unfit(f"{ends[0]}{self._still_there()}") from ends[0]
+        if self._left and isinstance(ends[1], Exception):
+            raise Unfit(f"{ends[1]}{self._still_there()}") from ends[1]
+        raise ends[1]
 
-    async def _within(self) -> Report:
-        await self._clean_up_leftovers()
+    def _still_there(self) -> str:
+        return f"; and {self._left}" if self._left else ""
+
+    async def _within(self, killed: str) -> Report:
+        if killed:
+            self._note(f"the drill {killed} was killed; it is cleaned up first")
+            await self._clean_up(killed)
         await self._empty()
-        async with self._taken_away() as left:
+        try:
             ending = await self._drilled()
-        ending = msgspec.structs.replace(ending, taken_away=left[0])
+        finally:
+            if self._made:
+                self._note("the Application is being deleted")
+                self._deleting = True
+                self._left = await self._delete(self._drill.name)
+                self._note(self._left or "it is gone, with all that it deployed")
+        ending = msgspec.structs.replace(ending, taken_away=self._left)
         policies = selecting(self._conditions.policies, self._drill)
         timeline = self._timeline
         return Report(
@@ -142,64 +185,72 @@ class Runner:
 
     # Before and after
 
-    async def _clean_up_leftovers(self) -> None:
+    async def _clean_up(self, killed: str) -> None:
         drill = self._drill
-        page = wire.listed(
-            await self._client.list(
-                APPLICATIONS, drill.argocd_namespace, labelSelector=f"{parts.DRILL}=true"
-            )
-        )
-        for item in page.items:
-            app = wire.application(item)
-            if parts.leftover(app, frozenset({drill.namespace})):
-                self._note(f"{app.name} is left of an earlier drill, and is deleted")
-                if why := await self._delete(app.name):
-                    raise Unfit(why)
+        try:
+            raw = await self._client.get(APPLICATIONS, drill.argocd_namespace, killed)
+        except (NotFound, Invalid):
+            found = None
+        else:
+            found = wire.application(raw)
+        if found is not None and not parts.leftover(found, killed, drill.namespace):
+            raise Unfit(f"{drill.argocd_namespace}/{killed} is no drill of this namespace")
+        if found is not None:
+            self._note(f"{killed} is left of it, and is deleted")
+        if why := await self._delete(killed):
+            self._left = why
+            raise Unfit(why)
 
     async def _empty(self) -> None:
-        if found := await self._workloads():
+        if found := await self._inside():
             raise Unfit(
-                f"namespace {self._drill.namespace} is kept for drills, and has {', '.join(found)}"
+                f"namespace {self._drill.namespace} is kept for drills, and has"
+                f" {', '.join(found[:5])}"
             )
 
-    async def _workloads(self) -> list[str]:
+    async def _inside(self) -> list[str]:
+        """What is in the drill's namespace and may have been deployed; Secrets are not read."""
         found = []
-        for what in WATCHED_WORKLOADS:
-            page = wire.listed(await self._client.list(what, self._drill.namespace, limit="5"))
-            found += [f"{what.plural}/{wire.identity(item).metadata.name}" for item in page.items]
+        for what in DEPLOYED_KINDS:
+            page = wire.listed(await self._client.list(what, self._drill.namespace, limit="20"))
+            names = (wire.identity(item).metadata.name for item in page.items)
+            found += [f"{what.plural}/{name}" for name in names if name not in EVERYWHERE]
         return found
 
-    @asynccontextmanager
-    async def _taken_away(self) -> AsyncIterator[list[str]]:
-        """Whatever happens inside, the Application is deleted afterwards; the first item says why
-        something is left."""
-        left = [""]
-        try:
-            yield left
-        finally:
-            if self._made:
-                self._note("the Application is deleted")
-                left[0] = await asyncio.shield(self._delete(self._drill.name))
-
     async def _delete(self, name: str) -> str:
-        """Delete an Application of a drill with all that it deployed; why something is left."""
+        """Delete a drill's Application with all that it deployed, and its AppProject; why something
+        is left. Faults of the API server are waited out."""
         namespace, end = self._drill.argocd_namespace, self._clock.now() + GONE_WITHIN
-        mend = f"Try: kubectl -n {namespace} delete applications.argoproj.io {name}"
-        try:
-            with suppress(NotFound):
-                await self._client.delete(APPLICATIONS, namespace, name)
-            while self._clock.now() < end:
-                if not await self._there(name) and not await self._workloads():
+        why = ""
+        while self._clock.now() < end:
+            try:
+                with suppress(NotFound, Invalid):
+                    await self._client.delete(APPLICATIONS, namespace, name)
+                inside = await self._inside()
+                if not await self._there(name) and not inside:
+                    await self._delete_project(name)
                     return ""
-                await self._clock.sleep(LOOKS_APART)
-        except KubeError as error:
-            return f"{name} is not deleted: {error}. {mend}"
-        return f"{name} or what it deployed is still there after {spell(GONE_WITHIN)}. {mend}"
+                why = f"there still is {', '.join(inside[:5]) or name}"
+            except KubeError as error:
+                why = str(error)
+            await self._clock.sleep(LOOKS_APART)
+        return (
+            f"{name} is not gone after {spell(GONE_WITHIN)}: {why}."
+            f" Try: kubectl -n {namespace} delete applications.argoproj.io {name}"
+        )
+
+    async def _delete_project(self, name: str) -> None:
+        namespace = self._drill.argocd_namespace
+        with suppress(NotFound, Invalid):
+            raw = await self._client.get(PROJECTS, namespace, name)
+            labels = decoded(raw, dict)["metadata"].get("labels") or {}
+            if labels.get(parts.DRILL) == "true":
+                await self._client.delete(PROJECTS, namespace, name)
 
     async def _there(self, name: str) -> bool:
         try:
             await self._client.get(APPLICATIONS, self._drill.argocd_namespace, name)
-        except NotFound:
+        except (NotFound, Invalid):
             return False
         return True
 
@@ -210,13 +261,22 @@ class Runner:
         soak = self._conditions.policies.ledger.soak + LEDGER_MARGIN
         self._note(f"healthy; in {spell(soak)} the controller counts the revision as good")
         await self._watch(soak, lambda *_: False)
+        if not await self._watch(DEPLOYED_WITHIN, _quiet):
+            raise Unfit(f"it is not at rest before it is broken: {await self._errors()}")
         raw = await self._raw()
-        self._timeline.images = wire.application(_json(raw)).images
+        images = wire.application(_json(raw)).images
         await self._patch(parts.breaking(self._drill, raw))
-        self._note(f"broken: an image of the tag {self._drill.tag}, which does not exist")
-        if not await self._watch(self._conditions.timeout, _over):
+        what = f"broken: an image of the tag {self._drill.tag}, which does not exist"
+        self._said(self._timeline.broken(self._clock.now(), what, images))
+        if not await self._watch(self._conditions.timeout, self._over):
             self._note(f"not over after {spell(self._conditions.timeout)}")
         await self._watch(TOLD_WITHIN, _told)
+        if self._timeline.unhealthy_at is None and self._timeline.recovery is None:
+            raise Unfit(
+                f"it never became Degraded within {spell(self._conditions.timeout)}: the override"
+                " changes nothing (a chart's --helm-parameter?), or progressDeadlineSeconds is"
+                " longer"
+            )
         last = wire.application(_json(await self._raw()))
         recovery = self._timeline.recovery
         return Ending(
@@ -228,6 +288,7 @@ class Runner:
 
     async def _deploy(self) -> None:
         drill = self._drill
+        await self._bounded_project()
         self._made = True
         await self._client.create(APPLICATIONS, drill.argocd_namespace, parts.manifest(drill))
         self._note(f"Application {drill.name} is created; nothing is deployed yet")
@@ -237,29 +298,61 @@ class Runner:
         if strays := parts.outside(drill, raw):
             raise Unfit(f"{drill.path} would deploy outside namespace {drill.namespace}: {strays}")
         parts.breaking(drill, raw | {"status": _with_an_image(raw)})  # before anything is deployed
-        await self._patch(parts.enabled())
+        await self._patch(parts.enabled(raw))
         if not await self._watch(DEPLOYED_WITHIN, _healthy):
             raise Unfit(
                 f"it did not become healthy within {spell(DEPLOYED_WITHIN)}: {await self._errors()}"
             )
 
+    async def _bounded_project(self) -> None:
+        """Argo CD itself keeps the drill in its namespace."""
+        drill = self._drill
+        if not drill.project:
+            self._made = True
+            project = parts.project_of(drill)
+            await self._client.create(PROJECTS, drill.argocd_namespace, project)
+            return
+        raw = await self._client.get(PROJECTS, drill.argocd_namespace, drill.project)
+        if more := parts.wider(drill, decoded(raw, dict)):
+            raise Unfit(
+                f"AppProject {drill.project} permits more than namespace {drill.namespace}:"
+                f" {more}; without --project the drill makes one of its own"
+            )
+
+    def _over(self, app: Application, recovery: Recovery | None) -> bool:  # noqa: ARG002 (as _watch asks)
+        if recovery is None:
+            return False
+        observed = recovery.observe_only and recovery.phase is RecoveryPhase.Suppressed
+        called = recovery.needs_person and self._timeline.unhealthy_at is not None
+        asked = bool(recovery.awaiting) and recovery.talk.first_at is not None
+        return recovery.phase is RecoveryPhase.Resolved or called or asked or observed
+
     async def _errors(self) -> str:
         app = wire.application(_json(await self._raw()))
         said = [f"{c.type}: {c.message}" for c in app.conditions]
         operation = app.operation.message if app.operation else ""
-        return "; ".join([f"{app.sync.value} {app.health.value}", *said[:3], operation][:5])
+        return "; ".join([f"{app.sync.value} {app.health.value}", *said[:3], operation])
 
     async def _watch(
         self, longest: timedelta, holds: Callable[[Application, Recovery | None], bool]
     ) -> bool:
-        """Look again and again until something holds; False when it did not in time."""
+        """Look again and again until something holds; False when it did not in time. Raises Unfit
+        when somebody else deletes the Application, Unauthorized and Forbidden."""
         end = self._clock.now() + longest
         while True:
-            with suppress(KubeError):  # a fault is normal; what matters is seen a moment later
+            try:
                 raw = await self._client.get(
                     APPLICATIONS, self._drill.argocd_namespace, self._drill.name
                 )
-                app, recovery = wire.application(raw), await self._recovery()
+                app = wire.application(raw)
+                recovery = await self._recovery(app)
+            except NotFound as error:
+                raise Unfit(f"somebody deleted {self._drill.name}") from error
+            except (Unauthorized, Forbidden):
+                raise
+            except (KubeError, *wire.Unreadable):
+                pass  # a fault is normal; what matters is seen a moment later
+            else:
                 for entry in self._timeline.saw(self._clock.now(), app, recovery):
                     self._said(entry)
                 if holds(app, recovery):
@@ -268,20 +361,21 @@ class Runner:
                 return False
             await self._clock.sleep(LOOKS_APART)
 
-    async def _recovery(self) -> Recovery | None:
-        """The record of this Application; the newest one."""
+    async def _recovery(self, app: Application) -> Recovery | None:
+        """The record of this Application, of the time since it was broken; the newest one."""
         page = wire.listed(await self._client.list(RECOVERIES, self._conditions.namespace))
-        mine = []
+        mine, broken = [], self._timeline.broken_at
         for item in page.items:
             with suppress(*wire.Unreadable):
                 recovery: Recovery = decode(item)
-                if recovery.subject.name == self._drill.name and not recovery.unclaimed:
+                known = recovery.subject.uid == app.uid and not recovery.unclaimed
+                if known and (broken is None or _since(recovery, broken)):
                     mine.append(recovery)
         return max(mine, key=lambda recovery: recovery.opened_at, default=None)
 
     async def _raw(self) -> dict[str, Any]:
         raw = await self._client.get(APPLICATIONS, self._drill.argocd_namespace, self._drill.name)
-        return msgspec.json.decode(raw, type=dict[str, Any])
+        return decoded(raw, dict)
 
     async def _patch(self, body: dict[str, Any]) -> None:
         await self._client.patch(APPLICATIONS, self._drill.argocd_namespace, self._drill.name, body)
@@ -290,15 +384,18 @@ class Runner:
         self._said(self._timeline.note(self._clock.now(), what))
 
 
+def _since(recovery: Recovery, broken: datetime) -> bool:
+    """Is it about what was broken? One that is over may have been opened again."""
+    over = recovery.resolved_at if recovery.phase.over else None
+    return recovery.opened_at >= broken or (not recovery.phase.over) or (over or broken) > broken
+
+
 def _healthy(app: Application, _: Recovery | None) -> bool:
     return app.sync is Sync.Synced and app.health is Health.Healthy and not app.operating
 
 
-def _over(_: Application, recovery: Recovery | None) -> bool:
-    if recovery is None:
-        return False
-    observed = recovery.observe_only and recovery.phase is RecoveryPhase.Suppressed
-    return recovery.phase.over or recovery.needs_person or observed
+def _quiet(app: Application, recovery: Recovery | None) -> bool:
+    return _healthy(app, recovery) and (recovery is None or recovery.phase.over)
 
 
 def _told(_: Application, recovery: Recovery | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from recovery.model.application import Application, Health, short
 from recovery.model.names import USERNAME
@@ -28,6 +28,7 @@ class Timeline:
         """When it was first seen Degraded."""
         self.strange_operations: list[str] = []
         """Operations under the controller's name that no record of this drill claims."""
+        self.broken_at: datetime | None = None
         self.images: tuple[str, ...] = ()
         """What ran when it was last healthy before it was broken."""
         self._state = ""
@@ -39,6 +40,13 @@ class Timeline:
         self.entries.append(Entry(at, what))
         return self.entries[-1]
 
+    def broken(self, at: datetime, what: str, images: tuple[str, ...]) -> Entry:
+        """From here on it is judged: nothing of before counts."""
+        self.broken_at, self.images = at, images
+        self.recovery, self.unhealthy_at = None, None
+        self._phase, self._steps = ("", "", 0), {}
+        return self.note(at, what)
+
     def saw(self, at: datetime, app: Application, recovery: Recovery | None) -> list[Entry]:
         """Take in one look; the entries that are new."""
         before = len(self.entries)
@@ -48,7 +56,8 @@ class Timeline:
             what = f"{state} at {short(app.deployed)}" if app.deployed else state
             self.note(at, what)
         if app.health is Health.Degraded and self.unhealthy_at is None:
-            self.unhealthy_at = app.health_since or at
+            since = app.health_since or at
+            self.unhealthy_at = max(since, self.broken_at) if self.broken_at else since
         if recovery is not None:
             self._recovery(at, recovery)
         operation = app.operation
@@ -59,6 +68,10 @@ class Timeline:
         return self.entries[before:]
 
     def _recovery(self, at: datetime, recovery: Recovery) -> None:
+        broken = self.broken_at
+        if broken is not None:  # one that was opened again has steps of before
+            steps = tuple(s for s in recovery.steps if s.started_at >= broken)
+            recovery = structs.replace(recovery, steps=steps)
         self.recovery = recovery
         for step in recovery.steps:
             said = _said(step)

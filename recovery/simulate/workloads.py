@@ -9,6 +9,7 @@ pkg/controller/deployment/progress.go, gitops-engine pkg/health, seen on 3.2).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ from recovery.kube.client import (
     STATEFUL_SETS,
     Resource,
 )
-from recovery.kube.errors import KubeError
+from recovery.kube.errors import KubeError, NotFound
 from recovery.model.names import SubjectKey
 from recovery.record.codec import stamp
 from recovery.simulate import pods
@@ -65,8 +66,8 @@ class Kubelet:
         """Whose newest rollout was complete once: what its pods do later is no missed deadline."""
         cluster.listen(self._heard)
 
-    def _heard(self, what: Resource, kind: str, item: Object) -> None:
-        if what.plural in _BY_PLURAL and kind != "DELETED":
+    def _heard(self, what: Resource, _: str, item: Object) -> None:
+        if what.plural in _BY_PLURAL:
             self._queue.add(
                 SubjectKey(what.plural, item["metadata"]["namespace"], item["metadata"]["name"])
             )
@@ -86,6 +87,10 @@ class Kubelet:
         what = WORKLOAD_RESOURCES[_BY_PLURAL[key.kind]]
         item = self._cluster.find(what, key.namespace, key.name)
         if item is None:
+            self._rollouts.pop(key, None)
+            self._complete.discard(key)
+            with suppress(NotFound):  # as the garbage collector does
+                await self._cluster.delete(PODS, key.namespace, f"{key.name}-pod")
             return
         spec, now = item["spec"], self._clock.now()
         template = repr(spec.get("template"))
