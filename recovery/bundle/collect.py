@@ -18,6 +18,7 @@ from recovery.bundle.archive import FILE_AT_MOST, Archive
 from recovery.bundle.commands import recovery_commands
 from recovery.bundle.drift import drift
 from recovery.bundle.page import page
+from recovery.bundle.redaction import clean
 from recovery.bundle.tries import Tries, tried
 from recovery.causes.case import DiagnosisInput
 from recovery.causes.diagnose import diagnose
@@ -34,9 +35,10 @@ APPLICATIONS_WHOLE = 100
 """Applications whose whole object is kept; the others are in the report."""
 LOGS_OF, LOG_LINES = 10, 200
 STATE_LINE = 64 * 1024
-"""Characters of one of its lines; the longest ones count the fleet."""
-STATES_READ = 16 * 1024 * 1024
-"""Bytes of a controller's log that are looked through; kubelets keep 10 MiB of a container."""
+"""Bytes of one of its lines; the longest ones count the fleet."""
+STATES_LINES, STATES_READ = 20_000, 16 * 1024 * 1024
+"""The newest lines of a controller's log that are looked through, and bytes of them; kubelets keep
+10 MiB of a container."""
 MAX_SECTION_ROWS = 500
 SECTION = 25.0
 """Seconds for one section, at most."""
@@ -588,22 +590,45 @@ class Collector:
                     self._lacks(f"log of {namespace}/{name}", error)
 
     async def _recorded(self, namespace: str, pod: str) -> None:
-        """The audit lines of a controller: ``recovery replay`` reads them."""
+        """The newest audit lines of a controller: ``recovery replay`` reads them."""
         text = await self._door.raw(
-            f"/api/v1/namespaces/{namespace}/pods/{pod}/log", limitBytes=str(STATES_READ)
+            f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
+            tailLines=str(STATES_LINES),
+            limitBytes=str(STATES_READ),
         )
+        name = f"states/{namespace}-{pod}.jsonl"
         kept: deque[bytes] = deque()
-        size = 0
-        for line in text.splitlines(keepends=True):
-            if b'"audit"' in line:
-                kept.append(line)
-                size += len(line)
+        size = left_out = 0
+        for raw in text.splitlines():
+            if b'"audit"' not in raw:
+                continue
+            line = self._recorded_line(raw)
+            if line is None:
+                left_out += 1
+            if not line:
+                continue
+            kept.append(line)
+            size += len(line) + 1
             while size > FILE_AT_MOST:
-                size -= len(kept.popleft())
+                size -= len(kept.popleft()) + 1
+        if left_out:
+            self._archive.lacks(name, f"{left_out} lines that are too long, or cannot be read")
         if kept:
-            lines = (redact(line.decode(errors="replace"), STATE_LINE) for line in kept)
-            name = f"states/{namespace}-{pod}.jsonl"
-            self._archive.text(name, "\n".join(lines), cleaned=True)
+            self._archive.text(name, b"\n".join(kept).decode(errors="replace"), cleaned=True)
+
+    def _recorded_line(self, raw: bytes) -> bytes | None:
+        """A line with its values cleaned, whole or not at all; of one application's bundle others
+        are left out."""
+        if len(raw) > STATE_LINE:
+            return None
+        try:
+            line = clean(decoded(raw, dict))
+        except (KubeError, *wire.Unreadable):
+            return None
+        only = self._scope.only
+        if only is not None and line.get("subject") != "/".join(only):
+            return b""
+        return msgspec.json.encode(line)
 
     # Reading
 

@@ -204,7 +204,28 @@ def test_it_holds_what_the_controller_recorded_for_a_replay(tmp_path: Path) -> N
     files = collected(tmp_path, door)
 
     assert json.loads(files["states/gitops-system-gitops-recovery-1.jsonl"]) == line
-    assert len(read_files([str(tmp_path / "b.tar.gz")]).changes) == 2  # from the log as well
+    assert len(read_files([str(tmp_path / "b.tar.gz")]).changes) == 1  # it is in the log as well
+
+
+def test_recorded_lines_are_whole_clean_and_of_nobody_else(tmp_path: Path) -> None:
+    def state(name: str, **state: Any) -> bytes:
+        line = {"audit": 1, "kind": "state", "subject": f"argocd/{name}", "state": state}
+        return json.dumps(line).encode()
+
+    url = f'https://git.example/x?token={SECRET}"y'
+    lines = [state("cart", repositories=[url]), state("victim"), state("cart", x="y" * 100_000)]
+    pod = {"metadata": {"name": "gitops-recovery-1"}, "spec": {}, "status": {}}
+    ours = "/api/v1/namespaces/gitops-system/pods"
+    log = b"\n".join([*lines, b'{"audit" broken'])
+    door = Door(answers(**{ours: {"items": [pod]}, f"{ours}/gitops-recovery-1/log": log}))
+    files = collected(tmp_path, door, only=("argocd", "cart"))
+
+    (kept,) = files["states/gitops-system-gitops-recovery-1.jsonl"].decode().splitlines()
+    assert json.loads(kept)["subject"] == "argocd/cart"
+    assert SECRET not in kept
+    missing = {m["what"]: m["why"] for m in json.loads(files["missing.json"])}
+    why = missing["states/gitops-system-gitops-recovery-1.jsonl"]
+    assert why == "2 lines that are too long, or cannot be read"
 
 
 def test_the_commands_it_proposes_are_not_those_that_the_cause_forbids(tmp_path: Path) -> None:

@@ -19,9 +19,16 @@ from recovery.act.registry import POLICY_ACTIONS
 from recovery.cli import app
 from recovery.commands.errors import Refused
 from recovery.commands.plan import shipped
+from recovery.kube.lease import shard_of
 from recovery.policies import parse
 from recovery.replay.past import Incident
-from recovery.replay.recorded import RESTATED_WITHIN, Unreadable, read_files
+from recovery.replay.recorded import (
+    LARGEST_READ,
+    LONGEST_LINE,
+    RESTATED_WITHIN,
+    Unreadable,
+    read_files,
+)
 from recovery.replay.replaying import Replayed, replay_recording
 from recovery.replay.report import report
 from tests.replay.recorder import BEGIN, recorded
@@ -349,3 +356,142 @@ def test_the_command_needs_one_source(tmp_path: Path) -> None:
         came = CliRunner().invoke(app, ["replay", *more])
         assert isinstance(came.exception, Refused)
         assert "either --prometheus URL or FILE" in str(came.exception)
+
+
+@pytest.mark.parametrize(
+    "at", ["9999-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"]
+)
+def test_a_line_of_no_time_that_a_log_can_be_of_is_left_out(tmp_path: Path, at: str) -> None:
+    path = tmp_path / "log"
+    strange = json.loads(state_line(0, "a", **ILL)) | {"timestamp": at}
+    path.write_text(f"{json.dumps(strange)}\n{state_line(0, 'b')}\n{state_line(9, 'b')}\n")
+    recording = read_files([str(path)])
+    assert [change.name[1] for change in recording.changes] == ["b", "b"]
+    assert recording.warnings == ("1 lines cannot be read, and are left out",)
+
+
+@pytest.mark.parametrize("count", [10**12, 0, -5])
+def test_a_count_that_no_fleet_has_is_left_out(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "log"
+    path.write_text(f"{fleet_line(0, count)}\n{state_line(0, 'b')}\n{state_line(9, 'b')}\n")
+    recording = read_files([str(path)])
+    assert (recording.counts, len(recording.warnings)) == ((), 1)
+
+
+def test_what_a_tenant_calls_a_repository_makes_no_line_another_ones(tmp_path: Path) -> None:
+    url = "https://git.example/audit.k8s.io/x"
+    (incident,) = incidents_of(
+        tmp_path / "log", state_line(0, "a", repositories=[url], **ILL), state_line(30, "a")
+    )
+    assert incident.lasted == timedelta(minutes=30)
+
+
+def parts(minute: float, *numbers: int) -> list[str]:
+    at = (BEGIN + timedelta(minutes=minute)).isoformat()
+    return [
+        json.dumps(
+            {"kind": "fleet", "part": n, "groups": [[10, f"p{n}", "", "", [], ""]], "timestamp": at}
+        )
+        for n in numbers
+    ]
+
+
+def test_a_count_is_taken_once_and_whole(tmp_path: Path) -> None:
+    first, lost, last = parts(0, 0, 50), parts(1, 50, 100), parts(2, 0, 50, 100)
+    log, bundle = tmp_path / "a", tmp_path / "b"
+    log.write_text("\n".join([*first, *lost, *last]))
+    bundle.write_text("\n".join(last))
+    recording = read_files([str(log), str(bundle)])
+    counts = [sum(group.count for group in groups) for _, groups in recording.counts]
+    assert counts[-1] == 30
+    assert counts[0] <= 40
+    assert len(counts) == 2
+
+
+def leads_line(minute: float, *shards: int, count: int = 1) -> str:
+    at = (BEGIN + timedelta(minutes=minute)).isoformat()
+    return json.dumps({"kind": "leads", "shards": shards, "count": count, "timestamp": at})
+
+
+def test_who_takes_over_ends_what_is_not_written_again(tmp_path: Path) -> None:
+    """The controller was away for a while: `a` was well when it came back, `b` was not."""
+    found = incidents_of(
+        tmp_path / "log",
+        leads_line(0, 0),
+        state_line(1, "a", **ILL),
+        state_line(1, "b", **ILL),
+        leads_line(31, 0),
+        state_line(32, "b", **ILL),
+        state_line(200, "a", **ILL),
+        state_line(210, "a"),
+        state_line(220, "b"),
+    )
+    lasted = sorted((i.name[1], minutes(i.lasted)) for i in found if i.lasted)
+    assert lasted == [("a", 10), ("a", 30), ("b", 219)]
+
+
+def test_a_shard_of_another_replica_goes_on(tmp_path: Path) -> None:
+    uids = {
+        name: next(f"{n}" for n in range(99) if shard_of(f"{n}", 2) == s)
+        for s, name in enumerate("ab")
+    }
+    lines = [json.loads(state_line(1, name, **ILL)) | {"uid": uids[name]} for name in "ab"]
+    found = incidents_of(
+        tmp_path / "log",
+        *map(json.dumps, lines),
+        leads_line(31, 0, count=2),
+        state_line(60, "a"),
+        state_line(60, "b"),
+    )
+    assert {i.name[1]: minutes(i.lasted) for i in found if i.lasted} == {"a": 30, "b": 59}
+
+
+def test_what_is_deleted_counts_in_no_share(tmp_path: Path) -> None:
+    """Previews that were ill and deleted long ago; then all that is left falls ill."""
+    gone = [
+        json.dumps(
+            {
+                "kind": "state",
+                "namespace": "argocd",
+                "name": f"preview-{n}",
+                "gone": True,
+                "timestamp": (BEGIN + timedelta(minutes=9)).isoformat(),
+            }
+        )
+        for n in range(60)
+    ]
+    ill = [state_line(1, f"preview-{n}", **ILL) for n in range(60)]
+    left = [state_line(100, f"app-{n}", **ILL) for n in range(5)]
+    found = incidents_of(tmp_path / "log", *ill, *gone, *left, state_line(160, "app-0"))
+    apps = [i for i in found if i.name[1].startswith("app-")]
+    assert [bool(i.acted) for i in apps] == [False] * 5
+
+
+def test_since_after_the_end_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(state_line(0, "a", **ILL))
+    with pytest.raises(
+        Unreadable, match="all of it is older; the newest line is of 2026-03-02 00:00"
+    ):
+        read_files([str(path)], (BEGIN + timedelta(days=1)).timestamp())
+
+
+def test_a_line_without_end_costs_no_more_than_its_bound(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(state_line(0, "a", **ILL).encode() + b"\n")
+        for _ in range(4 * LONGEST_LINE // 2**20):
+            file.write(b'{"state"' + b"x" * 2**20)
+        file.write(b"\n" + state_line(30, "a").encode())
+    recording = read_files([str(path)])
+    assert (len(recording.changes), len(recording.warnings)) == (2, 1)
+
+
+def test_a_bundle_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.tar.gz"
+    with gzip.open(path, "wb") as file:
+        info = tarfile.TarInfo("././@LongLink")
+        info.type, info.size = tarfile.GNUTYPE_LONGNAME, LARGEST_READ * 4
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+    with pytest.raises(Unreadable, match="claims to have"):
+        read_files([str(path)])
