@@ -209,7 +209,7 @@ class Runner:
             )
 
     async def _inside(self) -> list[str]:
-        """What is in the drill's namespace and may have been deployed; Secrets are not read."""
+        """Objects in the drill's namespace that may have been deployed; Secrets are not read."""
         found = []
         for what in DEPLOYED_KINDS:
             page = wire.listed(await self._client.list(what, self._drill.namespace, limit="20"))
