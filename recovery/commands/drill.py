@@ -20,7 +20,7 @@ from recovery.decide.routing import notified, undirected
 from recovery.model.duration import Duration
 from recovery.model.policy import Policies, Policy
 from recovery.model.recovery import PendingNotification, Recovery, RecoveryPhase, Subject
-from recovery.model.text import plain
+from recovery.model.text import plain, shell
 
 if TYPE_CHECKING:
     from recovery.drill.application import Drill
@@ -223,7 +223,7 @@ def _only(allowed: tuple[str, ...]) -> str:
 def _not_allowed(namespace: str) -> str:
     return (
         f"namespace {namespace} is not kept for drills\n"
-        f"Try: kubectl label namespace {namespace} recovery.gitops.dev/drill=allowed"
+        f"Try: kubectl label namespace {shell(namespace)} recovery.gitops.dev/drill=allowed"
     )
 
 

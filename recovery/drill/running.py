@@ -35,6 +35,7 @@ from recovery.model.application import Application, Health, Sync
 from recovery.model.duration import spell
 from recovery.model.policy import Policies, Policy
 from recovery.model.recovery import Recovery, RecoveryPhase
+from recovery.model.text import shell
 from recovery.observe import wire
 from recovery.record.codec import decode
 
@@ -236,7 +237,7 @@ class Runner:
             await self._clock.sleep(LOOKS_APART)
         return (
             f"{name} is not gone after {spell(GONE_WITHIN)}: {why}."
-            f" Try: kubectl -n {namespace} delete applications.argoproj.io {name}"
+            f" Try: kubectl -n {shell(namespace)} delete applications.argoproj.io {shell(name)}"
         )
 
     async def _delete_project(self, name: str) -> None:
