@@ -75,6 +75,14 @@ def acted(step: StepRecord) -> bool:
     return step.sent and step.outcome is not StepOutcome.Skipped and step.action not in _TALK
 
 
+def bearing(recovery: Recovery | None) -> tuple[object, ...]:
+    """Everything about a recovery that circuits hang on; empty where nothing does."""
+    if recovery is None:
+        return ()
+    steps = tuple(step for step in recovery.steps if step.ended_at is not None and acted(step))
+    return (steps, recovery.phase, recovery.attempt) if steps else ()
+
+
 def regretted(step: StepRecord) -> str:
     """``Reverted``, ``Worsened``, or empty for neither."""
     return step.review or (REVERTED if step.reason in BY_PEOPLE else "")

@@ -12,7 +12,7 @@ import structlog
 from msgspec import structs
 
 from recovery.clock import Clock
-from recovery.decide.circuit_breaker import Circuit, circuits
+from recovery.decide.circuit_breaker import Circuit, bearing, circuits
 from recovery.decide.holds import effective
 from recovery.decide.outcomes import concluded
 from recovery.kube.client import RECOVERIES, RECOVERY_STATUS, Client
@@ -135,7 +135,8 @@ class Recoveries:
             self._destroyed.pop(name, None)
             self._saved_at.pop(name, None)
             self._storms.discard(name)
-            self._circuits = None
+            if bearing(gone):
+                self._circuits = None
             self.generation += 1
             self._open[_key(gone)].discard(name)
             self._owes(gone, owing=False)
@@ -516,7 +517,7 @@ class Recoveries:
     def _index(self, recovery: Recovery) -> None:
         before = self._all.get(recovery.name)
         self.generation += 1
-        if before is None or before.steps != recovery.steps:
+        if bearing(before) != bearing(recovery):
             self._circuits = None
         self._all[recovery.name] = recovery
         self._by_uid[recovery.subject.uid].add(recovery.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -11,13 +12,14 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from recovery.decide.circuit_breaker import circuits
 from recovery.decide.reminders import News, said
 from recovery.kube.client import RECOVERIES
 from recovery.kube.errors import Conflict, Unavailable
 from recovery.model.application import Hold
 from recovery.model.decision import Decision, Kind, Outcome, Result
 from recovery.model.names import SubjectKey
-from recovery.model.recovery import Debt, Recovery, RecoveryPhase, StepRecord
+from recovery.model.recovery import Debt, Recovery, RecoveryPhase, StepOutcome, StepRecord
 from recovery.record.codec import RECORD_FORMAT, decode, encode
 from recovery.record.recovery_store import KEPT_AT_MOST, ClaimLost, Recoveries
 from recovery.simulate import virtual
@@ -333,5 +335,43 @@ def test_open_ones_are_found_by_their_place() -> None:
         assert [r.name for r in recoveries.open_at(key)] == ["cart"]
         assert recoveries.follows(key)
         assert not recoveries.follows(SubjectKey("application", "argocd", "other"))
+
+    play(script)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_circuits_are_those_that_would_be_worked_out_anew(seed: int) -> None:
+    """Whatever changes of a recovery: they are kept for as long as nothing bears on them."""
+
+    async def script(cluster: Cluster, recoveries: Recoveries, clock: virtual.VirtualClock) -> None:
+        chance = random.Random(seed)  # noqa: S311 (made-up recoveries)
+        opened = set()
+        for turn in range(400):
+            number = chance.randrange(12)
+            steps = tuple(
+                StepRecord(
+                    n + 1,
+                    0,
+                    chance.choice(["restart", "rollback", "refresh", "notify"]),
+                    clock.now(),
+                    sent=chance.random() < 0.9,
+                    ended_at=clock.now() if chance.random() < 0.8 else None,
+                    outcome=chance.choice([StepOutcome.Failed, StepOutcome.TimedOut, None]),
+                    review=chance.choice(["", "", "Reverted"]),
+                )
+                for n in range(chance.randrange(3))
+            )
+            phase = chance.choice(list(RecoveryPhase))
+            made = a_recovery(f"r{number}", clock.now(), steps=steps, phase=phase)
+            subject = structs.replace(made.subject, uid=f"u{number}", name=f"a{number}")
+            attempt = chance.randrange(3)
+            made = structs.replace(made, subject=subject, attempt=attempt, version=str(turn + 1))
+            if chance.random() < 0.1:
+                recoveries.drop("ours", made.name)
+            else:
+                recoveries.put(made)
+            assert recoveries.circuits().keys() == circuits(recoveries.all()).keys()
+            opened |= recoveries.circuits().keys()
+        assert opened, "some did open"
 
     play(script)
