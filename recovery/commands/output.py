@@ -46,7 +46,8 @@ def printed(body: Any, shape: Shape) -> None:
     if shape is Shape.yaml:
         import yaml
 
-        typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
+        # As in JSON: what turns the direction of a text is escaped, not printed.
+        typer.echo(yaml.safe_dump(plain, sort_keys=False), nl=False)
         return
     typer.echo(json.dumps(plain, indent=2))
 

@@ -20,6 +20,8 @@ from recovery.clock import SystemClock
 from recovery.commands import diagnose
 from recovery.commands.columns import Column, age, cut, lines, size
 from recovery.commands.doctor import RIGHTS
+from recovery.commands.errors import Shape
+from recovery.commands.output import printed
 from recovery.commands.pauses import selector
 from recovery.kube.client import APPLICATIONS, CONFIG_MAPS, RECOVERIES, SECRETS
 from recovery.model.application import Application
@@ -457,3 +459,14 @@ def test_diagnose_ends_with_one_where_something_could_not_be_looked_at(
     assert capsys.readouterr().out.startswith(
         "denied: applications: applications.argoproj.io is forbidden"
     )
+
+
+@pytest.mark.parametrize("shape", [Shape.json, Shape.yaml])
+def test_what_scripts_read_turns_no_text_around(
+    shape: Shape, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "cart\u202egpj\x1b[2J\u0007"
+    printed({"name": hostile}, shape)
+    out = capsys.readouterr().out
+    assert yaml.safe_load(out) == {"name": hostile}
+    assert not {"\u202e", "\x1b", "\u0007"} & set(out)
