@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -54,7 +55,7 @@ LOUDEST_FIRST = tuple(severity.value for severity in Severity)
 """Severities as words, in their order."""
 
 
-class Condition(Struct, frozen=True):
+class Condition(Struct, frozen=True, dict=True):
     """Requirements that must hold, all of it, and for how long. An empty tuple means that it was
     not given."""
 
@@ -66,7 +67,7 @@ class Condition(Struct, frozen=True):
     cause: tuple[str, ...] = ()
     connection_state: tuple[Connection, ...] = ()
 
-    @property
+    @cached_property  # it is asked of each application at each look
     def symptom(self) -> str:
         """The condition without its duration: what its pending clock is filed under, so that an
         edit of the duration keeps it."""
@@ -147,7 +148,7 @@ def _plain(value: Any) -> str:
     return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value)
 
 
-class Policy(Struct, frozen=True):
+class Policy(Struct, frozen=True, dict=True):
     """A condition to look for, and actions, in this order."""
 
     name: str
@@ -162,7 +163,7 @@ class Policy(Struct, frozen=True):
     reset_after: timedelta = timedelta(minutes=10)
     channels: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Changes when anything that decides changes."""
         told = msgspec.json.encode(
