@@ -211,7 +211,7 @@ class Past:
 
     def _ill(self, name: Name, app: Application, now: datetime) -> None:
         cause = self._states[name].cause.partition("/")[0]
-        meant = tuple(p.name for p in self._policies.policies if self._meant(p, app, cause))
+        meant = tuple(p.name for p in self._policies.policies if _meant(p, app, cause))
         incident = self._open.get(name)
         if incident is None and meant:
             state = f"{app.sync.value} {app.health.value}"
@@ -323,14 +323,6 @@ class Past:
         again = min((d.again_at for d in decisions if d.again_at), default=now + JUDGED_AFTER)
         self._wake(name, max(again, now + timedelta(seconds=15)))
 
-    def _meant(self, policy: Policy, app: Application, cause: str) -> bool:
-        condition = policy.condition
-        return (
-            condition.type.value == "application"
-            and holds(condition, app, cause)
-            and policy.selector.selects(app)
-        )
-
     def _undecided(self, decision: Decision, now: datetime) -> Acted:
         """The first remedy of the policy: whether it is tried hangs on a cause."""
         policy = next(p for p in self._policies.policies if p.name == decision.policy)
@@ -362,6 +354,15 @@ class Past:
             self._working[incident.name] = recovery
             due = now + step.settle
             heappush(self._at_work, (due, next(self._numbers), incident.name, recovery))
+
+
+def _meant(policy: Policy, app: Application, cause: str) -> bool:
+    condition = policy.condition
+    return (
+        condition.type.value == "application"
+        and holds(condition, app, cause)
+        and policy.selector.selects(app)
+    )
 
 
 def _well(state: RecordedState) -> RecordedState:

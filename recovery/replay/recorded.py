@@ -109,8 +109,6 @@ class _Status(Struct, frozen=True):
 class _Event(Struct, rename="camel"):
     """An event of an API server's audit log (audit.k8s.io/v1)."""
 
-    kind: str = ""
-    level: str = ""
     stage: str = ""
     verb: str = ""
     stage_timestamp: datetime | None = None
