@@ -264,9 +264,9 @@ class Runner:
         await self._watch(soak, lambda *_: False)
         if not await self._watch(DEPLOYED_WITHIN, _quiet):
             raise Unfit(f"it is not at rest before it is broken: {await self._errors()}")
-        raw = await self._raw()
-        images = wire.application(_json(raw)).images
-        await self._patch(parts.breaking(self._drill, raw))
+        raw = await self._read()
+        images = wire.application(raw).images
+        await self._patch(parts.breaking(self._drill, decoded(raw, dict)))
         what = f"broken: an image of the tag {self._drill.tag}, which does not exist"
         self._said(self._timeline.broken(self._clock.now(), what, images))
         if not await self._watch(self._conditions.timeout, self._over):
@@ -278,7 +278,7 @@ class Runner:
                 " changes nothing (a chart's --helm-parameter?), or progressDeadlineSeconds is"
                 " longer"
             )
-        last = wire.application(_json(await self._raw()))
+        last = await self._application()
         recovery = self._timeline.recovery
         return Ending(
             last.images,
@@ -295,7 +295,7 @@ class Runner:
         self._note(f"Application {drill.name} is created; nothing is deployed yet")
         if not await self._watch(COMPARED_WITHIN, lambda app, _: bool(app.revisions)):
             raise Unfit(f"Argo CD cannot compare it: {await self._errors()}")
-        raw = await self._raw()
+        raw = decoded(await self._read(), dict)
         if strays := parts.outside(drill, raw):
             raise Unfit(f"{drill.path} would deploy outside namespace {drill.namespace}: {strays}")
         parts.breaking(drill, raw | {"status": _with_an_image(raw)})  # before anything is deployed
@@ -329,7 +329,7 @@ class Runner:
         return recovery.phase is RecoveryPhase.Resolved or called or asked or observed
 
     async def _errors(self) -> str:
-        app = wire.application(_json(await self._raw()))
+        app = await self._application()
         said = [f"{c.type}: {c.message}" for c in app.conditions]
         operation = app.operation.message if app.operation else ""
         return "; ".join([f"{app.sync.value} {app.health.value}", *said[:3], operation])
@@ -342,10 +342,7 @@ class Runner:
         end = self._clock.now() + longest
         while True:
             try:
-                raw = await self._client.get(
-                    APPLICATIONS, self._drill.argocd_namespace, self._drill.name
-                )
-                app = wire.application(raw)
+                app = await self._application()
                 recovery = await self._recovery(app)
             except NotFound as error:
                 raise Unfit(f"somebody deleted {self._drill.name}") from error
@@ -374,9 +371,11 @@ class Runner:
                     mine.append(recovery)
         return max(mine, key=lambda recovery: recovery.opened_at, default=None)
 
-    async def _raw(self) -> dict[str, Any]:
-        raw = await self._client.get(APPLICATIONS, self._drill.argocd_namespace, self._drill.name)
-        return decoded(raw, dict)
+    async def _read(self) -> bytes:
+        return await self._client.get(APPLICATIONS, self._drill.argocd_namespace, self._drill.name)
+
+    async def _application(self) -> Application:
+        return wire.application(await self._read())
 
     async def _patch(self, body: dict[str, Any]) -> None:
         await self._client.patch(APPLICATIONS, self._drill.argocd_namespace, self._drill.name, body)
@@ -407,7 +406,3 @@ def _with_an_image(raw: dict[str, Any]) -> dict[str, Any]:
     """The status as if it ran an image: what runs is seen only once it is deployed."""
     status = raw.get("status") or {}
     return {**status, "summary": {"images": ["any"]}}
-
-
-def _json(raw: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(raw)
