@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import aiohttp
+
 from recovery.act.registry import POLICY_ACTIONS
 from recovery.model.application import Health
 from recovery.policies import parse
@@ -32,7 +34,7 @@ recovery_policies:
 
 async def the_past_is_replayed(stage: RealStage) -> list[str]:
     """Prometheus scrapes Argo CD while an application breaks and is mended, without this controller
-    ever having run; afterwards exactly that is found, with its duration to within two scrapes."""
+    ever having run; afterwards exactly that is found, to within a step of the samples kept."""
     name = f"{stage.prefix}-cart"
     await stage.application(name, (deployment(name, "ready", 10),))
     await stage.until("healthy", _is(stage, name, Health.Healthy), 60)
@@ -53,19 +55,39 @@ async def the_past_is_replayed(stage: RealStage) -> list[str]:
         await stage.until("healthy again", _is(stage, name, Health.Healthy), 90)
         await stage.sleep(10 * SCRAPE)
         end = time.time() // STEP * STEP
+        kept = await _kept(f"http://127.0.0.1:{port}", name)
         async with Prometheus(f"http://127.0.0.1:{port}", f'name="{name}"', step=STEP) as source:
             policies = [parse(POLICIES, POLICY_ACTIONS)]
             came = await replay(source, policies, end - 600, end, STEP)
     (incident,) = came.pasts[0].incidents
     assert incident.name == ("argocd", name), incident
     assert incident.ended is not None, incident
-    for seen, was in ((incident.began, began), (incident.ended, ended)):
-        assert abs(seen.timestamp() - was) <= 2 * STEP, (seen, was)
+    # Compared with the samples, not with this process's clock: how late a scrape is depends on
+    # what else the machine does.
+    degraded = [at for at, health in kept if health == Health.Degraded]
+    healthy = [at for at, health in kept if health == Health.Healthy and at > degraded[-1]]
+    assert degraded[0] <= incident.began.timestamp() <= degraded[0] + STEP, (incident, kept)
+    assert degraded[-1] < incident.ended.timestamp() <= healthy[0] + STEP, (incident, kept)
+    assert incident.began.timestamp() < ended, incident
+    assert incident.ended.timestamp() > began, incident
     assert incident.acted is not None
     assert incident.acted.policy == "broken"
     after = incident.acted.at - incident.began
     assert abs(after - timedelta(seconds=10)) <= timedelta(seconds=STEP), incident
     return []
+
+
+async def _kept(url: str, name: str) -> list[tuple[float, str]]:
+    """Every sample that Prometheus has of the Application: when (UTC, seconds), and its health."""
+    asked = {"query": f'argocd_app_info{{name="{name}"}}[15m]'}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{url}/api/v1/query", params=asked) as answer,
+    ):
+        series = (await answer.json())["data"]["result"]
+    return sorted(
+        (float(at), one["metric"]["health_status"]) for one in series for at, _ in one["values"]
+    )
 
 
 def _is(stage: RealStage, name: str, *healths: Health) -> Callable[[], Awaitable[bool]]:
