@@ -11,6 +11,7 @@ from msgspec import structs
 
 from recovery.act.registry import ACTION_KINDS, POLICY_ACTIONS
 from recovery.decide import storms
+from recovery.decide.budgets import full
 from recovery.decide.reconciled import foreign, unreconciled
 from recovery.groups import Groups
 from recovery.kube.client import Client
@@ -143,6 +144,20 @@ class OfflineFleet:
     def begun(self, recovery: Recovery) -> None:
         """A recovery that would be at work from now on: it takes its place in every budget."""
         self._recoveries.put(structs.replace(recovery, version=str(next(self._versions))))
+
+    def full(self, app: Application, recovery: Recovery | None) -> str:
+        """In words: why nothing may begin now for an Application that has this recovery, beside
+        those that are at work. Empty where it may, and where so many fell ill with it that it may
+        be a storm: then all of it has to be judged."""
+        policies = self._source.policies
+        if policies is None:
+            return ""
+        where, name = app.destination.cluster, recovery.name if recovery else ""
+        counts = self._recoveries.fleet(where, app.project, app.repositories, name, app.uid)
+        shared = self.store.illness.shared_by(("cluster", where)) > 1
+        counts = structs.replace(counts, cluster_shared=shared)
+        words = full(counts, policies.budget, app, self._clock.at)
+        return "" if not words or self._groups.crowded(app, policies) else words
 
     def forget(self, recovery: Recovery) -> None:
         """A recovery that counts no more."""

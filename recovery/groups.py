@@ -22,6 +22,7 @@ from recovery.decide.storms import (
 )
 from recovery.model.application import Application
 from recovery.model.names import SubjectKey
+from recovery.model.policy import Policies
 from recovery.model.recovery import Recovery
 from recovery.model.situation import Situation
 from recovery.model.storm import (
@@ -72,7 +73,7 @@ class Groups:
         known = {r.subject.name: r for r in self._recoveries.storms()}
         for group in (*groups, *slow):
             within = SLOW_WINDOW if group in slow else window
-            crowd = self._of(group).crowd(group, onset - within, onset + within)
+            crowd = self._count(group, onset, within)
             storm = known.get(crowd.key.name)
             if storm is not None and (storm.unhealthy_since or storm.opened_at) - within <= onset:
                 let_go = approved_at(storm, base.now)
@@ -93,6 +94,32 @@ class Groups:
             if crowd_in_common
             else None
         )
+
+    def crowded(self, app: Application, policies: Policies) -> bool:
+        """May it be a member of a storm? Many of one of its groups fell ill when it did, whosever
+        they are, or with a storm that is known. Without either it is none, unless of one that is
+        slow and not known yet."""
+        onset, limits = self._store.illness.onset(app), policies.storm
+        if onset is None:
+            return False
+        held = (p.condition.duration for p in policies.policies if in_force(p))
+        window = max([limits.window, *held])
+        groups = groups_of(app)
+        if any(many(self._count(group, onset, window), limits) for group in groups):
+            return True
+        known = {r.subject.name: r for r in self._recoveries.storms()}
+        if not known:
+            return False
+        slow = slow_groups_of(app) if self._store.slow.onset(app) is not None else ()
+        for group in (*groups, *self._parts(app), *slow):
+            within = SLOW_WINDOW if group in slow else window
+            storm = known.get(self._count(group, onset, within).key.name)
+            if storm is not None and self._member(group, storm, onset, within):
+                return True
+        return False
+
+    def _count(self, group: tuple[str, str], onset: datetime, window: timedelta) -> GroupCount:
+        return self._of(group).crowd(group, onset - window, onset + window)
 
     def _of(self, group: tuple[str, str]) -> UnhealthyIndex:
         return self._store.slow if group[0].startswith(SLOW_PREFIX) else self._store.illness

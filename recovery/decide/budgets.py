@@ -7,7 +7,10 @@ from datetime import datetime, timedelta
 from recovery.decide.guard_request import GuardRequest, begun, under_way
 from recovery.decide.storms import RESUMES
 from recovery.decide.windows import Closed
+from recovery.model.application import Application
 from recovery.model.duration import spell
+from recovery.model.policy import Budget
+from recovery.model.situation import Fleet
 
 BUDGET_WINDOW, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 REFRESH_EVERY = timedelta(seconds=10)
@@ -81,15 +84,21 @@ def rate_limited(a: GuardRequest) -> str:
 def in_flight_limit(a: GuardRequest) -> str:
     """Too many recoveries are in progress (``guards.budget.in_flight``, ``per_cluster``,
     ``per_project``)."""
-    fleet, limits, app = a.situation.fleet, a.situation.policies.budget, a.situation.subject
+    situation = a.situation
+    return full(situation.fleet, situation.policies.budget, situation.subject, situation.now)
+
+
+def full(fleet: Fleet, limits: Budget, app: Application, now: datetime) -> str:
+    """In words: why no recovery of this Application may begin beside those that are in progress;
+    empty where one may."""
     if (
         fleet.calm_since is not None
-        and (step := int((a.situation.now - fleet.calm_since) / RESUMES)) < limits.in_flight - 1
+        and (step := int((now - fleet.calm_since) / RESUMES)) < limits.in_flight - 1
     ):
         at_work = f"{fleet.in_flight} recoveries in progress (limit {1 + step})"
         if fleet.in_flight >= 1 + step:
             return (
-                f"{at_work}: the storm ended {spell(a.situation.now - fleet.calm_since)} ago,"
+                f"{at_work}: the storm ended {spell(now - fleet.calm_since)} ago,"
                 " and the limit rises by one each minute"
             )
     # One place of a cluster that several projects share is left to the others.

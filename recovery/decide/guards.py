@@ -55,6 +55,7 @@ REMEDY_FORBIDDEN = "RemedyForbidden"
 """The guard that knows the cause."""
 NOT_PERMITTED = "NotPermitted"
 CIRCUIT_OPEN, OBSERVE_ONLY = "CircuitOpen", "ObserveOnly"
+IN_FLIGHT_LIMIT = "InFlightLimit"
 """The guards that let it watch only."""
 
 
@@ -542,7 +543,7 @@ GUARDS = (
         approvable=True,
     ),
     Guard("RateLimited", rate_limited, again=REFRESH_EVERY, keeps=False),
-    Guard("InFlightLimit", in_flight_limit, again=_SOON),
+    Guard(IN_FLIGHT_LIMIT, in_flight_limit, again=_SOON),
     Guard("RestartRateLimit", restart_rate_limit, again=timedelta(seconds=5), tells=False),
     Guard("DisruptionBudget", disruption_budget, again=timedelta(minutes=1), about=_CONNECTED),
     Guard(CIRCUIT_OPEN, circuit_open, again=timedelta(minutes=5), about=_CONNECTED),

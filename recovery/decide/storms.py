@@ -22,6 +22,7 @@ from recovery.model.storm import (
     STORM_MEMBER,
     GroupCount,
     StormLimits,
+    Wall,
     called,
     whole_of,
 )
@@ -61,7 +62,7 @@ def explained(crowd: GroupCount, limits: StormLimits) -> bool:
     wall = crowd.wall
     if wall.shared_by < 2:
         return False
-    largest = max(wall.parts, key=lambda project: wall.parts[project][0], default="")
+    largest = _largest(wall)
     if not many(_without(crowd, {largest}), limits):
         return True
     if many(_without(crowd, wall.storms), limits):
@@ -78,8 +79,14 @@ def part_stands(part: GroupCount, project: str, whole: GroupCount, limits: Storm
     """
     if not many(whole, limits) or not explained(whole, limits) or project in whole.wall.storms:
         return False
-    largest = max(whole.wall.parts, key=lambda each: whole.wall.parts[each][0], default="")
+    largest = _largest(whole.wall)
     return many(part, limits) or project == largest
+
+
+def _largest(wall: Wall) -> str:
+    """The project that gives most of it; of equals always the same one, in whatever order their
+    applications were seen."""
+    return max(wall.parts, key=lambda project: (wall.parts[project][0], project), default="")
 
 
 def _without(crowd: GroupCount, projects: Iterable[str]) -> GroupCount:

@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from recovery.causes.catalogue import BY_NAME
 from recovery.decide.conditions import holds
 from recovery.decide.engine import decide
-from recovery.decide.guards import REMEDY_FORBIDDEN
+from recovery.decide.guards import IN_FLIGHT_LIMIT, REMEDY_FORBIDDEN
 from recovery.decide.routing import channels_of
 from recovery.exported import OfflineFleet
 from recovery.model.application import (
@@ -111,6 +111,8 @@ class Past:
         self._working: dict[Name, Recovery] = {}
         self._spent: deque[tuple[datetime, Recovery]] = deque()
         self._timers: list[tuple[datetime, Name]] = []
+        self._waiting: set[Name] = set()
+        """Held by nothing but the number of recoveries that are in progress."""
         self._storms: dict[Name, SubjectKey] = {}
         """Storms that are not over, each under a name that no application has."""
         self._due: dict[Name, datetime] = {}
@@ -136,7 +138,7 @@ class Past:
         for each in groups:
             wanted[each.shares] += each.count
         wanted -= named
-        for group in {*wanted, *self._unnamed}:
+        for group in dict.fromkeys((*wanted, *self._unnamed)):
             have = self._unnamed[group]
             for number in range(have, wanted[group]):
                 name = UNNAMED, f"{hash(group)}-{number}"
@@ -180,6 +182,7 @@ class Past:
         self._states[name] = state
         if state == before and name in self._open:
             return  # it was only written again
+        self._waiting.discard(name)
         old = self._seen_until_now(name)
         app = _application(name, state, now, old)
         if state != before:
@@ -230,6 +233,7 @@ class Past:
 
     def _well(self, name: Name, now: datetime) -> None:
         self._due.pop(name, None)
+        self._waiting.discard(name)
         self._over(name, now)
         working = self._working.pop(name, None)
         if working is not None:
@@ -268,6 +272,9 @@ class Past:
         self._fleet.at(now)
         self._settle(now)
         app = self._fleet.store.applications[name]
+        if self._still_waits(name, app):
+            self._wake(name, _later(incident.began, now))
+            return
         self._fleet.inspected(app, _diagnosis(self._states[name]))
         situation = self._fleet.situation(app)
         if situation is None:
@@ -279,9 +286,12 @@ class Past:
                 # Its record is what keeps the members back until it is over.
                 self._storms["", key.name] = key
                 self._wake(("", key.name), now)
-        dues = []
-        later = now + max(JUDGED_AFTER, (now - incident.began) / JUDGED_SHARE)
-        for decision in decide(situation):
+        dues, later = [], _later(incident.began, now)
+        decisions = decide(situation)
+        held = {d.by for d in decisions if d.reason != "AnotherPolicy"}
+        if held == {IN_FLIGHT_LIMIT}:
+            self._waiting.add(name)
+        for decision in decisions:
             unknown = situation.finding is None and not self._causes
             if decision.by == REMEDY_FORBIDDEN and unknown:
                 incident.undecided = self._undecided(decision, now)
@@ -299,6 +309,16 @@ class Past:
                 dues.append(decision.again_at if waits else max(decision.again_at, later))
         if dues:
             self._wake(name, max(min(dues), now + timedelta(seconds=1)))
+
+    def _still_waits(self, name: Name, app: Application) -> bool:
+        """Nothing but others that are at work held it, they still do, and it can be of no storm: a
+        judgement of all of it would end the same, and most judgements of a busy fleet do."""
+        if name not in self._waiting:
+            return False
+        if self._fleet.full(app, self._recoveries.get(name)):
+            return True
+        self._waiting.discard(name)
+        return False
 
     def _wake(self, name: Name, due: datetime) -> None:
         self._due[name] = due
@@ -320,8 +340,8 @@ class Past:
         if not decisions:
             del self._storms[name]
             return
-        again = min((d.again_at for d in decisions if d.again_at), default=now + JUDGED_AFTER)
-        self._wake(name, max(again, now + timedelta(seconds=15)))
+        again = min((d.again_at for d in decisions if d.again_at), default=now)
+        self._wake(name, max(again, now + JUDGED_AFTER))
 
     def _undecided(self, decision: Decision, now: datetime) -> Acted:
         """The first remedy of the policy: whether it is tried hangs on a cause."""
@@ -446,6 +466,10 @@ def _operation(state: RecordedState, now: datetime, old: Operation | None) -> Op
         return old
     over = now - COMPARED_AFTER if phase.over else None
     return Operation(phase, started_at=now, finished_at=over, revisions=state.operation_revisions)
+
+
+def _later(began: datetime, now: datetime) -> datetime:
+    return now + max(JUDGED_AFTER, (now - began) / JUDGED_SHARE)
 
 
 def _time(at: float) -> datetime:

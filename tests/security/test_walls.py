@@ -442,7 +442,7 @@ def test_a_crowd_that_is_a_storm_always_holds_those_of_its_largest_project() -> 
         whole = GroupCount(
             group, "x", fallen, total, total, NOW, Wall(parts, len(projects), storms)
         )
-        largest = max(parts, key=lambda p: parts[p][0])
+        largest = max(parts, key=lambda p: (parts[p][0], p))
         part = GroupCount(
             f"{group}@{largest}", "x", parts[largest][0], of[largest], of[largest], NOW
         )
@@ -452,6 +452,19 @@ def test_a_crowd_that_is_a_storm_always_holds_those_of_its_largest_project() -> 
                 or largest in storms
                 or part_stands(part, largest, whole, limits)
             ), (seed, whole)
+
+
+def test_of_two_projects_that_give_as_much_the_same_one_is_held_in_any_order() -> None:
+    """Their applications are seen in another order by each replica, and after each restart."""
+    limits, stands = StormLimits(), []
+    for projects in (("a", "b"), ("b", "a")):
+        parts = dict.fromkeys(projects, (3, 5))
+        whole = GroupCount("cluster", "x", 6, 10, 10, NOW, Wall(parts, 2, frozenset()))
+        part = GroupCount("cluster@b", "x", 3, 5, 5, NOW)
+        assert many(whole, limits)
+        assert explained(whole, limits)
+        stands.append(part_stands(part, "b", whole, limits))
+    assert stands == [True, True]
 
 
 @pytest.mark.parametrize(
