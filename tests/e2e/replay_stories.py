@@ -64,10 +64,12 @@ async def the_past_is_replayed(stage: RealStage) -> list[str]:
     assert incident.ended is not None, incident
     # Compared with the samples, not with this process's clock: how late a scrape is depends on
     # what else the machine does.
-    degraded = [at for at, health in kept if health == Health.Degraded]
-    healthy = [at for at, health in kept if health == Health.Healthy and at > degraded[-1]]
+    degraded = [at for at, health in kept if health == Health.Degraded.value]
+    well = Health.Healthy.value
+    healthy = [at for at, health in kept if health == well and at > degraded[-1]]
     assert degraded[0] <= incident.began.timestamp() <= degraded[0] + STEP, (incident, kept)
-    assert degraded[-1] < incident.ended.timestamp() <= healthy[0] + STEP, (incident, kept)
+    # A sample is asked for as far back as a step and a half, and counts until the next step.
+    assert degraded[-1] < incident.ended.timestamp() <= healthy[0] + 3 * STEP, (incident, kept)
     assert incident.began.timestamp() < ended, incident
     assert incident.ended.timestamp() > began, incident
     assert incident.acted is not None
