@@ -55,8 +55,8 @@ REMEDY_FORBIDDEN = "RemedyForbidden"
 """The guard that knows the cause."""
 NOT_PERMITTED = "NotPermitted"
 CIRCUIT_OPEN, OBSERVE_ONLY = "CircuitOpen", "ObserveOnly"
-IN_FLIGHT_LIMIT = "InFlightLimit"
 """The guards that let it watch only."""
+IN_FLIGHT_LIMIT = "InFlightLimit"
 
 
 class Refusal(Struct, frozen=True):
